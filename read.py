@@ -1,0 +1,7 @@
+#!/usr/bin/env python3
+"""See `./read.py --help`."""
+
+from strhub.cli.read import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Arguments that several commands share: which checkpoint, and `name:type=value` options of the model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return values[text.lower()]
+
+
+TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": _boolean}
+
+
+def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
+    """`["refine_iters:int=2", "decode_ar:bool=false"]` to a dictionary; without a type the value is a text.
+
+    `ValueError` says which argument is wrong and how one is written.
+    """
+    options = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        name, _, kind = name.partition(":")
+        kind = kind or "str"
+        if not equals or not name.isidentifier() or argument.startswith("-"):
+            raise ValueError(f"{argument!r} is no option: write name:type=value, such as refine_iters:int=2")
+        if kind not in TYPES:
+            raise ValueError(f"{argument!r} has the unknown type {kind!r}; known: {', '.join(TYPES)}")
+        try:
+            options[name] = TYPES[kind](value)
+        except ValueError as error:
+            raise ValueError(f"{argument!r}: {error}") from error
+    return options
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Words that hold a `=` and look like options, and the others; `pretrained=<id>` is none of the options."""
+    options = [word for word in words if "=" in word and not word.startswith(("pretrained=", "-"))
+               and word.partition("=")[0].partition(":")[0].isidentifier()]  # fmt: skip
+    return options, [word for word in words if word not in options]
+
+
+def device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument("--device", default="auto", help="such as cpu, cuda or cuda:1; by default the fastest there is")

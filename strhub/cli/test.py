@@ -1,0 +1,95 @@
+"""`test.py`: a model's scores on the benchmarks below a data folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from strhub.cli.arguments import device_argument, parse_options
+
+EXAMPLES = """examples:
+  ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
+  ./test.py pretrained=parseq --cased --punctuation         94 characters
+  ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of test.py."""
+    parser = argparse.ArgumentParser(
+        prog="test.py",
+        description="Score a model on the benchmarks in <data_root>/test, those of them that are there.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", help="path, or pretrained=<id>")
+    parser.add_argument("options", nargs="*", metavar="name:type=value", help="of the model, such as refine_iters:int=2")
+    parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
+    parser.add_argument("--batch_size", type=int, default=512, help="pictures at a time")
+    parser.add_argument("--num_workers", type=int, default=4, help="processes that prepare pictures")
+    parser.add_argument("--cased", action="store_true", help="upper and lower case differ")
+    parser.add_argument("--punctuation", action="store_true", help="punctuation counts")
+    parser.add_argument("--new", action="store_true", help="also ArT, COCOv1.4 and Uber")
+    parser.add_argument("--rotation", type=int, default=0, help="turn every picture, degrees counter-clockwise")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead")
+    device_argument(parser)
+    return parser
+
+
+def charset_of(*, cased: bool, punctuation: bool) -> str:
+    """The tested charset: digits and lower case, and upper case or punctuation if asked for."""
+    from strhub.text.charset import CHARSET_36, PUNCTUATION, UPPER_CASE
+
+    return CHARSET_36 + (UPPER_CASE if cased else "") + (PUNCTUATION if punctuation else "")
+
+
+def run(arguments: Sequence[str] | None = None) -> str:
+    """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
+    given = build_parser().parse_intermixed_args(arguments)
+    options = parse_options(given.options)
+    from strhub.data.module import SceneTextDataModule
+    from strhub.evaluation import evaluate, format_protocols, protocols
+    from strhub.recognizer import choose_device
+    from strhub.zoo import load_from_checkpoint
+
+    model = load_from_checkpoint(given.checkpoint, **options)
+    data = SceneTextDataModule(
+        root_dir=given.data_root,
+        train_dir="",
+        img_size=model.hparams.img_size,
+        max_label_length=model.hparams.max_label_length,
+        charset_train=model.hparams.charset_train,
+        charset_test=charset_of(cased=given.cased, punctuation=given.punctuation),
+        batch_size=given.batch_size,
+        num_workers=given.num_workers,
+        normalize=model.hparams.normalize,
+        rotation=given.rotation,
+    )
+    asked = ["subset", "full", *(["new"] if given.new else [])]
+    names = given.sets or list(dict.fromkeys(name for protocol in asked for name in protocols()[protocol]))
+    present = data.present_test_sets(names)
+    if not present:
+        raise ValueError(
+            f"none of {', '.join(names)} is in {given.data_root / 'test'}: set --data_root, "
+            "or name other folders there with --sets; Datasets.md shows the layout"
+        )
+    scores = evaluate(model, data, present, device=choose_device(given.device), progress=_progress)
+    return format_protocols(scores, [] if given.sets else asked)
+
+
+def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    return tqdm(batches, desc=name, unit="batch", leave=False, disable=None)
+
+
+def main() -> None:
+    """Run the command; errors are one clear line, Ctrl-C is no traceback."""
+    try:
+        print(run())
+    except ValueError as error:
+        sys.exit(f"test.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\ntest.py: stopped")

@@ -1,0 +1,36 @@
+"""`train.py`: compose the configuration, train, print the metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from strhub.configs import CONFIG_DIR
+
+log = logging.getLogger("strhub")
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")
+def _compose_and_train(config: DictConfig) -> None:
+    from strhub.training import adopt_pretrained, train
+
+    try:
+        adopt_pretrained(config, list(HydraConfig.get().overrides.task))
+        metrics = train(config)
+    except ValueError as error:
+        log.debug("cause", exc_info=True)
+        raise SystemExit(f"train: {error}") from error
+    for name, value in sorted(metrics.items()):
+        print(f"{name}: {value:.4f}")
+
+
+def main() -> None:
+    """Train as the command line says; see `--help`."""
+    try:
+        _compose_and_train()
+    except KeyboardInterrupt:
+        sys.exit("\ntrain: stopped; resume with ckpt_path=<run>/checkpoints/last.ckpt")

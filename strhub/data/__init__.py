@@ -1,0 +1,1 @@
+"""Data sets, drawn words and their loading."""

@@ -1,0 +1,42 @@
+"""Words drawn as they are needed: a training set with no files and no end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from strhub.data.dataset import Word
+from strhub.data.synth import DrawnWords
+
+
+class DrawnDataset(Dataset[Word]):
+    """`size` words an epoch, others in every epoch.
+
+    An item's key is (index, seed), as `SeededBatches` gives it: the word and its augmentation depend on it alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        charset: str,
+        max_length: int,
+        size: int,
+        difficulty: float,
+        transform: Callable[[Image.Image, np.random.Generator], Any],
+    ) -> None:
+        self.charset, self.max_length, self.size, self.difficulty = charset, max_length, size, difficulty
+        self.transform = transform
+        self._words = DrawnWords(charset=charset, max_length=max_length, seed=0, difficulty=difficulty)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: tuple[int, int]) -> Word:
+        index, seed = key
+        rng = np.random.default_rng([seed, index])
+        picture, label = self._words.draw(int(rng.integers(2**62)))
+        return Word(self.transform(picture, rng), label, 0)

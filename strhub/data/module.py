@@ -1,0 +1,180 @@
+"""Words for training, validation and testing, from LMDB trees or drawn as they are needed.
+
+    root_dir/train/<train_dir>/**   training sets, any nesting
+    root_dir/val/**                 validation sets, all taken together
+    root_dir/test/<name>/           one folder a benchmark
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from strhub.data.augment import RandAugment
+from strhub.data.dataset import WordDataset
+from strhub.data.drawn import DrawnDataset
+from strhub.data.lmdb import LmdbWords, find_lmdbs
+from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.transforms import WordTransform
+from strhub.text import LabelPreparation
+
+log = logging.getLogger(__name__)
+
+
+class SceneTextDataModule(pl.LightningDataModule):
+    """The data of a run.
+
+    root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not), and
+        draw_difficulty in [0, 1] says how hard they are to read.
+    img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`.
+    charset_train, charset_test: training labels are brought to the first, scored ones to the second.
+    max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
+    batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
+        system's own way. augment: RandAugment in training. rotation: degrees, of every picture.
+    min_image_dim: smaller pictures count as unreadable. seed: of shuffling, drawing and augmentation.
+    """
+
+    def __init__(
+        self,
+        *,
+        root_dir: str | Path,
+        train_dir: str,
+        img_size: Sequence[int],
+        max_label_length: int,
+        charset_train: str,
+        charset_test: str,
+        batch_size: int,
+        num_workers: int = 0,
+        augment: bool = True,
+        normalize: str = "default",
+        fold_ascii: bool | None = None,
+        min_image_dim: int = 0,
+        rotation: float = 0,
+        worker_start: str | None = None,
+        drawn: int = 0,
+        draw_difficulty: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.root_dir, self.train_dir = Path(root_dir), train_dir
+        self.img_size, self.normalize, self.rotation = img_size, normalize, rotation
+        self.charset_train, self.charset_test = charset_train, charset_test
+        self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
+        self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
+        self.augment, self.seed = augment, seed
+        self.drawn, self.draw_difficulty = drawn, draw_difficulty
+        self._train: Dataset[Any] | None = None
+        self._val: WordDataset | None = None
+
+    @staticmethod
+    def get_transform(
+        img_size: Sequence[int], augment: bool = False, rotation: float = 0, normalize: str = "default"
+    ) -> WordTransform:
+        """Picture to the tensor (3, H, W) that a model of this picture size takes."""
+        return WordTransform(
+            img_size, augment=RandAugment() if augment else None, rotation=rotation, normalize=normalize
+        )
+
+    @property
+    def train_dataset(self) -> Dataset[Any]:
+        """Words for training; `ValueError` if there are none."""
+        if self._train is None:
+            transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize)
+            if self.drawn:
+                self._train = DrawnDataset(
+                    charset=self.charset_train,
+                    max_length=self.max_label_length,
+                    size=self.drawn,
+                    difficulty=self.draw_difficulty,
+                    transform=transform,
+                )
+            else:
+                sources = self._sources(self.root_dir / "train" / self.train_dir, self.charset_train, strict=True)
+                self._train = WordDataset(sources, transform=transform)
+        return self._train
+
+    @property
+    def val_dataset(self) -> WordDataset:
+        """Words for validation; `ValueError` if there are none."""
+        if self._val is None:
+            transform = self.get_transform(self.img_size, False, self.rotation, self.normalize)
+            sources = self._sources(self.root_dir / "val", self.charset_train, strict=True)
+            self._val = WordDataset(sources, transform=transform, replace=False)
+        return self._val
+
+    def test_dataset(self, name: str) -> WordDataset:
+        """The benchmark of that name; `ValueError` if it is not there."""
+        transform = self.get_transform(self.img_size, False, self.rotation, self.normalize)
+        folder = self.root_dir / "test" / name
+        sources = self._sources(folder, self.charset_test, strict=False)
+        return WordDataset(sources, transform=transform, replace=False)
+
+    def present_test_sets(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that have an LMDB below `root_dir/test`, in the order given."""
+        return [name for name in names if find_lmdbs(self.root_dir / "test" / name)]
+
+    def _sources(self, folder: Path, charset: str, *, strict: bool) -> list[LmdbWords]:
+        prepare = LabelPreparation(
+            charset,
+            max_length=self.max_label_length if strict else None,
+            fold_ascii=self.fold_ascii,
+            strict=strict,
+        )
+        paths = find_lmdbs(folder)
+        if not paths:
+            state = "which has no data.mdb in it or below it" if folder.is_dir() else "which does not exist"
+            raise ValueError(
+                f"no words found: looked for LMDB folders (data.mdb) in {folder}, {state}. "
+                "Set data.root_dir (--data_root) and, for training, data.train_dir; Datasets.md shows the layout"
+            )
+        sources = [LmdbWords(path, prepare_label=prepare, min_image_dim=self.min_image_dim) for path in paths]
+        kept, dropped = sum(map(len, sources)), sum((source.dropped for source in sources), Counter[str]())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+        log.info("%s: %d words in %d sets%s", folder, kept, len(sources), f"; dropped: {reasons}" if reasons else "")
+        if not kept:
+            raise ValueError(
+                f"{folder} has no word left to use: {reasons or 'its sets are empty'}. "
+                "Check charset and model.max_label_length against its labels"
+            )
+        return sources
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, endless over epochs, from the batch that the run has reached."""
+        trainer = self.trainer
+        batches = SeededBatches(
+            len(self.train_dataset),  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            devices=trainer.world_size if trainer else 1,
+        )
+        if trainer:
+            done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            batches.seek(trainer.current_epoch, done if done < len(batches) else 0)
+        return TrainLoader(self.train_dataset, batch_sampler=batches, **self._worker_options())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """In order; on several devices each takes every n-th word, none twice."""
+        return self._ordered_loader(self.val_dataset)
+
+    def test_dataloader(self, name: str) -> DataLoader[Batch]:
+        """The words of a benchmark, in order."""
+        return self._ordered_loader(self.test_dataset(name))
+
+    def _ordered_loader(self, dataset: WordDataset) -> DataLoader[Batch]:
+        trainer = self.trainer
+        rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        indexes = range(rank, len(dataset), devices)
+        return DataLoader(dataset, batch_size=self.batch_size, sampler=indexes, **self._worker_options())
+
+    def _worker_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": collate, "pin_memory": False}
+        if self.num_workers:
+            options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
+        return options

@@ -1,0 +1,120 @@
+"""Whatever a user has as a picture, to an RGB `PIL.Image`; what cannot be read is `UnreadableImage` with the reason."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 64_000_000  # a word's picture is far smaller; a larger one is a mistake or a decompression bomb
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+class UnreadableImage(ValueError):
+    """An input that is no usable picture; the message says why."""
+
+
+def open_image(source: Any) -> Image.Image:
+    """A path, a PIL image or an array to RGB.
+
+    Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation
+    tag is followed; what is transparent is laid on white. Raises `UnreadableImage`.
+    """
+    if isinstance(source, Image.Image):
+        return _to_rgb(source)
+    if isinstance(source, str | os.PathLike):
+        return _open_file(Path(source))
+    if hasattr(source, "__array__"):
+        return _to_rgb(_from_array(np.asarray(source)))
+    raise UnreadableImage(f"a picture is a path, a PIL image or an array, not a {type(source).__name__}")
+
+
+def find_images(patterns: list[str]) -> list[Path]:
+    """Files, folders (their pictures, at any depth) and globs to paths, sorted within each, none twice.
+
+    A name that matches nothing stays as it is, to be reported when it is read.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            matches = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+        elif not path.exists() and any(sign in pattern for sign in "*?["):
+            matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        else:
+            matches = [path]
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _open_file(path: Path) -> Image.Image:
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableImage("the file is empty")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+            with Image.open(path) as picture:
+                return _to_rgb(ImageOps.exif_transpose(_within_limit(picture)))
+    except UnidentifiedImageError as error:
+        raise UnreadableImage("not a picture in any known format") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"over {MAX_PIXELS} pixels, the largest picture that is read") from error
+    except FileNotFoundError as error:
+        raise UnreadableImage("there is no such file") from error
+    except IsADirectoryError as error:
+        raise UnreadableImage("a folder, not a picture") from error
+    except UnreadableImage:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
+        raise UnreadableImage(f"damaged or unreadable: {error}") from error
+
+
+def _within_limit(picture: Image.Image) -> Image.Image:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnreadableImage(
+            f"{picture.width} x {picture.height} pixels, over {MAX_PIXELS}, the largest picture that is read"
+        )
+    return picture
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    _within_limit(picture)
+    if min(picture.size) < 1:
+        raise UnreadableImage("the picture has no pixels")
+    if picture.mode == "RGB":
+        picture.load()
+        return picture
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        foreground = picture.convert("RGBA")
+        background = Image.new("RGBA", foreground.size, "white")
+        return Image.alpha_composite(background, foreground).convert("RGB")
+    if picture.mode.startswith("I") or picture.mode == "F":  # more than 8 bits a channel: Pillow would clip
+        return _from_array(_to_unit_range(np.asarray(picture, dtype=np.float64))).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _to_unit_range(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    return np.clip(values / top, 0, 1)
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+        raise UnreadableImage(
+            f"an array of shape {array.shape} is no picture: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is needed"
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise UnreadableImage("an array of floats must lie in [0, 1]")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    if array.dtype != np.uint8:
+        raise UnreadableImage(f"an array of {array.dtype} is no picture: uint8, bool or floats in [0, 1] are needed")
+    return Image.fromarray(np.ascontiguousarray(array))

@@ -1,0 +1,78 @@
+"""Scores of readings against labels, as sums: what several batches, processes or devices counted can be added up.
+
+Accuracy is exact match. 1 - NED is 1 minus the mean over samples of the edit distance divided by the longer length
+(ICDAR 2019). Both after `CharsetAdapter` of the charset that is tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+from rapidfuzz.distance import Levenshtein
+
+
+@dataclass
+class Score:
+    """Sums over samples; the properties are means, 0 where there is no sample.
+
+    samples: words scored; correct: exact matches; similarity: sum of 1 - normalised edit distance, each in [0, 1];
+    confidence: sum of sequence confidences, each in [0, 1]; label_length: characters in all labels;
+    unreadable: samples whose picture could not be read, which count as wrong.
+    """
+
+    samples: float = 0
+    correct: float = 0
+    similarity: float = 0.0
+    confidence: float = 0.0
+    label_length: float = 0
+    unreadable: float = 0
+
+    def add(self, prediction: str, label: str, confidence: float) -> bool:
+        """Count one reading; both texts already in the tested charset. Returns whether it is right."""
+        right = prediction == label
+        self.samples += 1
+        self.correct += right
+        self.similarity += Levenshtein.normalized_similarity(prediction, label)
+        self.confidence += confidence
+        self.label_length += len(label)
+        return right
+
+    def add_unreadable(self, label: str) -> None:
+        """Count a word whose picture could not be read: wrong, with confidence 0."""
+        self.add("", label, 0.0)
+        self.unreadable += 1
+
+    def __add__(self, other: Score) -> Score:
+        return Score(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def sums(self) -> tuple[float, ...]:
+        """The fields in order, to be added across processes and given back to `Score(*sums)`."""
+        return astuple(self)
+
+    @classmethod
+    def size(cls) -> int:
+        """How many sums there are."""
+        return len(fields(cls))
+
+    def _mean(self, total: float) -> float:
+        return total / self.samples if self.samples else 0.0
+
+    @property
+    def accuracy(self) -> float:
+        """Share of exact matches, in [0, 1]."""
+        return self._mean(self.correct)
+
+    @property
+    def one_minus_ned(self) -> float:
+        """1 - NED, in [0, 1]."""
+        return self._mean(self.similarity)
+
+    @property
+    def mean_confidence(self) -> float:
+        """Mean sequence confidence, in [0, 1]."""
+        return self._mean(self.confidence)
+
+    @property
+    def mean_label_length(self) -> float:
+        """Mean label length in characters."""
+        return self._mean(self.label_length)

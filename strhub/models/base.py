@@ -1,0 +1,145 @@
+"""The LightningModule that all recognisers extend: optimiser, schedule, seeding and validation.
+
+A recogniser's own `system.py` adds its loss and nothing else. The network is `self.model`, so that checkpoints carry
+the names of the published ones.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+
+from strhub.metrics import Score
+from strhub.options import check_options, keyword_names
+from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, network_class
+from strhub.text import CharsetAdapter
+
+
+class System(pl.LightningModule, ABC):
+    """Training and validation of one recogniser.
+
+    Options, all by keyword and all in the checkpoint: those of the network, those every recogniser has (charsets,
+    sizes, normalisation), and the ones below and the sub-class's own. An unknown one is an error.
+
+    batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
+    warmup_pct: share of the steps in which the rate rises; weight_decay: of all weights;
+    optimizer, schedule: what to instantiate, with `_target_`; seed: of everything drawn in training.
+    """
+
+    architecture: ClassVar[str]
+    training_options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        lr: float,
+        warmup_pct: float,
+        weight_decay: float,
+        optimizer: Mapping[str, Any] | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        own = keyword_names(System.__init__)
+        known = [*own, *SCENE_TEXT_OPTIONS, *self.training_options, *keyword_names(network_class(self.architecture))]
+        check_options(options, known, f"the model {self.architecture!r}")
+        training = {name: value for name, value in locals().items() if name in own}
+        self.save_hyperparameters({**options, **training, "architecture": self.architecture})
+        self.model = build_network(self.hparams)
+        self.tokenizer = build_tokenizer(self.hparams)
+        self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+
+    @abstractmethod
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """The loss of a batch: images (B, 3, H, W), normalised, and their labels. A scalar."""
+
+    @abstractmethod
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is a mean of."""
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        return self.model(images, max_length)
+
+    def rng(self) -> np.random.Generator:
+        """Randomness of this step: a function of the seed and the step alone, the same on every device."""
+        return np.random.default_rng([int(self.hparams["seed"]), self.global_step])
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by the step, so that a resumed run draws what the uninterrupted one would have drawn."""
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        entropy = [int(self.hparams["seed"]), step, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """One step on (images, labels, ...)."""
+        images, labels, *_ = batch
+        loss = self.training_loss(images, labels)
+        self.log("loss", loss, prog_bar=True, batch_size=len(labels))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Instantiate optimiser and schedule from the configuration."""
+        if self.hparams["optimizer"] is None or self.hparams["schedule"] is None:
+            raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
+        lr = self.effective_lr()
+        optimizer = instantiate(
+            self.hparams["optimizer"], params=self.parameters(), lr=lr, weight_decay=self.hparams["weight_decay"]
+        )
+        schedule = instantiate(
+            self.hparams["schedule"],
+            optimizer=optimizer,
+            max_lr=lr,
+            total_steps=self.trainer.estimated_stepping_batches,
+            pct_start=self.hparams["warmup_pct"],
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def effective_lr(self) -> float:
+        """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""
+        scale = self.trainer.accumulate_grad_batches * math.sqrt(self.trainer.world_size)
+        return scale * self.hparams["batch_size"] / 256 * self.hparams["lr"]
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting anew."""
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Add the scores of (images, labels, unreadable, lost labels) to the sums."""
+        images, labels, *rest = batch
+        score, losses = self._validation
+        for label in rest[1] if len(rest) > 1 else ():
+            score.add_unreadable(self.charset_adapter(label))
+        if not labels:
+            return
+        logits, loss, elements = self.validation_loss(images, labels)
+        losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
+        readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        for (text, confidence, _), label in zip(readings, labels, strict=True):
+            score.add(self.charset_adapter(text), self.charset_adapter(label), confidence)
+
+    def on_validation_epoch_end(self) -> None:
+        """Add the sums of all devices and log the scores, accuracies in percent."""
+        score, losses = self._validation
+        sums = torch.cat([torch.tensor(score.sums(), dtype=torch.float64), losses]).to(self.device, torch.float32)
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        *scores, loss, elements = sums.tolist()
+        total = Score(*scores)
+        self.log("val_loss", loss / max(elements, 1), sync_dist=False, rank_zero_only=False)
+        self.log("val_accuracy", 100 * total.accuracy, prog_bar=True)
+        self.log("val_NED", 100 * total.one_minus_ned, prog_bar=True)
+        self.log("val_confidence", 100 * total.mean_confidence)
+        self.log("hp_metric", 100 * total.accuracy)
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))

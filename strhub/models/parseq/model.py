@@ -1,0 +1,192 @@
+"""The PARSeq network: a picture to the probabilities of its characters.
+
+A vision transformer encodes the picture; a shallow two-stream decoder reads characters from it in any order, so that
+one set of weights reads left to right, all at once, or refines a first reading (sections 3.1 to 3.4 of the paper).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from strhub.models.layers.vision_transformer import VisionTransformer
+from strhub.models.parseq.decoder import Decoder, Masks, cloze_masks, one_pass_masks, permutation_masks
+
+
+class TokenEmbedding(nn.Module):
+    """Token ids to vectors, scaled by the square root of their size (Vaswani et al. 2017, section 3.4)."""
+
+    def __init__(self, *, num_tokens: int, embed_dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_tokens, embed_dim)
+        self.scale = math.sqrt(embed_dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, L) ids to (B, L, D)."""
+        return self.scale * self.embedding(tokens)
+
+
+class PARSeq(nn.Module):
+    """Permuted autoregressive sequence model.
+
+    charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
+    max_label_length: the longest text, in characters; it reads one step more, for [E].
+    img_size, patch_size: height and width in pixels.
+    decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any time.
+    refine_iters: passes over the first reading, each seeing all of the previous one; can be changed at any time.
+    dropout: of the decoder, in training.
+    """
+
+    tokenizer = "attention"
+    decoding_options = ("decode_ar", "refine_iters")
+    marker = "pos_queries"  # a parameter that only this architecture has
+
+    def __init__(
+        self,
+        *,
+        charset_size: int,
+        max_label_length: int,
+        img_size: Sequence[int],
+        patch_size: Sequence[int],
+        embed_dim: int,
+        enc_num_heads: int,
+        enc_mlp_ratio: float,
+        enc_depth: int,
+        dec_num_heads: int,
+        dec_mlp_ratio: float,
+        dec_depth: int,
+        decode_ar: bool,
+        refine_iters: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.max_label_length = max_label_length
+        self.decode_ar = decode_ar
+        self.refine_iters = refine_iters
+        self.eos_id, self.bos_id, self.pad_id = 0, charset_size + 1, charset_size + 2
+        self.encoder = VisionTransformer(
+            img_size=(img_size[0], img_size[1]),
+            patch_size=(patch_size[0], patch_size[1]),
+            embed_dim=embed_dim,
+            depth=enc_depth,
+            num_heads=enc_num_heads,
+            mlp_ratio=enc_mlp_ratio,
+        )
+        self.decoder = Decoder(
+            depth=dec_depth, embed_dim=embed_dim, num_heads=dec_num_heads, mlp_ratio=dec_mlp_ratio, dropout=dropout
+        )
+        self.text_embed = TokenEmbedding(num_tokens=charset_size + 3, embed_dim=embed_dim)
+        self.pos_queries = nn.Parameter(torch.zeros(1, max_label_length + 1, embed_dim))
+        self.head = nn.Linear(embed_dim, charset_size + 1)  # neither [B] nor [P] can be read
+        self.dropout = nn.Dropout(dropout)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.trunc_normal_(self.pos_queries, std=0.02)
+        for part in (self.decoder, self.text_embed, self.head):
+            for module in part.modules():
+                if isinstance(module, nn.Linear | nn.Embedding):
+                    nn.init.trunc_normal_(module.weight, std=0.02)
+                if isinstance(module, nn.Linear):
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read pictures (B, 3, H, W), normalised, to logits (B, L, charset_size + 1).
+
+        max_length: run exactly this many character steps and one for [E], at most the model's own number, as a loss
+            needs it. By default autoregressive reading stops when every row has read [E], so L may be smaller.
+        """
+        steps = min(max_length or self.max_label_length, self.max_label_length) + 1
+        memory = self.encoder(images)
+        if self.decode_ar:
+            logits = self._read_step_by_step(memory, steps, stop_early=max_length is None)
+        else:
+            logits = self._read_in_one_pass(memory, steps)
+        for _ in range(self.refine_iters):
+            logits = self._refine(memory, logits)
+        return logits
+
+    def permuted_logits(self, images: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
+        """Logits under each permutation, for training: (P, B, T, charset_size + 1).
+
+        images: (B, 3, H, W); tokens: (B, T) from [B] on, without the last; permutations: (P, T + 1) of positions.
+        """
+        memory = self.encoder(images)
+        hidden = (tokens == self.pad_id) | (tokens == self.eos_id)
+        count, length = permutations.shape[0], tokens.shape[1]
+        query = self.pos_queries[:, None, :length].expand(tokens.shape[0], count, -1, -1)
+        masks = permutation_masks(permutations, hidden)
+        output = self.decoder(self.dropout(query), self._content(tokens), memory, masks)  # (B, P, T, D)
+        return self.head(output).transpose(0, 1)
+
+    def _content(self, tokens: Tensor) -> Tensor:
+        """Embed tokens (B, L), the first of which is [B]. [B] has no position; the character at i has query i - 1."""
+        start = self.text_embed(tokens[:, :1])
+        characters = self.pos_queries[:, : tokens.shape[1] - 1] + self.text_embed(tokens[:, 1:])
+        return self.dropout(torch.cat([start, characters], dim=1))
+
+    def _beginning(self, memory: Tensor) -> Tensor:
+        return torch.full((memory.shape[0], 1), self.bos_id, dtype=torch.long, device=memory.device)
+
+    def _read_step_by_step(self, memory: Tensor, steps: int, *, stop_early: bool) -> Tensor:
+        positions = self.pos_queries[:, :steps]
+        caches = self.decoder.start(memory, positions)
+        content = self.text_embed(self._beginning(memory))  # (B, 1, D)
+        ended = torch.zeros(memory.shape[0], dtype=torch.bool, device=memory.device)
+        logits = []
+        for step in range(steps):
+            position = positions[:, step : step + 1]
+            logits.append(self.head(self.decoder.step(step, position, content, caches)))  # (B, 1, C)
+            token = logits[-1].argmax(-1)  # (B, 1)
+            if stop_early:
+                ended |= token.squeeze(1) == self.eos_id
+                if ended.all():
+                    break
+            content = position + self.text_embed(token)
+        return torch.cat(logits, dim=1)
+
+    def _read_in_one_pass(self, memory: Tensor, steps: int) -> Tensor:
+        start = self._beginning(memory)
+        masks = one_pass_masks(steps, hidden=torch.zeros_like(start, dtype=torch.bool))
+        return self._decode(start, steps, memory, masks)
+
+    def _refine(self, memory: Tensor, logits: Tensor) -> Tensor:
+        tokens = torch.cat([self._beginning(memory), logits[:, :-1].argmax(-1)], dim=1)
+        ended = (tokens == self.eos_id).cumsum(-1) > 0
+        return self._decode(tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended))
+
+    def _decode(self, tokens: Tensor, steps: int, memory: Tensor, masks: Masks) -> Tensor:
+        query = self.pos_queries[:, None, :steps].expand(memory.shape[0], -1, -1, -1)  # (B, 1, L, D)
+        return self.head(self.decoder(query, self._content(tokens), memory, masks).squeeze(1))
+
+    @staticmethod
+    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
+        each) and the picture is 32 high, or square if that does not fit, since no tensor shows them.
+        """
+        embed_dim, _, *patch_size = weights["encoder.patch_embed.proj.weight"].shape
+        patches = weights["encoder.pos_embed"].shape[1]
+
+        def depth_of(prefix: str) -> int:
+            return 1 + max(int(name.split(".")[2]) for name in weights if name.startswith(prefix))
+
+        rows = 32 // patch_size[0]
+        if patch_size[0] == patch_size[1] and math.isqrt(patches) ** 2 == patches or rows == 0 or patches % rows:
+            rows = math.isqrt(patches)
+        return {
+            "charset_size": weights["head.weight"].shape[0] - 1,
+            "max_label_length": weights["pos_queries"].shape[1] - 1,
+            "img_size": [rows * patch_size[0], patches // rows * patch_size[1]],
+            "patch_size": list(patch_size),
+            "embed_dim": embed_dim,
+            "enc_num_heads": max(1, embed_dim // 64),
+            "enc_mlp_ratio": weights["encoder.blocks.0.mlp.fc1.weight"].shape[0] / embed_dim,
+            "enc_depth": depth_of("encoder.blocks."),
+            "dec_num_heads": max(1, embed_dim // 32),
+            "dec_mlp_ratio": weights["decoder.layers.0.linear1.weight"].shape[0] / embed_dim,
+            "dec_depth": depth_of("decoder.layers."),
+        }

@@ -1,0 +1,65 @@
+"""PARSeq's training: permutation language modelling (section 3.3 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from strhub.models.base import System
+from strhub.models.parseq.model import PARSeq as Network
+from strhub.models.parseq.permutations import sample_permutations
+from strhub.text import AttentionTokenizer
+
+
+class PARSeq(System):
+    """Train PARSeq.
+
+    perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored: each comes with its
+    reverse. All options of the network and of `System` besides.
+    """
+
+    architecture = "parseq"
+    training_options = ("perm_num", "perm_forward", "perm_mirrored")
+    model: Network
+    tokenizer: AttentionTokenizer
+
+    def __init__(self, *, perm_num: int, perm_forward: bool, perm_mirrored: bool, **options: Any) -> None:
+        super().__init__(perm_num=perm_num, perm_forward=perm_forward, perm_mirrored=perm_mirrored, **options)
+        self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
+
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """Cross-entropy over all orders, each element counted once an order.
+
+        Only the first two orders count [E]: in the others it comes last, after the whole text, and teaches nothing
+        that left to right does not.
+        """
+        tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1)
+        permutations = sample_permutations(
+            tokens.shape[1] - 2,
+            count=self.perm_num,
+            forward=self.perm_forward,
+            mirrored=self.perm_mirrored,
+            rng=self.rng(),
+        ).to(self.device)
+        return self.permutation_loss(images, tokens, permutations)
+
+    def permutation_loss(self, images: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
+        """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B]."""
+        pad_id = self.tokenizer.pad_id
+        logits = self.model.permuted_logits(images, tokens[:, :-1], permutations)  # (P, B, T, C)
+        targets = tokens[:, 1:]
+        without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
+        targets = torch.stack([targets if index < 2 else without_end for index in range(len(permutations))])
+        return F.cross_entropy(logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id)
+
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """Read with the set decoding for as many steps as the longest label needs."""
+        targets = self.tokenizer.encode(labels, self.device)[:, 1:]  # (B, T)
+        logits = self(images, targets.shape[1] - 1)
+        pad_id = self.tokenizer.pad_id
+        loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
+        return logits, loss, int((targets != pad_id).sum())

@@ -1,0 +1,30 @@
+"""Checks of named options: an unknown one is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
+    """One sentence saying that `where` has no option `name`, and which one was probably meant."""
+    choices = sorted(known)
+    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"{where} has no option {name!r}.{meant} Known: {', '.join(choices)}"
+
+
+def check_options(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    """`ValueError` for the first of `names` that is not among `known`."""
+    choices = set(known)
+    for name in names:
+        if name not in choices:
+            raise ValueError(unknown_option_message(name, choices, where))
+
+
+def keyword_names(function: Callable[..., Any]) -> list[str]:
+    """Names of a function's (or class's) keyword-only parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

@@ -1,0 +1,96 @@
+"""A network together with what its numbers mean: tokenizer, charset, picture size and normalisation.
+
+This is what the zoo and torch.hub give: pictures to logits by `model(images)`, logits to text by `model.tokenizer`.
+Torch only; no training framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+import strhub.models
+from strhub.options import check_options, keyword_names, unknown_option_message
+from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
+
+# Options that every model has whatever its architecture. `name` is the experiment's.
+SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
+
+_TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
+    "attention": AttentionTokenizer,
+    "ctc": CTCTokenizer,
+}
+
+
+class HyperParameters(dict[str, Any]):
+    """A dictionary whose items can be read as attributes: `hparams.img_size`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(unknown_option_message(name, self, "the hyper-parameters")) from None
+
+
+def architectures() -> list[str]:
+    """Names of the architectures: the folders in `strhub/models` that define a network."""
+    packages = pkgutil.iter_modules(strhub.models.__path__)
+    return sorted(package.name for package in packages if package.ispkg and package.name != "layers")
+
+
+def network_class(architecture: str) -> Any:
+    """The network class of an architecture; `ValueError` names the nearest one for an unknown name."""
+    if architecture not in architectures():
+        raise ValueError(unknown_option_message(architecture, architectures(), "the list of architectures"))
+    return importlib.import_module(f"strhub.models.{architecture}").Network
+
+
+def build_network(hparams: Mapping[str, Any]) -> Any:
+    """A network with fresh weights, from hyper-parameters that may hold training options as well."""
+    network = network_class(hparams["architecture"])
+    values = {**hparams, "charset_size": len(hparams["charset_train"])}
+    names = keyword_names(network)
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise ValueError(f"the architecture {hparams['architecture']!r} needs {', '.join(missing)}")
+    return network(**{name: values[name] for name in names})
+
+
+def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of the architecture's kind for the training charset."""
+    return _TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
+
+
+class SceneTextModel(nn.Module):
+    """A recogniser ready for use.
+
+    hparams: everything it was built and trained with; `model`: the network; `tokenizer`: ids and text;
+    `charset_adapter`: text to the charset it is scored with.
+    """
+
+    def __init__(self, hparams: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.hparams = HyperParameters(hparams)
+        self.model = build_network(self.hparams)
+        self.tokenizer = build_tokenizer(self.hparams)
+        self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        return self.model(images, max_length)
+
+    def set_decoding(self, **options: Any) -> None:
+        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have."""
+        check_options(options, self.model.decoding_options, f"the decoding of {self.hparams.architecture!r}")
+        for name, value in options.items():
+            setattr(self.model, name, value)
+            self.hparams[name] = value
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are."""
+        return next(self.parameters()).device

@@ -1,0 +1,241 @@
+"""Drawn words: texts stay in their charset, pictures are legible, reproducible and refuse bad input."""
+
+from __future__ import annotations
+
+import pickle
+import string
+import subprocess
+import sys
+import unicodedata
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from strhub.data.synth import DrawnWords, TextSampler, WordRenderer
+from strhub.data.synth.surface import colour_pair, ground, luminance
+from strhub.data.synth.typefaces import BUNDLED_FONTS, FontShelf
+
+ASCII_94 = string.digits + string.ascii_letters + string.punctuation
+CHARSETS = [
+    ASCII_94,
+    string.digits + string.ascii_lowercase,
+    string.digits + string.ascii_uppercase,
+    string.digits,
+    "äöüß",
+    string.ascii_letters + "äöüÄÖÜßéèñ",
+    "x",
+    " -",
+]
+
+
+@pytest.fixture(scope="module")
+def words() -> DrawnWords:
+    return DrawnWords(charset=ASCII_94, max_length=25, seed=7)
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize("max_length", [1, 3, 25])
+def test_texts_fit_charset_and_length(charset: str, max_length: int) -> None:
+    sampler, rng = TextSampler(charset=charset, max_length=max_length), np.random.default_rng(0)
+    for _ in range(300):
+        text = sampler(rng)
+        assert 1 <= len(text) <= max_length
+        assert set(text) <= set(charset)
+        assert not any(char.isspace() for char in text)
+
+
+@pytest.mark.parametrize("charset", CHARSETS[:-1])
+def test_every_character_occurs(charset: str) -> None:
+    sampler, rng = TextSampler(charset=charset, max_length=25), np.random.default_rng(1)
+    assert set("".join(sampler(rng) for _ in range(6000))) == set(charset)
+
+
+def test_full_length_and_all_cases_occur() -> None:
+    sampler, rng = TextSampler(charset=ASCII_94, max_length=25), np.random.default_rng(2)
+    texts = [sampler(rng) for _ in range(5000)]
+    assert max(map(len, texts)) == 25
+    for test in (str.islower, str.isupper, str.istitle, str.isdigit):
+        assert sum(map(test, texts)) > 100
+
+
+def test_sampler_survives_pickling() -> None:
+    sampler = TextSampler(charset=ASCII_94, max_length=9)
+    twin = pickle.loads(pickle.dumps(sampler))
+    first, second = np.random.default_rng(3), np.random.default_rng(3)
+    assert [sampler(first) for _ in range(50)] == [twin(second) for _ in range(50)]
+
+
+def test_word_list_is_clean() -> None:
+    lines = (Path(BUNDLED_FONTS).parent / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    assert len(lines) == len(set(lines)) > 1500
+    assert all(line.isascii() and line.isalpha() and line.islower() for line in lines)
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
+def test_pictures_have_the_promised_form(difficulty: float) -> None:
+    drawn = DrawnWords(charset=ASCII_94, max_length=25, seed=0, difficulty=difficulty)
+    for index in range(80):
+        picture, text = drawn.draw(index)
+        assert picture.mode == "RGB"
+        assert 24 <= picture.height <= 64
+        assert picture.width >= 4
+        assert text
+
+
+def _contrast(picture: Image.Image) -> float:
+    """Distance between the darkest and the lightest hundredth of the picture in its most telling channel."""
+    low, high = np.percentile(np.asarray(picture, dtype=np.float32), [1, 99], axis=(0, 1))
+    return float((high - low).max())
+
+
+@pytest.mark.parametrize(("difficulty", "least"), [(0.0, 60.0), (0.5, 30.0), (1.0, 15.0)])
+def test_no_picture_is_blank(difficulty: float, least: float) -> None:
+    render = WordRenderer(difficulty=difficulty)
+    for index in range(120):
+        picture = render("Word", np.random.default_rng([11, index]))
+        assert _contrast(picture) > least, index
+
+
+def test_single_marks_are_told_apart_by_their_place() -> None:
+    render = WordRenderer(difficulty=0.0)
+    for index in range(20):
+        rows = []
+        for text in ("'", "."):
+            grey = np.asarray(render(text, np.random.default_rng(index)).convert("L"), dtype=np.float32)
+            ink = np.abs(grey - np.median(grey))
+            rows.append(float((ink.sum(axis=1) * np.linspace(0, 1, len(ink))).sum() / ink.sum()))
+        assert rows[0] < rows[1]
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
+def test_text_and_ground_keep_their_distance(difficulty: float) -> None:
+    least = 110 - 65 * difficulty
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        text, base, step = colour_pair(rng, difficulty)
+        assert abs(luminance(text) - luminance(base)) == pytest.approx(step, abs=0.5)
+        assert step >= least - 1e-6
+        for colour in (text, base):
+            assert -0.01 <= colour.min() <= colour.max() <= 255.01
+        surface = ground((32, 90), base, step, rng, difficulty)
+        assert np.abs(surface - base).max() <= 0.5 * step + 0.01
+
+
+def test_sample_depends_on_seed_and_index_alone(words: DrawnWords) -> None:
+    twin = DrawnWords(charset=ASCII_94, max_length=25, seed=7)
+    forward = [words.draw(index) for index in range(12)]
+    for index in reversed(range(12)):
+        picture, text = twin.draw(index)
+        assert text == forward[index][1]
+        assert picture.tobytes() == forward[index][0].tobytes()
+    other = DrawnWords(charset=ASCII_94, max_length=25, seed=8)
+    assert [other.draw(index)[1] for index in range(12)] != [text for _, text in forward]
+
+
+def test_another_process_draws_the_same(words: DrawnWords, tmp_path: Path) -> None:
+    (tmp_path / "words.pkl").write_bytes(pickle.dumps(words))
+    code = (
+        "import pickle, sys, zlib; words = pickle.load(open(sys.argv[1], 'rb'));"
+        "print([(t, zlib.crc32(p.tobytes())) for p, t in map(words.draw, range(5))])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "words.pkl")],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env={"PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    expected = [(text, zlib.crc32(picture.tobytes())) for picture, text in map(words.draw, range(5))]
+    assert answer.stdout.strip() == repr(expected)
+
+
+def test_global_random_state_is_left_alone(words: DrawnWords) -> None:
+    before = np.random.get_state()[1].copy()
+    words.draw(0)
+    assert np.array_equal(before, np.random.get_state()[1])
+
+
+def test_synth_does_not_need_torch() -> None:
+    for file in BUNDLED_FONTS.parent.glob("*.py"):
+        assert "import torch" not in file.read_text(encoding="utf-8")
+
+
+def test_capitals_fonts_are_kept_from_small_letters() -> None:
+    shelf = FontShelf()
+    capitals_only = {path for path in shelf.paths if shelf.is_unicase(path)}
+    names = {Path(path).stem.split("-")[0] for path in capitals_only}
+    assert {"BebasNeue", "Cinzel", "Bungee"} <= names
+    assert not {"Roboto", "Arvo", "Lobster"} & names
+    assert capitals_only.isdisjoint(shelf.fitting("open"))
+    assert capitals_only <= set(shelf.fitting("OPEN"))
+
+
+def test_bundled_fonts_draw_all_printable_ascii() -> None:
+    shelf = FontShelf()
+    for char in ASCII_94:
+        assert len(shelf.fitting(char)) >= 20, char
+
+
+def test_characters_without_a_glyph_are_left_out() -> None:
+    drawn = DrawnWords(charset="abc漢", max_length=5, seed=0)
+    assert drawn.undrawable == "漢"
+    assert all(set(drawn.draw(index)[1]) <= set("abc") for index in range(30))
+    with pytest.raises(ValueError, match="no font can draw"):
+        WordRenderer()("漢", np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no font can draw"):
+        DrawnWords(charset="漢字", max_length=5, seed=0)
+
+
+def test_every_bundled_font_comes_with_its_licence() -> None:
+    table = (BUNDLED_FONTS / "README.md").read_text(encoding="utf-8")
+    fonts = sorted(BUNDLED_FONTS.glob("*.ttf"))
+    assert len({font.name.split("-")[0] for font in fonts}) >= 20
+    assert sum(file.stat().st_size for file in BUNDLED_FONTS.iterdir()) <= 4 * 2**20
+    for font in fonts:
+        licence = (BUNDLED_FONTS / f"{font.name.split('-')[0]}-LICENSE.txt").read_text(encoding="utf-8")
+        assert "SIL OPEN FONT LICENSE" in licence.upper() or "APACHE LICENSE" in licence.upper()
+        assert "copyright" in licence[:400].lower()
+        assert f"`{font.name}`" in table
+
+
+def test_length() -> None:
+    assert len(DrawnWords(charset="ab", max_length=3, seed=0, size=5)) == 5
+    with pytest.raises(TypeError, match="endless"):
+        len(DrawnWords(charset="ab", max_length=3, seed=0))
+    with pytest.raises(IndexError, match=r"0\.\.4"):
+        DrawnWords(charset="ab", max_length=3, seed=0, size=5).draw(5)
+    with pytest.raises(IndexError):
+        DrawnWords(charset="ab", max_length=3, seed=0).draw(-1)
+
+
+def test_own_fonts(tmp_path: Path) -> None:
+    font = BUNDLED_FONTS / "Arvo-Bold.ttf"
+    assert len(FontShelf(fonts=[font]).paths) == 1
+    picture, _ = DrawnWords(charset=unicodedata.normalize("NFC", "abcé"), max_length=4, seed=0, fonts=[font]).draw(0)
+    assert picture.height >= 24
+    with pytest.raises(ValueError, match="does not exist"):
+        WordRenderer(fonts=[tmp_path / "none.ttf"])
+    with pytest.raises(ValueError, match="folder"):
+        WordRenderer(fonts=[tmp_path])
+    with pytest.raises(ValueError, match="empty"):
+        WordRenderer(fonts=[])
+
+
+@pytest.mark.parametrize("difficulty", [-0.1, 1.1, float("nan")])
+def test_difficulty_outside_range_is_refused(difficulty: float) -> None:
+    with pytest.raises(ValueError, match="difficulty"):
+        WordRenderer(difficulty=difficulty)
+
+
+def test_bad_settings_are_refused() -> None:
+    for charset in ("", " \n"):
+        with pytest.raises(ValueError, match="charset"):
+            TextSampler(charset=charset, max_length=5)
+    with pytest.raises(ValueError, match="max_length"):
+        TextSampler(charset="a", max_length=0)
+    with pytest.raises(ValueError, match="seed"):
+        DrawnWords(charset="a", max_length=5, seed=-1)
+    with pytest.raises(ValueError, match="size"):
+        DrawnWords(charset="a", max_length=5, seed=0, size=-1)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        WordRenderer()("  ", np.random.default_rng(0))

@@ -1,0 +1,7 @@
+#!/usr/bin/env python3
+"""See `./train.py --help`."""
+
+from strhub.cli.train import main
+
+if __name__ == "__main__":
+    main()
