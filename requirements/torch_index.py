@@ -24,15 +24,11 @@ from urllib.request import urlopen
 SECONDS = 5.0
 
 
-class NoAnswer(Exception):
-    """Nothing was reached at the address."""
-
-
 def fetch(address: str) -> str | None:
     """Return the page, or None if there is none that we can read although something answers there.
 
     Raises:
-        NoAnswer: the name is unknown, the connection failed, or SECONDS went by (looking a name up included).
+        ConnectionError: the name is unknown, the connection failed, or SECONDS went by (looking a name up included).
     """
     answer: list[str | None] = []
     problem: list[str] = ["no answer in time"]
@@ -59,7 +55,7 @@ def fetch(address: str) -> str | None:
     asking.start()
     asking.join(SECONDS)
     if not answer:
-        raise NoAnswer(problem[0])
+        raise ConnectionError(problem[0])
     return answer[0]
 
 
@@ -83,13 +79,13 @@ def index_line(index: str, platform: str, version: str) -> str:
         return f"# {address} left out: STRHUB_TORCH_INDEX=never"
     try:
         page = fetch(f"{address}/torch/")
-    except NoAnswer as problem:
+    except ConnectionError as problem:
         print(f"{address}: {problem}; left out, so torch {version} comes from where pip is configured to look")
         return f"# {address} left out: it did not answer when this file was written"
     if page is not None and f"torch-{version}" not in unquote(page):
-        known = sorted(set(re.findall(r"torch-(\d+(?:\.\d+)+)", unquote(page))), key=lambda v: [*map(int, v.split("."))])
-        newest = f"; the newest there is {known[-1]}" if known else " and no other: is the platform's name right?"
-        raise SystemExit(f"torch_index: {address} has no torch {version}{newest}")
+        known = {tuple(map(int, v.split("."))) for v in re.findall(r"torch-(\d+(?:\.\d+)+)", unquote(page))}
+        newest = f"; the newest there is {'.'.join(map(str, max(known)))}" if known else ": is its name right?"
+        raise SystemExit(f"torch_index: {address} holds no torch {version}{newest}")
     return f"--extra-index-url {address}"
 
 

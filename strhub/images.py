@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 64_000_000  # a word's picture is far smaller; a larger one is a mistake or a decompression bomb
+MAX_BYTES = 256 << 20
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 
@@ -51,26 +53,32 @@ def find_images(patterns: list[str]) -> list[Path]:
     return list(found)
 
 
-def _open_file(path: Path) -> Image.Image:
+def open_bytes(content: bytes) -> Image.Image:
+    """An encoded picture to RGB. Raises `UnreadableImage`."""
+    if not content:
+        raise UnreadableImage("the file is empty")
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableImage("the file is empty")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            with Image.open(path) as picture:
+            with Image.open(io.BytesIO(content)) as picture:
                 return _to_rgb(ImageOps.exif_transpose(_within_limit(picture)))
+    except UnreadableImage:
+        raise
     except UnidentifiedImageError as error:
         raise UnreadableImage("not a picture in any known format") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f"over {MAX_PIXELS} pixels, the largest picture that is read") from error
-    except FileNotFoundError as error:
-        raise UnreadableImage("there is no such file") from error
-    except IsADirectoryError as error:
-        raise UnreadableImage("a folder, not a picture") from error
-    except UnreadableImage:
-        raise
     except Exception as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
-        raise UnreadableImage(f"damaged or unreadable: {error}") from error
+        raise UnreadableImage(f"damaged: {error}") from error
+
+
+def _open_file(path: Path) -> Image.Image:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableImage(f"the file is over {MAX_BYTES >> 20} MiB")
+        return open_bytes(path.read_bytes())
+    except OSError as error:
+        raise UnreadableImage(error.strerror or str(error)) from error
 
 
 def _within_limit(picture: Image.Image) -> Image.Image:

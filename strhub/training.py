@@ -25,9 +25,8 @@ def train(config: DictConfig) -> dict[str, float]:
     `pretrained` starts from a model's weights, `ckpt_path` goes on with a stopped run. Raises `ValueError` for what
     is wrong with the configuration or the data.
     """
-    check_config(config)
     pl.seed_everything(config.seed, verbose=False)
-    model: System = instantiate(config.model)
+    model = model_from_config(config)
     if config.pretrained is not None:
         load_weights(model.model, load_from_checkpoint(config.pretrained).model.state_dict(), config.pretrained)
     data = instantiate(config.data)
@@ -36,6 +35,13 @@ def train(config: DictConfig) -> dict[str, float]:
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     trainer.fit(model, datamodule=data, ckpt_path=resume_path(config), weights_only=True)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def model_from_config(config: DictConfig) -> System:
+    """The configured model with fresh weights, its options checked."""
+    check_config(config)
+    model: System = instantiate(config.model)
+    return model
 
 
 def check_config(config: DictConfig) -> None:

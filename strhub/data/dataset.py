@@ -145,8 +145,8 @@ class WordDataset:
             else:
                 return Word(self.transform(image, rng), label, unreadable)
         raise ValueError(
-            f"the data set seems damaged: {self.attempts} records in a row were unreadable. The last one: {last_error}. "
-            "Check the files, or make them again"
+            f"the data set seems damaged: {self.attempts} records in a row were unreadable, the last one being "
+            f"{last_error}. Check its files, or make them again"
         ) from last_error
 
     def _read(self, index: int) -> tuple[Image, str]:

@@ -1,0 +1,106 @@
+# strhub's commands. Each installs what it needs into .venv first, once.
+#
+#   make read          install what reading needs and read the demonstration pictures
+#   make test          the fast tests                 make test-slow     the slow ones, and only those
+#   make check         format, lint, types and the fast tests; `make lint` without the tests
+#   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
+#   make torch-cu128   write requirements/core.cu128.txt, to install with one platform's build of PyTorch
+#   make clean         remove what tools leave behind; `make distclean` removes .venv too
+#
+# Variables: PLATFORM (cpu, cu126, cu128, cu130, rocm6.4 …: a folder of TORCH_INDEX), PYTHON (makes .venv).
+# Needs GNU make 3.81 or newer and a POSIX shell.
+
+PYTHON ?= python3
+PLATFORM ?= cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl
+VENV ?= .venv
+
+bin := $(VENV)/bin
+python := $(bin)/python
+pip := $(python) -m pip --disable-pip-version-check --no-input
+core_pins := requirements/core.$(PLATFORM).txt
+
+# Stamps: each is written when an install has succeeded, and taken away before one begins.
+core := $(VENV)/.strhub-core-$(PLATFORM)
+test := $(VENV)/.strhub-test
+dev := $(VENV)/.strhub-dev
+
+.PHONY: read test test-slow lint check wheel requirements clean distclean help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+read: $(core)
+	@$(python) read.py --images demo_images/*
+
+test: $(test)
+	@$(python) -m pytest
+
+# pytest's status 5: there was no such test.
+test-slow: $(test)
+	@$(python) -m pytest -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
+
+lint: $(dev)
+	@$(python) -m ruff format --check --quiet || { echo 'Not formatted: `$(bin)/ruff format` does it.'; exit 1; }
+	@$(python) -m ruff check --quiet
+	@$(python) -m mypy
+
+check: lint
+	@$(python) -m pytest
+
+wheel: $(dev)
+	@rm -rf build strhub.egg-info dist
+	@$(python) -m build --wheel --no-isolation >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@rm -rf build
+	@ls dist/*.whl
+
+requirements: $(dev)
+	@requirements/compile.sh $(bin)/uv $(if $(UPGRADE),--upgrade)
+
+torch-%:
+	@$(PYTHON) requirements/torch_index.py $(TORCH_INDEX) $* requirements/core.txt requirements/core.$*.txt
+	@echo 'pip install -r requirements/core.$*.txt -e ".[train,test]"'
+
+$(core_pins): requirements/core.txt requirements/torch_index.py
+	@$(PYTHON) requirements/torch_index.py $(TORCH_INDEX) $(PLATFORM) requirements/core.txt $@
+	@touch $@
+
+# pip is what venv installs last: without it, the making of .venv was cut off.
+$(bin)/pip:
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Installs `pins` (files) and strhub itself, editable. The pins hold setuptools, so that nothing else is fetched for that.
+define install
+	@echo "Installing $(pins)"
+	@$(pip) install --quiet $(addprefix -r ,$(pins))
+	@$(pip) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+# Another platform's torch goes first: pip would take it for the right one, the version being the same.
+$(core): pins = $(core_pins)
+$(core): $(core_pins) pyproject.toml | $(bin)/pip
+	@if ls $(VENV)/.strhub-core-* 2>/dev/null | grep -qvxF $@; then $(pip) uninstall --quiet --yes torch; fi
+	@rm -f $(VENV)/.strhub-*
+	$(install)
+
+$(test): pins = $(core_pins) requirements/train.txt requirements/test.txt
+$(test): requirements/train.txt requirements/test.txt $(core)
+	@rm -f $@ $(dev)
+	$(install)
+
+$(dev): pins = $(core_pins) requirements/dev.txt
+$(dev): requirements/dev.txt $(test)
+	@rm -f $@
+	$(install)
+
+clean:
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf $(VENV) requirements/core.*.txt

@@ -1,0 +1,101 @@
+"""Labels on their way to a charset."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strhub.text import (
+    CHARSET_36,
+    CHARSET_62,
+    CHARSET_94,
+    CharsetAdapter,
+    DroppedLabel,
+    LabelPreparation,
+    check_charset,
+    fold_to_ascii,
+)
+
+GERMAN = CHARSET_62 + "äöüÄÖÜß"
+
+
+@pytest.mark.parametrize(
+    ("charset", "label", "prepared"),
+    [
+        (CHARSET_36, "Don't!", "dont"),
+        (CHARSET_36, "Café", "cafe"),
+        (CHARSET_36, "Straße", "strasse"),
+        (CHARSET_62, "Hello, World", "HelloWorld"),
+        (CHARSET_94, "a “b” – c", 'a"b"-c'),
+        (CHARSET_94 + " ", "  New   York ", "New York"),
+        (GERMAN, "Straße", "Straße"),
+        (GERMAN, "Mu\u0308nchen", "München"),
+        ("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "ab-1", "AB1"),
+        ("中文", "中 文", "中文"),
+    ],
+)
+def test_prepared_labels(charset: str, label: str, prepared: str) -> None:
+    assert LabelPreparation(charset, max_length=25)(label) == prepared
+
+
+@pytest.mark.parametrize(
+    ("charset", "label", "reason"),
+    [
+        (CHARSET_94, "", "empty"),
+        (CHARSET_36, "?!", "empty"),
+        (CHARSET_94, "a" * 26, "too long"),
+        (CHARSET_94, "中文", "outside the charset"),
+        (GERMAN, "Łódź", "outside the charset"),
+        ("0123456789", "12a", "outside the charset"),
+    ],
+)
+def test_dropped_labels_say_why(charset: str, label: str, reason: str) -> None:
+    with pytest.raises(DroppedLabel) as caught:
+        LabelPreparation(charset, max_length=25)(label)
+    assert caught.value.reason == reason
+    assert repr(label) in str(caught.value)
+
+
+def test_scoring_removes_letters_outside_the_charset_and_keeps_the_word() -> None:
+    assert LabelPreparation("0123456789", max_length=None, strict=False)("12ab3") == "123"
+
+
+def test_folding_can_be_asked_for() -> None:
+    assert LabelPreparation(CHARSET_62 + "é", max_length=9, fold_ascii=True)("éàß") == "éass"
+    with pytest.raises(DroppedLabel):
+        LabelPreparation(CHARSET_62 + "é", max_length=9)("éàß")
+
+
+def test_a_dropped_label_survives_a_worker_process() -> None:
+    error = pickle.loads(pickle.dumps(DroppedLabel("empty", "x")))
+    assert (error.reason, error.label) == ("empty", "x")
+
+
+@pytest.mark.parametrize("charset", ["", "aa", "e\u0301"])
+def test_bad_charsets(charset: str) -> None:
+    with pytest.raises(ValueError, match="charset"):
+        check_charset(charset)
+
+
+@given(st.text(max_size=30), st.sampled_from([CHARSET_36, CHARSET_62, CHARSET_94, GERMAN, CHARSET_94 + " "]))
+def test_a_prepared_label_is_in_the_charset_and_stays_as_it_is(label: str, charset: str) -> None:
+    prepare = LabelPreparation(charset, max_length=30)
+    try:
+        text = prepare(label)
+    except DroppedLabel:
+        return
+    assert text
+    assert set(text) <= set(charset)
+    assert prepare(text) == text
+
+
+@given(st.text(alphabet=CHARSET_94, max_size=20))
+def test_folding_leaves_ascii_alone(text: str) -> None:
+    assert fold_to_ascii(text) == text
+
+
+@given(st.text(max_size=20))
+def test_the_adapter_is_idempotent(text: str) -> None:
+    adapter = CharsetAdapter(CHARSET_36)
+    assert adapter(adapter(text)) == adapter(text)
