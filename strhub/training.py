@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
-from strhub.scene_text_model import SCENE_TEXT_OPTIONS, network_class
+from strhub.scene_text_model import network_class
 from strhub.zoo import load_from_checkpoint, load_weights
 
 log = logging.getLogger(__name__)
@@ -46,12 +46,9 @@ def model_from_config(config: DictConfig) -> System:
 
 def check_config(config: DictConfig) -> None:
     """`ValueError` that names the nearest known option for a misspelt one of `model`."""
-    system = config.model.get("_target_")
-    module = __import__(system.rpartition(".")[0], fromlist=["_"])
-    cls: type[System] = getattr(module, system.rpartition(".")[2])
-    known = [*SCENE_TEXT_OPTIONS, *keyword_names(System.__init__), *keyword_names(cls.__init__)]
+    system: type[System] = get_class(config.model["_target_"])
     names = [str(name) for name in config.model if not str(name).startswith("_")]
-    check_options(names, [*known, *keyword_names(network_class(cls.architecture))], f"model {config.model.name!r}")
+    check_options(names, system.known_options(), f"model {config.model.name!r}")
 
 
 def resume_path(config: DictConfig) -> str | None:

@@ -65,7 +65,9 @@ def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel
     return model
 
 
-def save_model(model: SceneTextModel, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+def save_model(
+    model: SceneTextModel, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None
+) -> None:
     """Write a model as safetensors, its hyper-parameters and `card` inside; `dtype` to store its numbers smaller."""
     weights = {name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
                for name, tensor in model.model.state_dict().items()}  # fmt: skip
@@ -92,7 +94,7 @@ def locate(source: str | Path) -> Path:
     """The file of an id or path, fetched to torch's cache if it is a released one that is not there yet."""
     name = str(source).removeprefix("pretrained=")
     if name == EMBEDDED:
-        return Path(str(files("strhub").joinpath("weights", f"{EMBEDDED}.safetensors")))
+        return Path(str(files("strhub") / "weights" / f"{EMBEDDED}.safetensors"))
     if name in RELEASED_FILES:
         return _released_file(RELEASED_FILES[name])
     if name == str(source) and (Path(name).suffix or Path(name).exists()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import hydra
 from omegaconf import DictConfig
@@ -42,7 +43,7 @@ def report(config: DictConfig) -> str:
     for length in range(1, longest + 1) if config.get("range") else [longest]:
         with torch.inference_mode():
             latency = benchmark.time_calls(
-                lambda length=length: network(images, length),
+                partial(network, images, length),
                 repeats=config.repeats,
                 warm_up=config.warm_up,
                 device=device,

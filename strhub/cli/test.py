@@ -25,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", help="path, or pretrained=<id>")
-    parser.add_argument("options", nargs="*", metavar="name:type=value", help="of the model, such as refine_iters:int=2")
+    parser.add_argument(
+        "options", nargs="*", metavar="name:type=value", help="of the model, such as refine_iters:int=2"
+    )
     parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
     parser.add_argument("--batch_size", type=int, default=512, help="pictures at a time")
     parser.add_argument("--num_workers", type=int, default=4, help="processes that prepare pictures")

@@ -12,7 +12,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -67,28 +66,29 @@ class LmdbWords:
         self.path = Path(path)
         self.min_image_dim = min_image_dim
         self.dropped: Counter[str] = Counter()
-        self._numbers: np.ndarray[tuple[int], np.dtype[np.int32]]  # of the records kept, counted from 1
+        self.labels: list[str] = []
+        self._numbers: np.ndarray[Any, np.dtype[np.int32]]  # of the records kept, counted from 1
         self._opened: tuple[int, lmdb.Environment] | None = None  # the process that opened it, and what it opened
         try:
             with self._environment().begin() as transaction:
-                keep = self._keep_all if prepare_label is None else partial(self._keep_usable, prepare_label)
-                keep(transaction, _sample_count(transaction, self.path))
+                count = _sample_count(transaction, self.path)
+                self._scan(_stored_labels(transaction, count), count, prepare_label)
         except lmdb.Error as error:
             raise _damaged(self.path, str(error)) from error
 
-    def _keep_all(self, transaction: lmdb.Transaction, count: int) -> None:
-        self._numbers = np.arange(1, count + 1, dtype=np.int32)
-        self.labels: list[str] = [""] * count
-        for number, value in _stored_labels(transaction, count):
-            with suppress(UnicodeDecodeError):
-                self.labels[number - 1] = value.decode("utf-8")
-
-    def _keep_usable(self, prepare_label: Callable[[str], str], transaction: lmdb.Transaction, count: int) -> None:
-        numbers, labels, found = [], [], 0
-        for number, value in _stored_labels(transaction, count):
-            found += 1
+    def _scan(
+        self, stored: Iterable[tuple[int, bytes]], count: int, prepare_label: Callable[[str], str] | None
+    ) -> None:
+        if prepare_label is None:
+            self._numbers, self.labels = np.arange(1, count + 1, dtype=np.int32), [""] * count
+            for number, value in stored:
+                with suppress(UnicodeDecodeError):
+                    self.labels[number - 1] = value.decode("utf-8")
+            return
+        numbers, found = [], 0
+        for found, (number, value) in enumerate(stored, 1):
             try:
-                labels.append(prepare_label(value.decode("utf-8")))
+                self.labels.append(prepare_label(value.decode("utf-8")))
             except UnicodeDecodeError:
                 self.dropped["undecodable label"] += 1
             except DroppedLabel as error:
@@ -97,7 +97,6 @@ class LmdbWords:
                 numbers.append(number)
         self.dropped += Counter({"no label": count - found})  # leaves out the zero that there mostly is
         self._numbers = np.array(numbers, dtype=np.int32)
-        self.labels = labels
 
     def __len__(self) -> int:
         """How many records were kept."""
@@ -154,15 +153,13 @@ def write_lmdb(
 ) -> int:
     """Write words to a new LMDB folder.
 
-    The folder appears under its name once it is complete; if anything fails, no part of it is left behind.
+    The folder appears under its name once it is complete; if anything fails, no part of it is left behind. Returns how
+    many words were written.
 
     Args:
         path: the folder to make, with those above it.
         samples: pictures with their labels. Encoded pictures are stored as they are, others as PNG.
-        map_size: how many bytes the file may take at first.
-        map_growth: by how much that is multiplied, over 1, whenever it doesn't suffice.
-
-    Returns how many words were written.
+        map_size, map_growth: the bytes the file may take at first, and the factor over 1 for when that doesn't suffice.
 
     Raises:
         ValueError: if there already is something at `path`, or `map_growth` isn't over 1.
@@ -227,8 +224,9 @@ def _open(path: Path) -> lmdb.Environment:
     try:
         # Without locks there is no table of readers either, so any number of processes may read. No read-ahead, because
         # shuffled records are nowhere near each other.
-        folder = os.fspath(path)
-        environment = lmdb.open(folder, readonly=True, create=False, lock=False, readahead=False, meminit=False)
+        environment = lmdb.open(
+            os.fspath(path), readonly=True, create=False, lock=False, readahead=False, meminit=False
+        )
     except lmdb.Error as error:
         raise _damaged(path, str(error)) from error
     # Reading a page that the file is too short to hold would not raise but kill the process (SIGBUS).

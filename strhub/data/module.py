@@ -1,8 +1,8 @@
 """Words for training, validation and testing, from LMDB trees or drawn as they are needed.
 
-    root_dir/train/<train_dir>/**   training sets, any nesting
-    root_dir/val/**                 validation sets, all taken together
-    root_dir/test/<name>/           one folder a benchmark
+root_dir/train/<train_dir>/**   training sets, any nesting
+root_dir/val/**                 validation sets, all taken together
+root_dir/test/<name>/           one folder a benchmark
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
+from pytorch_lightning.loops.progress import _ProcessedTracker as ProcessedTracker
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.augment import RandAugment
@@ -37,7 +38,7 @@ class SceneTextDataModule(pl.LightningDataModule):
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
         system's own way. augment: RandAugment in training. rotation: degrees, of every picture.
-    min_image_dim: smaller pictures count as unreadable. seed: of shuffling, drawing and augmentation.
+    min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all). seed: of shuffling, drawing and augmentation.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         worker_start: str | None = None,
         drawn: int = 0,
         draw_difficulty: float = 0.5,
+        limit_words: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -67,9 +69,9 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.charset_train, self.charset_test = charset_train, charset_test
         self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
-        self.augment, self.seed = augment, seed
+        self.augment, self.limit_words, self.seed = augment, limit_words, seed
         self.drawn, self.draw_difficulty = drawn, draw_difficulty
-        self._train: Dataset[Any] | None = None
+        self._train: DrawnDataset | WordDataset | None = None
         self._val: WordDataset | None = None
 
     @staticmethod
@@ -82,7 +84,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         )
 
     @property
-    def train_dataset(self) -> Dataset[Any]:
+    def train_dataset(self) -> DrawnDataset | WordDataset:
         """Words for training; `ValueError` if there are none."""
         if self._train is None:
             transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize)
@@ -144,34 +146,43 @@ class SceneTextDataModule(pl.LightningDataModule):
             )
         return sources
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, endless over epochs, from the batch that the run has reached."""
+    def train_batches(self) -> SeededBatches:
+        """The batches of an epoch on this device, from the one that the run has reached."""
         trainer = self.trainer
+        size = len(self.train_dataset)
         batches = SeededBatches(
-            len(self.train_dataset),  # type: ignore[arg-type]
+            min(size, self.limit_words) if self.limit_words else size,
             batch_size=self.batch_size,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             devices=trainer.world_size if trainer else 1,
         )
         if trainer:
-            done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
-            batches.seek(trainer.current_epoch, done if done < len(batches) else 0)
-        return TrainLoader(self.train_dataset, batch_sampler=batches, **self._worker_options())
+            epoch = max(0, trainer.fit_loop.epoch_progress.current.started - 1)
+            done = cast(ProcessedTracker, trainer.fit_loop.epoch_loop.batch_progress.current).processed
+            batches.seek(*((epoch, done) if done < len(batches) else (epoch + 1, 0)))
+        return batches
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled anew every epoch, from the batch that the run has reached."""
+        dataset = cast("Dataset[Any]", self.train_dataset)
+        return TrainLoader(dataset, batch_sampler=self.train_batches(), **self._worker_options())
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """In order; on several devices each takes every n-th word, none twice."""
         return self._ordered_loader(self.val_dataset)
 
-    def test_dataloader(self, name: str) -> DataLoader[Batch]:
-        """The words of a benchmark, in order."""
+    def test_dataloader(self, name: str = "") -> DataLoader[Batch]:
+        """The words of a benchmark, in order; without a name, of everything below `root_dir/test`."""
         return self._ordered_loader(self.test_dataset(name))
 
     def _ordered_loader(self, dataset: WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer
         rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         indexes = range(rank, len(dataset), devices)
-        return DataLoader(dataset, batch_size=self.batch_size, sampler=indexes, **self._worker_options())
+        return DataLoader(
+            cast("Dataset[Any]", dataset), batch_size=self.batch_size, sampler=indexes, **self._worker_options()
+        )
 
     def _worker_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": collate, "pin_memory": False}

@@ -35,7 +35,6 @@ class System(pl.LightningModule, ABC):
     """
 
     architecture: ClassVar[str]
-    training_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -50,15 +49,27 @@ class System(pl.LightningModule, ABC):
         **options: Any,
     ) -> None:
         super().__init__()
-        own = keyword_names(System.__init__)
-        known = [*own, *SCENE_TEXT_OPTIONS, *self.training_options, *keyword_names(network_class(self.architecture))]
-        check_options(options, known, f"the model {self.architecture!r}")
-        training = {name: value for name, value in locals().items() if name in own}
-        self.save_hyperparameters({**options, **training, "architecture": self.architecture})
+        own = {
+            "batch_size": batch_size,
+            "lr": lr,
+            "warmup_pct": warmup_pct,
+            "weight_decay": weight_decay,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "seed": seed,
+        }
+        check_options(options, self.known_options(), f"the model {self.architecture!r}")
+        self.save_hyperparameters({**options, **own, "architecture": self.architecture})
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+
+    @classmethod
+    def known_options(cls) -> list[str]:
+        """Names of all options: this class's own, every model's, and the network's."""
+        own = [*keyword_names(System.__init__), *keyword_names(cls.__init__)]
+        return [*own, *SCENE_TEXT_OPTIONS, *keyword_names(network_class(cls.architecture))]
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
@@ -101,10 +112,26 @@ class System(pl.LightningModule, ABC):
             self.hparams["schedule"],
             optimizer=optimizer,
             max_lr=lr,
-            total_steps=self.trainer.estimated_stepping_batches,
+            total_steps=self.total_steps(),
             pct_start=self.hparams["warmup_pct"],
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run.
+
+        Not Lightning's own estimate, which makes the training loader before a resumed run knows where it stands.
+        """
+        trainer = self.trainer
+        batches = len(trainer.datamodule.train_batches())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
+        steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(1, trainer.max_epochs or 1)
+        if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
+            steps = trainer.max_steps
+        if steps < 1:
+            raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
+        return steps
 
     def effective_lr(self) -> float:
         """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""

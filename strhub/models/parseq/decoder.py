@@ -4,7 +4,7 @@ The query stream carries positions and becomes the output; the content stream ca
 hold P variants of each row, one a permutation when training and P = 1 when reading: (B, P, L, D).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +79,19 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(embed_dim)
 
+    @property
+    def _stack(self) -> list[DecoderLayer]:
+        """The layers with their type, which ModuleList does not tell."""
+        return cast(list[DecoderLayer], list(self.layers))
+
     def forward(self, query: Tensor, content: Tensor, memory: Tensor, masks: "Masks") -> Tensor:
         """All positions in one pass.
 
         query: (B, P, L, D); content: (B, S, D); memory: (B, N, D). Returns (B, P, L, D).
         """
-        batch, variants, *_ = query.shape
+        variants = query.shape[1]
         content = content.unsqueeze(1)  # (B, 1, S, D) until a layer makes the variants differ
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._stack):
             memory_kv = layer.cross_attn.project_key_value(memory)
             normed = layer.norm_c(content)
             content_kv = layer.self_attn.project_key_value(normed.flatten(0, 1))
@@ -102,7 +107,7 @@ class Decoder(nn.Module):
         """Compute what does not change between steps: memory (B, N, D), position queries (1, L, D)."""
         batch, length = memory.shape[0], queries.shape[1]
         caches = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._stack):
             memory_kv = layer.cross_attn.project_key_value(memory)
             shape = (batch, layer.self_attn.num_heads, length, queries.shape[-1] // layer.self_attn.num_heads)
             content_kv = KeyValue(memory.new_empty(shape), memory.new_empty(shape))
@@ -117,7 +122,7 @@ class Decoder(nn.Module):
         of earlier tokens cannot change, since each sees only itself and those before it.
         """
         query = position.expand(content.shape[0], -1, -1)
-        for number, (layer, cache) in enumerate(zip(self.layers, caches, strict=True)):
+        for number, (layer, cache) in enumerate(zip(self._stack, caches, strict=True)):
             normed = layer.norm_c(content)
             new = layer.self_attn.project_key_value(normed)
             cache.content.key[:, :, index : index + 1] = new.key

@@ -175,7 +175,8 @@ class PARSeq(nn.Module):
             return 1 + max(int(name.split(".")[2]) for name in weights if name.startswith(prefix))
 
         rows = 32 // patch_size[0]
-        if patch_size[0] == patch_size[1] and math.isqrt(patches) ** 2 == patches or rows == 0 or patches % rows:
+        square = patch_size[0] == patch_size[1] and math.isqrt(patches) ** 2 == patches
+        if square or rows == 0 or patches % rows:
             rows = math.isqrt(patches)
         return {
             "charset_size": weights["head.weight"].shape[0] - 1,

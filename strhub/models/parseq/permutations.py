@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 
-def sample_permutations(
-    length: int, *, count: int, forward: bool, mirrored: bool, rng: np.random.Generator
-) -> Tensor:
+def sample_permutations(length: int, *, count: int, forward: bool, mirrored: bool, rng: np.random.Generator) -> Tensor:
     """Draw distinct permutations for a batch whose longest text has `length` characters: (P, length + 2), int64.
 
     Each row holds 0 for [B], the character positions 1 to `length` in the order of prediction, and `length` + 1 for

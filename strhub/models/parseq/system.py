@@ -23,7 +23,6 @@ class PARSeq(System):
     """
 
     architecture = "parseq"
-    training_options = ("perm_num", "perm_forward", "perm_mirrored")
     model: Network
     tokenizer: AttentionTokenizer
 

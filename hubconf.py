@@ -1,0 +1,35 @@
+"""Models for `torch.hub.load`, one function each.
+
+    model = torch.hub.load(".", "parseq", source="local", pretrained=True).eval()
+
+Each takes `pretrained` (load trained weights) and options of the model by keyword, such as decode_ar=False or
+refine_iters=2, and returns a `strhub.scene_text_model.SceneTextModel`: `model(images)` gives logits,
+`model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes.
+"""
+
+from typing import Any
+
+from strhub.scene_text_model import SceneTextModel
+from strhub.zoo import create_model
+
+dependencies = ["torch", "numpy", "PIL", "safetensors", "yaml"]
+
+
+def strhub_tiny(pretrained: bool = True, **options: Any) -> SceneTextModel:
+    """The model that comes with the package; it has trained weights in any case."""
+    return create_model("strhub-tiny", pretrained, **options)
+
+
+def parseq_tiny(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """PARSeq, tiny: 6.02 M parameters (Bautista & Atienza 2022, table 2: PARSeq-Ti)."""
+    return create_model("parseq-tiny", pretrained, **options)
+
+
+def parseq(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """PARSeq, base: 23.83 M parameters (Bautista & Atienza 2022: PARSeq-S)."""
+    return create_model("parseq", pretrained, **options)
+
+
+def parseq_patch16_224(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """PARSeq, base, on 224 x 224 pictures in patches of 16 x 16: 24.12 M parameters."""
+    return create_model("parseq-patch16-224", pretrained, **options)

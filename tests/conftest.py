@@ -1,0 +1,50 @@
+"""What several tests need: small configurations, small data sets, small models."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# One thread computes the same numbers in the same order wherever the tests run, and two tests do not fight for cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from strhub.configs import CONFIG_DIR
+
+SMALL = (
+    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
+    "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12",
+)  # fmt: skip
+
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def compose_main(tmp_path: Path) -> Compose:
+    """Compose the real training configuration with a small model; its output goes to a temporary folder."""
+
+    def composed(*overrides: str, small: Sequence[str] = SMALL) -> DictConfig:
+        with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+            return compose("main", overrides=[*small, f"output_dir={tmp_path / 'run'}", *overrides])
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def word_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: 40 drawn words to train on, in two nested sets, 12 to validate, 10 to test."""
+    from strhub.data.lmdb import write_lmdb
+    from strhub.data.synth import DrawnWords
+    from strhub.text import CHARSET_94
+
+    root = tmp_path_factory.mktemp("data")
+    words = DrawnWords(charset=CHARSET_94, max_length=10, seed=3, difficulty=0.0)
+    parts = {"train/real/a": 24, "train/real/deep/er/b": 16, "val/a": 12, "test/IIIT5k": 10, "test/SVT": 4}
+    first = 0
+    for name, count in parts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_lmdb(root / name, [words.draw(index) for index in range(first, first + count)])
+        first += count
+    return root

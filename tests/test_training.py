@@ -1,0 +1,157 @@
+"""`train(config)` on the real, composed configuration."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMALL
+from tests_support import PowerCut
+
+from strhub.training import adopt_pretrained, train
+from strhub.zoo import load_from_checkpoint
+
+QUICK = (
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1", "logger=csv",
+    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null",
+    "+trainer.num_sanity_val_steps=0",
+)  # fmt: skip
+
+
+def losses(run: Path) -> dict[int, str]:
+    """Loss by step, as written: texts, so that equality is bit for bit."""
+    with (run / "metrics.csv").open() as file:
+        return {int(row["step"]): row["loss"] for row in csv.DictReader(file) if row.get("loss")}
+
+
+def command(run: Path, *overrides: str) -> list[str]:
+    return [sys.executable, "train.py", *SMALL, *QUICK, f"hydra.run.dir={run}", *overrides]
+
+
+def run_command(run: Path, *overrides: str) -> None:
+    subprocess.run(command(run, *overrides), check=True, capture_output=True, timeout=240, cwd=ROOT)
+
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_trains_from_lmdb_validates_and_saves(compose_main: Any, word_tree: Path, tmp_path: Path) -> None:
+    config = compose_main(
+        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={word_tree}", "trainer.max_epochs=2", "averaging=none"
+    )
+    metrics = train(config)
+    assert {"loss", "val_loss", "val_accuracy", "val_NED"} <= set(metrics)
+    assert metrics["unreadable"] == 0
+    model = load_from_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert model.hparams.architecture == "parseq"
+    assert model.hparams.embed_dim == 32
+    assert model.hparams.normalize == "default"
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: Any, tmp_path: Path) -> None:
+    curves = []
+    for seed, workers in ((1, 0), (1, 2), (2, 0)):
+        run = tmp_path / f"{seed}-{workers}"
+        overrides = [*QUICK, f"seed={seed}", f"data.num_workers={workers}", "data.drawn=48", "trainer.max_epochs=2"]
+        train(compose_main(*overrides, f"output_dir={run}", "trainer.limit_val_batches=0", "callbacks.best=null"))
+        curves.append(losses(run))
+    assert len(curves[0]) == 12
+    assert curves[0] == curves[1]
+    assert curves[0] != curves[2]
+
+
+@pytest.mark.parametrize("stop_at", [3, 6, 7, 11])
+def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: Path, stop_at: int) -> None:
+    common = [*QUICK, "data.drawn=48", "trainer.max_epochs=3", "trainer.limit_val_batches=0", "callbacks.best=null", "averaging=ema"]
+    whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
+    train(compose_main(*common, f"output_dir={whole}"))
+    stop = ["callbacks.last.every_n_steps=1", "+callbacks.stop._target_=tests_support.StopAfter"]
+    with pytest.raises(PowerCut):
+        train(compose_main(*common, f"output_dir={part}", *stop, f"+callbacks.stop.step={stop_at}"))
+    train(compose_main(*common, f"output_dir={rest}", f"ckpt_path={part / 'checkpoints' / 'last.ckpt'}"))
+    expected = {step: loss for step, loss in losses(whole).items() if step >= stop_at}
+    assert len(losses(whole)) == 18
+    assert losses(rest) == expected
+    first, second = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest))
+    for name, tensor in first["state_dict"].items():
+        assert torch.equal(tensor, second["state_dict"][name]), name
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_the_same_curve(tmp_path: Path) -> None:
+    options = ["data.drawn=400", "trainer.max_epochs=2", "callbacks.last.every_n_steps=5",
+               "trainer.limit_val_batches=0", "callbacks.best=null", "data.num_workers=1"]  # fmt: skip
+    whole, killed, resumed = (tmp_path / name for name in ("whole", "killed", "resumed"))
+    run_command(whole, *options)
+    process = subprocess.Popen(
+        command(killed, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    checkpoint = killed / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    reached = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert 0 < reached < 100
+    run_command(resumed, *options, f"ckpt_path={checkpoint}")
+    expected = {step: loss for step, loss in losses(whole).items() if step >= reached}
+    assert losses(resumed) == expected
+
+
+@pytest.mark.slow
+def test_learns_256_drawn_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
+    from strhub.data.lmdb import write_lmdb
+    from strhub.data.synth import DrawnWords
+    from strhub.text import CHARSET_36
+
+    words = DrawnWords(charset=CHARSET_36, max_length=8, seed=0, difficulty=0.1)
+    samples = [words.draw(index) for index in range(256)]
+    for part in ("train/real/drawn", "val/drawn"):  # the same words: training accuracy is what is asked for
+        (tmp_path / part).parent.mkdir(parents=True)
+        write_lmdb(tmp_path / part, samples)
+    config = compose_main(
+        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "charset=36_lowercase", "averaging=none",
+        "data.augment=false", "model.embed_dim=128", "model.enc_num_heads=2", "model.dec_num_heads=4",
+        "model.enc_depth=2", "model.patch_size=[16,8]", "model.batch_size=32", "model.lr=8e-3", "model.dropout=0",
+        "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=20", "callbacks.last=null",
+    )  # fmt: skip
+    assert train(config)["val_accuracy"] >= 95
+
+
+def test_starting_from_a_model_takes_its_sizes(compose_main: Any) -> None:
+    config = compose_main("pretrained=strhub-tiny", small=())
+    adopt_pretrained(config, ["pretrained=strhub-tiny", "model.refine_iters=0"])
+    hparams = load_from_checkpoint("strhub-tiny").hparams
+    assert config.model.embed_dim == hparams.embed_dim
+    assert list(config.model.patch_size) == list(hparams.patch_size)
+    assert config.model.refine_iters == 1, "the command line's own value stays"
+    assert config.model.lr == pytest.approx(7e-4), "training options are the experiment's"
+
+
+def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> None:
+    with pytest.raises(ValueError, match=r"pos_embed: the file has .* the model"):
+        train(compose_main(*QUICK, "pretrained=strhub-tiny"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["+model.embed_dimm=3"], "'embed_dimm'.*'embed_dim'"),
+        (["data.root_dir=/nowhere", "dataset=real", "data.drawn=0"], r"looked for LMDB.*/nowhere/train/real.*not exist"),
+        (["ckpt_path=/nowhere.ckpt"], "ckpt_path.*nowhere"),
+        (["pretrained=parsec"], "Did you mean 'parseq'"),
+        (["model.img_size=[30,128]"], "multiples of the patch"),
+        (["model.perm_num=5"], "perm_num is 5"),
+    ],
+)
+def test_mistakes_get_a_clear_message(compose_main: Any, overrides: list[str], message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        train(compose_main(*QUICK, "trainer.limit_val_batches=0", "callbacks.best=null", *overrides))

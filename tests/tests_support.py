@@ -1,0 +1,19 @@
+"""Classes that test configurations name by `_target_`."""
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+
+class PowerCut(Exception):
+    """What `StopAfter` raises."""
+
+
+class StopAfter(Callback):
+    """Stop a run after so many steps, as a power cut would: no validation, no end of epoch."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int) -> None:
+        if trainer.global_step >= self.step:
+            raise PowerCut
