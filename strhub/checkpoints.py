@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,19 +38,17 @@ class Checkpoint(NamedTuple):
     card: dict[str, Any]
 
 
-def read_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Checkpoint:
+def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) -> Checkpoint:
     """Read a checkpoint of any known format; `CheckpointError` says what is wrong with any other file.
 
-    overrides: hyper-parameters known better than the file tells, such as the heads of bare weights.
+    known: hyper-parameters that the caller will set; bare weights need charset_train if it is not a usual one.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     if path.suffix == ".safetensors":
-        checkpoint = _read_safetensors(path)
-    else:
-        checkpoint = _read_torch(path, overrides or {})
-    return checkpoint._replace(hparams={**checkpoint.hparams, **(overrides or {})})
+        return _read_safetensors(path)
+    return _read_torch(path, known or {})
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -85,9 +84,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(weights, json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"]))
 
 
-def _read_torch(path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
+def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, before the file is refused or read
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is refused: it holds more than tensors and plain values, so loading it could run code, "
@@ -99,7 +100,7 @@ def _read_torch(path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     if "state_dict" in content:
         return _from_lightning(path, content)
-    return _from_bare_weights(path, {str(name): tensor for name, tensor in content.items()}, overrides)
+    return _from_bare_weights(path, {str(name): tensor for name, tensor in content.items()}, known)
 
 
 def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
@@ -112,7 +113,7 @@ def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(weights, hparams, {"source": "Lightning checkpoint"})
 
 
-def _from_bare_weights(path: Path, weights: dict[str, Any], overrides: Mapping[str, Any]) -> Checkpoint:
+def _from_bare_weights(path: Path, weights: dict[str, Any], known: Mapping[str, Any]) -> Checkpoint:
     if not weights or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
     weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
@@ -121,7 +122,7 @@ def _from_bare_weights(path: Path, weights: dict[str, Any], overrides: Mapping[s
     sizes: dict[str, Any] = {**network.sizes_of(weights), "architecture": architecture, "name": architecture}
     charsets = {len(charset): charset for charset in (CHARSET_36, CHARSET_62, CHARSET_94)}
     count = sizes.pop("charset_size")
-    if count not in charsets and "charset_train" not in overrides:
+    if count not in charsets and "charset_train" not in known:
         raise CheckpointError(f"{path} knows {count} characters but does not say which: give charset_train")
     defaults = {"decode_ar": True, "refine_iters": 1, "dropout": 0.1, "normalize": "default"}
     charset = charsets.get(count, "")

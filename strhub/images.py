@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 64_000_000  # a word's picture is far smaller; a larger one is a mistake or a decompression bomb
 MAX_BYTES = 256 << 20
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+# Named one by one because Pillow would also take formats that run other programs, such as PostScript.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"})
 
 
 class UnreadableImage(ValueError):
@@ -53,20 +54,18 @@ def find_images(patterns: list[str]) -> list[Path]:
     return list(found)
 
 
-def open_bytes(content: bytes) -> Image.Image:
+def open_bytes(content: bytes | memoryview) -> Image.Image:
     """An encoded picture to RGB. Raises `UnreadableImage`."""
     if not content:
         raise UnreadableImage("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            with Image.open(io.BytesIO(content)) as picture:
-                return _to_rgb(ImageOps.exif_transpose(_within_limit(picture)))
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            return _to_rgb(ImageOps.exif_transpose(_within_limit(picture)))
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImage("not a picture in any known format") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(f"over {MAX_PIXELS} pixels, the largest picture that is read") from error
     except Exception as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
         raise UnreadableImage(f"damaged: {error}") from error

@@ -60,7 +60,7 @@ def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel
     """
     checkpoint = read_checkpoint(locate(source), overrides)
     check_options(overrides, _known(checkpoint.hparams), f"the model {source}")
-    model = SceneTextModel(checkpoint.hparams)
+    model = SceneTextModel({**checkpoint.hparams, **overrides})
     load_weights(model.model, checkpoint.weights, str(source))
     return model
 

@@ -68,7 +68,14 @@ def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: An
 
 @pytest.mark.parametrize("stop_at", [3, 6, 7, 11])
 def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: Path, stop_at: int) -> None:
-    common = [*QUICK, "data.drawn=48", "trainer.max_epochs=3", "trainer.limit_val_batches=0", "callbacks.best=null", "averaging=ema"]
+    common = [
+        *QUICK,
+        "data.drawn=48",
+        "trainer.max_epochs=3",
+        "trainer.limit_val_batches=0",
+        "callbacks.best=null",
+        "averaging=ema",
+    ]
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
     train(compose_main(*common, f"output_dir={whole}"))
     stop = ["callbacks.last.every_n_steps=1", "+callbacks.stop._target_=tests_support.StopAfter"]
@@ -90,7 +97,11 @@ def test_a_killed_run_goes_on_with_the_same_curve(tmp_path: Path) -> None:
     whole, killed, resumed = (tmp_path / name for name in ("whole", "killed", "resumed"))
     run_command(whole, *options)
     process = subprocess.Popen(
-        command(killed, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command(killed, *options),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     checkpoint = killed / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
@@ -145,7 +156,10 @@ def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> N
     ("overrides", "message"),
     [
         (["+model.embed_dimm=3"], "'embed_dimm'.*'embed_dim'"),
-        (["data.root_dir=/nowhere", "dataset=real", "data.drawn=0"], r"looked for LMDB.*/nowhere/train/real.*not exist"),
+        (
+            ["data.root_dir=/nowhere", "dataset=real", "data.drawn=0"],
+            r"looked for LMDB.*/nowhere/train/real.*not exist",
+        ),
         (["ckpt_path=/nowhere.ckpt"], "ckpt_path.*nowhere"),
         (["pretrained=parsec"], "Did you mean 'parseq'"),
         (["model.img_size=[30,128]"], "multiples of the patch"),

@@ -21,19 +21,16 @@ from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
-import PIL.Image
 from PIL.Image import Image
 
 from strhub.data.dataset import UnreadableRecord
+from strhub.images import open_bytes
 from strhub.text.charset import DroppedLabel
 
 __all__ = ["LmdbWords", "UnreadableRecord", "find_lmdbs", "write_lmdb"]
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
-MAX_PIXELS: Final = 64 * 1024 * 1024
-# Named one by one because Pillow would also take formats that run other programs, such as PostScript.
-FORMATS: Final = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 LABEL_PREFIX: Final = b"label-"
 PARTIAL_SUFFIX: Final = ".partial"
 WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
@@ -76,19 +73,18 @@ class LmdbWords:
         except lmdb.Error as error:
             raise _damaged(self.path, str(error)) from error
 
-    def _scan(
-        self, stored: Iterable[tuple[int, bytes]], count: int, prepare_label: Callable[[str], str] | None
-    ) -> None:
-        if prepare_label is None:
+    def _scan(self, stored: Iterator[tuple[int, bytes]], count: int, prepare: Callable[[str], str] | None) -> None:
+        if prepare is None:
             self._numbers, self.labels = np.arange(1, count + 1, dtype=np.int32), [""] * count
             for number, value in stored:
                 with suppress(UnicodeDecodeError):
                     self.labels[number - 1] = value.decode("utf-8")
             return
         numbers, found = [], 0
-        for found, (number, value) in enumerate(stored, 1):
+        for number, value in stored:
+            found += 1
             try:
-                self.labels.append(prepare_label(value.decode("utf-8")))
+                self.labels.append(prepare(value.decode("utf-8")))
             except UnicodeDecodeError:
                 self.dropped["undecodable label"] += 1
             except DroppedLabel as error:
@@ -114,8 +110,7 @@ class LmdbWords:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")
-        label = self.labels[index]
-        key = f"image-{self._numbers[index]:09d}"
+        label, key = self.labels[index], f"image-{self._numbers[index]:09d}"
         environment = self._environment()  # outside of the try: a file that has gone is no matter of one record
         try:
             with environment.begin() as transaction:
@@ -178,8 +173,7 @@ def write_lmdb(
             while batch := list(islice(pairs, WRITE_BATCH)):
                 _put(environment, batch, map_growth)
             environment.sync(True)
-            with environment.begin() as transaction:
-                count = _sample_count(transaction, path)
+            count = (environment.stat()["entries"] - 1) // 2
         unfinished.rename(path)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -215,9 +209,8 @@ def _open_shared(path: Path) -> lmdb.Environment:
     # One file has many paths, so its identity is asked for, though not all file systems have it.
     key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
     with _open_files.lock:
-        shared = _open_files.environments.get(key) or _open(path)
-        _open_files.environments[key] = shared
-        return shared
+        _open_files.environments[key] = environment = _open_files.environments.get(key) or _open(path)
+        return environment
 
 
 def _open(path: Path) -> lmdb.Environment:
@@ -231,8 +224,7 @@ def _open(path: Path) -> lmdb.Environment:
         raise _damaged(path, str(error)) from error
     # Reading a page that the file is too short to hold would not raise but kill the process (SIGBUS).
     expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    size = (path / "data.mdb").stat().st_size
-    if size < expected:
+    if (size := (path / "data.mdb").stat().st_size) < expected:
         environment.close()
         raise _damaged(path, f"it has {size} bytes of {expected}, so it was cut short")
     return environment
@@ -268,17 +260,12 @@ def _stored_labels(transaction: lmdb.Transaction, count: int) -> Iterator[tuple[
 
 
 def _decode(encoded: bytes | memoryview | None, *, min_dim: int) -> Image:
-    if not encoded:
-        raise ValueError("there is no such key" if encoded is None else "it is empty")
-    image: Image = PIL.Image.open(BytesIO(encoded), formats=FORMATS)
-    size = f"{image.width}x{image.height} pixels"
-    if image.width * image.height > MAX_PIXELS:  # before decoding: a few bytes can claim to be gigabytes
-        raise ValueError(f"{size} are over the limit of {MAX_PIXELS}")
+    if encoded is None:
+        raise ValueError("there is no such key")
+    image = open_bytes(encoded)
     if min(image.size) < min_dim:
-        raise ValueError(f"{size} are under the minimum side of {min_dim}")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow would warn
-    return image.convert("RGB")
+        raise ValueError(f"{image.width}x{image.height} pixels are under the minimum side of {min_dim}")
+    return image
 
 
 def _pairs(samples: Iterable[tuple[bytes | Image, str]]) -> Iterator[tuple[bytes, bytes]]:
@@ -299,8 +286,7 @@ def _put(environment: lmdb.Environment, pairs: list[tuple[bytes, bytes]], map_gr
     while True:
         try:
             with environment.begin(write=True) as transaction:
-                for key, value in pairs:
-                    transaction.put(key, value)
+                transaction.cursor().putmulti(pairs)
             return
         except lmdb.MapFullError:
             environment.set_mapsize(int(environment.info()["map_size"] * map_growth) + 1)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from pytorch_lightning.loops.progress import _ProcessedTracker as ProcessedTracker
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.augment import RandAugment
@@ -32,13 +31,14 @@ class SceneTextDataModule(pl.LightningDataModule):
     """The data of a run.
 
     root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not), and
-        draw_difficulty in [0, 1] says how hard they are to read.
+        draw_difficulty in [0, 1] says how hard they are to read, draw_max_length how long they may be.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`.
     charset_train, charset_test: training labels are brought to the first, scored ones to the second.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
         system's own way. augment: RandAugment in training. rotation: degrees, of every picture.
-    min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all). seed: of shuffling, drawing and augmentation.
+    min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
+    seed: of shuffling, drawing and augmentation.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         worker_start: str | None = None,
         drawn: int = 0,
         draw_difficulty: float = 0.5,
+        draw_max_length: int | None = None,
         limit_words: int = 0,
         seed: int = 0,
     ) -> None:
@@ -70,7 +71,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
-        self.drawn, self.draw_difficulty = drawn, draw_difficulty
+        self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self._train: DrawnDataset | WordDataset | None = None
         self._val: WordDataset | None = None
 
@@ -91,7 +92,7 @@ class SceneTextDataModule(pl.LightningDataModule):
             if self.drawn:
                 self._train = DrawnDataset(
                     charset=self.charset_train,
-                    max_length=self.max_label_length,
+                    max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
                     size=self.drawn,
                     difficulty=self.draw_difficulty,
                     transform=transform,
@@ -158,8 +159,8 @@ class SceneTextDataModule(pl.LightningDataModule):
             devices=trainer.world_size if trainer else 1,
         )
         if trainer:
-            epoch = max(0, trainer.fit_loop.epoch_progress.current.started - 1)
-            done = cast(ProcessedTracker, trainer.fit_loop.epoch_loop.batch_progress.current).processed
+            epoch = max(0, trainer.fit_loop.epoch_progress.current.started - 1)  # type: ignore[attr-defined]
+            done = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
             batches.seek(*((epoch, done) if done < len(batches) else (epoch + 1, 0)))
         return batches
 

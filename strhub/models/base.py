@@ -106,7 +106,7 @@ class System(pl.LightningModule, ABC):
             raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
         lr = self.effective_lr()
         optimizer = instantiate(
-            self.hparams["optimizer"], params=self.parameters(), lr=lr, weight_decay=self.hparams["weight_decay"]
+            self.hparams["optimizer"], params=self.named_parameters(), lr=lr, weight_decay=self.hparams["weight_decay"]
         )
         schedule = instantiate(
             self.hparams["schedule"],
@@ -124,8 +124,8 @@ class System(pl.LightningModule, ABC):
         """
         trainer = self.trainer
         batches = len(trainer.datamodule.train_batches())  # type: ignore[attr-defined]
-        limit = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
+        limit: int | float = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(1, trainer.max_epochs or 1)
         if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
             steps = trainer.max_steps

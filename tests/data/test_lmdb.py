@@ -115,7 +115,7 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=b"\x80\xff")
     write_lmdb(tmp_path / "words", [(buffer.getvalue(), "a")])
-    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (10, 20, 30)
+    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (132, 137, 142)  # half its colour, half white
 
 
 def test_one_pixel(tmp_path: Path) -> None:
@@ -201,15 +201,15 @@ def damaged_pictures() -> dict[str, tuple[bytes | None, str]]:
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
     return {
-        "random bytes": (np.random.default_rng(1).bytes(500), "cannot identify image"),
+        "random bytes": (np.random.default_rng(1).bytes(500), "not a picture in any known format"),
         "truncated": (whole[: len(whole) // 2], "truncated"),
         "flipped": (bytes(flipped), "broken|unrecognized|truncated|checksum|CRC|decoder"),
         "missing": (None, "there is no such key"),
-        "empty": (b"", "it is empty"),
+        "empty": (b"", "the file is empty"),
         "bomb": (bomb(30_000, 30_000), "pixels"),
-        "small bomb": (bomb(9000, 8000), "9000x8000 pixels are over the limit"),
-        "text": (b"<html>404</html>", "cannot identify image"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot identify image"),
+        "small bomb": (bomb(9000, 8000), "9000 x 8000 pixels, over"),
+        "text": (b"<html>404</html>", "not a picture in any known format"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in any known format"),
         "narrow": (encoded(picture(0, (3, 40))), "3x40 pixels are under the minimum side of 4"),
         "low": (encoded(picture(0, (40, 3))), "40x3 pixels are under the minimum side of 4"),
     }

@@ -1,0 +1,67 @@
+"""`tune.py`: search for the learning rate, print the trials and how to train with the best one."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from strhub.configs import CONFIG_DIR
+
+if TYPE_CHECKING:
+    from strhub.tuning import Search
+
+log = logging.getLogger("strhub")
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="tune")
+def _compose_and_tune(config: DictConfig) -> None:
+    from strhub.training import adopt_pretrained
+    from strhub.tuning import MissingExtra, tune
+
+    overrides = list(HydraConfig.get().overrides.task)
+    try:
+        adopt_pretrained(config, overrides)
+        search = tune(config)
+    except (ValueError, MissingExtra) as error:
+        log.debug("cause", exc_info=True)
+        raise SystemExit(f"tune: {error}") from error
+    print(table(search))
+    print(advice(search, overrides))
+    if not search.complete:
+        sys.exit(f"tune: stopped; go on with the same command and tune.resume_dir={shlex.quote(str(search.folder))}")
+
+
+def table(search: Search) -> str:
+    """The trials, best first."""
+    from strhub.tuning import METRICS
+
+    lines = ["".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds"))]
+    for trial in search.trials:
+        values = [f"{trial.metrics[name]:.4f}" if name in trial.metrics else "-" for name in METRICS]
+        cells = [f"{trial.lr:.2e}", *values, f"{trial.progress:.0f}", f"{trial.seconds:.0f}"]
+        lines.append("".join(f"{cell:>14}" for cell in cells) + (f"  {trial.error}" if trial.error else ""))
+    return "\n".join(lines)
+
+
+def advice(search: Search, overrides: Sequence[str]) -> str:
+    """How to train with the best rate. overrides: those of this search's command line."""
+    if search.best is None:
+        return f"no trial was validated; see {search.folder}"
+    others = [item for item in overrides if not item.lstrip("+~").startswith(("tune.", "model.lr="))]
+    command = shlex.join(["./train.py", *others, f"model.lr={search.best.lr}"])
+    return f"{search.folder / 'trials.csv'}\nTrain with the best: {command}"
+
+
+def main() -> None:
+    """Search as the command line says; see `--help`."""
+    try:
+        _compose_and_tune()
+    except KeyboardInterrupt:
+        sys.exit("\ntune: stopped")

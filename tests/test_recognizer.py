@@ -1,0 +1,103 @@
+"""Pictures in, readings out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import strhub
+from strhub import Recognizer
+
+DEMO = sorted((Path(__file__).parent.parent / "demo_images").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer("strhub-tiny", batch_size=3, device="cpu")
+
+
+def test_paths_pictures_and_arrays_in_any_mix(recognizer: Recognizer) -> None:
+    sources = [DEMO[0], str(DEMO[1]), Image.open(DEMO[2]), np.asarray(Image.open(DEMO[3]).convert("RGB"))]
+    readings = recognizer(sources)
+    assert [reading.source for reading in readings] == [str(DEMO[0]), str(DEMO[1]), None, None]
+    assert all(reading.error is None for reading in readings)
+    alone = [recognizer(source)[0] for source in sources]
+    assert [reading.text for reading in alone] == [reading.text for reading in readings]
+    for reading in readings:
+        assert len(reading.character_confidences) == len(reading.text)
+        assert 0 <= reading.confidence <= 1
+
+
+def test_unreadable_inputs_come_back_in_place(recognizer: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    readings = recognizer([DEMO[0], tmp_path / "text.png", None, DEMO[1], np.zeros((1, 1), np.uint8)])
+    assert [reading.error is None for reading in readings] == [True, False, False, True, True]
+    assert readings[1].source == str(tmp_path / "text.png")
+    assert readings[1].text == ""
+    assert readings[1].confidence == 0
+    assert readings[3].text == recognizer(DEMO[1])[0].text
+
+
+def test_nothing_in_nothing_out(recognizer: Recognizer) -> None:
+    assert recognizer([]) == []
+    assert recognizer([None])[0].error is not None
+
+
+def test_reads_from_an_endless_source_batch_by_batch(recognizer: Recognizer) -> None:
+    def endless():  # type: ignore[no-untyped-def]
+        while True:
+            yield DEMO[0]
+
+    assert next(recognizer.read(endless())).text == recognizer(DEMO[0])[0].text
+
+
+def test_decoding_options_change_the_model() -> None:
+    recognizer = Recognizer("strhub-tiny", decode_ar=False, refine_iters=2, device="cpu")
+    assert recognizer.model.model.decode_ar is False
+    assert recognizer.model.hparams.refine_iters == 2
+    again = Recognizer(recognizer.model, decode_ar=True, device="cpu")
+    assert again.model.model.decode_ar is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "strhub-tinny"}, "Did you mean 'strhub-tiny'"),
+        ({"refine_itters": 2}, "Did you mean 'refine_iters'"),
+        ({"device": "cuda:99"}, "cannot be used here"),
+        ({"device": "warp"}, "cannot be used here"),
+        ({"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recognizer(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_embedded_model_reads_clean_drawn_words() -> None:
+    """Its own kind of words, never trained on: others than this seed's are drawn in training."""
+    from strhub.data.synth import DrawnWords
+    from strhub.text import CHARSET_36, CharsetAdapter
+
+    words = DrawnWords(charset=strhub.load_from_checkpoint("strhub-tiny").hparams.charset_train, max_length=12, seed=77,
+                       difficulty=0.0)  # fmt: skip
+    pictures, labels = zip(*(words.draw(index) for index in range(100)), strict=True)
+    adapter = CharsetAdapter(CHARSET_36)
+    readings = Recognizer("strhub-tiny", device="cpu")(pictures)
+    right = sum(adapter(r.text) == adapter(label) for r, label in zip(readings, labels, strict=True))
+    assert right >= CLEAN_WORDS_READ
+
+
+CLEAN_WORDS_READ = 60
+
+
+def test_rows_that_have_ended_do_not_disturb_the_others() -> None:
+    """A batch reads as its rows do alone, though they end at different steps."""
+    model = strhub.load_from_checkpoint("strhub-tiny", refine_iters=0).eval()
+    images = torch.randn(6, 3, *model.hparams.img_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = model.tokenizer.decode(model(images).softmax(-1))[0]
+        alone = [model.tokenizer.decode(model(image[None]).softmax(-1))[0][0] for image in images]
+    assert together == alone

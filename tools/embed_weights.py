@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Turn a training checkpoint into the weights that come with the package, or any checkpoint into safetensors.
+
+tools/embed_weights.py outputs/embedded/checkpoints/last.ckpt --card '{"data": "drawn words"}'
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from strhub.zoo import EMBEDDED, load_from_checkpoint, locate, save_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--out", type=Path, default=locate(EMBEDDED), help="file to write; by default the package's")
+    parser.add_argument("--card", type=json.loads, default={}, help="JSON object kept in the file's metadata")
+    parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], default="float16")
+    given = parser.parse_args()
+    save_model(load_from_checkpoint(given.checkpoint), given.out, given.card, getattr(torch, given.precision))
+    print(f"{given.out}: {given.out.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
