@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -45,8 +46,9 @@ def count_parameters(network: nn.Module) -> int:
 def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> int:
     """Multiply-adds of one reading of `images`, all steps run: matrix products, convolutions and attention."""
     counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        network(images, max_length)
+    frozen = deepcopy(network).requires_grad_(False)  # the counter follows gradients where there may be any
+    with torch.no_grad(), counter:
+        frozen(images, max_length)
     return counter.get_total_flops() // 2
 
 

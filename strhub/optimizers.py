@@ -37,7 +37,7 @@ class MuonWithAdamW(Optimizer):
             raise ValueError("this optimiser needs both weight matrices and other parameters")
         self._parts: list[Optimizer] = [
             Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=momentum, adjust_lr_fn="match_rms_adamw"),
-            AdamW(rest, lr=lr, weight_decay=weight_decay, betas=tuple(betas)),
+            AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(betas[0], betas[1])),
         ]
         super().__init__([{"params": matrices}, {"params": rest}], {"lr": lr})
         # The parts' own groups, so that whoever sets a learning rate here sets it there.

@@ -18,9 +18,10 @@ import importlib
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Trial:
     """One learning rate and what came of it: its last validation, and how far it got, in percent of its steps."""
 
     lr: float
-    metrics: Mapping[str, float]  # by the names in METRICS; empty if it was never validated
+    metrics: Mapping[str, float]  # by the names in METRICS, as far as they are finite; empty without a validation
     progress: float = 0.0
     seconds: float = 0.0
     error: str = ""
@@ -52,16 +53,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: its trials, best first, its folder, and whether all that it was to try are done."""
+    """What a search found: its trials, best by `metric` first, and whether it has done all that it was to try."""
 
-    trials: list[Trial] = field(repr=False)
+    trials: list[Trial]
+    metric: str
     folder: Path
     complete: bool
 
     @property
     def best(self) -> Trial | None:
-        """The best trial; None if none was validated with a finite metric."""
-        return self.trials[0] if self.trials and self.trials[0].metrics else None
+        """The best trial; None if none was validated."""
+        return self.trials[0] if self.trials and self.metric in self.trials[0].metrics else None
 
 
 def tune(config: DictConfig) -> Search:
@@ -72,20 +74,23 @@ def tune(config: DictConfig) -> Search:
     """
     check_installed()
     check_search(config)
-    folder = Path(config.tune.resume_dir or config.output_dir).absolute()
-    if config.tune.resume_dir:
+    settings = config.tune
+    folder = Path(settings.resume_dir or config.output_dir).absolute()
+    if settings.resume_dir:
         check_same_search(config, folder)
-    else:
+    elif (folder / "search.yaml").exists():
+        raise ValueError(f"{folder} already holds a search: go on with it by tune.resume_dir, or give another folder")
+    with _ray(settings.address) as cluster:
+        tuner = _tuner(config, folder, cluster)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
-    with _ray(config.tune.address) as cluster:
-        grid = _tuner(config, folder, cluster).fit()
-    trials = ranked([_trial(result) for result in grid if result.config], config.tune.metric, config.tune.mode)
-    done = grid.num_terminated + grid.num_errors
+        grid = tuner.fit()
+    trials = ranked([_trial(result) for result in grid if result.config], settings.metric, settings.mode)
+    done = [result for result in grid if result.error or (result.metrics or {}).get("done")]
     if trials and all(trial.error for trial in trials):
-        raise ValueError(f"every trial failed, the first with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)")
-    search = Search(trials, folder, complete=done >= config.tune.num_samples)
-    write_results(search, config.tune.metric)
+        raise ValueError(f"every trial failed, one with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)")
+    search = Search(trials, settings.metric, folder, complete=len(done) >= settings.num_samples)
+    write_results(search)
     return search
 
 
@@ -112,6 +117,8 @@ def check_search(config: DictConfig) -> None:
             raise ValueError(f"tune.{name} is {settings[name]}: it must be at least 1")
     if not 0 < settings.grace_period <= 100 or settings.reduction_factor <= 1:
         raise ValueError("tune.grace_period must be above 0 and at most 100, and tune.reduction_factor above 1")
+    if config.ckpt_path is not None:
+        raise ValueError("ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set pretrained")
     model_from_config(config)
     data = instantiate(config.data)
     _ = data.train_dataset, data.val_dataset  # making them finds what would fail every trial
@@ -128,11 +135,12 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
 
 
 def trial_config(config: DictConfig, lr: float, folder: str | Path) -> DictConfig:
-    """The configuration of a trial for `train`: its learning rate, its length, reports, and nothing heavy on disk."""
+    """The configuration of a trial for `train`: its rate, its length, reports, and nothing heavy on disk."""
     trial: Any = OmegaConf.to_container(config)
     settings = trial.pop("tune")
     trial["output_dir"], trial["model"]["lr"] = str(folder), lr
-    kept = {name: callback for name, callback in (trial.get("callbacks") or {}).items() if not _saves(callback)}
+    callbacks = {name: callback for name, callback in (trial.get("callbacks") or {}).items() if callback}
+    kept = {name: one for name, one in callbacks.items() if not issubclass(get_class(one["_target_"]), Checkpoint)}
     trial["callbacks"] = {**kept, "report": {"_target_": "strhub.tuning.ReportToRay"}}
     # Ray deals out the devices and shows one to a trial; its log files have no use for a progress bar.
     trial["trainer"] |= {"devices": 1, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -172,25 +180,29 @@ class ReportToRay(Callback):
 def trial_resources(config: DictConfig, cluster: Mapping[str, float]) -> dict[str, float]:
     """What a trial asks of Ray, which has `cluster`, amounts by name; `ValueError` where it would wait for ever."""
     wanted = config.tune.resources_per_trial
-    gpu = float(cluster.get("GPU", 0) >= 1) if wanted.gpu is None else wanted.gpu
+    gpu = wanted.gpu
+    if gpu is None:
+        gpu = int(cluster.get("GPU", 0) >= 1 and config.trainer.accelerator != "cpu")
     if not 0 <= gpu <= 1:
         raise ValueError(f"tune.resources_per_trial.gpu is {gpu}: a trial takes from 0 to 1 of a GPU")
-    asked = {"cpu": wanted.cpu, "gpu": gpu}
-    for name, amount in asked.items():
+    for name, amount in (("cpu", wanted.cpu), ("gpu", gpu)):
         if amount > cluster.get(name.upper(), 0):
             raise ValueError(f"tune.resources_per_trial.{name} is {amount}: Ray has {cluster.get(name.upper(), 0):g}")
-    return asked
+    return {"cpu": wanted.cpu, "gpu": gpu}
 
 
 def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
-    """Best first, equals by their loss; at the end, without metrics, those without a finite one."""
+    """Best first, equals by their loss; those without the metric at the end."""
     sign = -1 if mode == "max" else 1
-    validated = [trial for trial in trials if math.isfinite(trial.metrics.get(metric, math.nan))]
-    others = [replace(trial, metrics={}) for trial in trials if trial not in validated]
-    return sorted(validated, key=lambda trial: (sign * trial.metrics[metric], trial.metrics["val_loss"])) + others
+
+    def order(trial: Trial) -> tuple[bool, float, float]:
+        found = trial.metrics
+        return metric not in found, sign * found.get(metric, 0.0), found.get("val_loss", math.inf)
+
+    return sorted(trials, key=order)
 
 
-def write_results(search: Search, metric: str) -> None:
+def write_results(search: Search) -> None:
     """Write `trials.csv` and, if a trial was validated, `experiment/best.yaml`."""
     with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -199,7 +211,7 @@ def write_results(search: Search, metric: str) -> None:
             values = [trial.metrics.get(name, "") for name in METRICS]
             writer.writerow([trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error])
     if search.best is not None:
-        found = f"{metric} {search.best.metrics[metric]:.4f}, the best of {len(search.trials)} trials"
+        found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
         path = search.folder / "experiment" / "best.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"# @package _global_\n# {found}.\nmodel:\n  lr: {search.best.lr}\n", "utf-8")
@@ -221,9 +233,12 @@ def _ray(address: str | None) -> Iterator[Mapping[str, float]]:
     # Ray otherwise sends statistics of its use to its makers; whoever wants that has the variable set.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {} if address else {"include_dashboard": False}
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
+        if port.isdigit():  # Ray itself would knock at a closed door for many minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own)
-    except ConnectionError as error:
+    except OSError as error:
         raise ValueError(f"tune.address: there is no Ray cluster at {address}") from error
     try:
         yield ray.cluster_resources()
@@ -246,14 +261,12 @@ def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float]) -> An
 
     trainable = ray_tune.with_resources(trial, trial_resources(config, cluster))
     if settings.resume_dir:
+        if not ray_tune.Tuner.can_restore(str(folder / "ray")):
+            raise ValueError(f"tune.resume_dir: {folder} was stopped before its first trial: start a new search")
         return ray_tune.Tuner.restore(str(folder / "ray"), trainable, restart_errored=True)
-    scheduler = ASHAScheduler(
-        time_attr="progress",
-        max_t=100,
-        grace_period=settings.grace_period,
-        reduction_factor=settings.reduction_factor,
-        stop_last_trials=False,  # Ray would end a trial at its last report, before its files are closed
-    )
+    asha = {"grace_period": settings.grace_period, "reduction_factor": settings.reduction_factor}
+    # stop_last_trials would end a trial at its last report, before its files are closed.
+    scheduler = ASHAScheduler(time_attr="progress", max_t=100, stop_last_trials=False, **asha)
     return ray_tune.Tuner(
         trainable,
         param_space={"lr": ray_tune.loguniform(settings.lr.min, settings.lr.max)},
@@ -275,15 +288,11 @@ def _trial(result: Any) -> Trial:
     cause = getattr(result.error, "cause", None) or result.error
     return Trial(
         lr=rounded(reported["config"]["lr"]),
-        metrics={name: reported[name] for name in METRICS if name in reported},
+        metrics={name: reported[name] for name in METRICS if math.isfinite(reported.get(name, math.nan))},
         progress=reported.get("progress", 0.0),
         seconds=reported.get("time_total_s", 0.0),
         error=str(cause).strip().splitlines()[-1] if cause else "",
     )
-
-
-def _saves(callback: Mapping[str, Any] | None) -> bool:
-    return callback is not None and issubclass(get_class(callback["_target_"]), Checkpoint)
 
 
 def _flat(node: Any, name: str = "") -> dict[str, Any]:

@@ -16,12 +16,14 @@ log = logging.getLogger("strhub")
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")
 def _compose_and_train(config: DictConfig) -> None:
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
     from strhub.training import adopt_pretrained, train
 
     try:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
-    except ValueError as error:
+    except (ValueError, MisconfigurationException) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"train: {error}") from error
     for name, value in sorted(metrics.items()):

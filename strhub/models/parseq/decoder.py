@@ -4,6 +4,7 @@ The query stream carries positions and becomes the output; the content stream ca
 hold P variants of each row, one a permutation when training and P = 1 when reading: (B, P, L, D).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -55,19 +56,6 @@ class DecoderLayer(nn.Module):
         return self.self_attn.attend(query, content, mask).view(batch, variants, length, -1)
 
 
-class StepCache(NamedTuple):
-    """What one layer keeps between autoregressive steps.
-
-    memory: the picture's keys and values, (B, H, N, D / H).
-    content: keys and values of the content stream, room for all steps, (B, H, L, D / H).
-    queries: the projected position queries of the first layer's self-attention, (1, H, L, D / H); None in later ones.
-    """
-
-    memory: KeyValue
-    content: KeyValue
-    queries: Tensor | None
-
-
 class Decoder(nn.Module):
     """A stack of layers and a final norm. The content stream is updated only in layers before the last."""
 
@@ -80,19 +68,22 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
     @property
-    def _stack(self) -> list[DecoderLayer]:
+    def stack(self) -> list[DecoderLayer]:
         """The layers with their type, which ModuleList does not tell."""
-        return cast(list[DecoderLayer], list(self.layers))
+        return cast("list[DecoderLayer]", list(self.layers))
 
-    def forward(self, query: Tensor, content: Tensor, memory: Tensor, masks: "Masks") -> Tensor:
+    def project_memory(self, memory: Tensor) -> list[KeyValue]:
+        """Each layer's keys and values of the picture's tokens (B, N, D): the same in every pass over it."""
+        return [layer.cross_attn.project_key_value(memory) for layer in self.stack]
+
+    def forward(self, query: Tensor, content: Tensor, memory: Sequence[KeyValue], masks: "Masks") -> Tensor:
         """All positions in one pass.
 
-        query: (B, P, L, D); content: (B, S, D); memory: (B, N, D). Returns (B, P, L, D).
+        query: (B, P, L, D); content: (B, S, D); memory: see `project_memory`. Returns (B, P, L, D).
         """
         variants = query.shape[1]
         content = content.unsqueeze(1)  # (B, 1, S, D) until a layer makes the variants differ
-        for index, layer in enumerate(self._stack):
-            memory_kv = layer.cross_attn.project_key_value(memory)
+        for index, (layer, memory_kv) in enumerate(zip(self.stack, memory, strict=True)):
             normed = layer.norm_c(content)
             content_kv = layer.self_attn.project_key_value(normed.flatten(0, 1))
             shared = content.shape[1] == 1
@@ -102,49 +93,6 @@ class Decoder(nn.Module):
                     content, normed = (tokens.expand(-1, variants, -1, -1) for tokens in (content, normed))
                 content = layer(content, normed, content_kv, memory_kv, masks.for_content(shared))
         return self.norm(query)
-
-    def start(self, memory: Tensor, queries: Tensor) -> list[StepCache]:
-        """Compute what does not change between steps: memory (B, N, D), position queries (1, L, D)."""
-        batch, length = memory.shape[0], queries.shape[1]
-        caches = []
-        for index, layer in enumerate(self._stack):
-            memory_kv = layer.cross_attn.project_key_value(memory)
-            shape = (batch, layer.self_attn.num_heads, length, queries.shape[-1] // layer.self_attn.num_heads)
-            content_kv = KeyValue(memory.new_empty(shape), memory.new_empty(shape))
-            projected = layer.self_attn.project_query(layer.norm_q(queries)) if index == 0 else None
-            caches.append(StepCache(memory_kv, content_kv, projected))
-        return caches
-
-    def step(self, index: int, position: Tensor, content: Tensor, caches: list[StepCache]) -> Tensor:
-        """One more position: `position` (1, 1, D) is its query, `content` (B, 1, D) the token before it.
-
-        Reads and extends `caches`. Returns the output at that position, (B, 1, D). What the content stream holds
-        of earlier tokens cannot change, since each sees only itself and those before it.
-        """
-        query = position.expand(content.shape[0], -1, -1)
-        for number, (layer, cache) in enumerate(zip(self._stack, caches, strict=True)):
-            normed = layer.norm_c(content)
-            new = layer.self_attn.project_key_value(normed)
-            cache.content.key[:, :, index : index + 1] = new.key
-            cache.content.value[:, :, index : index + 1] = new.value
-            past = KeyValue(cache.content.key[:, :, : index + 1], cache.content.value[:, :, : index + 1])
-            if cache.queries is not None:
-                projected = cache.queries[:, :, index : index + 1].expand(content.shape[0], -1, -1, -1)
-            else:
-                projected = layer.self_attn.project_query(layer.norm_q(query))
-            query = self._step_stream(layer, query, projected, past, cache.memory)
-            if number + 1 < len(self.layers):
-                projected = layer.self_attn.project_query(normed)
-                content = self._step_stream(layer, content, projected, past, cache.memory)
-        return self.norm(query)
-
-    @staticmethod
-    def _step_stream(
-        layer: DecoderLayer, stream: Tensor, projected: Tensor, past: KeyValue, memory: KeyValue
-    ) -> Tensor:
-        stream = stream + layer.self_attn.attend(projected, past)
-        stream = stream + layer.cross_attn.attend(layer.cross_attn.project_query(layer.norm1(stream)), memory)
-        return stream + layer.linear2(F.gelu(layer.linear1(layer.norm2(stream))))
 
 
 class Masks(NamedTuple):

@@ -12,9 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from strhub.models.layers.attention import KeyValue
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.decoder import Decoder, Masks, cloze_masks, one_pass_masks, permutation_masks
+from strhub.models.parseq.stepping import SteppingDecoder
+
+Memory = Sequence[KeyValue]  # of each decoder layer
 
 
 class TokenEmbedding(nn.Module):
@@ -26,7 +31,7 @@ class TokenEmbedding(nn.Module):
         self.scale = math.sqrt(embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L) ids to (B, L, D)."""
+        """Ids of any shape to (..., D)."""
         return self.scale * self.embedding(tokens)
 
 
@@ -101,7 +106,7 @@ class PARSeq(nn.Module):
             needs it. By default autoregressive reading stops when every row has read [E], so L may be smaller.
         """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
-        memory = self.encoder(images)
+        memory = self.decoder.project_memory(self.encoder(images))
         if self.decode_ar:
             logits = self._read_step_by_step(memory, steps, stop_early=max_length is None)
         else:
@@ -115,7 +120,7 @@ class PARSeq(nn.Module):
 
         images: (B, 3, H, W); tokens: (B, T) from [B] on, without the last; permutations: (P, T + 1) of positions.
         """
-        memory = self.encoder(images)
+        memory = self.decoder.project_memory(self.encoder(images))
         hidden = (tokens == self.pad_id) | (tokens == self.eos_id)
         count, length = permutations.shape[0], tokens.shape[1]
         query = self.pos_queries[:, None, :length].expand(tokens.shape[0], count, -1, -1)
@@ -129,38 +134,40 @@ class PARSeq(nn.Module):
         characters = self.pos_queries[:, : tokens.shape[1] - 1] + self.text_embed(tokens[:, 1:])
         return self.dropout(torch.cat([start, characters], dim=1))
 
-    def _beginning(self, memory: Tensor) -> Tensor:
-        return torch.full((memory.shape[0], 1), self.bos_id, dtype=torch.long, device=memory.device)
+    def _beginning(self, memory: Memory) -> Tensor:
+        """A [B] token a row, (B, 1)."""
+        key = memory[0].key
+        return torch.full((key.shape[0], 1), self.bos_id, dtype=torch.long, device=key.device)
 
-    def _read_step_by_step(self, memory: Tensor, steps: int, *, stop_early: bool) -> Tensor:
-        positions = self.pos_queries[:, :steps]
-        caches = self.decoder.start(memory, positions)
-        content = self.text_embed(self._beginning(memory))  # (B, 1, D)
-        ended = torch.zeros(memory.shape[0], dtype=torch.bool, device=memory.device)
+    def _read_step_by_step(self, memory: Memory, steps: int, *, stop_early: bool) -> Tensor:
+        positions = self.pos_queries[0, :steps]
+        decoder = SteppingDecoder(self.decoder, memory, positions)
+        embeddings = self.text_embed(torch.arange(self.pad_id, device=positions.device))  # of every token but [P]
+        content = embeddings[self._beginning(memory).squeeze(1)]  # (B, D)
+        ended = torch.zeros(len(content), dtype=torch.bool, device=content.device)
         logits = []
         for step in range(steps):
-            position = positions[:, step : step + 1]
-            logits.append(self.head(self.decoder.step(step, position, content, caches)))  # (B, 1, C)
-            token = logits[-1].argmax(-1)  # (B, 1)
+            logits.append(self.head(decoder.step(step, content)))  # (B, C)
+            token = logits[-1].argmax(-1)  # (B)
             if stop_early:
-                ended |= token.squeeze(1) == self.eos_id
+                ended |= token == self.eos_id
                 if ended.all():
                     break
-            content = position + self.text_embed(token)
-        return torch.cat(logits, dim=1)
+            content = positions[step] + F.embedding(token, embeddings)
+        return torch.stack(logits, dim=1)
 
-    def _read_in_one_pass(self, memory: Tensor, steps: int) -> Tensor:
+    def _read_in_one_pass(self, memory: Memory, steps: int) -> Tensor:
         start = self._beginning(memory)
         masks = one_pass_masks(steps, hidden=torch.zeros_like(start, dtype=torch.bool))
         return self._decode(start, steps, memory, masks)
 
-    def _refine(self, memory: Tensor, logits: Tensor) -> Tensor:
+    def _refine(self, memory: Memory, logits: Tensor) -> Tensor:
         tokens = torch.cat([self._beginning(memory), logits[:, :-1].argmax(-1)], dim=1)
         ended = (tokens == self.eos_id).cumsum(-1) > 0
         return self._decode(tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended))
 
-    def _decode(self, tokens: Tensor, steps: int, memory: Tensor, masks: Masks) -> Tensor:
-        query = self.pos_queries[:, None, :steps].expand(memory.shape[0], -1, -1, -1)  # (B, 1, L, D)
+    def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
+        query = self.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
         return self.head(self.decoder(query, self._content(tokens), memory, masks).squeeze(1))
 
     @staticmethod

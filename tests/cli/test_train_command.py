@@ -1,0 +1,122 @@
+"""train.py and bench.py as users of the reference call them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Compose
+from hydra import compose, initialize_config_dir
+
+from strhub.cli.bench import report
+from strhub.configs import CONFIG_DIR
+from strhub.data.module import SceneTextDataModule
+from strhub.training import adopt_pretrained, model_from_config
+
+ROOT = Path(__file__).parent.parent.parent
+
+SEED_COMMANDS = [
+    "pretrained=strhub-tiny",
+    "+experiment=parseq-tiny",
+    "charset=94_full",
+    "charset=36_lowercase",
+    "charset=62_mixed-case",
+    "dataset=real",
+    "dataset=synth",
+    "data.root_dir=data data.num_workers=2 data.augment=true",
+    "model.img_size=[32,128] model.max_label_length=25 model.batch_size=384",
+    "trainer.max_epochs=20 trainer.accelerator=gpu trainer.devices=2",
+    "+experiment=parseq-patch16-224",
+    "+experiment=parseq",
+    "+experiment=strhub-tiny",
+    "debug=one_step",
+    "debug=overfit",
+    "averaging=ema",
+    "averaging=none",
+    "logger=csv",
+    "data.normalize=clip",
+]
+
+
+@pytest.mark.parametrize("command", SEED_COMMANDS)
+def test_command_lines_compose_and_build(command: str) -> None:
+    overrides = command.split()
+    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+        config = compose("main", overrides=[*overrides, "output_dir=unused"])
+    adopt_pretrained(config, overrides)
+    model = model_from_config(config)
+    assert model.hparams["normalize"] == config.data.normalize
+    data = SceneTextDataModule(**{key: value for key, value in config.data.items() if not str(key).startswith("_")})
+    assert data.train_dir in ("real", "synth", "")
+
+
+def run_script(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+experiment=parsec", "Could not find 'experiment/parsec'"),
+        ("model.embed_dimm=3", "embed_dimm"),
+        ("data.root_dir=/nowhere", "looked for LMDB folders (data.mdb) in /nowhere/train/real"),
+        ("ckpt_path=/gone.ckpt", "there is no file /gone.ckpt"),
+    ],
+)
+def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, message: str) -> None:
+    done = run_script("train.py", override, f"hydra.run.dir={tmp_path}", "trainer.accelerator=cpu")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bench_reports_parameters_multiply_adds_and_latency() -> None:
+    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+        config = compose(
+            "bench",
+            overrides=[
+                "+experiment=parseq-tiny",
+                "model.decode_ar=false",
+                "model.refine_iters=3",
+                "repeats=2",
+                "warm_up=1",
+            ],
+        )
+    text = report(config)
+    assert "6.02 M" in text
+    assert "labels of 25" in text
+
+
+@pytest.mark.parametrize(
+    ("experiment", "decode_ar", "refine_iters", "giga"),
+    [
+        ("parseq-tiny", True, 1, 0.995),
+        ("parseq-tiny", False, 0, 0.708),
+        ("parseq", True, 1, 3.96),
+        ("parseq", False, 0, 2.82),
+    ],
+)
+def test_multiply_adds_are_no_more_than_the_published(
+    experiment: str, decode_ar: bool, refine_iters: int, giga: float
+) -> None:
+    """Published counts leave attention itself out (timm's and fvcore's habit) and recompute what we keep."""
+    import torch
+
+    from strhub.benchmark import count_multiply_adds
+    from strhub.zoo import create_model
+
+    model = create_model(experiment, decode_ar=decode_ar, refine_iters=refine_iters).eval()
+    counted = count_multiply_adds(model.model, torch.zeros(1, 3, 32, 128), 25) / 1e9
+    assert 0.5 * giga < counted < 1.1 * giga
+
+
+def test_the_configuration_tree_is_whole(compose_main: Compose) -> None:
+    """Every file of every group composes."""
+    groups = [path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in ("experiment", "__pycache__")]
+    assert len(groups) >= 8
+    for group in groups:
+        for file in group.glob("*.yaml"):
+            assert compose_main(f"{group.name}={file.stem}", small=()) is not None
