@@ -33,7 +33,12 @@ def train(config: DictConfig) -> dict[str, float]:
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
-    trainer.fit(model, datamodule=data, ckpt_path=resume_path(config), weights_only=True)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=resume_path(config), weights_only=True)
+    except SystemExit:  # how Lightning ends on Ctrl-C, after shutting down
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

@@ -158,9 +158,6 @@ def trial_config(config: DictConfig, lr: float, folder: str | Path) -> DictConfi
 class ReportToRay(Callback):
     """Report every validation to Ray Tune, which may then end the trial: METRICS and `progress` in percent."""
 
-    def __init__(self) -> None:
-        self.steps = math.inf
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the number of steps."""
         self.steps = trainer.estimated_stepping_batches

@@ -35,4 +35,4 @@ def main() -> None:
     try:
         _compose_and_train()
     except KeyboardInterrupt:
-        sys.exit("\ntrain: stopped; resume with ckpt_path=<run>/checkpoints/last.ckpt")
+        sys.exit("\ntrain: stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt")
