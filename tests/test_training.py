@@ -131,7 +131,8 @@ def test_learns_256_drawn_words_by_heart(compose_main: Any, tmp_path: Path) -> N
     config = compose_main(
         *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "charset=36_lowercase", "averaging=none",
         "data.augment=false", "model.embed_dim=128", "model.enc_num_heads=2", "model.dec_num_heads=4",
-        "model.enc_depth=2", "model.patch_size=[16,8]", "model.batch_size=32", "model.lr=8e-3", "model.dropout=0",
+        "model.enc_depth=2", "model.patch_size=[32,4]", "model.batch_size=32", "model.lr=2e-2", "model.dropout=0",
+        "optimizer=muon",
         "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=20", "callbacks.last=null",
     )  # fmt: skip
     assert train(config)["val_accuracy"] >= 95

@@ -64,6 +64,7 @@ class System(pl.LightningModule, ABC):
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+        self._batch_number = 0
 
     @classmethod
     def known_options(cls) -> list[str]:
@@ -84,13 +85,13 @@ class System(pl.LightningModule, ABC):
         return self.model(images, max_length)
 
     def rng(self) -> np.random.Generator:
-        """Randomness of this step: a function of the seed and the step alone, the same on every device."""
-        return np.random.default_rng([int(self.hparams["seed"]), self.global_step])
+        """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""
+        return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout by the step, so that a resumed run draws what the uninterrupted one would have drawn."""
-        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
-        entropy = [int(self.hparams["seed"]), step, self.global_rank]
+        """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
+        self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -123,6 +124,8 @@ class System(pl.LightningModule, ABC):
         Not Lightning's own estimate, which makes the training loader before a resumed run knows where it stands.
         """
         trainer = self.trainer
+        if trainer.datamodule is None:  # type: ignore[attr-defined]
+            return int(trainer.estimated_stepping_batches)
         batches = len(trainer.datamodule.train_batches())  # type: ignore[attr-defined]
         limit: int | float = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
