@@ -16,7 +16,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "yaml"]
 
 
 def strhub_tiny(pretrained: bool = True, **options: Any) -> SceneTextModel:
-    """The model that comes with the package; it has trained weights in any case."""
+    """The model that comes with the package, trained unless asked for without."""
     return create_model("strhub-tiny", pretrained, **options)
 
 

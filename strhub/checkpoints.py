@@ -81,7 +81,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
             f"{path} is a safetensors file, but not one that strhub saved: its metadata has format "
             f"{metadata.get('format')!r} instead of {FORMAT!r}"
         )
-    return Checkpoint(weights, json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"]))
+    try:
+        return Checkpoint(weights, json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"]))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata cannot be read: {error}") from error
 
 
 def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:

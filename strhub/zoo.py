@@ -45,7 +45,7 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
 
     overrides: hyper-parameters such as decode_ar=False; `ValueError` names the nearest for an unknown one.
     """
-    if pretrained or experiment == EMBEDDED:
+    if pretrained:
         return load_from_checkpoint(f"pretrained={experiment}", **overrides)
     hparams = experiment_hyper_parameters(experiment)
     check_options(overrides, _known(hparams), f"the model {experiment!r}")
