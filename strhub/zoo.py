@@ -77,13 +77,13 @@ def save_model(
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put weights into a network; `CheckpointError` lists what is missing, left over or of another shape."""
     expected = network.state_dict()
-    problems = [f"missing: {name}" for name in expected if name not in weights]
-    problems += [f"left over: {name}" for name in weights if name not in expected]
-    problems += [
+    problems = [
         f"{name}: the file has {tuple(weights[name].shape)}, the model {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
+    problems += [f"missing: {name}" for name in expected if name not in weights]
+    problems += [f"left over: {name}" for name in weights if name not in expected]
     if problems:
         shown = "\n  ".join(problems[:12] + ([f"and {len(problems) - 12} more"] if len(problems) > 12 else []))
         raise CheckpointError(f"the weights of {source} do not fit the model:\n  {shown}")
