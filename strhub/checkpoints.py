@@ -63,7 +63,10 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # safetensors would leave the file to its owner alone
         save_file({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}, temporary, metadata)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -87,10 +87,7 @@ def test_the_embedded_model_reads_clean_drawn_words() -> None:
     adapter = CharsetAdapter(CHARSET_36)
     readings = Recognizer("strhub-tiny", device="cpu")(pictures)
     right = sum(adapter(r.text) == adapter(label) for r, label in zip(readings, labels, strict=True))
-    assert right >= CLEAN_WORDS_READ
-
-
-CLEAN_WORDS_READ = 60
+    assert right >= 75, "84 when the weights were made"
 
 
 def test_rows_that_have_ended_do_not_disturb_the_others() -> None:
