@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-import hydra
-from omegaconf import DictConfig
-
+from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
+
+with needs("train"):
+    import hydra
+    from omegaconf import DictConfig
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="bench")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strhub.cli.arguments import device_argument, parse_options
+from strhub.cli.extras import needs
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
@@ -51,8 +52,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
     given = build_parser().parse_intermixed_args(arguments)
     options = parse_options(given.options)
-    from strhub.data.module import SceneTextDataModule
-    from strhub.evaluation import evaluate, format_protocols, protocols
+    with needs("test"):
+        from strhub.data.module import SceneTextDataModule
+        from strhub.evaluation import evaluate, format_protocols, protocols
     from strhub.recognizer import choose_device
     from strhub.zoo import load_from_checkpoint
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
+from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
+
+with needs("train"):
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
 
 log = logging.getLogger("strhub")
 

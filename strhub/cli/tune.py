@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
+from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
+
+with needs("train"):
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from strhub.tuning import Search

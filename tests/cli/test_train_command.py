@@ -120,3 +120,18 @@ def test_the_configuration_tree_is_whole(compose_main: Compose) -> None:
     for group in groups:
         for file in group.glob("*.yaml"):
             assert compose_main(f"{group.name}={file.stem}", small=()) is not None
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"), [("train", "train"), ("bench", "train"), ("tune", "train"), ("test", "test")]
+)
+def test_a_missing_extra_is_named(command: str, extra: str) -> None:
+    missing = "hydra" if extra == "train" else "pytorch_lightning"
+    code = (
+        f"import sys; sys.modules['{missing}'] = None; sys.argv = ['x', 'pretrained=strhub-tiny'];"
+        f"from strhub.cli.{command} import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"pip install strhub[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr

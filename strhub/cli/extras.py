@@ -1,0 +1,15 @@
+"""What a command says when the packages it needs are not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Around imports: a missing package ends the command with the extra that brings it, and no traceback."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error.name} is not installed; this command needs: pip install strhub[{extra}]") from error
