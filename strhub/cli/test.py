@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
     parser.add_argument("--batch_size", type=int, default=512, help="pictures at a time")
-    parser.add_argument("--num_workers", type=int, default=4, help="processes that prepare pictures")
+    workers = min(4, os.cpu_count() or 1)
+    parser.add_argument("--num_workers", type=int, default=workers, help="processes that prepare pictures")
     parser.add_argument("--cased", action="store_true", help="upper and lower case differ")
     parser.add_argument("--punctuation", action="store_true", help="punctuation counts")
     parser.add_argument("--new", action="store_true", help="also ArT, COCOv1.4 and Uber")
