@@ -31,15 +31,12 @@ def evaluate_batches(
     adapter = CharsetAdapter(charset_test)
     score = Score()
     for images, labels, _, lost_labels in batches:
-        for label in lost_labels:
-            score.add_unreadable(adapter(label))
-        if not labels:
-            continue
-        with torch.inference_mode():
-            probabilities = model(images.to(device)).softmax(-1)
-        readings = model.tokenizer.decode_characters(probabilities)
-        for (text, confidence, _characters), label in zip(readings, labels, strict=True):
-            score.add(adapter(text), adapter(label), confidence)
+        readings = []
+        if labels:
+            with torch.inference_mode():
+                probabilities = model(images.to(device)).softmax(-1)
+            readings = model.tokenizer.decode_characters(probabilities)
+        score.add_batch(readings, labels, lost_labels, adapter)
     return score
 
 

@@ -6,7 +6,9 @@ Accuracy is exact match. 1 - NED is 1 minus the mean over samples of the edit di
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
@@ -36,6 +38,22 @@ class Score:
         self.confidence += confidence
         self.label_length += len(label)
         return right
+
+    def add_batch(
+        self,
+        readings: Iterable[tuple[str, float, Any]],
+        labels: Sequence[str],
+        lost_labels: Iterable[str],
+        adapt: Callable[[str], str],
+    ) -> None:
+        """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose picture could not be read.
+
+        adapt: brings texts to the tested charset.
+        """
+        for (text, confidence, _), label in zip(readings, labels, strict=True):
+            self.add(adapt(text), adapt(label), confidence)
+        for label in lost_labels:
+            self.add_unreadable(adapt(label))
 
     def add_unreadable(self, label: str) -> None:
         """Count a word whose picture could not be read: wrong, with confidence 0."""

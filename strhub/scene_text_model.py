@@ -89,8 +89,3 @@ class SceneTextModel(nn.Module):
         for name, value in options.items():
             setattr(self.model, name, value)
             self.hparams[name] = value
-
-    @property
-    def device(self) -> Any:
-        """Where the weights are."""
-        return next(self.parameters()).device

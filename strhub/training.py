@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from strhub.checkpoints import read_checkpoint
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import network_class
-from strhub.zoo import load_from_checkpoint, load_weights
+from strhub.zoo import load_weights, locate
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ def train(config: DictConfig) -> dict[str, float]:
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
     if config.pretrained is not None:
-        load_weights(model.model, load_from_checkpoint(config.pretrained).model.state_dict(), config.pretrained)
+        load_weights(model.model, read_checkpoint(locate(config.pretrained)).weights, config.pretrained)
     data = instantiate(config.data)
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
@@ -57,7 +56,7 @@ def check_config(config: DictConfig) -> None:
 
 
 def resume_path(config: DictConfig) -> str | None:
-    """The checkpoint to resume from; `ValueError` if it is not there or is not a whole one."""
+    """The checkpoint to resume from; `ValueError` if it is not there."""
     if config.ckpt_path is None:
         return None
     path = Path(config.ckpt_path)
@@ -75,9 +74,9 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
     if config.pretrained is None:
         return
     names = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    hparams: Mapping[str, Any] = load_from_checkpoint(config.pretrained).hparams
     if "model" in names or "experiment" in names:
         return
+    hparams = read_checkpoint(locate(config.pretrained)).hparams
     shape = [*keyword_names(network_class(hparams["architecture"])), "name", "charset_train", "charset_test"]
     if "charset" in names:
         shape = [name for name in shape if not name.startswith("charset_t")]

@@ -149,15 +149,12 @@ class System(pl.LightningModule, ABC):
         """Add the scores of (images, labels, unreadable, lost labels) to the sums."""
         images, labels, *rest = batch
         score, losses = self._validation
-        for label in rest[1] if len(rest) > 1 else ():
-            score.add_unreadable(self.charset_adapter(label))
-        if not labels:
-            return
-        logits, loss, elements = self.validation_loss(images, labels)
-        losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
-        readings = self.tokenizer.decode_characters(logits.softmax(-1))
-        for (text, confidence, _), label in zip(readings, labels, strict=True):
-            score.add(self.charset_adapter(text), self.charset_adapter(label), confidence)
+        readings = []
+        if labels:
+            logits, loss, elements = self.validation_loss(images, labels)
+            losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
+            readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.charset_adapter)
 
     def on_validation_epoch_end(self) -> None:
         """Add the sums of all devices and log the scores, accuracies in percent."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from PIL.Image import Image
 
 from strhub.data.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
 from strhub.text import CHARSET_94
 
 
-def _samples(words: DrawnWords, count: int) -> Iterator[tuple[bytes, str]]:
+def _samples(words: DrawnWords, count: int) -> Iterator[tuple[Image, str]]:
     for index in range(count):
-        picture, label = words.draw(index)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        yield buffer.getvalue(), label
+        yield words.draw(index)
         if sys.stderr.isatty() and index % 100 == 0:
             print(f"\r{index} of {count}", end="", file=sys.stderr)
 

@@ -30,15 +30,14 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(embed_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, stream: Tensor, normed: Tensor, content: KeyValue, memory: KeyValue, mask: Tensor | None
-    ) -> Tensor:
+    def forward(self, stream: Tensor, normed: Tensor, content: KeyValue, memory: KeyValue, mask: Tensor) -> Tensor:
         """Update one stream.
 
         stream: (B, P, L, D); normed: the same after the stream's own norm.
         content: keys and values of the content stream, (B * P or B, H, S, D / H); B if all P share one content.
         memory: keys and values of the picture's tokens, (B, H, N, D / H).
-        mask: bool, (P or B * P, 1, L, S), true where a position may attend; None for everywhere.
+        mask: bool, (B, 1, P * L, S) if all P share one content, else (B * P, 1, L, S); true where
+            a position may attend.
         """
         stream = stream + self.dropout(self._attend_to_content(normed, content, mask))
         query = self.cross_attn.project_query(self.norm1(stream).flatten(1, 2))  # (B, H, P * L, D / H)
@@ -46,7 +45,7 @@ class DecoderLayer(nn.Module):
         hidden = self.dropout(F.gelu(self.linear1(self.norm2(stream))))
         return stream + self.dropout(self.linear2(hidden))
 
-    def _attend_to_content(self, normed: Tensor, content: KeyValue, mask: Tensor | None) -> Tensor:
+    def _attend_to_content(self, normed: Tensor, content: KeyValue, mask: Tensor) -> Tensor:
         batch, variants, length, _ = normed.shape
         shared = content.key.shape[0] == batch
         if shared:  # one content for all variants: they are so many more queries to the same keys
