@@ -1,102 +1,177 @@
-"""What light, lens and file format do to a picture of a word.
+"""Steps of the camera: exposure, colour, blur, resolution, noise and the file format.
 
-In: a float32 array (height, width, 3) around 0..255, or an RGB picture, a random generator and a difficulty in
-[0, 1] that scales how often and how strongly each step strikes. Out: the same kind of thing, same size. Each step
-can be used alone; `photograph` chains all of them.
+In: a `Scene`, a strength and a random generator. Out: the same scene with a picture of the same size; strength 0
+changes nothing.
 """
 
 from __future__ import annotations
 
 import io
+from functools import lru_cache
+from math import ceil, cos, pi, sin
+from typing import Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
-from strhub.data.synth.surface import FloatArray, smooth_field
+from strhub.data.synth.scene import Colour, Scene, Step
 
-__all__ = ["add_noise", "blur", "compress", "light", "lose_resolution", "motion_blur", "photograph"]
+__all__ = ["CAMERA_STEPS"]
 
-
-def light(pixels: FloatArray, rng: np.random.Generator, difficulty: float) -> FloatArray:
-    """Uneven light: a smooth factor of 1 +- 0.45 at most, and a shift of the exposure by 0.75..1.15 at most."""
-    if rng.random() >= 0.7 * difficulty:
-        return pixels
-    depth = rng.uniform(0.05, 0.45) * difficulty
-    field = smooth_field(pixels.shape[:2], (2, int(rng.integers(2, 5))), rng)
-    exposure = 1.0 + rng.uniform(-0.25, 0.15) * difficulty
-    result: FloatArray = pixels * ((1.0 + np.float32(depth) * field) * np.float32(exposure))[..., None]
-    return result
+_NOISE_SEED: Final = 20_261
+_NOISE_DEVIATION: Final = 32.0
+_LEAST_CONTRAST: Final = 18.0  # grey levels that have to be left between text and ground
+_LEAST_EM: Final = 8.5  # pixels an em that have to be left for letters to be told apart
 
 
-def blur(picture: Image.Image, rng: np.random.Generator, difficulty: float, stroke: float) -> Image.Image:
-    """Lens blur with a radius of up to 0.4 `stroke`, where `stroke` is a typical stem width in pixels."""
-    if rng.random() >= 0.6 * difficulty:
-        return picture
-    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0) * difficulty * 0.4 * stroke))
+def _tone(scene: Scene, tables: list[list[int]]) -> None:
+    """Passes every channel through its table, and the colours that say how much noise the letters bear."""
+    scene.picture = scene.picture.point([value for table in tables for value in table])
+    scene.text, scene.ground = _passed(scene.text, tables), _passed(scene.ground, tables)
 
 
-def motion_blur(picture: Image.Image, rng: np.random.Generator, difficulty: float, stroke: float) -> Image.Image:
-    """Camera shake: the mean of copies along a straight path of up to 1.1 `stroke` pixels, any direction."""
-    if rng.random() >= 0.2 * difficulty:
-        return picture
-    length = rng.uniform(0.3, 1.1) * difficulty * stroke
-    angle = rng.uniform(0.0, np.pi)
+def _passed(colour: Colour, tables: list[list[int]]) -> Colour:
+    return tables[0][colour[0]], tables[1][colour[1]], tables[2][colour[2]]
+
+
+def _under_exposure(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        factor = max(1.0 - strength, min(1.0, _LEAST_CONTRAST / max(scene.contrast, 1.0)))
+        _tone(scene, [[round(value * factor) for value in range(256)]] * 3)
+
+
+def _over_exposure(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        # Never so far that the darker of text and ground burns out too.
+        lower = max(40.0, min(max(scene.text), max(scene.ground)))
+        factor = min(1.0 + strength, max(1.0, 215.0 / lower))
+        _tone(scene, [[min(255, round(value * factor)) for value in range(256)]] * 3)
+
+
+def _gamma(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        power = (1.0 + strength) ** (1.0 if rng.random() < 0.5 else -1.0)
+        _tone(scene, [[round(255 * (value / 255) ** power) for value in range(256)]] * 3)
+
+
+def _cast(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Lamps and white balance: each channel by its own factor, warm more often than not."""
+    if strength > 0:
+        rolls = rng.random(3).tolist()
+        warm = rolls[0] - 0.35
+        factors = (1 + strength * min(warm, 0.0), 1 - 0.5 * strength * rolls[1], 1 - strength * max(warm, 0.0) * 1.5)
+        _tone(scene, [[round(value * max(0.0, factor)) for value in range(256)] for factor in factors])
+
+
+def _pale(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        scene.picture = Image.blend(scene.picture, scene.picture.convert("L").convert("RGB"), strength)
+
+
+def _defocus(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    radius = scene.blur_allowed(strength) * scene.em
+    if radius > 0.1:
+        soft = ImageFilter.GaussianBlur(radius) if rng.random() < 0.4 else ImageFilter.BoxBlur(1.5 * radius)
+        scene.picture = scene.picture.filter(soft)
+
+
+def _motion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """The mean of copies along a straight path; mostly to the side."""
+    rolls = rng.random(2).tolist()
+    angle = pi * rolls[0] if rolls[1] < 0.5 else 0.4 * (rolls[0] - 0.5)
+    length = 3.0 * scene.blur_allowed(strength / 3.0) * scene.em  # an even path has 0.29 of its length as deviation
+    if length < 0.8:
+        return
     steps = max(2, round(length) + 1)
-    path = np.linspace(-length / 2, length / 2, steps)
-    pixels = np.asarray(picture, dtype=np.float32)
-    reach = int(np.ceil(length / 2)) + 1
+    pixels = np.asarray(scene.picture)
+    height, width = pixels.shape[:2]
+    reach = ceil(length / 2) + 1
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-    total = np.zeros_like(pixels)
-    for at in path:
-        row, column = reach + round(at * np.sin(angle)), reach + round(at * np.cos(angle))
-        total += padded[row : row + pixels.shape[0], column : column + pixels.shape[1]]
-    return Image.fromarray((total / steps + 0.5).astype(np.uint8))
+    total = np.full(pixels.shape, steps // 2, dtype=np.uint16)
+    for number in range(steps):
+        along = length * (number / (steps - 1) - 0.5)
+        row, column = reach + round(along * sin(angle)), reach + round(along * cos(angle))
+        total += padded[row : row + height, column : column + width]
+    scene.picture = Image.fromarray((total // np.uint16(steps)).astype(np.uint8))
 
 
-def lose_resolution(picture: Image.Image, rng: np.random.Generator, difficulty: float, em: float) -> Image.Image:
-    """Scales down by up to 1 + 2.2 * difficulty and up again; letters keep an em of at least 11 pixels."""
-    if rng.random() >= 0.45 * difficulty:
-        return picture
-    factor = min(1.0 + 2.2 * difficulty * rng.random(), em / 11.0)
+def _low_resolution(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Scaled down and up again, as a crop of a small word is; some letters' worth of pixels is always left."""
+    factor = min(1.0 + strength, scene.em / _LEAST_EM)
+    factor = 2.0 * scene.blur_allowed(0.5 * factor / scene.em) * scene.em  # half a pixel blurs like a radius
     if factor <= 1.05:
-        return picture
-    small = (max(2, round(picture.width / factor)), max(2, round(picture.height / factor)))
-    ways = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
-    up = ways[int(rng.choice(3, p=[0.5, 0.42, 0.08]))]
-    return picture.resize(small, Image.Resampling.BILINEAR).resize(picture.size, up)
+        return
+    width, height = scene.picture.size
+    small = scene.picture.resize((max(2, round(width / factor)), max(2, round(height / factor))), Image.Resampling.BOX)
+    roll = rng.random()
+    way = Image.Resampling.BILINEAR if roll < 0.55 else Image.Resampling.BICUBIC
+    scene.picture = small.resize((width, height), Image.Resampling.NEAREST if roll > 0.98 else way)
 
 
-def add_noise(picture: Image.Image, rng: np.random.Generator, difficulty: float, step: float) -> Image.Image:
-    """Sensor noise, grey or per channel, with a deviation of up to 14 of 255 and never above a fifth of `step`."""
-    if rng.random() >= 0.7 * difficulty:
-        return picture
-    deviation = min(rng.uniform(1.0, 14.0) * difficulty, 0.2 * step)
-    pixels = np.asarray(picture, dtype=np.float32)
-    channels = 1 if rng.random() < 0.4 else 3
-    noise = rng.standard_normal((*pixels.shape[:2], channels), dtype=np.float32)
-    return Image.fromarray((pixels + noise * np.float32(deviation)).clip(0, 255).astype(np.uint8))
+def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """The halo that cameras draw around edges."""
+    if strength > 0:
+        radius = 0.6 + 1.2 * rng.random()
+        scene.picture = scene.picture.filter(ImageFilter.UnsharpMask(radius, round(100 * strength), 2))
 
 
-def compress(picture: Image.Image, rng: np.random.Generator, difficulty: float) -> Image.Image:
-    """A JPEG round trip at quality 95 down to 95 - 65 * difficulty."""
-    if rng.random() >= 0.6 * difficulty:
-        return picture
+@lru_cache(maxsize=1)
+def _noise_bank() -> tuple[Image.Image, ...]:
+    """RGB pictures of noise around 128: per channel, grey, and both again in coarser grains."""
+    rng = np.random.default_rng(_NOISE_SEED)
+    shape = (160, 700)
+    tiles = []
+    for grain in (1.0, 1.6, 2.4):
+        for channels in (3, 1):
+            field = rng.standard_normal((*shape, channels), dtype=np.float32)
+            bands = [Image.fromarray(field[..., band]) for band in range(channels)]
+            small = (round(shape[1] / grain), round(shape[0] / grain))
+            bands = [band.resize(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC) for band in bands]
+            noise = [np.asarray(band) / np.asarray(band).std() * _NOISE_DEVIATION + 128.5 for band in bands]
+            grey = [Image.fromarray(band.clip(0, 255).astype(np.uint8)) for band in noise]
+            tiles.append(Image.merge("RGB", (grey * 3)[:3]))
+    return tuple(tiles)
+
+
+def _noise(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Noise of the sensor; never above a sixth of the contrast of text and ground."""
+    deviation = min(strength, scene.contrast / 6.0)
+    if deviation < 0.3:
+        return
+    tiles = _noise_bank()
+    size = scene.picture.size
+    rolls = rng.random(3).tolist()
+    tile = tiles[int(rolls[0] * len(tiles))]
+    if tile.width < size[0] or tile.height < size[1]:
+        tile = tile.resize((max(tile.width, size[0]), max(tile.height, size[1])), Image.Resampling.NEAREST)
+    left, top = int(rolls[1] * (tile.width - size[0] + 1)), int(rolls[2] * (tile.height - size[1] + 1))
+    share = deviation / _NOISE_DEVIATION
+    grain = tile.crop((left, top, left + size[0], top + size[1]))
+    grain = grain.point([max(0, min(255, round(128 + (value - 128) * share))) for value in range(256)] * 3)
+    scene.picture = ImageChops.add(scene.picture, grain, 1.0, -128)
+
+
+def _jpeg(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """A round trip through a JPEG file, which is kept: writing it out needs no second compression."""
+    if strength < 1:
+        return
     file = io.BytesIO()
-    picture.save(file, format="JPEG", quality=int(95 - 65 * difficulty * rng.random()))
-    return Image.open(file).convert("RGB")
+    subsampling = 2 if rng.random() < 0.7 else 0
+    scene.picture.save(file, format="JPEG", quality=round(96 - strength), subsampling=subsampling)
+    scene.encoded = file.getvalue()
+    scene.picture = Image.open(file).convert("RGB")
 
 
-def photograph(
-    pixels: FloatArray, rng: np.random.Generator, difficulty: float, *, em: float, step: float
-) -> Image.Image:
-    """Returns the RGB picture a camera makes of `pixels`; `em` is the letter size in pixels.
-
-    `step` is the brightness distance of text and ground, 0..255: it bounds how much noise is bearable.
-    """
-    stroke = 0.11 * em
-    picture = Image.fromarray((light(pixels, rng, difficulty) + 0.5).clip(0, 255).astype(np.uint8))
-    picture = blur(picture, rng, difficulty, stroke)
-    picture = motion_blur(picture, rng, difficulty, stroke)
-    picture = lose_resolution(picture, rng, difficulty, em)
-    picture = add_noise(picture, rng, difficulty, step)
-    return compress(picture, rng, difficulty)
+CAMERA_STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("gamma", _gamma, 1.5, "how far the exponent, or one over it, is above 1"),
+    Step("under_exposure", _under_exposure, 0.9, "share of the light that is missing"),
+    Step("over_exposure", _over_exposure, 1.5, "share of the light that there is too much"),
+    Step("cast", _cast, 0.8, "how far a coloured lamp changes the channels; 0.5 halves one"),
+    Step("pale", _pale, 1.0, "share of the colour that is lost; 1 is grey"),
+    Step("defocus", _defocus, 0.12, "radius of the blur, in em"),
+    Step("motion", _motion, 0.25, "length of the shake, in em"),
+    Step("low_resolution", _low_resolution, 4.0, "how many times too few pixels, less 1; 8.5 an em are always left"),
+    Step("noise", _noise, 30.0, "deviation in grey levels of 255"),
+    Step("sharpen", _sharpen, 2.5, "strength of the halo around edges; 1 doubles a step"),
+    Step("jpeg", _jpeg, 80.0, "96 less the quality of the JPEG file"),
+)

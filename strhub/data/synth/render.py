@@ -1,144 +1,95 @@
 """Draws one word as it may look in a photo.
 
-In: a text and a random generator. Out: an RGB picture, 24..64 pixels high, as wide as the word asks for. The steps
-live beside this file: glyphs and geometry in `layout`, paint in `surface`, light and lens in `camera`; here they are
-put in order and given their ranges.
+In: a text and a random generator. Out: an RGB picture about 12..96 pixels high, as wide as the word asks for. The
+steps live in the files beside this one: `geometry` and `layout`, `surface`, `objects`, `light`, `camera`; here they are
+put in order and strike with the probability and strength that the settings give them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, sin
 from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter, ImageFont
+from PIL import Image
 
-from strhub.data.synth.camera import photograph
-from strhub.data.synth.layout import Bend, Box, Plane, bend_columns, draw_line, make_plane, word_box
-from strhub.data.synth.surface import FloatArray, colour_at, colour_pair, ground, luminance, smooth_field
-from strhub.data.synth.typefaces import FontShelf, open_font
+from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like
+from strhub.data.synth.colours import any_colour, colour_pair
+from strhub.data.synth.layout import Geometry, draw_word, make_plane
+from strhub.data.synth.scene import Scene, Step
+from strhub.data.synth.settings import Drawing, Pair, load_drawing
+from strhub.data.synth.steps import Stages
+from strhub.data.synth.surface import fill_letters
+from strhub.data.synth.typefaces import FontShelf
 
-__all__ = ["WordRenderer"]
+__all__ = ["Chances", "Difficulty", "WordRenderer", "check_difficulty"]
 
-_HEIGHTS = (24.0, 64.0)
-_EM_SIZES = tuple(range(22, 58, 2))
-_NEIGHBOUR_LETTERS = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
-
-
-def _draw_neighbours(
-    canvas: Image.Image, box: Box, margins: Box, baseline: float, font: ImageFont.FreeTypeFont, rng: np.random.Generator
-) -> Box:
-    """Draws words beside, above or below and returns the margins that let their edges show.
-
-    Sideways at most half a letter of a neighbour shows and the gap is at least 0.3 em: with more, or closer, a
-    reader could not know where the word ends.
-    """
-    em = float(font.size)
-    left, top, right, bottom = margins
-    letters = [_NEIGHBOUR_LETTERS[int(i)] for i in rng.integers(len(_NEIGHBOUR_LETTERS), size=24)]
-    sides = rng.random(4) < 0.4
-    if sides[0]:
-        gap = rng.uniform(0.3, 0.5) * em
-        word = "".join(letters[:2])
-        draw_line(canvas, word, font, box[0] - gap - font.getlength(word), baseline, 0.0)
-        left = gap + rng.uniform(0.0, 0.5) * font.getlength(word[-1])
-    if sides[1]:
-        gap = rng.uniform(0.3, 0.5) * em
-        word = "".join(letters[2:4])
-        draw_line(canvas, word, font, box[2] + gap, baseline, 0.0)
-        right = gap + rng.uniform(0.0, 0.5) * font.getlength(word[0])
-    line, start = "".join(letters), box[0] - rng.uniform(0.0, 1.0) * em
-    if sides[2]:
-        draw_line(canvas, line, font, start, baseline - rng.uniform(1.05, 1.3) * em, 0.0)
-        top = rng.uniform(0.1, 0.4) * em
-    if sides[3]:
-        draw_line(canvas, line, font, start, baseline + rng.uniform(1.05, 1.3) * em, 0.0)
-        bottom = rng.uniform(0.1, 0.45) * em
-    return (left, top, right, bottom)
+Target = TypeVar("Target")
+Difficulty: TypeAlias = float | tuple[float, float]
+"""One number in [0, 1], or the lowest and highest of an even mixture."""
+# Glyphs are drawn at the next larger of these and scaled down with the warp: few sizes keep few fonts open.
+_SIZES: Final = (20, 28, 40, 56, 80)
+_NEIGHBOUR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 
-def _choose_bend(width: float, em: float, rng: np.random.Generator, difficulty: float) -> Bend | None:
-    """An arc (swing up to 0.45 em) or, more rarely, a wave (up to 0.15 em); None mostly and for short words."""
-    if rng.random() >= 0.3 * difficulty or width < 1.8 * em:
-        return None
-    swing = rng.uniform(0.3, 1.0) * difficulty * min(0.45 * em, 0.12 * width)
-    if rng.random() < 0.75:
-        return Bend(height=float(swing * rng.choice([-1.0, 1.0])), turns=1.0, phase=0.0)
-    return Bend(height=float(0.33 * swing), turns=rng.uniform(2.0, 4.0), phase=rng.uniform(0.0, 6.28))
+def check_difficulty(difficulty: Difficulty) -> Pair:
+    """Returns (lowest, highest); `ValueError` unless 0 <= lowest <= highest <= 1."""
+    ends = (difficulty, difficulty) if isinstance(difficulty, (int, float)) else tuple(difficulty)
+    if len(ends) != 2 or not 0.0 <= ends[0] <= ends[1] <= 1.0:
+        raise ValueError(f"difficulty must be a number in [0, 1] or two such, the lower first; got {difficulty}")
+    return float(ends[0]), float(ends[1])
 
 
-def _choose_plane(box: Box, margins: Box, rng: np.random.Generator, difficulty: float) -> Plane:
-    """Rotation up to 0.25 rad (rarely), slant up to 0.35, perspective up to 0.3 across and 0.15 down."""
-    turn = shear = 0.0
-    tilt = (0.0, 0.0)
-    if rng.random() < 0.75 * difficulty:
-        turn = float(np.clip(rng.normal(0.0, 0.1), -0.25, 0.25)) * difficulty
-    if rng.random() < 0.5 * difficulty:
-        shear = rng.uniform(-0.35, 0.35) * difficulty
-    if rng.random() < 0.5 * difficulty:
-        tilt = (rng.uniform(-0.3, 0.3) * difficulty, rng.uniform(-0.15, 0.15) * difficulty)
-    return make_plane(box, margins, turn=turn, shear=shear, tilt=tilt, limits=_HEIGHTS)
+class Chances:
+    """Which steps strike one word, and how strongly: decided for all at once."""
+
+    def __init__(self, drawing: Drawing, names: Sequence[str]) -> None:
+        self.names = list(names)
+        ranges = [drawing.steps[name] for name in self.names]
+        self._probability = np.array([step.probability for step in ranges])  # (steps, 2)
+        self._strength = np.array([step.strength for step in ranges])
+
+    def strike(self, difficulty: float, rng: np.random.Generator) -> dict[str, float]:
+        """Strengths by name of the steps that strike."""
+        at = np.array([1.0 - difficulty, difficulty])
+        rolls = rng.random((2, len(self.names)))
+        struck = np.flatnonzero(rolls[0] < self._probability @ at)
+        strengths = rolls[1] * (self._strength @ at)
+        return {self.names[place]: float(strengths[place]) for place in struck.tolist()}
 
 
-def _choose_margins(em: float, rng: np.random.Generator, difficulty: float) -> Box:
-    """Room around the word per side: 0.03..0.3 em, tight crops being common; a hair less than nothing when hard."""
-    least = 0.03 - 0.07 * difficulty
-    left, top, right, bottom = (least + (0.3 - least) * rng.random(4) ** 2) * em
-    return (float(left), float(top), float(right), float(bottom))
+def _between(pair: Pair, difficulty: float) -> float:
+    return pair[0] + (pair[1] - pair[0]) * difficulty
 
 
-def _over(pixels: FloatArray, paint: FloatArray, cover: Image.Image, strength: float = 1.0) -> FloatArray:
-    share = np.asarray(cover, dtype=np.float32)[..., None] * np.float32(strength / 255.0)
-    result: FloatArray = pixels + (paint - pixels) * share
-    return result
+def _apply(
+    steps: Iterable[Step[Target]], target: Target, struck: Mapping[str, float], rng: np.random.Generator
+) -> None:
+    for step in steps:
+        if step.name in struck:
+            step.apply(target, struck[step.name], rng)
 
 
-def _shadow(
-    pixels: FloatArray, cover: Image.Image, em: float, text: FloatArray, base: FloatArray, rng: np.random.Generator
-) -> FloatArray:
-    """Drops a shadow 0.03..0.1 em away, blurred by 0..0.06 em, that stays at most 0.45 of the way to the text."""
-    angle, away = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.03, 0.1) * em
-    shift = (round(away * np.cos(angle)), round(away * np.sin(angle)))
-    fallen = Image.new("L", cover.size)
-    fallen.paste(cover, shift)
-    if rng.random() < 0.6:
-        fallen = fallen.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.06) * em))
-    colour = base + (text - base) * np.float32(rng.uniform(-0.9, 0.45))
-    return _over(pixels, colour.clip(0, 255), fallen, rng.uniform(0.5, 1.0))
+def _glyph_size(height: float, letters: int, geometry: Geometry) -> int:
+    """The size at which to draw letters that shall fill a picture of `height`, from a rough guess of their share."""
+    length = 0.55 * letters * geometry.stretch
+    share = 0.8 + geometry.margins[1] + geometry.margins[3] + abs(geometry.arc) + abs(sin(geometry.turn)) * length
+    if geometry.quarter:
+        share = length + geometry.margins[1] + geometry.margins[3]
+    return next((size for size in _SIZES if size * share >= 0.9 * height), _SIZES[-1])
 
 
-def _worn(cover: Image.Image, rng: np.random.Generator, difficulty: float) -> Image.Image:
-    """Paint that has come off in small flakes: up to 0.7 of the coverage is lost where it is worst."""
-    width, height = cover.size
-    flakes = smooth_field((height, width), (max(2, height // 3), max(2, width // 3)), rng).clip(0.2, 1.0) - 0.2
-    kept = 1.0 - np.float32(0.9 * difficulty * rng.random()) * flakes
-    return Image.fromarray((np.asarray(cover, dtype=np.float32) * kept).astype(np.uint8))
+@dataclass(frozen=True)
+class _Masks:
+    """`L` pictures of one size: the word, other words and frames, the sign's surface; `em` is their letters' size."""
 
-
-def _paint(
-    cover: Image.Image, others: Image.Image | None, em: float, rng: np.random.Generator, difficulty: float
-) -> tuple[FloatArray, float]:
-    """Returns the painted word (float32, height x width x 3) and its brightness step to the ground, 0..255."""
-    text, base, step = colour_pair(rng, difficulty)
-    shape = (cover.height, cover.width)
-    pixels = ground(shape, base, step, rng, difficulty)
-    if rng.random() < 0.12 * difficulty:
-        cover = _worn(cover, rng, difficulty)
-    if rng.random() < 0.25 * difficulty:
-        pixels = _shadow(pixels, cover, em, text, base, rng)
-    fill = text
-    if rng.random() < 0.5 * difficulty:
-        fill = text + smooth_field(shape, (2, 3), rng)[..., None] * np.float32(0.15 * step)
-    if others is not None:
-        pixels = _over(pixels, text if rng.random() < 0.8 else colour_at(rng.uniform(20, 235), rng), others)
-    if rng.random() < 0.2 * difficulty and em >= 28:
-        ring = cover.filter(ImageFilter.MaxFilter(3 if em < 44 else 5))
-        if rng.random() < 0.2:
-            # Hollow letters: the ring alone carries the text colour, so it must not be thinned by the fill's edge.
-            return _over(pixels, text, ImageChops.subtract(ring, cover.point(lambda value: value * 3 // 4))), step
-        opposite = 255.0 - luminance(text)
-        pixels = _over(pixels, colour_at(opposite if rng.random() < 0.6 else rng.uniform(10, 245), rng), ring)
-    return _over(pixels, fill, cover), step
+    word: Image.Image
+    others: Image.Image | None
+    panel: Image.Image | None
+    em: float
 
 
 class WordRenderer:
@@ -146,60 +97,104 @@ class WordRenderer:
 
     Args:
         fonts: font files or folders of them; None takes the fonts of the package.
-        difficulty: 0 (clean, straight, high contrast) to 1 (as bad as bad photos get). It scales the probability
-            and the strength of every distortion.
+        difficulty: 0 (clean, straight, high contrast) to 1 (as bad as bad photos get), or (lowest, highest), from which
+            each word's is drawn evenly. It scales the probability and the strength of every step.
+        drawing: the ranges of all steps: a name from `strhub/configs/drawing`, a path, or a mapping of the same form.
 
     Raises:
-        ValueError: for missing fonts or a difficulty outside [0, 1].
+        ValueError: for missing fonts, a difficulty outside [0, 1] or bad settings.
     """
 
-    def __init__(self, *, fonts: Sequence[str | Path] | None = None, difficulty: float = 0.5) -> None:
-        if not 0.0 <= difficulty <= 1.0:
-            raise ValueError(f"difficulty must lie in [0, 1], got {difficulty}; 0.5 is the default")
-        self.difficulty = float(difficulty)
+    def __init__(
+        self,
+        *,
+        fonts: Sequence[str | Path] | None = None,
+        difficulty: Difficulty = 0.5,
+        drawing: str | Path | Mapping[str, Any] = "default",
+    ) -> None:
+        self.difficulty = check_difficulty(difficulty)
+        self.drawing = load_drawing(drawing)
         self.shelf = FontShelf(fonts=fonts)
+        self.stages = Stages()
+        self._chances = Chances(self.drawing, self.stages.names())
+        self._backdrops = np.array([self.drawing.backdrops[kind] for kind in BACKDROPS])  # (kinds, 2)
+        self._letters: dict[str, str] = {}
 
     def __call__(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Returns an RGB picture of `text`, 24..64 pixels high, that depends on `text`, `rng` and the fonts alone.
+        """Returns an RGB picture of `text` that depends on `text`, `rng`, the settings and the fonts alone.
 
         Raises:
             ValueError: if `text` is blank or no single font has all of its characters.
         """
+        return self.scene(text, rng).picture
+
+    def scene(self, text: str, rng: np.random.Generator) -> Scene:
+        """Returns the finished picture with what is known of it; see `__call__`."""
+        path, text = self._choose_font(text, rng)
+        low, high = self.difficulty
+        difficulty = low + (high - low) * rng.random() if high > low else low
+        struck = self._chances.strike(difficulty, rng)
+        masks = self._lay_out(text, path, struck, difficulty, rng)
+        scene = self._paint_ground(masks, struck, difficulty, rng)
+        for stage in (self.stages.under, self.stages.fill):
+            _apply(stage, scene, struck, rng)
+        fill_letters(scene)
+        for stage in (self.stages.over, self.stages.after):
+            _apply(stage, scene, struck, rng)
+        return scene
+
+    def _choose_font(self, text: str, rng: np.random.Generator) -> tuple[str, str]:
+        """Returns a font that can draw `text`, and the text as it is to be drawn."""
         if not text.strip():
             raise ValueError(f"text {text!r} holds nothing to draw; pass at least one visible character")
-        paths = self.shelf.fitting(text)
-        if not paths:
-            raise ValueError(f"no font can draw {text!r}; add a font with these characters or shorten the charset")
-        path = paths[int(rng.integers(len(paths)))]
+        path = self.shelf.choose(text, rng)
         if self.shelf.is_unicase(path) and rng.random() < 0.3:
             # Signs set in small capitals: still capitals to the reader, whatever case the font file was asked for.
             smaller = text[:1] + text[1:].lower()
             text = smaller if self.shelf.has_glyphs(path, smaller) else text
-        em = int(_EM_SIZES[int(len(_EM_SIZES) * rng.random() ** 1.3)])
-        cover, others = self._lay_out(text, open_font(path, em), rng)
-        pixels, step = _paint(cover, others, em, rng, self.difficulty)
-        return photograph(pixels, rng, self.difficulty, em=em, step=step)
+        return path, text
 
     def _lay_out(
-        self, text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator
-    ) -> tuple[Image.Image, Image.Image | None]:
-        """Returns the coverage (`L`) of the word and, if any show, of its neighbours, both as seen on the plane."""
-        em = float(font.size)
-        gap = rng.uniform(-0.02, 0.05) * em if rng.random() < 0.6 else rng.uniform(0.0, 0.3) * em
-        gap = gap if rng.random() < 0.35 else 0.0
-        length = font.getlength(text) + max(gap, 0.0) * len(text)
-        border, baseline = 1.7 * em, round(2.0 * em)
-        canvas = Image.new("L", (int(length + 2 * border), int(3.6 * em)))
-        draw_line(canvas, text, font, border, baseline, gap)
-        bend = _choose_bend(length, em, rng, self.difficulty)
-        if bend is not None:
-            canvas = bend_columns(canvas, bend, border, border + length)
-        box = word_box(canvas, font, baseline)
-        margins = _choose_margins(em, rng, self.difficulty)
-        others = None
-        if rng.random() < 0.4 * self.difficulty:
-            others = Image.new("L", canvas.size)
-            margins = _draw_neighbours(others, box, margins, baseline, font, rng)
-            others = bend_columns(others, bend, border, border + length) if bend is not None else others
-        plane = _choose_plane(box, margins, rng, self.difficulty)
-        return plane.place(canvas), None if others is None else plane.place(others)
+        self, text: str, path: str, struck: Mapping[str, float], difficulty: float, rng: np.random.Generator
+    ) -> _Masks:
+        """Chooses how the word lies and draws it so."""
+        drawing = self.drawing
+        margin = _between(drawing.margin, difficulty)
+        geometry = Geometry(margins=(margin * rng.random(4)).tolist())
+        _apply(self.stages.geometry, geometry, struck, rng)
+        spread = exp(_between(drawing.height_spread, difficulty) * float(rng.standard_normal()))
+        height = _between(drawing.height_median, difficulty) * spread
+        height = min(max(height, _between(drawing.height_least, difficulty)), _between(drawing.height_most, difficulty))
+        size = _glyph_size(height, len(text), geometry)
+        line = draw_word(text, path, size, geometry, rng, neighbours=self._neighbour_letters(path))
+        least = _between(drawing.least_em, difficulty)
+        plane = make_plane(line.box, size, geometry, height=height, least_em=least)
+        others, panel = (None if mask is None else plane.place(mask) for mask in (line.others, line.panel))
+        return _Masks(plane.place(line.word), others, panel, size * plane.scale)
+
+    def _neighbour_letters(self, path: str) -> str:
+        """Those of some common letters that the font has."""
+        if path not in self._letters:
+            letters = "".join(char for char in _NEIGHBOUR_LETTERS if self.shelf.has_glyphs(path, char))
+            self._letters[path] = letters or "-"
+        return self._letters[path]
+
+    def _paint_ground(
+        self, masks: _Masks, struck: Mapping[str, float], difficulty: float, rng: np.random.Generator
+    ) -> Scene:
+        """Chooses colours and paints all that is not the word."""
+        drawing, size = self.drawing, masks.word.size
+        text, base = colour_pair(rng, _between(drawing.sign_colours, difficulty))
+        scene = Scene(Image.new("RGB", size), masks.word, text, base, masks.em)
+        _apply(self.stages.contrast, scene, struck, rng)
+        scene.fill = scene.text
+        shares = np.cumsum(self._backdrops @ np.array([1.0 - difficulty, difficulty]))
+        rolls = rng.random(4).tolist()
+        kind = BACKDROPS[min(int(np.searchsorted(shares, rolls[0] * shares[-1])), len(BACKDROPS) - 1)]
+        reach = scene.contrast * _between(drawing.texture_reach, difficulty) * (0.2 + 0.8 * rolls[1])
+        scene.picture = ground(kind, size, scene.ground, reach, masks.em, rng)
+        if masks.panel is not None:
+            scene.picture = Image.composite(scene.picture, photo_like(size, masks.em, rng), masks.panel)
+        if masks.others is not None:
+            scene.picture.paste(scene.text if rolls[2] < 0.8 else any_colour(235 * rolls[3], rng), (0, 0), masks.others)
+        return scene

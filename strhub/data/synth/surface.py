@@ -1,130 +1,244 @@
-"""Colours and backgrounds: what a word is painted with and what it is painted on.
+"""Steps that paint a word: what lies under the letters, what fills them and what lies over their edges.
 
-In: a random generator, a picture size (height, width) in pixels and a difficulty in [0, 1]. Out: colour triples and
-float32 RGB arrays in 0..255. The guaranteed brightness step between text and ground is set here.
+In: a `Scene` whose picture shows the ground and whose cover says where the letters are, a strength and a random
+generator. Out: the same scene, changed. `UNDER_STEPS` paint before the letters are filled, `FILL_STEPS` change cover
+and fill, `OVER_STEPS` paint onto the filled letters. Strength 0 changes nothing.
 """
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Callable
-from typing import TypeAlias
+from math import cos, pi, sin
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 
-__all__ = ["FloatArray", "colour_at", "colour_pair", "ground", "luminance", "smooth_field"]
+from strhub.data.synth.backdrop import BACKDROPS, piece, slope, texture_bank
+from strhub.data.synth.colours import any_colour, mix
+from strhub.data.synth.scene import Colour, Scene, Step, distance
 
-FloatArray: TypeAlias = npt.NDArray[np.float32]
-_LUMA: FloatArray = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_EASY_STEP, _HARD_STEP = 110.0, 45.0
+__all__ = ["CONTRAST_STEPS", "FILL_STEPS", "OVER_STEPS", "UNDER_STEPS", "fill_letters"]
 
-
-def luminance(colour: FloatArray) -> float:
-    """Returns the perceived brightness, 0..255, of an RGB triple in 0..255."""
-    return float(colour @ _LUMA)
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def colour_at(brightness: float, rng: np.random.Generator) -> FloatArray:
-    """Returns a random RGB triple (float32, 0..255) of the given brightness, often grey, at times vivid."""
-    saturation = float(rng.choice([0.05, 0.35, 1.0], p=[0.35, 0.35, 0.3])) * rng.random()
-    colour = 255.0 * np.array(colorsys.hsv_to_rgb(rng.random(), saturation, 1.0), dtype=np.float32)
-    own = luminance(colour)
-    # Scaling up would clip the strongest channel; mixing with white reaches the brightness exactly.
-    goal, weight = (0.0, 1.0 - brightness / own) if own >= brightness else (255.0, (brightness - own) / (255.0 - own))
-    result: FloatArray = colour + (np.float32(goal) - colour) * np.float32(weight)
-    return result
+def _scaled(mask: Image.Image, factor: float) -> Image.Image:
+    if factor == 1.0:
+        return mask
+    return mask.point([min(255, round(value * factor)) for value in range(256)])
 
 
-def colour_pair(rng: np.random.Generator, difficulty: float) -> tuple[FloatArray, FloatArray, float]:
-    """Returns (text colour, ground colour, brightness step between them).
-
-    The step is at least 110 of 255 at difficulty 0 and at least 45 at difficulty 1; either may be the lighter.
-    """
-    least = _EASY_STEP + (_HARD_STEP - _EASY_STEP) * difficulty
-    step = least + (235.0 - least) * rng.random() ** (1.0 + difficulty)
-    low = 5.0 + rng.random() * (245.0 - step)
-    dark, light = colour_at(low, rng), colour_at(low + step, rng)
-    return (light, dark, step) if rng.random() < 0.5 else (dark, light, step)
+def _moved(mask: Image.Image, across: float, down: float) -> Image.Image:
+    """Returns `mask` moved by so many pixels, with nothing in the room that it left; parts of a pixel count."""
+    values = (1, 0, -across, 0, 1, -down)
+    return mask.transform(mask.size, Image.Transform.AFFINE, values, Image.Resampling.BILINEAR)
 
 
-def smooth_field(shape: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """Returns a float32 array of `shape` (height, width), in -1..1, that varies smoothly over `cells` patches."""
-    coarse = rng.uniform(-1.0, 1.0, size=cells).astype(np.float32)
-    return np.asarray(Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)).clip(-1, 1)
+def _grown(mask: Image.Image, reach: float) -> Image.Image:
+    """Returns `mask` larger by about `reach` pixels on all sides."""
+    soft = mask.filter(ImageFilter.GaussianBlur(0.6 * reach + 0.3))
+    return ImageChops.lighter(mask, soft.point(_GROW))
 
 
-def _flat(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    return np.zeros(shape, dtype=np.float32)
+_GROW: Final = [max(0, min(255, (value - 18) * 6)) for value in range(256)]
 
 
-def _gradient(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    angle = rng.uniform(0.0, 2.0 * np.pi)
-    rows = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, None] * np.float32(np.sin(angle))
-    columns = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[None, :] * np.float32(np.cos(angle))
-    result: FloatArray = (rows + columns) / np.float32(abs(np.sin(angle)) + abs(np.cos(angle)))
-    return result
+def _brightness(colour: Colour) -> float:
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def _grain(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """Rough plaster or fabric: noise at one third to full resolution, often drawn out to one side like wood."""
-    scale = rng.uniform(1.0, 3.0)
-    stretch = float(rng.choice([1.0, 1.0, 4.0, 10.0]))
-    tall = max(2, int(shape[0] / scale))
-    wide = max(2, int(shape[1] / scale / stretch))
-    return smooth_field(shape, (tall, wide), rng)
+def _low_contrast(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        far = scene.contrast
+        # Below about 24 grey levels apart, noise and compression leave nothing to read.
+        strength = min(strength, max(0.0, 1.0 - 24.0 / max(far, 1.0)))
+        towards = rng.random()
+        scene.text, scene.ground = (
+            mix(scene.text, scene.ground, strength * towards),
+            mix(scene.ground, scene.text, strength * (1.0 - towards)),
+        )
 
 
-def _blotches(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    across = max(2, round(shape[1] / shape[0] * rng.uniform(1.5, 4.0)))
-    return smooth_field(shape, (int(rng.integers(2, 5)), across), rng)
+def _shadow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength <= 0:
+        return
+    angle, softness, darkness = rng.random(3).tolist()
+    angle *= 2 * pi
+    away = max(0.7, strength * scene.em)
+    fallen = _moved(scene.cover, away * cos(angle), away * sin(angle))
+    if softness < 0.6:
+        fallen = fallen.filter(ImageFilter.GaussianBlur((0.2 + softness) * away))
+    # A shadow as bright as the letters would be read as part of them.
+    colour = mix(scene.ground, _BLACK if _brightness(scene.text) > 90 else _WHITE, 0.35 + 0.5 * darkness)
+    scene.picture.paste(colour, (0, 0), _scaled(fallen, 0.6 + 0.4 * darkness))
 
 
-def _panel(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """A hard edge between two tones, as at the border of a sign or at a seam in a wall."""
-    field = _gradient(shape, rng) - np.float32(rng.uniform(-0.7, 0.7))
-    result: FloatArray = np.where(field > 0, np.float32(1.0), np.float32(-0.3))
-    return result
+def _extrusion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength <= 0:
+        return
+    rolls = rng.random(3).tolist()
+    angle = 2 * pi * rolls[0]
+    depth = max(1.0, strength * scene.em)
+    body, count = scene.cover, max(2, round(depth))
+    for number in range(1, count + 1):
+        away = depth * number / count
+        body = ImageChops.lighter(body, _moved(scene.cover, away * cos(angle), away * sin(angle)))
+    side = mix(scene.text, _BLACK if rolls[1] < 0.75 else _WHITE, 0.35 + 0.35 * rolls[2])
+    if distance(side, scene.ground) < 0.25 * scene.contrast:
+        side = mix(side, scene.text, 0.5)
+    scene.picture.paste(side, (0, 0), body)
 
 
-def _stripes(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """Siding, blinds, bricks' joints: a wave or narrow lines, 4..20 pixels apart."""
-    period = rng.uniform(4.0, 20.0)
-    position = np.arange(shape[0], dtype=np.float32)[:, None]
-    if rng.random() < 0.4:
-        position = np.arange(shape[1], dtype=np.float32)[None, :]
-    wave = np.sin(position * np.float32(2.0 * np.pi / period) + np.float32(rng.uniform(0.0, 6.28)))
-    if rng.random() < 0.5:
-        wave = np.where(wave > 0.8, np.float32(1.0), np.float32(-0.2))
-    return np.broadcast_to(wave, shape).astype(np.float32)
+def _outline(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength <= 0:
+        return
+    rolls = rng.random(2).tolist()
+    ring = _grown(scene.cover, max(0.6, strength * scene.em))
+    colour = _WHITE if _brightness(scene.text) < 128 else _BLACK
+    if rolls[0] < 0.4:
+        colour = any_colour(min(240.0, max(10.0, 255.0 - _brightness(scene.text) + 60 * (rolls[1] - 0.5))), rng)
+    scene.picture.paste(colour, (0, 0), ring)
 
 
-_Field: TypeAlias = Callable[[tuple[int, int], np.random.Generator], FloatArray]
-_FIELDS: tuple[tuple[_Field, float, float], ...] = (
-    # field, share at difficulty 0, share at difficulty 1
-    (_flat, 0.6, 0.15),
-    (_gradient, 0.4, 0.2),
-    (_grain, 0.0, 0.2),
-    (_blotches, 0.0, 0.25),
-    (_panel, 0.0, 0.1),
-    (_stripes, 0.0, 0.1),
+def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Light behind or in the letters, which spreads over the ground."""
+    if strength <= 0:
+        return
+    rolls = rng.random(2).tolist()
+    halo = scene.cover.filter(ImageFilter.GaussianBlur((0.08 + 0.2 * rolls[0]) * scene.em))
+    colour = scene.text if _brightness(scene.text) > 110 else mix(scene.text, _WHITE, 0.6)
+    scene.picture.paste(mix(colour, scene.ground, 0.25), (0, 0), _scaled(halo, strength))
+    if rolls[1] < 0.5:
+        # Tubes and screens are overexposed: the letters themselves turn white.
+        scene.text = mix(scene.text, _WHITE, 0.7 * strength)
+        scene.fill = scene.text
+
+
+def _wear(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Paint that has come off in flakes."""
+    if strength <= 0:
+        return
+    kinds = texture_bank()[("clouds", "plaster", "foliage", "grain")[int(rng.integers(4))]]
+    flakes = piece(kinds[0], scene.cover.size, 16.0 / scene.em * (1.0 + rng.random()), rng)
+    kept = flakes.point([round(255 - strength * max(0, min(255, (value - 150) * 4))) for value in range(256)])
+    scene.cover = ImageChops.multiply(scene.cover, kept)
+
+
+def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Edges as of a stencil, a brush or bad print: the outline wanders by part of a stroke."""
+    if strength <= 0:
+        return
+    noise = piece(texture_bank()["plaster"][1], scene.cover.size, 20.0 / scene.em, rng)
+    soft = scene.cover.filter(ImageFilter.GaussianBlur(max(0.5, 0.05 * scene.em * strength)))
+    wandering = ImageChops.add(soft, noise.point([round(value * 0.5 * strength) for value in range(256)]), 1.0,
+                               -round(32 * strength))  # fmt: skip
+    edges = wandering.point([max(0, min(255, (value - 128) * 3 + 128)) for value in range(256)])
+    scene.cover = Image.blend(scene.cover, ImageChops.multiply(edges, _grown(scene.cover, 1.0)), min(1.0, strength))
+
+
+def _dots(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Letters made of lamps, as on buses and clocks."""
+    if strength <= 0 or scene.em < 26:
+        return
+    pitch = scene.em / (9.0 + 3.0 * rng.random())
+    width, height = scene.cover.size
+    rows = np.cos(np.arange(height, dtype=np.float32)[:, None] * np.float32(2 * pi / pitch))
+    columns = np.cos(np.arange(width, dtype=np.float32)[None, :] * np.float32(2 * pi / pitch))
+    lamps = ((rows + columns) * 150 + 190).clip(255 * (1.0 - strength), 255)
+    scene.cover = ImageChops.multiply(scene.cover, Image.fromarray(lamps.astype(np.uint8)))
+
+
+def _hollow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    if strength <= 0:
+        return
+    inner = scene.cover.filter(ImageFilter.GaussianBlur(0.025 * scene.em + 0.3))
+    inner = inner.point([round(max(0, min(255, (value - 170) * 4)) * strength) for value in range(256)])
+    if scene.em >= 26:  # in small letters a ring leaves nothing
+        scene.cover = ImageChops.subtract(scene.cover, inner)
+
+
+def _fill_picture(scene: Scene) -> Image.Image:
+    if isinstance(scene.fill, Image.Image):
+        return scene.fill
+    return Image.new("RGB", scene.picture.size, scene.fill)
+
+
+def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Letters that change from one colour to another, mostly from top to bottom."""
+    if strength <= 0:
+        return
+    rolls = rng.random(4).tolist()
+    angle = pi / 2 if rolls[0] < 0.6 else 2 * pi * rolls[1]
+    # Away from the ground, so that no part of a letter meets it.
+    away = mix(scene.text, scene.ground, -strength) if rolls[2] < 0.5 else scene.text
+    other = mix(away, any_colour(_brightness(scene.text), rng), strength)
+    if distance(other, scene.ground) < 0.5 * scene.contrast:
+        other = mix(scene.text, _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK, strength)
+    ends = (scene.text, other) if rolls[3] < 0.5 else (other, scene.text)
+    size = scene.picture.size
+    scene.fill = Image.composite(Image.new("RGB", size, ends[0]), Image.new("RGB", size, ends[1]), slope(size, angle))
+
+
+def _texture(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Letters of metal, wood or uneven paint; strays by at most `strength` of the contrast to the ground."""
+    if strength <= 0:
+        return
+    kinds = BACKDROPS[2:]
+    tiles = texture_bank()[kinds[int(rng.integers(len(kinds)))]]
+    field = piece(tiles[int(rng.integers(len(tiles)))], scene.picture.size, 24.0 / scene.em, rng)
+    share = strength * scene.contrast / 255.0
+    light, dark = Image.new("RGB", field.size, _WHITE), Image.new("RGB", field.size, _BLACK)
+    grain = Image.composite(light, dark, field)
+    scene.fill = Image.blend(_fill_picture(scene), grain, min(0.6, share))
+
+
+def _bevel(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """Raised or sunk letters: one side of each stroke catches the light, the other lies in shadow."""
+    if strength <= 0:
+        return
+    angle = 2 * pi * rng.random()
+    reach = max(0.7, 0.035 * scene.em)
+    across, down = reach * cos(angle), reach * sin(angle)
+    soft = scene.cover.filter(ImageFilter.GaussianBlur(0.4 * reach))
+    ahead, behind = _moved(soft, across, down), _moved(soft, -across, -down)
+    scene.picture.paste(_WHITE, (0, 0), _scaled(ImageChops.subtract(ahead, behind), 0.8 * strength))
+    scene.picture.paste(_BLACK, (0, 0), _scaled(ImageChops.subtract(behind, ahead), 0.8 * strength))
+
+
+def _inner_line(scene: Scene, strength: float, rng: np.random.Generator) -> None:
+    """A bright or dark line along the middle of each stroke, as in tubes and in engraved letters."""
+    if strength <= 0 or scene.em < 24:
+        return
+    middle = scene.cover.filter(ImageFilter.GaussianBlur(0.03 * scene.em))
+    middle = middle.point([max(0, min(255, (value - 205) * 6)) for value in range(256)])
+    goal = _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK
+    scene.picture.paste(mix(scene.text, goal, 0.8), (0, 0), _scaled(middle, strength))
+
+
+def fill_letters(scene: Scene) -> None:
+    """Paints the letters: `fill` where `cover` says so."""
+    scene.picture.paste(scene.fill, (0, 0), scene.cover)
+
+
+UNDER_STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("shadow", _shadow, 0.3, "how far the drop shadow lies from the letters, in em"),
+    Step("extrusion", _extrusion, 0.3, "depth of letters that stand out, in em"),
+    Step("glow", _glow, 1.0, "brightness of the light around the letters; 1 is full"),
+    Step("outline", _outline, 0.15, "width of a line around the letters, in em"),
 )
-
-
-def ground(
-    shape: tuple[int, int], colour: FloatArray, step: float, rng: np.random.Generator, difficulty: float
-) -> FloatArray:
-    """Returns a float32 array (height, width, 3), about 0..255: a surface around `colour`.
-
-    `step` is the brightness distance to the text; the surface strays from `colour` by at most 0.15 (difficulty 0)
-    to 0.5 (difficulty 1) of it, so text and ground never meet.
-    """
-    shares = np.array([easy + (hard - easy) * difficulty for _, easy, hard in _FIELDS])
-    field = _FIELDS[int(rng.choice(len(_FIELDS), p=shares / shares.sum()))][0](shape, rng)
-    reach = step * (0.15 + 0.35 * difficulty) * rng.uniform(0.3, 1.0)
-    tint = (rng.uniform(0.7, 1.0, size=3) * rng.choice([-1.0, 1.0])).astype(np.float32)
-    if difficulty > 0 and rng.random() < 0.5 * difficulty:
-        field = 0.7 * field + 0.3 * _grain(shape, rng)
-    result: FloatArray = colour + (field * np.float32(reach))[..., None] * tint
-    return result
+FILL_STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("wear", _wear, 1.0, "how much paint is gone where most has come off; 1 is all"),
+    Step("rough", _rough, 1.0, "how far the letters' edges wander; 1 is about half a stroke"),
+    Step("dots", _dots, 1.0, "letters of lamps; at 1 it is dark between them"),
+    Step("hollow", _hollow, 1.0, "how much of the letters' inside is left out; 1 is all"),
+    Step("gradient", _gradient, 1.0, "how far the letters' colour changes; 1 is to any other"),
+    Step("texture", _texture, 1.0, "structure in the letters, as a share of the contrast"),
+)
+OVER_STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("bevel", _bevel, 1.0, "brightness of lit and shaded edges; 1 is white and black"),
+    Step("inner_line", _inner_line, 1.0, "brightness of a line within each stroke; 1 is full"),
+)
+CONTRAST_STEPS: Final[tuple[Step[Scene], ...]] = (
+    Step("low_contrast", _low_contrast, 0.95, "share of the contrast that is lost"),
+)
+"""Before the ground is painted, for it changes the colour of both."""

@@ -1,119 +1,57 @@
 """Texts for drawn training words.
 
 In: a charset, a length limit and, per call, a random generator. Out: one string per call that holds only
-characters of that charset. The mix follows what stands on signs, packs and screens: mostly words, then numbers,
-prices, dates, codes and web addresses. Invented words and uniformly random strings keep a model from learning
-the vocabulary instead of the letters.
+characters of that charset. The mix follows what stands on signs, packs and screens: mostly words and names, then
+numbers, prices, codes and addresses. Invented words and random strings keep a model from learning the vocabulary
+instead of the letters. `mixture` lists the kinds with their shares.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
+
+from strhub.data.synth import patterns
+from strhub.data.synth.corpus import Vocabulary, bundled_words, cut, read_corpus
+from strhub.data.synth.mixture import checked_mixture, drawable_mixture
+from strhub.data.synth.patterns import listed, pick
+from strhub.data.synth.randoms import RandomStrings
+from strhub.data.synth.shaping import is_ignorable, is_mark
 
 __all__ = ["TextSampler"]
 
-_WORDS_FILE = Path(__file__).with_name("words.txt")
-# Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all pictures.
-_ZIPF_EXPONENT = 0.6
-_ZIPF_OFFSET = 60.0
-_ONSETS = "b c d f g h j k l m n p qu r s t v w y z bl br ch cl cr dr fl fr gl gr ph pl pr sc sh sl sp st str th tr"
-_VOWELS = "a e i o u a e i o a e o ai au ay ea ee ei ia ie io oa oo ou"
-_CODAS = "b d g k l m n p r s t x ck ct ft ld ll lt mp nd ng nk nt rd rk rn rt sh ss st th"
-_DOMAINS = ("com", "com", "com", "org", "net", "co.uk", "de", "fr", "info", "edu", "gov", "io")
-_SUFFIXES = ("'s", "'s", "'s", ".", ".", ",", "!", "!", "?", ":", ";", "...", "*", "-")
-_PHRASES = (
-    "don't", "Co.", "50%", "#1", "No.", "St.", "Mr.", "Mrs.", "Dr.", "Ltd.", "Inc.", "it's", "can't", "won't",
-    "we're", "you'll", "I'm", "let's", "o'clock", "&", "R&B", "B&B", "Q&A", "A/C", "24/7", "3D", "1st", "2nd",
-    "3rd", "4th", "24h", "24hrs", "100%", "5kg", "500ml", "1.5L", "10am", "9pm", "(c)", "e-mail", "T-shirt",
-    "U.S.A.", "P.O.", "a.m.", "p.m.", "+", "=", "@home", "C++", "K-9", "x2", "<", ">", "50/50", "A+", "vs.",
-)  # fmt: skip
+_BUNDLED = ("words", "names", "words-europe")
+# Drawn once to see which characters the kinds other than random strings leave rare.
+_TRIAL = 2500
+_DOMAINS = listed("com com com com org net co.uk de fr it es nl info edu gov io eu shop ch at pl")
+_PHRASES = listed(
+    "don't Co. 50% #1 No. St. Mr. Mrs. Dr. Ltd. Inc. it's can't won't we're you'll I'm let's o'clock & R&B B&B Q&A A/C "
+    "24/7 3D 1st 2nd 3rd 4th 24h 24hrs 100% 5kg 10am (c) e-mail T-shirt U.S.A. P.O. a.m. p.m. + = @home C++ K-9 x2 < > "
+    "50/50 A+ vs. Nr. Str. S.A. S.p.A. GmbH S.L. c/o w/o etc. Ave. Rd. Blvd. M&M's 4x4 >> << -> ?! !! *** $$ ~ No.1"
+)
+_ENDINGS = ("'s", "'s", "'s", ".", ".", ",", "!", "!", "?", ":", ";", "...", "*", "-", "!!", "?!", "(s)", "+", "~")
+_STARTS = ("(", "[", '"', "'", "#", "@", "*", "-", "/", "+", "~", ">", "&", "_", "$", "\\", "<", "{")
+_BRACKETS = ("()", "()", "()", "[]", '""', '""', "''", "<>", "{}", "**", "--", "__", "||", "``")
+_JOINTS = ("-", "-", "-", "&", "/", "+", "_", ":", "|", "\\", "=", "'", ".", "@", "^")
+# Letters that Unicode does not take apart into a plain letter and an accent.
+_SPELLINGS = {
+    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "Æ": "AE", "Œ": "OE",
+    "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ẞ": "SS",
+}  # fmt: skip
 _Draw = Callable[[np.random.Generator], str]
-
-
-def _pick(rng: np.random.Generator, options: tuple[str, ...] | str) -> str:
-    return options[int(rng.integers(len(options)))]
-
-
-def _digits(rng: np.random.Generator, low: int, high: int) -> str:
-    """Returns low..high (both included) decimal digits, leading zeros allowed."""
-    return "".join(_pick(rng, "0123456789") for _ in range(int(rng.integers(low, high + 1))))
-
-
-def _number(rng: np.random.Generator) -> str:
-    form = int(rng.integers(6))
-    if form == 0:
-        return f"{int(rng.integers(1, 10**6)):,}"
-    if form == 1:
-        return f"{rng.uniform(0, 100):.{int(rng.integers(1, 3))}f}"
-    if form == 2:
-        return f"{_digits(rng, 3, 3)}-{_digits(rng, 3, 4)}"
-    if form == 3:
-        return f"{int(rng.integers(1900, 2030))}"
-    return _digits(rng, 1, int(rng.choice([2, 3, 4, 6, 10])))
-
-
-def _price(rng: np.random.Generator) -> str:
-    cents = _pick(rng, ("00", "99", "95", "50", _digits(rng, 2, 2)))
-    amount = f"{int(10 ** rng.uniform(0, 3.3))}" + (f"{_pick(rng, '..,')}{cents}" if rng.random() < 0.7 else "")
-    form = int(rng.integers(5))
-    if form == 0:
-        return amount + _pick(rng, "€£$")
-    if form == 1:
-        return f"{int(rng.integers(1, 20)) * 5}%"
-    return _pick(rng, "$$$£€") + amount
-
-
-def _date(rng: np.random.Generator) -> str:
-    day, month, year = int(rng.integers(1, 32)), int(rng.integers(1, 13)), int(rng.integers(1950, 2030))
-    mark = _pick(rng, "./-")
-    if rng.random() < 0.2:
-        return f"{year}-{month:02d}-{day:02d}"
-    short = f"{year % 100:02d}" if rng.random() < 0.5 else str(year)
-    return f"{day:02d}{mark}{month:02d}{mark}{short}" if rng.random() < 0.7 else f"{day}{mark}{month}"
-
-
-def _time(rng: np.random.Generator) -> str:
-    hour, minute = int(rng.integers(24)), int(rng.integers(60))
-    mark = _pick(rng, "::.")
-    half = _pick(rng, ("am", "pm", "AM", "PM"))
-    opening = f"{hour}{mark}00-{minute % 24}{mark}30"
-    return _pick(rng, (f"{hour:02d}{mark}{minute:02d}", f"{hour % 12 + 1}{half}", opening))
-
-
-def _code(rng: np.random.Generator) -> str:
-    parts = []
-    for _ in range(int(rng.integers(1, 4))):
-        letters = "".join(_pick(rng, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(int(rng.integers(1, 4))))
-        parts.append(_pick(rng, (letters, letters, _digits(rng, 1, 4))))
-    if not any(part.isdigit() for part in parts):
-        parts.append(_digits(rng, 1, 4))
-    return _pick(rng, ("", "", "-", ".", "/")).join(parts)
-
-
-def _part(rng: np.random.Generator, parts: str) -> str:
-    return _pick(rng, tuple(parts.split()))
-
-
-def _invented(rng: np.random.Generator) -> str:
-    """Returns a pronounceable lower case word of 1..4 syllables that need not exist."""
-    syllables = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.45, 0.28, 0.07]))
-    word = "" if rng.random() < 0.15 else _part(rng, _ONSETS)
-    for _ in range(syllables - 1):
-        word += _part(rng, _VOWELS) + _part(rng, _ONSETS)
-    word += _part(rng, _VOWELS)
-    return word if rng.random() < 0.1 else word + _part(rng, _CODAS)
 
 
 def _cased(word: str, rng: np.random.Generator) -> str:
     """Upper case leads because signs shout; mixed case inside a word stays rare as it is in the world."""
     roll = rng.random()
-    if roll < 0.42:
+    if roll < 0.45:
         return word.upper()
-    return word.lower() if roll < 0.70 else word[:1].upper() + word[1:].lower()
+    return word.lower() if roll < 0.785 else word[:1].upper() + word[1:].lower()
 
 
 class TextSampler:
@@ -121,107 +59,216 @@ class TextSampler:
 
     Args:
         charset: the characters a text may hold, in any order; whitespace in it is never drawn. With letters of
-            one case only, words are cased to fit; other characters outside the charset are left out.
+            one case only, words are cased to fit; accents that it lacks are taken off; other characters outside the
+            charset are left out.
         max_length: longest text in characters, at least 1.
+        corpus: a file as `read_corpus` takes it, or what that returned; its words take the place of the bundled
+            words. Words with letters outside the charset are left out; signs outside it are taken off.
+        corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and capitalised.
+        mixture: kind -> weight, at least 0, in place of the table in `mixture`; a kind not named is not drawn. Kinds
+            that the charset can't hold, such as numbers without digits, are left out.
 
     Raises:
-        ValueError: if the charset holds no visible character or `max_length` is below 1.
+        ValueError: if the charset holds no visible character, `max_length` is below 1, the corpus can't be read or
+            has no word that fits the charset, or the mixture has an unknown kind, a bad weight or nothing drawable.
     """
 
-    def __init__(self, *, charset: str, max_length: int) -> None:
+    def __init__(
+        self,
+        *,
+        charset: str,
+        max_length: int,
+        corpus: str | Path | Vocabulary | None = None,
+        corpus_case: Literal["keep", "mix"] = "keep",
+        mixture: Mapping[str, float] | None = None,
+    ) -> None:
         visible = "".join(char for char in dict.fromkeys(charset) if not char.isspace())
-        if not visible:
+        if not visible or all(map(is_ignorable, visible)):
             raise ValueError(f"charset {charset!r} holds no visible character; pass at least one letter, digit or sign")
         if max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}; 25 is a usual choice")
+        if corpus_case not in ("keep", "mix"):
+            raise ValueError(f"corpus_case must be 'keep' or 'mix', got {corpus_case!r}")
         self.charset = visible
         self.max_length = int(max_length)
+        self.corpus = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
+        self.corpus_case: Literal["keep", "mix"] = corpus_case
+        self.mixture = checked_mixture(mixture, has_corpus=corpus is not None)
         self._allowed = frozenset(visible)
-        self._words = tuple(_WORDS_FILE.read_text(encoding="utf-8").split())
-        weights = (np.arange(len(self._words)) + _ZIPF_OFFSET) ** -_ZIPF_EXPONENT
-        self._word_ends: np.ndarray = np.cumsum(weights / weights.sum())
         self._accents = _accented_forms(visible)
-        mix: tuple[tuple[float, _Draw], ...] = (
-            (0.44, self._word), (0.14, lambda rng: _cased(_invented(rng), rng)), (0.12, self._random),
-            (0.07, self._marked), (0.07, _code), (0.06, _number), (0.04, _price), (0.03, self._web),
-            (0.02, _date), (0.01, _time),
-        )  # fmt: skip
-        self._kinds = tuple(kind for _, kind in mix)
-        self._kind_ends: np.ndarray = np.cumsum([share for share, _ in mix])
+        self._joints = tuple(joint for joint in _JOINTS if joint in self._allowed)
+        self._spelt: dict[str, str] = {}
+        self._lists = {name: bundled_words(name, longest=self.max_length) for name in _BUNDLED}
+        self._own = self._fitted_corpus()
+        self._random = RandomStrings(charset=visible, max_length=self.max_length)
+        shares = drawable_mixture(self.mixture, charset=visible, has_corpus=self._own is not None)
+        draws = self._draws()
+        self._kinds = tuple(draws[kind] for kind in shares)
+        self._kind_ends: npt.NDArray[np.float64] = np.cumsum(list(shares.values()))
+        self._balance(shares.get("random", 0.0))
 
     def __call__(self, rng: np.random.Generator) -> str:
         """Returns one text, never empty, drawn from `rng` alone."""
-        kind = self._kinds[min(int(np.searchsorted(self._kind_ends, rng.random())), len(self._kinds) - 1)]
+        kind = self._kind(rng)
         for _ in range(6):
-            text = self._fit(kind(rng), rng)
+            text = self._fit(kind(rng))
             if 0 < len(text) <= self.max_length:
                 return text
         # A limit of a few characters leaves nearly every kind too long: random strings always fit.
         return self._random(rng)
 
-    def __reduce__(self) -> tuple[Callable[[str, int], TextSampler], tuple[str, int]]:
-        return _rebuild, (self.charset, self.max_length)
+    def __reduce__(self) -> tuple[Callable[..., TextSampler], tuple[object, ...]]:
+        return _rebuild, (self.charset, self.max_length, self.corpus, self.corpus_case, self.mixture)
 
-    def _fit(self, text: str, rng: np.random.Generator) -> str:
+    def _draws(self) -> dict[str, _Draw]:
+        return {
+            "word": self._word, "name": self._name, "european": self._european, "corpus": self._corpus_word,
+            "invented": self._invented, "marked": self._marked,
+            "number": patterns.number, "price": patterns.price, "date": patterns.date, "time": patterns.time,
+            "phone": patterns.phone, "code": patterns.code, "unit": patterns.unit, "web": self._web,
+            "mail": self._mail, "random": self._random,
+        }  # fmt: skip
+
+    def _kind(self, rng: np.random.Generator) -> _Draw:
+        return self._kinds[min(int(self._kind_ends.searchsorted(rng.random())), len(self._kinds) - 1)]
+
+    def _balance(self, random_share: float) -> None:
+        """Lets the random strings make up for what the other kinds, drawn once from a fixed seed, leave rare."""
+        if not 0.0 < random_share < 1.0:
+            return
+        rng, texts = np.random.default_rng(0), []
+        for _ in range(_TRIAL):
+            kind = self._kind(rng)
+            text = "" if kind is self._random else self._fit(kind(rng))
+            if 0 < len(text) <= self.max_length:
+                texts.append(text)
+        mean = sum(map(len, texts)) / max(len(texts), 1)
+        ours = random_share * self._random.mean_length()
+        self._random.balance(texts, share=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
+
+    def _fit(self, text: str) -> str:
         """Casts `text` into the charset: swaps case where only the other case is allowed, drops the rest."""
-        fitted = []
-        accent = bool(self._accents) and rng.random() < 0.3
-        for char in text:
-            if accent and char in self._accents and rng.random() < 0.4:
-                char = _pick(rng, self._accents[char])
-            for form in (char, char.lower(), char.upper()):
-                if form in self._allowed:
-                    fitted.append(form)
-                    break
-        return "".join(fitted)
+        return text if self._allowed.issuperset(text) else "".join(map(self._spelling, text))
+
+    def _accented(self, word: str, rng: np.random.Generator) -> str:
+        """Puts accents that the charset has on a tenth of the words, so that letters with them stand among others."""
+        if not self._accents or rng.random() >= 0.1:
+            return word
+        return "".join(
+            pick(rng, self._accents[char]) if char in self._accents and rng.random() < 0.4 else char for char in word
+        )
+
+    def _spelling(self, char: str) -> str:
+        """Returns `char` as the charset can spell it: itself, its other case, without its accent, or nothing."""
+        if char not in self._spelt:
+            plain = _SPELLINGS.get(char) or unicodedata.normalize("NFD", char)[0]
+            forms = (char, char.lower(), char.upper(), plain, plain.lower(), plain.upper())
+            self._spelt[char] = next((form for form in forms if self._allowed.issuperset(form)), "")
+        return self._spelt[char]
+
+    def _fitted_corpus(self) -> Vocabulary | None:
+        if self.corpus is None:
+            return None
+        rng = np.random.default_rng(0)
+
+        def fit(word: str) -> list[str]:
+            spelt = [self._own_spelling(char) for char in word]
+            if None in spelt:
+                return []
+            return cut("".join(form for form in spelt if form), self.max_length, rng)
+
+        fitted = self.corpus.fitted(lambda word: [part for part in fit(word) if part and not is_mark(part[0])])
+        if not fitted.words:
+            lacking = "".join(dict.fromkeys(char for word in self.corpus.words[:50] for char in word))
+            raise ValueError(
+                f"no word of the corpus fits a charset of {len(self.charset)} characters and at most {self.max_length} "
+                f"of them; its first words are written with {lacking[:60]!r}: add them to the charset"
+            )
+        return fitted
+
+    def _own_spelling(self, char: str) -> str | None:
+        """As `_spelling` but for accents; None for a letter, mark or digit that the charset lacks."""
+        for form in (char, char.lower(), char.upper()):
+            if form in self._allowed:
+                return form
+        return None if unicodedata.category(char)[0] in "LMN" else ""
 
     def _plain_word(self, rng: np.random.Generator) -> str:
-        return self._words[min(int(np.searchsorted(self._word_ends, rng.random())), len(self._words) - 1)]
+        return self._lists["words"].pick(rng) if self._lists["words"].words else ""
 
     def _word(self, rng: np.random.Generator) -> str:
-        return _cased(self._plain_word(rng), rng)
+        return self._accented(_cased(self._plain_word(rng), rng), rng)
 
-    def _random(self, rng: np.random.Generator) -> str:
-        length = int(rng.integers(1, min(self.max_length, 10) + 1))
-        # Now and then the full length, so that late positions are seen with every character too.
-        if rng.random() < 0.2:
-            length = int(rng.integers(1, self.max_length + 1))
-        return "".join(_pick(rng, self.charset) for _ in range(length))
+    def _invented(self, rng: np.random.Generator) -> str:
+        return self._accented(_cased(patterns.invented(rng), rng), rng)
+
+    def _corpus_word(self, rng: np.random.Generator) -> str:
+        assert self._own is not None, "checked with the mixture"
+        word = self._own.pick(rng)
+        return _cased(word, rng) if self.corpus_case == "mix" else word
+
+    def _name(self, rng: np.random.Generator) -> str:
+        names = self._lists["names"]
+        name, roll = names.pick(rng) if names.words else "", rng.random()
+        if roll < 0.4:
+            return name.upper()
+        return name.lower() if roll < 0.45 else name
+
+    def _european(self, rng: np.random.Generator) -> str:
+        words = self._lists["words-europe"]
+        return _cased(words.pick(rng), rng) if words.words else ""
 
     def _marked(self, rng: np.random.Generator) -> str:
-        roll, word = rng.random(), self._word(rng)
-        if roll < 0.3:
-            return _pick(rng, _PHRASES)
-        if roll < 0.4:
-            return f"{_pick(rng, '([' + chr(34) + chr(39))}{word}"
+        draw = self._word if self._own is None else self._corpus_word
+        roll = rng.random()
+        if roll < 0.2 and self._own is None:
+            return pick(rng, _PHRASES)
+        word = draw(rng)
+        if roll < 0.35:
+            return pick(rng, _STARTS) + word
         if roll < 0.5:
-            return f"{word}{_pick(rng, '&-/+')}{self._word(rng)}"
-        if roll < 0.6:
-            return "".join(f"{_pick(rng, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}." for _ in range(int(rng.integers(1, 4))))
-        return word + _pick(rng, _SUFFIXES)
+            pair = pick(rng, _BRACKETS)
+            return f"{pair[0]}{word}{pair[1]}"
+        if roll < 0.65:
+            return f"{word}{pick(rng, self._joints)}{draw(rng)}" if self._joints else word
+        if roll < 0.7:
+            return "".join(f"{pick(rng, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}." for _ in range(1 + int(rng.random() * 3)))
+        return word + pick(rng, _ENDINGS)
 
     def _web(self, rng: np.random.Generator) -> str:
-        name = self._plain_word(rng) if rng.random() < 0.7 else _invented(rng)
-        address = f"{name}.{_pick(rng, _DOMAINS)}"
-        roll = rng.random()
+        name = self._plain_word(rng) if rng.random() < 0.7 else patterns.invented(rng)
+        address, roll = f"{name}.{pick(rng, _DOMAINS)}", rng.random()
         if roll < 0.5:
             address = f"www.{address}"
-        elif roll < 0.65:
-            address = f"{self._plain_word(rng)}@{address}"
-        elif roll < 0.75:
-            address = f"@{name}{_digits(rng, 0, 2)}"
+        elif roll < 0.6:
+            address = f"{pick(rng, ('http://', 'https://'))}{address}"
+        elif roll < 0.7:
+            address = f"{address}/{self._plain_word(rng)}"
+        elif roll < 0.8:
+            address = f"{pick(rng, '@#')}{name}{pick(rng, ('', '', '_', '1', '24', '99'))}"
         return address.upper() if rng.random() < 0.15 else address
 
+    def _mail(self, rng: np.random.Generator) -> str:
+        user = pick(rng, ("info", "mail", "office", "contact", "sales", self._plain_word(rng), self._name(rng).lower()))
+        address = f"{user}@{self._plain_word(rng)}.{pick(rng, _DOMAINS)}"
+        return address.upper() if rng.random() < 0.1 else address
 
-def _rebuild(charset: str, max_length: int) -> TextSampler:
-    return TextSampler(charset=charset, max_length=max_length)
+
+def _rebuild(
+    charset: str,
+    max_length: int,
+    corpus: Vocabulary | None,
+    corpus_case: Literal["keep", "mix"],
+    mixture: Mapping[str, float],
+) -> TextSampler:
+    return TextSampler(charset=charset, max_length=max_length, corpus=corpus, corpus_case=corpus_case, mixture=mixture)
 
 
 def _accented_forms(charset: str) -> dict[str, str]:
-    """Maps a base letter to the charset's letters built on it, such as 'a' to 'äà'."""
+    """Maps a Latin base letter to the charset's letters built on it, such as 'a' to 'äà'."""
     forms: dict[str, str] = {}
     for char in charset:
         base = unicodedata.normalize("NFD", char)[0]
-        if base != char:
+        if base != char and base.isascii():
             forms[base] = forms.get(base, "") + char
     return forms

@@ -1,61 +1,164 @@
-"""The font files of the word renderer: finding them, opening them lazily and knowing what they can draw.
+"""The fonts of the word renderer: opening them, weighing them and knowing what they can draw.
 
-In: font paths (or none for the fonts of the package). Out: a `FontShelf` that hands out Pillow fonts per size and
-answers which fonts can draw a text. Opened fonts live in per-process caches and never travel in a pickle.
+In: font files or folders, or none for the fonts of the package. Out: a `FontShelf` that chooses fonts for a text, and
+`open_font`, which opens one for a size. Opened fonts live in per-process caches and never travel in a pickle.
+
+How often a class of the package's fonts is chosen (`CLASS_SHARES`), as signs, packs and screens look: heavy sans
+serifs first. Within a class every font is as likely. The fonts and their classes are listed in `fonts/README.md`.
+
+===========  =====    ===========  =====    ===========  =====
+class        share    class        share    class        share
+===========  =====    ===========  =====    ===========  =====
+sans-bold    0.30     slab         0.06     mono         0.02
+sans         0.12     display      0.06     pixel        0.015
+condensed    0.16     rounded      0.05     stencil      0.01
+serif        0.13     script       0.04     blackletter  0.005
+..                    handwriting  0.03
+===========  =====    ===========  =====    ===========  =====
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFont
 
-__all__ = ["BUNDLED_FONTS", "FontShelf", "open_font"]
+from strhub.data.synth.fontfiles import BUNDLED_FONTS, PROBE_SIZE, characters_of, find_fonts, split_name
+from strhub.data.synth.shaping import clusters, is_ignorable, layout_engine_for, shaping_probe
 
-BUNDLED_FONTS = Path(__file__).with_name("fonts")
-_SUFFIXES = (".ttf", ".otf", ".ttc")
-_PROBE_SIZE = 32
+__all__ = ["BUNDLED_FONTS", "CLASS_SHARES", "FONT_CLASSES", "FontShelf", "open_font"]
+
+CLASS_SHARES: Mapping[str, float] = {
+    "sans-bold": 0.30, "sans": 0.12, "condensed": 0.16, "serif": 0.13, "slab": 0.06, "display": 0.06, "rounded": 0.05,
+    "script": 0.04, "handwriting": 0.03, "mono": 0.02, "pixel": 0.015, "stencil": 0.01, "blackletter": 0.005,
+}  # fmt: skip
+FONT_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "sans-bold": (
+        "ArchivoBlack-Regular", "Arimo-Bold", "Cabin-Bold", "DMSans-Bold", "JosefinSans-Bold", "Jost-Bold",
+        "Karla-Bold", "Lato-Black", "LeagueSpartan-Bold", "LibreFranklin-Bold", "OpenSans-Bold", "Outfit-Black",
+        "Overpass-Bold", "Poppins-Bold", "Roboto-Bold", "TitilliumWeb-Bold",
+    ),
+    "sans": ("DMSans-Regular", "Jost-Regular", "Lato-Regular", "Outfit-Regular", "Roboto-Regular"),
+    "condensed": (
+        "Anton-Regular", "Antonio-Bold", "ArchivoNarrow-Bold", "ArchivoNarrow-Regular", "BarlowCondensed-Bold",
+        "BebasNeue-Regular", "LeagueGothic-Regular", "Oswald-Regular", "PathwayGothicOne-Regular",
+        "RobotoCondensed-Bold",
+    ),
+    "serif": (
+        "BodoniModa-Bold", "Cinzel-Bold", "CrimsonText-Bold", "CrimsonText-Regular", "DMSerifDisplay-Regular",
+        "Domine-Bold", "Domine-Regular", "LibreBaskerville-Regular", "LibreCaslonText-Regular", "PlayfairDisplay-Bold",
+    ),
+    "slab": ("AlfaSlabOne-Regular", "Arvo-Bold", "Arvo-Regular", "RobotoSlab-Bold"),
+    "display": (
+        "AbrilFatface-Regular", "Audiowide-Regular", "Bangers-Regular", "BubblegumSans-Regular", "Bungee-Regular",
+        "CarterOne-Regular", "Chewy-Regular", "Creepster-Regular", "LilitaOne-Regular", "LuckiestGuy-Regular",
+        "Monoton-Regular", "Orbitron-Bold", "Righteous-Regular", "RussoOne-Regular",
+    ),
+    "rounded": ("Fredoka-SemiBold", "Nunito-Bold", "Quicksand-Bold", "VarelaRound-Regular"),
+    "script": (
+        "DancingScript-Bold", "KaushanScript-Regular", "Lobster-Regular", "OleoScript-Bold", "Sacramento-Regular",
+        "Satisfy-Regular", "Yellowtail-Regular",
+    ),
+    "handwriting": (
+        "GloriaHallelujah-Regular", "GochiHand-Regular", "IndieFlower-Regular", "PatrickHand-Regular",
+        "PermanentMarker-Regular", "Schoolbell-Regular", "ShadowsIntoLight-Regular",
+    ),
+    "mono": (
+        "CourierPrime-Bold", "CourierPrime-Regular", "ShareTechMono-Regular", "SpaceMono-Bold", "SpecialElite-Regular",
+    ),
+    "pixel": ("DSEG14Classic-Bold", "PressStart2P-Regular", "Silkscreen-Regular", "VT323-Regular"),
+    "stencil": ("AllertaStencil-Regular", "SairaStencilOne-Regular"),
+    "blackletter": ("PirataOne-Regular", "UnifrakturMaguntia-Regular"),
+}  # fmt: skip
+# Characters of the package's fonts whose picture shows another character, or none that a reader knows.
+_MISLEADING: Mapping[str, frozenset[str]] = {
+    "DSEG14Classic-Bold": frozenset("!\"#$%&'(),/;<>?@[\\]^`{|}~"),
+    "Monoton-Regular": frozenset("amqw"),
+    "UnifrakturMaguntia-Regular": frozenset("IJk"),
+}
 # A code point that no font assigns, so that it is drawn with the font's own "missing glyph" box.
 _UNASSIGNED = "\U0003fffe"
 # Letters whose two cases differ in shape and not in size alone, in fonts that have both.
 _CASE_PROBES = "abdeghnqrt"
+# Correlation of the two cases' pictures: at least 0.7 for most letters of every font of capitals that was looked at,
+# at most 0.6 for most letters of all others.
+_ALIKE = 0.65
+# Capitals of two designs, which the pictures don't tell.
+_CAPITALS = ("Monoton-Regular",)
 
 
-@lru_cache(maxsize=2048)
-def open_font(path: str, size: int) -> ImageFont.FreeTypeFont:
-    """Returns the font at `path` for `size` pixels per em, opened once per process.
+@lru_cache(maxsize=512)
+def open_font(name: str, size: int, engine: ImageFont.Layout = ImageFont.Layout.BASIC) -> ImageFont.FreeTypeFont:
+    """Returns the font `name` of a `FontShelf` for `size` pixels per em; a process keeps some hundred open.
 
-    Basic layout keeps the drawing independent of whether a shaping library is present on the machine.
+    Basic layout keeps the drawing independent of whether a shaping library is present on the machine. A text that
+    needs one (see `shaping`) must be drawn with `engine=layout_engine_for(text)`.
     """
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    path, instance = split_name(name)
+    font = ImageFont.truetype(path, size, layout_engine=engine)
+    if instance:
+        font.set_variation_by_name(font.get_variation_names()[instance - 1])
+    return font
 
 
 @lru_cache(maxsize=1024)
-def _notdef(path: str) -> tuple[tuple[int, int], bytes]:
-    return _glyph(path, _UNASSIGNED)
-
-
-def _glyph(path: str, char: str) -> tuple[tuple[int, int], bytes]:
-    mask = open_font(path, _PROBE_SIZE).getmask(char, mode="L")
+def _notdef(name: str) -> tuple[tuple[int, int], bytes]:
+    mask = open_font(name, PROBE_SIZE).getmask(_UNASSIGNED, mode="L")
     return mask.size, bytes(mask)
 
 
 @lru_cache(maxsize=65536)
-def _has_glyph(path: str, char: str) -> bool:
-    size, pixels = _glyph(path, char)
-    return any(pixels) and (size, pixels) != _notdef(path)
+def _has_glyph(name: str, char: str) -> bool:
+    """Whether the font maps `char` to a glyph that is neither blank nor the box for what is missing."""
+    path, _ = split_name(name)
+    if char not in characters_of(path) or char in _misleading(path):
+        return False
+    try:
+        mask = open_font(name, PROBE_SIZE).getmask(char, mode="L")
+        # Sizes first: they nearly always differ, and reading out pixels is what takes the time.
+        return mask.getbbox() is not None and (
+            mask.size != _notdef(name)[0] or (mask.size, bytes(mask)) != _notdef(name)
+        )
+    except OSError:
+        return False  # an outline that FreeType can't draw
+
+
+@lru_cache(maxsize=4096)
+def _misleading(path: str) -> frozenset[str]:
+    place = Path(path)
+    return _MISLEADING.get(place.stem, frozenset()) if place.parent == BUNDLED_FONTS else frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _joins(name: str, probe: str) -> bool:
+    """Whether the font has the joined or moved forms of the script of `probe`, not the bare letters alone.
+
+    Raises:
+        ValueError: if there is no shaping library to tell.
+    """
+    if not all(_has_glyph(name, char) for char in probe):
+        return False
+    shaped = open_font(name, PROBE_SIZE, layout_engine_for(probe)).getmask(probe).size
+    bare = open_font(name, PROBE_SIZE).getmask(probe).size
+    # The two engines round advances differently, which makes for a pixel.
+    return abs(shaped[0] - bare[0]) + abs(shaped[1] - bare[1]) > 3
 
 
 @lru_cache(maxsize=1024)
-def _is_unicase(path: str) -> bool:
+def _is_unicase(name: str) -> bool:
     """Whether the font draws lower case letters as (small) capitals, judged by shape at one common size."""
-    font = open_font(path, _PROBE_SIZE)
+    place = Path(split_name(name)[0])
+    if place.parent == BUNDLED_FONTS and place.stem in _CAPITALS:
+        return True
+    font = open_font(name, PROBE_SIZE)
     alike = tested = 0
     for char in _CASE_PROBES:
-        if not (_has_glyph(path, char) and _has_glyph(path, char.upper())):
+        if not (_has_glyph(name, char) and _has_glyph(name, char.upper())):
             continue
         shapes = []
         for form in (char, char.upper()):
@@ -64,75 +167,104 @@ def _is_unicase(path: str) -> bool:
             picture = picture.crop(picture.getbbox() or (0, 0, 1, 1)).resize((16, 16), Image.Resampling.BOX)
             shapes.append(np.asarray(picture, dtype=np.float32).ravel())
         tested += 1
-        alike += int(np.corrcoef(shapes[0], shapes[1])[0, 1] > 0.85)
+        alike += int(np.corrcoef(shapes[0], shapes[1])[0, 1] > _ALIKE)
     return tested > 0 and alike * 2 > tested
 
 
-def _font_files(fonts: Sequence[str | Path] | None) -> tuple[str, ...]:
-    """Expands folders, checks that every file exists and sorts what came from folders by name."""
-    sources: Iterable[Path] = [BUNDLED_FONTS] if fonts is None else [Path(font) for font in fonts]
-    files: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            found = sorted(file for file in source.iterdir() if file.suffix.lower() in _SUFFIXES)
-            if not found:
-                raise ValueError(f"font folder {source} holds no {', '.join(_SUFFIXES)} file; put fonts into it")
-            files.extend(found)
-        elif source.is_file():
-            files.append(source)
-        else:
-            raise ValueError(f"font file {source} does not exist; check the path or leave fonts=None")
-    if not files:
-        raise ValueError("fonts is empty; pass at least one font file, or None for the fonts of the package")
-    return tuple(str(file) for file in files)
+def _weights(names: Sequence[str]) -> list[float]:
+    """Weights the package's fonts by class; another file gets what one of them has on average.
+
+    The instances of a variable font share the weight of their file.
+    """
+    classes = {stem: CLASS_SHARES[kind] / len(stems) for kind, stems in FONT_CLASSES.items() for stem in stems}
+    usual = 1.0 / len(classes)
+    paths = [Path(split_name(name)[0]) for name in names]
+    shared = {path: paths.count(path) for path in dict.fromkeys(paths)}
+    return [(classes.get(path.stem, usual) if path.parent == BUNDLED_FONTS else usual) / shared[path] for path in paths]
 
 
 class FontShelf:
-    """A fixed, ordered choice of fonts.
+    """A fixed, ordered choice of fonts; `paths` holds their names, as `open_font` takes them.
 
     Args:
-        fonts: font files or folders of font files; None takes the fonts that come with the package.
+        fonts: font files or folders of them, `"bundled"` or `"system"`, see `find_fonts`; None takes the fonts that
+            come with the package.
 
     Raises:
-        ValueError: for a missing file, a folder without fonts or an empty list.
+        ValueError: for a missing file, a folder without fonts or if no usable font is left.
     """
 
     def __init__(self, *, fonts: Sequence[str | Path] | None = None) -> None:
-        self.paths = _font_files(fonts)
+        self.paths = find_fonts(fonts)
+        self.weights = _weights(self.paths)
         self._holders: dict[str, int] = {}
 
+    def choose(self, text: str, rng: np.random.Generator) -> str:
+        """Returns one of the fonts that `fitting` names, by weight.
+
+        Raises:
+            ValueError: if no font has every glyph of `text`.
+        """
+        holders = self._holders_of_all(text)
+        numbers = [number for number in range(len(self.paths)) if holders >> number & 1]
+        if not numbers:
+            raise ValueError(f"no font can draw {text!r}; add a font with these characters or shorten the charset")
+        ends = list(accumulate(self.weights[number] for number in numbers))
+        return self.paths[numbers[min(bisect(ends, rng.random() * ends[-1]), len(numbers) - 1)]]
+
     def fitting(self, text: str) -> list[str]:
-        """Returns the paths, in shelf order, of all fonts that have every glyph of `text`.
+        """Returns, in shelf order, all fonts that have every glyph of `text`, joined forms included.
 
         Fonts of capitals only are left out for a text with lower case letters: their picture of "open" reads
         "OPEN", so the label would be wrong.
+
+        Raises:
+            ValueError: if `text` needs shaping and this machine has no library for it; see `layout_engine_for`.
         """
-        holders = (1 << len(self.paths)) - 1
-        for char in set(text):
-            holders &= self._holders_of(char)
+        holders = self._holders_of_all(text)
         return [path for number, path in enumerate(self.paths) if holders >> number & 1]
 
     def is_unicase(self, path: str) -> bool:
-        """Returns whether the font at `path` draws lower case letters as capitals."""
+        """Returns whether the font `path` draws lower case letters as capitals."""
         return _is_unicase(path)
 
     def has_glyphs(self, path: str, text: str) -> bool:
-        """Returns whether the font at `path` has a glyph for every character of `text`, of whatever shape."""
-        return all(char.isspace() or _has_glyph(path, char) for char in text)
+        """Returns whether the font `path` has a glyph for every character of `text`, of whatever shape."""
+        return all(char.isspace() or is_ignorable(char) or _has_glyph(path, char) for char in text)
 
     def drawable_part(self, text: str) -> str:
-        """Returns `text` without the characters that its best fitting font lacks; may be empty."""
-        parts = []
+        """Returns `text` without the letters that its best fitting font lacks; may be empty.
+
+        A letter goes with its marks: what is left never has a mark on another letter than before.
+        """
+        parts = [(cluster, self._holders_of_all(cluster)) for cluster in clusters(text)]
+        best = ""
         for number in range(len(self.paths)):
-            parts.append("".join(char for char in text if self._holders_of(char) >> number & 1))
-        return max(parts, key=len)
+            part = "".join(cluster for cluster, holders in parts if holders >> number & 1)
+            best = part if len(part) > len(best) else best
+        return best
+
+    def _holders_of_all(self, text: str) -> int:
+        layout_engine_for(text)
+        holders = (1 << len(self.paths)) - 1
+        for char in set(text):
+            holders &= self._holders_of(char)
+        return holders
 
     def _holders_of(self, char: str) -> int:
         """Returns the fonts that can draw `char` as a bit per font: asked for each letter of each word."""
         if char not in self._holders:
             bits = 0
             for number, path in enumerate(self.paths):
-                if char.isspace() or (_has_glyph(path, char) and not (char.islower() and _is_unicase(path))):
-                    bits |= 1 << number
+                bits |= int(self._holds(path, char)) << number
             self._holders[char] = bits
         return self._holders[char]
+
+    @staticmethod
+    def _holds(path: str, char: str) -> bool:
+        if char.isspace() or is_ignorable(char):
+            return True
+        if not _has_glyph(path, char) or (char.islower() and _is_unicase(path)):
+            return False
+        probe = shaping_probe(char)
+        return not probe or _joins(path, probe)

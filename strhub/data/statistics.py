@@ -1,0 +1,152 @@
+"""How the pictures of two sets of words differ, in numbers.
+
+In: words, as (RGB picture, label) pairs. Out: per measure, such as brightness or sharpness, the quantiles of both sets
+and the distance of their distributions. Meant for drawn words beside real ones: it says which effect is too strong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+__all__ = ["MEASURES", "QUANTILES", "Comparison", "as_table", "compare", "distance", "measure", "measure_all"]
+
+Word: TypeAlias = tuple[Image.Image, str]
+Values: TypeAlias = npt.NDArray[np.float64]
+_Pixels: TypeAlias = npt.NDArray[np.float32]
+QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+MEASURES: Final = {
+    "height": "pixels",
+    "aspect": "width over height",
+    "letter_aspect": "width over height, by character",
+    "brightness": "mean grey level, 0..255",
+    "contrast": "deviation of the grey levels",
+    "step": "grey levels between text and ground, by the best threshold",
+    "sharpness": "deviation of the Laplacian at 32 pixels height",
+    "colourfulness": "after Hasler and Suesstrunk (2003), 0 is grey",
+    "noise": "deviation in grey levels, from the median of second differences",
+}
+"""What is measured, and in which unit."""
+_HEIGHT: Final = 32
+
+
+def _luma(picture: Image.Image) -> _Pixels:
+    return np.asarray(picture.convert("L"), dtype=np.float32)
+
+
+def _text_step(grey: _Pixels) -> float:
+    """Returns the distance of the means of the two classes of Otsu's threshold."""
+    counts = np.bincount(grey.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    levels = np.arange(256)
+    below, total = np.cumsum(counts), counts.sum()
+    sums = np.cumsum(counts * levels)
+    usable = (below > 0) & (below < total)
+    if not usable.any():
+        return 0.0
+    low = sums[usable] / below[usable]
+    high = (sums[-1] - sums[usable]) / (total - below[usable])
+    spread = below[usable] * (total - below[usable]) * (high - low) ** 2
+    best = int(spread.argmax())
+    return float(high[best] - low[best])
+
+
+def _sharpness(picture: Image.Image) -> float:
+    """Returns the deviation of the Laplacian once every picture has the same height: blur, not size, counts."""
+    width = max(3, round(picture.width * _HEIGHT / picture.height))
+    grey = _luma(picture.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
+    inner = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
+    return float(laplacian.std())
+
+
+def _colourfulness(picture: Image.Image) -> float:
+    red, green, blue = (np.asarray(band, dtype=np.float32) for band in picture.split())
+    first, second = red - green, (red + green) / 2 - blue
+    spread = float(np.hypot(first.std(), second.std()))
+    return spread + 0.3 * float(np.hypot(first.mean(), second.mean()))
+
+
+def _noise(grey: _Pixels) -> float:
+    """Returns Immerkaer's estimate, with the median in place of the mean: letters' edges hardly count."""
+    if min(grey.shape) < 3:
+        return 0.0
+    rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
+    both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return float(np.median(np.abs(both))) / (6 * 0.6745)
+
+
+def measure(picture: Image.Image, label: str) -> dict[str, float]:
+    """Returns each of `MEASURES` for one word."""
+    picture = picture.convert("RGB")
+    grey = _luma(picture)
+    aspect = picture.width / picture.height
+    return {
+        "height": float(picture.height),
+        "aspect": aspect,
+        "letter_aspect": aspect / max(1, len(label)),
+        "brightness": float(grey.mean()),
+        "contrast": float(grey.std()),
+        "step": _text_step(grey),
+        "sharpness": _sharpness(picture),
+        "colourfulness": _colourfulness(picture),
+        "noise": _noise(grey),
+    }
+
+
+def measure_all(words: Iterable[Word]) -> dict[str, Values]:
+    """Returns an array per measure, one value for each word, in order."""
+    rows = [measure(picture, label) for picture, label in words]
+    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in MEASURES}
+
+
+def distance(first: Values, second: Values) -> float:
+    """Returns the two-sample Kolmogorov-Smirnov distance: the largest gap of the distribution functions, 0..1.
+
+    Raises:
+        ValueError: if one of them is empty.
+    """
+    if not len(first) or not len(second):
+        raise ValueError("a set without words has no distribution to compare; take at least one word of each")
+    first, second = np.sort(first), np.sort(second)
+    everything = np.concatenate([first, second])
+    below_first = np.searchsorted(first, everything, side="right") / len(first)
+    below_second = np.searchsorted(second, everything, side="right") / len(second)
+    return float(np.abs(below_first - below_second).max())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure of two sets: its quantiles at `QUANTILES` in each, and the distance of the two distributions."""
+
+    measure: str
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    distance: float
+
+
+def compare(first: Mapping[str, Values], second: Mapping[str, Values]) -> list[Comparison]:
+    """Returns a `Comparison` for each measure; the arguments are what `measure_all` returned for two sets."""
+    return [
+        Comparison(name, _quantiles(first[name]), _quantiles(second[name]), distance(first[name], second[name]))
+        for name in MEASURES
+    ]
+
+
+def _quantiles(values: Values) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES)) if len(values) else ()
+
+
+def as_table(comparisons: Sequence[Comparison], *, names: tuple[str, str] = ("first", "second")) -> str:
+    """Returns a table for a terminal: a line per measure with both sets' quantiles and their distance."""
+    titles = " ".join(f"{100 * quantile:6.0f}%" for quantile in QUANTILES)
+    width = len(titles)
+    lines = [f"{'':14}  {names[0]:^{width}}   {names[1]:^{width}}", f"{'':14}  {titles}   {titles}   distance"]
+    for row in comparisons:
+        first, second = (" ".join(f"{value:7.2f}" for value in side) for side in (row.first, row.second))
+        lines.append(f"{row.measure:14}  {first}   {second}   {row.distance:8.2f}")
+    return "\n".join(lines)
