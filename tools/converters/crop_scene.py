@@ -1,0 +1,62 @@
+"""The work of one job: a scene's words, cropped and encoded. Worker processes run it, so all of it is picklable."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from converters.common import Scene, Word
+from strhub.data.crops import UnusablePolygon, crop_word, encode_crop, open_scene, turn_if_vertical
+from strhub.data.writer import Record, SkippedRecord
+from strhub.images import MAX_BYTES, UnreadableImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropScene:
+    """Turns a scene into records. The options are those of `strhub.data.crops`."""
+
+    rectified: bool = False
+    margin: float = 0.0
+    turn_vertical: bool = False
+    follow_exif: bool = False
+
+    def __call__(self, scene: Scene) -> Iterator[Record]:
+        """The records of a scene's words.
+
+        Raises:
+            SkippedRecord: if the picture can't be used, or, after the others, for the words that can't be cropped.
+        """
+        content = _read(scene.picture)
+        try:
+            picture, lossless = open_scene(content, follow_exif=self.follow_exif)
+        except UnreadableImage as error:
+            raise SkippedRecord(f"{scene.picture}: {error}", "unreadable picture") from error
+        failures = []
+        for word in scene.words:
+            try:
+                yield self._file(content, picture, lossless, word), word.label
+            except UnusablePolygon as error:
+                failures.append(f"word {word.label!r}: {error}")
+        if failures:
+            raise SkippedRecord(f"{scene.picture}: {'; '.join(failures)}", "scene with words that can't be cropped")
+
+    def _file(self, content: bytes, picture: Image.Image, lossless: bool, word: Word) -> bytes:
+        if word.polygon is None:
+            crop = picture
+        else:
+            crop = crop_word(picture, word.polygon, rectified=self.rectified, margin=self.margin)
+        turned = turn_if_vertical(crop, word.label) if self.turn_vertical else crop
+        # A picture of one word stays the file that it is, unless it is turned.
+        return content if turned is picture else encode_crop(turned, lossless=lossless)
+
+
+def _read(path: str) -> bytes:
+    try:
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise SkippedRecord(f"{path}: over {MAX_BYTES >> 20} MiB", "unreadable picture")
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise SkippedRecord(f"{path}: there is no such picture", "missing picture") from error
+    except OSError as error:
+        raise SkippedRecord(f"{path}: {error.strerror or error}", "unreadable picture") from error
