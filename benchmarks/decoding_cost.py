@@ -67,7 +67,7 @@ def main() -> None:
 
     def training_step() -> None:
         system.zero_grad()
-        system.permutation_loss(images, tokens, permutations).backward()
+        system.permutation_loss(system.model.encoder(images), tokens, permutations).backward()
 
     compare("training step, batch 32", training_step, encoder_step, max(3, given.repeats // 3), 1.25)
 

@@ -110,7 +110,9 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
 
 
 def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
-    weights = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
+    # What is beside the network, such as a second loss's head, serves training only.
+    named = {name: tensor for name, tensor in content["state_dict"].items() if name.startswith("model.")}
+    weights = {name.removeprefix("model."): tensor for name, tensor in (named or content["state_dict"]).items()}
     hparams = dict(content.get("hyper_parameters") or {})
     if not hparams:
         raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")

@@ -31,11 +31,10 @@ def evaluate_batches(
     adapter = CharsetAdapter(charset_test)
     score = Score()
     for images, labels, _, lost_labels in batches:
-        readings = []
+        readings: Sequence[tuple[str, float, Any]] = []
         if labels:
             with torch.inference_mode():
-                probabilities = model(images.to(device)).softmax(-1)
-            readings = model.tokenizer.decode_characters(probabilities)
+                readings = model.read(images.to(device))
         score.add_batch(readings, labels, lost_labels, adapter)
     return score
 

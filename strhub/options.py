@@ -24,7 +24,11 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
             raise ValueError(unknown_option_message(name, choices, where))
 
 
-def keyword_names(function: Callable[..., Any]) -> list[str]:
-    """Names of a function's (or class's) keyword-only parameters."""
+def keyword_names(function: Callable[..., Any], *, required: bool = False) -> list[str]:
+    """Names of a function's (or class's) keyword-only parameters; with `required`, of those without a default."""
     parameters = inspect.signature(function).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and not (required and parameter.default is not parameter.empty)
+    ]

@@ -23,8 +23,9 @@ from strhub.zoo import EMBEDDED, load_from_checkpoint
 class Reading:
     """What was read in one picture.
 
-    text: "" if nothing could be read; confidence: in [0, 1], of the whole text; character_confidences: in [0, 1], one
-    a character; source: the path given, None for pictures from memory; error: why the input could not be read, or None.
+    text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
+    is none; character_confidences: in [0, 1], one a character; source: the path given, None for pictures from memory;
+    error: why the input could not be read, or None.
     """
 
     text: str
@@ -97,8 +98,7 @@ class Recognizer:
             return []
         with torch.inference_mode():
             images = torch.from_numpy(np.stack(arrays)).to(self.device)
-            probabilities = self.model(images).softmax(-1)
-        decoded = self.model.tokenizer.decode_characters(probabilities)
+            decoded = self.model.read(images)
         return [
             Reading(text, confidence, tuple(float(value) for value in characters))
             for text, confidence, characters in decoded

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import strhub.models
 from strhub.options import check_options, keyword_names, unknown_option_message
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
+from strhub.text.tokenizer import Probabilities
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
 SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
@@ -53,11 +54,10 @@ def build_network(hparams: Mapping[str, Any]) -> Any:
     """A network with fresh weights, from hyper-parameters that may hold training options as well."""
     network = network_class(hparams["architecture"])
     values = {**hparams, "charset_size": len(hparams["charset_train"])}
-    names = keyword_names(network)
-    missing = [name for name in names if name not in values]
+    missing = [name for name in keyword_names(network, required=True) if name not in values]
     if missing:
         raise ValueError(f"the architecture {hparams['architecture']!r} needs {', '.join(missing)}")
-    return network(**{name: values[name] for name in names})
+    return network(**{name: values[name] for name in keyword_names(network) if name in values})
 
 
 def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
@@ -82,6 +82,16 @@ class SceneTextModel(nn.Module):
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
         return self.model(images, max_length)
+
+    def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
+        """Read pictures (B, 3, H, W), normalised: text, its confidence, and that of each character, a picture.
+
+        Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
+        was read, the confidence is 0, however sure the model is that there is nothing.
+        """
+        logits = self(images).float() / self.hparams.get("temperature", 1.0)
+        readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
 
     def set_decoding(self, **options: Any) -> None:
         """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from strhub.models.parseq.decoder import cloze_masks, permutation_masks
 from strhub.models.parseq.model import PARSeq
 from strhub.models.parseq.permutations import sample_permutations
+from strhub.models.parseq.system import ColumnReader
+from strhub.text import AttentionTokenizer
 
 SIZES = {
     "charset_size": 12, "max_label_length": 7, "img_size": (32, 64), "patch_size": (8, 16), "embed_dim": 32,
@@ -57,9 +59,9 @@ def test_one_batched_pass_is_one_pass_a_permutation(dec_depth: int) -> None:
     model = network(dec_depth=dec_depth)
     tokens = torch.tensor([[13, 3, 4, 5, 0], [13, 7, 0, 14, 14], [13, 1, 2, 0, 14]])
     permutations = sample_permutations(4, count=6, forward=True, mirrored=True, rng=np.random.default_rng(0))
-    together = model.permuted_logits(pictures(), tokens, permutations)
+    together = model.permuted_logits(model.encoder(pictures()), tokens, permutations)
     for index in range(len(permutations)):
-        alone = model.permuted_logits(pictures(), tokens, permutations[index : index + 1])
+        alone = model.permuted_logits(model.encoder(pictures()), tokens, permutations[index : index + 1])
         torch.testing.assert_close(together[index], alone[0], rtol=1e-4, atol=1e-5)
 
 
@@ -68,7 +70,7 @@ def test_every_parameter_that_is_trained_has_a_gradient(dec_depth: int) -> None:
     model = network(dec_depth=dec_depth).train()
     tokens = torch.tensor([[13, 3, 4, 5, 0]] * 3)
     permutations = sample_permutations(4, count=4, forward=True, mirrored=True, rng=np.random.default_rng(0))
-    model.permuted_logits(pictures(), tokens, permutations).logsumexp(-1).sum().backward()
+    model.permuted_logits(model.encoder(pictures()), tokens, permutations).logsumexp(-1).sum().backward()
     without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert without == []
 
@@ -121,11 +123,11 @@ def test_a_position_sees_what_comes_before_it_in_the_order_and_nothing_else(dec_
     order = torch.tensor([[0, 3, 1, 4, 2, 5]])
     tokens = torch.tensor([[13, 3, 4, 5, 6]])
     with torch.no_grad():
-        before = model.permuted_logits(pictures(1), tokens, order)[0, 0]
+        before = model.permuted_logits(model.encoder(pictures(1)), tokens, order)[0, 0]
         for position in range(1, 5):
             changed = tokens.clone()
             changed[0, position] = 9
-            after = model.permuted_logits(pictures(1), changed, order)[0, 0]
+            after = model.permuted_logits(model.encoder(pictures(1)), changed, order)[0, 0]
             moved = {i + 1 for i in range(5) if not torch.allclose(before[i], after[i], atol=1e-6)}
             sequence = order[0].tolist()
             assert moved == set(sequence[sequence.index(position) + 1 :])
@@ -170,3 +172,54 @@ def test_permutations_are_spread_evenly() -> None:
     counts = np.bincount(first, minlength=6)[1:]
     assert counts.min() > 300, counts
     assert counts.max() < 520, counts
+
+
+def test_a_stem_looks_at_the_same_places() -> None:
+    """The tokens come in the same grid with a stem as without, each from where its patch is and a little around it."""
+    model = network(enc_stem=(4, 6, 8))  # halves the height three times; patches are 8 x 16, so they end up 1 x 2
+    assert model.encoder.patch_embed.proj.weight.shape == (32, 8, 1, 2)
+    blank, marked = torch.zeros(1, 3, 32, 64), torch.zeros(1, 3, 32, 64)
+    marked[:, :, 18:22, 36:44] = 1.0  # inside the patch in row 2, column 2
+    changed = (model.encoder.patch_embed(marked) - model.encoder.patch_embed(blank)).abs().amax(-1)[0].view(4, 4)
+    assert changed.argmax() == 2 * 4 + 2
+    assert changed[0].max() == 0
+    assert changed[:, 0].max() == 0
+
+
+def test_a_stem_needs_patches_that_it_can_halve() -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        network(enc_stem=(4, 4, 4, 4))
+
+
+def test_a_model_with_a_stem_reads_step_by_step_as_all_at_once() -> None:
+    model = network(enc_stem=(4, 8), max_label_length=5)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(pictures(), 5), read_without_cache(model, pictures()), rtol=1e-4, atol=1e-4)
+
+
+def test_sizes_of_a_stem_cannot_be_told_from_weights() -> None:
+    with pytest.raises(ValueError, match="stem"):
+        PARSeq.sizes_of(network(enc_stem=(4, 8)).state_dict())
+
+
+class TestColumnReader:
+    def loss(self, reader: ColumnReader, columns: Tensor, labels: list[str]) -> Tensor:
+        tokens = AttentionTokenizer("abc").encode(labels)
+        return reader.loss(columns, tokens, labels)
+
+    def test_loss_is_small_when_the_columns_spell_the_label(self) -> None:
+        reader = ColumnReader(4, 3)
+        torch.nn.init.eye_(reader.weight)
+        torch.nn.init.zeros_(reader.bias)
+        spelt = [1, 1, 0, 2, 0, 2]  # a a - b - b, which is "abb"
+        columns = 20 * torch.nn.functional.one_hot(torch.tensor([spelt]), 4).float()
+        assert self.loss(reader, columns, ["abb"]) < 1e-3
+        assert self.loss(reader, columns, ["ab"]) > 1
+
+    def test_labels_longer_than_the_picture_is_wide_count_nothing(self) -> None:
+        columns = torch.randn(1, 3, 4, requires_grad=True)
+        loss = self.loss(ColumnReader(4, 3), columns, ["abcab"])
+        loss.backward()
+        assert loss == 0
+        assert columns.grad is not None
+        assert not columns.grad.any()

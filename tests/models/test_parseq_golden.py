@@ -65,7 +65,7 @@ def test_training_loss_and_gradients(experiment: str) -> None:
     system = recorded_system(experiment)
     tokens = system.tokenizer.encode(training["labels"])
     pictures = images(len(training["labels"]), *system.hparams["img_size"])
-    loss = system.permutation_loss(pictures, tokens, torch.tensor(golden["perms"]))
+    loss = system.permutation_loss(system.model.encoder(pictures), tokens, torch.tensor(golden["perms"]))
     loss.backward()
     norms = {name: parameter.grad.norm().item() for name, parameter in system.model.named_parameters()}
     total = float(np.sqrt(sum(norm**2 for norm in norms.values())))

@@ -1,18 +1,49 @@
-"""A vision transformer without class token or head: a picture to a sequence of tokens.
+"""A vision transformer without a head: a picture to a sequence of tokens, with or without a class token.
 
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Parameters are named as in timm's
-`VisionTransformer`, the naming of the published recognisers.
+`VisionTransformer`, the naming of the published recognisers. A stem of convolutions, which they lack, is an option.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class PatchEmbedding(nn.Module):
-    """Cut a picture into patches and project each to a token."""
+class Stem(nn.Sequential):
+    """Early convolutions (Xiao et al. 2021): 3 x 3, each halving the height, and the width as often as a patch allows.
 
-    def __init__(self, *, img_size: tuple[int, int], patch_size: tuple[int, int], embed_dim: int) -> None:
+    channels: of each; patch_size: of the patches that follow, whose height must be a multiple of 2 ** len(channels).
+    `stride` is by how much the whole shrinks a picture.
+    """
+
+    def __init__(self, *, channels: Sequence[int], patch_size: tuple[int, int]) -> None:
+        height, width = 1, 1
+        layers: list[nn.Module] = []
+        for source, target in zip([3, *channels], channels, strict=False):
+            across = 2 if patch_size[1] % (2 * width) == 0 else 1
+            height, width = 2 * height, across * width
+            layers += [nn.Conv2d(source, target, 3, stride=(2, across), padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(target), nn.GELU()]
+        super().__init__(*layers)
+        self.stride = (height, width)
+        if patch_size[0] % height:
+            raise ValueError(
+                f"a stem of {len(channels)} convolutions needs patches whose height is a multiple of {height}, "
+                f"not {patch_size[0]}"
+            )
+
+
+class PatchEmbedding(nn.Module):
+    """Cut a picture into patches and project each to a token.
+
+    stem: channels of convolutions that come first; the patches are then cut from what they give, at the same places.
+    """
+
+    def __init__(
+        self, *, img_size: tuple[int, int], patch_size: tuple[int, int], embed_dim: int, stem: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         if any(side % patch for side, patch in zip(img_size, patch_size, strict=True)):
             raise ValueError(
@@ -21,7 +52,12 @@ class PatchEmbedding(nn.Module):
             )
         self.img_size = img_size
         self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
-        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
+        self.stem: nn.Module = nn.Identity()
+        cut = patch_size
+        if stem:
+            self.stem = convolutions = Stem(channels=stem, patch_size=patch_size)
+            cut = (patch_size[0] // convolutions.stride[0], patch_size[1] // convolutions.stride[1])
+        self.proj = nn.Conv2d(stem[-1] if stem else 3, embed_dim, kernel_size=cut, stride=cut)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, N, D), patches in reading order."""
@@ -30,7 +66,7 @@ class PatchEmbedding(nn.Module):
                 f"the model takes pictures of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
                 f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
             )
-        return self.proj(images).flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
+        return self.proj(self.stem(images)).flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
 
 
 class SelfAttention(nn.Module):
@@ -82,7 +118,10 @@ class EncoderBlock(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches, learned positions, `depth` blocks, a final norm."""
+    """Patches, learned positions, `depth` blocks, a final norm.
+
+    stem: see `PatchEmbedding`. class_token: put a learned token before those of the patches, as in the paper's Figure 1.
+    """
 
     def __init__(
         self,
@@ -93,24 +132,32 @@ class VisionTransformer(nn.Module):
         depth: int,
         num_heads: int,
         mlp_ratio: float,
+        stem: Sequence[int] = (),
+        class_token: bool = False,
     ) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbedding(img_size=img_size, patch_size=patch_size, embed_dim=embed_dim)
+        self.patch_embed = PatchEmbedding(img_size=img_size, patch_size=patch_size, embed_dim=embed_dim, stem=stem)
         rows, columns = self.patch_embed.grid_size
-        self.pos_embed = nn.Parameter(torch.zeros(1, rows * columns, embed_dim))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, class_token + rows * columns, embed_dim))
         self.blocks = nn.ModuleList(
             EncoderBlock(embed_dim=embed_dim, num_heads=num_heads, mlp_ratio=mlp_ratio) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, to tokens (B, N, D)."""
-        tokens = self.patch_embed(images) + self.pos_embed
+        """(B, 3, H, W), normalised, to tokens (B, N, D), the class token first if there is one."""
+        tokens = self.patch_embed(images)
+        if self.cls_token is not None:
+            tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = tokens + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)

@@ -40,7 +40,8 @@ class PARSeq(nn.Module):
 
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
     max_label_length: the longest text, in characters; it reads one step more, for [E].
-    img_size, patch_size: height and width in pixels.
+    img_size, patch_size: height and width in pixels. enc_stem: channels of convolutions before the encoder's patches
+        are cut, none in the published models; see `strhub.models.layers.vision_transformer.Stem`.
     decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any time.
     refine_iters: passes over the first reading, each seeing all of the previous one; can be changed at any time.
     dropout: of the decoder, in training.
@@ -67,6 +68,7 @@ class PARSeq(nn.Module):
         decode_ar: bool,
         refine_iters: int,
         dropout: float,
+        enc_stem: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.max_label_length = max_label_length
@@ -80,6 +82,7 @@ class PARSeq(nn.Module):
             depth=enc_depth,
             num_heads=enc_num_heads,
             mlp_ratio=enc_mlp_ratio,
+            stem=enc_stem,
         )
         self.decoder = Decoder(
             depth=dec_depth, embed_dim=embed_dim, num_heads=dec_num_heads, mlp_ratio=dec_mlp_ratio, dropout=dropout
@@ -115,12 +118,13 @@ class PARSeq(nn.Module):
             logits = self._refine(memory, logits)
         return logits
 
-    def permuted_logits(self, images: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
+    def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
 
-        images: (B, 3, H, W); tokens: (B, T) from [B] on, without the last; permutations: (P, T + 1) of positions.
+        encoded: what the encoder makes of the pictures, (B, N, D); tokens: (B, T) from [B] on, without the last;
+        permutations: (P, T + 1) of positions.
         """
-        memory = self.decoder.project_memory(self.encoder(images))
+        memory = self.decoder.project_memory(encoded)
         hidden = (tokens == self.pad_id) | (tokens == self.eos_id)
         count, length = permutations.shape[0], tokens.shape[1]
         query = self.pos_queries[:, None, :length].expand(tokens.shape[0], count, -1, -1)
@@ -175,7 +179,9 @@ class PARSeq(nn.Module):
         """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
         each) and the picture is 32 high, or square if that does not fit, since no tensor shows them.
         """
-        embed_dim, _, *patch_size = weights["encoder.patch_embed.proj.weight"].shape
+        embed_dim, channels, *patch_size = weights["encoder.patch_embed.proj.weight"].shape
+        if channels != 3:
+            raise ValueError("the sizes of a model with a stem cannot be told from its weights alone")
         patches = weights["encoder.pos_embed"].shape[1]
 
         def depth_of(prefix: str) -> int:
@@ -194,6 +200,7 @@ class PARSeq(nn.Module):
             "enc_num_heads": max(1, embed_dim // 64),
             "enc_mlp_ratio": weights["encoder.blocks.0.mlp.fc1.weight"].shape[0] / embed_dim,
             "enc_depth": depth_of("encoder.blocks."),
+            "enc_stem": [],
             "dec_num_heads": max(1, embed_dim // 32),
             "dec_mlp_ratio": weights["decoder.layers.0.linear1.weight"].shape[0] / embed_dim,
             "dec_depth": depth_of("decoder.layers."),

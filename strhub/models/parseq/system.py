@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.models.base import System
@@ -19,16 +19,24 @@ class PARSeq(System):
     """Train PARSeq.
 
     perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored: each comes with its
-    reverse. All options of the network and of `System` besides.
+    reverse. ctc_weight: of a second loss, which reads the encoder's columns by CTC and shows it early where characters
+    are (SVTRv2 guides the other way round; Du et al. 2024, section 3.4); its head is used in training only.
+    All options of the network and of `System` besides.
     """
 
     architecture = "parseq"
     model: Network
     tokenizer: AttentionTokenizer
 
-    def __init__(self, *, perm_num: int, perm_forward: bool, perm_mirrored: bool, **options: Any) -> None:
-        super().__init__(perm_num=perm_num, perm_forward=perm_forward, perm_mirrored=perm_mirrored, **options)
+    def __init__(
+        self, *, perm_num: int, perm_forward: bool, perm_mirrored: bool, ctc_weight: float = 0.0, **options: Any
+    ) -> None:
+        super().__init__(
+            perm_num=perm_num, perm_forward=perm_forward, perm_mirrored=perm_mirrored, ctc_weight=ctc_weight, **options
+        )
         self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
+        self.ctc_weight = ctc_weight
+        self.guide = ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset)) if ctc_weight else None
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
         """Cross-entropy over all orders, each element counted once an order.
@@ -44,12 +52,22 @@ class PARSeq(System):
             mirrored=self.perm_mirrored,
             rng=self.rng(),
         ).to(self.device)
-        return self.permutation_loss(images, tokens, permutations)
+        encoded = self.model.encoder(images)  # (B, N, D)
+        loss = self.permutation_loss(encoded, tokens, permutations)
+        if self.guide is not None:
+            columns = encoded.unflatten(1, self.model.encoder.patch_embed.grid_size).mean(
+                1
+            )  # (B, H', W', D) -> (B, W', D)
+            loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)
+        return loss
 
-    def permutation_loss(self, images: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
-        """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B]."""
+    def permutation_loss(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
+        """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
+
+        encoded: the encoder's tokens, (B, N, D).
+        """
         pad_id = self.tokenizer.pad_id
-        logits = self.model.permuted_logits(images, tokens[:, :-1], permutations)  # (P, B, T, C)
+        logits = self.model.permuted_logits(encoded, tokens[:, :-1], permutations)  # (P, B, T, C)
         targets = tokens[:, 1:]
         without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
         targets = torch.stack([targets if index < 2 else without_end for index in range(len(permutations))])
@@ -62,3 +80,24 @@ class PARSeq(System):
         pad_id = self.tokenizer.pad_id
         loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
         return logits, loss, int((targets != pad_id).sum())
+
+
+class ColumnReader(nn.Linear):
+    """Reads each column of a picture by itself, for CTC: features (B, W, D) to logits (B, W, charset_size + 1).
+
+    The blank has id 0, so that characters have the ids that they have elsewhere.
+    """
+
+    def __init__(self, embed_dim: int, charset_size: int) -> None:
+        super().__init__(embed_dim, charset_size + 1)
+
+    def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
+        """CTC's loss (Graves et al. 2006) a character, of labels with tokens (B, T + 1) that begin with [B].
+
+        Labels that need more columns than there are count nothing.
+        """
+        log_probs = self(columns).float().log_softmax(-1).transpose(0, 1)  # (W, B, C)
+        batch = len(labels)
+        widths = torch.full((batch,), len(log_probs), dtype=torch.long, device=columns.device)
+        lengths = torch.tensor([len(label) for label in labels], device=columns.device)
+        return F.ctc_loss(log_probs, tokens[:, 1:], widths, lengths, zero_infinity=True)

@@ -1,0 +1,64 @@
+"""Confidence that means something: of the words read with confidence 0.8, eight in ten should be right.
+
+In: logits of words and whether each was read right. Out: a temperature to divide logits by, and how far confidence and
+accuracy are apart (Guo et al. 2017, "On Calibration of Modern Neural Networks"). NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LOWEST, HIGHEST = 0.2, 5.0  # temperatures looked at
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def sequence_confidence(logits: Array, temperature: float) -> float:
+    """Product over the steps of the greatest probability: logits (L, C) of the steps that make a text; in [0, 1]."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(-1, keepdims=True)
+    return float(np.exp(-np.log(np.exp(scaled).sum(-1)).sum()))
+
+
+def fit_temperature(logits: Sequence[Array], right: Sequence[bool]) -> float:
+    """The temperature in [0.2, 5] under which confidences best predict which of the words are right.
+
+    logits: (L, C) of each word, the steps that make its text alone; right: of each word. Best is the least mean
+    negative log-likelihood of `right`. Raises `ValueError` unless there are both right and wrong words.
+    """
+    if len(logits) != len(right):
+        raise ValueError(f"there are {len(logits)} words but {len(right)} verdicts on them")
+    if len(set(map(bool, right))) < 2:
+        raise ValueError("a temperature cannot be fitted: all words were read right, or all of them wrong")
+    verdicts = np.asarray(right, dtype=bool)
+
+    def misfit(log_temperature: float) -> float:
+        temperature = exp(log_temperature)
+        confidences = np.array([sequence_confidence(word, temperature) for word in logits]).clip(1e-9, 1 - 1e-9)
+        return -float(np.where(verdicts, np.log(confidences), np.log1p(-confidences)).mean())
+
+    return exp(_least(misfit, log(LOWEST), log(HIGHEST)))
+
+
+def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> float:
+    """Where a function with one valley between `low` and `high` is least, by golden-section search."""
+    while high - low > tolerance:
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, right) if function(left) <= function(right) else (left, high)
+    return (low + high) / 2
+
+
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:
+    """Mean distance, in [0, 1], of confidence and accuracy over `bins` equal parts of [0, 1], weighed by words."""
+    if not len(confidences) or len(confidences) != len(right):
+        raise ValueError(f"{len(confidences)} confidences and {len(right)} verdicts: need as many of both, and some")
+    values, verdicts = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    places = np.minimum((values * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights=values - verdicts, minlength=bins)
+    return float(np.abs(gaps).sum() / len(values))
