@@ -54,6 +54,23 @@ def test_trains_from_lmdb_validates_and_saves(compose_main: Any, word_tree: Path
     assert model.hparams.normalize == "default"
 
 
+def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
+    compose_main: Any, word_tree: Path, tmp_path: Path
+) -> None:
+    config = compose_main(
+        *QUICK, "data.drawn=0", f"data.root_dir={word_tree}", "data.mixture={real: 1, drawn: 1}",
+        "data.mixture_size=16", "model.ctc_weight=0.5", "model.enc_stem=[8, 8]", "trainer.max_epochs=1",
+        "averaging=none", "data.draw_difficulty=[0, 0.5]", "data.augment=strong",
+    )  # fmt: skip
+    train(config)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert "guide.weight" in torch.load(checkpoint, weights_only=True)["state_dict"]
+    model = load_from_checkpoint(checkpoint)
+    assert not [name for name in model.state_dict() if "guide" in name]
+    assert model.hparams.enc_stem == [8, 8]
+    assert model(torch.zeros(2, 3, 32, 128)).shape[0] == 2
+
+
 def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: Any, tmp_path: Path) -> None:
     curves = []
     for seed, workers in ((1, 0), (1, 2), (2, 0)):

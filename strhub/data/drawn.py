@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,18 @@ class DrawnDataset(Dataset[Word]):
         charset: str,
         max_length: int,
         size: int,
-        difficulty: float,
+        difficulty: float | Sequence[float],
         transform: Callable[[Image.Image, np.random.Generator], Any],
+        drawing: str | Mapping[str, Any] = "default",
+        blanks: float = 0.0,
     ) -> None:
-        self.charset, self.max_length, self.size, self.difficulty = charset, max_length, size, difficulty
-        self.transform = transform
-        self._words = DrawnWords(charset=charset, max_length=max_length, seed=0, difficulty=difficulty)
+        if not isinstance(difficulty, int | float):
+            lowest, highest = difficulty
+            difficulty = (lowest, highest)
+        self.size, self.transform = size, transform
+        self.words = DrawnWords(
+            charset=charset, max_length=max_length, seed=0, difficulty=difficulty, drawing=drawing, blanks=blanks
+        )
 
     def __len__(self) -> int:
         return self.size
@@ -38,5 +44,5 @@ class DrawnDataset(Dataset[Word]):
     def __getitem__(self, key: tuple[int, int]) -> Word:
         index, seed = key
         rng = np.random.default_rng([seed, index])
-        picture, label = self._words.draw(int(rng.integers(2**62)))
+        picture, label = self.words.draw(int(rng.integers(2**62)))
         return Word(self.transform(picture, rng), label, 0)

@@ -1,42 +1,53 @@
-"""Words for training, validation and testing, from LMDB trees or drawn as they are needed.
+"""Words for training, validation and testing, from trees of files or drawn as they are needed.
 
 root_dir/train/<train_dir>/**   training sets, any nesting
 root_dir/val/**                 validation sets, all taken together
 root_dir/test/<name>/           one folder a benchmark
+
+A set is an LMDB folder, or a folder of pictures with labels.csv, labels.tsv, labels.jsonl or gt.txt.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from strhub.data.augment import RandAugment
+from strhub.data.annotations import ANNOTATION_NAMES
 from strhub.data.dataset import WordDataset
 from strhub.data.drawn import DrawnDataset
+from strhub.data.folder import FolderWords, find_annotated
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.mixture import Mixture
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
 
 log = logging.getLogger(__name__)
 
+DRAWN = "drawn"  # the name in a mixture that stands for drawn words
+
 
 class SceneTextDataModule(pl.LightningDataModule):
     """The data of a run.
 
-    root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not), and
-        draw_difficulty in [0, 1] says how hard they are to read, draw_max_length how long they may be.
+    root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not).
+        draw_difficulty in [0, 1], or [lowest, highest], says how hard drawn words are to read, draw_max_length how
+        long they may be, draw_blanks which share of them has nothing to read and an empty label, drawing what they
+        look like: a name in `configs/drawing`, a path or a mapping.
+    mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
+        mixture_size: words an epoch.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`.
     charset_train, charset_test: training labels are brought to the first, scored ones to the second.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
-        system's own way. augment: RandAugment in training. rotation: degrees, of every picture.
+        system's own way. augment: in training, true for RandAugment, 'strong' for scene-text
+        effects, false; augment_drawn: drawn words too. rotation: degrees, of every picture.
     min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
     seed: of shuffling, drawing and augmentation.
     """
@@ -52,15 +63,20 @@ class SceneTextDataModule(pl.LightningDataModule):
         charset_test: str,
         batch_size: int,
         num_workers: int = 0,
-        augment: bool = True,
+        augment: bool | str = True,
+        augment_drawn: bool = True,
         normalize: str = "default",
         fold_ascii: bool | None = None,
         min_image_dim: int = 0,
         rotation: float = 0,
         worker_start: str | None = None,
         drawn: int = 0,
-        draw_difficulty: float = 0.5,
+        draw_difficulty: float | Sequence[float] = 0.5,
         draw_max_length: int | None = None,
+        draw_blanks: float = 0.0,
+        drawing: str | Mapping[str, Any] = "default",
+        mixture: Mapping[str, float] | None = None,
+        mixture_size: int = 100000,
         limit_words: int = 0,
         seed: int = 0,
     ) -> None:
@@ -71,36 +87,48 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
+        self.augment_drawn = augment_drawn
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
-        self._train: DrawnDataset | WordDataset | None = None
+        self.draw_blanks, self.drawing = draw_blanks, drawing
+        self.mixture, self.mixture_size = mixture, mixture_size
+        self._train: DrawnDataset | WordDataset | Mixture | None = None
         self._val: WordDataset | None = None
 
     @staticmethod
     def get_transform(
-        img_size: Sequence[int], augment: bool = False, rotation: float = 0, normalize: str = "default"
+        img_size: Sequence[int], augment: bool | str = False, rotation: float = 0, normalize: str = "default"
     ) -> WordTransform:
         """Picture to the tensor (3, H, W) that a model of this picture size takes."""
-        return WordTransform(
-            img_size, augment=RandAugment() if augment else None, rotation=rotation, normalize=normalize
-        )
+        return WordTransform(img_size, augment=augment, rotation=rotation, normalize=normalize)
 
     @property
-    def train_dataset(self) -> DrawnDataset | WordDataset:
+    def train_dataset(self) -> DrawnDataset | WordDataset | Mixture:
         """Words for training; `ValueError` if there are none."""
         if self._train is None:
-            transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize)
-            if self.drawn:
-                self._train = DrawnDataset(
-                    charset=self.charset_train,
-                    max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
-                    size=self.drawn,
-                    difficulty=self.draw_difficulty,
-                    transform=transform,
-                )
+            if self.mixture:
+                shares = {name: share for name, share in self.mixture.items() if share}
+                sets = {name: self._drawn(self.mixture_size) if name == DRAWN else self._read(name) for name in shares}
+                self._train = Mixture(sets, shares, size=self.mixture_size)
             else:
-                sources = self._sources(self.root_dir / "train" / self.train_dir, self.charset_train, strict=True)
-                self._train = WordDataset(sources, transform=transform)
+                self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
         return self._train
+
+    def _drawn(self, size: int) -> DrawnDataset:
+        augment = self.augment if self.augment_drawn else False
+        return DrawnDataset(
+            charset=self.charset_train,
+            max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
+            size=size,
+            difficulty=self.draw_difficulty,
+            drawing=self.drawing,
+            blanks=self.draw_blanks,
+            transform=self.get_transform(self.img_size, augment, self.rotation, self.normalize),
+        )
+
+    def _read(self, name: str) -> WordDataset:
+        transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize)
+        sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
+        return WordDataset(sources, transform=transform)
 
     @property
     def val_dataset(self) -> WordDataset:
@@ -119,24 +147,30 @@ class SceneTextDataModule(pl.LightningDataModule):
         return WordDataset(sources, transform=transform, replace=False)
 
     def present_test_sets(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that have an LMDB below `root_dir/test`, in the order given."""
-        return [name for name in names if find_lmdbs(self.root_dir / "test" / name)]
+        """Those of `names` that have a set below `root_dir/test`, in the order given."""
+        root = self.root_dir / "test"
+        return [name for name in names if find_lmdbs(root / name) or find_annotated(root / name)]
 
-    def _sources(self, folder: Path, charset: str, *, strict: bool) -> list[LmdbWords]:
+    def _sources(self, folder: Path, charset: str, *, strict: bool) -> list[LmdbWords | FolderWords]:
         prepare = LabelPreparation(
             charset,
             max_length=self.max_label_length if strict else None,
             fold_ascii=self.fold_ascii,
             strict=strict,
         )
-        paths = find_lmdbs(folder)
-        if not paths:
-            state = "which has no data.mdb in it or below it" if folder.is_dir() else "which does not exist"
+        databases, annotated = find_lmdbs(folder), find_annotated(folder)
+        if not databases and not annotated:
+            state = "neither is in it or below it" if folder.is_dir() else "it does not exist"
             raise ValueError(
-                f"no words found: looked for LMDB folders (data.mdb) in {folder}, {state}. "
+                f"no words found: looked for LMDB folders (data.mdb) in {folder} and for pictures with one of "
+                f"{', '.join(ANNOTATION_NAMES)}, but {state}. "
                 "Set data.root_dir (--data_root) and, for training, data.train_dir; Datasets.md shows the layout"
             )
-        sources = [LmdbWords(path, prepare_label=prepare, min_image_dim=self.min_image_dim) for path in paths]
+        options: dict[str, Any] = {"prepare_label": prepare, "min_image_dim": self.min_image_dim}
+        sources: list[LmdbWords | FolderWords] = [
+            *(LmdbWords(path, **options) for path in databases),
+            *(FolderWords(path, **options) for path in annotated),
+        ]
         kept, dropped = sum(map(len, sources)), sum((source.dropped for source in sources), Counter[str]())
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
         log.info("%s: %d words in %d sets%s", folder, kept, len(sources), f"; dropped: {reasons}" if reasons else "")

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from strhub.data.dataset import Word
+from strhub.data.dataset import Word, WordDataset
 from strhub.data.lmdb import write_lmdb
 from strhub.data.loader import SeededBatches, collate
 from strhub.data.module import SceneTextDataModule
 from strhub.data.transforms import NORMALIZATIONS, WordTransform
+from strhub.images import UnreadableImage, open_bytes
 from strhub.text import CHARSET_36, CHARSET_94
 
 COMMON: dict[str, Any] = {
@@ -51,15 +53,83 @@ def test_dropped_labels_are_counted_and_logged_by_reason(tmp_path: Path, caplog:
 
 
 def test_nothing_found_says_what_was_looked_for_where(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"LMDB folders \(data.mdb\) in .*train/real, which does not exist"):
+    with pytest.raises(ValueError, match=r"LMDB folders \(data.mdb\) in .*train/real and .*, but it does not exist"):
         _ = module(tmp_path).train_dataset
     (tmp_path / "val").mkdir()
-    with pytest.raises(ValueError, match=r"in .*val, which has no data.mdb"):
+    with pytest.raises(ValueError, match=r"in .*val and .*labels.csv, .*gt.txt, but neither is in it"):
         _ = module(tmp_path).val_dataset
     (tmp_path / "train").mkdir()
     write_lmdb(tmp_path / "train" / "real", [(Image.new("RGB", (20, 10)), "中文")])
     with pytest.raises(ValueError, match="no word left to use: 1 outside the charset"):
         _ = module(tmp_path).train_dataset
+
+
+def test_folders_of_pictures_and_lmdbs_together(tmp_path: Path) -> None:
+    for part in ("train/real/shop", "val", "test/Mine"):
+        (tmp_path / part / "crops").mkdir(parents=True)
+        for name in ("a", "b", "c"):
+            Image.new("RGB", (20, 10), (len(name), 9, 9)).save(tmp_path / part / "crops" / f"{name}.png")
+    table = 'filename,label\ncrops/a.png,Ann\ncrops/b.png,"Bob, jr"\ncrops/c.png,中文\ncrops/d.png,gone\nbad\n'
+    (tmp_path / "train/real/shop/labels.csv").write_text(table, "utf-8")
+    (tmp_path / "val/labels.jsonl").write_text('{"file": "crops/a.png", "text": "Ann"}\n')
+    (tmp_path / "test/Mine/gt.txt").write_text('crops/a.png, "Ann"\ncrops/c.png, "Cid"\ncrops/e.png, "lost"\n')
+    write_lmdb(tmp_path / "train" / "real" / "b", [(Image.new("RGB", (20, 10)), f"w{number}") for number in range(4)])
+    data = module(tmp_path, num_workers=1)
+    train = data.train_dataset
+    assert isinstance(train, WordDataset)
+    assert [train[index].label for index in range(6)] == [f"w{number}" for number in range(4)] + ["Ann", "Bob,jr"]
+    assert train.dropped == Counter({"outside the charset": 1, "bad line": 1})
+    batches = list(data.train_dataloader())
+    assert sum(len(batch.labels) for batch in batches) == len(train) == 7, "a word that is gone is replaced"
+    assert sum(batch.unreadable for batch in batches) >= 1
+    assert [batch.labels for batch in data.val_dataloader()] == [["Ann"]]
+    assert data.present_test_sets(["IIIT5k", "Mine"]) == ["Mine"]
+    (batch,) = data.test_dataloader("Mine")
+    assert (batch.labels, batch.lost_labels, batch.unreadable) == (["ann", "cid"], ("lost",), 1)
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Cut short, overwritten in places, or all of it something else."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return content[: rng.integers(len(content))]
+    changed = np.frombuffer(content, np.uint8).copy()
+    places = rng.integers(len(changed), size=5 if kind == 1 else len(changed))
+    changed[places] = rng.integers(256, size=len(places))
+    return changed.tobytes()
+
+
+def is_readable(content: bytes) -> bool:
+    try:
+        open_bytes(content)
+    except UnreadableImage:
+        return False
+    return True
+
+
+def test_an_epoch_over_damaged_records_ends_and_counts_them_exactly(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = []
+    for _ in range(400):
+        buffer = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)).save(buffer, "PNG")
+        pictures.append(buffer.getvalue())
+    for number in rng.choice(400, 20, replace=False):
+        pictures[number] = damaged(pictures[number], rng)
+    (tmp_path / "train").mkdir()
+    write_lmdb(tmp_path / "train" / "real", [(content, "word") for content in pictures])
+    readable = [is_readable(content) for content in pictures]
+    assert 15 <= readable.count(False) <= 20, "some damage can't be seen"
+
+    data = module(tmp_path, num_workers=2, batch_size=8)
+    expected = 0
+    for index, seed in (key for batch in data.train_batches() for key in batch):
+        draws = np.random.default_rng([seed, index])
+        while not readable[index]:
+            expected, index = expected + 1, int(draws.integers(400))
+    batches = list(data.train_dataloader())
+    assert sum(len(batch.labels) for batch in batches) == 400
+    assert sum(batch.unreadable for batch in batches) == expected >= readable.count(False)
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

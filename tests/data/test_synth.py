@@ -266,3 +266,16 @@ def test_bad_settings_are_refused() -> None:
         DrawnWords(charset="a", max_length=5, seed=0, size=-1)
     with pytest.raises(ValueError, match="nothing to draw"):
         WordRenderer()("  ", np.random.default_rng(0))
+
+
+def test_blanks_have_no_letters_and_no_text() -> None:
+    """With nothing on them, pictures of clean words are all but flat; where there is a word, they are not."""
+    words = DrawnWords(charset="ABCDEFGH", max_length=6, seed=1, difficulty=0.0, blanks=0.5)
+    spread: dict[bool, list[float]] = {True: [], False: []}
+    for index in range(60):
+        picture, text = words.draw(index)
+        spread[text == ""].append(float(np.asarray(picture.convert("L"), dtype=np.float32).std()))
+    assert 15 < len(spread[True]) < 45
+    assert np.median(spread[True]) < 8 < 25 < np.median(spread[False])
+    with pytest.raises(ValueError, match="share"):
+        DrawnWords(charset="a", max_length=5, seed=0, blanks=1.5)

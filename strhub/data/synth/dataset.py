@@ -33,10 +33,11 @@ class DrawnWords:
         size: how many samples `len` reports and `draw` allows; None for no end.
         drawing: what the pictures look like; see `strhub.data.synth.settings.load_drawing`.
         corpus, corpus_case, mixture: which texts are drawn; see `TextSampler`.
+        blanks: share of pictures with nothing to read, whose text is empty.
 
     Raises:
         ValueError: for a charset without visible characters or without any that the fonts can draw, a difficulty
-            outside [0, 1], missing fonts, bad drawing settings, or a negative seed or size.
+            or share of blanks outside [0, 1], missing fonts, bad drawing settings, or a negative seed or size.
     """
 
     def __init__(
@@ -52,11 +53,15 @@ class DrawnWords:
         corpus: str | Path | None = None,
         corpus_case: Literal["keep", "mix"] = "keep",
         mixture: Mapping[str, float] | None = None,
+        blanks: float = 0.0,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         if size is not None and size < 0:
             raise ValueError(f"size must be 0 or more, or None for an endless set, got {size}")
+        if not 0 <= blanks <= 1:
+            raise ValueError(f"blanks is a share in [0, 1], not {blanks}")
+        self.blanks = blanks
         self.seed = int(seed)
         self.size = size
         self.renderer = WordRenderer(fonts=fonts, difficulty=difficulty, drawing=drawing)
@@ -113,4 +118,5 @@ class DrawnWords:
         if not self.renderer.shelf.fitting(text):
             # Each character is in some font, yet no font has all of them: keep what the best font can draw.
             text = self.renderer.shelf.drawable_part(text)
-        return self.renderer.scene(text, rng), text
+        blank = bool(self.blanks) and rng.random() < self.blanks
+        return self.renderer.scene(text, rng, blank=blank), "" if blank else text

@@ -128,13 +128,19 @@ class WordRenderer:
         """
         return self.scene(text, rng).picture
 
-    def scene(self, text: str, rng: np.random.Generator) -> Scene:
-        """Returns the finished picture with what is known of it; see `__call__`."""
+    def scene(self, text: str, rng: np.random.Generator, *, blank: bool = False) -> Scene:
+        """Returns the finished picture with what is known of it; see `__call__`.
+
+        blank: leave the letters out, and the words beside them: what is left is a picture of the same kind with
+            nothing to read.
+        """
         path, text = self._choose_font(text, rng)
         low, high = self.difficulty
         difficulty = low + (high - low) * rng.random() if high > low else low
         struck = self._chances.strike(difficulty, rng)
         masks = self._lay_out(text, path, struck, difficulty, rng)
+        if blank:
+            masks = _Masks(Image.new("L", masks.word.size), None, masks.panel, masks.em)
         scene = self._paint_ground(masks, struck, difficulty, rng)
         for stage in (self.stages.under, self.stages.fill):
             _apply(stage, scene, struck, rng)
