@@ -14,6 +14,7 @@ import torch
 from conftest import SMALL
 from tests_support import PowerCut
 
+from strhub.data.__main__ import run as run_data_command
 from strhub.training import adopt_pretrained, train
 from strhub.zoo import load_from_checkpoint
 
@@ -69,6 +70,19 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
     assert not [name for name in model.state_dict() if "guide" in name]
     assert model.hparams.enc_stem == [8, 8]
     assert model(torch.zeros(2, 3, 32, 128)).shape[0] == 2
+
+
+@pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined")  # and it is right, as is shown here
+def test_trains_from_streamed_shards(compose_main: Any, word_tree: Path, tmp_path: Path) -> None:
+    run_data_command(["shard", str(word_tree / "train"), str(tmp_path / "words-%06d.tar"), "--per_shard", "16"])
+    config = compose_main(
+        *QUICK, "dataset=streamed", "data.drawn=0", f"data.root_dir={word_tree}", f"data.shards={tmp_path}/words-*.tar",
+        "trainer.max_epochs=2", "averaging=none", "model.batch_size=8",
+    )  # fmt: skip
+    metrics = train(config)
+    assert metrics["unreadable"] == 0
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 2 * (40 // 8)
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PROGRAM = "strhub-data"
-COMMANDS = ("make", "inspect", "filter", "merge", "split", "draw", "sheet")
+COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -68,7 +68,7 @@ class LmdbWords:
         self._opened: tuple[int, lmdb.Environment] | None = None  # the process that opened it, and what it opened
         try:
             with self._environment().begin() as transaction:
-                count = _sample_count(transaction, self.path)
+                count = sample_count(transaction, self.path)
                 self._scan(_stored_labels(transaction, count), count, prepare_label)
         except lmdb.Error as error:
             raise _damaged(self.path, str(error)) from error
@@ -121,7 +121,7 @@ class LmdbWords:
 
     def _environment(self) -> lmdb.Environment:
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), _open_shared(self.path)
+            self._opened = os.getpid(), open_shared(self.path)
         return self._opened[1]
 
 
@@ -193,7 +193,7 @@ class _OpenFiles:
 _open_files = _OpenFiles()
 
 
-def _open_shared(path: Path) -> lmdb.Environment:
+def open_shared(path: Path) -> lmdb.Environment:
     global _open_files
     if _open_files.pid != os.getpid():
         # After a fork. Unless what was inherited is closed, LMDB refuses to open it; the parent's stays open. The lock
@@ -234,7 +234,7 @@ def _damaged(path: Path, what: str) -> ValueError:
     return ValueError(f"{path.absolute() / 'data.mdb'} can't be read as LMDB: {what}. Copy, download or make it again")
 
 
-def _sample_count(transaction: lmdb.Transaction, path: Path) -> int:
+def sample_count(transaction: lmdb.Transaction, path: Path) -> int:
     value = transaction.get(b"num-samples")
     digits = b"" if value is None else bytes(value)
     if digits.isdigit() and len(digits) < 20 and int(digits) <= MAX_SAMPLES:

@@ -25,6 +25,7 @@ from strhub.data.folder import FolderWords, find_annotated
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.mixture import Mixture
+from strhub.data.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
 
@@ -40,6 +41,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         draw_difficulty in [0, 1], or [lowest, highest], says how hard drawn words are to read, draw_max_length how
         long they may be, draw_blanks which share of them has nothing to read and an empty label, drawing what they
         look like: a name in `configs/drawing`, a path or a mapping.
+    shards: instead of training sets, tar files to stream, see `strhub.data.shards`; shard_words: how many words they
+        hold, where no sizes.json beside them says so.
     mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
         mixture_size: words an epoch.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`.
@@ -77,6 +80,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         drawing: str | Mapping[str, Any] = "default",
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
+        shards: str | Sequence[str] | None = None,
+        shard_words: int | None = None,
         limit_words: int = 0,
         seed: int = 0,
     ) -> None:
@@ -91,6 +96,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self.draw_blanks, self.drawing = draw_blanks, drawing
         self.mixture, self.mixture_size = mixture, mixture_size
+        self.shards, self.shard_words = shards, shard_words
         self._train: DrawnDataset | WordDataset | Mixture | None = None
         self._val: WordDataset | None = None
 
@@ -181,6 +187,15 @@ class SceneTextDataModule(pl.LightningDataModule):
             )
         return sources
 
+    def batches_per_epoch(self) -> int:
+        """Training batches on this device; `ValueError` for shards that do not say how many words they hold."""
+        if not self.shards:
+            return len(self.train_batches())
+        batches = self._streamed(self.shards).batches
+        if batches is None:
+            raise ValueError("the shards do not say how many words they hold: set data.shard_words")
+        return batches
+
     def train_batches(self) -> SeededBatches:
         """The batches of an epoch on this device, from the one that the run has reached."""
         trainer = self.trainer
@@ -193,13 +208,40 @@ class SceneTextDataModule(pl.LightningDataModule):
             devices=trainer.world_size if trainer else 1,
         )
         if trainer:
-            epoch = max(0, trainer.fit_loop.epoch_progress.current.started - 1)  # type: ignore[attr-defined]
-            done = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
-            batches.seek(*((epoch, done) if done < len(batches) else (epoch + 1, 0)))
+            batches.seek(*self._reached(len(batches)))
         return batches
+
+    def _reached(self, batches: int) -> tuple[int, int]:
+        """The epoch and the batch of it that the run has come to, where an epoch has so many."""
+        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
+        epoch, done = max(0, loop.epoch_progress.current.started - 1), loop.epoch_loop.batch_progress.current.processed
+        return (epoch, done) if done < batches else (epoch + 1, 0)
+
+    def _streamed(self, shards: str | Sequence[str]) -> ShardedWords:
+        trainer = self.trainer
+        words = ShardedWords(
+            shards,
+            transform=self.get_transform(self.img_size, self.augment, self.rotation, self.normalize),
+            batch_size=self.batch_size,
+            prepare_label=LabelPreparation(
+                self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii
+            ),
+            min_image_dim=self.min_image_dim,
+            words=self.shard_words,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            devices=trainer.world_size if trainer else 1,
+        )
+        if trainer and words.batches is not None:
+            words.seek(*self._reached(words.batches))
+        return words
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew every epoch, from the batch that the run has reached."""
+        if self.shards:
+            options = self._worker_options()
+            del options["collate_fn"]  # this loader has its own
+            return ShardLoader(self._streamed(self.shards), **options)
         dataset = cast("Dataset[Any]", self.train_dataset)
         return TrainLoader(dataset, batch_sampler=self.train_batches(), **self._worker_options())
 

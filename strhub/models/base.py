@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
+from strhub.adaptation import character_tables
+from strhub.finetuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.metrics import Score
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, network_class
@@ -31,7 +33,8 @@ class System(pl.LightningModule, ABC):
 
     batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
     warmup_pct: share of the steps in which the rate rises; weight_decay: of all weights;
-    optimizer, schedule: what to instantiate, with `_target_`; seed: of everything drawn in training.
+    optimizer, schedule: what to instantiate, with `_target_`; finetune: options of `strhub.finetuning.FineTuning`;
+    seed: of everything drawn in training.
     """
 
     architecture: ClassVar[str]
@@ -45,6 +48,7 @@ class System(pl.LightningModule, ABC):
         weight_decay: float,
         optimizer: Mapping[str, Any] | None = None,
         schedule: Mapping[str, Any] | None = None,
+        finetune: Mapping[str, Any] | None = None,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -56,6 +60,7 @@ class System(pl.LightningModule, ABC):
             "weight_decay": weight_decay,
             "optimizer": optimizer,
             "schedule": schedule,
+            "finetune": finetune,
             "seed": seed,
         }
         check_options(options, self.known_options(), f"the model {self.architecture!r}")
@@ -65,6 +70,8 @@ class System(pl.LightningModule, ABC):
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
         self._batch_number = 0
+        self.fine_tuning = FineTuning.from_options(finetune)
+        self._encoder: list[Layer] | None = None
 
     @classmethod
     def known_options(cls) -> list[str]:
@@ -93,6 +100,27 @@ class System(pl.LightningModule, ABC):
         self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
         entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        if self.fine_tuning.freezes:
+            frozen = self.frozen_layers()
+            for number, layer in enumerate(self.encoder()):
+                layer.learn(number >= frozen, gradients=self.trainer.world_size == 1)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Drop what frozen layers would learn. On several devices all must have the same gradients up to here."""
+        if self.fine_tuning.freezes and self.trainer.world_size > 1:
+            for layer in self.encoder()[: self.frozen_layers()]:
+                for parameter in layer.parameters():
+                    parameter.grad = None
+
+    def encoder(self) -> list[Layer]:
+        """The layers of the encoder that can be frozen or have rates of their own."""
+        if self._encoder is None:
+            self._encoder = encoder_layers(self.model, character_tables(self.hparams))
+        return self._encoder
+
+    def frozen_layers(self) -> int:
+        """How many encoder layers, counted from the picture, do not learn at this step."""
+        return self.fine_tuning.frozen_layers(self.trainer.global_step, len(self.encoder()))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step on (images, labels, ...)."""
@@ -105,18 +133,26 @@ class System(pl.LightningModule, ABC):
         """Instantiate optimiser and schedule from the configuration."""
         if self.hparams["optimizer"] is None or self.hparams["schedule"] is None:
             raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
-        lr = self.effective_lr()
-        optimizer = instantiate(
-            self.hparams["optimizer"], params=self.named_parameters(), lr=lr, weight_decay=self.hparams["weight_decay"]
-        )
-        schedule = instantiate(
-            self.hparams["schedule"],
+        lr, decay = self.effective_lr(), self.hparams["weight_decay"]
+        groups = self.parameter_groups(lr)
+        if self.fine_tuning.groups:
+            layers = self.encoder() if self.fine_tuning.rates else []
+            groups = split_groups(groups, self.fine_tuning, layers, lr=lr, weight_decay=decay)
+        # Partial: parameters and rates are no part of a configuration, which would copy them.
+        make_optimizer = instantiate(self.hparams["optimizer"], _partial_=True)
+        optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay)
+        make_schedule = instantiate(self.hparams["schedule"], _partial_=True)
+        schedule = make_schedule(
             optimizer=optimizer,
-            max_lr=lr,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=self.total_steps(),
             pct_start=self.hparams["warmup_pct"],
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parameter_groups(self, lr: float) -> Iterable[Any]:
+        """What the optimiser gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
+        return self.named_parameters()
 
     def total_steps(self) -> int:
         """Optimiser steps of the whole run.
@@ -126,7 +162,7 @@ class System(pl.LightningModule, ABC):
         trainer = self.trainer
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             return int(trainer.estimated_stepping_batches)
-        batches = len(trainer.datamodule.train_batches())  # type: ignore[attr-defined]
+        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
         limit: int | float = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(1, trainer.max_epochs or 1)
