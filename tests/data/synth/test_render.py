@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from strhub.data.statistics import measure
-from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like, slope, texture_bank
+from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like, piece, slope, texture_bank
 from strhub.data.synth.colours import any_colour, colour_pair
 from strhub.data.synth.render import WordRenderer
 from strhub.data.synth.scene import distance
@@ -102,3 +103,12 @@ def test_slopes_span_the_whole_range_in_any_direction() -> None:
 def test_surroundings_have_structure() -> None:
     deviations = [np.asarray(photo_like((100, 40), 30.0, np.random.default_rng(seed))).std() for seed in range(20)]
     assert float(np.median(deviations)) > 12
+
+
+def test_a_piece_of_a_backdrop_may_take_all_of_it() -> None:
+    """Sizes whose scale rounds to a hair more than the tile: Pillow refuses a box that begins before the edge."""
+    tile = Image.new("L", (640, 192), 128)
+    for width in range(1, 1400, 7):
+        for height in (1, 3, 37, 97, 193):
+            rng = np.random.default_rng([width, height])
+            assert piece(tile, (width, height), 1e9, rng).size == (width, height)

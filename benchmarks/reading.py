@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""What a model reads, how sure it is where there is nothing to read, and how long it takes.
+
+python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
+
+Prints accuracy in percent with 95 % intervals (Wilson) on drawn words and on folders of <data_root>/test, for 36 and 94
+characters, step by step (AR, one refinement) and all at once (NAR); the share of empty pictures that come back with a
+confidence above 0.5; and milliseconds a word.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from strhub import Recognizer
+from strhub.data.dataset import UnreadableRecord
+from strhub.data.lmdb import LmdbWords, find_lmdbs
+from strhub.data.synth import DrawnWords
+from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
+
+Word = tuple[Image.Image, str]
+
+
+def interval(right: int, count: int) -> str:
+    """`accuracy [low, high]` in percent: the 95 % interval of Wilson (1927)."""
+    z = 1.959964
+    share = right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
+    return f"{100 * share:.1f} [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
+
+
+def stored_words(folder: Path) -> Iterator[Word]:
+    for path in find_lmdbs(folder):
+        words = LmdbWords(path, prepare_label=str)
+        for index in range(len(words)):
+            try:
+                yield words.read(index)
+            except UnreadableRecord as error:
+                yield Image.new("RGB", (32, 32)), error.label
+
+
+def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
+    """Flat colours, slopes, noise, and grounds of drawn words without the words, in turn."""
+    drawn = DrawnWords(charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        height, width = int(rng.integers(16, 64)), int(rng.integers(24, 200))
+        colour, other = rng.uniform(0, 255, (2, 1, 1, 3))
+        flat = np.broadcast_to(colour, (height, width, 3))
+        if index % 5 == 0:
+            pixels = flat
+        elif index % 5 == 1:
+            pixels = flat + (other - flat) * np.linspace(0, 1, width)[None, :, None]
+        elif index % 5 == 2:
+            pixels = flat + rng.normal(0, rng.uniform(2, 60), (height, width, 3))
+        else:
+            yield drawn.draw(index)[0]
+            continue
+        yield Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
+    ways = {"AR": Recognizer(model, decode_ar=True, refine_iters=1)}
+    ways["NAR"] = Recognizer(model, decode_ar=False, refine_iters=0)
+    charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
+    print("| set | words | " + " | ".join(f"{way}, {size}" for way in ways for size in charsets) + " |")
+    print("| --- " * (2 + len(ways) * len(charsets)) + "|")
+    for name, words in sets.items():
+        cells = []
+        for recognizer in ways.values():
+            readings = recognizer([picture for picture, _ in words])
+            for adapt in charsets.values():
+                right = sum(adapt(one.text) == adapt(label) for one, (_, label) in zip(readings, words, strict=True))
+                cells.append(interval(right, len(words)))
+        print(f"| {name} | {len(words):,} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    for batch_size in (1, 32):
+        recognizer = Recognizer(model, device="cpu", batch_size=batch_size)
+        chosen = pictures[: 32 if batch_size == 1 else 256]
+        recognizer(chosen[:batch_size])
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            recognizer(chosen)
+            times.append(1000 * (time.perf_counter() - start) / len(chosen))
+        low, middle, high = np.quantile(times, [0, 0.5, 1])
+        print(f"{threads} threads, batches of {batch_size}: {middle:.2f} ms a word ({low:.2f} to {high:.2f})")
+
+
+def share_above(pictures: Iterable[Image.Image], model: str, threshold: float) -> float:
+    readings = Recognizer(model)(list(pictures))
+    return sum(reading.confidence > threshold for reading in readings) / len(readings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="an id or a checkpoint's path")
+    parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
+    parser.add_argument("--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test")
+    parser.add_argument("--drawn", type=int, default=1000, help="words to draw")
+    parser.add_argument("--empty", type=int, default=1000, help="pictures with nothing to read")
+    parser.add_argument("--threads", type=int, default=2, help="for the latency")
+    given = parser.parse_args()
+    drawn = DrawnWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
+    sets = {"drawn, difficulty 0 to 0.8": [drawn.draw(index) for index in range(given.drawn)]}
+    sets |= {name: list(stored_words(given.data_root / "test" / name)) for name in given.sets}
+    print_accuracy({name: words for name, words in sets.items() if words}, given.model)
+    if given.empty:
+        share = share_above(empty_pictures(given.empty, 40_000), given.model, 0.5)
+        print(f"\n{given.empty} pictures with nothing to read: {100 * share:.1f} % come back with confidence above 0.5")
+    pictures = [picture for words in list(sets.values())[::-1] for picture, _ in words]
+    print_latency(pictures[:256], given.model, given.threads)
+
+
+if __name__ == "__main__":
+    main()
