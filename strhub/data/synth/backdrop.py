@@ -113,9 +113,9 @@ def piece(tile: Image.Image, size: tuple[int, int], scale: float, rng: np.random
     """Returns a random part of `tile` at `size`; `scale` is how many of the tile's pixels go into one of these."""
     across, down = rng.random(2).tolist()
     scale = min(scale, tile.width / size[0], tile.height / size[1])
-    wide, tall = size[0] * scale, size[1] * scale
-    left, top = across * (tile.width - wide), down * (tile.height - tall)
     # Rounding may lead a hair over the edge, which Pillow refuses.
+    wide, tall = min(size[0] * scale, tile.width), min(size[1] * scale, tile.height)
+    left, top = across * (tile.width - wide), down * (tile.height - tall)
     box = (left, top, min(left + wide, tile.width), min(top + tall, tile.height))
     return tile.resize(size, Image.Resampling.BILINEAR, box=box)
 
