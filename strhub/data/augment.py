@@ -5,23 +5,24 @@ Nothing here resizes to the model's input or makes tensors; that comes after. Al
 passed in, so a picture and a seed always give the same result.
 
 The operations are the "increasing" ones of RandAugment as timm has them (the larger the magnitude, the stronger the
-distortion), less sharpness, plus Gaussian blur and Poisson noise.
+distortion), less sharpness, plus Gaussian blur and Poisson noise. `strhub.data.strong` has a stronger preset.
 """
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from numpy.random import Generator
-from PIL import ImageEnhance, ImageFilter, ImageOps
-from PIL.Image import Image, Resampling, Transform, fromarray
+from PIL.Image import Image, Resampling, fromarray
 
-__all__ = ["FILL", "OPERATIONS", "Operation", "RandAugment"]
+from strhub.data.filters import FILL, Pixels, gaussian_blur, poisson_noise, shift_columns, shift_rows, to_uint8
 
-FILL: Final = (128, 128, 128)
-"""What geometric operations put where the picture doesn't reach: mid-grey, about 0 once normalised to [-1, 1]."""
+__all__ = ["FILL", "OPERATIONS", "ArrayAugmentation", "Operation", "RandAugment", "to_pixels"]
 
 MAX_MAGNITUDE: Final = 10
 PROBABILITY: Final = 0.5
@@ -38,93 +39,142 @@ MAX_SOLARIZE_ADDITION: Final = 110  # grey levels
 MAX_BLUR: Final = 4.0  # standard deviation in pixels
 MAX_NOISE: Final = 40.0  # mean size of the noise in grey levels
 
-Operation: TypeAlias = Callable[[Image, float, Generator], Image]
-"""`(image, level, rng) -> image`, RGB in and out; `level` is the share of the full strength, in [0, 1]."""
+GREY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # shares of red, green and blue in brightness
+
+Operation: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
+"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the share of the full
+strength, in [-1, 1]; its sign is the direction, and of no meaning to operations that have none."""
 
 
-def _signed(value: float, rng: Generator) -> float:
-    return value if rng.random() < 0.5 else -value
+class ArrayAugmentation(ABC):
+    """A random distortion of pictures, for pictures and for arrays."""
+
+    @abstractmethod
+    def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
+        """Distort uint8 (H, W, 3), from 1x1 pixels, which is left as it is; the result may be of another size."""
+
+    def __call__(self, image: Image, rng: Generator) -> Image:
+        """Distort a picture. The one passed in is left as it is.
+
+        Args:
+            image: RGB, of any size from 1x1 pixels.
+            rng: all randomness comes from it.
+
+        Returns:
+            An RGB picture, perhaps of another size.
+
+        Raises:
+            ValueError: if the picture isn't RGB.
+        """
+        return fromarray(self.distort(to_pixels(image), rng))
 
 
-def _affine(image: Image, matrix: tuple[float, float, float, float, float, float]) -> Image:
-    """The picture on a canvas of the same size; `matrix` takes output coordinates to input ones, as Pillow has it."""
-    return image.transform(image.size, Transform.AFFINE, matrix, resample=Resampling.BICUBIC, fillcolor=FILL)
+def to_pixels(image: Image) -> Pixels:
+    """The pixels (H, W, 3) of an RGB picture, as a copy that may be written to; `ValueError` for other pictures."""
+    if image.mode != "RGB":
+        raise ValueError(f"augmentation takes RGB pictures, not {image.mode}: call image.convert('RGB') first")
+    # Half the time that np.array(image) takes.
+    return np.frombuffer(bytearray(image.tobytes()), dtype=np.uint8).reshape(image.height, image.width, 3)
 
 
-def _auto_contrast(image: Image, level: float, rng: Generator) -> Image:
-    return ImageOps.autocontrast(image)
+def _auto_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    height, width = pixels.shape[:2]
+    # Along the height first: reducing both at once would be a loop over runs of three numbers.
+    lowest = pixels.min(axis=0).min(axis=0).astype(np.float32)
+    highest = pixels.max(axis=0).max(axis=0).astype(np.float32)
+    flat = highest <= lowest
+    lowest[flat], highest[flat] = 0, 255
+    scaled = pixels.reshape(height, width * 3) - np.tile(lowest, width)
+    scaled *= np.tile(255 / (highest - lowest), width)
+    scaled += np.float32(0.001)  # what is whole but for the rounding of floats is to stay so when cut off
+    return to_uint8(scaled).reshape(pixels.shape)
 
 
-def _equalize(image: Image, level: float, rng: Generator) -> Image:
-    return ImageOps.equalize(image)
+def _equalize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    height, width = pixels.shape[:2]
+    # Each channel has 256 places of its own, in the counts as in the table.
+    places = pixels.reshape(height, width * 3) + np.tile([0, 256, 512], width)
+    counts = np.bincount(places.ravel(), minlength=768).reshape(3, 256)
+    table = np.empty((3, 256), dtype=np.uint8)
+    for row, count in zip(table, counts, strict=True):
+        step = (height * width - int(count[count.nonzero()[0][-1]])) // 255
+        below = count.cumsum() - count
+        row[:] = np.minimum((below + step // 2) // step, 255) if step else np.arange(256)
+    return table.ravel().take(places).reshape(pixels.shape)
 
 
-def _invert(image: Image, level: float, rng: Generator) -> Image:
-    return ImageOps.invert(image)
+def _invert(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return ~pixels
 
 
-def _rotate(image: Image, level: float, rng: Generator) -> Image:
+def _rotate(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     # The canvas grows with the rotation: cutting off corners would cut off letters.
-    angle = _signed(level * MAX_ROTATION, rng)
-    return image.rotate(angle, resample=Resampling.BICUBIC, expand=True, fillcolor=FILL)
+    angle = level * MAX_ROTATION
+    return to_pixels(fromarray(pixels).rotate(angle, resample=Resampling.BICUBIC, expand=True, fillcolor=FILL))
 
 
-def _posterize(image: Image, level: float, rng: Generator) -> Image:
+def _posterize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     # Four bits down to one. At none the picture would be black, whatever its label.
-    return ImageOps.posterize(image, max(1, 4 - int(level * 4)))
+    bits = max(1, 4 - int(abs(level) * 4))
+    return pixels & np.uint8(256 - (1 << (8 - bits)))
 
 
-def _solarize(image: Image, level: float, rng: Generator) -> Image:
-    return ImageOps.solarize(image, 256 - int(level * 256))
+def _solarize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return np.where(pixels < 256 - int(abs(level) * 256), pixels, ~pixels)
 
 
-def _solarize_add(image: Image, level: float, rng: Generator) -> Image:
-    addition = int(level * MAX_SOLARIZE_ADDITION)
-    table = [min(255, value + addition) if value < 128 else value for value in range(256)]
-    return image.point(table * 3)
+def _solarize_add(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    addition = np.uint8(int(abs(level) * MAX_SOLARIZE_ADDITION))  # what is added to is under 128, so nothing overflows
+    return pixels + (pixels < 128).view(np.uint8) * addition
 
 
-def _enhancement_factor(level: float, rng: Generator) -> float:
-    return 1.0 + _signed(level * MAX_ENHANCEMENT, rng)
+def _color(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    factor = np.float32(1 + level * MAX_ENHANCEMENT)
+    mixing = factor * np.eye(3, dtype=np.float32) + (1 - factor) * GREY[:, None]
+    return to_uint8(pixels.astype(np.float32).reshape(-1, 3) @ mixing).reshape(pixels.shape)
 
 
-def _color(image: Image, level: float, rng: Generator) -> Image:
-    return ImageEnhance.Color(image).enhance(_enhancement_factor(level, rng))
+def _contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    factor = np.float32(1 + level * MAX_ENHANCEMENT)
+    height, width = pixels.shape[:2]
+    mean = round(float(pixels.sum(axis=0, dtype=np.uint32).sum(axis=0) @ GREY) / (height * width))
+    return to_uint8(pixels * factor + np.float32((1 - factor) * mean))
 
 
-def _contrast(image: Image, level: float, rng: Generator) -> Image:
-    return ImageEnhance.Contrast(image).enhance(_enhancement_factor(level, rng))
+def _brightness(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return to_uint8(pixels * np.float32(1 + level * MAX_ENHANCEMENT))
 
 
-def _brightness(image: Image, level: float, rng: Generator) -> Image:
-    return ImageEnhance.Brightness(image).enhance(_enhancement_factor(level, rng))
+def _middles(count: int) -> npt.NDArray[np.float64]:
+    """Where the middles of so many pixels are."""
+    return np.arange(count, dtype=np.float64) + np.float64(0.5)
 
 
-def _shear_x(image: Image, level: float, rng: Generator) -> Image:
-    return _affine(image, (1, _signed(level * MAX_SHEAR_X, rng), 0, 0, 1, 0))
+def _shear_x(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return shift_rows(pixels, level * MAX_SHEAR_X * _middles(pixels.shape[0]))
 
 
-def _shear_y(image: Image, level: float, rng: Generator) -> Image:
-    return _affine(image, (1, 0, 0, _signed(level * MAX_SHEAR_Y, rng), 1, 0))
+def _shear_y(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return shift_columns(pixels, level * MAX_SHEAR_Y * _middles(pixels.shape[1]))
 
 
-def _translate_x(image: Image, level: float, rng: Generator) -> Image:
-    return _affine(image, (1, 0, _signed(level * MAX_TRANSLATION_X, rng) * image.width, 0, 1, 0))
+def _translate_x(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    height, width = pixels.shape[:2]
+    return shift_rows(pixels, np.full(height, level * MAX_TRANSLATION_X * width))
 
 
-def _translate_y(image: Image, level: float, rng: Generator) -> Image:
-    return _affine(image, (1, 0, 0, 0, 1, _signed(level * MAX_TRANSLATION_Y, rng) * image.height))
+def _translate_y(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    height, width = pixels.shape[:2]
+    return shift_columns(pixels, np.full(width, level * MAX_TRANSLATION_Y * height))
 
 
-def _gaussian_blur(image: Image, level: float, rng: Generator) -> Image:
-    return image.filter(ImageFilter.GaussianBlur(level * MAX_BLUR))
+def _gaussian_blur(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    return gaussian_blur(pixels, abs(level) * MAX_BLUR)
 
 
-def _poisson_noise(image: Image, level: float, rng: Generator) -> Image:
+def _poisson_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     # The same noise in all three channels: it changes how bright a pixel is, not its hue.
-    shape = (image.height, image.width, 1)
-    noise = rng.poisson(level * MAX_NOISE, shape) * rng.choice((-1, 1), shape)  # (H, W, 1)
-    return fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+    return poisson_noise(pixels, abs(level) * MAX_NOISE, rng)
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
@@ -151,7 +201,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandAugment:
+class RandAugment(ArrayAugmentation):
     """Pick some operations at random and apply each with probability one half.
 
     Args:
@@ -172,27 +222,22 @@ class RandAugment:
         if not 0 <= self.magnitude <= MAX_MAGNITUDE:
             raise ValueError(f"RandAugment: magnitude must be 0 to {MAX_MAGNITUDE}, not {self.magnitude}")
 
-    def pick(self, rng: Generator) -> list[str]:
-        """Names of `operations` different operations, all equally likely, in the order to apply them in."""
-        names = list(OPERATIONS)
-        return [names[index] for index in rng.choice(len(names), size=self.operations, replace=False)]
+    def plan(self, rng: Generator) -> list[tuple[str, float]]:
+        """What to apply to a picture, in order: names of different operations with levels in [-1, 1].
 
-    def __call__(self, image: Image, rng: Generator) -> Image:
-        """Distort a picture. The one passed in is left as it is.
-
-        Args:
-            image: RGB, of any size from 1x1 pixels.
-            rng: all randomness comes from it.
-
-        Returns:
-            An RGB picture, of another size if it was rotated.
-
-        Raises:
-            ValueError: if the picture isn't RGB.
+        Every operation is as likely as any other to be picked, and those picked are applied with probability one half.
         """
-        if image.mode != "RGB":
-            raise ValueError(f"RandAugment takes RGB pictures, not {image.mode}: call image.convert('RGB') first")
-        for name in self.pick(rng):
-            if rng.random() < PROBABILITY:
-                image = OPERATIONS[name](image, self.magnitude / MAX_MAGNITUDE, rng)
-        return image
+        names, level = list(OPERATIONS), self.magnitude / MAX_MAGNITUDE
+        planned = []
+        # All numbers in one draw: each call to the generator costs as much as drawing a hundred of them.
+        for choice, chance in rng.random((self.operations, 2)).tolist():
+            name = names.pop(math.floor(choice * len(names)))
+            if chance < PROBABILITY:
+                planned.append((name, level if chance < PROBABILITY / 2 else -level))
+        return planned
+
+    def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
+        """Distort uint8 (H, W, 3), which is left as it is; the result is of another size if it was rotated."""
+        for name, level in self.plan(rng):
+            pixels = OPERATIONS[name](pixels, level, rng)
+        return pixels

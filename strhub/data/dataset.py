@@ -23,6 +23,7 @@ __all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
 logger = logging.getLogger(__name__)
 
 MAX_WARNINGS: Final = 20
+CHUNK: Final = 32  # pictures held at full size at a time
 
 
 class UnreadableRecord(ValueError):
@@ -63,6 +64,25 @@ class Word(NamedTuple):
     unreadable: int
     """How many unreadable records were met for this item. Summed over a loader's items, this counts exactly, however
     many worker processes there were."""
+
+
+class Found(NamedTuple):
+    """A word before its transform: `Word`, with the picture (None if unreadable) and the generator to transform it."""
+
+    image: Image | None
+    label: str
+    unreadable: int
+    rng: Generator
+
+
+def transform_words(found: Sequence[Found], transform: Callable[[Image, Generator], Any]) -> list[Word]:
+    """The words, transformed together if the transform has a `batch`, else one by one."""
+    pictures = [(word.image, word.rng) for word in found if word.image is not None]
+    if hasattr(transform, "batch") and pictures:
+        images = iter(transform.batch(*zip(*pictures, strict=True)))
+    else:
+        images = (transform(image, rng) for image, rng in pictures)
+    return [Word(None if word.image is None else next(images), word.label, word.unreadable) for word in found]
 
 
 class WordDataset:
@@ -129,6 +149,20 @@ class WordDataset:
             IndexError: if there is no such word.
             ValueError: if `attempts` records in a row were unreadable.
         """
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
+        """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch in this way.
+
+        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of pictures at a time.
+        """
+        words: list[Word] = []
+        for start in range(0, len(keys), CHUNK):
+            found = [self._find(key) for key in keys[start : start + CHUNK]]
+            words.extend(transform_words(found, self.transform))
+        return words
+
+    def _find(self, key: int | tuple[int, int]) -> Found:
         index, seed = (as_int(part) for part in (key if isinstance(key, tuple) else (key, 0)))
         if not 0 <= index < len(self):
             raise IndexError(f"no word {index}: the data set has {len(self)}, counted from 0")
@@ -139,11 +173,11 @@ class WordDataset:
             except UnreadableRecord as error:
                 self._warn(index, error)
                 if not self.replace:
-                    return Word(None, error.label, 1)
+                    return Found(None, error.label, 1, rng)
                 last_error = error
                 index = int(rng.integers(len(self)))
             else:
-                return Word(self.transform(image, rng), label, unreadable)
+                return Found(image, label, unreadable, rng)
         raise ValueError(
             f"the data set seems damaged: {self.attempts} records in a row were unreadable, the last one being "
             f"{last_error}. Check its files, or make them again"

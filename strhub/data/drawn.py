@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from strhub.data.dataset import Word
+from strhub.data.dataset import Found, Word, transform_words
 from strhub.data.synth import DrawnWords
 
 
@@ -42,7 +42,13 @@ class DrawnDataset(Dataset[Word]):
         return self.size
 
     def __getitem__(self, key: tuple[int, int]) -> Word:
-        index, seed = key
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
+        """The words for many keys, as torch's loaders ask for a batch."""
+        return transform_words([self._find(*key) for key in keys], self.transform)
+
+    def _find(self, index: int, seed: int) -> Found:
         rng = np.random.default_rng([seed, index])
         picture, label = self.words.draw(int(rng.integers(2**62)))
-        return Word(self.transform(picture, rng), label, 0)
+        return Found(picture, label, 0, rng)

@@ -6,8 +6,8 @@ seen more often, or a large one less often, than its size says; photographs and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -20,7 +20,7 @@ class SeededDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: tuple[int, int]) -> Any: ...
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]: ...
 
 
 class Mixture(Dataset[Word]):
@@ -46,8 +46,18 @@ class Mixture(Dataset[Word]):
 
     def __getitem__(self, key: tuple[int, int]) -> Word:
         """The word for a key, as `SeededBatches` gives it: (index, seed)."""
-        index, seed = key
-        rng = np.random.default_rng([seed, index])
-        chosen = self.sets[min(int(np.searchsorted(self._ends, rng.random(), side="right")), len(self.sets) - 1)]
-        word: Word = chosen[int(rng.integers(len(chosen))), int(rng.integers(2**62))]
-        return word
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
+        """The words for many keys: each set is asked once, for all of its own."""
+        asked: dict[int, list[tuple[int, tuple[int, int]]]] = {}  # by set: place here, key there
+        for place, (index, seed) in enumerate(keys):
+            rng = np.random.default_rng([seed, index])
+            chosen = min(int(np.searchsorted(self._ends, rng.random(), side="right")), len(self.sets) - 1)
+            key = int(rng.integers(len(self.sets[chosen]))), int(rng.integers(2**62))
+            asked.setdefault(chosen, []).append((place, key))
+        words: dict[int, Word] = {}
+        for chosen, places in asked.items():
+            found = self.sets[chosen].__getitems__([key for _, key in places])
+            words |= {place: word for (place, _), word in zip(places, found, strict=True)}
+        return [words[place] for place in range(len(keys))]

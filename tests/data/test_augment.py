@@ -1,4 +1,7 @@
-"""Augmentation: every operation does what it says, as strongly as it says, and nothing but the generator decides."""
+"""RandAugment: every operation does what it says, as strongly as it says, and nothing but the generator decides.
+
+That it is the same augmentation as one written plainly with Pillow is for `test_augment_parity.py`.
+"""
 
 import math
 import pickle
@@ -10,7 +13,7 @@ import pytest
 from numpy.random import Generator, default_rng
 from PIL import Image
 
-from strhub.data.augment import FILL, OPERATIONS, RandAugment
+from strhub.data.augment import FILL, OPERATIONS, RandAugment, to_pixels
 
 RESIZING = {"rotate"}
 SIGNED = ["rotate", "color", "contrast", "brightness", "shear_x", "shear_y", "translate_x", "translate_y"]
@@ -32,21 +35,22 @@ def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)
 
 
+def apply(name: str, image: Image.Image, level: float, seed: int = 0) -> Image.Image:
+    return Image.fromarray(OPERATIONS[name](to_pixels(image), level, default_rng(seed)))
+
+
 def outcomes(name: str, image: Image.Image, level: float) -> list[np.ndarray]:
-    """Both ways that an operation with a random sign can go, the one with the smaller sum first."""
-    found = {}
-    for seed in range(20):
-        result = pixels(OPERATIONS[name](image, level, default_rng(seed)))
-        found[result.tobytes()] = result
-    assert len(found) == 2, f"{name} goes {len(found)} ways"
-    return sorted(found.values(), key=lambda result: int(result.sum()))
+    """Both ways that an operation with a sign can go, the one with the smaller sum first."""
+    found = [pixels(apply(name, image, signed)) for signed in (level, -level)]
+    assert found[0].tobytes() != found[1].tobytes()
+    return sorted(found, key=lambda result: int(result.sum()))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_changes_picture_but_not_its_input(name: str) -> None:
     image = picture()
     before = image.tobytes()
-    result = OPERATIONS[name](image, 0.5, default_rng(0))
+    result = apply(name, image, 0.5)
     assert image.tobytes() == before
     assert result.mode == "RGB"
     assert (result.size == image.size) == (name not in RESIZING)
@@ -58,29 +62,27 @@ def test_changes_picture_but_not_its_input(name: str) -> None:
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_tiny_pictures(name: str, size: tuple[int, int], level: float) -> None:
     for seed in range(4):
-        result = OPERATIONS[name](picture(*size), level, default_rng(seed))
+        result = apply(name, picture(*size), level, seed)
         assert result.mode == "RGB"
         assert min(result.size) >= 1
 
 
-@pytest.mark.parametrize("name", SIGNED)
-def test_goes_either_way_evenly(name: str) -> None:
-    image, rng = picture(), default_rng(1)
-    ways = Counter(OPERATIONS[name](image, 0.5, rng).tobytes() for _ in range(400))
-    assert len(ways) == 2
-    assert min(ways.values()) > 160
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in SIGNED])
+def test_others_have_no_direction(name: str) -> None:
+    image = picture()
+    assert apply(name, image, -0.5).tobytes() == apply(name, image, 0.5).tobytes()
 
 
 @pytest.mark.parametrize(("level", "degrees"), [(1.0, 30), (0.5, 15)])
 def test_rotation_expands_canvas(level: float, degrees: float) -> None:
     angle = math.radians(degrees)
-    width, height = OPERATIONS["rotate"](picture(200, 50), level, default_rng(0)).size
+    width, height = apply("rotate", picture(200, 50), level).size
     assert abs(width - (200 * math.cos(angle) + 50 * math.sin(angle))) <= 2
     assert abs(height - (50 * math.cos(angle) + 200 * math.sin(angle))) <= 2
 
 
 def test_rotation_fills_with_grey() -> None:
-    result = OPERATIONS["rotate"](grey(100, 40, 0), 1.0, default_rng(0))
+    result = apply("rotate", grey(100, 40, 0), 1.0)
     corners = [(0, 0), (result.width - 1, 0), (0, result.height - 1), (result.width - 1, result.height - 1)]
     assert FILL in {result.getpixel(corner) for corner in corners}
 
@@ -142,13 +144,13 @@ def test_enhancement_scales_spread(name: str, level: float, share: float) -> Non
 @pytest.mark.parametrize(("level", "colours"), [(0.0, 16), (0.5, 4), (0.8, 2), (1.0, 2)])
 def test_posterize_levels(level: float, colours: int) -> None:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3))
-    assert len(np.unique(pixels(OPERATIONS["posterize"](ramp, level, default_rng(0))))) == colours
+    assert len(np.unique(pixels(apply("posterize", ramp, level)))) == colours
 
 
 @pytest.mark.parametrize(("level", "threshold"), [(0.0, 256), (0.5, 128), (1.0, 0)])
 def test_solarize_threshold(level: float, threshold: int) -> None:
     ramp = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
-    result = pixels(OPERATIONS["solarize"](Image.fromarray(ramp), level, default_rng(0)))
+    result = pixels(apply("solarize", Image.fromarray(ramp), level))
     assert (result == np.where(ramp < threshold, ramp, 255 - ramp)).all()
 
 
@@ -156,25 +158,25 @@ def test_solarize_threshold(level: float, threshold: int) -> None:
 def test_solarize_add(level: float, addition: int) -> None:
     ramp = np.arange(256).repeat(3).reshape(1, 256, 3)
     image = Image.fromarray(ramp.astype(np.uint8))
-    result = pixels(OPERATIONS["solarize_add"](image, level, default_rng(0)))
+    result = pixels(apply("solarize_add", image, level))
     assert (result == np.where(ramp < 128, ramp + addition, ramp)).all()
 
 
 def test_contrast_invert_and_equalize() -> None:
-    image, rng = picture(), default_rng(0)
-    assert (pixels(OPERATIONS["invert"](image, 0.5, rng)) == 255 - pixels(image)).all()
-    stretched = pixels(OPERATIONS["auto_contrast"](image, 0.5, rng))
+    image = picture()
+    assert (pixels(apply("invert", image, 0.5)) == 255 - pixels(image)).all()
+    stretched = pixels(apply("auto_contrast", image, 0.5))
     assert (stretched.min((0, 1)) == 0).all()
     assert (stretched.max((0, 1)) == 255).all()
     dark = picture(low=0, high=60)
-    assert pixels(OPERATIONS["equalize"](dark, 0.5, rng)).std() > 3 * pixels(dark).std()
+    assert pixels(apply("equalize", dark, 0.5)).std() > 3 * pixels(dark).std()
 
 
 @pytest.mark.parametrize(("level", "radius"), [(0.5, 2.0), (1.0, 4.0)])
 def test_blur_radius(level: float, radius: float) -> None:
     image = grey(81, 81, 0)
     image.paste((255, 255, 255), (36, 0, 45, 81))  # 9 pixels wide: a variance of (81 - 1) / 12
-    row = pixels(OPERATIONS["gaussian_blur"](image, level, default_rng(0)))[40, :, 0]
+    row = pixels(apply("gaussian_blur", image, level))[40, :, 0]
     positions = np.arange(81)
     mean = np.average(positions, weights=row)
     variance = np.average((positions - mean) ** 2, weights=row)
@@ -183,7 +185,7 @@ def test_blur_radius(level: float, radius: float) -> None:
 
 @pytest.mark.parametrize(("level", "size"), [(0.5, 20), (1.0, 40)])
 def test_noise_size(level: float, size: float) -> None:
-    noise = pixels(OPERATIONS["poisson_noise"](grey(100, 100, 128), level, default_rng(0))) - 128
+    noise = pixels(apply("poisson_noise", grey(100, 100, 128), level)) - 128
     assert (noise[..., 0] == noise[..., 1]).all()
     assert (noise[..., 0] == noise[..., 2]).all()
     assert np.abs(noise).mean() == pytest.approx(size, rel=0.03)
@@ -193,7 +195,7 @@ def test_noise_size(level: float, size: float) -> None:
 
 def test_noise_does_not_wrap_around() -> None:
     for value in (0, 255):
-        result = pixels(OPERATIONS["poisson_noise"](grey(50, 50, value), 1.0, default_rng(0)))
+        result = pixels(apply("poisson_noise", grey(50, 50, value), 1.0))
         assert np.abs(result - value).max() < 100
 
 
@@ -201,38 +203,47 @@ def test_noise_does_not_wrap_around() -> None:
 def test_picks_without_replacement(operations: int) -> None:
     augment, rng = RandAugment(operations=operations), default_rng(0)
     for _ in range(50):
-        names = augment.pick(rng)
-        assert len(names) == len(set(names)) == operations
+        names = [name for name, _ in augment.plan(rng)]
+        assert len(names) == len(set(names)) <= operations
         assert set(names) <= set(OPERATIONS)
 
 
-def test_picks_evenly() -> None:
-    augment, rng, rounds = RandAugment(), default_rng(0), 8000
-    picks = [augment.pick(rng) for _ in range(rounds)]
-    single = Counter(name for names in picks for name in names)
-    expected = rounds * 3 / 16
+def test_plans_evenly() -> None:
+    augment, rng, rounds = RandAugment(), default_rng(0), 16000
+    plans = [augment.plan(rng) for _ in range(rounds)]
+    single = Counter(name for plan in plans for name, _ in plan)
+    expected = rounds * 3 / 16 / 2
     assert all(abs(single[name] - expected) < 5 * math.sqrt(expected) for name in OPERATIONS)
-    pairs = Counter(frozenset(pair) for names in picks for pair in combinations(names, 2))
-    expected = rounds * 3 / math.comb(16, 2)
+    pairs = Counter(frozenset(pair) for plan in plans for pair in combinations([name for name, _ in plan], 2))
+    expected = rounds * 3 / math.comb(16, 2) / 4
     assert len(pairs) == math.comb(16, 2)
     assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in pairs.values())
-    first = Counter(names[0] for names in picks)
-    assert min(first.values()) > 0.7 * rounds / 16
+    first = Counter(plan[0][0] for plan in plans if plan)
+    assert min(first.values()) > 0.7 * sum(first.values()) / 16
+    upwards = sum(level > 0 for plan in plans for _, level in plan)
+    assert upwards == pytest.approx(sum(single.values()) / 2, rel=0.05)
 
 
-def test_applies_half_of_what_it_picks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_applies_half_of_what_it_picks() -> None:
+    augment, rng = RandAugment(operations=4, magnitude=7), default_rng(0)
+    levels = [level for _ in range(1000) for _, level in augment.plan(rng)]
+    assert 1850 < len(levels) < 2150
+    assert {abs(level) for level in levels} == {0.7}
+
+
+def test_does_what_it_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[float] = []
 
-    def record(image: Image.Image, level: float, rng: Generator) -> Image.Image:
+    def record(pixels: np.ndarray, level: float, rng: Generator) -> np.ndarray:
         calls.append(level)
-        return image
+        return pixels
 
     monkeypatch.setattr("strhub.data.augment.OPERATIONS", dict.fromkeys(OPERATIONS, record))
-    augment, rng, image = RandAugment(operations=4, magnitude=7), default_rng(0), picture()
-    for _ in range(1000):
-        augment(image, rng)
-    assert 1850 < len(calls) < 2150
-    assert set(calls) == {0.7}
+    augment = RandAugment()
+    for seed in range(20):
+        augment(picture(), default_rng(seed))
+        assert calls == [level for _, level in augment.plan(default_rng(seed))]
+        calls.clear()
 
 
 def test_same_seed_same_picture() -> None:

@@ -1,6 +1,7 @@
 """Several training sets in fixed shares."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ class Numbered:
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, key: tuple[int, int]) -> Word:
-        return Word(None, f"{self.name}{key[0]}", 0)
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
+        return [Word(None, f"{self.name}{index}", 0) for index, _ in keys]
 
 
 SETS = {"a": Numbered("a", 3), "b": Numbered("b", 1000), "c": Numbered("c", 10)}
@@ -39,6 +40,7 @@ def test_an_item_depends_on_its_key_alone() -> None:
     first, second = (Mixture(SETS, {"a": 1, "b": 1, "c": 1}, size=100) for _ in range(2))
     forwards = [first[index, 7].label for index in range(100)]
     assert forwards == [second[index, 7].label for index in reversed(range(100))][::-1]
+    assert forwards == [word.label for word in first.__getitems__([(index, 7) for index in range(100)])]
     assert forwards != [first[index, 8].label for index in range(100)]
 
 
