@@ -37,10 +37,10 @@ def word_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder: 40 drawn words to train on, in two nested sets, 12 to validate, 10 to test."""
     from strhub.data.lmdb import write_lmdb
     from strhub.data.synth import DrawnWords
-    from strhub.text import CHARSET_94
+    from strhub.text import CHARSET_62
 
     root = tmp_path_factory.mktemp("data")
-    words = DrawnWords(charset=CHARSET_94, max_length=10, seed=3, difficulty=0.0)
+    words = DrawnWords(charset=CHARSET_62, max_length=10, seed=3, difficulty=0.0)
     parts = {"train/real/a": 24, "train/real/deep/er/b": 16, "val/a": 12, "test/IIIT5k": 10, "test/SVT": 4}
     first = 0
     for name, count in parts.items():
