@@ -87,7 +87,18 @@ def test_the_embedded_model_reads_clean_drawn_words() -> None:
     adapter = CharsetAdapter(CHARSET_36)
     readings = Recognizer("strhub-tiny", device="cpu")(pictures)
     right = sum(adapter(r.text) == adapter(label) for r, label in zip(readings, labels, strict=True))
-    assert right >= 75, "84 when the weights were made"
+    assert right >= 88, "94 when the weights were made"
+
+
+def test_the_embedded_model_is_not_sure_of_words_where_there_are_none() -> None:
+    """Empty grounds of drawn words, of other seeds than in training; 1.8 % of 1,000 when the weights were made."""
+    from strhub.data.synth import DrawnWords
+
+    blanks = DrawnWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)
+    readings = Recognizer("strhub-tiny", device="cpu")([blanks.draw(index)[0] for index in range(100)])
+    assert sum(reading.confidence > 0.5 for reading in readings) <= 5
+    assert all(reading.confidence == 0 for reading in readings if not reading.text)
+    assert sum(not reading.text for reading in readings) > 50
 
 
 def test_rows_that_have_ended_do_not_disturb_the_others() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.models.base import System
+from strhub.models.layers.ctc import ctc_loss
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.text import AttentionTokenizer
@@ -92,12 +93,6 @@ class ColumnReader(nn.Linear):
         super().__init__(embed_dim, charset_size + 1)
 
     def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
-        """CTC's loss (Graves et al. 2006) a character, of labels with tokens (B, T + 1) that begin with [B].
-
-        Labels that need more columns than there are count nothing.
-        """
-        log_probs = self(columns).float().log_softmax(-1).transpose(0, 1)  # (W, B, C)
-        batch = len(labels)
-        widths = torch.full((batch,), len(log_probs), dtype=torch.long, device=columns.device)
+        """CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
         lengths = torch.tensor([len(label) for label in labels], device=columns.device)
-        return F.ctc_loss(log_probs, tokens[:, 1:], widths, lengths, zero_infinity=True)
+        return ctc_loss(self(columns), tokens[:, 1:], lengths)
