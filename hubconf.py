@@ -4,7 +4,7 @@
 
 Each takes `pretrained` (load trained weights) and options of the model by keyword, such as decode_ar=False or
 refine_iters=2, and returns a `strhub.scene_text_model.SceneTextModel`: `model(images)` gives logits,
-`model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes.
+`model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes. Parameters are counted at 94 characters.
 """
 
 from typing import Any
@@ -33,3 +33,23 @@ def parseq(pretrained: bool = False, **options: Any) -> SceneTextModel:
 def parseq_patch16_224(pretrained: bool = False, **options: Any) -> SceneTextModel:
     """PARSeq, base, on 224 x 224 pictures in patches of 16 x 16: 24.12 M parameters."""
     return create_model("parseq-patch16-224", pretrained, **options)
+
+
+def abinet(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """ABINet: 36.86 M parameters (Fang et al. 2021)."""
+    return create_model("abinet", pretrained, **options)
+
+
+def trba(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """TRBA: 49.82 M parameters (Baek et al. 2019)."""
+    return create_model("trba", pretrained, **options)
+
+
+def vitstr(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """ViTSTR, small: 21.42 M parameters (Atienza 2021)."""
+    return create_model("vitstr", pretrained, **options)
+
+
+def crnn(pretrained: bool = False, **options: Any) -> SceneTextModel:
+    """CRNN: 8.36 M parameters (Shi, Bai & Yao 2015)."""
+    return create_model("crnn", pretrained, **options)

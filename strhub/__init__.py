@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from strhub.recognizer import Recognizer as Recognizer
     from strhub.zoo import create_model as create_model
     from strhub.zoo import list_models as list_models
+    from strhub.zoo import load as load
     from strhub.zoo import load_from_checkpoint as load_from_checkpoint
+    from strhub.zoo import save as save
     from strhub.zoo import save_model as save_model
 
 __version__ = "0.1.0"
@@ -24,10 +26,21 @@ _HOMES = {
     "Recognizer": "strhub.recognizer",
     "create_model": "strhub.zoo",
     "list_models": "strhub.zoo",
+    "load": "strhub.zoo",
     "load_from_checkpoint": "strhub.zoo",
+    "save": "strhub.zoo",
     "save_model": "strhub.zoo",
 }
-__all__ = ["Reading", "Recognizer", "create_model", "list_models", "load_from_checkpoint", "save_model"]
+__all__ = [
+    "Reading",
+    "Recognizer",
+    "create_model",
+    "list_models",
+    "load",
+    "load_from_checkpoint",
+    "save",
+    "save_model",
+]
 
 
 def __getattr__(name: str) -> Any:

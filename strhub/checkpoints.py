@@ -10,7 +10,6 @@ import json
 import os
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +46,7 @@ def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) ->
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return _read_safetensors(path, known or {})
     return _read_torch(path, known or {})
 
 
@@ -72,22 +71,33 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is a safetensors file, but not one that strhub saved: its metadata has format "
-            f"{metadata.get('format')!r} instead of {FORMAT!r}"
-        )
+    written = metadata.get("format", "")
+    if written.startswith("strhub-") and written != FORMAT:
+        raise CheckpointError(f"{path} was written as {written}, which this strhub does not know: it reads {FORMAT}")
+    if written != FORMAT:
+        return _from_bare_weights(path, weights, known)
+    hparams, card = read_metadata(path)
+    return Checkpoint(weights, _checked(path, hparams), card)
+
+
+def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Hyper-parameters and card of a safetensors file of ours, without its weights."""
     try:
-        return Checkpoint(weights, json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"]))
-    except (KeyError, ValueError) as error:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        hparams, card = json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata cannot be read: {error}") from error
+    if not isinstance(hparams, dict) or not isinstance(card, dict):
+        raise CheckpointError(f"{path}: its metadata must be two mappings, hyper_parameters and card")
+    return hparams, card
 
 
 def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
@@ -100,8 +110,8 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
             f"{path} is refused: it holds more than tensors and plain values, so loading it could run code, "
             f"or it is no checkpoint at all ({str(error).strip().splitlines()[0][:200]})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        raise CheckpointError(f"{path} is not a whole PyTorch checkpoint: {error}") from error
+    except Exception as error:  # a damaged file makes the reader raise nearly anything
+        raise CheckpointError(f"{path} is not a whole PyTorch checkpoint: {_first_line(error)}") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     if "state_dict" in content:
@@ -109,35 +119,72 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
     return _from_bare_weights(path, {str(name): tensor for name, tensor in content.items()}, known)
 
 
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _checked(path: Path, hparams: dict[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters that say at least what kind of network it is and what it reads."""
+    for name in ("architecture", "charset_train", "charset_test"):
+        if not isinstance(hparams.get(name), str):
+            raise CheckpointError(f"{path}: its hyper-parameters do not say {name}")
+    if hparams["architecture"] not in architectures():
+        raise CheckpointError(
+            f"{path} holds a model of the architecture {hparams['architecture']!r}, which this strhub does not have. "
+            f"Known: {', '.join(architectures())}"
+        )
+    return hparams
+
+
 def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
     # What is beside the network, such as a second loss's head, serves training only.
-    named = {name: tensor for name, tensor in content["state_dict"].items() if name.startswith("model.")}
-    weights = {name.removeprefix("model."): tensor for name, tensor in (named or content["state_dict"]).items()}
-    hparams = dict(content.get("hyper_parameters") or {})
-    if not hparams:
+    state, hparams = content["state_dict"], content.get("hyper_parameters")
+    if not _is_weights(state):
+        raise CheckpointError(f"{path}: its state_dict does not hold weights by name")
+    if not isinstance(hparams, Mapping) or not hparams:
         raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")
-    hparams["architecture"] = hparams.get("architecture") or _architecture_of(path, weights)
-    hparams.setdefault("normalize", "default")
-    return Checkpoint(weights, hparams, {"source": "Lightning checkpoint"})
+    named = {name: tensor for name, tensor in state.items() if name.startswith("model.")}
+    weights = {name.removeprefix("model."): tensor for name, tensor in (named or state).items()}
+    options = {str(name): value for name, value in hparams.items()}
+    options["architecture"] = options.get("architecture") or _architecture_of(path, weights)
+    options.setdefault("normalize", "default")
+    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"})
 
 
 def _from_bare_weights(path: Path, weights: dict[str, Any], known: Mapping[str, Any]) -> Checkpoint:
-    if not weights or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+    if not _is_weights(weights):
         raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
     weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
     architecture = _architecture_of(path, weights)
-    network = network_class(architecture)
-    sizes: dict[str, Any] = {**network.sizes_of(weights), "architecture": architecture, "name": architecture}
+    try:
+        sizes = dict(network_class(architecture).sizes_of(weights))
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"{path}: the sizes of this {architecture} cannot be told from its weights: {error}"
+        ) from error
     charsets = {len(charset): charset for charset in (CHARSET_36, CHARSET_62, CHARSET_94)}
     count = sizes.pop("charset_size")
     if count not in charsets and "charset_train" not in known:
         raise CheckpointError(f"{path} knows {count} characters but does not say which: give charset_train")
     defaults = {"decode_ar": True, "refine_iters": 1, "dropout": 0.1, "normalize": "default"}
-    charset = charsets.get(count, "")
-    return Checkpoint(
-        weights,
-        {**defaults, **sizes, "charset_train": charset, "charset_test": CHARSET_36},
-        {"source": "bare weights"},
+    hparams = {
+        **defaults,
+        **sizes,
+        "architecture": architecture,
+        "name": architecture,
+        "charset_train": charsets.get(count, ""),
+        "charset_test": CHARSET_36,
+    }
+    return Checkpoint(weights, hparams, {"source": "bare weights"})
+
+
+def _is_weights(value: Any) -> bool:
+    """Whether a value holds tensors by name, and nothing else."""
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
     )
 
 

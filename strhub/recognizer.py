@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
+from strhub.data.aspect import pad, picture_to_kept_array
 from strhub.data.transforms import normalization, picture_to_array
 from strhub.images import UnreadableImage, open_image
 from strhub.scene_text_model import SceneTextModel
@@ -62,6 +62,7 @@ class Recognizer:
         self.model = model.eval().to(self.device)
         self.batch_size = batch_size
         self._normalize = normalization(model.hparams["normalize"])
+        self._to_array = picture_to_kept_array if model.hparams.get("keep_aspect") else picture_to_array
 
     def __call__(self, pictures: Any) -> list[Reading]:
         """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
@@ -82,7 +83,7 @@ class Recognizer:
         for picture in pictures:
             source = str(picture) if isinstance(picture, str | os.PathLike) else None
             try:
-                arrays.append(picture_to_array(open_image(picture), self.model.hparams["img_size"], self._normalize))
+                arrays.append(self._to_array(open_image(picture), self.model.hparams["img_size"], self._normalize))
                 readings.append(None)
             except UnreadableImage as error:
                 readings.append(Reading("", 0.0, source=source, error=str(error)))
@@ -93,11 +94,11 @@ class Recognizer:
         ]
 
     def _read_arrays(self, arrays: Sequence[Any]) -> list[Reading]:
-        """Normalised arrays (3, H, W) to readings."""
+        """Normalised arrays (3, H, W), their widths alike or not, to readings."""
         if not arrays:
             return []
         with torch.inference_mode():
-            images = torch.from_numpy(np.stack(arrays)).to(self.device)
+            images = pad([torch.from_numpy(array) for array in arrays]).to(self.device)
             decoded = self.model.read(images)
         return [
             Reading(text, confidence, tuple(float(value) for value in characters))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from strhub.adaptation import Adaptation, adapt
 from strhub.checkpoints import read_checkpoint
+from strhub.configs import CONFIG_DIR
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import network_class
-from strhub.zoo import load_weights, locate
+from strhub.zoo import locate
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +24,13 @@ log = logging.getLogger(__name__)
 def train(config: DictConfig) -> dict[str, float]:
     """Train as the configuration says; return the last metrics by name, accuracies in percent.
 
-    `pretrained` starts from a model's weights, `ckpt_path` goes on with a stopped run. Raises `ValueError` for what
-    is wrong with the configuration or the data.
+    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
+    `ValueError` for what is wrong with the configuration or the data.
     """
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
-    if config.pretrained is not None:
-        load_weights(model.model, read_checkpoint(locate(config.pretrained)).weights, config.pretrained)
+    if config.pretrained is not None and config.ckpt_path is None:
+        start_from(model, config.pretrained, variants=config.adapt.variants)
     data = instantiate(config.data)
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
@@ -46,6 +49,16 @@ def model_from_config(config: DictConfig) -> System:
     check_config(config)
     model: System = instantiate(config.model)
     return model
+
+
+def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
+    """Give a model the weights of another, by id, path or address, as far as they serve it; say what became of them.
+
+    Charset, label length, picture size and patch may differ; see `strhub.adaptation.adapt`.
+    """
+    adaptation = adapt(model.model, model.hparams, read_checkpoint(locate(source)), variants=variants)
+    log.info("starting from %s\n%s", source, adaptation.table())
+    return adaptation
 
 
 def check_config(config: DictConfig) -> None:
@@ -68,22 +81,61 @@ def resume_path(config: DictConfig) -> str | None:
 def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
     """Give the configuration the sizes of the model it starts from, but for what the command line itself sets.
 
-    overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. An experiment or model
-    chosen there decides the sizes itself.
+    overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. A model chosen there
+    decides the sizes itself, and so does an experiment, unless that one says `pretrained`: it is for fine-tuning, and
+    what it sets counts as if the command line did. Words are scored with all characters of a charset that is set.
     """
     if config.pretrained is None:
         return
-    names = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    if "model" in names or "experiment" in names:
+    values = {key.lstrip("+~"): value for key, _, value in (override.partition("=") for override in overrides)}
+    names = {*values}
+    if "experiment" in names:
+        own = experiment_keys(values["experiment"])
+        if "pretrained" not in own:
+            return
+        names |= own
+    if "model" in names:
         return
     hparams = read_checkpoint(locate(config.pretrained)).hparams
     shape = [*keyword_names(network_class(hparams["architecture"])), "name", "charset_train", "charset_test"]
     if "charset" in names:
         shape = [name for name in shape if not name.startswith("charset_t")]
     with open_dict(config):
+        adopt_architecture(config, hparams["architecture"], names)
         for name in shape:
             if name in hparams and f"model.{name}" not in names:
                 OmegaConf.update(config, f"model.{name}", hparams[name])
+        if "model.charset_train" in names and "model.charset_test" not in names:
+            config.model.charset_test = config.model.charset_train
         if "data.normalize" not in names:
             config.data.normalize = hparams.get("normalize", "default")
-    log.info("starting from %s: sizes and charset are its own", config.pretrained)
+    log.info("starting from %s: sizes and charset are its own, but for what is set", config.pretrained)
+
+
+def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -> None:
+    """Replace the options of the configured architecture by those of another, but for `names`, which are set."""
+    if f".models.{architecture}." in config.model["_target_"]:
+        return
+    groups = [_yaml(path) for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))]
+    chosen = next(group for group in groups if f".models.{architecture}." in group["_target_"])
+    replaced = {name for group in groups if group["_target_"] == config.model["_target_"] for name in group}
+    for name in replaced - {*chosen}:
+        config.model.pop(name, None)
+    for name, value in chosen.items():
+        if f"model.{name}" not in names:
+            config.model[name] = value
+
+
+def experiment_keys(name: str) -> set[str]:
+    """What an experiment of the package sets, by dotted names two levels deep; nothing for one from elsewhere."""
+    path = CONFIG_DIR / "experiment" / f"{name}.yaml"
+    content = _yaml(path) if path.is_file() else {}
+    inner = {f"{key}.{sub}" for key, value in content.items() if isinstance(value, dict) for sub in value}
+    return {key for key in content if key not in ("model", "defaults")} | inner
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """A file of the configuration tree as it is written."""
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(content, dict)
+    return {str(name): value for name, value in content.items()}

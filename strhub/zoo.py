@@ -1,20 +1,28 @@
-"""Models by name or file: configuration to network to weights. The only place that loads a checkpoint into a model."""
+"""Models by name, file or address: configuration to network to weights. The only place that loads a checkpoint.
+
+`load` takes whatever names a model, `list_models` says which names there are, `save` writes one file with everything
+in it that a model needs.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from strhub.checkpoints import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
+import strhub
+from strhub.checkpoints import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
 from strhub.experiments import experiment_hyper_parameters, experiment_names
 from strhub.options import check_options, keyword_names, unknown_option_message
-from strhub.scene_text_model import SceneTextModel, network_class
+from strhub.scene_text_model import SceneTextModel, architectures, network_class
+from strhub.sources import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
+from strhub.text import CHARSET_94
 
 EMBEDDED = "strhub-tiny"
 RELEASES = "https://github.com/baudm/parseq/releases/download/v1.0.0/"
@@ -23,21 +31,94 @@ RELEASED_FILES = {
     "parseq-tiny": "parseq_tiny-e7a21b54.pt",
     "parseq": "parseq-bb5792a6.pt",
     "parseq-patch16-224": "parseq_small_patch16_224-fcf06f5a.pt",
+    "abinet": "abinet-1d1e373e.pt",
+    "trba": "trba-cfaed284.pt",
+    "vitstr": "vitstr-26d0fcf4.pt",
+    "crnn": "crnn-679d0e31.pt",
+}
+# As published, to the nearest 10,000.
+_RELEASED_PARAMETERS = {
+    "parseq-tiny": 6_020_000,
+    "parseq": 23_830_000,
+    "parseq-patch16-224": 24_120_000,
+    "abinet": 36_860_000,
+    "trba": 49_820_000,
+    "vitstr": 21_420_000,
+    "crnn": 8_360_000,
+}
+# Word accuracy in percent, 36 characters, as published (Bautista & Atienza 2022, real training data).
+_RELEASED_ACCURACY = {
+    "parseq": {
+        "IIIT5k": 99.1,
+        "SVT": 97.9,
+        "IC13_1015": 98.4,
+        "IC15_2077": 89.6,
+        "SVTP": 95.7,
+        "CUTE80": 98.3,
+        "all 7,672 words": 96.0,
+    }
 }
 
 
 class ModelInfo(NamedTuple):
-    """id: for `pretrained=` and `create_model`; source: where the weights come from; licence: theirs."""
+    """A model that has weights.
+
+    id: for `load`, `create_model` and `pretrained=`; source: where the weights come from; licence: theirs;
+    parameters: how many numbers the network has; charset: the characters it reads; accuracy: percent of words read
+    right, by test set, as its makers measured it; empty where nothing is known.
+    """
 
     id: str
     source: str
     licence: str
+    parameters: int
+    charset: str
+    accuracy: Mapping[str, float]
+
+
+class Model(Protocol):
+    """What can be saved: a `SceneTextModel`, or a LightningModule after training."""
+
+    model: Any
+    hparams: Any
 
 
 def list_models() -> list[ModelInfo]:
     """All models that have weights: the embedded one, then the reference's released ones."""
-    embedded = ModelInfo(EMBEDDED, "embedded in the package", "Apache-2.0")
-    return [embedded, *(ModelInfo(name, RELEASES + file, "Apache-2.0") for name, file in RELEASED_FILES.items())]
+    hparams, card = read_metadata(locate(EMBEDDED))
+    with safe_open(locate(EMBEDDED), framework="pt") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (not a mapping)
+    embedded = ModelInfo(
+        EMBEDDED,
+        "embedded in the package",
+        str(card.get("licence", "Apache-2.0")),
+        sum(torch.Size(shape).numel() for shape in shapes),
+        hparams["charset_train"],
+        {name: round(100 * share, 2) for name, share in _measured(card).items()},
+    )
+    released = [
+        ModelInfo(
+            name,
+            RELEASES + file_name,
+            "Apache-2.0",
+            _RELEASED_PARAMETERS[name],
+            CHARSET_94,
+            _RELEASED_ACCURACY.get(name, {}),
+        )
+        for name, file_name in _released_files().items()
+    ]
+    return [embedded, *released]
+
+
+def _released_files() -> dict[str, str]:
+    """The released files that this strhub has the architecture of."""
+    return {name: file for name, file in RELEASED_FILES.items() if name.partition("-")[0] in architectures()}
+
+
+def _measured(card: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracies of a card, as shares by test set."""
+    measured = card.get("measured", {})
+    return {str(name): value for name, value in measured.items() if isinstance(value, int | float)}
 
 
 def create_model(experiment: str, pretrained: bool = False, **overrides: Any) -> SceneTextModel:
@@ -52,11 +133,17 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
     return SceneTextModel({"normalize": "default", **hparams, **overrides})
 
 
-def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel:
-    """A trained model from a file, or by id: `strhub-tiny`, `parseq-tiny`, also as `pretrained=<id>`.
+def load(source: str | Path, **overrides: Any) -> SceneTextModel:
+    """A trained model from whatever names it, in training mode as torch's are.
 
-    The file itself says its architecture, charset, sizes and normalisation. overrides: decoding options, or what bare
-    weights do not tell. Raises `CheckpointError` for a file that is not usable and `ValueError` for an unknown id.
+    source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning checkpoint of ours
+        or of the reference, the reference's bare weights; a folder with such a file in it, such as a run's; or an
+        address with the file's hash, `https://…/model.safetensors#sha256=…` or
+        `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
+    overrides: decoding options such as decode_ar, or what bare weights do not tell.
+
+    The file itself says its architecture, charset, sizes and normalisation; no code in it is ever run. Raises
+    `CheckpointError` for a file that is not usable and `ValueError` for an unknown id or option.
     """
     checkpoint = read_checkpoint(locate(source), overrides)
     check_options(overrides, _known(checkpoint.hparams), f"the model {source}")
@@ -65,61 +152,98 @@ def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel
     return model
 
 
-def save_model(
-    model: SceneTextModel, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None
+def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel:
+    """The same as `load`, by the name that the reference gives it."""
+    return load(source, **overrides)
+
+
+def save(
+    model: Model,
+    path: str | Path,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    licence: str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model as safetensors, its hyper-parameters and `card` inside; `dtype` to store its numbers smaller."""
+    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset and normalisation.
+
+    metrics: accuracies as shares in [0, 1] by test set; provenance: data, commands, the model it was started from;
+    both end in the file's card with the versions used. dtype: to store the numbers smaller, such as torch.float16.
+    """
+    versions = {"strhub": strhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    card: dict[str, Any] = {"measured": dict(metrics or {}), "provenance": {**(provenance or {}), "versions": versions}}
+    if licence is not None:
+        card["licence"] = licence
+    save_model(model, path, card, dtype)
+
+
+def save_model(model: Model, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+    """Write a model as safetensors with a card of one's own; see `save`."""
     weights = {name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
                for name, tensor in model.model.state_dict().items()}  # fmt: skip
     write_checkpoint(path, Checkpoint(weights, dict(model.hparams), dict(card)))
 
 
+def model_card(source: str | Path) -> dict[str, Any]:
+    """What a file says of its model: what was measured, where it comes from; empty for files of others."""
+    path = locate(source)
+    return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
+
+
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put weights into a network; `CheckpointError` lists what is missing, left over or of another shape."""
-    expected = network.state_dict()
-    problems = [
-        f"{name}: the file has {tuple(weights[name].shape)}, the model {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    problems += [f"missing: {name}" for name in expected if name not in weights]
-    problems += [f"left over: {name}" for name in weights if name not in expected]
+    problems = differences(network, weights)
     if problems:
-        shown = "\n  ".join(problems[:12] + ([f"and {len(problems) - 12} more"] if len(problems) > 12 else []))
-        raise CheckpointError(f"the weights of {source} do not fit the model:\n  {shown}")
+        raise CheckpointError(
+            f"the weights of {source} do not fit the model:\n{mismatch_table(problems)}\n"
+            "To start training another model from them: ./train.py pretrained=<id or path>"
+        )
     network.load_state_dict(weights)
 
 
+def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
+    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes first."""
+    expected = network.state_dict()
+    shapes = [
+        (name, str(tuple(weights[name].shape)), str(tuple(tensor.shape)))
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    missing = [(name, "nothing", str(tuple(tensor.shape))) for name, tensor in expected.items() if name not in weights]
+    surplus = [(name, str(tuple(tensor.shape)), "nothing") for name, tensor in weights.items() if name not in expected]
+    return [*shapes, *missing, *surplus]
+
+
+def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
+    """Lines of `differences` under each other, the first `limit` of them."""
+    shown = problems[:limit]
+    names, found = max(len(name) for name, *_ in shown), max(len(has) for _, has, _ in shown)
+    lines = [f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}" for name, has, wants in shown]
+    return "\n".join([*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])])
+
+
 def locate(source: str | Path) -> Path:
-    """The file of an id or path, fetched to torch's cache if it is a released one that is not there yet."""
+    """The file of an id, path, folder or address, fetched to torch's cache if it is not there yet."""
     name = str(source).removeprefix("pretrained=")
     if name == EMBEDDED:
         return Path(str(files("strhub") / "weights" / f"{EMBEDDED}.safetensors"))
-    if name in RELEASED_FILES:
-        return _released_file(RELEASED_FILES[name])
-    if name == str(source) and (Path(name).suffix or Path(name).exists()):
-        return Path(name)
+    if file_name := _released_files().get(name):
+        return fetch(RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name), _cache())
+    if is_remote(name):
+        return fetch(parse_remote(name), _cache())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return find_in_folder(path)
+    if path.suffix or path.exists():
+        return path
     known = [model.id for model in list_models()]
     trained = " (an experiment of that name exists, but no trained weights)" if name in experiment_names() else ""
     raise ValueError(unknown_option_message(name, known, "the list of pretrained models") + trained)
 
 
-def _released_file(file_name: str) -> Path:
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file_name
-    digest = Path(file_name).stem.rpartition("-")[2]
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(RELEASES + file_name, str(path), hash_prefix=digest)
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{file_name} could not be fetched from {RELEASES} ({error}). "
-                f"Offline, put the file at {path}; its SHA-256 must begin with {digest}"
-            ) from error
-    actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not actual.startswith(digest):
-        raise CheckpointError(f"{path} is damaged: its SHA-256 begins with {actual[:8]}, not {digest}. Delete it")
-    return path
+def _cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _known(hparams: Mapping[str, Any]) -> list[str]:

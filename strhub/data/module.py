@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.annotations import ANNOTATION_NAMES
+from strhub.data.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
 from strhub.data.dataset import WordDataset
 from strhub.data.drawn import DrawnDataset
 from strhub.data.folder import FolderWords, find_annotated
@@ -40,12 +41,14 @@ class SceneTextDataModule(pl.LightningDataModule):
     root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not).
         draw_difficulty in [0, 1], or [lowest, highest], says how hard drawn words are to read, draw_max_length how
         long they may be, draw_blanks which share of them has nothing to read and an empty label, drawing what they
-        look like: a name in `configs/drawing`, a path or a mapping.
+        look like: a name in `configs/drawing`, a path or a mapping. draw_texts: which texts, options of
+        `strhub.data.synth.TextSampler`. draw_validation: validate on so many drawn words instead of root_dir/val.
     shards: instead of training sets, tar files to stream, see `strhub.data.shards`; shard_words: how many words they
         hold, where no sizes.json beside them says so.
     mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
         mixture_size: words an epoch.
-    img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`.
+    img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`. keep_aspect:
+        pictures are as wide as their aspect makes them, up to that width; batches are of like widths, and padded.
     charset_train, charset_test: training labels are brought to the first, scored ones to the second.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
@@ -69,6 +72,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         augment: bool | str = True,
         augment_drawn: bool = True,
         normalize: str = "default",
+        keep_aspect: bool = False,
         fold_ascii: bool | None = None,
         min_image_dim: int = 0,
         rotation: float = 0,
@@ -77,6 +81,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         draw_difficulty: float | Sequence[float] = 0.5,
         draw_max_length: int | None = None,
         draw_blanks: float = 0.0,
+        draw_texts: Mapping[str, Any] | None = None,
+        draw_validation: int = 0,
         drawing: str | Mapping[str, Any] = "default",
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
@@ -92,20 +98,26 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
-        self.augment_drawn = augment_drawn
+        self.augment_drawn, self.keep_aspect = augment_drawn, keep_aspect
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self.draw_blanks, self.drawing = draw_blanks, drawing
+        self.draw_texts, self.draw_validation = draw_texts, draw_validation
         self.mixture, self.mixture_size = mixture, mixture_size
         self.shards, self.shard_words = shards, shard_words
         self._train: DrawnDataset | WordDataset | Mixture | None = None
-        self._val: WordDataset | None = None
+        self._val: DrawnDataset | WordDataset | None = None
 
     @staticmethod
     def get_transform(
-        img_size: Sequence[int], augment: bool | str = False, rotation: float = 0, normalize: str = "default"
+        img_size: Sequence[int],
+        augment: bool | str = False,
+        rotation: float = 0,
+        normalize: str = "default",
+        keep_aspect: bool = False,
     ) -> WordTransform:
         """Picture to the tensor (3, H, W) that a model of this picture size takes."""
-        return WordTransform(img_size, augment=augment, rotation=rotation, normalize=normalize)
+        kind = AspectTransform if keep_aspect else WordTransform
+        return kind(img_size, augment=augment, rotation=rotation, normalize=normalize)
 
     @property
     def train_dataset(self) -> DrawnDataset | WordDataset | Mixture:
@@ -119,8 +131,8 @@ class SceneTextDataModule(pl.LightningDataModule):
                 self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
         return self._train
 
-    def _drawn(self, size: int) -> DrawnDataset:
-        augment = self.augment if self.augment_drawn else False
+    def _drawn(self, size: int, *, validation: bool = False) -> DrawnDataset:
+        augment = self.augment if self.augment_drawn and not validation else False
         return DrawnDataset(
             charset=self.charset_train,
             max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
@@ -128,26 +140,29 @@ class SceneTextDataModule(pl.LightningDataModule):
             difficulty=self.draw_difficulty,
             drawing=self.drawing,
             blanks=self.draw_blanks,
-            transform=self.get_transform(self.img_size, augment, self.rotation, self.normalize),
+            texts=self.draw_texts,
+            transform=self.get_transform(self.img_size, augment, self.rotation, self.normalize, self.keep_aspect),
         )
 
     def _read(self, name: str) -> WordDataset:
-        transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize)
+        transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect)
         sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
         return WordDataset(sources, transform=transform)
 
     @property
-    def val_dataset(self) -> WordDataset:
+    def val_dataset(self) -> DrawnDataset | WordDataset:
         """Words for validation; `ValueError` if there are none."""
+        if self.draw_validation:
+            self._val = self._val or self._drawn(self.draw_validation, validation=True)
         if self._val is None:
-            transform = self.get_transform(self.img_size, False, self.rotation, self.normalize)
+            transform = self.get_transform(self.img_size, False, self.rotation, self.normalize, self.keep_aspect)
             sources = self._sources(self.root_dir / "val", self.charset_train, strict=True)
             self._val = WordDataset(sources, transform=transform, replace=False)
         return self._val
 
     def test_dataset(self, name: str) -> WordDataset:
         """The benchmark of that name; `ValueError` if it is not there."""
-        transform = self.get_transform(self.img_size, False, self.rotation, self.normalize)
+        transform = self.get_transform(self.img_size, False, self.rotation, self.normalize, self.keep_aspect)
         folder = self.root_dir / "test" / name
         sources = self._sources(folder, self.charset_test, strict=False)
         return WordDataset(sources, transform=transform, replace=False)
@@ -200,7 +215,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         """The batches of an epoch on this device, from the one that the run has reached."""
         trainer = self.trainer
         size = len(self.train_dataset)
-        batches = SeededBatches(
+        kind = AspectBatches if self.keep_aspect else SeededBatches
+        batches = kind(
             min(size, self.limit_words) if self.limit_words else size,
             batch_size=self.batch_size,
             seed=self.seed,
@@ -221,7 +237,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         trainer = self.trainer
         words = ShardedWords(
             shards,
-            transform=self.get_transform(self.img_size, self.augment, self.rotation, self.normalize),
+            transform=self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect),
             batch_size=self.batch_size,
             prepare_label=LabelPreparation(
                 self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii
@@ -238,12 +254,19 @@ class SceneTextDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew every epoch, from the batch that the run has reached."""
+        options = self._worker_options()
         if self.shards:
-            options = self._worker_options()
             del options["collate_fn"]  # this loader has its own
-            return ShardLoader(self._streamed(self.shards), **options)
+            loader = ShardLoader(self._streamed(self.shards), **options)
+            if self.keep_aspect:
+                loader.collate_fn = collate_kept  # as they come, so more of a batch is padding
+            return loader
         dataset = cast("Dataset[Any]", self.train_dataset)
-        return TrainLoader(dataset, batch_sampler=self.train_batches(), **self._worker_options())
+        batches = self.train_batches()
+        if isinstance(batches, AspectBatches):
+            del options["collate_fn"]
+            return AspectLoader(dataset, batch_sampler=batches, **options)
+        return TrainLoader(dataset, batch_sampler=batches, **options)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """In order; on several devices each takes every n-th word, none twice."""
@@ -253,7 +276,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         """The words of a benchmark, in order; without a name, of everything below `root_dir/test`."""
         return self._ordered_loader(self.test_dataset(name))
 
-    def _ordered_loader(self, dataset: WordDataset) -> DataLoader[Batch]:
+    def _ordered_loader(self, dataset: DrawnDataset | WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer
         rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         indexes = range(rank, len(dataset), devices)
@@ -262,7 +285,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         )
 
     def _worker_options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": collate, "pin_memory": False}
+        together = collate_kept if self.keep_aspect else collate
+        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": together, "pin_memory": False}
         if self.num_workers:
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
         return options

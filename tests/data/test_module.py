@@ -212,3 +212,15 @@ def test_rotation_augmentation_and_modes() -> None:
 def test_bad_transforms(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"normalisation|img_size"):
         WordTransform(**{"img_size": (32, 128), **arguments})
+
+
+def test_validates_on_drawn_words_that_are_always_the_same(tmp_path: Path) -> None:
+    options = {"drawn": 8, "draw_validation": 6, "draw_texts": {"mixture": {"number": 1.0}}, "augment": False}
+    first, again = (
+        [label for batch in module(tmp_path, **options).val_dataloader() for label in batch.labels] for _ in range(2)
+    )
+    assert len(first) == 6
+    assert first == again
+    assert any(character.isdigit() for label in first for character in label)
+    drawn = {label for batch in module(tmp_path, **options).train_dataloader() for label in batch.labels}
+    assert not drawn & set(first)

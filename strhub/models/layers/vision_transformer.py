@@ -120,7 +120,7 @@ class EncoderBlock(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches, learned positions, `depth` blocks, a final norm.
 
-    stem: see `PatchEmbedding`. class_token: put a learned token before those of the patches, as in the paper's Figure 1.
+    stem: see `PatchEmbedding`. class_token: a learned token before those of the patches, as in the paper's Figure 1.
     """
 
     def __init__(

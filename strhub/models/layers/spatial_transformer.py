@@ -1,0 +1,126 @@
+"""A thin-plate-spline spatial transformer: straightens curved and tilted text.
+
+Shi et al. 2016, "Robust Scene Text Recognition with Automatic Rectification" (RARE), section 3.1; the spline is
+Bookstein's of 1989. Pictures are in coordinates from -1 (left, top) to 1 (right, bottom), x before y. The parameters
+are named as in the published recognisers.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LocalizationNetwork(nn.Module):
+    """Where the text's fiducial points lie in the picture (section 3.1.1): half along its upper edge, half below.
+
+    channels: of the last convolution, a multiple of 8; the first layers have fractions of it.
+    """
+
+    def __init__(self, *, num_fiducial: int, channels: int) -> None:
+        super().__init__()
+        widths = (3, channels // 8, channels // 4, channels // 2, channels)
+        layers: list[nn.Module] = []
+        for source, target in pairwise(widths):
+            layers += [nn.Conv2d(source, target, 3, padding=1, bias=False), nn.BatchNorm2d(target), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)]
+        self.conv = nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1))
+        self.localization_fc1 = nn.Sequential(nn.Linear(channels, channels // 2), nn.ReLU())
+        self.localization_fc2 = nn.Linear(channels // 2, 2 * num_fiducial)
+        self._start_from(_slanted_edges(num_fiducial))
+
+    def _start_from(self, points: Tensor) -> None:
+        """Predict these points (F, 2) whatever the picture shows, until training changes it."""
+        nn.init.zeros_(self.localization_fc2.weight)
+        with torch.no_grad():
+            self.localization_fc2.bias.copy_(points.flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to points (B, F, 2)."""
+        features = self.conv(images).flatten(1)  # (B, channels, 1, 1) -> (B, channels)
+        return self.localization_fc2(self.localization_fc1(features)).unflatten(1, (-1, 2))
+
+
+class GridGenerator(nn.Module):
+    """The spline that takes the straight picture's edges to the fiducial points (section 3.1.2).
+
+    It is linear in the points, so all that depends on the picture's size alone is kept: `inv_delta_C`, from points to
+    the spline's coefficients, and `P_hat`, from coefficients to where each pixel comes from. H * W pixels, F points.
+    """
+
+    inv_delta_C: Tensor  # noqa: N815 (published name)  (F + 3, F + 3)
+    P_hat: Tensor  # (H * W, F + 3)
+
+    def __init__(self, *, num_fiducial: int, img_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.img_size = img_size
+        straight = _straight_edges(num_fiducial)
+        self.register_buffer("inv_delta_C", torch.linalg.inv(_spline_system(straight)).float())
+        self.register_buffer("P_hat", _spline_basis(_pixel_centres(img_size), straight).float())
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Fiducial points (B, F, 2) to the place in the picture of each straightened pixel, (B, H, W, 2)."""
+        targets = F.pad(points, (0, 0, 0, 3))  # (B, F + 3, 2): the last rows are the spline's side conditions
+        coefficients = self.inv_delta_C @ targets  # (B, F + 3, 2)
+        return (self.P_hat @ coefficients).unflatten(1, self.img_size)  # (B, H * W, 2) -> (B, H, W, 2)
+
+
+class SpatialTransformer(nn.Module):
+    """Find the text's edges and sample a picture in which they are straight (RARE's Figure 2).
+
+    num_fiducial: points on both edges together, even; img_size: height and width in pixels, in and out;
+    localization_channel: of the network that finds them, a multiple of 8.
+    """
+
+    def __init__(self, *, num_fiducial: int, img_size: tuple[int, int], localization_channel: int) -> None:
+        super().__init__()
+        if num_fiducial % 2 or num_fiducial < 4:
+            raise ValueError(f"num_fiducial is {num_fiducial}: it must be even, at least 4, half for each edge")
+        self.LocalizationNetwork = LocalizationNetwork(num_fiducial=num_fiducial, channels=localization_channel)
+        self.GridGenerator = GridGenerator(num_fiducial=num_fiducial, img_size=img_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to the same, straightened."""
+        points = self.LocalizationNetwork(images)
+        with torch.autocast(images.device.type, enabled=False):  # 16 bits would misplace pixels
+            grid = self.GridGenerator(points.float()).to(images.dtype)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=True)
+
+
+def _straight_edges(num_fiducial: int) -> Tensor:
+    """Points evenly along the top, left to right, then along the bottom, (F, 2)."""
+    across = torch.linspace(-1, 1, num_fiducial // 2, dtype=torch.float64)
+    top, bottom = torch.stack([across, -torch.ones_like(across)], 1), torch.stack([across, torch.ones_like(across)], 1)
+    return torch.cat([top, bottom])
+
+
+def _slanted_edges(num_fiducial: int) -> Tensor:
+    """The same of a band that rises by half the picture's height, where training begins (RARE's Figure 6 a)."""
+    straight = _straight_edges(num_fiducial)
+    across, down = straight.unbind(1)
+    return torch.stack([across, (down - across) / 2], dim=1)
+
+
+def _pixel_centres(img_size: tuple[int, int]) -> Tensor:
+    """(H * W, 2), row by row."""
+    height, width = img_size
+    down, across = (((2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1) for side in (height, width))
+    return torch.cartesian_prod(down, across).flip(1)
+
+
+def _bending(distance: Tensor) -> Tensor:
+    """The spline's radial function, r^2 ln r, 0 at 0."""
+    return distance.square() * distance.clamp_min(1e-12).log()
+
+
+def _spline_basis(places: Tensor, centres: Tensor) -> Tensor:
+    """Places (N, 2) to what the spline's coefficients weigh there, (N, F + 3): 1, x, y and bending about each."""
+    return torch.cat([torch.ones(len(places), 1), places, _bending(torch.cdist(places, centres))], dim=1)
+
+
+def _spline_system(centres: Tensor) -> Tensor:
+    """The matrix Delta_C (equation 3), (F + 3, F + 3): the basis at the centres, and side conditions below it."""
+    basis = _spline_basis(centres, centres)
+    conditions = torch.cat([centres.new_zeros(3, 3), basis[:, [1, 2, 0]].T], dim=1)
+    return torch.cat([basis, conditions])

@@ -1,0 +1,34 @@
+"""TRBA's training: cross-entropy of each character after the true ones before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from strhub.models import trba
+from strhub.models.base import System
+from strhub.text import AttentionTokenizer
+
+
+class TRBA(System):
+    """Train TRBA. All options are those of the network and of `System`."""
+
+    architecture = "trba"
+    model: trba.Network
+    tokenizer: AttentionTokenizer
+
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """Cross-entropy of the characters and of [E], each given the true text before it."""
+        tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1), from [B] on
+        return self._cross_entropy(self.model.logits_after(images, tokens[:, :-1]), tokens[:, 1:])
+
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """Read greedily for as many steps as the longest label needs."""
+        targets = self.tokenizer.encode(labels, self.device)[:, 1:]  # (B, T)
+        logits = self(images, targets.shape[1] - 1)
+        return logits, self._cross_entropy(logits, targets), int((targets != self.tokenizer.pad_id).sum())
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id)
