@@ -6,6 +6,7 @@ in it that a model needs.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -36,6 +37,7 @@ RELEASED_FILES = {
     "vitstr": "vitstr-26d0fcf4.pt",
     "crnn": "crnn-679d0e31.pt",
 }
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norms: in the file, but not learned
 # As published, to the nearest 10,000.
 _RELEASED_PARAMETERS = {
     "parseq-tiny": 6_020_000,
@@ -87,12 +89,13 @@ def list_models() -> list[ModelInfo]:
     """All models that have weights: the embedded one, then the reference's released ones."""
     hparams, card = read_metadata(locate(EMBEDDED))
     with safe_open(locate(EMBEDDED), framework="pt") as file:
-        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (not a mapping)
+        names = [name for name in file.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 (not a mapping)
+        count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     embedded = ModelInfo(
         EMBEDDED,
         "embedded in the package",
         str(card.get("licence", "Apache-2.0")),
-        sum(torch.Size(shape).numel() for shape in shapes),
+        count,
         hparams["charset_train"],
         {name: round(100 * share, 2) for name, share in _measured(card).items()},
     )

@@ -10,43 +10,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
 from strhub.data.dataset import Word
 from strhub.data.loader import Batch, Key, SeededBatches, TrainLoader, collate
-from strhub.data.transforms import Normalization, WordTransform, picture_to_array
+from strhub.data.transforms import COLUMN, WordTransform, picture_to_kept_array
 
-COLUMN = 4  # widths are multiples of so many pixels: the networks' columns
-BUCKET = 32  # and those of batches of so many, so that there are few different ones
-POOL = 8  # batches that are drawn together and sorted by width
-
-if TYPE_CHECKING:
-    PictureArray = npt.NDArray[np.float32]
-
-
-def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
-    """The width to which a picture of `size`, (width, height), is brought, in pixels: a multiple of 4.
-
-    img_size: [height, greatest width]. A picture that would be wider than that is squeezed, one that would be narrower
-    than it is high is stretched to a square.
-    """
-    height, widest = img_size
-    columns = round(height * size[0] / size[1] / COLUMN)
-    return min(max(columns, height // COLUMN), widest // COLUMN) * COLUMN
-
-
-def picture_to_kept_array(picture: Image.Image, img_size: Sequence[int], normalize: Normalization) -> PictureArray:
-    """RGB picture to a normalised array (3, H, W), H of `img_size` and W by `kept_width`."""
-    return picture_to_array(picture, (img_size[0], kept_width(picture.size, img_size)), normalize)
+BUCKET = 16  # and those of batches of so many, so that there are fewer different ones
+POOL = 16  # batches that are drawn together and sorted by width
 
 
 def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Pictures (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 32.
+    """Pictures (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 16.
 
     If all have the same width, that is the width of the batch.
     """

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
+COLUMN = 4  # widths of pictures that keep their aspect are multiples of so many pixels: the networks' columns
+
+
 class Normalization(NamedTuple):
     """Mean and standard deviation of the colours, red, green, blue, each in [0, 1]."""
 
@@ -75,6 +78,24 @@ def picture_to_array(
     np.multiply(pixels, scale, out=result, dtype=np.float32)
     np.subtract(result, shift, out=result)
     return result
+
+
+def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
+    """The width to which a picture of `size`, (width, height), is brought, in pixels: a multiple of 4.
+
+    img_size: [height, greatest width]. A picture that would be wider than that is squeezed, one that would be narrower
+    than it is high is stretched to a square.
+    """
+    height, widest = img_size
+    columns = round(height * size[0] / size[1] / COLUMN)
+    return min(max(columns, height // COLUMN), widest // COLUMN) * COLUMN
+
+
+def picture_to_kept_array(
+    picture: Image.Image, img_size: Sequence[int], normalize: Normalization
+) -> npt.NDArray[np.float32]:
+    """RGB picture to a normalised array (3, H, W), H of `img_size` and W by `kept_width`."""
+    return picture_to_array(picture, (img_size[0], kept_width(picture.size, img_size)), normalize)
 
 
 def _scale_and_shift(normalize: Normalization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -156,7 +156,7 @@ class VisionTransformer(nn.Module):
         """(B, 3, H, W), normalised, to tokens (B, N, D), the class token first if there is one."""
         tokens = self.patch_embed(images)
         if self.cls_token is not None:
-            tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = tokens + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)

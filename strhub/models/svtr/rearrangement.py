@@ -33,5 +33,5 @@ class FeatureRearrangement(nn.Module):
         rows = self.norm1(rows + self.horizontal(rows, rows, hidden))
         rows = self.norm2(rows + self.mlp(rows))
         columns = rows.unflatten(0, (-1, height)).transpose(1, 2).flatten(0, 1)  # (B * W, H, D)
-        chosen = self.vertical(self.selecting_token.expand(len(columns), -1, -1), columns)  # (B * W, 1, D)
+        chosen = self.vertical(self.selecting_token.expand(columns.shape[0], -1, -1), columns)  # (B * W, 1, D)
         return chosen.view(-1, width, chosen.shape[-1])  # (B, W, D)

@@ -1,0 +1,110 @@
+"""ONNX graphs written node by node: what a network's own export needs, and no more.
+
+In: weights as tensors, and the operators in the order they run. Out: nodes and initialisers for `onnx.helper`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+
+class Graph:
+    """Nodes and initialisers of a graph in the making. Values are known by their names, which it chooses.
+
+    opset: of the standard operators, at least 17. outer: the graph in which this one is a loop's body; the body sees
+    all values of the outer graph, and its weights are kept there.
+    """
+
+    def __init__(self, opset: int, outer: Graph | None = None) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = outer.initializers if outer else []
+        self._numbers: itertools.count[int] = outer._numbers if outer else itertools.count()
+        self._known: dict[tuple[Any, ...], str] = outer._known if outer else {}
+
+    def name(self, stem: str) -> str:
+        """A name that no other value has."""
+        return f"{stem}_{next(self._numbers)}"
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node with one output; its name."""
+        output = self.name(kind)
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def weight(self, values: Tensor | np.ndarray[Any, Any]) -> str:
+        """Add an initialiser, or find the one of equal numbers: a layer that is passed twice is kept once."""
+        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+        array = np.asarray(array, order="C")
+        key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
+        if key not in self._known:
+            self._known[key] = self.name("weight")
+            self.initializers.append(numpy_helper.from_array(array, self._known[key]))
+        return self._known[key]
+
+    def integers(self, *values: int) -> str:
+        """A constant (n) of int64, such as a shape or axes."""
+        return self.weight(np.array(values, dtype=np.int64))
+
+    def scalar(self, value: float | int | bool) -> str:
+        """A constant of no dimensions: bool, int64 or float32."""
+        kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
+        return self.weight(np.array(value, dtype=kinds[type(value)]))
+
+    def linear(self, rows: str, weight: Tensor, bias: Tensor) -> str:
+        """(..., in) to (..., out); weight: (out, in)."""
+        return self.op("Add", self.op("MatMul", rows, self.weight(weight.t())), self.weight(bias))
+
+    def layer_norm(self, rows: str, norm: nn.LayerNorm) -> str:
+        """Over the last dimension."""
+        return self.op(
+            "LayerNormalization", rows, self.weight(norm.weight), self.weight(norm.bias), epsilon=norm.eps, axis=-1
+        )
+
+    def gelu(self, values: str) -> str:
+        """The exact one; an operator of its own from opset 20 on."""
+        if self.opset >= 20:
+            return self.op("Gelu", values)
+        error = self.op("Erf", self.op("Div", values, self.scalar(math.sqrt(2))))
+        half = self.op("Mul", values, self.scalar(0.5))
+        return self.op("Mul", half, self.op("Add", error, self.scalar(1.0)))
+
+    def split_heads(self, tokens: str, heads: int, *, transposed: bool = False) -> str:
+        """(B, L, D) to (B, H, L, D / H), or (B, H, D / H, L) as keys are multiplied with."""
+        shape = self.integers(0, 0, heads, -1)  # 0: as it was
+        return self.op(
+            "Transpose", self.op("Reshape", tokens, shape), perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3]
+        )
+
+    def attend(self, query: str, key: str, value: str, mask: str | None = None) -> str:
+        """Scaled queries (B, H, L, D / H) over keys (B, H, D / H, S) and values (B, H, S, D / H), to (B, L, D).
+
+        mask: bool, broadcastable to (B, H, L, S), true where a query may attend.
+        """
+        scores = self.op("MatMul", query, key)
+        if mask is not None:
+            scores = self.op("Where", mask, scores, self.scalar(-math.inf))
+        mixed = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
+        return self.op("Reshape", self.op("Transpose", mixed, perm=[0, 2, 1, 3]), self.integers(0, 0, -1))
+
+    def slice(self, values: str, *, axis: int, stop: str) -> str:
+        """The first of an axis, up to `stop`, which is a list of one integer."""
+        return self.op("Slice", values, self.integers(0), stop, self.integers(axis))
+
+    def size(self, values: str, axis: int) -> str:
+        """How long an axis is, as a list of one integer."""
+        return self.op("Shape", values, start=axis, end=axis + 1)
+
+    def body(self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> Any:
+        """The finished graph as a loop's body: its weights belong to the outer graph."""
+        return helper.make_graph(self.nodes, name, list(inputs), list(outputs))

@@ -1,0 +1,75 @@
+"""The graph of a vision transformer, as `strhub.models.layers.vision_transformer` computes it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from strhub.export.graph import Graph
+from strhub.models.layers.vision_transformer import EncoderBlock, PatchEmbedding, SelfAttention, VisionTransformer
+
+
+def encode(graph: Graph, images: str, encoder: VisionTransformer) -> str:
+    """Pictures (B, 3, H, W) to tokens (B, N, D)."""
+    if encoder.cls_token is not None:
+        raise ValueError("an encoder with a class token is not exported this way")
+    tokens = graph.op("Add", _embed(graph, images, encoder.patch_embed), graph.weight(encoder.pos_embed))
+    for block in encoder.blocks:
+        assert isinstance(block, EncoderBlock)
+        tokens = graph.op("Add", tokens, _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn))
+        hidden = graph.linear(graph.layer_norm(tokens, block.norm2), block.mlp.fc1.weight, block.mlp.fc1.bias)
+        tokens = graph.op("Add", tokens, graph.linear(graph.gelu(hidden), block.mlp.fc2.weight, block.mlp.fc2.bias))
+    return graph.layer_norm(tokens, encoder.norm)
+
+
+def _embed(graph: Graph, images: str, embedding: PatchEmbedding) -> str:
+    values = images
+    for module in embedding.stem if isinstance(embedding.stem, nn.Sequential) else ():
+        values = _stem_layer(graph, values, module)
+    values = _convolve(graph, values, embedding.proj)  # (B, D, H', W')
+    flat = graph.op("Reshape", values, graph.integers(0, 0, -1))
+    return graph.op("Transpose", flat, perm=[0, 2, 1])  # (B, N, D)
+
+
+def _stem_layer(graph: Graph, values: str, module: nn.Module) -> str:
+    if isinstance(module, nn.Conv2d):
+        return _convolve(graph, values, module)
+    if isinstance(module, nn.GELU):
+        return graph.gelu(values)
+    if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+        numbers = (module.weight, module.bias, module.running_mean, module.running_var)
+        return graph.op("BatchNormalization", values, *map(graph.weight, numbers), epsilon=module.eps)
+    raise ValueError(f"the export does not know a stem's {type(module).__name__}")
+
+
+def _convolve(graph: Graph, values: str, convolution: nn.Conv2d) -> str:
+    assert not isinstance(convolution.padding, str)
+    assert convolution.groups == 1
+    padding = [int(side) for side in convolution.padding]
+    numbers = [convolution.weight, *([] if convolution.bias is None else [convolution.bias])]
+    return graph.op(
+        "Conv",
+        values,
+        *map(graph.weight, numbers),
+        kernel_shape=list(convolution.kernel_size),
+        strides=list(convolution.stride),
+        pads=padding * 2,
+    )
+
+
+def _attention(graph: Graph, tokens: str, attention: SelfAttention) -> str:
+    query, key, value = project(graph, tokens, attention.qkv.weight, attention.qkv.bias, attention.num_heads)
+    return graph.linear(graph.attend(query, key, value), attention.proj.weight, attention.proj.bias)
+
+
+def project(graph: Graph, tokens: str, weight: Tensor, bias: Tensor, heads: int) -> tuple[str, str, str]:
+    """Tokens (B, N, D) to queries, scaled, keys, transposed, and values, each split into heads.
+
+    weight: (3 * D, D) of queries, keys and values; bias: (3 * D).
+    """
+    (query, key, value), (query_bias, key_bias, value_bias) = weight.chunk(3), bias.chunk(3)
+    scale = (weight.shape[1] // heads) ** -0.5
+    return (
+        graph.split_heads(graph.linear(tokens, query * scale, query_bias * scale), heads),
+        graph.split_heads(graph.linear(tokens, key, key_bias), heads, transposed=True),
+        graph.split_heads(graph.linear(tokens, value, value_bias), heads),
+    )

@@ -1,0 +1,149 @@
+"""From a model to a finished ONNX file: graph, precision, metadata, checks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+import strhub
+from strhub.export.graph import Graph
+from strhub.export.precision import compute_in_8_bits, store_in_half
+from strhub.models.parseq.model import PARSeq
+from strhub.onnx import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
+from strhub.scene_text_model import SceneTextModel
+
+PRECISIONS = ("float32", "float16", "int8")
+DEFAULT_OPSET = 20
+_LOWEST_OPSET = {"parseq": 17}  # LayerNormalization
+_LOWEST_TRACED_OPSET = 18  # PyTorch's exporter
+_STEPWISE = ("trba",)  # read in a loop of their own, which no graph is written for
+
+
+def export(
+    model: SceneTextModel,
+    path: str | Path,
+    *,
+    precision: str = "float32",
+    opset: int = DEFAULT_OPSET,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model as one ONNX file, all or nothing.
+
+    The file takes `images` (B, 3, H, W), float32, normalised, and gives `logits` (B, L, C), float32, as the model does,
+    and decodes as it is set. Autoregressive reading stops when every row has read [E], so L depends on the batch.
+
+    precision: float32; float16, which stores large weights in 16 bits and computes in 32; int8, whose products with
+    weights are in 8 bits. opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of
+    the model, see `strhub.zoo.model_card`.
+
+    Raises:
+        ValueError: for another suffix or precision, an opset out of range, or an architecture that cannot be exported.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"{path}: models are exported as .onnx")
+    if precision not in PRECISIONS:
+        raise ValueError(f"there is no precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    architecture = model.hparams["architecture"]
+    lowest, highest = _LOWEST_OPSET.get(architecture, _LOWEST_TRACED_OPSET), onnx.defs.onnx_opset_version()
+    if not lowest <= opset <= highest:
+        raise ValueError(
+            f"opset is {opset}: for {architecture} it must be {lowest} to {highest}, with onnx {onnx.__version__}"
+        )
+    proto = _build(model, opset)
+    if precision == "float16":
+        store_in_half(proto.graph)
+    elif precision == "int8":
+        compute_in_8_bits(proto.graph)
+    proto.producer_name, proto.producer_version = "strhub", strhub.__version__
+    description = json.dumps(_description(model, precision, card or {}), ensure_ascii=False)
+    helper.set_model_props(proto, {METADATA_KEY: description})
+    onnx.checker.check_model(proto)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(proto, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def largest_difference(model: SceneTextModel, path: str | Path) -> float:
+    """By how much the file's logits differ from the model's at most, on pictures of noise, one and three at a time.
+
+    Infinity if a batch's number of steps differs. Needs onnxruntime.
+    """
+    session = open_session(path)
+    network = copy.deepcopy(model.model).eval().cpu()
+    height, width = model.hparams["img_size"]
+    width = min(width, 256)
+    largest = 0.0
+    for batch in (1, 3):
+        images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(batch)) * 2 - 1
+        with torch.inference_mode():
+            expected = network(images).numpy()
+        given = session.run([LOGITS], {IMAGES: images.numpy()})[0]
+        if given.shape != expected.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(given - expected).max()))
+    return largest
+
+
+def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
+    network = copy.deepcopy(model.model).eval().cpu().float()
+    if isinstance(network, PARSeq):
+        return _parseq(network, opset)
+    architecture = model.hparams["architecture"]
+    if architecture in _STEPWISE:
+        raise ValueError(f"{architecture} cannot be exported: it reads in a loop that is not yet written for ONNX")
+    from strhub.export.generic import trace
+
+    height, width = model.hparams["img_size"]
+    return trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)
+
+
+def _parseq(network: PARSeq, opset: int) -> onnx.ModelProto:
+    from strhub.export.parseq import read
+
+    graph = Graph(opset)
+    logits = read(graph, IMAGES, network)
+    graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
+    images = helper.make_tensor_value_info(
+        IMAGES, TensorProto.FLOAT, ["batch", 3, *network.encoder.patch_embed.img_size]
+    )
+    output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", network.head.out_features])
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(
+        helper.make_graph(graph.nodes, "parseq", [images], [output], graph.initializers),
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),  # the newest would need the newest runtime
+    )
+
+
+def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
+    hparams = model.hparams
+    return {
+        "format": FORMAT,
+        "architecture": hparams["architecture"],
+        "tokenizer": type(model.model).tokenizer,
+        "charset": model.tokenizer.charset,
+        "img_size": list(hparams["img_size"]),
+        "keep_aspect": bool(hparams.get("keep_aspect")),
+        "normalize": hparams["normalize"],
+        "temperature": float(hparams.get("temperature", 1.0)),
+        "max_label_length": hparams["max_label_length"],
+        "decoding": {name: getattr(model.model, name) for name in model.model.decoding_options},
+        "precision": precision,
+        "card": dict(card),
+    }

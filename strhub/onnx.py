@@ -1,0 +1,152 @@
+"""`Recognizer` of exported models: pictures of words to readings without PyTorch.
+
+    from strhub.onnx import Recognizer
+    readings = Recognizer("model.onnx")(["a.png", "b.jpg"])
+
+In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pillow and onnxruntime only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strhub.reading import Decoded, PictureArray, Reader, Reading
+from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
+
+__all__ = ["Reading", "Recognizer"]
+
+FORMAT = 1  # of the metadata; a reader takes files of its own format and older ones
+METADATA_KEY = "strhub"
+IMAGES, LOGITS = "images", "logits"  # names of the graph's input and output
+
+_TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
+_NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
+
+
+class Recognizer(Reader):
+    """Read words with an exported model; used as `strhub.Recognizer` is.
+
+    model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
+    batch_size: pictures at a time. threads: to compute with; by default OMP_NUM_THREADS, else the processors that this
+    process may use. How it decodes was settled when the file was written. `description`: what the file says of itself.
+
+    Raises:
+        ValueError: for a file that is not there, damaged, not of strhub, or too new for the installed packages.
+        ImportError: without onnxruntime.
+    """
+
+    def __init__(
+        self, model: str | Path, *, device: str | None = None, batch_size: int = 32, threads: int | None = None
+    ) -> None:
+        self.session = open_session(model, device=device, threads=threads)
+        self.description = _description(self.session, model)
+        super().__init__(
+            img_size=self.description["img_size"],
+            normalize=self.description["normalize"],
+            keep_aspect=self.description.get("keep_aspect", False),
+            batch_size=batch_size,
+        )
+        self.tokenizer = _tokenizer(self.description, model)
+        self.temperature = float(self.description.get("temperature", 1.0))
+
+    def _decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        decoded: dict[int, Decoded] = {}
+        for places in _alike(arrays):
+            images = np.stack([arrays[place] for place in places])
+            logits = self.session.run([LOGITS], {IMAGES: images})[0]
+            readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
+            decoded.update(zip(places, readings, strict=True))
+        in_order = [decoded[place] for place in range(len(arrays))]
+        # However sure a model is that there is nothing to read, no text is no confidence.
+        return [(text, sure if text else 0.0, characters) for text, sure, characters in in_order]
+
+
+def open_session(model: str | Path, *, device: str | None = None, threads: int | None = None) -> Any:
+    """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`."""
+    path = Path(model)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: ./export.py <model> {path.name} makes one")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads is {threads}: it must be at least 1")
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "onnxruntime is not installed; reading .onnx files needs: pip install strhub[onnx]"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _available_threads()
+    options.inter_op_num_threads = 1  # there is one thing to do at a time
+    options.log_severity_level = 3  # errors, which are raised anyway
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
+    except Exception as error:  # of many kinds, all of onnxruntime's own
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole? A file "
+            "written for newer operators needs a newer onnxruntime, or export it with a lower --opset"
+        ) from error
+
+
+def _providers(onnxruntime: Any, device: str | None) -> list[str]:
+    available = onnxruntime.get_available_providers()
+    cuda = "CUDAExecutionProvider"
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise ValueError(f"there is no device {device!r}; known: cpu, cuda")
+    if device == "cuda" and cuda not in available:
+        raise ValueError("the device 'cuda' cannot be used here: this onnxruntime has none (onnxruntime-gpu has)")
+    return [*([cuda] if device != "cpu" and cuda in available else []), "CPUExecutionProvider"]
+
+
+def _available_threads() -> int:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    # Not all processors of the machine: a process in a container or a batch system may have few of them.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _description(session: Any, model: str | Path) -> dict[str, Any]:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ValueError(f"{model} is an ONNX file, but not one of strhub: ./export.py writes those")
+    try:
+        description = json.loads(text)
+        written = int(description["format"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{model}: its description of itself is damaged; export it again") from error
+    if written > FORMAT:
+        raise ValueError(f"{model} has format {written}, this strhub reads up to {FORMAT}: update strhub")
+    missing = [name for name in _NEEDED if name not in description]
+    if missing:
+        raise ValueError(f"{model} does not say its {', '.join(missing)}; export it again")
+    return dict(description)
+
+
+def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:
+    kind = description["tokenizer"]
+    if kind not in _TOKENIZERS:
+        raise ValueError(f"{model} needs the tokenizer {kind!r}, which this strhub does not have: update strhub")
+    build: Any = _TOKENIZERS[kind]
+    tokenizer: Tokenizer = build(description["charset"])
+    return tokenizer
+
+
+def _alike(arrays: Sequence[PictureArray]) -> list[list[int]]:
+    """Places of arrays of one shape, a list each: only those can be computed together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(place)
+    return list(groups.values())
+
+
+def _softmax(logits: PictureArray) -> PictureArray:
+    powers: PictureArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
