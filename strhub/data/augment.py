@@ -5,7 +5,7 @@ Nothing here resizes to the model's input or makes tensors; that comes after. Al
 passed in, so a picture and a seed always give the same result.
 
 The operations are the "increasing" ones of RandAugment as timm has them (the larger the magnitude, the stronger the
-distortion), less sharpness, plus Gaussian blur and Poisson noise. `strhub.data.strong` has a stronger preset.
+distortion), less sharpness, plus Gaussian blur and Poisson noise. `strhub.data.scene` has a stronger preset.
 """
 
 import math
