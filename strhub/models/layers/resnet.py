@@ -18,6 +18,7 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.bn2.weight)  # begin as the short cut alone (Goyal et al. 2017, section 5.1)
         self.downsample: nn.Module = nn.Identity()
         if input_channels != channels:
             self.downsample = nn.Sequential(

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from strhub.models.layers.recurrent import initialise_recurrent
+
 State = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, (B, hidden_size) each
 
 
@@ -43,6 +45,8 @@ class AttentionDecoder(nn.Module):
         self.attention_cell = AttentionCell(column_size=column_size, embed_dim=hidden_size, hidden_size=hidden_size)
         self.generator = nn.Linear(hidden_size, charset_size + 3)
         self.char_embeddings = nn.Embedding(charset_size + 3, hidden_size)
+        initialise_recurrent(self.attention_cell)
+        nn.init.trunc_normal_(self.char_embeddings.weight, std=0.02)  # no louder at first than what is seen
 
     def forward(self, columns: Tensor, steps: int, *, stop_early: bool) -> Tensor:
         """Read columns (B, W, column_size) greedily to logits (B, L, charset_size + 3), L = steps if not stopped early.
