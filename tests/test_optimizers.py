@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from strhub.optimizers import MuonWithAdamW
+from strhub.optimizers import Muon, MuonWithAdamW, orthogonalise
 
 
 def model() -> nn.Module:
@@ -61,3 +61,37 @@ def test_the_schedule_reaches_both_parts() -> None:
 def test_a_model_without_matrices_is_refused() -> None:
     with pytest.raises(ValueError, match="needs both"):
         MuonWithAdamW(nn.LayerNorm(4).named_parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16), (16, 16)])
+def test_updates_are_orthogonal(shape: tuple[int, int]) -> None:
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
+    updates = orthogonalise(matrices)
+    values = torch.linalg.svdvals(updates)
+    assert updates.shape == matrices.shape
+    assert values.max() < 1.25
+    assert values.quantile(0.1) > 0.6
+    turned, _, back = torch.linalg.svd(matrices, full_matrices=False)
+    for update, nearest in zip(updates, turned @ back, strict=True):
+        assert torch.nn.functional.cosine_similarity(update.flatten(), nearest.flatten(), dim=0) > 0.95
+
+
+def test_a_step_is_the_one_torch_takes_but_for_its_rounding() -> None:
+    """torch's own Muon iterates in 16 bits, so that the two differ by what those leave out."""
+    start = torch.randn(3, 24, 32, generator=torch.Generator().manual_seed(0))
+    ours, theirs = ([nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
+    options = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9}
+    pairs = ((Muon(ours, **options), ours), (torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options), theirs))
+    for optimizer, parameters in pairs:
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            for parameter in parameters:
+                parameter.grad = torch.randn(24, 32, generator=generator)
+            optimizer.step()
+    for first, parameter, other in zip(start, ours, theirs, strict=True):
+        assert (parameter - other).norm() < 0.02 * (other - first).norm()
+
+
+def test_muon_refuses_what_is_no_matrix() -> None:
+    with pytest.raises(ValueError, match=r"\(4,\).*AdamW"):
+        Muon([nn.Parameter(torch.zeros(4))], lr=0.1)
