@@ -33,7 +33,8 @@ class Recognizer(Reader):
     """Read words with an exported model; used as `strhub.Recognizer` is.
 
     model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
-    batch_size: pictures at a time. threads: to compute with; by default OMP_NUM_THREADS, else the processors that this
+    batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, see `Reader`. threads: to compute
+    with; by default OMP_NUM_THREADS, else the processors that this
     process may use. How it decodes was settled when the file was written. `description`: what the file says of itself.
 
     Raises:
@@ -42,7 +43,13 @@ class Recognizer(Reader):
     """
 
     def __init__(
-        self, model: str | Path, *, device: str | None = None, batch_size: int = 32, threads: int | None = None
+        self,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        batch_size: int = 32,
+        turn_tall: bool = True,
+        threads: int | None = None,
     ) -> None:
         self.session = open_session(model, device=device, threads=threads)
         self.description = _description(self.session, model)
@@ -51,6 +58,7 @@ class Recognizer(Reader):
             normalize=self.description["normalize"],
             keep_aspect=self.description.get("keep_aspect", False),
             batch_size=batch_size,
+            turn_tall=turn_tall,
         )
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))

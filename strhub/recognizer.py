@@ -20,7 +20,8 @@ class Recognizer(Reader):
     """Read words.
 
     model: an id (`strhub-tiny`), a checkpoint's path, or a loaded model. device: such as "cpu" or "cuda"; by default
-    the fastest there is. batch_size: pictures at a time. options: of decoding, such as refine_iters=2.
+    the fastest there is. batch_size: pictures at a time. turn_tall: read tall pictures on their sides too, as `Reader`
+    says. options: of decoding, such as refine_iters=2.
 
     >>> readings = Recognizer("strhub-tiny")(["a.png", "b.jpg"])
     """
@@ -31,6 +32,7 @@ class Recognizer(Reader):
         *,
         device: str | torch.device | None = None,
         batch_size: int = 32,
+        turn_tall: bool = True,
         **options: Any,
     ) -> None:
         if isinstance(model, SceneTextModel):
@@ -44,6 +46,7 @@ class Recognizer(Reader):
             normalize=model.hparams["normalize"],
             keep_aspect=bool(model.hparams.get("keep_aspect")),
             batch_size=batch_size,
+            turn_tall=turn_tall,
         )
 
     def _decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:

@@ -65,7 +65,9 @@ def test_a_model_without_matrices_is_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16), (16, 16)])
 def test_updates_are_orthogonal(shape: tuple[int, int]) -> None:
-    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
+    matrices = (
+        torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
+    )
     updates = orthogonalise(matrices)
     values = torch.linalg.svdvals(updates)
     assert updates.shape == matrices.shape
@@ -81,7 +83,10 @@ def test_a_step_is_the_one_torch_takes_but_for_its_rounding() -> None:
     start = torch.randn(3, 24, 32, generator=torch.Generator().manual_seed(0))
     ours, theirs = ([nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
     options = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9}
-    pairs = ((Muon(ours, **options), ours), (torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options), theirs))
+    pairs = (
+        (Muon(ours, **options), ours),
+        (torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options), theirs),
+    )
     for optimizer, parameters in pairs:
         generator = torch.Generator().manual_seed(1)
         for _ in range(3):

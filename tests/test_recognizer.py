@@ -9,6 +9,7 @@ from PIL import Image
 
 import strhub
 from strhub import Recognizer
+from strhub.reading import surest_rotation
 
 DEMO = sorted((Path(__file__).parent.parent / "demo_images").glob("*.png"))
 
@@ -28,6 +29,34 @@ def test_paths_pictures_and_arrays_in_any_mix(recognizer: Recognizer) -> None:
     for reading in readings:
         assert len(reading.character_confidences) == len(reading.text)
         assert 0 <= reading.confidence <= 1
+
+
+def test_words_that_run_up_or_down_are_read(recognizer: Recognizer) -> None:
+    upright = Image.open(DEMO[0]).convert("RGB")
+    assert upright.width > 1.5 * upright.height
+    pictures = [upright, upright.rotate(90, expand=True), upright.rotate(-90, expand=True)]
+    readings = recognizer(pictures)
+    assert {reading.text for reading in readings} == {readings[0].text}
+    assert [reading.rotation for reading in readings] == [0, 270, 90]
+    as_it_stands = Recognizer(recognizer.model, turn_tall=False, device="cpu")(pictures)
+    assert as_it_stands[0].text == readings[0].text
+    assert as_it_stands[1].rotation == 0
+    assert as_it_stands[1].text != readings[0].text
+
+
+@pytest.mark.parametrize(
+    ("upright", "left", "expected"),
+    [
+        (("I", 0.6), ("-", 0.9), 0),  # a single character is not turned
+        (("I", 0.6), ("EXIT", 0.9), 90),
+        (("I", 0.6), ("EXIT", 0.5), 0),
+        (("", 0.0), ("EXIT", 0.5), 90),
+        (("", 0.0), ("", 0.0), 0),
+    ],
+)
+def test_the_surest_way_up(upright: tuple[str, float], left: tuple[str, float], expected: int) -> None:
+    none = np.zeros(0, np.float32)
+    assert surest_rotation({0: (*upright, none), 90: (*left, none), 270: ("", 0.0, none)}) == expected
 
 
 def test_unreadable_inputs_come_back_in_place(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
+    parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
     return parser
@@ -58,6 +59,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sources[0] if sources else "strhub-tiny",
         device=given.device,
         batch_size=given.batch_size,
+        turn_tall=not given.no_turning,
         **parse_options([*options, *in_images]),
     )
     failures = 0
@@ -77,6 +79,7 @@ def _print(reading: Reading, *, as_json: bool) -> None:
             "confidence": round(reading.confidence, 6),
             "character_confidences": [round(value, 6) for value in reading.character_confidences],
             "error": reading.error,
+            "rotation": reading.rotation,
         }
         print(json.dumps(record, ensure_ascii=False), flush=True)
     elif reading.error is not None:
