@@ -116,7 +116,7 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor, *, steps: int = 5) -> Tensor:
     """Matrices (N, R, C) with their singular values brought near 1, by Newton and Schulz's iteration.
 
-    They end between 0.7 and 1.2, but for those that begin next to nothing, and that is near enough (Jordan et al. 2024).
+    They end between 0.7 and 1.2, but for those that begin next to nothing; that is near enough (Jordan et al. 2024).
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices  # (N, r, c), r <= c: the smaller products
