@@ -31,6 +31,8 @@ def train(config: DictConfig) -> dict[str, float]:
     model = model_from_config(config)
     if config.pretrained is not None and config.ckpt_path is None:
         start_from(model, config.pretrained, variants=config.adapt.variants)
+    if config.compile:
+        model.compile_network()
     data = instantiate(config.data)
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]

@@ -15,13 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.annotations import ANNOTATION_NAMES
 from strhub.data.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
 from strhub.data.dataset import WordDataset
+from strhub.data.device_augment import BatchAugmentation
 from strhub.data.drawn import DrawnDataset
+from strhub.data.echo import EchoLoader
 from strhub.data.folder import FolderWords, find_annotated
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
@@ -53,7 +57,9 @@ class SceneTextDataModule(pl.LightningDataModule):
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
         system's own way. augment: in training, true for RandAugment, 'strong' for scene-text
-        effects, false; augment_drawn: drawn words too. rotation: degrees, of every picture.
+        effects, false; augment_drawn: drawn words too. augment_on_device: distort whole batches where the model trains,
+        with this strength in [0, 1], see `strhub.data.device_augment`; 0: do not. echo: how often each prepared
+        picture is used, see `strhub.data.echo`. rotation: degrees, of every picture.
     min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
     seed: of shuffling, drawing and augmentation.
     """
@@ -71,6 +77,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         augment: bool | str = True,
         augment_drawn: bool = True,
+        augment_on_device: float = 0.0,
+        echo: int = 1,
         normalize: str = "default",
         keep_aspect: bool = False,
         fold_ascii: bool | None = None,
@@ -99,6 +107,15 @@ class SceneTextDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
         self.augment_drawn, self.keep_aspect = augment_drawn, keep_aspect
+        self.augment_batch = BatchAugmentation(strength=augment_on_device) if augment_on_device else None
+        self.echo = echo
+        if echo < 1 or (echo > 1 and (keep_aspect or shards)):
+            raise ValueError(
+                f"data.echo is {echo}: it must be at least 1, and 1 for shards and for models that keep a picture's "
+                "aspect"
+            )
+        if self.augment_batch and keep_aspect:
+            raise ValueError("data.augment_on_device is for pictures of one size: this model keeps their aspect")
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self.draw_blanks, self.drawing = draw_blanks, drawing
         self.draw_texts, self.draw_validation = draw_texts, draw_validation
@@ -205,7 +222,7 @@ class SceneTextDataModule(pl.LightningDataModule):
     def batches_per_epoch(self) -> int:
         """Training batches on this device; `ValueError` for shards that do not say how many words they hold."""
         if not self.shards:
-            return len(self.train_batches())
+            return len(self.train_batches()) * self.echo
         batches = self._streamed(self.shards).batches
         if batches is None:
             raise ValueError("the shards do not say how many words they hold: set data.shard_words")
@@ -223,7 +240,7 @@ class SceneTextDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             devices=trainer.world_size if trainer else 1,
         )
-        if trainer:
+        if trainer and self.echo == 1:  # an `EchoLoader` finds its place itself
             batches.seek(*self._reached(len(batches)))
         return batches
 
@@ -252,7 +269,7 @@ class SceneTextDataModule(pl.LightningDataModule):
             words.seek(*self._reached(words.batches))
         return words
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Batch] | EchoLoader:
         """Shuffled anew every epoch, from the batch that the run has reached."""
         options = self._worker_options()
         if self.shards:
@@ -266,7 +283,22 @@ class SceneTextDataModule(pl.LightningDataModule):
         if isinstance(batches, AspectBatches):
             del options["collate_fn"]
             return AspectLoader(dataset, batch_sampler=batches, **options)
-        return TrainLoader(dataset, batch_sampler=batches, **options)
+        fresh = TrainLoader(dataset, batch_sampler=batches, **options)
+        if self.echo == 1:
+            return fresh
+        epoch, start = self._reached(self.batches_per_epoch()) if self.trainer else (0, 0)
+        batches.seek(epoch, 0)
+        return EchoLoader(fresh, batches, echo=self.echo, start=start)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Distort a training batch where it now is, by chance that depends on the seed and the batch's number alone."""
+        trainer = self.trainer
+        if self.augment_batch is None or trainer is None or not trainer.training:
+            return batch
+        number = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+        entropy = np.random.SeedSequence([self.seed, number, trainer.global_rank, 1])
+        generator = torch.Generator(batch.images.device).manual_seed(int(entropy.generate_state(1, np.uint32)[0]))
+        return batch._replace(images=self.augment_batch(batch.images, generator))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """In order; on several devices each takes every n-th word, none twice."""
@@ -286,7 +318,8 @@ class SceneTextDataModule(pl.LightningDataModule):
 
     def _worker_options(self) -> dict[str, Any]:
         together = collate_kept if self.keep_aspect else collate
-        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": together, "pin_memory": False}
+        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": together}
+        options["pin_memory"] = torch.cuda.is_available()  # copied to the device while it computes
         if self.num_workers:
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
         return options

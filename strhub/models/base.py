@@ -15,7 +15,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from torch import Tensor
+from torch import Tensor, nn
 
 from strhub.adaptation import character_tables
 from strhub.finetuning import FineTuning, Layer, encoder_layers, split_groups
@@ -90,6 +90,15 @@ class System(pl.LightningModule, ABC):
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
         return self.model(images, max_length)
+
+    def compile_network(self) -> None:
+        """Compile what takes most of the time in training; names of parameters and results stay the same."""
+        for part in self.compiled_parts():
+            part.compile(dynamic=None)  # fixed sizes first, any size once another one comes
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Modules whose `forward` is worth compiling: the encoder, or the network if it has no part of that name."""
+        return [getattr(self.model, "encoder", self.model)]
 
     def rng(self) -> np.random.Generator:
         """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""

@@ -39,6 +39,10 @@ class PARSeq(System):
         self.ctc_weight = ctc_weight
         self.guide = ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset)) if ctc_weight else None
 
+    def compiled_parts(self) -> list[nn.Module]:
+        """Encoder and decoder."""
+        return [self.model.encoder, self.model.decoder]
+
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
         """Cross-entropy over all orders, each element counted once an order.
 
