@@ -4,8 +4,8 @@
 python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 
 Prints accuracy in percent with 95 % intervals (Wilson) on drawn words and on folders of <data_root>/test, for 36 and 94
-characters, step by step (AR, one refinement) and all at once (NAR); the share of empty pictures that come back with a
-confidence above 0.5; and milliseconds a word.
+characters, step by step (AR, one refinement) and all at once (NAR); the share of pictures without text, drawn ones and
+cuttings of --photographs, that come back with a confidence above 0.5; and milliseconds a word.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from strhub import Recognizer
 from strhub.data.dataset import UnreadableRecord
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import DrawnWords
+from strhub.images import find_images
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]
@@ -63,6 +64,18 @@ def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
             yield drawn.draw(index)[0]
             continue
         yield Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
+    """Rectangles of the shapes of words, anywhere in the photographs of a folder, in turn."""
+    photographs = [Image.open(path).convert("RGB") for path in find_images([str(folder)])]
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        photograph = photographs[index % len(photographs)]
+        height = int(rng.integers(16, min(160, photograph.height)))
+        width = min(int(height * rng.uniform(1, 5)), photograph.width)
+        left, top = rng.integers(photograph.width - width + 1), rng.integers(photograph.height - height + 1)
+        yield photograph.crop((int(left), int(top), int(left) + width, int(top) + height))
 
 
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
@@ -108,6 +121,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test")
     parser.add_argument("--drawn", type=int, default=1000, help="words to draw")
     parser.add_argument("--empty", type=int, default=1000, help="pictures with nothing to read")
+    parser.add_argument("--photographs", type=Path, help="folder of photographs without text, to cut as many from")
     parser.add_argument("--threads", type=int, default=2, help="for the latency")
     given = parser.parse_args()
     drawn = DrawnWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
@@ -117,6 +131,9 @@ def main() -> None:
     if given.empty:
         share = share_above(empty_pictures(given.empty, 40_000), given.model, 0.5)
         print(f"\n{given.empty} pictures with nothing to read: {100 * share:.1f} % come back with confidence above 0.5")
+    if given.photographs and given.empty:
+        share = share_above(cuttings(given.photographs, given.empty, 50_000), given.model, 0.5)
+        print(f"{given.empty} cuttings of photographs: {100 * share:.1f} % come back with confidence above 0.5")
     pictures = [picture for words in list(sets.values())[::-1] for picture, _ in words]
     print_latency(pictures[:256], given.model, given.threads)
 

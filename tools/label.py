@@ -17,7 +17,7 @@ from PIL.Image import Image
 from strhub import Recognizer
 from strhub.data.lmdb import find_lmdbs
 from strhub.data.scan import StoredWords
-from strhub.data.writer import Record, SkippedRecord, write_words
+from strhub.data.writer import NothingWritten, Record, SkippedRecord, write_words
 from strhub.images import UnreadableImage, open_bytes
 
 CHUNK = 32  # pictures read at a time
@@ -70,14 +70,18 @@ def main() -> None:
         recognizers.append(Recognizer(given.model, batch_size=CHUNK, decode_ar=False, refine_iters=1))
     jobs = [(number, first) for number, source in enumerate(sources) for first in range(1, source.count + 1, CHUNK)]
     inputs = [given.model, given.min_confidence, [(str(source.path.resolve()), source.count) for source in sources]]
-    report = write_words(
-        given.output,
-        jobs,
-        Labeller(sources, recognizers, given.min_confidence),
-        fingerprint=hashlib.sha256(repr(inputs).encode()).hexdigest(),
-        overwrite=given.overwrite,
-    )
     total = sum(source.count for source in sources)
+    try:
+        report = write_words(
+            given.output,
+            jobs,
+            Labeller(sources, recognizers, given.min_confidence),
+            fingerprint=hashlib.sha256(repr(inputs).encode()).hexdigest(),
+            overwrite=given.overwrite,
+        )
+    except NothingWritten:
+        print(f"none of {total} pictures is read with confidence {given.min_confidence}: {given.output} is not made")
+        return
     print(
         f"{given.output}: {report.written} of {total} pictures labelled, {total - report.written} left out as doubtful"
     )

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like
+from strhub.data.synth.clutter import clutter
 from strhub.data.synth.colours import any_colour, colour_pair
 from strhub.data.synth.layout import Geometry, draw_word, make_plane
 from strhub.data.synth.scene import Scene, Step
@@ -32,6 +33,7 @@ Difficulty: TypeAlias = float | tuple[float, float]
 """One number in [0, 1], or the lowest and highest of an even mixture."""
 # Glyphs are drawn at the next larger of these and scaled down with the warp: few sizes keep few fonts open.
 _SIZES: Final = (20, 28, 40, 56, 80)
+_CLUTTERED: Final = 0.6  # share of the pictures without a word that show other things than an empty ground
 _NEIGHBOUR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 
@@ -131,8 +133,8 @@ class WordRenderer:
     def scene(self, text: str, rng: np.random.Generator, *, blank: bool = False) -> Scene:
         """Returns the finished picture with what is known of it; see `__call__`.
 
-        blank: leave the letters out, and the words beside them: what is left is a picture of the same kind with
-            nothing to read.
+        blank: leave the letters out, and the words beside them. What is left is a picture of the same kind with nothing
+            to read: an empty ground, or things that are no text.
         """
         path, text = self._choose_font(text, rng)
         low, high = self.difficulty
@@ -142,6 +144,8 @@ class WordRenderer:
         if blank:
             masks = _Masks(Image.new("L", masks.word.size), None, masks.panel, masks.em)
         scene = self._paint_ground(masks, struck, difficulty, rng)
+        if blank and rng.random() < _CLUTTERED:
+            scene.picture = clutter(scene.picture.size, rng)
         for stage in (self.stages.under, self.stages.fill):
             _apply(stage, scene, struck, rng)
         fill_letters(scene)
