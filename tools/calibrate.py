@@ -69,8 +69,8 @@ def main() -> None:
     sets = {"drawn": read_words(model, drawn_batches(model, given.drawn, given.seed))} if given.drawn else {}
     sets |= {name: read_words(model, benchmark_batches(model, given.data_root, name)) for name in given.sets}
     fitted = [word for words in sets.values() for word in words[::2]]
-    if not fitted:
-        print(f"{path}: nothing was read in any picture, so there is no temperature to fit; the file stays as it is")
+    if len({right for _, right in fitted}) < 2:
+        print(f"{path}: no temperature can be fitted, since all that was read is right, or none of it; file unchanged")
         return
     temperature = round(fit_temperature([logits for logits, _ in fitted], [right for _, right in fitted]), 3)
     errors = {}
