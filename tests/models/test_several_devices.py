@@ -3,7 +3,6 @@
 Two processes on this machine, joined by gloo, one run for all architectures.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +29,8 @@ def test_gradients_are_those_of_one_device_with_all_words(found: dict[str, Any],
     assert result["error"] == ""
     for name, (here, there, together) in result["gradients"].items():
         assert torch.equal(here, there), f"{name}: the devices would go apart"
-        scale = together.abs().max()
-        torch.testing.assert_close(here, together, rtol=1e-3, atol=float(1e-4 * scale + 1e-7), msg=lambda m: f"{name}: {m}")
+        allowed = 1e-3 * together.abs() + 1e-4 * together.abs().max() + 1e-7
+        assert ((here - together).abs() <= allowed).all(), name
     assert any(bool(together.any()) for _, _, together in result["gradients"].values())
 
 
