@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
 
@@ -34,6 +35,7 @@ def _compose_and_train(config: DictConfig) -> None:
 
 def main() -> None:
     """Train as the command line says; see `--help`."""
+    sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
         _compose_and_train()
     except KeyboardInterrupt:

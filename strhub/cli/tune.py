@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
 
@@ -63,6 +64,7 @@ def advice(search: Search, overrides: Sequence[str]) -> str:
 
 def main() -> None:
     """Search as the command line says; see `--help`."""
+    sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
         _compose_and_tune()
     except KeyboardInterrupt:

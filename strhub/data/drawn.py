@@ -19,7 +19,7 @@ class DrawnDataset(Dataset[Word]):
     An item's key is (index, seed), as `SeededBatches` gives it: the word and its augmentation depend on it alone. An
     index alone has a seed of 0, which no epoch has: so there are words that are always the same, to validate with.
 
-    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture.
+    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture, lengths.
     """
 
     def __init__(

@@ -171,7 +171,7 @@ def write_lmdb(
         with lmdb.open(os.fspath(unfinished), map_size=map_size, lock=False, sync=False) as environment:
             pairs = _pairs(samples)
             while batch := list(islice(pairs, WRITE_BATCH)):
-                _put(environment, batch, map_growth)
+                put(environment, batch, map_growth=map_growth)
             environment.sync(True)
             count = (environment.stat()["entries"] - 1) // 2
         unfinished.rename(path)
@@ -282,11 +282,20 @@ def _encode(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _put(environment: lmdb.Environment, pairs: list[tuple[bytes, bytes]], map_growth: float) -> None:
+def put(
+    environment: lmdb.Environment,
+    pairs: list[tuple[bytes, bytes]],
+    *,
+    map_growth: float = 2.0,
+    delete: bytes | None = None,
+) -> None:
+    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor until they fit."""
     while True:
         try:
             with environment.begin(write=True) as transaction:
                 transaction.cursor().putmulti(pairs)
+                if delete:
+                    transaction.delete(delete)
             return
         except lmdb.MapFullError:
             environment.set_mapsize(int(environment.info()["map_size"] * map_growth) + 1)

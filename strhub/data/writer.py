@@ -238,17 +238,9 @@ class _Partial:
         return _open(self.path, create=True)
 
     def _commit(self, more: list[tuple[bytes, bytes]], delete: bytes | None = None) -> None:
-        import lmdb
+        from strhub.data.lmdb import put
 
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    transaction.cursor().putmulti(self._waiting + more)
-                    if delete:
-                        transaction.delete(delete)
-                break
-            except lmdb.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+        put(self._environment, self._waiting + more, delete=delete)
         self._waiting, self._bytes, self._committed = [], 0, time.monotonic()
 
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import Compose
 from hydra import compose, initialize_config_dir
 
+from strhub.cli.arguments import replace_mappings
 from strhub.cli.bench import report
 from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
@@ -71,6 +72,32 @@ def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, messag
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.mixture={drawn: 0.4, self: 0.1}", {"drawn": 0.4, "self": 0.1}),
+        ("data.mixture={drawn: 1}", {"drawn": 1}),
+        ("data.mixture.real=0.5", {"drawn": 0.45, "real": 0.5, "pseudo": 0.17, "print": 0.06}),
+        ("data.mixture=null", None),
+    ],
+)
+def test_a_mixture_replaces_that_of_an_experiment(override: str, expected: dict[str, float] | None) -> None:
+    overrides = replace_mappings(["+experiment=strhub-tiny", override])
+    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+        config = compose("main", overrides=overrides)
+    assert config.data.mixture == expected
+    adopt_pretrained(config, overrides)
+
+
+def test_mixtures_on_the_command_line() -> None:
+    arguments = ("+experiment=strhub-tiny", "data.mixture={drawn: 0.4, self: 0.1}", "--cfg", "job", "--package", "data")
+    done = run_script("train.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "mixture:\n  drawn: 0.4\n  self: 0.1\n" in done.stdout
+    assert "real" not in done.stdout
+    assert done.stderr == ""
 
 
 def test_bench_reports_parameters_multiply_adds_and_latency() -> None:

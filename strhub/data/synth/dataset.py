@@ -32,7 +32,7 @@ class DrawnWords:
         fonts: font files or folders of them; None takes the fonts of the package.
         size: how many samples `len` reports and `draw` allows; None for no end.
         drawing: what the pictures look like; see `strhub.data.synth.settings.load_drawing`.
-        corpus, corpus_case, mixture: which texts are drawn; see `TextSampler`.
+        corpus, corpus_case, mixture, lengths: which texts are drawn; see `TextSampler`.
         blanks: share of pictures with nothing to read, whose text is empty.
 
     Raises:
@@ -53,6 +53,7 @@ class DrawnWords:
         corpus: str | Path | None = None,
         corpus_case: Literal["keep", "mix"] = "keep",
         mixture: Mapping[str, float] | None = None,
+        lengths: Sequence[int] | None = None,
         blanks: float = 0.0,
     ) -> None:
         if seed < 0:
@@ -66,7 +67,12 @@ class DrawnWords:
         self.size = size
         self.renderer = WordRenderer(fonts=fonts, difficulty=difficulty, drawing=drawing)
         sampler = TextSampler(
-            charset=charset, max_length=max_length, corpus=corpus, corpus_case=corpus_case, mixture=mixture
+            charset=charset,
+            max_length=max_length,
+            corpus=corpus,
+            corpus_case=corpus_case,
+            mixture=mixture,
+            lengths=lengths,
         )
         drawable = "".join(char for char in sampler.charset if self.renderer.shelf.drawable_part(char))
         if not drawable:
@@ -80,6 +86,7 @@ class DrawnWords:
                 corpus=sampler.corpus,
                 corpus_case=corpus_case,
                 mixture=mixture,
+                lengths=lengths,
             )
         self.sampler = sampler
 

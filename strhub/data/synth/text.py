@@ -9,7 +9,7 @@ instead of the letters. `mixture` lists the kinds with their shares.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from strhub.data.synth import patterns
 from strhub.data.synth.corpus import Vocabulary, bundled_words, cut, read_corpus
+from strhub.data.synth.lengths import checked_lengths, head
 from strhub.data.synth.mixture import checked_mixture, drawable_mixture
 from strhub.data.synth.patterns import listed, pick
 from strhub.data.synth.randoms import RandomStrings
@@ -67,10 +68,13 @@ class TextSampler:
         corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and capitalised.
         mixture: kind -> weight, at least 0, in place of the table in `mixture`; a kind not named is not drawn. Kinds
             that the charset can't hold, such as numbers without digits, are left out.
+        lengths: (least, most) characters, both included, each length as likely: texts are strung together, without
+            room between them, and cut to the length. None leaves every text as long as it is.
 
     Raises:
         ValueError: if the charset holds no visible character, `max_length` is below 1, the corpus can't be read or
-            has no word that fits the charset, or the mixture has an unknown kind, a bad weight or nothing drawable.
+            has no word that fits the charset, the mixture has an unknown kind, a bad weight or nothing drawable, or
+            `lengths` are not two whole numbers between 1 and `max_length`, the lower first.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class TextSampler:
         corpus: str | Path | Vocabulary | None = None,
         corpus_case: Literal["keep", "mix"] = "keep",
         mixture: Mapping[str, float] | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         visible = "".join(char for char in dict.fromkeys(charset) if not char.isspace())
         if not visible or all(map(is_ignorable, visible)):
@@ -91,6 +96,7 @@ class TextSampler:
             raise ValueError(f"corpus_case must be 'keep' or 'mix', got {corpus_case!r}")
         self.charset = visible
         self.max_length = int(max_length)
+        self.lengths = None if lengths is None else checked_lengths(lengths, self.max_length)
         self.corpus = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
         self.corpus_case: Literal["keep", "mix"] = corpus_case
         self.mixture = checked_mixture(mixture, has_corpus=corpus is not None)
@@ -109,6 +115,17 @@ class TextSampler:
 
     def __call__(self, rng: np.random.Generator) -> str:
         """Returns one text, never empty, drawn from `rng` alone."""
+        if self.lengths is None:
+            return self._one(rng)
+        least, most = self.lengths
+        length = int(rng.integers(least, most + 1))
+        text = ""
+        while len(text) < length:
+            text += self._one(rng)
+        return head(text, length) or self._one(rng)
+
+    def _one(self, rng: np.random.Generator) -> str:
+        """Returns one text of one kind."""
         kind = self._kind(rng)
         for _ in range(6):
             text = self._fit(kind(rng))
@@ -118,7 +135,8 @@ class TextSampler:
         return self._random(rng)
 
     def __reduce__(self) -> tuple[Callable[..., TextSampler], tuple[object, ...]]:
-        return _rebuild, (self.charset, self.max_length, self.corpus, self.corpus_case, self.mixture)
+        settings = (self.charset, self.max_length, self.corpus, self.corpus_case, self.mixture, self.lengths)
+        return _rebuild, settings
 
     def _draws(self) -> dict[str, _Draw]:
         return {
@@ -260,8 +278,16 @@ def _rebuild(
     corpus: Vocabulary | None,
     corpus_case: Literal["keep", "mix"],
     mixture: Mapping[str, float],
+    lengths: Sequence[int] | None,
 ) -> TextSampler:
-    return TextSampler(charset=charset, max_length=max_length, corpus=corpus, corpus_case=corpus_case, mixture=mixture)
+    return TextSampler(
+        charset=charset,
+        max_length=max_length,
+        corpus=corpus,
+        corpus_case=corpus_case,
+        mixture=mixture,
+        lengths=lengths,
+    )
 
 
 def _accented_forms(charset: str) -> dict[str, str]:

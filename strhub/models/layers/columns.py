@@ -4,6 +4,7 @@ Baek et al. 2019, "What Is Wrong With Scene Text Recognition Model Comparisons?"
 stages and, by their first letters, the recognisers: TPS-ResNet-BiLSTM-Attention (TRBA) and -CTC (TRBC).
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +17,10 @@ from strhub.models.layers.resnet import ResNet
 from strhub.models.layers.spatial_transformer import SpatialTransformer
 
 
-class ColumnEncoder(nn.Module):
-    """Transformation, feature extraction, sequence modelling. What extends it adds `Prediction`, columns to characters.
+class ColumnRecognizer(nn.Module, ABC):
+    """Transformation, feature extraction, sequence modelling. What extends it adds the fourth stage, prediction.
 
+    charset_size: characters it knows; max_label_length: the longest text, in characters.
     img_size: height and width in pixels, the height at least 32; num_fiducial: points of the transformation;
     localization_channel: of the convolutions that find them, a multiple of 8; output_channel: of the features, a
     multiple of 16; hidden_size: of the recurrent layers, and of each column in the end.
@@ -27,15 +29,18 @@ class ColumnEncoder(nn.Module):
     def __init__(
         self,
         *,
+        charset_size: int,
+        max_label_length: int,
         img_size: Sequence[int],
         num_fiducial: int,
-        localization_channel: int,
         output_channel: int,
         hidden_size: int,
+        localization_channel: int = 512,
     ) -> None:
         super().__init__()
         height, width = img_size
         check_height(height)
+        self.max_label_length = max_label_length
         self.img_size = (height, width)
         self.Transformation = SpatialTransformer(
             num_fiducial=num_fiducial, img_size=self.img_size, localization_channel=localization_channel
@@ -46,6 +51,11 @@ class ColumnEncoder(nn.Module):
             BidirectionalLSTM(input_size=hidden_size, hidden_size=hidden_size, output_size=hidden_size),
         )
         initialise_convolutions(self)
+        self.Prediction = self.prediction(charset_size, hidden_size)
+
+    @abstractmethod
+    def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
+        """The fourth stage, with fresh weights: columns (B, W, hidden_size) to characters."""
 
     def columns(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), normalised, to columns (B, W // 4 + 1, hidden_size)."""

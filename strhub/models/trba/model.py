@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from strhub.models.layers.columns import ColumnEncoder
+from strhub.models.layers.columns import ColumnRecognizer
 from strhub.models.trba.attention import AttentionDecoder
 
 
-class TRBA(ColumnEncoder):
+class TRBA(ColumnRecognizer):
     """TPS-ResNet-BiLSTM-Attention.
 
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
     max_label_length: the longest text, in characters; it reads one step more, for [E].
-    The rest is `ColumnEncoder`'s.
+    The rest is `ColumnRecognizer`'s.
     """
 
     tokenizer = "attention"
     decoding_options = ()
+    Prediction: AttentionDecoder
     marker = "Prediction.char_embeddings.weight"  # a parameter that only this architecture has
 
-    def __init__(
-        self,
-        *,
-        charset_size: int,
-        max_label_length: int,
-        img_size: Sequence[int],
-        num_fiducial: int,
-        output_channel: int,
-        hidden_size: int,
-        localization_channel: int = 512,
-    ) -> None:
-        super().__init__(
-            img_size=img_size,
-            num_fiducial=num_fiducial,
-            output_channel=output_channel,
-            hidden_size=hidden_size,
-            localization_channel=localization_channel,
-        )
-        self.max_label_length = max_label_length
-        self.Prediction = AttentionDecoder(charset_size=charset_size, column_size=hidden_size, hidden_size=hidden_size)
+    def prediction(self, charset_size: int, hidden_size: int) -> AttentionDecoder:
+        """One character after the other, looking at all columns."""
+        return AttentionDecoder(charset_size=charset_size, column_size=hidden_size, hidden_size=hidden_size)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, charset_size + 3).
@@ -62,4 +46,4 @@ class TRBA(ColumnEncoder):
     def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. The label length is as published, since no tensor shows it."""
         charset_size = weights["Prediction.generator.bias"].shape[0] - 3
-        return {"charset_size": charset_size, "max_label_length": 25, **ColumnEncoder.stage_sizes(weights)}
+        return {"charset_size": charset_size, "max_label_length": 25, **ColumnRecognizer.stage_sizes(weights)}

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
-
 from strhub.models import trbc
-from strhub.models.base import System
-from strhub.models.layers.ctc import ctc_loss
-from strhub.text import CTCTokenizer
+from strhub.models.ctc_system import CTCSystem
 
 
-class TRBC(System):
+class TRBC(CTCSystem):
     """Train TRBC. All options are those of the network and of `System`."""
 
     architecture = "trbc"
     model: trbc.Network
-    tokenizer: CTCTokenizer
-
-    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The negative log-likelihood a character, mean over words."""
-        return self.validation_loss(images, labels)[1]
-
-    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
-        """The same: reading is one pass, in training as in use. An element is a word."""
-        logits = self(images)  # (B, W, C)
-        lengths = torch.tensor([len(label) for label in labels], device=self.device)
-        return logits, ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths), len(labels)
