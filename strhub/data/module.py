@@ -26,6 +26,7 @@ from strhub.data.folder import FolderWords, find_annotated
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.mixture import Mixture
+from strhub.data.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
@@ -279,14 +280,15 @@ class SceneTextDataModule(pl.LightningDataModule):
     def _ordered_loader(self, dataset: DrawnDataset | WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer
         rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        indexes = range(rank, len(dataset), devices)
-        return DataLoader(
-            cast("Dataset[Any]", dataset), batch_size=self.batch_size, sampler=indexes, **self._worker_options()
-        )
+        if len(dataset) < devices:
+            raise ValueError(f"{len(dataset)} words to score cannot be shared by {devices} devices")
+        batches = OrderedBatches(range(rank, len(dataset), devices), self.batch_size)
+        return RestartingLoader(cast("Dataset[Any]", dataset), batch_sampler=batches, **self._worker_options())
 
     def _worker_options(self) -> dict[str, Any]:
         together = collate_kept if self.keep_aspect else collate
         options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": together, "pin_memory": False}
         if self.num_workers:
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
+            options["worker_init_fn"] = let_go_of_signals
         return options
