@@ -270,7 +270,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         return TrainLoader(dataset, batch_sampler=batches, **options)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """In order; on several devices each takes every n-th word, none twice."""
+        """In order; several devices share them, none twice."""
         return self._ordered_loader(self.val_dataset)
 
     def test_dataloader(self, name: str = "") -> DataLoader[Batch]:
@@ -280,9 +280,7 @@ class SceneTextDataModule(pl.LightningDataModule):
     def _ordered_loader(self, dataset: DrawnDataset | WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer
         rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        if len(dataset) < devices:
-            raise ValueError(f"{len(dataset)} words to score cannot be shared by {devices} devices")
-        batches = OrderedBatches(range(rank, len(dataset), devices), self.batch_size)
+        batches = OrderedBatches(len(dataset), batch_size=self.batch_size, rank=rank, devices=devices)
         return RestartingLoader(cast("Dataset[Any]", dataset), batch_sampler=batches, **self._worker_options())
 
     def _worker_options(self) -> dict[str, Any]:

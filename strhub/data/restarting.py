@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from torch.utils.data import DataLoader, Sampler
@@ -87,22 +87,28 @@ class RestartingLoader(DataLoader[Any]):
 
 
 class OrderedBatches(Sampler[list[int]]):
-    """Batches of indexes in order, the last one as small as it comes; it can start at any of them."""
+    """Batches of the indexes 0 to size - 1 in order, dealt out to devices; it can start at any of them.
 
-    def __init__(self, indexes: Sequence[int], batch_size: int) -> None:
-        self.indexes, self.batch_size = indexes, batch_size
+    All devices have equally many, and those of one number make the batch that one device of their common batch size
+    would have. Where the words run out, batches are smaller, and a device's last one may be empty.
+    """
+
+    def __init__(self, size: int, *, batch_size: int, rank: int = 0, devices: int = 1) -> None:
+        self.size, self.batch_size = size, batch_size
+        self.rank, self.devices = rank, devices
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        return -(-len(self.indexes) // self.batch_size)
+        return -(-self.size // (self.batch_size * self.devices))
 
     def seek(self, epoch: int, batch: int) -> None:
         """Go to a batch; the epoch makes no difference here."""
         self.epoch, self.start = epoch, batch
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in range(self.start, len(self)):
-            yield list(self.indexes[batch * self.batch_size : (batch + 1) * self.batch_size])
+        together = self.batch_size * self.devices
+        for first in range(self.start * together, self.size, together):
+            yield list(range(first + self.rank, min(first + together, self.size), self.devices))
 
 
 def let_go_of_signals(worker: int) -> None:
