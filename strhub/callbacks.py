@@ -1,13 +1,17 @@
-"""Lightning callbacks: averaging of weights, counting of unreadable records."""
+"""Lightning callbacks: averaging of weights, counting of unreadable records; those of other modules by their names."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
+from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch.optim.swa_utils import get_ema_avg_fn
+
+from strhub.guard import StepGuard
+from strhub.last_checkpoint import LastCheckpoint
+
+__all__ = ["CountUnreadable", "LastCheckpoint", "LateWeightAveraging", "StepGuard"]
 
 
 class LateWeightAveraging(WeightAveraging):
@@ -67,36 +71,6 @@ class LateWeightAveraging(WeightAveraging):
         """Go on with both."""
         if "averaging_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
-
-
-class LastCheckpoint(Checkpoint):
-    """Keep `<dirpath>/last.ckpt`, from which a stopped run goes on: every so many steps and at the end.
-
-    Lightning writes it beside and renames it, so that there is a whole one at any moment.
-    """
-
-    def __init__(self, *, dirpath: str, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"every_n_steps is {every_n_steps}: it must be at least 1")
-        self.path = Path(dirpath) / "last.ckpt"
-        self.every_n_steps = every_n_steps
-        self._saved_at = -1
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save after every so many optimiser steps."""
-        if trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved_at:
-            self._save(trainer)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what came out."""
-        self._save(trainer)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path)
-            self._saved_at = trainer.global_step
 
 
 class CountUnreadable(Callback):

@@ -11,6 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from strhub.adaptation import Adaptation, adapt
+from strhub.checkpoint_files import LAST, latest_checkpoint
 from strhub.checkpoints import read_checkpoint
 from strhub.configs import CONFIG_DIR
 from strhub.models.base import System
@@ -25,11 +26,13 @@ def train(config: DictConfig) -> dict[str, float]:
     """Train as the configuration says; return the last metrics by name, accuracies in percent.
 
     `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
-    `ValueError` for what is wrong with the configuration or the data.
+    `ValueError` for what is wrong with the configuration or the data, `strhub.last_checkpoint.Stopped` if a signal
+    ended the run with its state saved.
     """
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
-    if config.pretrained is not None and config.ckpt_path is None:
+    checkpoint = resume_path(config)
+    if config.pretrained is not None and checkpoint is None:
         start_from(model, config.pretrained, variants=config.adapt.variants)
     if config.compile:
         model.compile_network()
@@ -38,7 +41,7 @@ def train(config: DictConfig) -> dict[str, float]:
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=resume_path(config), weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # how Lightning ends on Ctrl-C, after shutting down
         if trainer.interrupted:
             raise KeyboardInterrupt from None
@@ -71,11 +74,17 @@ def check_config(config: DictConfig) -> None:
 
 
 def resume_path(config: DictConfig) -> str | None:
-    """The checkpoint to resume from; `ValueError` if it is not there."""
+    """The checkpoint to resume from; `ValueError` if it is not there.
+
+    `last` is the one that an earlier part of this run left in its folder; None if this is the first part.
+    """
     if config.ckpt_path is None:
         return None
+    if config.ckpt_path == "last":
+        found = latest_checkpoint(Path(config.output_dir) / "checkpoints")
+        return None if found is None else str(found)
     path = Path(config.ckpt_path)
-    if not path.is_file():
+    if not path.is_file() and not (path.name == LAST and latest_checkpoint(path.parent)):
         raise ValueError(f"ckpt_path: there is no file {path}")
     return str(path)
 

@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import csv
 import importlib
-import logging
 import math
 import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
+from strhub.cluster import ray_session
 from strhub.training import model_from_config, train
 
 METRICS = {"val_accuracy": "max", "val_NED": "max", "val_loss": "min"}
@@ -80,7 +78,7 @@ def tune(config: DictConfig) -> Search:
         check_same_search(config, folder)
     elif (folder / "search.yaml").exists():
         raise ValueError(f"{folder} already holds a search: go on with it by tune.resume_dir, or give another folder")
-    with _ray(settings.address) as cluster:
+    with ray_session(settings.address, option="tune.address") as cluster:
         tuner = _tuner(config, folder, cluster)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
@@ -217,30 +215,6 @@ def write_results(search: Search) -> None:
 def rounded(lr: float) -> float:
     """To three digits: a trial trains with the very rate that the table and the files show."""
     return float(f"{lr:.3g}")
-
-
-@contextmanager
-def _ray(address: str | None) -> Iterator[Mapping[str, float]]:
-    """Ray's resources, in a session of this search's own unless the caller already has one."""
-    import ray
-
-    if ray.is_initialized():
-        yield ray.cluster_resources()
-        return
-    # Ray otherwise sends statistics of its use to its makers; whoever wants that has the variable set.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    own = {} if address else {"include_dashboard": False}
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    try:
-        if port.isdigit():  # Ray itself would knock at a closed door for many minutes
-            socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own)
-    except OSError as error:
-        raise ValueError(f"tune.address: there is no Ray cluster at {address}") from error
-    try:
-        yield ray.cluster_resources()
-    finally:
-        ray.shutdown()
 
 
 def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float]) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.extras import needs
 
 if TYPE_CHECKING:
     from strhub.recognizer import Reading
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
-  ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl"""
+  ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl
+  ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,6 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
+    bulk = parser.add_argument_group("very many pictures", "to Parquet files; a stopped run goes on by the same call")
+    bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
+    bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
+    bulk.add_argument("--workers", type=int, help="of ray; by default as many as fit")
+    bulk.add_argument("--cpus", type=float, default=1, help="of ray, for each worker")
+    bulk.add_argument("--gpus", type=float, default=0, help="of ray, for each worker; a share such as 0.25 is allowed")
+    bulk.add_argument("--per_part", type=int, default=2000, help="pictures a file")
+    bulk.add_argument("--address", help="of a Ray cluster; by default Ray is started on this machine")
     return parser
 
 
@@ -49,6 +60,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     in_images, patterns = split_words(given.images)  # options may follow the pictures on the line
     if len(sources) > 1:
         parser.error(f"one model at a time, not {' and '.join(sources)}; pictures go after --images")
+    if given.output or given.engine:
+        return _read_all(given, sources[0] if sources else "strhub-tiny", patterns, [*options, *in_images])
     from strhub.images import find_images
     from strhub.recognizer import Recognizer
 
@@ -69,6 +82,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if failures:
         print(f"read.py: {failures} of {len(paths)} pictures could not be read", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
+    """Read to Parquet; 0 if every picture was read, 1 if some were not."""
+    if not given.output:
+        raise ValueError("--engine needs --output, the folder for the readings")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with needs("bulk"):
+        import pyarrow  # noqa: F401
+
+        if given.engine == "ray":
+            import ray.data  # noqa: F401
+    from strhub.bulk import read_all
+
+    summary = read_all(
+        inputs, given.output, model=model, options=parse_options(options), engine=given.engine or "plain",
+        batch_size=given.batch_size, per_part=given.per_part, device=given.device, workers=given.workers,
+        cpus=given.cpus, gpus=given.gpus, address=given.address,
+    )  # fmt: skip
+    rate = summary.added / summary.seconds
+    print(f"{given.output}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")
+    if summary.unreadable:
+        print(f"read.py: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
+    return 1 if summary.unreadable else 0
 
 
 def _print(reading: Reading, *, as_json: bool) -> None:

@@ -16,17 +16,23 @@ with needs("train"):
 
 log = logging.getLogger("strhub")
 
+STOPPED = 75  # exit status of a run that a signal ended with its state saved: to be run again (EX_TEMPFAIL)
+
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")
 def _compose_and_train(config: DictConfig) -> None:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+    from strhub.last_checkpoint import Stopped
     from strhub.training import adopt_pretrained, train
 
     try:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
-    except (ValueError, MisconfigurationException) as error:
+    except Stopped as stop:
+        print(f"train: {stop}; go on with ckpt_path={stop.path}", file=sys.stderr)
+        sys.exit(STOPPED)
+    except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"train: {error}") from error
     for name, value in sorted(metrics.items()):

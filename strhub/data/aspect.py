@@ -114,6 +114,10 @@ class AspectLoader(TrainLoader):
         super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=SortedPool(size), **options)
         self.batches = batch_sampler
 
+    def place_after(self, start: int, done: int) -> int:
+        """Items are pools, which begin at every so many batches."""
+        return (start // POOL + done) * POOL
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         seed, epoch, start = self.batches.seed, self.batches.epoch, self.batches.start
         for number, pool in enumerate(super().__iter__(), start // POOL):

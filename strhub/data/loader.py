@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from strhub.data.dataset import Word
+from strhub.data.restarting import RestartingLoader
 
 Key = tuple[int, int]
 
@@ -81,7 +82,7 @@ class SeededBatches(Sampler[list[Key]]):
             yield [(int(index), seed) for index in order[first : first + per_batch]]
 
 
-class TrainLoader(DataLoader[Any]):
+class TrainLoader(RestartingLoader):
     """A loader over `SeededBatches`. Its place is part of the run's own progress, so it has no state to save."""
 
     def state_dict(self) -> dict[str, Any]:

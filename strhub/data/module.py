@@ -30,6 +30,7 @@ from strhub.data.folder import FolderWords, find_annotated
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.mixture import Mixture
+from strhub.data.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
@@ -301,7 +302,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         return batch._replace(images=self.augment_batch(batch.images, generator))
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """In order; on several devices each takes every n-th word, none twice."""
+        """In order; several devices share them, none twice."""
         return self._ordered_loader(self.val_dataset)
 
     def test_dataloader(self, name: str = "") -> DataLoader[Batch]:
@@ -311,10 +312,8 @@ class SceneTextDataModule(pl.LightningDataModule):
     def _ordered_loader(self, dataset: DrawnDataset | WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer
         rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        indexes = range(rank, len(dataset), devices)
-        return DataLoader(
-            cast("Dataset[Any]", dataset), batch_size=self.batch_size, sampler=indexes, **self._worker_options()
-        )
+        batches = OrderedBatches(len(dataset), batch_size=self.batch_size, rank=rank, devices=devices)
+        return RestartingLoader(cast("Dataset[Any]", dataset), batch_sampler=batches, **self._worker_options())
 
     def _worker_options(self) -> dict[str, Any]:
         together = collate_kept if self.keep_aspect else collate
@@ -322,4 +321,5 @@ class SceneTextDataModule(pl.LightningDataModule):
         options["pin_memory"] = torch.cuda.is_available()  # copied to the device while it computes
         if self.num_workers:
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
+            options["worker_init_fn"] = let_go_of_signals
         return options

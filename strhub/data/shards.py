@@ -133,6 +133,12 @@ class ShardedWords(IterableDataset[Word]):
             raise ValueError(f"can't start at batch {batch} of an epoch of unknown size: give words=, or a {SIZES}")
         self._place[:] = torch.tensor([epoch, batch])
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The epoch and the batch of it that iterating starts with."""
+        epoch, batch = self._place.tolist()
+        return epoch, batch
+
     def set_epoch(self, epoch: int) -> None:
         """Go to the first batch of an epoch; if it is this one already, stay at its batch."""
         if epoch != int(self._place[0]):
@@ -223,7 +229,16 @@ class ShardLoader(TrainLoader):
 
     def __init__(self, words: ShardedWords, **options: Any) -> None:
         super().__init__(words, batch_size=words.batch_size, collate_fn=collate, **options)
+        self.words = words
         self.sampler.set_epoch = words.set_epoch  # type: ignore[attr-defined]  # where Lightning looks for it
+
+    def place(self) -> tuple[int, int]:
+        """The epoch and the batch that iterating starts with."""
+        return self.words.place
+
+    def seek(self, epoch: int, batch: int) -> None:
+        """Start with this batch from now on."""
+        self.words.seek(epoch, batch)
 
 
 def find_shards(patterns: str | Sequence[str]) -> list[str]:

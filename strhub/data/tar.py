@@ -18,7 +18,7 @@ from typing import IO, Final, NamedTuple, cast
 
 from strhub.images import MAX_BYTES, SUFFIXES
 
-__all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_words"]
+__all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
 
 SIZES: Final = "sizes.json"  # beside the shards: how many words each has, by name
 TIMEOUT: Final = 60  # seconds without a byte from a server
@@ -45,9 +45,18 @@ def read_words(shard: str) -> Iterator[TarWord]:
     Raises:
         TruncatedShard: once there is no more to read, if that was not the end.
     """
+    yield from _samples(read_members(shard))
+
+
+def read_members(shard: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file in a tar as `read_words` takes it; ('', b'') for a run of blocks that are no tar.
+
+    Raises:
+        TruncatedShard: as `read_words`.
+    """
     try:
         with _open(shard) as stream:
-            yield from _samples(stream, shard)
+            yield from _members(stream, shard)
     except (OSError, EOFError, zlib.error) as error:
         raise TruncatedShard(f"{shard}: {error}") from error
 
@@ -67,10 +76,10 @@ def _open(shard: str) -> Iterator[IO[bytes]]:
             yield stream
 
 
-def _samples(stream: IO[bytes], shard: str) -> Iterator[TarWord]:
+def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[TarWord]:
     """Members that follow each other and have the same name up to the first dot are a sample."""
     key, parts = "", dict[str, bytes]()
-    for name, content in _members(stream, shard):
+    for name, content in members:
         path = PurePosixPath(name)
         stem, _, suffix = path.name.partition(".")
         next_key = f"{path.parent}/{stem}" if name else ""

@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from strhub.adaptation import character_tables
 from strhub.finetuning import FineTuning, Layer, encoder_layers, split_groups
@@ -69,7 +70,7 @@ class System(pl.LightningModule, ABC):
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
-        self._batch_number = 0
+        self._batch_number = self._steps_together = 0
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
 
@@ -135,8 +136,37 @@ class System(pl.LightningModule, ABC):
         """One step on (images, labels, ...)."""
         images, labels, *_ = batch
         loss = self.training_loss(images, labels)
-        self.log("loss", loss, prog_bar=True, batch_size=len(labels))
+        several = self.trainer.world_size > 1
+        self.log("loss", loss, prog_bar=True, batch_size=len(labels), sync_dist=several)
         return loss
+
+    def balanced(self, loss: Tensor, elements: int | Tensor) -> Tensor:
+        """Weigh a batch's mean loss over `elements`, such as characters, so that all devices together make one mean.
+
+        Devices have batches of equal size, but not of equal length: the mean of their means would be another number
+        than a single device gets for all their words. A mean over words needs no weight.
+        """
+        if self._trainer is None or self._trainer.world_size == 1:
+            return loss
+        own = torch.as_tensor(elements, dtype=torch.float32, device=self.device)
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return loss * (own * self._trainer.world_size / total.clamp(min=1))
+
+    def longest(self, length: int) -> int:
+        """The greatest of all devices' lengths."""
+        if self._trainer is None or self._trainer.world_size == 1:
+            return length
+        found = torch.tensor(length, device=self.device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        return int(found)
+
+    def as_long(self, targets: Tensor, padding: int) -> Tensor:
+        """Targets (B, T) padded to the longest of this validation batch's on any device, (B, T').
+
+        What is read may depend on how many steps are read, so that devices read as many as one would for all of them.
+        """
+        return F.pad(targets, (0, max(0, self._steps_together - targets.shape[1])), value=padding)
 
     def configure_optimizers(self) -> Any:
         """Instantiate optimiser and schedule from the configuration."""
@@ -194,6 +224,7 @@ class System(pl.LightningModule, ABC):
         """Add the scores of (images, labels, unreadable, lost labels) to the sums."""
         images, labels, *rest = batch
         score, losses = self._validation
+        self._steps_together = self.longest(max(map(len, labels), default=0) + 1)
         readings = []
         if labels:
             logits, loss, elements = self.validation_loss(images, labels)
@@ -209,9 +240,11 @@ class System(pl.LightningModule, ABC):
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         *scores, loss, elements = sums.tolist()
         total = Score(*scores)
-        self.log("val_loss", loss / max(elements, 1), sync_dist=False, rank_zero_only=False)
-        self.log("val_accuracy", 100 * total.accuracy, prog_bar=True)
-        self.log("val_NED", 100 * total.one_minus_ned, prog_bar=True)
-        self.log("val_confidence", 100 * total.mean_confidence)
-        self.log("hp_metric", 100 * total.accuracy)
+        # The same on every device already; the mean of these is what Lightning wants to be asked for.
+        several = self.trainer.world_size > 1
+        self.log("val_loss", loss / max(elements, 1), sync_dist=several)
+        self.log("val_accuracy", 100 * total.accuracy, prog_bar=True, sync_dist=several)
+        self.log("val_NED", 100 * total.one_minus_ned, prog_bar=True, sync_dist=several)
+        self.log("val_confidence", 100 * total.mean_confidence, sync_dist=several)
+        self.log("hp_metric", 100 * total.accuracy, sync_dist=several)
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))

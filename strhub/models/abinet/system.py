@@ -74,7 +74,7 @@ class ABINet(System):
         losses = self.losses(self.estimates(images, targets), targets)
         for name, loss in losses.items():
             self.log(f"loss_{name}", loss, batch_size=len(labels))
-        return self.weighted_sum(losses)
+        return self.balanced(self.weighted_sum(losses), (targets != self.tokenizer.pad_id).sum())
 
     def estimates(self, images: Tensor, targets: Tensor) -> dict[str, Sequence[Estimate]]:
         """What the parts that learn in this phase make of a batch, by part: one estimate an iteration."""

@@ -50,6 +50,8 @@ class PARSeq(System):
         that left to right does not.
         """
         tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1)
+        missing = self.longest(tokens.shape[1]) - tokens.shape[1]  # all devices read in the same orders
+        tokens = F.pad(tokens, (0, missing), value=self.tokenizer.pad_id)
         permutations = sample_permutations(
             tokens.shape[1] - 2,
             count=self.perm_num,
@@ -58,7 +60,9 @@ class PARSeq(System):
             rng=self.rng(),
         ).to(self.device)
         encoded = self.model.encoder(images)  # (B, N, D)
-        loss = self.permutation_loss(encoded, tokens, permutations)
+        words, characters = len(labels), int((tokens[:, 1:] != self.tokenizer.pad_id).sum()) - len(labels)
+        elements = len(permutations) * characters + min(2, len(permutations)) * words
+        loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
         if self.guide is not None:
             columns = encoded.unflatten(1, self.model.encoder.patch_embed.grid_size).mean(
                 1
@@ -80,9 +84,9 @@ class PARSeq(System):
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read with the set decoding for as many steps as the longest label needs."""
-        targets = self.tokenizer.encode(labels, self.device)[:, 1:]  # (B, T)
-        logits = self(images, targets.shape[1] - 1)
         pad_id = self.tokenizer.pad_id
+        targets = self.as_long(self.tokenizer.encode(labels, self.device)[:, 1:], pad_id)  # (B, T)
+        logits = self(images, targets.shape[1] - 1)
         loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
         return logits, loss, int((targets != pad_id).sum())
 

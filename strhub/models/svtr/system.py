@@ -66,7 +66,8 @@ class SVTRv2(System):
         self.dropped_labels = self.dropped_labels + dropped
         loss = self.ctc_weight * losses.mean()
         if self.guidance is not None:
-            loss = loss + self.guidance_weight * self.guidance.loss(features, padding, tokens)
+            guidance = self.balanced(self.guidance.loss(features, padding, tokens), (tokens > 0).sum())
+            loss = loss + self.guidance_weight * guidance
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -22,11 +22,13 @@ class TRBA(System):
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
         """Cross-entropy of the characters and of [E], each given the true text before it."""
         tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1), from [B] on
-        return self._cross_entropy(self.model.logits_after(images, tokens[:, :-1]), tokens[:, 1:])
+        targets = tokens[:, 1:]
+        loss = self._cross_entropy(self.model.logits_after(images, tokens[:, :-1]), targets)
+        return self.balanced(loss, (targets != self.tokenizer.pad_id).sum())
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read greedily for as many steps as the longest label needs."""
-        targets = self.tokenizer.encode(labels, self.device)[:, 1:]  # (B, T)
+        targets = self.as_long(self.tokenizer.encode(labels, self.device)[:, 1:], self.tokenizer.pad_id)  # (B, T)
         logits = self(images, targets.shape[1] - 1)
         return logits, self._cross_entropy(logits, targets), int((targets != self.tokenizer.pad_id).sum())
 

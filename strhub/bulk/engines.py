@@ -1,0 +1,166 @@
+"""Who reads the units: this process, or actors of Ray Data on one machine or a cluster.
+
+Both write the same parts, and both can go on where the other was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from strhub.bulk.inputs import Unit, find, pictures
+from strhub.bulk.output import Row, check_job, count, failures, missing_units, write_part
+from strhub.data.locks import locked
+from strhub.reading import Reading
+
+__all__ = ["ENGINES", "Summary", "read_all"]
+
+log = logging.getLogger(__name__)
+
+ENGINES: Final = ("plain", "ray")
+BLOCKS: Final = 1000  # of units, which Ray deals out; an actor that dies has its block read again, but for whole parts
+
+
+class BatchReader(Protocol):
+    """What `strhub.Recognizer` is to this module."""
+
+    batch_size: int
+
+    def __call__(self, pictures: Any) -> list[Reading]: ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an output holds after a run, and what the run itself added: pictures, and seconds it took."""
+
+    pictures: int
+    unreadable: int
+    added: int
+    seconds: float
+
+
+def read_all(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] = "strhub-tiny",
+    options: Mapping[str, Any] | None = None,
+    engine: str = "plain",
+    batch_size: int = 32,
+    per_part: int = 2000,
+    device: str | None = None,
+    workers: int | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    address: str | None = None,
+    recognizer: Callable[[], BatchReader] | None = None,
+) -> Summary:
+    """Read all pictures of the inputs that the output does not have yet.
+
+    inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, pictures, globs.
+    output: a folder for Parquet files with `COLUMNS`; a row for every picture, `error` set where it cannot be read, and
+        for every input that cannot be opened.
+    model, options, device, batch_size: of `strhub.Recognizer`. recognizer: makes another reader instead, in each
+        worker; give `model` a name for it. per_part: pictures a file, about; a tar is one part whatever its size.
+    engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
+        cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
+
+    A run that was stopped in any way goes on with the same call; at most a part a worker is read again, and no picture
+    is in the output twice. Two runs at once on one output are an error.
+
+    Raises:
+        ValueError: if there is nothing to read, or the output holds something else.
+        ImportError: without the packages of the extra `bulk`, or `tune` for Ray.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}; known: {', '.join(ENGINES)}")
+    for name, value in (("per_part", per_part), ("batch_size", batch_size), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}: it must be at least 1")
+    folder, began = Path(output), time.monotonic()
+    found = find(inputs, without=folder)
+    if not any(found.values()):
+        raise ValueError(f"no pictures found in {', '.join(map(str, inputs))}")
+    check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
+    make = recognizer or _Maker(str(model), device, batch_size, dict(options or {}))
+    try:
+        with locked(folder / ".lock"):
+            units, problems = missing_units(found, folder, per_part=per_part)
+            failures(folder, problems)
+            log.info("%s: %d parts to read", folder, len(units))
+            if engine == "plain" or not units:
+                results: Iterator[int] = (
+                    read_unit(unit, reader, folder) for reader in _once(make, units) for unit in units
+                )
+                added = sum(_reported(results, len(units), began))
+            else:
+                from strhub.bulk.ray import read_units
+
+                added = read_units(
+                    units, make, folder, workers=workers, cpus=cpus, gpus=gpus, address=address,
+                    report=lambda results: _reported(results, len(units), began),
+                )  # fmt: skip
+            rows, unreadable = count(folder)
+    except BlockingIOError as error:
+        raise ValueError(f"another process is reading to {folder}: wait for it, or give another folder") from error
+    return Summary(rows, unreadable, added, time.monotonic() - began)
+
+
+def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
+    """Read a unit's pictures and write its part; how many there were. Nothing if the part is there."""
+    if (folder / f"{unit.name}.parquet").exists():
+        return 0
+    rows: list[Row] = []
+    remaining = pictures(unit)
+    while batch := list(islice(remaining, reader.batch_size)):
+        readable = [picture.image for picture in batch if picture.image is not None]
+        readings = iter(reader(readable) if readable else [])
+        for picture in batch:
+            unread = Reading("", 0.0, error=picture.error)
+            rows.append((picture.source, unread if picture.image is None else next(readings)))
+    write_part(folder, unit.name, rows)
+    return len(rows)
+
+
+class _Maker:
+    """Makes the recogniser where it is needed. A class, so that it can be sent to workers."""
+
+    def __init__(self, model: str, device: str | None, batch_size: int, options: Mapping[str, Any]) -> None:
+        self.model, self.device, self.batch_size, self.options = model, device, batch_size, options
+
+    def __call__(self) -> BatchReader:
+        from strhub import Recognizer
+
+        return Recognizer(self.model, device=self.device, batch_size=self.batch_size, **self.options)
+
+
+def _once(make: Callable[[], BatchReader], units: Sequence[Unit]) -> Iterator[BatchReader]:
+    """The recogniser, unless there is nothing to read."""
+    if units:
+        yield make()
+
+
+def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]:
+    """The same, with a line in the log every ten seconds."""
+    added, said = 0, time.monotonic()
+    for number, pictures_read in enumerate(results, 1):
+        added += pictures_read
+        if time.monotonic() - said >= 10 or number == parts:
+            said = time.monotonic()
+            log.info("%d of %d parts, %d pictures, %.0f a second", number, parts, added, added / (said - began))
+        yield pictures_read
+
+
+def _identity(model: str | os.PathLike[str]) -> str:
+    """A model's name, and what is in its file if it is one."""
+    path = Path(model)
+    if not path.is_file():
+        return str(model)
+    return f"{path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

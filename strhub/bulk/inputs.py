@@ -1,0 +1,245 @@
+"""What there is to read, cut into units of work that are done or not, and the pictures of a unit.
+
+In: folders, LMDB data sets, Parquet files, tar shards, pictures, globs. Out: `Unit`s, small enough to be sent about,
+and from a unit its pictures one by one, decoded.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from PIL import Image
+
+from strhub.images import SUFFIXES, UnreadableImage, open_bytes, open_image
+
+__all__ = ["FILES", "Picture", "Span", "Unit", "find", "pictures"]
+
+FILES, LMDB, PARQUET, TAR = "files", "lmdb", "parquet", "tar"
+TARS: Final = (".tar", ".tar.gz", ".tgz")
+IMAGE_COLUMNS: Final = ("image", "bytes", "picture", "content")
+
+
+class Picture(NamedTuple):
+    """source: names it; image: RGB, or None if it cannot be read; error: why not."""
+
+    source: str
+    image: Image.Image | None
+    error: str | None = None
+
+
+class Span(NamedTuple):
+    """Records `start` to `stop - 1` of an input."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Pictures that are read together, to one part of the output.
+
+    kind: FILES, LMDB, PARQUET or TAR; path: of the input, none for FILES; span: its records, none for FILES and TAR;
+    files: for FILES, the pictures.
+    """
+
+    kind: str
+    path: str = ""
+    span: Span | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its part, a function of what it holds."""
+        if self.kind == FILES:
+            return f"{FILES}-{_digest(*self.files)}"
+        where = "" if self.span is None else f"-{self.span.start:09d}-{self.span.stop:09d}"
+        return f"{input_name(self.kind, self.path)}{where}"
+
+    def to_json(self) -> str:
+        """A text, for `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Unit:
+        """The unit of a text by `to_json`."""
+        fields = json.loads(text)
+        span = None if fields["span"] is None else Span(*fields["span"])
+        return cls(fields["kind"], fields["path"], span, tuple(fields["files"]))
+
+
+def input_name(kind: str, path: str) -> str:
+    """How the parts of an input begin, wherever it is read from."""
+    return f"{kind}-{_digest(os.path.abspath(path))}"
+
+
+def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str, list[str]]:
+    """Everything to read, by kind, in order and none twice. A name that matches nothing counts as a picture, so that
+    it is in the output as unreadable. `without`: a folder that is left out, that of the output.
+    """
+    found: dict[str, dict[str, None]] = {kind: {} for kind in (FILES, LMDB, PARQUET, TAR)}
+    for given in map(os.fspath, inputs):
+        matches = [given]
+        if not os.path.exists(given) and glob.has_magic(given):
+            matches = sorted(glob.glob(given, recursive=True))
+        for path in matches:
+            for kind, name in _below(path, without.absolute()):
+                found[kind][name] = None
+    return {kind: list(names) for kind, names in found.items()}
+
+
+def lmdb_size(path: str) -> int:
+    """How many records an LMDB has; `ValueError` if it is none, or damaged."""
+    from strhub.data.lmdb import open_shared, sample_count
+
+    with open_shared(Path(path)).begin() as transaction:
+        return sample_count(transaction, Path(path))
+
+
+def parquet_groups(path: str) -> list[Span]:
+    """The rows of each row group, the smallest that is read at once; `ValueError` for a file that is of no use."""
+    parquet = _parquet_file(path)
+    _image_column(parquet.schema_arrow, path)
+    spans, start = [], 0
+    for group in range(parquet.metadata.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        spans.append(Span(start, start + rows))
+        start += rows
+    return spans
+
+
+def pictures(unit: Unit) -> Iterator[Picture]:
+    """The pictures of a unit, in order; what is damaged comes as such, in its place."""
+    if unit.kind == FILES:
+        for name in unit.files:
+            yield _picture(name, name)
+    elif unit.kind == LMDB:
+        yield from _lmdb_pictures(unit)
+    elif unit.kind == PARQUET:
+        yield from _parquet_pictures(unit)
+    else:
+        yield from _tar_pictures(unit.path)
+
+
+def _below(path: str, without: Path) -> Iterator[tuple[str, str]]:
+    """Kind and path of what is at or below a path."""
+    if not os.path.isdir(path):
+        yield _kind(path) or FILES, path
+        return
+    for folder, subfolders, files in os.walk(path, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if Path(folder, name).absolute() != without)
+        if "data.mdb" in files:
+            yield LMDB, folder
+        for name in sorted(files):
+            kind = _kind(name)
+            if kind is not None:
+                yield kind, os.path.join(folder, name)
+
+
+def _kind(name: str) -> str | None:
+    lower = name.lower()
+    if lower.endswith(TARS):
+        return TAR
+    suffix = os.path.splitext(lower)[1]
+    return PARQUET if suffix == ".parquet" else FILES if suffix in SUFFIXES else None
+
+
+def _lmdb_pictures(unit: Unit) -> Iterator[Picture]:
+    import lmdb
+
+    from strhub.data.lmdb import open_shared
+
+    assert unit.span is not None
+    environment = open_shared(Path(unit.path))
+    for number in range(unit.span.start + 1, unit.span.stop + 1):  # keys count from 1
+        key, source = f"image-{number:09d}", f"{unit.path}#{number}"
+        try:
+            with environment.begin() as transaction:
+                content = transaction.get(key.encode())
+        except lmdb.Error as error:
+            yield Picture(source, None, f"damaged: {error}")
+        else:
+            yield Picture(source, None, f"there is no {key}") if content is None else _picture(source, content)
+
+
+def _parquet_pictures(unit: Unit) -> Iterator[Picture]:
+    from pyarrow import ArrowException
+
+    assert unit.span is not None
+    parquet = _parquet_file(unit.path)
+    column = _image_column(parquet.schema_arrow, unit.path)
+    groups = [number for number, span in enumerate(parquet_groups(unit.path)) if _within(span, unit.span)]
+    row = unit.span.start
+    try:
+        for batch in parquet.iter_batches(64, row_groups=groups, columns=[column]):
+            for value in batch.column(0):
+                content = value.as_py()
+                content = content.get("bytes") if isinstance(content, dict) else content
+                source = f"{unit.path}#{row}"
+                yield Picture(source, None, "there is no picture") if content is None else _picture(source, content)
+                row += 1
+    except (ArrowException, OSError) as error:
+        yield from (Picture(f"{unit.path}#{at}", None, f"damaged: {error}") for at in range(row, unit.span.stop))
+
+
+def _tar_pictures(path: str) -> Iterator[Picture]:
+    from strhub.data.tar import TruncatedShard, read_members
+
+    try:
+        for name, content in read_members(path):
+            if not name:
+                yield Picture(path, None, "damaged: a part of it is no tar")
+            elif os.path.splitext(name.lower())[1] in SUFFIXES:
+                yield _picture(f"{path}#{name}", content)
+    except TruncatedShard as error:
+        yield Picture(path, None, str(error))
+
+
+def _picture(source: str, content: str | bytes) -> Picture:
+    try:
+        return Picture(source, open_bytes(content) if isinstance(content, bytes) else open_image(content))
+    except UnreadableImage as error:
+        return Picture(source, None, str(error))
+
+
+def _parquet_file(path: str) -> Any:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        return ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _image_column(schema: Any, path: str) -> str:
+    """The column of encoded pictures: binary, or a struct with `bytes` as Hugging Face has it; by name if in doubt."""
+    import pyarrow
+
+    def holds_pictures(kind: Any) -> bool:
+        if pyarrow.types.is_struct(kind):
+            return any(kind.field(at).name == "bytes" for at in range(kind.num_fields))
+        return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+
+    names = [field.name for field in schema if holds_pictures(field.type)]
+    chosen = next((name for name in IMAGE_COLUMNS if name in names), names[0] if len(names) == 1 else None)
+    if chosen is None:
+        raise ValueError(
+            f"{path}: of its columns {', '.join(schema.names)} none is known to hold pictures; "
+            f"name one with the encoded pictures {IMAGE_COLUMNS[0]!r}"
+        )
+    return str(chosen)
+
+
+def _within(span: Span, whole: Span) -> bool:
+    return whole.start <= span.start and span.stop <= whole.stop
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,117 @@
+"""Files of training states that outlast power cuts, full disks and kills.
+
+A state is written beside its place, flushed to the disk and only then renamed, so that under its name there is always
+a whole one. `last.ckpt` has the one before it beside it, `previous.ckpt`, which is used if the newer one is damaged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+__all__ = ["LAST", "PREVIOUS", "DurableCheckpointIO", "latest_checkpoint", "move_over", "put_in_place"]
+
+log = logging.getLogger(__name__)
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+
+
+class DurableCheckpointIO(TorchCheckpointIO):
+    """Writes as said above; what cannot be written is logged, and the files from before stay as they are.
+
+    A state that could not be saved does not end a run: the next one may. Whoever saves can look whether the file is
+    there. Addresses such as s3:// are left to Lightning.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a state, all or nothing."""
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            move_over(partial, path)
+        except (OSError, RuntimeError) as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            log.error("%s could not be saved: %s. What was saved before is still there", path, _reason(error))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a state; for a `last.ckpt` that is damaged or gone, the one before it.
+
+        Raises:
+            ValueError: if neither can be read.
+        """
+        name = Path(str(path)).name
+        candidates = [path, Path(path).with_name(PREVIOUS)] if name == LAST else [path]
+        reasons = []
+        for candidate in candidates:
+            try:
+                state = super().load_checkpoint(candidate, map_location or _as_it_is, weights_only)
+            except Exception as error:  # a damaged file raises one of many kinds
+                reasons.append(f"{candidate}: {_reason(error)}")
+            else:
+                if reasons:
+                    log.warning("going on from the checkpoint before the last: %s", "; ".join(reasons))
+                return state
+        raise ValueError(f"no checkpoint to go on from: {'; '.join(reasons)}")
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """`last.ckpt` of a folder, if it or the one before it is there; `DurableCheckpointIO` finds which."""
+    return folder / LAST if any((folder / name).is_file() for name in (LAST, PREVIOUS)) else None
+
+
+def put_in_place(new: Path, last: Path) -> None:
+    """Make `new` the file `last`, and what was there the previous one; at every moment one of them is there."""
+    if last.exists():
+        kept = last.with_name(f".{PREVIOUS}.{os.getpid()}")
+        with suppress(OSError):
+            kept.unlink()
+        try:
+            os.link(last, kept)  # so that `last` never goes away
+        except OSError:  # a file system without links
+            move_over(last, last.with_name(PREVIOUS))
+        else:
+            move_over(kept, last.with_name(PREVIOUS))
+    move_over(new, last)
+
+
+def move_over(source: Path, target: Path) -> None:
+    """Rename, and have the disk know of it."""
+    os.replace(source, target)
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # not every file system can
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _as_it_is(storage: Any, location: Any) -> Any:
+    return storage
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own words if it was the system, such as `No space left on device`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,41 @@
+"""A reader that sleeps instead of computing, for workers as well; as a script, it reads an input with it."""
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from strhub.reading import Reading
+
+
+class SleepyReader:
+    """Reads a picture's colour, as a number, `seconds` for each. kill_once: a file; who sees it removes it and dies."""
+
+    batch_size = 16
+
+    def __init__(self, *, seconds: float = 0.0, kill_once: str | None = None) -> None:
+        self.seconds, self.kill_once = seconds, kill_once
+
+    def __call__(self, pictures: Any) -> list[Reading]:
+        if self.kill_once and Path(self.kill_once).exists():
+            Path(self.kill_once).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.seconds * len(pictures))
+        texts = [str(picture.getpixel((0, 0))[0] * 256 + picture.getpixel((0, 0))[1]) for picture in pictures]
+        return [Reading(text, 0.5, (0.5,) * len(text)) for text in texts]
+
+
+def make_sleepy(**options: Any) -> Any:
+    """Something that makes such a reader, in any process."""
+    return partial(SleepyReader, **options)
+
+
+if __name__ == "__main__":
+    from strhub.bulk import read_all
+
+    given, output, engine = sys.argv[1:]
+    resources = {"workers": 2, "cpus": 0.5} if engine == "ray" else {}
+    read_all([given], output, engine=engine, per_part=40, recognizer=make_sleepy(seconds=0.005), **resources)
