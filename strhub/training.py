@@ -29,8 +29,11 @@ def train(config: DictConfig) -> dict[str, float]:
     """
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
-    if config.pretrained is not None and config.ckpt_path is None:
-        start_from(model, config.pretrained, variants=config.adapt.variants)
+    if config.ckpt_path is None:
+        if config.pretrained is not None:
+            start_from(model, config.pretrained, variants=config.adapt.variants)
+        else:
+            model.load_initial_weights()
     data = instantiate(config.data)
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]

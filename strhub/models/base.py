@@ -21,7 +21,7 @@ from strhub.adaptation import character_tables
 from strhub.finetuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.metrics import Score
 from strhub.options import check_options, keyword_names
-from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, network_class
+from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, complete_options, network_class
 from strhub.text import CharsetAdapter
 
 
@@ -64,7 +64,7 @@ class System(pl.LightningModule, ABC):
             "seed": seed,
         }
         check_options(options, self.known_options(), f"the model {self.architecture!r}")
-        self.save_hyperparameters({**options, **own, "architecture": self.architecture})
+        self.save_hyperparameters(complete_options({**options, **own, "architecture": self.architecture}))
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
@@ -86,6 +86,9 @@ class System(pl.LightningModule, ABC):
     @abstractmethod
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is a mean of."""
+
+    def load_initial_weights(self) -> None:
+        """Load what a run begins with that starts from no model of ours; by default nothing."""
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
