@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -48,9 +49,14 @@ def train(config: DictConfig) -> dict[str, float]:
 
 
 def model_from_config(config: DictConfig) -> System:
-    """The configured model with fresh weights, its options checked."""
+    """The configured model with fresh weights; `ValueError` for options that cannot be."""
     check_config(config)
-    model: System = instantiate(config.model)
+    try:
+        model: System = instantiate(config.model)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # what is wrong, without Hydra's account of where it was called
+            raise error.__cause__ from error
+        raise
     return model
 
 

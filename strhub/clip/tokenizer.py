@@ -56,7 +56,7 @@ class ClipTokenizer:
         return ids, lengths
 
     def _join(self, part: str) -> list[str]:
-        """The symbols of a word: bytes, of which the pair that comes first in the table is joined until none is in it."""
+        """The symbols of a word: bytes, of which the pair first in the table is joined until no pair is in it."""
         symbols = [self.letters[byte] for byte in part.encode("utf-8")]
         symbols[-1] += _END
         while len(symbols) > 1:

@@ -1,7 +1,7 @@
 """The tensors of a TorchScript archive, without running what else is in it.
 
-OpenAI's CLIP files are such archives: code together with weights, which `torch.jit.load` would execute. Only the data is
-read here: the pickle that lists the modules' attributes, by an unpickler that makes tensors and plain records and
+OpenAI's CLIP files are such archives: code together with weights, which `torch.jit.load` would execute. Only the data
+is read here: the pickle that lists the modules' attributes, by an unpickler that makes tensors and plain records and
 refuses everything else, and the bytes of the tensors that it names.
 """
 

@@ -21,6 +21,7 @@ from strhub.clip.torchscript import is_torchscript, read_torchscript
 from strhub.models.layers.clip import ClipTextTower
 
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
+DECODER_HEAD_SIZE = 32  # of PARSeq as published
 # What a name ends in once its block is told, in the files and in our towers.
 _BLOCK_NAMES = {
     "ln_1.weight": "norm1.weight", "ln_1.bias": "norm1.bias",
@@ -49,7 +50,7 @@ class ClipWeights(NamedTuple):
     path: Path
 
     def image_sizes(self) -> dict[str, Any]:
-        """The image tower's sizes, by the names of PARSeq's hyper-parameters."""
+        """The image tower's sizes and what follows for a decoder, by the names of PARSeq's hyper-parameters."""
         width, _, *patch = self.image["patch_embed.proj.weight"].shape
         return {
             "patch_size": list(patch),
@@ -58,6 +59,7 @@ class ClipWeights(NamedTuple):
             "enc_depth": _depth(self.image),
             "enc_num_heads": max(1, width // HEAD_SIZE),
             "enc_mlp_ratio": self.image["blocks.0.mlp.fc1.weight"].shape[0] / width,
+            "dec_num_heads": max(1, self.image["projection.weight"].shape[0] // DECODER_HEAD_SIZE),
         }
 
     def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:

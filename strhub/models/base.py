@@ -70,6 +70,7 @@ class System(pl.LightningModule, ABC):
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
         self._batch_number = 0
+        self.step = 0  # of the optimiser, in training
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
 
@@ -101,6 +102,7 @@ class System(pl.LightningModule, ABC):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
         self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        self.step = self.trainer.global_step
         entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
         if self.fine_tuning.freezes:

@@ -12,13 +12,16 @@ from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
 
 OWN, FREE = "vit", "clip"
-# The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's, which is the size of
-# the space that CLIP projects to; `enc_embed_dim` that of the tower's own tokens.
+_BASE = {"embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12, "dec_num_heads": 16}
+_LARGE = {"embed_dim": 768, "enc_embed_dim": 1024, "enc_depth": 24, "enc_num_heads": 16, "dec_num_heads": 24}
+# The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's, which is the size
+# of the space that CLIP projects to; `enc_embed_dim` that of the tower's own tokens. The decoder has as
+# many heads for its width as the published ones.
 CLIP_SIZES: dict[str, dict[str, Any]] = {
-    "clip_vit_b32": {"patch_size": [32, 32], "embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12},
-    "clip_vit_b16": {"patch_size": [16, 16], "embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12},
-    "clip_vit_l14": {"patch_size": [14, 14], "embed_dim": 768, "enc_embed_dim": 1024, "enc_depth": 24, "enc_num_heads": 16},
-}  # fmt: skip
+    "clip_vit_b32": {**_BASE, "patch_size": [32, 32]},
+    "clip_vit_b16": {**_BASE, "patch_size": [16, 16]},
+    "clip_vit_l14": {**_LARGE, "patch_size": [14, 14]},
+}
 ENCODERS = (OWN, *CLIP_SIZES, FREE)
 
 

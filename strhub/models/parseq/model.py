@@ -43,7 +43,7 @@ class PARSeq(nn.Module):
     img_size, patch_size: height and width in pixels. enc_stem: channels of convolutions before the encoder's patches
         are cut, none in the published models; see `strhub.models.layers.vision_transformer.Stem`.
     encoder: `vit`, PARSeq's own, or CLIP's image tower: `clip_vit_b32` and the like, whose name decides patch_size,
-        embed_dim and enc_*, or `clip`, which leaves them to you; see `strhub.models.parseq.encoders`.
+        embed_dim, enc_* and dec_num_heads, or `clip`, which leaves them to you; see `strhub.models.parseq.encoders`.
     embed_dim: of the decoder and of what the encoder gives it; enc_embed_dim: of CLIP's tokens before their projection
         to it; enc_activation: of CLIP's tower, quick_gelu as OpenAI's or gelu.
     decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any time.
@@ -128,6 +128,12 @@ class PARSeq(nn.Module):
         for _ in range(self.refine_iters):
             logits = self._refine(memory, logits)
         return logits
+
+    @torch.no_grad()
+    def first_reading(self, encoded: Tensor) -> Tensor:
+        """What it reads step by step, without refinement, dropout or gradient, from the encoder's tokens (B, N, D)."""
+        memory = self.decoder.project_memory(encoded)
+        return self._read_step_by_step(memory, self.max_label_length + 1, stop_early=True)
 
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
