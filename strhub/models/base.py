@@ -99,6 +99,11 @@ class System(pl.LightningModule, ABC):
         """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""
         return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
 
+    def on_fit_start(self) -> None:
+        """Count the epochs that the encoder is frozen for in steps."""
+        if self.fine_tuning.frozen_epochs is not None:
+            self.fine_tuning = self.fine_tuning.in_steps(self.steps_per_epoch())
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
         self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
@@ -167,15 +172,20 @@ class System(pl.LightningModule, ABC):
         trainer = self.trainer
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             return int(trainer.estimated_stepping_batches)
-        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
-        limit: int | float = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(1, trainer.max_epochs or 1)
+        steps = self.steps_per_epoch() * max(1, trainer.max_epochs or 1)
         if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
             steps = trainer.max_steps
         if steps < 1:
             raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
         return steps
+
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch of the trainer's data module."""
+        trainer = self.trainer
+        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
+        limit: int | float = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return math.ceil(batches / trainer.accumulate_grad_batches)
 
     def effective_lr(self) -> float:
         """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""
