@@ -100,7 +100,8 @@ def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return hparams, card
 
 
-def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
+def load_torch_file(path: Path) -> Mapping[Any, Any]:
+    """What a file of `torch.save` holds; `CheckpointError` if it is no mapping or holds more than tensors and values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, before the file is refused or read
@@ -114,6 +115,11 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
         raise CheckpointError(f"{path} is not a whole PyTorch checkpoint: {_first_line(error)}") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
+    content = load_torch_file(path)
     if "state_dict" in content:
         return _from_lightning(path, content)
     return _from_bare_weights(path, {str(name): tensor for name, tensor in content.items()}, known)

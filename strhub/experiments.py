@@ -34,6 +34,7 @@ def experiment_hyper_parameters(name: str) -> dict[str, Any]:
     model = _read(CONFIG_DIR / "model" / f"{choices['model']}.yaml")
     charset = _read(CONFIG_DIR / "charset" / f"{choices['charset']}.yaml")
     merged = {**main["model"], **model, **charset["model"], **experiment.get("model", {})}
+    merged["normalize"] = {**main["data"], **experiment.get("data", {})}["normalize"]
     merged["architecture"] = merged["_target_"].split(".")[-3]
     return {key: value for key, value in merged.items() if not (key.startswith("_") or _refers(value))}
 

@@ -6,8 +6,9 @@ groups for the optimiser. Everything follows from the number of the step, so a r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -21,14 +22,15 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 class FineTuning:
     """The options. All null: everything learns at the same rate, as without them.
 
-    freeze_encoder: true to leave the encoder as it is, a number to do so for so many steps.
+    freeze_encoder: true to leave the encoder as it is, a number to do so for so many steps, `2 epochs` for
+        those.
     unfreeze_every: after that, let one more layer of the encoder learn every so many steps, the topmost first.
     layer_decay: in (0, 1], how many times the rate of the layer above each encoder layer has; the topmost has all.
     decoder_rate: how many times the usual rate all that is not encoder has.
     decay_weights_only: no weight decay on norms, biases and positions.
     """
 
-    freeze_encoder: bool | int | None = None
+    freeze_encoder: bool | int | str | None = None
     unfreeze_every: int | None = None
     layer_decay: float | None = None
     decoder_rate: float | None = None
@@ -41,8 +43,10 @@ class FineTuning:
         check_options(options, cls.__dataclass_fields__, "finetune")
         given = cls(**options)
         steps, every = given.freeze_encoder, given.unfreeze_every
-        if not _is_count(steps, least=0) and not isinstance(steps, bool):
-            raise ValueError(f"finetune.freeze_encoder is {steps}: it must be true, false or a number of steps")
+        if not _is_count(steps, least=0) and not isinstance(steps, bool) and given.frozen_epochs is None:
+            raise ValueError(
+                f"finetune.freeze_encoder is {steps}: it must be true, false, a number of steps or such as '2 epochs'"
+            )
         if not _is_count(every, least=1):
             raise ValueError(f"finetune.unfreeze_every is {every}: it must be a number of steps, at least 1")
         if every is not None and steps is True:
@@ -51,6 +55,17 @@ class FineTuning:
             if value is not None and not (value > 0 and (most is None or value <= most)):
                 raise ValueError(f"finetune.{name} is {value}: it must be positive{' and at most 1' if most else ''}")
         return given
+
+    @property
+    def frozen_epochs(self) -> int | None:
+        """For how many epochs the encoder is frozen, where that is how it is said."""
+        given = re.fullmatch(r"(\d+) epochs?", self.freeze_encoder) if isinstance(self.freeze_encoder, str) else None
+        return int(given[1]) if given else None
+
+    def in_steps(self, steps_per_epoch: int) -> FineTuning:
+        """The same with epochs counted in steps."""
+        epochs = self.frozen_epochs
+        return self if epochs is None else replace(self, freeze_encoder=epochs * steps_per_epoch)
 
     @property
     def freezes(self) -> bool:
@@ -68,7 +83,7 @@ class FineTuning:
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:
-        """How many of so many encoder layers, counted from the picture, do not learn at a step."""
+        """How many of so many encoder layers, counted from the picture, do not learn at a step; see `in_steps`."""
         if self.freeze_encoder is True:
             return layers
         since = step - int(self.freeze_encoder or 0)

@@ -60,6 +60,12 @@ def build_network(hparams: Mapping[str, Any]) -> Any:
     return network(**{name: values[name] for name in keyword_names(network) if name in values})
 
 
+def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name stands for."""
+    complete = getattr(network_class(hparams["architecture"]), "complete", None)
+    return complete(hparams) if complete else dict(hparams)
+
+
 def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of the architecture's kind for the training charset."""
     return _TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
@@ -74,7 +80,7 @@ class SceneTextModel(nn.Module):
 
     def __init__(self, hparams: Mapping[str, Any]) -> None:
         super().__init__()
-        self.hparams = HyperParameters(hparams)
+        self.hparams = HyperParameters(complete_options(hparams))
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])

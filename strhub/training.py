@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -32,8 +33,10 @@ def train(config: DictConfig) -> dict[str, float]:
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
     checkpoint = resume_path(config)
-    if config.pretrained is not None and checkpoint is None:
+    if checkpoint is None and config.pretrained is not None:
         start_from(model, config.pretrained, variants=config.adapt.variants)
+    elif checkpoint is None:
+        model.load_initial_weights()
     if config.compile:
         model.compile_network()
     data = instantiate(config.data)
@@ -50,9 +53,14 @@ def train(config: DictConfig) -> dict[str, float]:
 
 
 def model_from_config(config: DictConfig) -> System:
-    """The configured model with fresh weights, its options checked."""
+    """The configured model with fresh weights; `ValueError` for options that cannot be."""
     check_config(config)
-    model: System = instantiate(config.model)
+    try:
+        model: System = instantiate(config.model)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # what is wrong, without Hydra's account of where it was called
+            raise error.__cause__ from error
+        raise
     return model
 
 

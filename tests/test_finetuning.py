@@ -200,7 +200,7 @@ def test_on_several_devices_gradients_are_made_and_dropped(compose_main: Any) ->
     ("options", "message"),
     [
         ({"freeze_encoders": 1}, "'freeze_encoders'.*Did you mean 'freeze_encoder'"),
-        ({"freeze_encoder": -1}, "freeze_encoder is -1: it must be true, false or a number of steps"),
+        ({"freeze_encoder": -1}, "freeze_encoder is -1: it must be true, false, a number of steps"),
         ({"freeze_encoder": 0.5}, "freeze_encoder is 0.5"),
         ({"unfreeze_every": 0}, "unfreeze_every is 0"),
         ({"freeze_encoder": True, "unfreeze_every": 5}, "unfreeze_every needs a number of steps"),

@@ -46,6 +46,7 @@ def test_experiments_read_without_hydra_are_those_hydra_composes(name: str) -> N
     }
     read = experiment_hyper_parameters(name)
     assert read.pop("architecture") == config.model["_target_"].split(".")[-3]
+    assert read.pop("normalize") == config.data.normalize
     assert read == composed
 
 

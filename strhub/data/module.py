@@ -37,6 +37,7 @@ from strhub.text import LabelPreparation
 
 log = logging.getLogger(__name__)
 
+DRAWN_TEXTS = 20_000  # that stand for the words of a set without end
 DRAWN = "drawn"  # the name in a mixture that stands for drawn words
 
 
@@ -166,6 +167,22 @@ class SceneTextDataModule(pl.LightningDataModule):
         transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect)
         sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
         return WordDataset(sources, transform=transform)
+
+    def training_words(self) -> Counter[str]:
+        """The labels of the training sets and how often each occurs; of drawn words, the first 20,000 texts.
+
+        `ValueError` for shards, whose labels are not known before they are read.
+        """
+        if self.shards:
+            raise ValueError("shards do not tell their words before they are read: give a list of words instead")
+        dataset = self.train_dataset
+        words = Counter[str]()
+        for part in dataset.sets if isinstance(dataset, Mixture) else [dataset]:
+            if isinstance(part, DrawnDataset):
+                words.update(part.words.sampler(np.random.default_rng([self.seed, n])) for n in range(DRAWN_TEXTS))
+            elif isinstance(part, WordDataset):
+                words.update(label for source in part.sources for label in getattr(source, "labels", ()))
+        return words
 
     @property
     def val_dataset(self) -> DrawnDataset | WordDataset:

@@ -1,24 +1,41 @@
-"""The graph of a vision transformer, as `strhub.models.layers.vision_transformer` computes it."""
+"""The graph of a vision transformer, as `strhub.models.layers.vision_transformer` and `.clip` compute it."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from strhub.export.graph import Graph
-from strhub.models.layers.vision_transformer import EncoderBlock, PatchEmbedding, SelfAttention, VisionTransformer
+from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.vision_transformer import MLP, EncoderBlock, PatchEmbedding, SelfAttention, VisionTransformer
 
 
-def encode(graph: Graph, images: str, encoder: VisionTransformer) -> str:
-    """Pictures (B, 3, H, W) to tokens (B, N, D)."""
+def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTower) -> str:
+    """Pictures (B, 3, H, W) to tokens (B, N, D), the class token first if there is one."""
+    tokens = _embed(graph, images, encoder.patch_embed)
     if encoder.cls_token is not None:
-        raise ValueError("an encoder with a class token is not exported this way")
-    tokens = graph.op("Add", _embed(graph, images, encoder.patch_embed), graph.weight(encoder.pos_embed))
+        shape = graph.op("Concat", graph.size(tokens, 0), graph.integers(1, 1), axis=0)
+        tokens = graph.op("Concat", graph.op("Expand", graph.weight(encoder.cls_token), shape), tokens, axis=1)
+    tokens = graph.op("Add", tokens, graph.weight(encoder.pos_embed))
+    if isinstance(encoder, ClipImageTower):
+        tokens = graph.layer_norm(tokens, encoder.norm_pre)
     for block in encoder.blocks:
         assert isinstance(block, EncoderBlock)
         tokens = graph.op("Add", tokens, _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn))
-        hidden = graph.linear(graph.layer_norm(tokens, block.norm2), block.mlp.fc1.weight, block.mlp.fc1.bias)
-        tokens = graph.op("Add", tokens, graph.linear(graph.gelu(hidden), block.mlp.fc2.weight, block.mlp.fc2.bias))
-    return graph.layer_norm(tokens, encoder.norm)
+        tokens = graph.op("Add", tokens, _mlp(graph, graph.layer_norm(tokens, block.norm2), block.mlp))
+    tokens = graph.layer_norm(tokens, encoder.norm)
+    if isinstance(encoder, ClipImageTower):
+        tokens = graph.op("MatMul", tokens, graph.weight(encoder.projection.weight.t()))
+    return tokens
+
+
+def _mlp(graph: Graph, tokens: str, mlp: MLP) -> str:
+    hidden = graph.linear(tokens, mlp.fc1.weight, mlp.fc1.bias)
+    if mlp.activation == "quick_gelu":
+        gate = graph.op("Sigmoid", graph.op("Mul", hidden, graph.scalar(1.702)))
+        hidden = graph.op("Mul", hidden, gate)
+    else:
+        hidden = graph.gelu(hidden)
+    return graph.linear(hidden, mlp.fc2.weight, mlp.fc2.bias)
 
 
 def _embed(graph: Graph, images: str, embedding: PatchEmbedding) -> str:

@@ -22,7 +22,7 @@ from strhub.adaptation import character_tables
 from strhub.finetuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.metrics import Score
 from strhub.options import check_options, keyword_names
-from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, network_class
+from strhub.scene_text_model import SCENE_TEXT_OPTIONS, build_network, build_tokenizer, complete_options, network_class
 from strhub.text import CharsetAdapter
 
 
@@ -65,12 +65,13 @@ class System(pl.LightningModule, ABC):
             "seed": seed,
         }
         check_options(options, self.known_options(), f"the model {self.architecture!r}")
-        self.save_hyperparameters({**options, **own, "architecture": self.architecture})
+        self.save_hyperparameters(complete_options({**options, **own, "architecture": self.architecture}))
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
         self._batch_number = self._steps_together = 0
+        self.step = 0  # of the optimiser, in training
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
 
@@ -87,6 +88,9 @@ class System(pl.LightningModule, ABC):
     @abstractmethod
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is a mean of."""
+
+    def load_initial_weights(self) -> None:
+        """Load what a run begins with that starts from no model of ours; by default nothing."""
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
@@ -105,9 +109,15 @@ class System(pl.LightningModule, ABC):
         """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""
         return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
 
+    def on_fit_start(self) -> None:
+        """Count the epochs that the encoder is frozen for in steps."""
+        if self.fine_tuning.frozen_epochs is not None:
+            self.fine_tuning = self.fine_tuning.in_steps(self.steps_per_epoch())
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
         self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        self.step = self.trainer.global_step
         entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
         if self.fine_tuning.freezes:
@@ -201,15 +211,20 @@ class System(pl.LightningModule, ABC):
         trainer = self.trainer
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             return int(trainer.estimated_stepping_batches)
-        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
-        limit: int | float = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(1, trainer.max_epochs or 1)
+        steps = self.steps_per_epoch() * max(1, trainer.max_epochs or 1)
         if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
             steps = trainer.max_steps
         if steps < 1:
             raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
         return steps
+
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch of the trainer's data module."""
+        trainer = self.trainer
+        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
+        limit: int | float = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return math.ceil(batches / trainer.accumulate_grad_batches)
 
     def effective_lr(self) -> float:
         """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""

@@ -35,6 +35,19 @@ KINDS: dict[str, dict[str, Any]] = {
     "stem": {"enc_stem": [8, 8, 16, 16]},
     "stem of the embedded kind": {"enc_stem": [8, 8, 16], "patch_size": [8, 4], "embed_dim": 64},
     "deep decoder": {"dec_depth": 2},
+    "CLIP's encoder": {
+        "encoder": "clip",
+        "enc_embed_dim": 64,
+        "normalize": "clip",
+        "img_size": [32, 64],
+        "patch_size": [16, 16],
+    },
+    "CLIP's encoder with another activation": {
+        "encoder": "clip",
+        "enc_embed_dim": 64,
+        "enc_activation": "gelu",
+        "normalize": "clip",
+    },
 }
 MODES = list(product([True, False], [0, 1, 2]))
 

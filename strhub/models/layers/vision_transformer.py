@@ -4,7 +4,7 @@ Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Par
 `VisionTransformer`, the naming of the published recognisers. A stem of convolutions, which they lack, is an option.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +39,17 @@ class PatchEmbedding(nn.Module):
     """Cut a picture into patches and project each to a token.
 
     stem: channels of convolutions that come first; the patches are then cut from what they give, at the same places.
+    bias: of the projection.
     """
 
     def __init__(
-        self, *, img_size: tuple[int, int], patch_size: tuple[int, int], embed_dim: int, stem: Sequence[int] = ()
+        self,
+        *,
+        img_size: tuple[int, int],
+        patch_size: tuple[int, int],
+        embed_dim: int,
+        stem: Sequence[int] = (),
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if any(side % patch for side, patch in zip(img_size, patch_size, strict=True)):
@@ -57,7 +64,7 @@ class PatchEmbedding(nn.Module):
         if stem:
             self.stem = convolutions = Stem(channels=stem, patch_size=patch_size)
             cut = (patch_size[0] // convolutions.stride[0], patch_size[1] // convolutions.stride[1])
-        self.proj = nn.Conv2d(stem[-1] if stem else 3, embed_dim, kernel_size=cut, stride=cut)
+        self.proj = nn.Conv2d(stem[-1] if stem else 3, embed_dim, kernel_size=cut, stride=cut, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, N, D), patches in reading order."""
@@ -70,13 +77,14 @@ class PatchEmbedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token attends to every token."""
+    """Every token attends to every token, or with `causal` to itself and those before it."""
 
-    def __init__(self, *, embed_dim: int, num_heads: int) -> None:
+    def __init__(self, *, embed_dim: int, num_heads: int, causal: bool = False) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim {embed_dim} cannot be split into {num_heads} heads of equal size")
         self.num_heads = num_heads
+        self.causal = causal
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
 
@@ -84,32 +92,55 @@ class SelfAttention(nn.Module):
         """(B, N, D) to (B, N, D)."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, H, D / H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, D / H) each
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.proj(mixed.transpose(1, 2).flatten(2))  # (B, H, N, D / H) -> (B, N, D)
 
 
-class MLP(nn.Module):
-    """Two linear layers with a GELU between."""
+def quick_gelu(values: Tensor) -> Tensor:
+    """x times the sigmoid of 1.702 x: the cheap GELU (Hendrycks & Gimpel 2016, section 2) that OpenAI's CLIP has."""
+    return values * torch.sigmoid(1.702 * values)
 
-    def __init__(self, *, embed_dim: int, hidden_dim: int) -> None:
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+
+
+class MLP(nn.Module):
+    """Two linear layers with a GELU between; activation: a name in `ACTIVATIONS`."""
+
+    def __init__(self, *, embed_dim: int, hidden_dim: int, activation: str = "gelu") -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"there is no activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+        self.activation = activation
         self.fc1 = nn.Linear(embed_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., D) to (..., D)."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
+        return self.fc2(ACTIVATIONS[self.activation](self.fc1(tokens)))
 
 
 class EncoderBlock(nn.Module):
-    """Pre-norm attention and MLP, each with a residual."""
+    """Pre-norm attention and MLP, each with a residual.
 
-    def __init__(self, *, embed_dim: int, num_heads: int, mlp_ratio: float) -> None:
+    norm_eps, activation, causal: the defaults are those of vision transformers; CLIP's towers have others.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        norm_eps: float = 1e-6,
+        activation: str = "gelu",
+        causal: bool = False,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.attn = SelfAttention(embed_dim=embed_dim, num_heads=num_heads)
-        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.mlp = MLP(embed_dim=embed_dim, hidden_dim=int(embed_dim * mlp_ratio))
+        self.norm1 = nn.LayerNorm(embed_dim, eps=norm_eps)
+        self.attn = SelfAttention(embed_dim=embed_dim, num_heads=num_heads, causal=causal)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=norm_eps)
+        self.mlp = MLP(embed_dim=embed_dim, hidden_dim=int(embed_dim * mlp_ratio), activation=activation)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.models.layers.attention import KeyValue
-from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.decoder import Decoder, Masks, cloze_masks, one_pass_masks, permutation_masks
+from strhub.models.parseq.encoders import OWN, build_encoder, complete
 from strhub.models.parseq.stepping import SteppingDecoder
 
 Memory = Sequence[KeyValue]  # of each decoder layer
@@ -42,6 +42,10 @@ class PARSeq(nn.Module):
     max_label_length: the longest text, in characters; it reads one step more, for [E].
     img_size, patch_size: height and width in pixels. enc_stem: channels of convolutions before the encoder's patches
         are cut, none in the published models; see `strhub.models.layers.vision_transformer.Stem`.
+    encoder: `vit`, PARSeq's own, or CLIP's image tower: `clip_vit_b32` and the like, whose name decides patch_size,
+        embed_dim, enc_* and dec_num_heads, or `clip`, which leaves them to you; see `strhub.models.parseq.encoders`.
+    embed_dim: of the decoder and of what the encoder gives it; enc_embed_dim: of CLIP's tokens before their projection
+        to it; enc_activation: of CLIP's tower, quick_gelu as OpenAI's or gelu.
     decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any time.
     refine_iters: passes over the first reading, each seeing all of the previous one; can be changed at any time.
     dropout: of the decoder, in training.
@@ -50,6 +54,7 @@ class PARSeq(nn.Module):
     tokenizer = "attention"
     decoding_options = ("decode_ar", "refine_iters")
     marker = "pos_queries"  # a parameter that only this architecture has
+    complete = staticmethod(complete)  # hyper-parameters that follow from others
 
     def __init__(
         self,
@@ -69,19 +74,25 @@ class PARSeq(nn.Module):
         refine_iters: int,
         dropout: float,
         enc_stem: Sequence[int] = (),
+        encoder: str = OWN,
+        enc_embed_dim: int | None = None,
+        enc_activation: str | None = None,
     ) -> None:
         super().__init__()
         self.max_label_length = max_label_length
         self.decode_ar = decode_ar
         self.refine_iters = refine_iters
         self.eos_id, self.bos_id, self.pad_id = 0, charset_size + 1, charset_size + 2
-        self.encoder = VisionTransformer(
-            img_size=(img_size[0], img_size[1]),
-            patch_size=(patch_size[0], patch_size[1]),
-            embed_dim=embed_dim,
+        self.encoder = build_encoder(
+            encoder=encoder,
+            img_size=img_size,
+            patch_size=patch_size,
+            output_dim=embed_dim,
+            embed_dim=enc_embed_dim,
             depth=enc_depth,
             num_heads=enc_num_heads,
             mlp_ratio=enc_mlp_ratio,
+            activation=enc_activation,
             stem=enc_stem,
         )
         self.decoder = Decoder(
@@ -117,6 +128,12 @@ class PARSeq(nn.Module):
         for _ in range(self.refine_iters):
             logits = self._refine(memory, logits)
         return logits
+
+    @torch.no_grad()
+    def first_reading(self, encoded: Tensor) -> Tensor:
+        """What it reads step by step, without refinement, dropout or gradient, from the encoder's tokens (B, N, D)."""
+        memory = self.decoder.project_memory(encoded)
+        return self._read_step_by_step(memory, self.max_label_length + 1, stop_early=True)
 
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
@@ -179,6 +196,8 @@ class PARSeq(nn.Module):
         """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
         each) and the picture is 32 high, or square if that does not fit, since no tensor shows them.
         """
+        if "encoder.cls_token" in weights:
+            raise ValueError("the sizes of a model with CLIP's encoder cannot be told from its weights alone")
         embed_dim, channels, *patch_size = weights["encoder.patch_embed.proj.weight"].shape
         if channels != 3:
             raise ValueError("the sizes of a model with a stem cannot be told from its weights alone")

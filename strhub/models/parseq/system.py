@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from strhub.clip.contrastive import Contrastive, ContrastiveOptions
+from strhub.clip.gather import Share
+from strhub.clip.sources import decides_sizes, find_clip
+from strhub.clip.text_side import TextSide, load_text_side, text_size
+from strhub.clip.weights import grid_of, read_clip
 from strhub.models.base import System
 from strhub.models.layers.ctc import ctc_loss
+from strhub.models.parseq.encoders import CLIP_SIZES, FREE, is_clip
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.text import AttentionTokenizer
+from strhub.zoo import differences, mismatch_table
+
+log = logging.getLogger(__name__)
 
 
 class PARSeq(System):
@@ -22,6 +32,8 @@ class PARSeq(System):
     perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored: each comes with its
     reverse. ctc_weight: of a second loss, which reads the encoder's columns by CTC and shows it early where characters
     are (SVTRv2 guides the other way round; Du et al. 2024, section 3.4); its head is used in training only.
+    pretrained_encoder: where the weights of CLIP's image tower come from, see `strhub.clip.sources.find_clip`; None for
+    random ones. contrastive: options of `strhub.clip.contrastive.ContrastiveOptions`.
     All options of the network and of `System` besides.
     """
 
@@ -30,14 +42,75 @@ class PARSeq(System):
     tokenizer: AttentionTokenizer
 
     def __init__(
-        self, *, perm_num: int, perm_forward: bool, perm_mirrored: bool, ctc_weight: float = 0.0, **options: Any
+        self,
+        *,
+        perm_num: int,
+        perm_forward: bool,
+        perm_mirrored: bool,
+        ctc_weight: float = 0.0,
+        pretrained_encoder: str | None = None,
+        contrastive: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
+        aims = ContrastiveOptions.from_options(contrastive)
+        if is_clip(options.get("encoder", "vit")) and pretrained_encoder is not None:
+            options = _with_sizes(options, pretrained_encoder)
+        contrastive = {**(contrastive or {})}
+        if aims.weight:
+            contrastive["text_dim"] = text_size(aims, options, pretrained_encoder)
         super().__init__(
-            perm_num=perm_num, perm_forward=perm_forward, perm_mirrored=perm_mirrored, ctc_weight=ctc_weight, **options
+            perm_num=perm_num,
+            perm_forward=perm_forward,
+            perm_mirrored=perm_mirrored,
+            ctc_weight=ctc_weight,
+            pretrained_encoder=pretrained_encoder,
+            contrastive=contrastive,
+            **options,
         )
         self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
         self.ctc_weight = ctc_weight
         self.guide = ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset)) if ctc_weight else None
+        self.contrastive: Contrastive | None = None
+        self.text_side: TextSide | None = None  # frozen, made when training begins, and in no checkpoint
+        if aims.weight:
+            self.contrastive = Contrastive(
+                ContrastiveOptions.from_options(contrastive),
+                image_dim=self.model.pos_queries.shape[-1],
+                text_dim=contrastive["text_dim"],
+                class_token=self.has_clip_encoder,
+            )
+
+    @property
+    def has_clip_encoder(self) -> bool:
+        """Whether the encoder is CLIP's image tower."""
+        return is_clip(self.hparams.get("encoder", "vit"))
+
+    def load_initial_weights(self) -> None:
+        """Give the encoder CLIP's weights, its positions interpolated to the picture's size."""
+        source = self.hparams["pretrained_encoder"]
+        if not self.has_clip_encoder or source is None:
+            return
+        clip = read_clip(find_clip(source, self.hparams["encoder"]).path)
+        grid = grid_of(self.hparams["img_size"], self.hparams["patch_size"])
+        state, encoder = clip.image_state(grid), self.model.encoder
+        problems = differences(encoder, state)
+        if problems:
+            raise ValueError(f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}")
+        encoder.load_state_dict(state)
+        log.info("the encoder starts from %s", clip.path)
+
+    def setup(self, stage: str) -> None:
+        """Make the text side ready before training."""
+        if stage == "fit" and self.contrastive is not None:
+            words = self.trainer.datamodule.training_words if self.trainer.datamodule else None  # type: ignore[attr-defined]
+            self.text_side = load_text_side(self.contrastive.options, dict(self.hparams), words)
+
+    def on_train_start(self) -> None:
+        """Move the text side to where the model is, its vocabulary placed as it was if the run goes on."""
+        if self.contrastive is not None and self.text_side is not None:
+            self.text_side.to(self.device)
+            if self.text_side.space is not None:
+                self.contrastive.place_as_before(self.text_side.space)
 
     def compiled_parts(self) -> list[nn.Module]:
         """Encoder and decoder."""
@@ -64,11 +137,35 @@ class PARSeq(System):
         elements = len(permutations) * characters + min(2, len(permutations)) * words
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
         if self.guide is not None:
-            columns = encoded.unflatten(1, self.model.encoder.patch_embed.grid_size).mean(
-                1
-            )  # (B, H', W', D) -> (B, W', D)
+            rows, width = self.model.encoder.patch_embed.grid_size
+            patches = encoded[:, -rows * width :]  # without a class token
+            columns = patches.unflatten(1, (rows, width)).mean(1)  # (B, H', W', D) -> (B, W', D)
             loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)
+        if self.contrastive is not None:
+            contrastive = self.contrastive_loss(encoded, labels)
+            self.log("contrastive_loss", contrastive.detach(), batch_size=len(labels))
+            loss = loss + self.contrastive.options.weight_at(self.step) * contrastive
         return loss
+
+    def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
+        """InfoNCE between pictures, as the encoder sees them (B, N, D), and their words; in float32."""
+        if self.contrastive is None or self.text_side is None:
+            raise ValueError("the contrastive objective needs its text side: it is made when training begins")
+        objective, side = self.contrastive, self.text_side
+        space = side.space
+        if space is not None and self.step % objective.options.refresh_every == 0 and self.step:
+            objective.place(space)
+        read = self.first_readings(encoded) if objective.options.own_errors else []
+        with torch.autocast(encoded.device.type, enabled=False):
+            images = objective.image_directions(encoded)
+            texts = objective.text_directions(side.features(labels))
+            negatives = objective.negatives(labels, texts.detach(), side.features, space, read)
+            return objective.loss(images, texts, labels, negatives, Share(len(labels), encoded.device))
+
+    def first_readings(self, encoded: Tensor) -> list[str]:
+        """What the model reads now, step by step without refinement or dropout."""
+        logits = self.model.first_reading(encoded.detach())
+        return self.tokenizer.decode(logits.softmax(-1))[0]
 
     def permutation_loss(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
@@ -89,6 +186,25 @@ class PARSeq(System):
         logits = self(images, targets.shape[1] - 1)
         loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
         return logits, loss, int((targets != pad_id).sum())
+
+
+def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Options with the sizes of a CLIP that has its own, and the activation of one of open_clip's.
+
+    Nothing is done for options that come from a checkpoint: they have all sizes.
+    """
+    options = dict(options)
+    if options.get("enc_embed_dim") or not decides_sizes(source):
+        return options
+    found = find_clip(source, options["encoder"])
+    options["enc_activation"] = options.get("enc_activation") or found.activation
+    sizes = read_clip(found.path).image_sizes()
+    named = CLIP_SIZES.get(options["encoder"])
+    if named is None or any(sizes[name] != value for name, value in named.items()):
+        if named is not None:
+            log.warning("%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes)
+        options |= {**sizes, "encoder": FREE}
+    return options
 
 
 class ColumnReader(nn.Linear):

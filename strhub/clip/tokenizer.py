@@ -1,0 +1,147 @@
+"""CLIP's text tokens: byte-pair encoding of lower-cased text (Sennrich et al. 2016; Radford et al. 2021, section 2.4).
+
+The table of merges is CLIP's own and comes with open_clip or from a file. An empty table makes a tokenizer of single
+bytes, for towers that are trained from nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import itertools
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+MERGES = 49152 - 256 - 2  # that CLIP uses of the table, which is longer
+_MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
+_CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
+_END = "</w>"  # marks a word's last symbol
+
+
+class ClipTokenizer:
+    """Texts to token ids.
+
+    merges: pairs of symbols in the order in which they are joined. Ids: 256 bytes, the same at a word's end, a merge
+    each, then start and end of text.
+    """
+
+    def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
+        self.letters = _byte_letters()
+        symbols = [*self.letters.values()]
+        vocabulary = [*symbols, *(symbol + _END for symbol in symbols), *(first + second for first, second in merges)]
+        # Where two merges make one symbol, the later number stands for it, as in the published table.
+        self.ids = {symbol: number for number, symbol in enumerate(vocabulary)}
+        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
+        self.start, self.end = len(vocabulary), len(vocabulary) + 1
+
+    def __len__(self) -> int:
+        return self.end + 1
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without start and end."""
+        return [self.ids[symbol] for part in split_words(text) for symbol in self._join(part)]
+
+    def __call__(self, texts: Sequence[str], context_length: int) -> tuple[Tensor, Tensor]:
+        """Ids (B, L) with start and end, padded with 0, and lengths (B). Longer texts are cut, their end kept."""
+        rows = [[self.start, *self.encode(text)[: context_length - 2], self.end] for text in texts]
+        lengths = torch.tensor([len(row) for row in rows])
+        ids = torch.zeros(len(rows), int(lengths.max()) if rows else 0, dtype=torch.long)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row)
+        return ids, lengths
+
+    def _join(self, part: str) -> list[str]:
+        """The symbols of a word: bytes, of which the pair first in the table is joined until no pair is in it."""
+        symbols = [self.letters[byte] for byte in part.encode("utf-8")]
+        symbols[-1] += _END
+        while len(symbols) > 1:
+            best = min(itertools.pairwise(symbols), key=lambda pair: self.ranks.get(pair, len(self.ranks)))
+            if best not in self.ranks:
+                break
+            joined: list[str] = []
+            for symbol in symbols:
+                if joined and (joined[-1], symbol) == best:
+                    joined[-1] += symbol
+                else:
+                    joined.append(symbol)
+            symbols = joined
+        return symbols
+
+
+def split_words(text: str) -> Iterator[str]:
+    """A text's words, lower-cased: runs of letters, single digits, runs of other signs, and English contractions."""
+    text = " ".join(text.split()).lower()
+    position = 0
+    while position < len(text):
+        kind = _kind(text[position])
+        contraction = next((c for c in _CONTRACTIONS if text.startswith(c, position)), None)
+        end = position + 1
+        if contraction:
+            end = position + len(contraction)
+        elif kind in ("letter", "sign"):
+            while end < len(text) and _kind(text[end]) == kind:
+                end += 1
+        if kind != "space":
+            yield text[position:end]
+        position = end
+
+
+def _kind(character: str) -> str:
+    if character.isspace():
+        return "space"
+    return {"L": "letter", "N": "digit"}.get(unicodedata.category(character)[0], "sign")
+
+
+@lru_cache(maxsize=1)
+def _byte_letters() -> dict[int, str]:
+    """A printable character for each byte: itself where it is one, else the next from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {**{byte: chr(byte) for byte in printable}, **{byte: chr(256 + n) for n, byte in enumerate(others)}}
+
+
+def bundled_merges() -> Path | None:
+    """CLIP's table of merges in an installed open_clip, which need not be importable; None if there is none."""
+    try:
+        package = importlib.util.find_spec("open_clip")
+    except (ImportError, ValueError):
+        return None
+    for folder in package.submodule_search_locations or () if package else ():
+        if (path := Path(folder) / _MERGES_FILE).is_file():
+            return path
+    return None
+
+
+def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokenizer:
+    """The tokenizer of a text tower that knows so many ids.
+
+    merges: CLIP's table, a text file or the same in gzip, a pair a line after a first line of another kind; None: that
+    of an installed open_clip. A tower of 514 ids reads bytes and needs no table.
+
+    Raises `ValueError` for a table that cannot be read or belongs to another tower, saying how to get the right one.
+    """
+    if merges is None and vocab_size == len(ClipTokenizer(())):
+        return ClipTokenizer(())
+    path = Path(merges) if merges is not None else bundled_merges()
+    if path is None:
+        raise ValueError(
+            f"CLIP's text tower reads {vocab_size} tokens, and their table is not here: install open_clip_torch, which "
+            f"brings it (pip install 'strhub[clip]'), or set contrastive.merges to a file {_MERGES_FILE}"
+        )
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
+        raise ValueError(f"the table of merges {path} cannot be read: {error}") from error
+    wanted = min(MERGES, vocab_size - len(ClipTokenizer(())))
+    pairs = [tuple(line.split()) for line in text.split("\n")[1 : wanted + 1]]
+    if any(len(pair) != 2 for pair in pairs) or len(pairs) != wanted:
+        raise ValueError(
+            f"the table {path} has {len([p for p in pairs if len(p) == 2])} merges where the text tower knows {wanted}"
+        )
+    return ClipTokenizer([(pair[0], pair[1]) for pair in pairs])

@@ -1,0 +1,157 @@
+"""CLIP's files to weights: OpenAI's and open_clip's, which share their names, to those of `strhub.models.layers.clip`.
+
+In: a path. Out: float32 tensors by the names of our towers, and the sizes that they tell. No code in a file is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from strhub.adaptation import resize_grid
+from strhub.checkpoints import CheckpointError, load_torch_file
+from strhub.clip.torchscript import is_torchscript, read_torchscript
+from strhub.models.layers.clip import ClipTextTower
+
+HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
+DECODER_HEAD_SIZE = 32  # of PARSeq as published
+# What a name ends in once its block is told, in the files and in our towers.
+_BLOCK_NAMES = {
+    "ln_1.weight": "norm1.weight", "ln_1.bias": "norm1.bias",
+    "attn.in_proj_weight": "attn.qkv.weight", "attn.in_proj_bias": "attn.qkv.bias",
+    "attn.out_proj.weight": "attn.proj.weight", "attn.out_proj.bias": "attn.proj.bias",
+    "ln_2.weight": "norm2.weight", "ln_2.bias": "norm2.bias",
+    "mlp.c_fc.weight": "mlp.fc1.weight", "mlp.c_fc.bias": "mlp.fc1.bias",
+    "mlp.c_proj.weight": "mlp.fc2.weight", "mlp.c_proj.bias": "mlp.fc2.bias",
+}  # fmt: skip
+_IMAGE_NAMES = {
+    "conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token", "positional_embedding": "pos_embed",
+    "ln_pre.weight": "norm_pre.weight", "ln_pre.bias": "norm_pre.bias",
+    "ln_post.weight": "norm.weight", "ln_post.bias": "norm.bias", "proj": "projection.weight",
+}  # fmt: skip
+_TEXT_NAMES = {
+    "token_embedding.weight": "token_embedding.weight", "positional_embedding": "pos_embed",
+    "ln_final.weight": "norm.weight", "ln_final.bias": "norm.bias", "text_projection": "projection.weight",
+}  # fmt: skip
+
+
+class ClipWeights(NamedTuple):
+    """image, text: weights of the towers by our names, text empty if the file has no such tower; path: the file."""
+
+    image: dict[str, Tensor]
+    text: dict[str, Tensor]
+    path: Path
+
+    def image_sizes(self) -> dict[str, Any]:
+        """The image tower's sizes and what follows for a decoder, by the names of PARSeq's hyper-parameters."""
+        width, _, *patch = self.image["patch_embed.proj.weight"].shape
+        return {
+            "patch_size": list(patch),
+            "embed_dim": self.image["projection.weight"].shape[0],
+            "enc_embed_dim": width,
+            "enc_depth": _depth(self.image),
+            "enc_num_heads": max(1, width // HEAD_SIZE),
+            "enc_mlp_ratio": self.image["blocks.0.mlp.fc1.weight"].shape[0] / width,
+            "dec_num_heads": max(1, self.image["projection.weight"].shape[0] // DECODER_HEAD_SIZE),
+        }
+
+    def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:
+        """The image tower's weights for pictures of so many rows and columns of patches, positions interpolated."""
+        positions = self.image["pos_embed"]  # (1, 1 + N, D)
+        side = round((positions.shape[1] - 1) ** 0.5)
+        if side * side != positions.shape[1] - 1:
+            raise CheckpointError(f"{self.path}: its positions are not those of a square of patches")
+        patches = resize_grid(positions[0, 1:], (side, side), grid).unsqueeze(0)
+        return {**self.image, "pos_embed": torch.cat([positions[:, :1], patches], dim=1)}
+
+    def text_tower(self, activation: str) -> ClipTextTower:
+        """The text tower with its weights; `CheckpointError` if the file has none."""
+        if not self.text:
+            raise CheckpointError(f"{self.path} has no text tower, which the contrastive objective needs")
+        vocab_size, width = self.text["token_embedding.weight"].shape
+        tower = ClipTextTower(
+            vocab_size=vocab_size,
+            context_length=self.text["pos_embed"].shape[0],
+            embed_dim=width,
+            depth=_depth(self.text),
+            num_heads=max(1, width // HEAD_SIZE),
+            output_dim=self.text["projection.weight"].shape[0],
+            mlp_ratio=self.text["blocks.0.mlp.fc1.weight"].shape[0] / width,
+            activation=activation,
+        )
+        tower.load_state_dict(self.text)
+        return tower
+
+
+def read_clip(path: str | Path) -> ClipWeights:
+    """A CLIP in a file of OpenAI's (TorchScript or a state dictionary) or open_clip's (safetensors, .pt or .bin).
+
+    Raises `CheckpointError` for a file that is no CLIP with a vision transformer, damaged, or not safe to read.
+    """
+    path = Path(path)
+    state = _read_state(path)
+    image = _renamed(state, "visual.", _IMAGE_NAMES)
+    text_prefix = "text." if any(name.startswith("text.") for name in state) else ""
+    text = _renamed(state, text_prefix, _TEXT_NAMES)
+    missing = [theirs for theirs, ours in _IMAGE_NAMES.items() if ours not in image]
+    if missing or "blocks.0.norm1.weight" not in image:
+        kind = "its image tower is a ResNet" if any("visual.layer1" in name for name in state) else "it is no CLIP"
+        raise CheckpointError(f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here")
+    if not {*_TEXT_NAMES.values()} <= {*text}:
+        text = {}
+    image["cls_token"] = image["cls_token"].reshape(1, 1, -1)
+    image["pos_embed"] = image["pos_embed"].unsqueeze(0)
+    for tower in (image, text):
+        if "projection.weight" in tower:
+            tower["projection.weight"] = tower["projection.weight"].T.contiguous()  # theirs is (in, out)
+    return ClipWeights(image, text, path)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file by the names in it, floating-point ones in float32."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        elif is_torchscript(path):
+            content = read_torchscript(path)
+        else:
+            content = load_torch_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise error if isinstance(error, CheckpointError) else CheckpointError(f"{path}: {error}") from error
+    content = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in content.items()
+               if isinstance(tensor, Tensor)}  # fmt: skip
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _renamed(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The weights of the tower whose names begin so, by our names."""
+    found = {}
+    for name, tensor in state.items():
+        inner = name.removeprefix(prefix)
+        block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", inner)
+        if not name.startswith(prefix):
+            continue
+        if block and block[2] in _BLOCK_NAMES:
+            found[f"blocks.{block[1]}.{_BLOCK_NAMES[block[2]]}"] = tensor
+        elif inner in names:
+            found[names[inner]] = tensor
+    return found
+
+
+def _depth(tower: Mapping[str, Tensor]) -> int:
+    return 1 + max(int(name.split(".")[1]) for name in tower if name.startswith("blocks."))
+
+
+def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of patches of a picture."""
+    return img_size[0] // patch_size[0], img_size[1] // patch_size[1]

@@ -1,0 +1,117 @@
+"""The text side of the contrastive objective: words to frozen features, kept by word, and the words nearest to one.
+
+None of this is a module: no checkpoint holds it, and no model that reads has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from strhub.clip.tokenizer import ClipTokenizer
+from strhub.models.layers.clip import ClipTextTower
+
+KEPT = 200_000  # words whose features are kept; those used least recently go first
+_CHUNK = 512  # words at a time through the text tower
+
+
+def fold(word: str) -> str:
+    """What two words have in common that the objective must not tell apart: CLIP's text knows no case."""
+    return word.casefold()
+
+
+def word_keys(words: Iterable[str]) -> Tensor:
+    """A number (n) for each word, the same for words that differ in case alone; 63 bits of a hash, so that devices can
+    compare words that they do not have.
+    """
+    digests = (hashlib.blake2b(fold(word).encode("utf-8"), digest_size=8).digest() for word in words)
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], dtype=torch.int64)
+
+
+class WordFeatures:
+    """What CLIP's text tower makes of words: (n, E), float32, not normalised, without gradient.
+
+    tower: frozen here, and in evaluation mode. Features are kept by word on the tower's device.
+    """
+
+    def __init__(self, tower: ClipTextTower, tokenizer: ClipTokenizer, *, kept: int = KEPT) -> None:
+        if len(tokenizer) != tower.vocab_size:
+            raise ValueError(f"the text tower knows {tower.vocab_size} tokens, its tokenizer {len(tokenizer)}")
+        self.tower = tower.eval().requires_grad_(False)
+        self.tokenizer, self.kept = tokenizer, kept
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower is."""
+        return self.tower.pos_embed.device
+
+    def to(self, device: torch.device) -> WordFeatures:
+        """Move the tower and what is kept."""
+        self.tower.to(device)
+        self._features = OrderedDict((word, row.to(device)) for word, row in self._features.items())
+        return self
+
+    def __call__(self, words: Sequence[str]) -> Tensor:
+        """The features of words, computed for those that are new."""
+        new = [word for word in dict.fromkeys(words) if word not in self._features]
+        self._features.update(zip(new, self.compute(new), strict=True))
+        rows = []
+        for word in words:
+            self._features.move_to_end(word)
+            rows.append(self._features[word])
+        while len(self._features) > self.kept:
+            self._features.popitem(last=False)
+        return torch.stack(rows) if rows else torch.empty(0, self.tower.output_dim, device=self.device)
+
+    def compute(self, words: Sequence[str]) -> Tensor:
+        """The features of words, none of which is kept."""
+        chunks = []
+        device = self.device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            for start in range(0, len(words), _CHUNK):
+                ids, lengths = self.tokenizer(words[start : start + _CHUNK], self.tower.context_length)
+                chunks.append(self.tower(ids.to(device), lengths.to(device)))
+        return torch.cat(chunks) if chunks else torch.empty(0, self.tower.output_dim, device=device)
+
+
+class WordSpace:
+    """A vocabulary's words in text space, to find those that are nearest to a feature.
+
+    words: those that differ in case alone are one. features: of each, made by `WordFeatures`.
+    """
+
+    def __init__(self, words: Iterable[str], features: WordFeatures) -> None:
+        self.words = [*{fold(word): word for word in reversed([*words]) if word}.values()][::-1]
+        if not self.words:
+            raise ValueError("the vocabulary has no word")
+        device = features.device
+        self.keys = word_keys(self.words).to(device)
+        self.frozen = features.compute(self.words)  # (n, E)
+        self.directions = F.normalize(self.frozen, dim=-1)
+
+    def to(self, device: torch.device) -> WordSpace:
+        """Move what is known of the words."""
+        self.keys, self.frozen, self.directions = (t.to(device) for t in (self.keys, self.frozen, self.directions))
+        return self
+
+    def refresh(self, adapt: Callable[[Tensor], Tensor]) -> None:
+        """Place the words anew, by what a learned adapter makes of their frozen features."""
+        with torch.no_grad():
+            self.directions = F.normalize(adapt(self.frozen), dim=-1)
+
+    def nearest(self, directions: Tensor, count: int, *, besides: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The `count` words nearest to each of the normalised directions (B, E), the nearest first.
+
+        besides: keys (B) of a word each that is not wanted. Returns indexes and cosines, (B, count) or fewer.
+        """
+        similarity = directions @ self.directions.T  # (B, n)
+        if besides is not None:
+            similarity = similarity.masked_fill(besides[:, None] == self.keys, -torch.inf)
+        best = similarity.topk(min(count, len(self.words)), dim=-1)
+        return best.indices, best.values

@@ -1,0 +1,102 @@
+"""Which encoder PARSeq reads with: its own vision transformer, or CLIP's image tower of a named or free size."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.vision_transformer import VisionTransformer
+
+OWN, FREE = "vit", "clip"
+_BASE = {"embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12, "dec_num_heads": 16}
+_LARGE = {"embed_dim": 768, "enc_embed_dim": 1024, "enc_depth": 24, "enc_num_heads": 16, "dec_num_heads": 24}
+# The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's, which is the size
+# of the space that CLIP projects to; `enc_embed_dim` that of the tower's own tokens. The decoder has as
+# many heads for its width as the published ones.
+CLIP_SIZES: dict[str, dict[str, Any]] = {
+    "clip_vit_b32": {**_BASE, "patch_size": [32, 32]},
+    "clip_vit_b16": {**_BASE, "patch_size": [16, 16]},
+    "clip_vit_l14": {**_LARGE, "patch_size": [14, 14]},
+}
+ENCODERS = (OWN, *CLIP_SIZES, FREE)
+
+
+def is_clip(encoder: str) -> bool:
+    """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for an unknown one."""
+    if encoder not in ENCODERS:
+        nearest = difflib.get_close_matches(encoder, ENCODERS, n=1, cutoff=0.3)
+        meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"there is no encoder {encoder!r}.{meant} Known: {', '.join(ENCODERS)}")
+    return encoder != OWN
+
+
+def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters with the sizes that the encoder's name stands for.
+
+    Raises `ValueError` for an unknown name, for CLIP's tower with pictures that are not normalised as CLIP saw them,
+    and for `clip` without sizes.
+    """
+    encoder = hparams.get("encoder", OWN)
+    if not is_clip(encoder):
+        return dict(hparams)
+    if hparams.get("normalize") != "clip":
+        raise ValueError(
+            f"the encoder {encoder} sees pictures with CLIP's mean and deviation: set data.normalize=clip "
+            f"(normalize='clip'), not {hparams.get('normalize')!r}"
+        )
+    completed = {**hparams, **CLIP_SIZES.get(encoder, {})}
+    completed["enc_activation"] = completed.get("enc_activation") or "quick_gelu"
+    if not completed.get("enc_embed_dim"):
+        raise ValueError(
+            f"the encoder {FREE!r} has the sizes that it is given: set enc_embed_dim, enc_depth, enc_num_heads, "
+            f"patch_size and embed_dim, or a pretrained_encoder that has them, or name one of {', '.join(CLIP_SIZES)}"
+        )
+    return completed
+
+
+def build_encoder(
+    *,
+    encoder: str,
+    img_size: Sequence[int],
+    patch_size: Sequence[int],
+    output_dim: int,
+    embed_dim: int | None,
+    depth: int,
+    num_heads: int,
+    mlp_ratio: float,
+    activation: str | None,
+    stem: Sequence[int],
+) -> nn.Module:
+    """A picture (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
+
+    embed_dim: of CLIP's own tokens, before their projection; PARSeq's encoder has none of its own.
+    """
+    height, width = img_size
+    if not is_clip(encoder):
+        return VisionTransformer(
+            img_size=(height, width),
+            patch_size=(patch_size[0], patch_size[1]),
+            embed_dim=output_dim,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            stem=stem,
+        )
+    if stem:
+        raise ValueError(f"enc_stem is {list(stem)}: the encoder {encoder} has no stem")
+    if not embed_dim:
+        raise ValueError(f"the encoder {encoder} needs enc_embed_dim, the size of its own tokens")
+    return ClipImageTower(
+        img_size=img_size,
+        patch_size=patch_size,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=num_heads,
+        output_dim=output_dim,
+        mlp_ratio=mlp_ratio,
+        activation=activation or "quick_gelu",
+    )
