@@ -45,6 +45,18 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return options, [word for word in words if word not in options]
 
 
+def speed_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --precision, --compile and --threads."""
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="KIND",
+        help="float32, bfloat16, float16, or auto: bfloat16 where the device computes in it",
+    )
+    parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model first")
+    parser.add_argument("--threads", type=int, help="of the CPU to compute with")
+
+
 def device_argument(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument("--device", default="auto", help="such as cpu, cuda or cuda:1; by default the fastest there is")

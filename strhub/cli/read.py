@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
 
 if TYPE_CHECKING:
     from strhub.recognizer import Reading
 
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
+  ./read.py words.onnx --images demo_images/*
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
   ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl"""
 
@@ -23,20 +24,22 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
     parser = argparse.ArgumentParser(
         prog="read.py",
-        description="Read the word in each picture. Prints one line a picture: path, text, confidence.",
+        description="Read the word in each picture. Prints one line a picture: path, text, confidence. The embedded "
+        "model and .onnx files need no PyTorch.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="checkpoint | pretrained=<id> | name:type=value",
+        metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
         help="model to read with (by default the embedded one) and options of it, such as refine_iters:int=2",
     )
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
+    speed_arguments(parser)
     return parser
 
 
@@ -58,6 +61,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sources[0] if sources else "strhub-tiny",
         device=given.device,
         batch_size=given.batch_size,
+        threads=given.threads,
+        precision=given.precision,
+        compile=given.compile,
         **parse_options([*options, *in_images]),
     )
     failures = 0
@@ -89,7 +95,7 @@ def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
     try:
         sys.exit(run())
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         sys.exit(f"read.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nread.py: stopped")

@@ -49,6 +49,7 @@ class PARSeq(nn.Module):
 
     tokenizer = "attention"
     decoding_options = ("decode_ar", "refine_iters")
+    half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
 
     def __init__(
