@@ -21,6 +21,7 @@ pip := $(python) -m pip --disable-pip-version-check --no-input
 core_pins := requirements/core.$(PLATFORM).txt
 
 # Stamps: each is written when an install has succeeded, and taken away before one begins.
+reading := $(VENV)/.strhub-reading
 core := $(VENV)/.strhub-core-$(PLATFORM)
 test := $(VENV)/.strhub-test
 dev := $(VENV)/.strhub-dev
@@ -32,7 +33,7 @@ dev := $(VENV)/.strhub-dev
 help:
 	@sed -n 's/^#   //p' Makefile
 
-read: $(core)
+read: $(reading)
 	@$(python) read.py --images demo_images/*
 
 test: $(test)
@@ -73,6 +74,13 @@ $(bin)/pip:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# Reading with the embedded model: no PyTorch, and strhub from this folder as it is.
+$(reading): requirements/read.txt | $(bin)/pip
+	@echo "Installing requirements/read.txt"
+	@rm -f $@
+	@$(pip) install --quiet --requirement requirements/read.txt
+	@touch $@
+
 # Installs `pins` (files) and strhub itself, editable. The pins hold setuptools, so that nothing else is fetched for that.
 define install
 	@echo "Installing $(pins)"
@@ -85,7 +93,7 @@ endef
 $(core): pins = $(core_pins)
 $(core): $(core_pins) pyproject.toml | $(bin)/pip
 	@if ls $(VENV)/.strhub-core-* 2>/dev/null | grep -qvxF $@; then $(pip) uninstall --quiet --yes torch; fi
-	@rm -f $(VENV)/.strhub-*
+	@rm -f $(VENV)/.strhub-core-* $(test) $(dev)
 	$(install)
 
 $(test): pins = $(core_pins) requirements/train.txt requirements/test.txt

@@ -6,9 +6,12 @@ cd "$(dirname "$0")/.."
 uv=$1
 shift
 
-for layer in core train test dev export bench clip tune; do
+for layer in read core train test dev export bench clip tune; do
     extra=(--extra "$layer")
-    [ "$layer" = core ] && extra=()
+    case $layer in
+        read) extra=() ;; # of pyproject.toml's own dependencies
+        core) extra=(--extra torch) ;;
+    esac
     pins=requirements/$layer.txt
     # Written beside the pins and moved when whole. The pins so far are read by uv as its preference.
     partial=requirements/$layer.partial.txt

@@ -46,7 +46,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'strhub' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors", "yaml"):
+            raise
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; strhub.{name} needs: pip install strhub[torch]", name=error.name
+        ) from error
 
 
 def __dir__() -> list[str]:

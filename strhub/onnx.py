@@ -8,6 +8,7 @@ In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -16,16 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from strhub.reading import Decoded, PictureArray, Reader, Reading
+from strhub.reading import Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
-__all__ = ["Reading", "Recognizer"]
+__all__ = ["OnnxEngine", "Reading", "Recognizer"]
 
 FORMAT = 1  # of the metadata; a reader takes files of its own format and older ones
 METADATA_KEY = "strhub"
 IMAGES, LOGITS = "images", "logits"  # names of the graph's input and output
 
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
+_LARGEST_HEADER = 100 << 20  # bytes
 _NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
 
 
@@ -42,6 +44,8 @@ class Recognizer(Reader):
         ImportError: without onnxruntime.
     """
 
+    engine: OnnxEngine
+
     def __init__(
         self,
         model: str | Path,
@@ -51,28 +55,38 @@ class Recognizer(Reader):
         turn_tall: bool = True,
         threads: int | None = None,
     ) -> None:
+        super().__init__(OnnxEngine(model, device=device, threads=threads), batch_size=batch_size, turn_tall=turn_tall)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the file says of itself."""
+        return self.engine.description
+
+
+class OnnxEngine:
+    """A session of ONNX Runtime and how its numbers are read; arguments and errors are those of `Recognizer`."""
+
+    def __init__(self, model: str | Path, *, device: str | None = None, threads: int | None = None) -> None:
         self.session = open_session(model, device=device, threads=threads)
         self.description = _description(self.session, model)
-        super().__init__(
-            img_size=self.description["img_size"],
-            normalize=self.description["normalize"],
-            keep_aspect=self.description.get("keep_aspect", False),
-            batch_size=batch_size,
-            turn_tall=turn_tall,
-        )
+        _check_weights(self.description, Path(model))
+        self.img_size: Sequence[int] = self.description["img_size"]
+        self.normalize = str(self.description["normalize"])
+        self.keep_aspect = bool(self.description.get("keep_aspect", False))
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
 
-    def _decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        """See `strhub.reading.Engine`."""
         decoded: dict[int, Decoded] = {}
         for places in _alike(arrays):
             images = np.stack([arrays[place] for place in places])
             logits = self.session.run([LOGITS], {IMAGES: images})[0]
             readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
-            decoded.update(zip(places, readings, strict=True))
-        in_order = [decoded[place] for place in range(len(arrays))]
-        # However sure a model is that there is nothing to read, no text is no confidence.
-        return [(text, sure if text else 0.0, characters) for text, sure, characters in in_order]
+            for place, (text, sure, characters) in zip(places, readings, strict=True):
+                # However sure a model is that there is nothing to read, no text is no confidence.
+                decoded[place] = Decoded(text, sure if text else 0.0, characters)
+        return [decoded[place] for place in range(len(arrays))]
 
 
 def open_session(model: str | Path, *, device: str | None = None, threads: int | None = None) -> Any:
@@ -86,7 +100,7 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ImportError(
-            "onnxruntime is not installed; reading .onnx files needs: pip install strhub[onnx]"
+            "onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _available_threads()
@@ -116,8 +130,7 @@ def _available_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    # Not all processors of the machine: a process in a container or a batch system may have few of them.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_processors()
 
 
 def _description(session: Any, model: str | Path) -> dict[str, Any]:
@@ -135,6 +148,23 @@ def _description(session: Any, model: str | Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{model} does not say its {', '.join(missing)}; export it again")
     return dict(description)
+
+
+def header_hash(path: Path) -> str:
+    """SHA-256 of a safetensors file's header. It says where each tensor lies, and all about the model."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return hashlib.sha256(file.read(min(length, _LARGEST_HEADER))).hexdigest()
+
+
+def _check_weights(description: dict[str, Any], model: Path) -> None:
+    """Whether the file of weights that a graph points at, if it does, is still the one it was written for."""
+    weights = description.get("weights")
+    if weights is None:
+        return
+    path = model.parent / weights["file"]
+    if header_hash(path) != weights["header"]:
+        raise ValueError(f"{model} was written for other weights than are in {path}: strhub.export.export_beside")
 
 
 def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:

@@ -1,16 +1,17 @@
 """What every reader shares, with PyTorch or without: pictures in any form to readings, in batches.
 
-NumPy and Pillow only. `strhub.recognizer` and `strhub.onnx` add a model each.
+NumPy and Pillow only. A reader prepares the pictures, in threads beside the model; an engine is the model.
 """
 
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,22 @@ from strhub.data.transforms import normalization, picture_to_array, picture_to_k
 from strhub.images import UnreadableImage, open_image
 
 PictureArray = npt.NDArray[np.float32]
-Decoded = tuple[str, float, npt.NDArray[np.float32]]  # text, its confidence, that of each character
+Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
+
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
+
+_AHEAD = 2  # batches whose pictures are prepared while the model reads another
+_CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
+
+
+class Decoded(NamedTuple):
+    """What an engine reads in a picture: text, its confidence, that of each character, and further readings."""
+
+    text: str
+    confidence: float
+    characters: npt.NDArray[np.float32]
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,42 +45,56 @@ class Reading:
 
     text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
     is none; character_confidences: in [0, 1], one a character; source: the path given, None for pictures from memory;
-    error: why the input could not be read, or None; rotation: degrees counter-clockwise by which the picture was turned
-    to be read, 0, 90 or 270.
+    error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
+    first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, 0,
+    90 or 270.
     """
 
     text: str
     confidence: float
     character_confidences: tuple[float, ...] = ()
     source: str | None = None
-    error: str | None = field(default=None)
+    error: str | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
     rotation: int = 0
 
 
-class Reader(ABC):
+class Engine(Protocol):
+    """A model and how it decodes.
+
+    img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
+    of a preset.
+    """
+
+    img_size: Sequence[int]
+    normalize: str
+    keep_aspect: bool
+
+    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
+
+
+class Reader:
     """Pictures to readings, in batches. What cannot be read comes back as such, in its place.
 
-    img_size: height and width in pixels, the width the greatest one if `keep_aspect`; normalize: name of a preset.
-    turn_tall: read pictures over 1.5 times as high as wide upright and on either side, and keep the surest reading, so
-    that words that run up or down are read; a single character is never turned.
+    batch_size: pictures at a time. workers: threads that prepare pictures while the model reads; by default as many as
+    there are processors, at most 4. turn_tall: read pictures over 1.5 times as high as wide upright and on either side,
+    and keep the surest reading, so that words that run up or down are read; a single character is never turned.
     """
 
     def __init__(
-        self,
-        *,
-        img_size: Sequence[int],
-        normalize: str,
-        keep_aspect: bool,
-        batch_size: int,
-        turn_tall: bool = True,
+        self, engine: Engine, *, batch_size: int, workers: int | None = None, turn_tall: bool = True
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+        for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
+        self.engine = engine
         self.batch_size = batch_size
         self.turn_tall = turn_tall
-        self._img_size = (int(img_size[0]), int(img_size[1]))
-        self._normalize = normalization(normalize)
-        self._to_array: Callable[..., PictureArray] = picture_to_kept_array if keep_aspect else picture_to_array
+        self.workers = min(4, available_processors()) if workers is None else workers
+        self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
+        self._normalize = normalization(engine.normalize)
+        self._to_array: Callable[..., PictureArray] = picture_to_kept_array if engine.keep_aspect else picture_to_array
 
     def __call__(self, pictures: Any) -> list[Reading]:
         """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
@@ -76,32 +104,62 @@ class Reader(ABC):
         return list(self.read(_as_list(pictures)))
 
     def read(self, pictures: Iterable[Any]) -> Iterator[Reading]:
-        """The same, one after the other as batches are done, from any iterable."""
-        remaining = iter(pictures)
-        while batch := list(islice(remaining, self.batch_size)):
-            yield from self._read_batch(batch)
+        """The same, one after the other as batches are done, from any iterable.
 
-    @abstractmethod
-    def _decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
-
-    def _read_batch(self, pictures: Sequence[Any]) -> list[Reading]:
-        readings = [Reading("", 0.0, source=_source(picture)) for picture in pictures]
-        arrays: dict[tuple[int, int], PictureArray] = {}  # by place and rotation
-        for place, picture in enumerate(pictures):
+        Lists are prepared ahead of the model. An iterator is asked for no more than the batch that is to be read.
+        """
+        listed = isinstance(pictures, Sequence)
+        if listed and len(pictures) == 1:  # type: ignore[arg-type]
+            yield from self._finish(pictures, [self._prepare(pictures[0])])  # type: ignore[arg-type, index]
+            return
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="strhub") as pool:
+            waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]] = deque()
             try:
-                opened = open_image(picture)
-            except UnreadableImage as error:
-                readings[place] = replace(readings[place], error=str(error))
+                for batch in _batches(pictures, self.batch_size):
+                    parts = [batch[at : at + _CHUNK] for at in range(0, len(batch), _CHUNK)]
+                    waiting.append((batch, [pool.submit(self._prepare_all, part) for part in parts]))
+                    if not listed or len(waiting) > _AHEAD:
+                        yield from self._finish_next(waiting)
+                while waiting:
+                    yield from self._finish_next(waiting)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare_all(self, pictures: Sequence[Any]) -> list[Prepared]:
+        return [self._prepare(picture) for picture in pictures]
+
+    def _prepare(self, picture: Any) -> Prepared:
+        try:
+            views = self._views(open_image(picture))
+            return {turn: self._to_array(view, self._img_size, self._normalize) for turn, view in views}
+        except UnreadableImage as error:
+            return error
+
+    def _finish_next(self, waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]]) -> list[Reading]:
+        batch, parts = waiting.popleft()
+        return self._finish(batch, [prepared for part in parts for prepared in part.result()])
+
+    def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared]) -> list[Reading]:
+        arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
+        decoded = iter(self.engine.decode(arrays) if arrays else [])
+        readings = []
+        for picture, views in zip(pictures, prepared, strict=True):
+            if isinstance(views, UnreadableImage):
+                readings.append(Reading("", 0.0, source=_source(picture), error=str(views)))
                 continue
-            for rotation, view in self._views(opened):
-                arrays[place, rotation] = self._to_array(view, self._img_size, self._normalize)
-        decoded = self._decode(list(arrays.values())) if arrays else []
-        for place, views in _by_place(zip(arrays, decoded, strict=True)).items():
-            rotation = surest_rotation(views)
-            text, confidence, characters = views[rotation]
-            confidences = tuple(float(value) for value in characters)
-            readings[place] = Reading(text, confidence, confidences, readings[place].source, rotation=rotation)
+            found = {turn: next(decoded) for turn in views}
+            turn = surest_rotation(found)
+            text, confidence, characters, alternatives = found[turn]
+            readings.append(
+                Reading(
+                    text,
+                    confidence,
+                    tuple(characters.tolist()),
+                    _source(picture),
+                    alternatives=alternatives,
+                    rotation=turn,
+                )
+            )
         return readings
 
     def _views(self, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -123,11 +181,15 @@ def surest_rotation(views: Mapping[int, Decoded]) -> int:
     return max([0, *turned], key=lambda rotation: views[rotation][1])
 
 
-def _by_place(decoded: Iterable[tuple[tuple[int, int], Decoded]]) -> dict[int, dict[int, Decoded]]:
-    places: dict[int, dict[int, Decoded]] = {}
-    for (place, rotation), reading in decoded:
-        places.setdefault(place, {})[rotation] = reading
-    return places
+def available_processors() -> int:
+    """Those that this process may use: in a container or a batch system, few of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(pictures)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def _as_list(pictures: Any) -> Iterable[Any]:

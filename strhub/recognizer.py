@@ -1,17 +1,22 @@
-"""`Recognizer`: pictures of words to readings, in batches. What cannot be read comes back as such, in its place."""
+"""`Recognizer`: pictures of words to readings, in batches. What cannot be read comes back as such, in its place.
+
+Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model needs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from strhub.embedded import EMBEDDED, embedded_graph
+from strhub.options import check_options
+from strhub.reading import Engine, Reader, Reading
 
-from strhub.data.aspect import pad
-from strhub.reading import Decoded, PictureArray, Reader, Reading
-from strhub.scene_text_model import SceneTextModel
-from strhub.zoo import EMBEDDED, load_from_checkpoint
+if TYPE_CHECKING:
+    import torch
+
+    from strhub.scene_text_model import SceneTextModel
+    from strhub.torch_engine import TorchEngine
 
 __all__ = ["Reading", "Recognizer", "choose_device"]
 
@@ -19,9 +24,17 @@ __all__ = ["Reading", "Recognizer", "choose_device"]
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-tiny`), a checkpoint's path, or a loaded model. device: such as "cpu" or "cuda"; by default
-    the fastest there is. batch_size: pictures at a time. turn_tall: read tall pictures on their sides too, as `Reader`
-    says. options: of decoding, such as refine_iters=2.
+    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model.
+    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
+    batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, as `Reader` says.
+    threads: to compute with; by default as many as it may use.
+    precision: "float32", "bfloat16", "float16" or "auto", the fastest that is safe on the device.
+    compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
+    options: of decoding, such as refine_iters=2.
+
+    `strhub-tiny` is read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes half as long a word,
+    unless another device, precision or way of decoding is asked for. That, and all other models but .onnx files, need
+    PyTorch: `pip install strhub[torch]`.
 
     >>> readings = Recognizer("strhub-tiny")(["a.png", "b.jpg"])
     """
@@ -33,36 +46,77 @@ class Recognizer(Reader):
         device: str | torch.device | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
+        threads: int | None = None,
+        precision: str = "auto",
+        compile: bool | str = "auto",
         **options: Any,
     ) -> None:
-        if isinstance(model, SceneTextModel):
-            model.set_decoding(**options)
-        else:
-            model = load_from_checkpoint(model, **options)
-        self.device = choose_device(device)
-        self.model = model.eval().to(self.device)
-        super().__init__(
-            img_size=model.hparams["img_size"],
-            normalize=model.hparams["normalize"],
-            keep_aspect=bool(model.hparams.get("keep_aspect")),
-            batch_size=batch_size,
-            turn_tall=turn_tall,
-        )
+        engine: Engine | None = None
+        if isinstance(model, str | Path):
+            model = str(model).removeprefix("pretrained=")
+            plain = precision in ("auto", "float32") and compile in ("auto", False)
+            engine = _onnx_engine(model, device, threads, options, plain=plain)
+        if engine is None:
+            build = _torch_engine(f"reading with {model if isinstance(model, str) else 'a loaded model'} like this")
+            engine = build(model, device=device, threads=threads, precision=precision, compile=compile, **options)
+        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall)
 
-    def _decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        with torch.inference_mode():
-            images = pad([torch.from_numpy(array) for array in arrays]).to(self.device)
-            return self.model.read(images)
+    @property
+    def model(self) -> SceneTextModel:
+        """The PyTorch model, where there is one."""
+        return self._torch.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the PyTorch model is."""
+        return self._torch.device
+
+    @property
+    def _torch(self) -> TorchEngine:
+        if not hasattr(self.engine, "model"):
+            raise AttributeError("this recognizer reads with ONNX Runtime: it has no PyTorch model")
+        engine: Any = self.engine
+        return engine
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or the fastest there is; `ValueError` if it is not there."""
-    if device is None or str(device) == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    from strhub.torch_engine import choose_device as choose
+
+    return choose(device)
+
+
+def _onnx_engine(
+    model: str, device: str | torch.device | None, threads: int | None, options: dict[str, Any], *, plain: bool
+) -> Engine | None:
+    """The engine of an .onnx file, or of the embedded model where it does what is asked for; else none."""
+    exported = Path(model).suffix == ".onnx"
+    light = model == EMBEDDED and str(device or "auto") in ("auto", "cpu") and plain
+    if not (exported or light):
+        return None
+    from strhub.onnx import OnnxEngine
+
+    if exported and not plain:
+        raise ValueError(f"{model}: precision and compile are settled when a model is exported")
     try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return chosen
+        engine = OnnxEngine(model if exported else embedded_graph(), device=str(device or "auto"), threads=threads)
+    except ImportError:
+        if exported:
+            raise
+        return None  # PyTorch alone is installed
+    settled = engine.description["decoding"]
+    check_options(options, settled, f"the model {model}")
+    differ = [name for name, value in options.items() if settled[name] != value]
+    if differ and exported:
+        raise ValueError(f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to change that")
+    return None if differ else engine
+
+
+def _torch_engine(what: str) -> type[TorchEngine]:
+    try:
+        from strhub.torch_engine import TorchEngine
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; {what} needs: pip install strhub[torch]", name=error.name
+        ) from error
+    return TorchEngine

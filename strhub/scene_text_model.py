@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import strhub.models
@@ -84,10 +85,14 @@ class SceneTextModel(nn.Module):
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+        self._autocast: torch.dtype | None = None
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
-        return self.model(images, max_length)
+        if self._autocast is not None:
+            with torch.autocast(images.device.type, self._autocast):
+                return self.model(images, max_length)
+        return self.model(images.to(next(self.model.parameters()).dtype), max_length)
 
     def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
         """Read pictures (B, 3, H, W), normalised: text, its confidence, and that of each character, a picture.
@@ -98,6 +103,20 @@ class SceneTextModel(nn.Module):
         logits = self(images).float() / self.hparams.get("temperature", 1.0)
         readings = self.tokenizer.decode_characters(logits.softmax(-1))
         return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Compute in these numbers from now on. Weights are rounded to them where the network allows it (attribute
+        `half_weights`); in the others, what has to stay exact does, and the rest is rounded as it is used.
+        """
+        if getattr(self.model, "half_weights", False):
+            self.model.to(dtype)
+        else:
+            self._autocast = None if dtype == torch.float32 else dtype
+
+    def compile_network(self) -> None:
+        """Compile what runs once a batch: the encoder, or the whole network if it has no decoder of its own."""
+        network = getattr(self.model, "encoder", self.model)
+        network.compile(dynamic=True)
 
     def set_decoding(self, **options: Any) -> None:
         """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,13 +18,14 @@ from torch import Tensor, nn
 
 import strhub
 from strhub.checkpoints import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.embedded import EMBEDDED as EMBEDDED
+from strhub.embedded import embedded_weights
 from strhub.experiments import experiment_hyper_parameters, experiment_names
 from strhub.options import check_options, keyword_names, unknown_option_message
 from strhub.scene_text_model import SceneTextModel, architectures, network_class
 from strhub.sources import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.text import CHARSET_94
 
-EMBEDDED = "strhub-tiny"
 RELEASES = "https://github.com/baudm/parseq/releases/download/v1.0.0/"
 # Files of the reference's release. The last eight characters before the suffix begin the file's SHA-256.
 RELEASED_FILES = {
@@ -230,7 +230,7 @@ def locate(source: str | Path) -> Path:
     """The file of an id, path, folder or address, fetched to torch's cache if it is not there yet."""
     name = str(source).removeprefix("pretrained=")
     if name == EMBEDDED:
-        return Path(str(files("strhub") / "weights" / f"{EMBEDDED}.safetensors"))
+        return embedded_weights()
     if file_name := _released_files().get(name):
         return fetch(RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name), _cache())
     if is_remote(name):

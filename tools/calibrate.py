@@ -18,6 +18,7 @@ from strhub.calibration import expected_calibration_error, fit_temperature, sequ
 from strhub.checkpoints import read_checkpoint, write_checkpoint
 from strhub.data.module import SceneTextDataModule
 from strhub.data.synth import DrawnWords
+from strhub.export import export_beside
 from strhub.scene_text_model import SceneTextModel
 from strhub.zoo import load_from_checkpoint, locate
 
@@ -88,6 +89,8 @@ def main() -> None:
     card = {**checkpoint.card, "calibration_error": errors}
     hparams = {**checkpoint.hparams, "temperature": temperature}
     write_checkpoint(path, checkpoint._replace(hparams=hparams, card=card))
+    if path.with_suffix(".onnx").exists():  # a graph that points at these weights, and knows the temperature
+        export_beside(path)
     print(f"{path}: temperature {temperature}")
 
 

@@ -64,6 +64,18 @@ def replace_mappings(overrides: Sequence[str]) -> list[str]:
     return replaced
 
 
+def speed_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --precision, --compile and --threads."""
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="KIND",
+        help="float32, bfloat16, float16, or auto: bfloat16 where the device computes in it",
+    )
+    parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model first")
+    parser.add_argument("--threads", type=int, help="of the CPU to compute with")
+
+
 def device_argument(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument("--device", default="auto", help="such as cpu, cuda or cuda:1; by default the fastest there is")

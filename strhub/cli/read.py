@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
 from strhub.cli.extras import needs
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
+  ./read.py words.onnx --images demo_images/*
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
   ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl
   ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray"""
@@ -26,14 +27,15 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
     parser = argparse.ArgumentParser(
         prog="read.py",
-        description="Read the word in each picture. Prints one line a picture: path, text, confidence.",
+        description="Read the word in each picture. Prints one line a picture: path, text, confidence. The embedded "
+        "model and .onnx files need no PyTorch.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="checkpoint | pretrained=<id> | name:type=value",
+        metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
         help="model to read with (by default the embedded one) and options of it, such as refine_iters:int=2",
     )
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
@@ -41,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
+    speed_arguments(parser)
     bulk = parser.add_argument_group("very many pictures", "to Parquet files; a stopped run goes on by the same call")
     bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
     bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
@@ -73,6 +76,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         device=given.device,
         batch_size=given.batch_size,
         turn_tall=not given.no_turning,
+        threads=given.threads,
+        precision=given.precision,
+        compile=given.compile,
         **parse_options([*options, *in_images]),
     )
     failures = 0
@@ -129,7 +135,7 @@ def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
     try:
         sys.exit(run())
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         sys.exit(f"read.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nread.py: stopped")

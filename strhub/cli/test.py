@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from strhub.cli.arguments import device_argument, parse_options
+from strhub.cli.arguments import device_argument, parse_options, speed_arguments
 from strhub.cli.extras import needs
 
 EXAMPLES = """examples:
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rotation", type=int, default=0, help="turn every picture, degrees counter-clockwise")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead")
     device_argument(parser)
+    speed_arguments(parser)
     return parser
 
 
@@ -57,8 +58,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
     with needs("test"):
         from strhub.data.module import SceneTextDataModule
         from strhub.evaluation import evaluate, format_protocols, protocols
-    from strhub.recognizer import choose_device
-    from strhub.zoo import load_from_checkpoint
+    with needs("torch"):
+        from strhub.torch_engine import TorchEngine
+        from strhub.zoo import load_from_checkpoint
 
     model = load_from_checkpoint(given.checkpoint, **options)
     data = SceneTextDataModule(
@@ -81,7 +83,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
             f"none of {', '.join(names)} is in {given.data_root / 'test'}: set --data_root, "
             "or name other folders there with --sets; Datasets.md shows the layout"
         )
-    scores = evaluate(model, data, present, device=choose_device(given.device), progress=_progress)
+    engine = TorchEngine(
+        model, device=given.device, threads=given.threads, precision=given.precision, compile=given.compile
+    )
+    scores = evaluate(engine.model, data, present, device=engine.device, progress=_progress)
     return format_protocols(scores, [] if given.sets else asked)
 
 

@@ -4,6 +4,6 @@ In: a `SceneTextModel`. Out: a file that `strhub.onnx.Recognizer` reads without 
 Needs the packages of strhub[export].
 """
 
-from strhub.export.writing import PRECISIONS, export, largest_difference
+from strhub.export.writing import PRECISIONS, export, export_beside, largest_difference
 
-__all__ = ["PRECISIONS", "export", "largest_difference"]
+__all__ = ["PRECISIONS", "export", "export_beside", "largest_difference"]

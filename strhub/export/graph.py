@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -17,16 +17,22 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from strhub.export.stored import StoredWeights
+
 
 class Graph:
     """Nodes and initialisers of a graph in the making. Values are known by their names, which it chooses.
 
     opset: of the standard operators, at least 17. outer: the graph in which this one is a loop's body; the body sees
-    all values of the outer graph, and its weights are kept there.
+    all values of the outer graph, and its weights are kept there. stored: a file whose tensors the graph points at; by
+    default weights are written into the graph itself.
     """
 
-    def __init__(self, opset: int, outer: Graph | None = None) -> None:
+    def __init__(self, opset: int, outer: Graph | None = None, *, stored: StoredWeights | None = None) -> None:
         self.opset = opset
+        self.outermost: Graph = outer.outermost if outer else self
+        self.stored: StoredWeights | None = outer.stored if outer else stored
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = outer.initializers if outer else []
         self._numbers: itertools.count[int] = outer._numbers if outer else itertools.count()
@@ -41,6 +47,30 @@ class Graph:
         output = self.name(kind)
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
+
+    def parameter(self, values: Tensor, *, transposed: bool = False, scale: float = 1.0) -> str:
+        """A parameter or a part of one as a value of the graph, on request transposed and multiplied by `scale`."""
+        if self.stored is not None:
+            return self._stored(self.stored, values, transposed, scale)
+        scaled = values if scale == 1 else values * scale
+        return self.weight(scaled.t() if transposed else scaled)
+
+    def _stored(self, stored: StoredWeights, values: Tensor, transposed: bool, scale: float) -> str:
+        """A parameter where it lies in another file, and operators on constants, which a runtime computes once."""
+        tensor = stored.tensor(values)
+        key = (tensor.name, transposed, scale)
+        if key not in self._known:
+            graph = self.outermost
+            if (tensor.name,) not in self._known:
+                self._known[(tensor.name,)] = tensor.name
+                graph.initializers.append(tensor)
+            name = tensor.name
+            if tensor.data_type != onnx.TensorProto.FLOAT:
+                name = graph.op("Cast", name, to=onnx.TensorProto.FLOAT)
+            if transposed:
+                name = graph.op("Transpose", name, perm=[1, 0])
+            self._known[key] = graph.op("Mul", name, graph.scalar(scale)) if scale != 1 else name
+        return self._known[key]
 
     def weight(self, values: Tensor | np.ndarray[Any, Any]) -> str:
         """Add an initialiser, or find the one of equal numbers: a layer that is passed twice is kept once."""
@@ -61,14 +91,20 @@ class Graph:
         kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
         return self.weight(np.array(value, dtype=kinds[type(value)]))
 
-    def linear(self, rows: str, weight: Tensor, bias: Tensor) -> str:
-        """(..., in) to (..., out); weight: (out, in)."""
-        return self.op("Add", self.op("MatMul", rows, self.weight(weight.t())), self.weight(bias))
+    def linear(self, rows: str, weight: Tensor, bias: Tensor, *, scale: float = 1.0) -> str:
+        """(..., in) to (..., out), multiplied by `scale`; weight: (out, in)."""
+        products = self.op("MatMul", rows, self.parameter(weight, transposed=True, scale=scale))
+        return self.op("Add", products, self.parameter(bias, scale=scale))
 
     def layer_norm(self, rows: str, norm: nn.LayerNorm) -> str:
         """Over the last dimension."""
         return self.op(
-            "LayerNormalization", rows, self.weight(norm.weight), self.weight(norm.bias), epsilon=norm.eps, axis=-1
+            "LayerNormalization",
+            rows,
+            self.parameter(norm.weight),
+            self.parameter(norm.bias),
+            epsilon=norm.eps,
+            axis=-1,
         )
 
     def gelu(self, values: str) -> str:

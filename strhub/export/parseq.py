@@ -45,8 +45,8 @@ class _Reader:
     def __init__(self, graph: Graph, network: PARSeq, memory: list[KeyValue]) -> None:
         self.graph, self.network, self.memory = graph, network, memory
         self.layers = network.decoder.stack
-        self.positions = graph.weight(network.pos_queries)  # (1, T, D)
-        self.embeddings = graph.weight(network.text_embed.scale * network.text_embed.embedding.weight)
+        self.positions = graph.parameter(network.pos_queries)  # (1, T, D)
+        self.embeddings = graph.parameter(network.text_embed.embedding.weight, scale=network.text_embed.scale)
         first = self.layers[0]
         self.queries = _query(graph, graph.layer_norm(self.positions, first.norm_q), first.self_attn)  # (1, H, T, D/H)
         self.start = graph.op("Gather", self.embeddings, graph.weight(np.array([[network.bos_id]])))  # (1, 1, D)
@@ -182,8 +182,8 @@ def _head_size(attention: MultiHeadAttention) -> int:
 def _query(graph: Graph, tokens: str, attention: MultiHeadAttention) -> str:
     """Tokens (B, L, D) to queries (B, H, L, D / H), with the attention's scale in them."""
     dim, scale = attention.in_proj_weight.shape[1], _head_size(attention) ** -0.5
-    weight, bias = attention.in_proj_weight[:dim] * scale, attention.in_proj_bias[:dim] * scale
-    return graph.split_heads(graph.linear(tokens, weight, bias), attention.num_heads)
+    weight, bias = attention.in_proj_weight[:dim], attention.in_proj_bias[:dim]
+    return graph.split_heads(graph.linear(tokens, weight, bias, scale=scale), attention.num_heads)
 
 
 def _key_value(graph: Graph, tokens: str, attention: MultiHeadAttention) -> KeyValue:

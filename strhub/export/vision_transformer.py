@@ -14,8 +14,8 @@ def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTowe
     tokens = _embed(graph, images, encoder.patch_embed)
     if encoder.cls_token is not None:
         shape = graph.op("Concat", graph.size(tokens, 0), graph.integers(1, 1), axis=0)
-        tokens = graph.op("Concat", graph.op("Expand", graph.weight(encoder.cls_token), shape), tokens, axis=1)
-    tokens = graph.op("Add", tokens, graph.weight(encoder.pos_embed))
+        tokens = graph.op("Concat", graph.op("Expand", graph.parameter(encoder.cls_token), shape), tokens, axis=1)
+    tokens = graph.op("Add", tokens, graph.parameter(encoder.pos_embed))
     if isinstance(encoder, ClipImageTower):
         tokens = graph.layer_norm(tokens, encoder.norm_pre)
     for block in encoder.blocks:
@@ -54,7 +54,7 @@ def _stem_layer(graph: Graph, values: str, module: nn.Module) -> str:
         return graph.gelu(values)
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
         numbers = (module.weight, module.bias, module.running_mean, module.running_var)
-        return graph.op("BatchNormalization", values, *map(graph.weight, numbers), epsilon=module.eps)
+        return graph.op("BatchNormalization", values, *map(graph.parameter, numbers), epsilon=module.eps)
     raise ValueError(f"the export does not know a stem's {type(module).__name__}")
 
 
@@ -66,7 +66,7 @@ def _convolve(graph: Graph, values: str, convolution: nn.Conv2d) -> str:
     return graph.op(
         "Conv",
         values,
-        *map(graph.weight, numbers),
+        *map(graph.parameter, numbers),
         kernel_shape=list(convolution.kernel_size),
         strides=list(convolution.stride),
         pads=padding * 2,
@@ -86,7 +86,7 @@ def project(graph: Graph, tokens: str, weight: Tensor, bias: Tensor, heads: int)
     (query, key, value), (query_bias, key_bias, value_bias) = weight.chunk(3), bias.chunk(3)
     scale = (weight.shape[1] // heads) ** -0.5
     return (
-        graph.split_heads(graph.linear(tokens, query * scale, query_bias * scale), heads),
+        graph.split_heads(graph.linear(tokens, query, query_bias, scale=scale), heads),
         graph.split_heads(graph.linear(tokens, key, key_bias), heads, transposed=True),
         graph.split_heads(graph.linear(tokens, value, value_bias), heads),
     )

@@ -17,9 +17,11 @@ from onnx import TensorProto, helper
 import strhub
 from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_half
+from strhub.export.stored import StoredWeights
 from strhub.models.parseq.model import PARSeq
 from strhub.onnx import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
 from strhub.scene_text_model import SceneTextModel
+from strhub.zoo import load, model_card
 
 PRECISIONS = ("float32", "float16", "int8")
 DEFAULT_OPSET = 20
@@ -64,14 +66,40 @@ def export(
         store_in_half(proto.graph)
     elif precision == "int8":
         compute_in_8_bits(proto.graph)
+    _write(proto, _description(model, precision, card or {}), path)
+
+
+def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding: Any) -> Path:
+    """Write the graph of a PARSeq saved as safetensors beside that file; its path.
+
+    The graph, `<name>.onnx`, has no weights: it points at those in the file, so both must stay together, under their
+    names. decoding: options such as refine_iters; by default as the file says.
+
+    Raises:
+        ValueError: for another architecture or suffix.
+    """
+    source = Path(weights)
+    if source.suffix != ".safetensors":
+        raise ValueError(f"{source}: a graph points at weights in a .safetensors file")
+    model = load(source, **decoding)
+    network = model.model.eval()
+    if not isinstance(network, PARSeq):
+        raise ValueError(f"{source} holds {model.hparams['architecture']}: only PARSeq's graph can point at weights")
+    stored = StoredWeights(network, source)
+    described = {**_description(model, "float32", model_card(source)), "weights": stored.description()}
+    target = source.with_suffix(".onnx")
+    _write(_parseq(network, opset, stored), described, target)
+    return target
+
+
+def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
     proto.producer_name, proto.producer_version = "strhub", strhub.__version__
-    description = json.dumps(_description(model, precision, card or {}), ensure_ascii=False)
-    helper.set_model_props(proto, {METADATA_KEY: description})
-    onnx.checker.check_model(proto)
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(proto, partial)
+        onnx.checker.check_model(str(partial))  # as a file, beside which the weights it points at are
         os.replace(partial, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -113,10 +141,10 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     return trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)
 
 
-def _parseq(network: PARSeq, opset: int) -> onnx.ModelProto:
+def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
     from strhub.export.parseq import read
 
-    graph = Graph(opset)
+    graph = Graph(opset, stored=stored)
     logits = read(graph, IMAGES, network)
     graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
     images = helper.make_tensor_value_info(

@@ -53,6 +53,7 @@ class PARSeq(nn.Module):
 
     tokenizer = "attention"
     decoding_options = ("decode_ar", "refine_iters")
+    half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
     complete = staticmethod(complete)  # hyper-parameters that follow from others
 

@@ -24,6 +24,7 @@ class ViTSTR(VisionTransformer):
 
     tokenizer = "attention"
     decoding_options = ()
+    half_weights = True  # it reads with weights in 16 bits, too
     marker = "cls_token"  # a parameter that only this architecture has
 
     def __init__(

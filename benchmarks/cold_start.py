@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""What a first word costs: new processes that import strhub, load a model and read one picture.
+
+python benchmarks/cold_start.py                  # the embedded model, as `pip install strhub` gives it
+python benchmarks/cold_start.py --also last.ckpt words.onnx
+
+Prints wall time, processor time and the peak of resident memory, medians with the least and the greatest. The models
+take turns, so that other work on the machine disturbs all alike; processor time is disturbed least.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+CODE = "import sys; from strhub import Recognizer; print(Recognizer(sys.argv[1])(sys.argv[2])[0].text)"
+PICTURE = Path(__file__).parents[1] / "demo_images" / "04.png"
+
+
+def measure(python: str, model: str) -> dict[str, float]:
+    """Read one picture in a new process: seconds, processor seconds, MB at the peak."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([python, "-c", CODE, model, str(PICTURE)], stdout=subprocess.PIPE)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{model} could not read {PICTURE}")
+    seconds = time.perf_counter() - begin
+    return {"s": seconds, "cpu s": used.ru_utime + used.ru_stime, "MB": used.ru_maxrss / 1000}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--also", nargs="*", default=[], help="further models")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--python", default=sys.executable, help="of the environment to measure")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    models = ["strhub-tiny", *given.also]
+    runs: dict[str, list[dict[str, float]]] = {model: [] for model in models}
+    for number in range(given.repeats + 1):
+        for model in models:
+            result = measure(given.python, model)
+            if number:  # the first run reads the files from the disk
+                runs[model].append(result)
+    for model, results in runs.items():
+        figures = {name: [result[name] for result in results] for name in results[0]}
+        if given.json:
+            print(json.dumps({"model": model, **figures}))
+            continue
+        cells = [f"{median(values):.2f} {name} ({min(values):.2f} to {max(values):.2f})"
+                 for name, values in figures.items()]  # fmt: skip
+        print(f"{model}: " + ", ".join(cells))
+
+
+if __name__ == "__main__":
+    main()

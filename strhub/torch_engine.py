@@ -1,0 +1,79 @@
+"""A model of PyTorch as the engine of a reader: device, precision, decoding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from strhub.data.aspect import pad
+from strhub.precision import choose_precision
+from strhub.reading import Decoded, PictureArray
+from strhub.scene_text_model import SceneTextModel
+from strhub.zoo import load
+
+
+class TorchEngine:
+    """Arguments are those of `strhub.Recognizer`. threads: of PyTorch in this process, from now on."""
+
+    def __init__(
+        self,
+        model: str | Path | SceneTextModel,
+        *,
+        device: str | torch.device | None = None,
+        threads: int | None = None,
+        precision: str = "auto",
+        compile: bool | str = "auto",
+        **options: Any,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: it must be at least 1")
+        self.device = choose_device(device)
+        dtype = choose_precision(precision, self.device)
+        if not isinstance(model, SceneTextModel):
+            model = load(model, **options)
+        elif dtype == torch.float32:
+            model.set_decoding(**options)
+        else:  # whose it is goes on with it as it was
+            model = copy.deepcopy(model)
+            model.set_decoding(**options)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.model = model.eval().to(self.device)
+        self.model.set_precision(dtype)
+        if choose_compiling(compile):
+            self.model.compile_network()
+        self.img_size: Sequence[int] = model.hparams["img_size"]
+        self.normalize = str(model.hparams["normalize"])
+        self.keep_aspect = bool(model.hparams.get("keep_aspect"))
+
+    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        """See `strhub.reading.Engine`."""
+        images = pad([torch.from_numpy(array) for array in arrays])
+        if self.device.type == "cuda":  # copied while the host goes on
+            images = images.pin_memory().to(self.device, non_blocking=True)
+        with torch.inference_mode():
+            return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
+
+
+def choose_compiling(choice: bool | str) -> bool:
+    """Whether to compile: on request alone, since compiling takes longer than most jobs. `ValueError` for a misfit."""
+    if choice not in (True, False, "auto"):
+        raise ValueError(f"compile is {choice!r}: it must be true, false or 'auto'")
+    return choice is True
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the fastest there is; `ValueError` if it is not there."""
+    if device is None or str(device) == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return chosen
