@@ -99,9 +99,7 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime"
-        ) from error
+        raise ImportError("onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _available_threads()
     options.inter_op_num_threads = 1  # there is one thing to do at a time

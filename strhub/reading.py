@@ -82,9 +82,7 @@ class Reader:
     and keep the surest reading, so that words that run up or down are read; a single character is never turned.
     """
 
-    def __init__(
-        self, engine: Engine, *, batch_size: int, workers: int | None = None, turn_tall: bool = True
-    ) -> None:
+    def __init__(self, engine: Engine, *, batch_size: int, workers: int | None = None, turn_tall: bool = True) -> None:
         for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")

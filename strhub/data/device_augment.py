@@ -55,8 +55,7 @@ class _Dice:
 
     def uniform(self, *shape: int) -> Tensor:
         """(B, *shape) in [-1, 1)."""
-        options = {"generator": self.generator, "device": self.device, "dtype": torch.float32}
-        return 2 * torch.rand(self.count, *shape, **options) - 1
+        return 2 * torch.rand(self.count, *shape, generator=self.generator, device=self.device) - 1
 
     def chosen(self) -> Tensor:
         """(B), `strength` for the pictures that are chosen and 0 for the others."""
