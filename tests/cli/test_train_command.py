@@ -35,6 +35,7 @@ SEED_COMMANDS = [
     "averaging=ema",
     "averaging=none",
     "logger=csv",
+    "+experiment=parseq-tiny +hardware=gpu",
     "data.normalize=clip",
 ]
 
