@@ -41,7 +41,9 @@ class Attended(NamedTuple):
     error: str | None = None
 
 
-def attend(model: SceneTextModel, sources: Sequence[str | Path], device: torch.device | str = "cpu") -> Iterator[Attended]:
+def attend(
+    model: SceneTextModel, sources: Sequence[str | Path], device: torch.device | str = "cpu"
+) -> Iterator[Attended]:
     """Read pictures one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
         raise ValueError(f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}")

@@ -56,8 +56,8 @@ class Retriever:
         class_token = is_clip(hparams.get("encoder", "vit"))
         if not class_token and not trained:
             raise ValueError(
-                f"{source} cannot compare pictures with words: it has no encoder of CLIP's and was not trained with the "
-                "contrastive objective (that part is in a run's checkpoints, not in safetensors)"
+                f"{source} cannot compare pictures with words: it has no encoder of CLIP's and was not trained with "
+                "the contrastive objective (that part is in a run's checkpoints, not in safetensors)"
             )
         given: dict[str, Any] = {**(hparams.get("contrastive") or {}), "nearest": 0}
         given |= {name: value for name, value in (("text_weights", clip), ("merges", merges)) if value is not None}

@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
     retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words a picture")
     retrieve.add_argument("--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with")
-    retrieve.add_argument("--merges", metavar="FILE", help="table of CLIP's tokens; by default an installed open_clip's")
+    retrieve.add_argument(
+        "--merges", metavar="FILE", help="table of CLIP's tokens; by default an installed open_clip's"
+    )
     retrieve.add_argument("--json", action="store_true", help="print JSON lines, with cosines")
     for command in (attention, retrieve):
         command.add_argument("words", nargs="+", metavar="model | name:type=value", help="model, and options of it")

@@ -68,7 +68,9 @@ def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(compose_m
     states = Recorder.states
     assert Recorder.learning == [False, False, True, True]
     assert "model.encoder" not in moved(states[0], states[2])
-    assert {"model.decoder", "model.head", "contrastive.adapter", "contrastive.log_scale"} <= moved(states[0], states[2])
+    assert {"model.decoder", "model.head", "contrastive.adapter", "contrastive.log_scale"} <= moved(
+        states[0], states[2]
+    )
     assert "model.encoder" in moved(states[2], states[3])
     # The text tower is what it was in the file, bit for bit, and in no checkpoint.
     side = Recorder.system.text_side
@@ -82,7 +84,9 @@ def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(compose_m
     assert not [name for name in saved if "token_embedding" in name]
     # Reading is the same without all of it.
     model = load(checkpoint).eval()
-    assert all(name.startswith(("encoder", "decoder", "head", "text_embed", "pos_")) for name in model.model.state_dict())
+    assert all(
+        name.startswith(("encoder", "decoder", "head", "text_embed", "pos_")) for name in model.model.state_dict()
+    )
     pictures = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(model(pictures), Recorder.system.eval().cpu()(pictures))

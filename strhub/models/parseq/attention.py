@@ -1,4 +1,4 @@
-"""Where PARSeq looks when it reads each character: the decoder's attention to the picture (section 3.2 of the paper)."""
+"""Where PARSeq looks for each character: the decoder's attention to the picture (section 3.2 of the paper)."""
 
 from __future__ import annotations
 
