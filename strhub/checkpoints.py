@@ -101,7 +101,7 @@ def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def load_torch_file(path: Path) -> Mapping[Any, Any]:
-    """What a file of `torch.save` holds; `CheckpointError` if it is no mapping or holds more than tensors and values."""
+    """What a file of `torch.save` holds; `CheckpointError` if it is no mapping or has more than tensors and values."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, before the file is refused or read

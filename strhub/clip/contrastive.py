@@ -58,10 +58,9 @@ class ContrastiveOptions:
         options = dict(options or {})
         check_options(options, cls.__dataclass_fields__, "contrastive")
         given = cls(**options)
-        for name, value, least in (
-            ("weight", given.weight, 0), ("warmup_steps", given.warmup_steps, 0), ("nearest", given.nearest, 0),
-            ("vocabulary_size", given.vocabulary_size, 1), ("refresh_every", given.refresh_every, 1),
-        ):  # fmt: skip
+        ranges = {"weight": 0, "warmup_steps": 0, "nearest": 0, "vocabulary_size": 1, "refresh_every": 1}
+        for name, least in ranges.items():
+            value = getattr(given, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
                 raise ValueError(f"contrastive.{name} is {value}: it must be a number, at least {least}")
         if not 1 / _LARGEST_SCALE <= given.temperature <= 10:

@@ -45,13 +45,13 @@ class _Gather(torch.autograd.Function):
     """All devices' tensors, one after the other; the gradient of each is the sum of what all devices have for it."""
 
     @staticmethod
-    def forward(context: Any, rows: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(context: Any, rows: Tensor) -> Tensor:
         gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
         dist.all_gather(gathered, rows.contiguous())
         return torch.cat(gathered)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         summed = gradient.contiguous().clone()
         dist.all_reduce(summed)
         return summed.chunk(dist.get_world_size())[dist.get_rank()]

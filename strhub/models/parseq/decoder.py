@@ -39,13 +39,14 @@ class DecoderLayer(nn.Module):
         mask: bool, (B, 1, P * L, S) if all P share one content, else (B * P, 1, L, S); true where
             a position may attend.
         """
-        stream = stream + self.dropout(self._attend_to_content(normed, content, mask))
+        stream = stream + self.dropout(self.attend_to_content(normed, content, mask))
         query = self.cross_attn.project_query(self.norm1(stream).flatten(1, 2))  # (B, H, P * L, D / H)
         stream = stream + self.dropout(self.cross_attn.attend(query, memory)).view_as(stream)
         hidden = self.dropout(F.gelu(self.linear1(self.norm2(stream))))
         return stream + self.dropout(self.linear2(hidden))
 
-    def _attend_to_content(self, normed: Tensor, content: KeyValue, mask: Tensor) -> Tensor:
+    def attend_to_content(self, normed: Tensor, content: KeyValue, mask: Tensor) -> Tensor:
+        """Normed streams (B, P, L, D) over the content, (B, P, L, D); mask as in `forward`."""
         batch, variants, length, _ = normed.shape
         shared = content.key.shape[0] == batch
         if shared:  # one content for all variants: they are so many more queries to the same keys

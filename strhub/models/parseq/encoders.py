@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
 
@@ -70,7 +68,7 @@ def build_encoder(
     mlp_ratio: float,
     activation: str | None,
     stem: Sequence[int],
-) -> nn.Module:
+) -> VisionTransformer | ClipImageTower:
     """A picture (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
 
     embed_dim: of CLIP's own tokens, before their projection; PARSeq's encoder has none of its own.

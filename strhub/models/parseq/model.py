@@ -147,10 +147,10 @@ class PARSeq(nn.Module):
         count, length = permutations.shape[0], tokens.shape[1]
         query = self.pos_queries[:, None, :length].expand(tokens.shape[0], count, -1, -1)
         masks = permutation_masks(permutations, hidden)
-        output = self.decoder(self.dropout(query), self._content(tokens), memory, masks)  # (B, P, T, D)
+        output = self.decoder(self.dropout(query), self.embed_content(tokens), memory, masks)  # (B, P, T, D)
         return self.head(output).transpose(0, 1)
 
-    def _content(self, tokens: Tensor) -> Tensor:
+    def embed_content(self, tokens: Tensor) -> Tensor:
         """Embed tokens (B, L), the first of which is [B]. [B] has no position; the character at i has query i - 1."""
         start = self.text_embed(tokens[:, :1])
         characters = self.pos_queries[:, : tokens.shape[1] - 1] + self.text_embed(tokens[:, 1:])
@@ -190,7 +190,7 @@ class PARSeq(nn.Module):
 
     def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
         query = self.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
-        return self.head(self.decoder(query, self._content(tokens), memory, masks).squeeze(1))
+        return self.head(self.decoder(query, self.embed_content(tokens), memory, masks).squeeze(1))
 
     @staticmethod
     def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""`strhub-explain`: what a model looks at, and which words it takes a picture for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from strhub.cli.arguments import device_argument, parse_options, split_words
+
+EXAMPLES = """examples:
+  strhub-explain attention strhub-tiny --images demo_images/* --output attention/
+  strhub-explain attention outputs/<run> --images word.png --output . decode_ar:bool=false
+  strhub-explain retrieve outputs/<run> --images demo_images/* --vocabulary words.txt --top 3"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of strhub-explain."""
+    parser = argparse.ArgumentParser(
+        prog="strhub-explain",
+        description="Draw what a PARSeq attends to for each character, or find the words nearest to a picture.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    attention = commands.add_parser("attention", help="a PNG a picture, with a tile for each character")
+    attention.add_argument("--output", type=Path, default=Path("attention"), metavar="FOLDER")
+    retrieve = commands.add_parser("retrieve", help="the nearest words of a vocabulary, for models of CLIP's space")
+    retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
+    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words a picture")
+    retrieve.add_argument("--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with")
+    retrieve.add_argument(
+        "--merges", metavar="FILE", help="table of CLIP's tokens; by default an installed open_clip's"
+    )
+    retrieve.add_argument("--json", action="store_true", help="print JSON lines, with cosines")
+    for command in (attention, retrieve):
+        command.add_argument("words", nargs="+", metavar="model | name:type=value", help="model, and options of it")
+        command.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
+        device_argument(command)
+    return parser
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Explain; 0 if every picture was read, 1 if some were not. Raises `ValueError` for bad arguments."""
+    parser = build_parser()
+    given, late = parser.parse_known_args(arguments)
+    options, sources = split_words([*given.words, *late])  # options may stand anywhere
+    if unknown := [word for word in late if word not in options]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    in_images, patterns = split_words(given.images)
+    if len(sources) != 1:
+        parser.error(f"one model at a time, not {' and '.join(sources) or 'none'}")
+    from strhub.images import find_images
+
+    paths = find_images(patterns)
+    if not paths:
+        raise ValueError(f"no pictures found in {', '.join(patterns)}")
+    decoding = [*options, *in_images]
+    if given.command == "attention":
+        return _attention(given, sources[0], paths, decoding)
+    if decoding:
+        raise ValueError(f"{decoding[0]}: how a model decodes does not matter for retrieval")
+    return _retrieve(given, sources[0], paths)
+
+
+def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], decoding: Sequence[str]) -> int:
+    from strhub.attention import attend, draw
+    from strhub.recognizer import choose_device
+    from strhub.zoo import load
+
+    model = load(source, **parse_options(decoding))
+    failures = 0
+    taken: set[str] = set()
+    for attended in attend(model, paths, choose_device(given.device)):
+        if attended.error is not None:
+            failures += 1
+            print(f"{attended.source}: unreadable: {attended.error}", file=sys.stderr, flush=True)
+            continue
+        target = given.output / f"{_free_name(Path(attended.source).stem, taken)}.png"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draw(attended).save(target)
+        except OSError as error:
+            raise ValueError(f"{target} cannot be written: {error.strerror or error}") from error
+        print(f"{attended.source}: {attended.text}  {attended.confidence:.4f}  {target}", flush=True)
+    return 1 if failures else 0
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """The stem, or with a number if another picture of this call has it."""
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name
+
+
+def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
+    from strhub.clip.text_side import read_words
+    from strhub.recognizer import choose_device
+    from strhub.retrieval import Retriever
+
+    if given.top < 1:
+        raise ValueError(f"--top is {given.top}: it must be at least 1")
+    words = read_words(given.vocabulary)
+    device = choose_device(given.device)
+    retriever = Retriever(source, words, clip=given.clip, merges=given.merges, device=device)
+    failures = 0
+    for found in retriever(paths, count=given.top):
+        failures += found.error is not None
+        if given.json:
+            listed = [{"word": word, "cosine": round(cosine, 4)} for word, cosine in found.words]
+            print(json.dumps({"path": found.source, "words": listed, "error": found.error}, ensure_ascii=False))
+        elif found.error is not None:
+            print(f"{found.source}: unreadable: {found.error}", file=sys.stderr, flush=True)
+        else:
+            print(f"{found.source}: " + ", ".join(f"{word} {cosine:.3f}" for word, cosine in found.words), flush=True)
+    return 1 if failures else 0
+
+
+def main() -> None:
+    """Run the command; errors are one clear line, Ctrl-C is no traceback."""
+    try:
+        sys.exit(run())
+    except ValueError as error:
+        sys.exit(f"strhub-explain: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstrhub-explain: stopped")
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
