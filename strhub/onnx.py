@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from strhub.reading import Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.search import beam_search
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer"]
@@ -36,8 +37,8 @@ class Recognizer(Reader):
 
     model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
     batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, see `Reader`. threads: to compute
-    with; by default OMP_NUM_THREADS, else the processors that this
-    process may use. How it decodes was settled when the file was written. `description`: what the file says of itself.
+    with; by default OMP_NUM_THREADS, else the processors that this process may use. search: options of `strhub.search.Search`, such as top_k or a lexicon, of the texts that the
+    logits allow. How it decodes otherwise was settled when the file was written. `description`: what the file says.
 
     Raises:
         ValueError: for a file that is not there, damaged, not of strhub, or too new for the installed packages.
@@ -54,8 +55,10 @@ class Recognizer(Reader):
         batch_size: int = 32,
         turn_tall: bool = True,
         threads: int | None = None,
+        **search: Any,
     ) -> None:
-        super().__init__(OnnxEngine(model, device=device, threads=threads), batch_size=batch_size, turn_tall=turn_tall)
+        engine = OnnxEngine(model, device=device, threads=threads, **search)
+        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -66,7 +69,9 @@ class Recognizer(Reader):
 class OnnxEngine:
     """A session of ONNX Runtime and how its numbers are read; arguments and errors are those of `Recognizer`."""
 
-    def __init__(self, model: str | Path, *, device: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, model: str | Path, *, device: str | None = None, threads: int | None = None, **search: Any
+    ) -> None:
         self.session = open_session(model, device=device, threads=threads)
         self.description = _description(self.session, model)
         _check_weights(self.description, Path(model))
@@ -75,6 +80,7 @@ class OnnxEngine:
         self.keep_aspect = bool(self.description.get("keep_aspect", False))
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
+        self.search = beam_search(self.tokenizer, search)
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.reading.Engine`."""
@@ -82,6 +88,9 @@ class OnnxEngine:
         for places in _alike(arrays):
             images = np.stack([arrays[place] for place in places])
             logits = self.session.run([LOGITS], {IMAGES: images})[0]
+            if self.search is not None:
+                decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
+                continue
             readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
             for place, (text, sure, characters) in zip(places, readings, strict=True):
                 # However sure a model is that there is nothing to read, no text is no confidence.

@@ -5,6 +5,7 @@ Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class Recognizer(Reader):
     threads: to compute with; by default as many as it may use.
     precision: "float32", "bfloat16", "float16" or "auto", the fastest that is safe on the device.
     compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
+    beam_width, top_k, length_normalisation, lexicon, whitelist: see `strhub.search.Search`; texts are searched among
+        those that a model's steps allow, and each reading has its `alternatives` if top_k is greater than 1.
     options: of decoding, such as refine_iters=2.
 
     `strhub-tiny` is read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes half as long a word,
@@ -49,16 +52,30 @@ class Recognizer(Reader):
         threads: int | None = None,
         precision: str = "auto",
         compile: bool | str = "auto",
+        beam_width: int | None = None,
+        top_k: int = 1,
+        length_normalisation: float = 0.0,
+        lexicon: Iterable[str] | None = None,
+        whitelist: str | None = None,
         **options: Any,
     ) -> None:
+        search = {
+            "beam_width": beam_width,
+            "top_k": top_k,
+            "length_normalisation": length_normalisation,
+            "lexicon": lexicon if lexicon is None or isinstance(lexicon, str) else tuple(lexicon),
+            "whitelist": whitelist,
+        }
         engine: Engine | None = None
         if isinstance(model, str | Path):
             model = str(model).removeprefix("pretrained=")
             plain = precision in ("auto", "float32") and compile in ("auto", False)
-            engine = _onnx_engine(model, device, threads, options, plain=plain)
+            engine = _onnx_engine(model, device, threads, options, search, plain=plain)
         if engine is None:
             build = _torch_engine(f"reading with {model if isinstance(model, str) else 'a loaded model'} like this")
-            engine = build(model, device=device, threads=threads, precision=precision, compile=compile, **options)
+            engine = build(
+                model, device=device, threads=threads, precision=precision, compile=compile, search=search, **options
+            )
         super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall)
 
     @property
@@ -87,7 +104,13 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def _onnx_engine(
-    model: str, device: str | torch.device | None, threads: int | None, options: dict[str, Any], *, plain: bool
+    model: str,
+    device: str | torch.device | None,
+    threads: int | None,
+    options: dict[str, Any],
+    search: dict[str, Any],
+    *,
+    plain: bool,
 ) -> Engine | None:
     """The engine of an .onnx file, or of the embedded model where it does what is asked for; else none."""
     exported = Path(model).suffix == ".onnx"
@@ -99,7 +122,9 @@ def _onnx_engine(
     if exported and not plain:
         raise ValueError(f"{model}: precision and compile are settled when a model is exported")
     try:
-        engine = OnnxEngine(model if exported else embedded_graph(), device=str(device or "auto"), threads=threads)
+        engine = OnnxEngine(
+            model if exported else embedded_graph(), device=str(device or "auto"), threads=threads, **search
+        )
     except ImportError:
         if exported:
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ import strhub.models
 from strhub.options import check_options, keyword_names, unknown_option_message
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
 from strhub.text.tokenizer import Probabilities
+
+Steps = Callable[[int, Tensor, Tensor], Tensor]
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
 SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
@@ -93,6 +95,25 @@ class SceneTextModel(nn.Module):
             with torch.autocast(images.device.type, self._autocast):
                 return self.model(images, max_length)
         return self.model(images.to(next(self.model.parameters()).dtype), max_length)
+
+    def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
+        """Begin to read pictures (B, 3, H, W) step by step, `beams` ways each; none if the network does not read so.
+
+        What it gives takes the number of a step, the tokens read before it and the beams they came from, both
+        (B, beams), and returns logits (B * beams, C).
+        """
+        if not (hasattr(self.model, "begin_steps") and getattr(self.model, "decode_ar", True)):
+            return None
+        images = images.to(next(self.model.parameters()).dtype)
+        begun: Steps = self.model.begin_steps(images, beams)
+        if self._autocast is None:
+            return begun
+
+        def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, self._autocast):
+                return begun(number, tokens, parents)
+
+        return step
 
     def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
         """Read pictures (B, 3, H, W), normalised: text, its confidence, and that of each character, a picture.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from strhub.data.aspect import pad
 from strhub.precision import choose_precision
 from strhub.reading import Decoded, PictureArray
 from strhub.scene_text_model import SceneTextModel
+from strhub.search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.zoo import load
 
 
 class TorchEngine:
-    """Arguments are those of `strhub.Recognizer`. threads: of PyTorch in this process, from now on."""
+    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`.
+
+    threads: of PyTorch in this process, from now on.
+    """
 
     def __init__(
         self,
@@ -27,6 +32,7 @@ class TorchEngine:
         threads: int | None = None,
         precision: str = "auto",
         compile: bool | str = "auto",
+        search: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         if threads is not None and threads < 1:
@@ -42,6 +48,7 @@ class TorchEngine:
             model.set_decoding(**options)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.search = beam_search(model.tokenizer, search or {})
         self.model = model.eval().to(self.device)
         self.model.set_precision(dtype)
         if choose_compiling(compile):
@@ -56,7 +63,24 @@ class TorchEngine:
         if self.device.type == "cuda":  # copied while the host goes on
             images = images.pin_memory().to(self.device, non_blocking=True)
         with torch.inference_mode():
+            if self.search is not None:
+                return self._search(self.search, images.to(self.device))
             return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
+
+    def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
+        """Step by step if the network reads so, and then without its refinement, which knows of one text a picture."""
+        temperature = float(self.model.hparams.get("temperature", 1.0))
+        steps = self.model.begin_steps(images, search.search.width)
+        if steps is None:
+            return search.decode(self.model(images).float().cpu().numpy() / temperature)
+        begin = steps
+
+        def step(number: int, tokens: Ids, parents: Ids) -> Floats:
+            chosen = [torch.tensor(ids, device=self.device) for ids in (tokens, parents)]
+            logits = begin(number, *chosen).float().cpu().numpy() / temperature  # (B * K, C)
+            return log_softmax(logits.reshape(*tokens.shape, -1))
+
+        return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
 
 
 def choose_compiling(choice: bool | str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -74,6 +75,29 @@ def speed_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model first")
     parser.add_argument("--threads", type=int, help="of the CPU to compute with")
+
+
+def search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `strhub.search.Search`."""
+    parser.add_argument("--top_k", type=int, default=1, metavar="N", help="so many readings, the best first")
+    parser.add_argument("--beam_width", type=int, metavar="N", help="beginnings of texts that are kept in searching")
+    parser.add_argument(
+        "--length_normalisation", type=float, default=0.0, metavar="A", help="greater than 0: for longer texts"
+    )
+    parser.add_argument("--lexicon", type=Path, metavar="FILE", help="read words of this list only, one a line")
+    parser.add_argument("--whitelist", metavar="CHARACTERS", help="read these characters only")
+
+
+def search_options(given: argparse.Namespace) -> dict[str, Any]:
+    """What was given for `search_arguments`. Raises `ValueError` for a lexicon that cannot be read."""
+    names = ("top_k", "beam_width", "length_normalisation", "whitelist")
+    options = {name: getattr(given, name) for name in names}
+    if given.lexicon is not None:
+        try:
+            options["lexicon"] = given.lexicon.read_text("utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the lexicon {given.lexicon} cannot be read: {error}") from error
+    return options
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`export.py`: a model to one ONNX file, on the command line."""
+"""`export.py`: a model to one ONNX file or archive of `torch.export`, on the command line."""
 
 from __future__ import annotations
 
@@ -13,28 +13,35 @@ from strhub.cli.extras import needs
 EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx
   ./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2
-  ./export.py pretrained=parseq words.onnx --precision float16"""
+  ./export.py pretrained=parseq words.onnx --precision float16
+  ./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words
+  ./export.py strhub-tiny words.pt2"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of export.py."""
     parser = argparse.ArgumentParser(
         prog="export.py",
-        description="Write a model as one ONNX file, decoding included. strhub.onnx reads it without PyTorch.",
+        description="Write a model as one ONNX file, decoding included, which read.py reads without PyTorch; or as "
+        "an archive of torch.export (.pt2).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
         nargs="+",
-        metavar="model | file.onnx | name:type=value",
+        metavar="model | file.onnx | file.pt2 | name:type=value",
         help="model to export, file to write, and options of decoding, such as refine_iters:int=2",
     )
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="KIND",
-        help="float32; float16: half the size, computes in 32 bits; int8: a quarter of the size, computes in 8 bits",
+        help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 bits; int8: computed "
+        "in 8 bits; int8-static: the same with convolutions, calibrated on pictures",
+    )
+    parser.add_argument(
+        "--calibrate", nargs="+", default=[], metavar="PATH", help="pictures for int8-static: files, folders and globs"
     )
     parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
     return parser
@@ -46,19 +53,25 @@ def run(arguments: Sequence[str] | None = None) -> str:
     given = parser.parse_intermixed_args(arguments)
     options, files = split_words(given.words)
     if len(files) != 2:
-        parser.error(f"a model and the .onnx file to write are needed, not {len(files)} names")
+        parser.error(f"a model and the file to write are needed, not {len(files)} names")
     source, target = files[0], Path(files[1])
     with needs("export"):
         import onnxruntime
 
         from strhub.export import export, largest_difference
+        from strhub.export.archive import largest_difference_of_archive
         from strhub.export.writing import DEFAULT_OPSET
+    from strhub.images import find_images
     from strhub.zoo import load_from_checkpoint, model_card
 
     model = load_from_checkpoint(source, **parse_options(options))
     opset = DEFAULT_OPSET if given.opset is None else given.opset
-    export(model, target, precision=given.precision, opset=opset, card=model_card(source))
+    pictures = find_images(given.calibrate)
+    export(model, target, precision=given.precision, opset=opset, card=model_card(source), pictures=pictures)
     size = target.stat().st_size / 2**20
+    if target.suffix == ".pt2":
+        difference = largest_difference_of_archive(model, target)
+        return f"{target}: {size:.1f} MiB, torch.export; logits within {difference:.1e} of the model's"
     line = f"{target}: {size:.1f} MiB, {given.precision}, opset {opset}"
     if given.precision == "float32":  # the others are not meant to give the same numbers
         difference = largest_difference(model, target)

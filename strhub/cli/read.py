@@ -9,7 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
+from strhub.cli.arguments import (
+    device_argument,
+    parse_options,
+    search_arguments,
+    search_options,
+    speed_arguments,
+    split_words,
+)
 from strhub.cli.extras import needs
 
 if TYPE_CHECKING:
@@ -20,7 +27,8 @@ EXAMPLES = """examples:
   ./read.py words.onnx --images demo_images/*
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
   ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl
-  ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray"""
+  ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray
+  ./read.py --images meters/ --whitelist 0123456789 --top_k 3"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
     speed_arguments(parser)
+    search_arguments(parser)
     bulk = parser.add_argument_group("very many pictures", "to Parquet files; a stopped run goes on by the same call")
     bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
     bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
@@ -79,6 +88,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         threads=given.threads,
         precision=given.precision,
         compile=given.compile,
+        **search_options(given),
         **parse_options([*options, *in_images]),
     )
     failures = 0
@@ -124,11 +134,14 @@ def _print(reading: Reading, *, as_json: bool) -> None:
             "error": reading.error,
             "rotation": reading.rotation,
         }
+        if reading.alternatives:
+            record["alternatives"] = [[text, round(sure, 6)] for text, sure in reading.alternatives]
         print(json.dumps(record, ensure_ascii=False), flush=True)
     elif reading.error is not None:
         print(f"{reading.source}: unreadable: {reading.error}", file=sys.stderr, flush=True)
     else:
-        print(f"{reading.source}: {reading.text}  {reading.confidence:.4f}", flush=True)
+        best = reading.alternatives or ((reading.text, reading.confidence),)
+        print(f"{reading.source}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best), flush=True)
 
 
 def main() -> None:

@@ -18,8 +18,35 @@ from strhub.onnx import IMAGES, LOGITS
 WIDTH_STEP = 4  # pixels of a column, of networks that take any width
 
 
-def trace(network: nn.Module, img_size: tuple[int, int], *, any_width: bool, opset: int) -> onnx.ModelProto:
+def trace(
+    network: nn.Module, img_size: tuple[int, int], *, any_width: bool, opset: int, output: str = LOGITS
+) -> onnx.ModelProto:
     """A network of pictures (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if `any_width`.
+
+    output: what the logits are called. Raises `ValueError` for a network whose course depends on what it reads, and for
+    one with an operator that ONNX has nothing for.
+    """
+    program = exported_program(network, img_size, any_width=any_width)
+    try:
+        with torch.no_grad(), _quietly():
+            attention = torch.ops.aten.scaled_dot_product_attention.default
+            program = program.run_decompositions({attention: _plain_attention})
+            traced = torch.onnx.export(
+                program, dynamo=True, opset_version=opset, input_names=[IMAGES], output_names=[output], verbose=False
+            )
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of many kinds, most of them the exporter's own
+        raise ValueError(f"PyTorch's exporter cannot write this network as ONNX: {_reason(error)}") from error
+    assert traced is not None
+    model: onnx.ModelProto = traced.model_proto
+    return model
+
+
+def exported_program(
+    network: nn.Module, img_size: tuple[int, int], *, any_width: bool = False
+) -> torch.export.ExportedProgram:
+    """A network of pictures as a program of `torch.export`, for any B, and any W if `any_width`.
 
     Raises `ValueError` for a network whose course depends on what it reads.
     """
@@ -29,19 +56,16 @@ def trace(network: nn.Module, img_size: tuple[int, int], *, any_width: bool, ops
     pictures = torch.zeros(2, 3, img_size[0], min(img_size[1], 4 * img_size[0]))
     try:
         with torch.no_grad(), _quietly():
-            program = torch.export.export(network, (pictures,), dynamic_shapes=(sizes,), strict=False)
-            attention = torch.ops.aten.scaled_dot_product_attention.default
-            program = program.run_decompositions({attention: _plain_attention})
-            traced = torch.onnx.export(
-                program, dynamo=True, opset_version=opset, input_names=[IMAGES], output_names=[LOGITS], verbose=False
-            )
-    except ModuleNotFoundError:
-        raise
+            return torch.export.export(network, (pictures,), dynamic_shapes=(sizes,), strict=False)
     except Exception as error:  # of many kinds, most of them the exporter's own
-        raise ValueError(f"PyTorch's exporter cannot export this network: {str(error).splitlines()[0]}") from error
-    assert traced is not None
-    model: onnx.ModelProto = traced.model_proto
-    return model
+        raise ValueError(f"PyTorch's exporter cannot export this network: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong at the bottom of it all."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _plain_attention(

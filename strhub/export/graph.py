@@ -133,6 +133,11 @@ class Graph:
         mixed = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
         return self.op("Reshape", self.op("Transpose", mixed, perm=[0, 2, 1, 3]), self.integers(0, 0, -1))
 
+    def any_false(self, values: str) -> str:
+        """Whether one of the truths (B) is false, of no dimensions."""
+        left = self.op("Cast", self.op("Not", values), to=onnx.TensorProto.INT64)
+        return self.op("Greater", self.op("ReduceSum", left, keepdims=0), self.scalar(0))
+
     def slice(self, values: str, *, axis: int, stop: str) -> str:
         """The first of an axis, up to `stop`, which is a list of one integer."""
         return self.op("Slice", values, self.integers(0), stop, self.integers(axis))

@@ -115,8 +115,7 @@ class _Reader:
         token = graph.op("ArgMax", logits, axis=2, keepdims=0)  # (B, 1)
         ends = graph.op("Squeeze", graph.op("Equal", token, graph.scalar(self.network.eos_id)), graph.integers(1))
         ended_now = graph.op("Or", ended, ends)
-        left = graph.op("Cast", graph.op("Not", ended_now), to=TensorProto.INT64)
-        going_on = graph.op("Greater", graph.op("ReduceSum", left, keepdims=0), graph.scalar(0))
+        going_on = graph.any_false(ended_now)
         following = graph.op("Add", position, graph.op("Gather", self.embeddings, token))  # (B, 1, D)
 
         carried = [(content, following, TensorProto.FLOAT), (ended, ended_now, TensorProto.BOOL)]

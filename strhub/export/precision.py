@@ -12,6 +12,7 @@ FEW = 1024  # numbers of a tensor that are not worth storing smaller, such as bi
 _HALF_MAX = float(np.finfo(np.float16).max)
 # Of weights in 8 bits. Processors without VNNI add two products of 8 bits in 16: those of larger weights would not fit.
 _LARGEST = 64
+_CHANNELS = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}  # which axis of an operator's weights has the outputs
 
 
 def store_in_half(graph: onnx.GraphProto) -> None:
@@ -29,7 +30,30 @@ def store_in_half(graph: onnx.GraphProto) -> None:
         name, stored = tensor.name, f"{tensor.name}_half"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
         casts.append(helper.make_node("Cast", [stored], [name], name=f"{name}_cast", to=TensorProto.FLOAT))
-    _set_nodes(graph, [*casts, *graph.node])
+    set_nodes(graph, [*casts, *graph.node])
+
+
+def store_in_8_bits(graph: onnx.GraphProto) -> None:
+    """Store the weights of products and convolutions in 8 bits, scaled by channel, and bring them back when the file is
+    loaded: a quarter of the size. Arithmetic stays in 32 bits.
+    """
+    axes = {node.input[1]: _CHANNELS[node.op_type] for part in graphs_of(graph) for node in part.node
+            if node.op_type in _CHANNELS}  # fmt: skip
+    restored = []
+    for tensor in list(graph.initializer):
+        if tensor.name not in axes or tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < FEW:
+            continue
+        values = numpy_helper.to_array(tensor)
+        others = tuple(axis for axis in range(values.ndim) if axis != axes[tensor.name] % values.ndim)
+        scales = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127
+        name, (stored, scale, wide) = tensor.name, (f"{tensor.name}_{part}" for part in ("8_bits", "scale", "wide"))
+        tensor.CopyFrom(numpy_helper.from_array(np.rint(values / scales).astype(np.int8), stored))
+        graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), scale))
+        restored += [
+            helper.make_node("Cast", [stored], [wide], name=wide, to=TensorProto.FLOAT),
+            helper.make_node("Mul", [wide, scale], [name], name=f"{name}_restore"),
+        ]
+    set_nodes(graph, [*restored, *graph.node])
 
 
 def compute_in_8_bits(graph: onnx.GraphProto) -> None:
@@ -38,10 +62,10 @@ def compute_in_8_bits(graph: onnx.GraphProto) -> None:
     Convolutions, and products of activations with each other, stay as they are.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    kept = {name for part in _graphs(graph) for node in part.node if not _is_product(node, weights)
+    kept = {name for part in graphs_of(graph) for node in part.node if not _is_product(node, weights)
             for name in node.input}  # fmt: skip
     replaced: dict[str, tuple[str, str]] = {}
-    for part in _graphs(graph):
+    for part in graphs_of(graph):
         _replace_products(part, weights, replaced)
     for name, (stored, scale) in replaced.items():
         values = numpy_helper.to_array(weights[name])
@@ -64,7 +88,7 @@ def _replace_products(
             nodes.append(node)
             continue
         rows, weight = node.input
-        stored, scale = replaced.setdefault(weight, (f"{weight}_8_bits", f"{weight}_scale"))
+        stored, scale = replaced.setdefault(weight, (f"{weight}_8_bits", f"{weight}_8_bits_scale"))
         if rows not in rounded:
             rounded[rows] = [f"{node.name}_{part}" for part in ("rows", "rows_scale", "rows_zero")]
             nodes.append(helper.make_node("DynamicQuantizeLinear", [rows], rounded[rows], name=f"{node.name}_round"))
@@ -76,7 +100,7 @@ def _replace_products(
             helper.make_node("Mul", [values_scale, scale], [both], name=both),
             helper.make_node("Mul", [floats, both], list(node.output), name=node.name),
         ]
-    _set_nodes(graph, nodes)
+    set_nodes(graph, nodes)
 
 
 def _is_product(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:
@@ -85,16 +109,17 @@ def _is_product(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> b
     return weight is not None and len(weight.dims) == 2 and bool(np.prod(weight.dims) >= FEW)
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those in its loops and branches."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
+                yield from graphs_of(attribute.g)
 
 
-def _set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+def set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Let a graph have these nodes, which may have been its own, in this order."""
     # Copies, since a node that is taken out of a graph is no longer there to be put back.
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]

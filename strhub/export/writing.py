@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +15,27 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper
+from torch import Tensor
 
 import strhub
+from strhub.data.transforms import normalization, picture_to_array
+from strhub.export.calibration import ENOUGH, quantise
 from strhub.export.graph import Graph
-from strhub.export.precision import compute_in_8_bits, store_in_half
+from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
+from strhub.images import UnreadableImage, open_image
 from strhub.models.parseq.model import PARSeq
+from strhub.models.trba.model import TRBA
 from strhub.onnx import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
+from strhub.reading import PictureArray
 from strhub.scene_text_model import SceneTextModel
 from strhub.zoo import load, model_card
 
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
+SUFFIXES = (".onnx", ".pt2")
 DEFAULT_OPSET = 20
 _LOWEST_OPSET = {"parseq": 17}  # LayerNormalization
 _LOWEST_TRACED_OPSET = 18  # PyTorch's exporter
-_STEPWISE = ("trba",)  # read in a loop of their own, which no graph is written for
 
 
 def export(
@@ -37,24 +45,34 @@ def export(
     precision: str = "float32",
     opset: int = DEFAULT_OPSET,
     card: Mapping[str, Any] | None = None,
+    pictures: Iterable[Any] = (),
 ) -> None:
-    """Write a model as one ONNX file, all or nothing.
+    """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all or nothing.
 
     The file takes `images` (B, 3, H, W), float32, normalised, and gives `logits` (B, L, C), float32, as the model does,
     and decodes as it is set. Autoregressive reading stops when every row has read [E], so L depends on the batch.
 
-    precision: float32; float16, which stores large weights in 16 bits and computes in 32; int8, whose products with
-    weights are in 8 bits. opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of
-    the model, see `strhub.zoo.model_card`.
+    precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and compute in 32; int8,
+    whose products with weights are in 8 bits; int8-static, whose convolutions are, too, the activations scaled by what
+    `pictures` cause: some hundred paths, PIL images or arrays of words as they will be read.
+    opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of the model, see
+    `strhub.zoo.model_card`. An archive is always float32 and has no opset.
 
     Raises:
         ValueError: for another suffix or precision, an opset out of range, or an architecture that cannot be exported.
     """
     path = Path(path)
-    if path.suffix != ".onnx":
-        raise ValueError(f"{path}: models are exported as .onnx")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: models are exported as .onnx or .pt2")
     if precision not in PRECISIONS:
         raise ValueError(f"there is no precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if path.suffix == ".pt2":
+        from strhub.export.archive import write_archive
+
+        if precision != "float32":
+            raise ValueError(f"{path}: an archive of torch.export is written in float32, not {precision}")
+        write_archive(model, _description(model, precision, card or {}), path)
+        return
     architecture = model.hparams["architecture"]
     lowest, highest = _LOWEST_OPSET.get(architecture, _LOWEST_TRACED_OPSET), onnx.defs.onnx_opset_version()
     if not lowest <= opset <= highest:
@@ -64,7 +82,11 @@ def export(
     proto = _build(model, opset)
     if precision == "float16":
         store_in_half(proto.graph)
-    elif precision == "int8":
+    elif precision == "int8-weights":
+        store_in_8_bits(proto.graph)
+    elif precision == "int8-static":
+        proto = quantise(proto, _arrays(model, pictures))
+    if precision in ("int8", "int8-static"):
         compute_in_8_bits(proto.graph)
     _write(proto, _description(model, precision, card or {}), path)
 
@@ -108,7 +130,7 @@ def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most, on pictures of noise, one and three at a time.
+    """By how much the file's logits differ from the model's at most, on soft noise, one and three pictures at a time.
 
     Infinity if a batch's number of steps differs. Needs onnxruntime.
     """
@@ -118,7 +140,7 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
     width = min(width, 256)
     largest = 0.0
     for batch in (1, 3):
-        images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(batch)) * 2 - 1
+        images = soft_noise(batch, (height, width))
         with torch.inference_mode():
             expected = network(images).numpy()
         given = session.run([LOGITS], {IMAGES: images.numpy()})[0]
@@ -128,17 +150,34 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
     return largest
 
 
+def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
+    """Pictures (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial transformers chaotic."""
+    generator = torch.Generator().manual_seed(batch)
+    coarse = torch.rand(batch, 3, 4, 16, generator=generator) * 2 - 1
+    size = (int(img_size[0]), int(img_size[1]))
+    return torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(-1, 1)
+
+
+def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray]:
+    """Pictures as the model takes them, the unreadable ones left out; all of the greatest width, if it may differ."""
+    normalize = normalization(model.hparams["normalize"])
+    arrays = []
+    for picture in islice(pictures, ENOUGH):
+        with contextlib.suppress(UnreadableImage):
+            arrays.append(picture_to_array(open_image(picture), model.hparams["img_size"], normalize))
+    return arrays
+
+
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
     if isinstance(network, PARSeq):
         return _parseq(network, opset)
-    architecture = model.hparams["architecture"]
-    if architecture in _STEPWISE:
-        raise ValueError(f"{architecture} cannot be exported: it reads in a loop that is not yet written for ONNX")
-    from strhub.export.generic import trace
+    from strhub.export import generic, trba
 
     height, width = model.hparams["img_size"]
-    return trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)
+    if isinstance(network, TRBA):
+        return trba.read(network, (height, width), opset)
+    return generic.trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)
 
 
 def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:

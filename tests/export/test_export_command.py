@@ -35,7 +35,7 @@ def test_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["strhub-tiny", "model.txt"], "exported as .onnx"),
+        (["strhub-tiny", "model.txt"], "exported as .onnx or .pt2"),
         (["strhub-tini", "model.onnx"], "strhub-tiny"),
         (["strhub-tiny", "model.onnx", "refine_itres:int=2"], "refine_iters"),
         (["strhub-tiny", "model.onnx", "--opset", "5"], "opset is 5"),
@@ -56,4 +56,4 @@ def test_mistakes_are_one_line(
 def test_a_missing_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.run(["strhub-tiny"])
-    assert "a model and the .onnx file to write" in capsys.readouterr().err
+    assert "a model and the file to write" in capsys.readouterr().err

@@ -1,7 +1,8 @@
-"""Architectures that PyTorch's own exporter takes, and the one that is not exported yet."""
+"""Architectures that PyTorch's own exporter takes, TRBA whose decoder is written by hand, and archives."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,24 @@ pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[ex
 pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install strhub[export]")
 pytest.importorskip("onnxscript", reason="exporting is an extra: pip install strhub[export]")
 
+import onnx
+from onnx import TensorProto, helper
+
 from strhub import create_model
-from strhub.export import export, largest_difference
+from strhub.export import export, trba
+from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
 from strhub.export.generic import trace
+from strhub.export.graph import Graph
+from strhub.export.writing import soft_noise
 from strhub.onnx import IMAGES, LOGITS, Recognizer, open_session
+from strhub.scene_text_model import SceneTextModel
 
 SMALL: dict[str, dict[str, Any]] = {
     "abinet": {},
     "crnn": {"hidden_size": 16, "output_channel": 32},
     "svtr-tiny": {},
-    "trbc": {"hidden_size": 16, "output_channel": 32},
+    "trba": {"hidden_size": 16, "output_channel": 32, "localization_channel": 32},
+    "trbc": {"hidden_size": 16, "output_channel": 32, "localization_channel": 32},
     "vitstr": {"embed_dim": 32, "num_heads": 2, "depth": 1},
 }
 
@@ -33,16 +42,100 @@ def test_other_architectures(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     model = create_model(name, **SMALL[name]).eval()
     export(model, tmp_path / "model.onnx")
-    assert largest_difference(model, tmp_path / "model.onnx") < 1e-3
+    for batch in (1, 3, 64):
+        same_logits_and_texts(model, tmp_path / "model.onnx", batch)
     recognizer = Recognizer(tmp_path / "model.onnx")
     assert recognizer.description["tokenizer"] == model.model.tokenizer
     pictures = [np.zeros(size, dtype=np.uint8) for size in ((8, 8), (32, 100), (8, 8), (20, 300))]
     assert [reading.error for reading in recognizer(pictures)] == [None] * 4
 
 
-def test_a_loop_of_its_own_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="trba cannot be exported"):
-        export(create_model("trba"), tmp_path / "model.onnx")
+def same_logits_and_texts(model: SceneTextModel, path: Path, batch: int) -> None:
+    """Logits to 1e-3 and the same texts as PyTorch's, on pictures of clouds."""
+    images = soft_noise(batch, (model.hparams.img_size[0], min(model.hparams.img_size[1], 256)))
+    with torch.inference_mode():
+        expected = model(images).numpy()
+    given = open_session(path, threads=1).run([LOGITS], {IMAGES: images.numpy()})[0]
+    assert given.shape == expected.shape
+    np.testing.assert_allclose(given, expected, atol=1e-3)
+    assert model.tokenizer.decode(given)[0] == model.tokenizer.decode(expected)[0]
+
+
+def lively_trba() -> SceneTextModel:
+    """A small TRBA whose texts differ, and end at different steps."""
+    torch.manual_seed(0)
+    model = create_model("trba", **SMALL["trba"], charset_train="abc", max_label_length=9).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2 if parameter.ndim > 1 else 1)
+        model.model.Prediction.char_embeddings.weight.normal_()
+        model.model.Prediction.generator.weight.mul_(4)
+        model.model.Prediction.generator.bias[0] = 1
+    return model
+
+
+def test_the_loop_of_trba(tmp_path: Path) -> None:
+    """The decoder alone, on columns of its own: what comes before is PyTorch's own export, a slow test."""
+    model = lively_trba()
+    network: Any = model.model
+    graph = Graph(20)
+    logits = trba.step_by_step(graph, network.Prediction, network.max_label_length + 1)
+    columns = helper.make_tensor_value_info(trba.COLUMNS, TensorProto.FLOAT, ["batch", "width", 16])
+    output = helper.make_tensor_value_info(logits, TensorProto.FLOAT, ["batch", "length", 6])
+    whole = helper.make_graph(graph.nodes, "trba", [columns], [output], graph.initializers)
+    onnx.save(helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), tmp_path / "a.onnx")
+    session: Any = open_session(tmp_path / "a.onnx", threads=1)
+    lengths = set()
+    for batch in (1, 1, 1, 1, 3, 64):
+        values = torch.randn(batch, 33, 16) * 3
+        with torch.inference_mode():
+            expected = network.Prediction(values, 10, stop_early=True).numpy()
+        given = session.run([logits], {trba.COLUMNS: values.numpy()})[0]
+        assert given.shape == expected.shape
+        np.testing.assert_allclose(given, expected, atol=1e-4)
+        lengths.add(given.shape[1])
+    assert len(lengths) > 1
+
+
+@pytest.mark.slow
+def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
+    model = lively_trba()
+    export(model, tmp_path / "model.onnx")
+    for batch in (1, 3, 64):
+        same_logits_and_texts(model, tmp_path / "model.onnx", batch)
+    with torch.inference_mode():
+        texts = model.tokenizer.decode(model(soft_noise(64, (32, 128))))[0]
+    assert len(set(texts)) > 10
+
+
+ARCHIVES: dict[str, dict[str, Any]] = {
+    "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},
+    "trba": SMALL["trba"],
+    "crnn": SMALL["crnn"],
+    "svtr-tiny": {},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    model = create_model(name, **ARCHIVES[name], max_label_length=5).eval()
+    write(model, tmp_path / "model.pt2")
+
+
+def write(model: SceneTextModel, path: Path) -> None:
+    export(model, path, card={"data": "none"})
+    assert largest_difference_of_archive(model, path) < 1e-4
+    extra = {DESCRIPTION: ""}
+    torch.export.load(path, extra_files=extra)
+    assert json.loads(extra[DESCRIPTION])["card"] == {"data": "none"}
+    assert json.loads(extra[DESCRIPTION])["charset"] == model.tokenizer.charset
+
+
+def test_archives_are_in_float32(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="written in float32, not int8"):
+        export(create_model("crnn", **SMALL["crnn"]), tmp_path / "model.pt2", precision="int8")
 
 
 class Attending(torch.nn.Module):
@@ -62,8 +155,6 @@ class Wilful(torch.nn.Module):
 
 
 def test_attention_of_three_dimensions_and_any_width(tmp_path: Path) -> None:
-    import onnx
-
     onnx.save(trace(Attending(), (8, 64), any_width=True, opset=20), tmp_path / "model.onnx")
     session: Any = open_session(tmp_path / "model.onnx")
     for batch, width in ((1, 16), (5, 64)):
@@ -71,6 +162,18 @@ def test_attention_of_three_dimensions_and_any_width(tmp_path: Path) -> None:
         torch.testing.assert_close(
             torch.from_numpy(session.run([LOGITS], {IMAGES: images.numpy()})[0]), Attending()(images)
         )
+
+
+class Unknown(torch.nn.Module):
+    """An operator that ONNX has nothing for."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.special.airy_ai(images.mean(2).transpose(1, 2))
+
+
+def test_an_operator_that_onnx_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match=r"cannot write this network as ONNX.*airy_ai"):
+        trace(Unknown(), (8, 64), any_width=False, opset=20)
 
 
 def test_a_course_that_depends_on_the_picture_is_refused() -> None:

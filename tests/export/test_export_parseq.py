@@ -144,13 +144,16 @@ def test_the_embedded_model_reads_the_same(
         assert one.character_confidences == pytest.approx(other.character_confidences, abs=1e-3)
 
 
-@pytest.mark.parametrize(("precision", "share", "size"), [("float16", 0.99, 0.6), ("int8", 0.9, 0.5)])
+@pytest.mark.parametrize(
+    ("precision", "share", "size"),
+    [("float16", 0.99, 0.6), ("int8-weights", 0.97, 0.35), ("int8", 0.9, 0.5), ("int8-static", 0.8, 0.5)],
+)
 def test_smaller_numbers_read_nearly_the_same(
     tmp_path: Path, words: list[Any], precision: str, share: float, size: float
 ) -> None:
     model = load("strhub-tiny")
     export(model, tmp_path / "full.onnx")
-    export(model, tmp_path / "small.onnx", precision=precision)
+    export(model, tmp_path / "small.onnx", precision=precision, pictures=words[::4])
     full, small = (OnnxRecognizer(tmp_path / name, batch_size=50)(words) for name in ("full.onnx", "small.onnx"))
     same = [one.text == other.text for one, other in zip(full, small, strict=True)]
     assert np.mean(same) >= share
@@ -199,7 +202,9 @@ def test_weights_are_kept_once_however_often_they_are_used(tmp_path: Path) -> No
         ({"precision": "float8"}, "no precision 'float8'"),
         ({"opset": 9}, "opset is 9"),
         ({"opset": 999}, "opset is 999"),
-        ({"path": "model.bin"}, "exported as .onnx"),
+        ({"path": "model.bin"}, "exported as .onnx or .pt2"),
+        ({"precision": "int8-static"}, "need pictures to calibrate on"),
+        ({"precision": "int8-static", "pictures": ["missing.png"]}, "need pictures to calibrate on"),
     ],
 )
 def test_what_cannot_be_written_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -7,7 +7,7 @@ one set of weights reads left to right, all at once, or refines a first reading 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -136,6 +136,26 @@ class PARSeq(nn.Module):
         memory = self.decoder.project_memory(encoded)
         return self._read_step_by_step(memory, self.max_label_length + 1, stop_early=True)
 
+    def begin_steps(self, images: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
+        """Read step by step along several beams: a function of the step's number, the tokens read before it and the
+        beams they came from, (B, beams) each, to logits (B * beams, charset_size + 1).
+        """
+        memory = self.decoder.project_memory(self.encoder(images))
+        copies = [KeyValue(*(part.repeat_interleave(beams, 0) for part in pair)) for pair in memory]
+        positions = self.pos_queries[0]
+        decoder = SteppingDecoder(self.decoder, copies, positions)
+        first = torch.arange(len(images), device=images.device).unsqueeze(1) * beams
+
+        def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
+            if number == 0:
+                content = self.text_embed(self._beginning(copies).squeeze(1))
+            else:
+                decoder.reorder((first + parents).flatten())
+                content = positions[number - 1] + self.text_embed(tokens.flatten())
+            return self.head(decoder.step(number, content))
+
+        return step
+
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
 
@@ -166,7 +186,7 @@ class PARSeq(nn.Module):
         decoder = SteppingDecoder(self.decoder, memory, positions)
         embeddings = self.text_embed(torch.arange(self.pad_id, device=positions.device))  # of every token but [P]
         content = embeddings[self._beginning(memory).squeeze(1)]  # (B, D)
-        ended = torch.zeros(len(content), dtype=torch.bool, device=content.device)
+        ended = torch.zeros(content.shape[0], dtype=torch.bool, device=content.device)
         logits = []
         for step in range(steps):
             logits.append(self.head(decoder.step(step, content)))  # (B, C)
@@ -189,7 +209,7 @@ class PARSeq(nn.Module):
         return self._decode(tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended))
 
     def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
-        query = self.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
+        query = self.pos_queries[:, None, :steps].expand(tokens.shape[0], -1, -1, -1)  # (B, 1, L, D)
         return self.head(self.decoder(query, self.embed_content(tokens), memory, masks).squeeze(1))
 
     @staticmethod

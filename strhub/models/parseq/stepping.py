@@ -48,6 +48,11 @@ class SteppingDecoder:
             stream = updated
         return self.norm(stream)
 
+    def reorder(self, rows: Tensor) -> None:
+        """Go on with what these rows, (B), have read; a row takes the place of one of the same picture."""
+        for layer in self.layers:
+            layer.past_key, layer.past_value = layer.past_key[rows], layer.past_value[rows]
+
 
 class SteppingLayer:
     """One layer between steps: its weights, laid out for few rows, and what it keeps."""
@@ -92,7 +97,8 @@ class Affine:
 
     def __init__(self, weight: Tensor, bias: Tensor, rows: int) -> None:
         self.weight, self.bias = weight.detach().t(), bias.detach()
-        if rows >= 4:  # then the product is bound by arithmetic, and a transposed copy is read twice as fast
+        # From 4 rows on the product is bound by arithmetic, and a transposed copy is read twice as fast.
+        if torch.compiler.is_exporting() or rows >= 4:
             self.weight = self.weight.contiguous()
 
     def __call__(self, rows: Tensor) -> Tensor:

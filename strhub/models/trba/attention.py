@@ -1,5 +1,6 @@
 """TRBA's attention decoder (Baek et al. 2019, section 3.4 and supplement; Bahdanau et al. 2015, appendix A)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -55,7 +56,7 @@ class AttentionDecoder(nn.Module):
         """
         context = self._context(columns)
         state = self._beginning(columns)
-        token = torch.full((len(columns),), self.bos_id, dtype=torch.long, device=columns.device)
+        token = torch.full((columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device)
         ended = torch.zeros_like(token, dtype=torch.bool)
         logits = []
         for _ in range(steps):
@@ -67,6 +68,24 @@ class AttentionDecoder(nn.Module):
                 if ended.all():
                     break
         return torch.stack(logits, dim=1)
+
+    def begin_steps(self, columns: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
+        """See `TRBA.begin_steps`; columns: (B, W, column_size)."""
+        columns = columns.repeat_interleave(beams, 0)
+        context, state = self._context(columns), self._beginning(columns)
+        start = torch.full((columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device)
+
+        def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
+            nonlocal state
+            token = start
+            if number:
+                first = torch.arange(len(parents), device=parents.device).unsqueeze(1) * beams
+                rows = (first + parents).flatten()
+                state, token = (state[0][rows], state[1][rows]), tokens.flatten()
+            state = self.attention_cell(self.char_embeddings(token), context, state)
+            return self.generator(state[0])
+
+        return step
 
     def logits_after(self, columns: Tensor, tokens: Tensor) -> Tensor:
         """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T, charset_size + 3)."""
@@ -83,5 +102,5 @@ class AttentionDecoder(nn.Module):
 
     def _beginning(self, columns: Tensor) -> State:
         """Nothing read yet: zeros."""
-        zeros = columns.new_zeros(len(columns), self.generator.in_features)
+        zeros = columns.new_zeros(columns.shape[0], self.generator.in_features)
         return zeros, zeros

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -37,6 +37,12 @@ class TRBA(ColumnRecognizer):
         """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         return self.Prediction(self.columns(images), steps, stop_early=max_length is None)
+
+    def begin_steps(self, images: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
+        """Read step by step along several beams: a function of the step's number, the tokens read before it and the
+        beams they came from, (B, beams) each, to logits (B * beams, charset_size + 3).
+        """
+        return self.Prediction.begin_steps(self.columns(images), beams)
 
     def logits_after(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T, charset_size + 3)."""

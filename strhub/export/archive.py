@@ -1,0 +1,75 @@
+"""`torch.export` archives (.pt2): a program that PyTorch runs without this package, or compiles ahead.
+
+    program = torch.export.load("words.pt2")
+    logits = program.module()(images)
+
+A program has no loop that ends by what is read: step-by-step reading takes all of its steps, whatever a picture shows.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from strhub.export.generic import exported_program
+from strhub.onnx import METADATA_KEY
+from strhub.scene_text_model import SceneTextModel
+
+DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
+
+
+class _AllSteps(nn.Module):
+    """A network that never stops early."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to logits (B, L, C), L always the same."""
+        return self.network(images, self.network.max_label_length)
+
+
+def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: Path) -> None:
+    """Write a model and what is to be known of it, all or nothing. `ValueError` if it cannot be exported."""
+    network: Any = copy.deepcopy(model.model).eval().cpu().float()
+    height, width = model.hparams["img_size"]
+    program = exported_program(
+        _AllSteps(network) if hasattr(network, "max_label_length") else network,
+        (height, width),
+        any_width=bool(model.hparams.get("keep_aspect")),
+    )
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    extra = {DESCRIPTION: json.dumps(description, ensure_ascii=False)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.export.save(program, partial, extra_files=extra)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:
+    """By how much the archive's logits differ from the model's at most, over the steps that the model takes."""
+    from strhub.export.writing import soft_noise
+
+    module = torch.export.load(path).module()
+    network = copy.deepcopy(model.model).eval().cpu().float()
+    largest = 0.0
+    for batch in (1, 3):
+        images = soft_noise(batch, model.hparams["img_size"])
+        with torch.inference_mode():
+            expected = network(images)
+        with torch.no_grad():
+            given = module(images)
+        largest = max(largest, float((given[:, : expected.shape[1]] - expected).abs().max()))
+    return largest

@@ -1,0 +1,87 @@
+"""Weights and activations in 8 bits, the activations' ranges settled beforehand by what real pictures cause.
+
+What is in a loop is not seen when pictures are run for their ranges: products there find theirs as they go, see
+`strhub.export.precision.compute_in_8_bits`.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from strhub.export.precision import graphs_of, set_nodes
+from strhub.onnx import IMAGES
+from strhub.reading import PictureArray
+
+BATCH = 8
+ENOUGH = 512  # pictures, of which the ranges hardly change any more
+
+
+def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
+    """A model of float32 with its products and convolutions in 8 bits.
+
+    arrays: normalised pictures (3, H, W) of one size, of the kind that will be read; `ENOUGH` of them are looked at.
+    Raises `ValueError` without pictures.
+    """
+    if not arrays:
+        raise ValueError("8 bits for weights and activations need pictures to calibrate on: some hundred words")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Batches(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.remaining = iter(arrays[:ENOUGH])
+
+        def get_next(self) -> dict[str, Any] | None:
+            batch = list(islice(self.remaining, BATCH))
+            return {IMAGES: np.stack(batch)} if batch else None
+
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # advice on preparing a model, which has been done
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "quantised.onnx"
+            quantize_static(
+                proto,
+                target,
+                Batches(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "MatMul"],
+                per_channel=True,
+                reduce_range=True,  # processors without VNNI add products in 16 bits
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                extra_options={"MatMulConstBOnly": True},
+            )
+            quantised: onnx.ModelProto = onnx.load(target)
+            _sort(quantised.graph)
+            return quantised
+    finally:
+        logger.setLevel(level)
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put nodes in an order in which each comes after what it uses, also within its loops, where quantising forgets."""
+    makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
+    order: dict[int, None] = {}
+
+    def visit(number: int) -> None:
+        if number in order:
+            return
+        node = graph.node[number]
+        inner = [one for part in graphs_of(onnx.GraphProto(node=[node])) for one in part.node]
+        for name in (name for one in inner for name in one.input):
+            if name in makers and makers[name] != number:
+                visit(makers[name])
+        order[number] = None
+
+    for number in range(len(graph.node)):
+        visit(number)
+    set_nodes(graph, [graph.node[number] for number in order])
