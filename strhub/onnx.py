@@ -37,8 +37,9 @@ class Recognizer(Reader):
 
     model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
     batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, see `Reader`. threads: to compute
-    with; by default OMP_NUM_THREADS, else the processors that this process may use. search: options of `strhub.search.Search`, such as top_k or a lexicon, of the texts that the
-    logits allow. How it decodes otherwise was settled when the file was written. `description`: what the file says.
+    with; by default OMP_NUM_THREADS, else the processors that this process may use. search: options of
+    `strhub.search.Search`, such as top_k or a lexicon, of the texts that the logits allow. How it decodes otherwise was
+    settled when the file was written. `description`: what the file says.
 
     Raises:
         ValueError: for a file that is not there, damaged, not of strhub, or too new for the installed packages.

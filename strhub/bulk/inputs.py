@@ -84,7 +84,7 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
     it is in the output as unreadable. `without`: a folder that is left out, that of the output.
     """
     found: dict[str, dict[str, None]] = {kind: {} for kind in (FILES, LMDB, PARQUET, TAR)}
-    for given in map(os.fspath, inputs):
+    for given in [os.fspath(item) for item in inputs]:
         matches = [given]
         if not os.path.exists(given) and glob.has_magic(given):
             matches = sorted(glob.glob(given, recursive=True))

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import (
     device_argument,
@@ -126,7 +126,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
 
 def _print(reading: Reading, *, as_json: bool) -> None:
     if as_json:
-        record = {
+        record: dict[str, Any] = {
             "path": reading.source,
             "text": reading.text,
             "confidence": round(reading.confidence, 6),

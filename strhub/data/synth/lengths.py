@@ -6,13 +6,14 @@ In: (least, most) characters, or a text and a limit. Out: the same checked, or t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from strhub.data.synth.shaping import clusters
 
 __all__ = ["checked_lengths", "head"]
 
 
-def checked_lengths(lengths: Sequence[int], max_length: int) -> tuple[int, int]:
+def checked_lengths(lengths: Sequence[Any], max_length: int) -> tuple[int, int]:
     """Returns (least, most); `ValueError` unless they are whole numbers and 1 <= least <= most <= max_length."""
     whole = all(isinstance(length, int) and not isinstance(length, bool) for length in lengths)
     if len(lengths) != 2 or not whole or not 1 <= lengths[0] <= lengths[1] <= max_length:
