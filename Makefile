@@ -18,6 +18,8 @@ VENV ?= .venv
 bin := $(VENV)/bin
 python := $(bin)/python
 pip := $(python) -m pip --disable-pip-version-check --no-input
+# As many processes as there are cores, at most four; the tests of one file stay together.
+pytest := $(python) -m pytest -n auto --maxprocesses 4 --dist loadscope
 core_pins := requirements/core.$(PLATFORM).txt
 
 # Stamps: each is written when an install has succeeded, and taken away before one begins.
@@ -37,11 +39,11 @@ read: $(reading)
 	@$(python) read.py --images demo_images/*
 
 test: $(test)
-	@$(python) -m pytest
+	@$(pytest)
 
 # pytest's status 5: there was no such test.
 test-slow: $(test)
-	@$(python) -m pytest -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
+	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
 
 lint: $(dev)
 	@$(python) -m ruff format --check --quiet || { echo 'Not formatted: `$(bin)/ruff format` does it.'; exit 1; }
@@ -49,7 +51,7 @@ lint: $(dev)
 	@$(python) -m mypy
 
 check: lint
-	@$(python) -m pytest
+	@$(pytest)
 
 wheel: $(dev)
 	@rm -rf build strhub.egg-info dist
