@@ -11,13 +11,11 @@ from tests_support import PowerCut
 from torch import Tensor
 
 from strhub.checkpoints import read_checkpoint
-from strhub.data.aspect import AspectTransform, pad
-from strhub.data.synth import DrawnWords
+from strhub.data.aspect import pad
 from strhub.models.svtr.guidance import SemanticGuidance, contexts
 from strhub.models.svtr.model import SVTRv2 as Network
 from strhub.models.svtr.model import like_widths
 from strhub.models.svtr.system import SVTRv2, columns_needed, ctc_losses
-from strhub.optimizers import MuonWithAdamW
 from strhub.text import CHARSET_36, CTCTokenizer
 from strhub.training import train
 from strhub.zoo import load_from_checkpoint, save_model
@@ -281,30 +279,3 @@ def test_trains_on_words_of_all_widths_and_goes_on_where_it_stopped(
     assert 0 < done < 24
     assert losses(tmp_path / "rest") == losses(tmp_path / "whole")[done:]
     assert load_from_checkpoint(checkpoint).hparams.keep_aspect is True
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_drawn_words_are_memorised() -> None:
-    letters = CHARSET_36[10:]
-    words = DrawnWords(charset=letters, max_length=5, seed=0, difficulty=0.0)
-    transform = AspectTransform([32, 128])
-    drawn = [words.draw(index) for index in range(64)]
-    images, labels = [transform(picture) for picture, _ in drawn], [label for _, label in drawn]
-    model = system(
-        charset_train=letters, charset_test=letters, embed_dims=[16, 32, 64], depths=[1, 1, 1], height_strides=[2, 2]
-    ).train()
-    optimizer = MuonWithAdamW(list(model.named_parameters()), lr=1e-2)
-    rates, passes = [group["lr"] for group in optimizer.param_groups], 130
-    rng = np.random.default_rng(0)
-    for number in range(passes):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1, (number + 1) / 5, 2 * (1 - number / passes))
-        for chosen in np.array_split(rng.permutation(64), 8):
-            optimizer.zero_grad()
-            model.training_loss(pad([images[i] for i in chosen]), [labels[i] for i in chosen]).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5)
-            optimizer.step()
-    with torch.inference_mode():
-        texts, _ = model.tokenizer.decode(model.eval()(pad(images)).softmax(-1))
-    assert sum(text == label for text, label in zip(texts, labels, strict=True)) >= 56
