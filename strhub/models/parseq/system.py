@@ -151,7 +151,7 @@ class PARSeq(System):
             columns = patches.unflatten(1, (rows, width)).mean(1)  # (B, H', W', D) -> (B, W', D)
             loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)
         if self.contrastive is not None:
-            contrastive = self.balanced(self.contrastive_loss(encoded, labels), words)
+            contrastive = self.contrastive_loss(encoded, labels)
             self.log("contrastive_loss", contrastive.detach(), batch_size=len(labels))
             loss = loss + self.contrastive.options.weight_at(self.step) * contrastive
         return loss
