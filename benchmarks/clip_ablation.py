@@ -49,7 +49,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch": {},
     "+ nearest words": {"nearest": 8},
     "+ own errors": {"nearest": 8, "own_errors": True},
+    "+ cross-modal": {"nearest": 8, "own_errors": True},
 }
+CROSS_MODAL = ("model.cross_modal=true", f"model.text_embed_dim={TEXT_WIDTH}", f"model.text_depth={DEPTH}",
+               "model.text_vocab_size=514")  # fmt: skip
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom.
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
@@ -109,7 +112,7 @@ def configuration(folder: Path, arm: str, seed: int, steps: int) -> Any:
         "trainer.accelerator=cpu", "trainer.devices=1", f"trainer.max_steps={steps}", "trainer.max_epochs=-1",
         "trainer.limit_val_batches=0", "trainer.gradient_clip_val=5", "+trainer.enable_progress_bar=false",
         "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null", f"seed={seed}",
-        f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}",
+        f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}", *(CROSS_MODAL if arm == "+ cross-modal" else ()),
     ]  # fmt: skip
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
         return compose("main", overrides=overrides)

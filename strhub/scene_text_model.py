@@ -56,7 +56,7 @@ def network_class(architecture: str) -> Any:
 def build_network(hparams: Mapping[str, Any]) -> Any:
     """A network with fresh weights, from hyper-parameters that may hold training options as well."""
     network = network_class(hparams["architecture"])
-    values = {**hparams, "charset_size": len(hparams["charset_train"])}
+    values = {**complete_options(hparams), "charset_size": len(hparams["charset_train"])}
     missing = [name for name in keyword_names(network, required=True) if name not in values]
     if missing:
         raise ValueError(f"the architecture {hparams['architecture']!r} needs {', '.join(missing)}")

@@ -62,6 +62,11 @@ class ClipWeights(NamedTuple):
             "dec_num_heads": max(1, self.image["projection.weight"].shape[0] // DECODER_HEAD_SIZE),
         }
 
+    def text_sizes(self) -> dict[str, Any]:
+        """The text tower's sizes, likewise; `CheckpointError` if the file has none."""
+        vocab_size, width = self._text()["token_embedding.weight"].shape
+        return {"text_embed_dim": width, "text_depth": _depth(self.text), "text_vocab_size": vocab_size}
+
     def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:
         """The image tower's weights for pictures of so many rows and columns of patches, positions interpolated."""
         positions = self.image["pos_embed"]  # (1, 1 + N, D)
@@ -73,9 +78,7 @@ class ClipWeights(NamedTuple):
 
     def text_tower(self, activation: str) -> ClipTextTower:
         """The text tower with its weights; `CheckpointError` if the file has none."""
-        if not self.text:
-            raise CheckpointError(f"{self.path} has no text tower, which the contrastive objective needs")
-        vocab_size, width = self.text["token_embedding.weight"].shape
+        vocab_size, width = self._text()["token_embedding.weight"].shape
         tower = ClipTextTower(
             vocab_size=vocab_size,
             context_length=self.text["pos_embed"].shape[0],
@@ -88,6 +91,11 @@ class ClipWeights(NamedTuple):
         )
         tower.load_state_dict(self.text)
         return tower
+
+    def _text(self) -> dict[str, Tensor]:
+        if not self.text:
+            raise CheckpointError(f"{self.path} has no text tower, which is needed of it")
+        return self.text
 
 
 def read_clip(path: str | Path) -> ClipWeights:

@@ -183,6 +183,8 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
 def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
     from strhub.export.parseq import read
 
+    if network.cross is not None:
+        raise ValueError("a model with a cross-modal branch cannot be exported: it is not yet written for ONNX")
     graph = Graph(opset, stored=stored)
     logits = read(graph, IMAGES, network)
     graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))

@@ -56,7 +56,7 @@ def test_attention_is_that_of_the_pass_it_explains(options: dict[str, Any], dec_
         encoded = network.encoder(images)
         memory = network.decoder.project_memory(encoded)
         if network.refine_iters:
-            network._refine(memory, logits)
+            network.refine(memory, logits)
         elif network.decode_ar:
             start = torch.full((2, 1), network.bos_id)
             tokens = torch.cat([start, logits[:, :-1].argmax(-1)], dim=1)

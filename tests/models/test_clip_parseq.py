@@ -71,10 +71,10 @@ def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_pa
 @pytest.mark.parametrize(
     "command",
     [
-        ["model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[224,224]", "trainer.precision=16"],
         ["+experiment=parseq-clip-b32", "trainer.precision=16"],
-        ["+experiment=parseq-clip-b16"],
-        ["+experiment=parseq-clip-l14", "model.img_size=[64,256]"],
+        pytest.param([*CLIP, "trainer.precision=16"], marks=pytest.mark.slow),
+        pytest.param(["+experiment=parseq-clip-b16"], marks=pytest.mark.slow),
+        pytest.param(["+experiment=parseq-clip-l14", "model.img_size=[64,256]"], marks=pytest.mark.slow),
     ],
 )
 def test_training_commands_with_a_small_clip(

@@ -92,6 +92,7 @@ def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(compose_m
         assert torch.equal(model(pictures), Recorder.system.eval().cpu()(pictures))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [2, 5])
 def test_a_stopped_run_goes_on_bit_for_bit(compose_main: Compose, tmp_path: Path, stop_at: int) -> None:
     schedule = ["finetune.freeze_encoder=2", "finetune.unfreeze_every=1", "finetune.layer_decay=0.7",
@@ -159,6 +160,7 @@ def test_epochs_are_counted_in_steps(given: str, steps: int) -> None:
         FineTuning.from_options({"freeze_encoder": "two epochs"})
 
 
+@pytest.mark.slow
 def test_frozen_for_an_epoch(compose_main: Compose, tmp_path: Path) -> None:
     config = compose_main(*QUICK, f"pretrained_encoder={small_clip(tmp_path)}", "finetune.freeze_encoder='1 epoch'",
                           "trainer.max_epochs=2", "data.drawn=8", small=())  # fmt: skip

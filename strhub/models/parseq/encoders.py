@@ -8,10 +8,13 @@ from typing import Any
 
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
+from strhub.models.parseq.crossmodal import spell
 
 OWN, FREE = "vit", "clip"
 _BASE = {"embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12, "dec_num_heads": 16}
+_BASE_TEXT = {"text_embed_dim": 512, "text_depth": 12, "text_vocab_size": 49408}
 _LARGE = {"embed_dim": 768, "enc_embed_dim": 1024, "enc_depth": 24, "enc_num_heads": 16, "dec_num_heads": 24}
+_LARGE_TEXT = {**_BASE_TEXT, "text_embed_dim": 768}
 # The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's, which is the size
 # of the space that CLIP projects to; `enc_embed_dim` that of the tower's own tokens. The decoder has as
 # many heads for its width as the published ones.
@@ -20,6 +23,11 @@ CLIP_SIZES: dict[str, dict[str, Any]] = {
     "clip_vit_b16": {**_BASE, "patch_size": [16, 16]},
     "clip_vit_l14": {**_LARGE, "patch_size": [14, 14]},
 }
+TEXT_SIZES = {
+    "clip_vit_b32": _BASE_TEXT,
+    "clip_vit_b16": _BASE_TEXT,
+    "clip_vit_l14": _LARGE_TEXT,
+}  # of their text towers
 ENCODERS = (OWN, *CLIP_SIZES, FREE)
 
 
@@ -40,6 +48,8 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """
     encoder = hparams.get("encoder", OWN)
     if not is_clip(encoder):
+        if hparams.get("cross_modal"):
+            raise ValueError("cross_modal goes with an encoder of CLIP's: set model.encoder=clip_vit_b32 or another")
         return dict(hparams)
     if hparams.get("normalize") != "clip":
         raise ValueError(
@@ -53,6 +63,9 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
             f"the encoder {FREE!r} has the sizes that it is given: set enc_embed_dim, enc_depth, enc_num_heads, "
             f"patch_size and embed_dim, or a pretrained_encoder that has them, or name one of {', '.join(CLIP_SIZES)}"
         )
+    if completed.get("cross_modal"):
+        completed |= TEXT_SIZES.get(encoder, {})
+        completed["spelling"] = spell(completed["charset_train"])
     return completed
 
 

@@ -20,6 +20,7 @@ from strhub.models.layers.ctc import ctc_loss
 from strhub.models.parseq.encoders import CLIP_SIZES, FREE, is_clip
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
+from strhub.models.parseq.reader import CharacterReader
 from strhub.text import AttentionTokenizer
 from strhub.zoo import differences, mismatch_table
 
@@ -97,6 +98,10 @@ class PARSeq(System):
         if problems:
             raise ValueError(f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}")
         encoder.load_state_dict(state)
+        if self.model.cross is not None:
+            if problems := differences(self.model.cross.text_tower, clip.text):
+                raise ValueError(f"{clip.path} has another text tower:\n{mismatch_table(problems)}")
+            self.model.cross.text_tower.load_state_dict(clip.text)
         log.info("the encoder starts from %s", clip.path)
 
     def setup(self, stage: str) -> None:
@@ -136,6 +141,10 @@ class PARSeq(System):
         words, characters = len(labels), int((tokens[:, 1:] != self.tokenizer.pad_id).sum()) - len(labels)
         elements = len(permutations) * characters + min(2, len(permutations)) * words
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
+        if self.model.cross is not None:  # reads again what the first branch makes of the picture now
+            seen = self.model.cross.see(encoded, self.model.first_reading(encoded.detach()))
+            again = self.permutation_loss(seen, tokens, permutations, self.model.cross)
+            loss = loss + self.balanced(again, elements)
         if self.guide is not None:
             rows, width = self.model.encoder.patch_embed.grid_size
             patches = encoded[:, -rows * width :]  # without a class token
@@ -167,13 +176,15 @@ class PARSeq(System):
         logits = self.model.first_reading(encoded.detach())
         return self.tokenizer.decode(logits.softmax(-1))[0]
 
-    def permutation_loss(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
+    def permutation_loss(
+        self, encoded: Tensor, tokens: Tensor, permutations: Tensor, reader: CharacterReader | None = None
+    ) -> Tensor:
         """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
 
-        encoded: the encoder's tokens, (B, N, D).
+        encoded: what the reader attends to, (B, N, D); by default the reader is the network itself.
         """
         pad_id = self.tokenizer.pad_id
-        logits = self.model.permuted_logits(encoded, tokens[:, :-1], permutations)  # (P, B, T, C)
+        logits = (reader or self.model).permuted_logits(encoded, tokens[:, :-1], permutations)  # (P, B, T, C)
         targets = tokens[:, 1:]
         without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
         targets = torch.stack([targets if index < 2 else without_end for index in range(len(permutations))])
@@ -198,7 +209,8 @@ def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
         return options
     found = find_clip(source, options["encoder"])
     options["enc_activation"] = options.get("enc_activation") or found.activation
-    sizes = read_clip(found.path).image_sizes()
+    clip = read_clip(found.path)
+    sizes = {**clip.image_sizes(), **(clip.text_sizes() if options.get("cross_modal") else {})}
     named = CLIP_SIZES.get(options["encoder"])
     if named is None or any(sizes[name] != value for name, value in named.items()):
         if named is not None:

@@ -1,0 +1,123 @@
+"""The second branch: how it spells, that it sees what was read, how both branches take turns, and training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clip_support import small_clip
+from conftest import Compose
+
+from strhub import create_model, load, save
+from strhub.clip.tokenizer import ClipTokenizer
+from strhub.models.parseq.crossmodal import spell
+from strhub.text import CHARSET_94
+from strhub.training import train
+
+SMALL = {
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 1,
+    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 6, "cross_modal": True,
+    "text_embed_dim": 64, "text_depth": 1, "text_vocab_size": 514,
+}  # fmt: skip
+
+
+def small(**options: Any) -> Any:
+    torch.manual_seed(2)
+    model = create_model("parseq", **{**SMALL, **options}).eval()
+    with torch.no_grad():
+        for head in (model.model.head, model.model.cross.head):
+            head.weight.mul_(50)  # so that different characters are read
+    return model
+
+
+def test_texts_are_spelt_with_clips_own_tokens() -> None:
+    model = small()
+    cross, tokenizer = model.model.cross, ClipTokenizer(())
+    words = ["Ab1", "x", "", "$9!~"]
+    ids = model.tokenizer.encode(words)[:, 1:].masked_fill(model.tokenizer.encode(words)[:, 1:] > 94, 0)
+    tokens = cross.text_tokens(ids)
+    assert tokens.shape == (4, ids.shape[1] + 2)
+    for word, row in zip(words, tokens.tolist(), strict=True):
+        pieces = [tokenizer.encode(letter)[0] - 256 for letter in word]  # each letter is a word of its own there
+        expected = [512, *pieces[:-1], *(piece + 256 for piece in pieces[-1:]), 513]
+        assert row[: len(expected)] == expected
+        assert set(row[len(expected) :]) <= {513}
+    assert spell(CHARSET_94) == [tokenizer.ids[tokenizer.letters[ord(c.lower())]] for c in CHARSET_94]
+    assert spell("é") == spell("?")
+
+
+def test_the_second_branch_sees_the_first_reading() -> None:
+    model = small(refine_iters=0)
+    network, images = model.model, torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        encoded = network.encoder(images)
+        first = network.first_reading(encoded)
+        seen = network.cross.see(encoded, first)
+        assert seen.shape == (2, 17 + first.shape[1] + 2, 32)
+        assert torch.equal(seen[:, :17], encoded)
+        other = first.roll(1, dims=2)
+        assert not torch.allclose(network.cross.see(encoded, other)[:, 17:], seen[:, 17:])
+        logits = model(images, 6)
+    assert logits.shape == (2, 7, 95)
+
+
+@pytest.mark.parametrize("decode_ar", [True, False])
+def test_both_branches_predict_and_refine_in_turn(decode_ar: bool) -> None:
+    model = small(decode_ar=decode_ar, refine_iters=1)
+    network, images = model.model, torch.rand(2, 3, 32, 32)
+    cross = network.cross
+    with torch.inference_mode():
+        encoded = network.encoder(images)
+        memory = network.decoder.project_memory(encoded)
+        first = network.read_first(memory, 7, decode_ar=decode_ar, stop_early=False)
+        second = cross.read_first(
+            cross.decoder.project_memory(cross.see(encoded, first)), 7, decode_ar=decode_ar, stop_early=False
+        )
+        first = network.refine(memory, second)
+        second = cross.refine(cross.decoder.project_memory(cross.see(encoded, first)), second)
+        torch.testing.assert_close(model(images, 6), second)
+
+
+def test_training_moves_both_branches_and_not_the_text_tower(compose_main: Compose, tmp_path: Path) -> None:
+    path = small_clip(tmp_path)
+    config = compose_main(
+        "+experiment=parseq-clip-b16-cross", f"pretrained_encoder={path}", "model.img_size=[32,32]", "model.perm_num=2",
+        "model.max_label_length=6", "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=16",
+        "model.batch_size=8", "data.augment=false", "trainer.max_epochs=1", "trainer.limit_val_batches=0", "logger=csv",
+        "trainer.accelerator=cpu", "trainer.devices=1", "+trainer.enable_progress_bar=false", "callbacks.summary=null",
+        "callbacks.best=null", "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1", small=(),
+    )  # fmt: skip
+    assert np.isfinite(train(config)["loss"])
+    (checkpoint,) = (tmp_path / "run").rglob("last.ckpt")
+    from strhub.clip.weights import read_clip
+
+    tower = read_clip(path).text
+    path.unlink()
+    model = load(checkpoint).eval()
+    trained = model.model.cross.text_tower.state_dict()
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in tower.items())
+    images = torch.rand(2, 3, 32, 32)
+    save(model, tmp_path / "model.safetensors")
+    with torch.inference_mode():
+        assert torch.equal(load(tmp_path / "model.safetensors").eval()(images), model(images))
+
+
+def test_gradients_reach_both_branches() -> None:
+    from strhub.models.parseq.system import PARSeq
+
+    system = PARSeq(**{**small().hparams, "dropout": 0.0}).train()
+    system.training_loss(torch.rand(2, 3, 32, 32), ["one", "two"]).backward()
+    without = {name for name, p in system.model.named_parameters() if p.grad is None}
+    assert {name.split(".")[1] for name in without} == {"text_tower"}
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(ValueError, match="encoder of CLIP's"):
+        create_model("parseq-tiny", cross_modal=True)
+    with pytest.raises(ValueError, match="text_embed_dim"):
+        small(text_embed_dim=None)
+    from strhub.export.writing import _build
+
+    with pytest.raises(ValueError, match="cannot be exported"):
+        _build(small(), 20)
