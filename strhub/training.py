@@ -43,7 +43,7 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
         model.compile_network()
     data = instantiate(config.data) if data is None else data
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
-    loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
+    loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -52,6 +52,16 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
             raise KeyboardInterrupt from None
         raise
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def make_logger(name: str, config: DictConfig) -> Any:
+    """A logger; `ValueError` if what it needs is not installed."""
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
+        raise
 
 
 def model_from_config(config: DictConfig) -> System:
