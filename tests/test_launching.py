@@ -43,33 +43,28 @@ def slurm(run: Path, *overrides: str) -> list[subprocess.Popen[bytes]]:
            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}  # fmt: skip
     command = [sys.executable, "train.py", *OPTIONS, "trainer.devices=2", f"hydra.run.dir={run}", *overrides]
     run.mkdir(parents=True, exist_ok=True)
-    return [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
-            stdout=(run / f"printed-{rank}.txt").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-        for rank in (0, 1)
-    ]
+    tasks = []
+    for rank in (0, 1):
+        environment = {**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}
+        with (run / f"printed-{rank}.txt").open("wb") as printed:
+            tasks.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=printed, stderr=printed))
+    return tasks
 
 
 @pytest.mark.slow
 def test_torchrun_and_slurm_and_a_signal_to_one_task(tmp_path: Path) -> None:
     """SLURM warns a task with SIGUSR1; both save and end with 75, and the same command goes on, under torchrun too."""
     run = tmp_path / "slurm"
-    tasks = slurm(run, "data.drawn=4000", "trainer.max_epochs=1")
-    deadline = time.monotonic() + 200
-    while not (run / "checkpoints" / "last.ckpt").exists() and len(losses(run)) < 3 and time.monotonic() < deadline:
-        if any(task.poll() is not None for task in tasks):
-            pytest.fail((run / "printed-0.txt").read_text())
-        time.sleep(0.2)
-        if (run / "printed-0.txt").read_text().count("distributed_backend"):
-            time.sleep(3)
-            tasks[1].send_signal(signal.SIGUSR1)
-            break
-    assert [task.wait(timeout=100) for task in tasks] == [75, 75], (run / "printed-0.txt").read_text()
+    tasks = slurm(run, "data.drawn=4000", "trainer.max_epochs=1", "callbacks.last.every_n_steps=4")
+    try:
+        while not (run / "checkpoints" / "last.ckpt").exists():
+            assert all(task.poll() is None for task in tasks), (run / "printed-0.txt").read_text()
+            time.sleep(0.2)
+        tasks[1].send_signal(signal.SIGUSR1)
+        assert [task.wait(timeout=100) for task in tasks] == [75, 75], (run / "printed-0.txt").read_text()
+    finally:
+        for task in tasks:
+            task.kill()
     assert "stopped by SIGUSR1 after step" in (run / "printed-1.txt").read_text()
     step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert sorted(losses(run)) == list(range(step))
