@@ -218,7 +218,7 @@ def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float], data:
         os.chdir(here)  # paths in the configuration are relative to where the search was started
         trial_folder = ray_tune.get_context().get_trial_dir()
         own = trial_config(config, {name: rounded(value) for name, value in params.items()}, trial_folder)
-        same = OmegaConf.to_container(own.data) == OmegaConf.to_container(config.data, resolve=True)
+        same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(config.data, resolve=True)
         train(own, data=copy.copy(lent) if same else None)
 
     with_data = ray_tune.with_parameters(trial, lent=data)
