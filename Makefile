@@ -27,6 +27,7 @@ reading := $(VENV)/.strhub-reading
 core := $(VENV)/.strhub-core-$(PLATFORM)
 test := $(VENV)/.strhub-test
 dev := $(VENV)/.strhub-dev
+tune := $(VENV)/.strhub-tune
 
 .PHONY: read test test-slow lint check wheel requirements clean distclean help
 .DELETE_ON_ERROR:
@@ -42,7 +43,7 @@ test: $(test)
 	@$(pytest)
 
 # pytest's status 5: there was no such test.
-test-slow: $(test)
+test-slow: $(test) $(tune)
 	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
 
 lint: $(dev)
@@ -100,11 +101,17 @@ $(core): $(core_pins) pyproject.toml | $(bin)/pip
 
 $(test): pins = $(core_pins) requirements/train.txt requirements/test.txt
 $(test): requirements/train.txt requirements/test.txt $(core)
-	@rm -f $@ $(dev)
+	@rm -f $@ $(dev) $(tune)
 	$(install)
 
 $(dev): pins = $(core_pins) requirements/dev.txt
 $(dev): requirements/dev.txt $(test)
+	@rm -f $@
+	$(install)
+
+# What Ray's tests need, which are all slow ones.
+$(tune): pins = $(core_pins) requirements/tune.txt
+$(tune): requirements/tune.txt $(test)
 	@rm -f $@
 	$(install)
 

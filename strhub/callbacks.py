@@ -10,8 +10,9 @@ from torch.optim.swa_utils import get_ema_avg_fn
 
 from strhub.guard import StepGuard
 from strhub.last_checkpoint import LastCheckpoint
+from strhub.samples import ReadingSamples
 
-__all__ = ["CountUnreadable", "LastCheckpoint", "LateWeightAveraging", "StepGuard"]
+__all__ = ["CountUnreadable", "LastCheckpoint", "LateWeightAveraging", "ReadingSamples", "StepGuard"]
 
 
 class LateWeightAveraging(WeightAveraging):

@@ -23,8 +23,10 @@ from strhub.zoo import locate
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig) -> dict[str, float]:
+def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> dict[str, float]:
     """Train as the configuration says; return the last metrics by name, accuracies in percent.
+
+    data: what `config.data` describes, if the caller has it already.
 
     `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
     `ValueError` for what is wrong with the configuration or the data, `strhub.last_checkpoint.Stopped` if a signal
@@ -39,9 +41,9 @@ def train(config: DictConfig) -> dict[str, float]:
         model.load_initial_weights()
     if config.compile:
         model.compile_network()
-    data = instantiate(config.data)
+    data = instantiate(config.data) if data is None else data
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
-    loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
+    loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -50,6 +52,16 @@ def train(config: DictConfig) -> dict[str, float]:
             raise KeyboardInterrupt from None
         raise
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def make_logger(name: str, config: DictConfig) -> Any:
+    """A logger; `ValueError` if what it needs is not installed."""
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
+        raise
 
 
 def model_from_config(config: DictConfig) -> System:

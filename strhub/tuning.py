@@ -1,11 +1,12 @@
 """`tune(config)`: from a composed configuration (`configs/tune.yaml`) to the best learning rate and all trials.
 
-Ray Tune runs the trials, Optuna proposes their rates and ASHA stops those that fall behind. A trial is a run of
-`strhub.training.train`. The search leaves in `output_dir`
+Ray Tune runs the trials, Optuna proposes their rates and whatever else `tune.space` has, and ASHA stops those that fall
+behind. A trial is a run of `strhub.training.train`; one that is killed goes on from its last state. The search leaves
+in `output_dir`
 
     search.yaml             its configuration, which `tune.resume_dir` checks
-    trials.csv              a line a trial, best first
-    experiment/best.yaml    the best rate as an experiment of train.py, for `--config-dir <output_dir> +experiment=best`
+    trials.csv, trials.png  a line a trial, best first, and a plot
+    experiment/best.yaml    the best values, for train.py: `--config-dir <output_dir> +experiment=best`
     ray/                    the state to go on from, and a folder a trial with its logs
 
 Needs the extra `tune`; ray and optuna are imported only when a search runs.
@@ -13,12 +14,12 @@ Needs the extra `tune`; ray and optuna are imported only when a search runs.
 
 from __future__ import annotations
 
-import csv
+import copy
 import importlib
 import math
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,40 +29,18 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from strhub.cluster import ray_session
+from strhub.guard import StepGuard
+from strhub.last_checkpoint import LastCheckpoint
 from strhub.training import model_from_config, train
+from strhub.trials import METRICS, Search, Trial, ranked, rounded, write_results
 
-METRICS = {"val_accuracy": "max", "val_NED": "max", "val_loss": "min"}
+DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
+_MISSING = object()
 MAY_CHANGE = ("output_dir", "tune.resume_dir", "tune.address", "tune.resources_per_trial")  # when a search goes on
 
 
 class MissingExtra(ImportError):
     """Ray or Optuna is not installed."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One learning rate and what came of it: its last validation, and how far it got, in percent of its steps."""
-
-    lr: float
-    metrics: Mapping[str, float]  # by the names in METRICS, as far as they are finite; empty without a validation
-    progress: float = 0.0
-    seconds: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search found: its trials, best by `metric` first, and whether it has done all that it was to try."""
-
-    trials: list[Trial]
-    metric: str
-    folder: Path
-    complete: bool
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial; None if none was validated."""
-        return self.trials[0] if self.trials and self.metric in self.trials[0].metrics else None
 
 
 def tune(config: DictConfig) -> Search:
@@ -71,7 +50,7 @@ def tune(config: DictConfig) -> Search:
     Raises `ValueError` for what is wrong with the configuration or made every trial fail, `MissingExtra` without Ray.
     """
     check_installed()
-    check_search(config)
+    data = check_search(config)
     settings = config.tune
     folder = Path(settings.resume_dir or config.output_dir).absolute()
     if settings.resume_dir:
@@ -79,7 +58,7 @@ def tune(config: DictConfig) -> Search:
     elif (folder / "search.yaml").exists():
         raise ValueError(f"{folder} already holds a search: go on with it by tune.resume_dir, or give another folder")
     with ray_session(settings.address, option="tune.address") as cluster:
-        tuner = _tuner(config, folder, cluster)
+        tuner = _tuner(config, folder, cluster, data)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
         grid = tuner.fit()
@@ -89,6 +68,9 @@ def tune(config: DictConfig) -> Search:
         raise ValueError(f"every trial failed, one with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)")
     search = Search(trials, settings.metric, folder, complete=len(done) >= settings.num_samples)
     write_results(search)
+    if search.complete:
+        for states in folder.glob("ray/*/checkpoints"):
+            shutil.rmtree(states, ignore_errors=True)
     return search
 
 
@@ -101,8 +83,8 @@ def check_installed() -> None:
             raise MissingExtra("needs the extra: pip install strhub[tune]", name=name) from error
 
 
-def check_search(config: DictConfig) -> None:
-    """`ValueError` for what is wrong with the search, the model or the data, before anything is started."""
+def check_search(config: DictConfig) -> pl.LightningDataModule:
+    """`ValueError` for what is wrong with the search, the model or the data, before anything is started; the data."""
     settings = config.tune
     if not 0 < settings.lr.min < settings.lr.max:
         raise ValueError(f"tune.lr: min {settings.lr.min} must be above 0 and below max {settings.lr.max}")
@@ -110,6 +92,10 @@ def check_search(config: DictConfig) -> None:
         raise ValueError(f"tune.metric is {settings.metric!r}: it must be one of {', '.join(METRICS)}")
     if settings.mode != METRICS[settings.metric]:
         raise ValueError(f"tune.mode is {settings.mode!r}: {settings.metric} needs {METRICS[settings.metric]!r}")
+    for name, spec in search_space(config).items():
+        _check_distribution(name, spec)
+        if OmegaConf.select(config, name, default=_MISSING) is _MISSING:
+            raise ValueError(f"tune.space: there is no option {name!r} to search; see ./train.py --help")
     for name in ("num_samples", "max_steps", "reports"):
         if settings[name] is not None and settings[name] < 1:
             raise ValueError(f"tune.{name} is {settings[name]}: it must be at least 1")
@@ -118,8 +104,28 @@ def check_search(config: DictConfig) -> None:
     if config.ckpt_path is not None:
         raise ValueError("ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set pretrained")
     model_from_config(config)
-    data = instantiate(config.data)
+    data: pl.LightningDataModule = instantiate(config.data)
     _ = data.train_dataset, data.val_dataset  # making them finds what would fail every trial
+    return data
+
+
+def search_space(config: DictConfig) -> dict[str, dict[str, Any]]:
+    """Distributions by option: that of the learning rate and those of `tune.space`."""
+    settings: Any = OmegaConf.to_container(config.tune)
+    return {"model.lr": {"loguniform": [settings["lr"]["min"], settings["lr"]["max"]]}, **(settings["space"] or {})}
+
+
+def _check_distribution(name: str, spec: Any) -> None:
+    kind, values = next(iter(spec.items())) if isinstance(spec, dict) and len(spec) == 1 else ("", None)
+    if kind not in DISTRIBUTIONS or not isinstance(values, list) or not values:
+        raise ValueError(
+            f"tune.space: {name} is {spec!r}; write one of {', '.join(DISTRIBUTIONS)} with its values, such as "
+            f"{name}: {{uniform: [0.0, 0.3]}} or {{choice: [a, b]}}"
+        )
+    if DISTRIBUTIONS[kind] is not None:
+        ordered = len(values) == 2 and all(isinstance(one, int | float) for one in values) and values[0] < values[1]
+        if not ordered or (kind == "loguniform" and values[0] <= 0):
+            raise ValueError(f"tune.space: {name}: {kind} needs a least and a greatest number, not {values}")
 
 
 def check_same_search(config: DictConfig, folder: Path) -> None:
@@ -132,16 +138,27 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
             raise ValueError(f"tune.resume_dir: that search had {name}={before.get(name)}, this has {now.get(name)}")
 
 
-def trial_config(config: DictConfig, lr: float, folder: str | Path) -> DictConfig:
-    """The configuration of a trial for `train`: its rate, its length, reports, and nothing heavy on disk."""
-    trial: Any = OmegaConf.to_container(config)
+def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Path) -> DictConfig:
+    """The configuration of a trial for `train`: its values by option, its length, reports, and one state on disk.
+
+    What `StepGuard` would mend is left as it is: a rate that makes steps go wrong is to look bad.
+    """
+    changed = config.copy()
+    for name, value in values.items():
+        OmegaConf.update(changed, name, value)
+    trial: Any = OmegaConf.to_container(changed)
     settings = trial.pop("tune")
-    trial["output_dir"], trial["model"]["lr"] = str(folder), lr
-    callbacks = {name: callback for name, callback in (trial.get("callbacks") or {}).items() if callback}
-    kept = {name: one for name, one in callbacks.items() if not issubclass(get_class(one["_target_"]), Checkpoint)}
+    trial["output_dir"], trial["ckpt_path"] = str(folder), "last"
+    kept = {}
+    for name, callback in (trial.get("callbacks") or {}).items():
+        kind = get_class(callback["_target_"]) if callback else Checkpoint
+        if issubclass(kind, LastCheckpoint):
+            kept[name] = {**callback, "dirpath": f"{folder}/checkpoints"}
+        elif not issubclass(kind, Checkpoint | StepGuard):
+            kept[name] = callback
     trial["callbacks"] = {**kept, "report": {"_target_": "strhub.tuning.ReportToRay"}}
     # Ray deals out the devices and shows one to a trial; its log files have no use for a progress bar.
-    trial["trainer"] |= {"devices": 1, "enable_checkpointing": False, "enable_progress_bar": False}
+    trial["trainer"] |= {"devices": 1, "strategy": "auto", "enable_progress_bar": False}
     if settings["max_steps"] is not None:
         batches = settings["max_steps"] * trial["trainer"]["accumulate_grad_batches"]
         trial["trainer"] |= {
@@ -186,61 +203,36 @@ def trial_resources(config: DictConfig, cluster: Mapping[str, float]) -> dict[st
     return {"cpu": wanted.cpu, "gpu": gpu}
 
 
-def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
-    """Best first, equals by their loss; those without the metric at the end."""
-    sign = -1 if mode == "max" else 1
+def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float], data: pl.LightningDataModule) -> Any:
+    """Ray's Tuner for a new search in `folder`, or for what is left of the one there.
 
-    def order(trial: Trial) -> tuple[bool, float, float]:
-        found = trial.metrics
-        return metric not in found, sign * found.get(metric, 0.0), found.get("val_loss", math.inf)
-
-    return sorted(trials, key=order)
-
-
-def write_results(search: Search) -> None:
-    """Write `trials.csv` and, if a trial was validated, `experiment/best.yaml`."""
-    with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["lr", *METRICS, "progress", "seconds", "error"])
-        for trial in search.trials:
-            values = [trial.metrics.get(name, "") for name in METRICS]
-            writer.writerow([trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error])
-    if search.best is not None:
-        found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
-        path = search.folder / "experiment" / "best.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"# @package _global_\n# {found}.\nmodel:\n  lr: {search.best.lr}\n", "utf-8")
-
-
-def rounded(lr: float) -> float:
-    """To three digits: a trial trains with the very rate that the table and the files show."""
-    return float(f"{lr:.3g}")
-
-
-def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float]) -> Any:
-    """Ray's Tuner for a new search in `folder`, or for what is left of the one there."""
+    data: read once, here, and lent to every trial that does not search an option of it.
+    """
     from ray import tune as ray_tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
     settings, here = config.tune, Path.cwd()
 
-    def trial(params: dict[str, float]) -> None:
+    def trial(params: dict[str, Any], lent: pl.LightningDataModule) -> None:
         os.chdir(here)  # paths in the configuration are relative to where the search was started
         trial_folder = ray_tune.get_context().get_trial_dir()
-        train(trial_config(config, rounded(params["lr"]), trial_folder))
+        own = trial_config(config, {name: rounded(value) for name, value in params.items()}, trial_folder)
+        same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(config.data, resolve=True)
+        train(own, data=copy.copy(lent) if same else None)
 
-    trainable = ray_tune.with_resources(trial, trial_resources(config, cluster))
+    with_data = ray_tune.with_parameters(trial, lent=data)
+    trainable = ray_tune.with_resources(with_data, trial_resources(config, cluster))
     if settings.resume_dir:
         if not ray_tune.Tuner.can_restore(str(folder / "ray")):
             raise ValueError(f"tune.resume_dir: {folder} was stopped before its first trial: start a new search")
-        return ray_tune.Tuner.restore(str(folder / "ray"), trainable, restart_errored=True)
+        return ray_tune.Tuner.restore(str(folder / "ray"), trainable, resume_unfinished=True, restart_errored=True)
     asha = {"grace_period": settings.grace_period, "reduction_factor": settings.reduction_factor}
     # stop_last_trials would end a trial at its last report, before its files are closed.
     scheduler = ASHAScheduler(time_attr="progress", max_t=100, stop_last_trials=False, **asha)
     return ray_tune.Tuner(
         trainable,
-        param_space={"lr": ray_tune.loguniform(settings.lr.min, settings.lr.max)},
+        param_space={name: _distribution(ray_tune, spec) for name, spec in search_space(config).items()},
         tune_config=ray_tune.TuneConfig(
             metric=settings.metric,
             mode=settings.mode,
@@ -249,20 +241,34 @@ def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float]) -> An
             num_samples=settings.num_samples,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=ray_tune.RunConfig(name="ray", storage_path=str(folder), verbose=1),
+        run_config=ray_tune.RunConfig(
+            name="ray",
+            storage_path=str(folder),
+            verbose=1,
+            failure_config=ray_tune.FailureConfig(max_failures=settings.max_failures),
+        ),
     )
+
+
+def _distribution(ray_tune: Any, spec: Mapping[str, Any]) -> Any:
+    kind, values = next(iter(spec.items()))
+    if kind == "randint":
+        return ray_tune.randint(values[0], values[1] + 1)
+    return ray_tune.choice(values) if kind == "choice" else getattr(ray_tune, kind)(*values)
 
 
 def _trial(result: Any) -> Trial:
     """Our own record of Ray's `Result`."""
     reported = result.metrics or {}
     cause = getattr(result.error, "cause", None) or result.error
+    values = {name: rounded(value) for name, value in reported["config"].items()}
     return Trial(
-        lr=rounded(reported["config"]["lr"]),
+        lr=values.pop("model.lr"),
         metrics={name: reported[name] for name in METRICS if math.isfinite(reported.get(name, math.nan))},
         progress=reported.get("progress", 0.0),
         seconds=reported.get("time_total_s", 0.0),
         error=str(cause).strip().splitlines()[-1] if cause else "",
+        others=values,
     )
 
 

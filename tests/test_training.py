@@ -1,17 +1,11 @@
 """`train(config)` on the real, composed configuration."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
 from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command
@@ -29,17 +23,6 @@ def losses(run: Path) -> dict[int, str]:
     """Loss by step, as written: texts, so that equality is bit for bit."""
     with (run / "metrics.csv").open() as file:
         return {int(row["step"]): row["loss"] for row in csv.DictReader(file) if row.get("loss")}
-
-
-def command(run: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "train.py", *SMALL, *QUICK, f"hydra.run.dir={run}", *overrides]
-
-
-def run_command(run: Path, *overrides: str) -> None:
-    subprocess.run(command(run, *overrides), check=True, capture_output=True, timeout=240, cwd=ROOT)
-
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_trains_from_lmdb_validates_and_saves(compose_main: Any, word_tree: Path, tmp_path: Path) -> None:
@@ -119,33 +102,6 @@ def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: 
     first, second = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest))
     for name, tensor in first["state_dict"].items():
         assert torch.equal(tensor, second["state_dict"][name]), name
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_with_the_same_curve(tmp_path: Path) -> None:
-    options = ["data.drawn=400", "trainer.max_epochs=2", "callbacks.last.every_n_steps=5",
-               "trainer.limit_val_batches=0", "callbacks.best=null", "data.num_workers=1"]  # fmt: skip
-    whole, killed, resumed = (tmp_path / name for name in ("whole", "killed", "resumed"))
-    run_command(whole, *options)
-    process = subprocess.Popen(
-        command(killed, *options),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    checkpoint = killed / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    reached = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert 0 < reached < 100
-    run_command(resumed, *options, f"ckpt_path={checkpoint}")
-    expected = {step: loss for step, loss in losses(whole).items() if step >= reached}
-    assert losses(resumed) == expected
 
 
 @pytest.mark.slow

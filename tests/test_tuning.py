@@ -25,6 +25,7 @@ from strhub.tuning import (
     check_search,
     ranked,
     rounded,
+    search_space,
     trial_config,
     trial_resources,
     tune,
@@ -84,6 +85,11 @@ def test_an_unknown_option_is_an_error(compose_tune: Compose) -> None:
         ("+model.embed_dimm=3", "'embed_dimm'.*'embed_dim'"),
         ("data.root_dir=/nowhere", "looked for LMDB.*/nowhere/val"),
         ("ckpt_path=/nowhere.ckpt", "ckpt_path: a checkpoint has a rate"),
+        ("tune.space={model.dropuot: {uniform: [0, 1]}}", "no option 'model.dropuot' to search"),
+        ("tune.space={model.dropout: {normal: [0, 1]}}", "write one of uniform, loguniform, randint, choice"),
+        ("tune.space={model.dropout: 0.5}", "such as model.dropout: {uniform"),
+        ("tune.space={model.dropout: {uniform: [1, 0]}}", "uniform needs a least and a greatest number"),
+        ("tune.space={model.dropout: {loguniform: [0, 1]}}", "loguniform needs"),
     ],
 )
 def test_mistakes_are_found_before_anything_starts(compose_tune: Compose, override: str, message: str) -> None:
@@ -92,26 +98,49 @@ def test_mistakes_are_found_before_anything_starts(compose_tune: Compose, overri
         check_search(compose_tune(override))
 
 
-def test_a_trial_trains_as_configured_but_for_the_rate_and_saves_nothing(compose_tune: Compose, tmp_path: Path) -> None:
+def test_a_trial_trains_as_configured_but_for_what_is_searched(compose_tune: Compose, tmp_path: Path) -> None:
     config = compose_tune("trainer.precision=bf16-mixed", "trainer.max_epochs=3", "averaging=ema")
-    trained = trial_config(config, 3e-4, tmp_path / "trial")
+    trained = trial_config(config, {"model.lr": 3e-4}, tmp_path / "trial")
     assert trained.model == {**config.model, "lr": 3e-4}
     assert trained.data == config.data
+    assert trained.ckpt_path == "last", "a trial that was killed goes on"
     assert "tune" not in trained
     changed = {name for name in trained.trainer if trained.trainer[name] != config.trainer.get(name)}
-    assert changed == {"devices", "enable_checkpointing", "enable_progress_bar"}
+    assert changed == {"devices", "enable_progress_bar"}
     assert trained.trainer.precision == "bf16-mixed"
     assert "averaging" in trained.callbacks
-    assert not {"best", "last"} & set(trained.callbacks)
+    assert not {"best", "guard"} & set(trained.callbacks)
+    assert trained.callbacks["last"].dirpath == str(tmp_path / "trial" / "checkpoints")
     assert isinstance(instantiate(trained.callbacks.report), ReportToRay)
     assert trained.logger.csv.save_dir == str(tmp_path / "trial")
 
 
 def test_a_trial_of_so_many_steps_is_validated_so_often(compose_tune: Compose) -> None:
     config = compose_tune("tune.max_steps=100", "tune.reports=4", "trainer.accumulate_grad_batches=2")
-    trainer = trial_config(config, 1e-3, "trial").trainer
+    trainer = trial_config(config, {"model.lr": 1e-3}, "trial").trainer
     assert (trainer.max_steps, trainer.max_epochs) == (100, -1)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (50, None)
+
+
+def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
+    config = compose_tune("tune.space={model.dropout: {uniform: [0, 0.3]}, data.augment: {choice: [true, strong]}}")
+    check_search(config)
+    assert list(search_space(config)) == ["model.lr", "model.dropout", "data.augment"]
+    values = {"model.lr": 1e-3, "model.dropout": 0.25, "data.augment": "strong"}
+    trained = trial_config(config, values, tmp_path)
+    assert (trained.model.lr, trained.model.dropout, trained.data.augment) == (1e-3, 0.25, "strong")
+    trials = [trial(1e-3, 50, others={"model.dropout": 0.25, "data.augment": "strong"}),
+              trial(1e-2, 40, others={"model.dropout": 0.1, "data.augment": True})]  # fmt: skip
+    search = Search(trials, "val_accuracy", tmp_path, complete=True)
+    write_results(search)
+    best = OmegaConf.load(tmp_path / "experiment" / "best.yaml")
+    assert best == {"model": {"lr": 1e-3, "dropout": 0.25}, "data": {"augment": "strong"}}
+    with (tmp_path / "trials.csv").open() as file:
+        assert [row["data.augment"] for row in csv.DictReader(file)] == ["strong", "True"]
+    assert command_line.advice(search, ["model.dropout=0.9", "data.drawn=9"]).endswith(
+        "./train.py data.drawn=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
+    )
+    assert command_line.table(search).splitlines()[1].split()[-2:] == ["0.25", "strong"]
 
 
 def test_resources(compose_tune: Compose) -> None:
@@ -192,8 +221,12 @@ def test_says_which_extra_is_missing(
 @pytest.mark.slow
 def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2", "callbacks.summary=null"]
+    overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2", "callbacks.summary=null",
+                 "tune.space={model.dropout: {choice: [0.0, 0.1]}}",
+                 f"+callbacks.dies={{_target_: tests_support.DieOnce, path: {tmp_path / 'die'}}}"]  # fmt: skip
+    (tmp_path / "die").touch()
     search = tune(compose_tune(*overrides))
+    assert not (tmp_path / "die").exists(), "a trial was killed, and went on"
     assert search.complete
     assert search.folder == tmp_path / "run"
     assert len(search.trials) == 2
@@ -205,7 +238,8 @@ def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) ->
     assert search.best.progress == 100
     assert len({one.lr for one in search.trials}) == 2
     assert not list(search.folder.rglob("*.ckpt"))
-    assert OmegaConf.load(search.folder / "experiment" / "best.yaml") == {"model": {"lr": search.best.lr}}
+    found = {"lr": search.best.lr, "dropout": search.best.others["model.dropout"]}
+    assert OmegaConf.load(search.folder / "experiment" / "best.yaml") == {"model": found}
     with pytest.raises(ValueError, match="already holds a search"):
         tune(compose_tune(*overrides))
     again = tune(compose_tune(*overrides, f"tune.resume_dir={search.folder}"))

@@ -56,6 +56,7 @@ def read_all(
     batch_size: int = 32,
     per_part: int = 2000,
     device: str | None = None,
+    threads: int | None = None,
     workers: int | None = None,
     cpus: float = 1,
     gpus: float = 0,
@@ -67,7 +68,8 @@ def read_all(
     inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, pictures, globs.
     output: a folder for Parquet files with `COLUMNS`; a row for every picture, `error` set where it cannot be read, and
         for every input that cannot be opened.
-    model, options, device, batch_size: of `strhub.Recognizer`. recognizer: makes another reader instead, in each
+    model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as refine_iters or
+        turn_tall. recognizer: makes another reader instead, in each
         worker; give `model` a name for it. per_part: pictures a file, about; a tar is one part whatever its size.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
         cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
@@ -89,7 +91,9 @@ def read_all(
     if not any(found.values()):
         raise ValueError(f"no pictures found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
-    make = recognizer or _Maker(str(model), device, batch_size, dict(options or {}))
+    make = recognizer or _Maker(
+        str(model), {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})}
+    )
     try:
         with locked(folder / ".lock"):
             units, problems = missing_units(found, folder, per_part=per_part)
@@ -132,13 +136,13 @@ def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
 class _Maker:
     """Makes the recogniser where it is needed. A class, so that it can be sent to workers."""
 
-    def __init__(self, model: str, device: str | None, batch_size: int, options: Mapping[str, Any]) -> None:
-        self.model, self.device, self.batch_size, self.options = model, device, batch_size, options
+    def __init__(self, model: str, options: Mapping[str, Any]) -> None:
+        self.model, self.options = model, options
 
     def __call__(self) -> BatchReader:
         from strhub import Recognizer
 
-        return Recognizer(self.model, device=self.device, batch_size=self.batch_size, **self.options)
+        return Recognizer(self.model, **self.options)
 
 
 def _once(make: Callable[[], BatchReader], units: Sequence[Unit]) -> Iterator[BatchReader]:

@@ -112,10 +112,11 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
             import ray.data  # noqa: F401
     from strhub.bulk import read_all
 
+    own = {"turn_tall": not given.no_turning, "precision": given.precision, "compile": given.compile}
     summary = read_all(
-        inputs, given.output, model=model, options=parse_options(options), engine=given.engine or "plain",
-        batch_size=given.batch_size, per_part=given.per_part, device=given.device, workers=given.workers,
-        cpus=given.cpus, gpus=given.gpus, address=given.address,
+        inputs, given.output, model=model, options={**own, **parse_options(options)}, engine=given.engine or "plain",
+        batch_size=given.batch_size, per_part=given.per_part, device=given.device, threads=given.threads,
+        workers=given.workers, cpus=given.cpus, gpus=given.gpus, address=given.address,
     )  # fmt: skip
     rate = summary.added / summary.seconds
     print(f"{given.output}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")

@@ -30,6 +30,8 @@ def _compose_and_train(config: DictConfig) -> None:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
     except Stopped as stop:
+        if HydraConfig.get().job.name.startswith("train_ddp_process"):
+            sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
         print(f"train: {stop}; go on with ckpt_path={stop.path}", file=sys.stderr)
         sys.exit(STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:

@@ -1,4 +1,4 @@
-"""`tune.py`: search for the learning rate, print the trials and how to train with the best one."""
+"""`tune.py`: search for the learning rate and more, print the trials and how to train with the best one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ with needs("train"):
     from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from strhub.tuning import Search
+    from strhub.trials import Search
 
 log = logging.getLogger("strhub")
 
@@ -43,22 +43,26 @@ def _compose_and_tune(config: DictConfig) -> None:
 
 def table(search: Search) -> str:
     """The trials, best first."""
-    from strhub.tuning import METRICS
+    from strhub.trials import METRICS
 
-    lines = ["".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds"))]
+    others = [f"  {name:>20}" for name in search.others]
+    lines = ["".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds")) + "".join(others)]
     for trial in search.trials:
         values = [f"{trial.metrics[name]:.4f}" if name in trial.metrics else "-" for name in METRICS]
         cells = [f"{trial.lr:.2e}", *values, f"{trial.progress:.0f}", f"{trial.seconds:.0f}"]
-        lines.append("".join(f"{cell:>14}" for cell in cells) + (f"  {trial.error}" if trial.error else ""))
+        line = "".join(f"{cell:>14}" for cell in cells) + "".join(f"  {value!s:>20}" for value in trial.others.values())
+        lines.append(line + (f"  {trial.error}" if trial.error else ""))
     return "\n".join(lines)
 
 
 def advice(search: Search, overrides: Sequence[str]) -> str:
-    """How to train with the best rate. overrides: those of this search's command line."""
+    """How to train with the best values. overrides: those of this search's command line."""
     if search.best is None:
         return f"no trial was validated; see {search.folder}"
-    others = [item for item in overrides if not item.lstrip("+~").startswith(("tune.", "model.lr="))]
-    command = shlex.join(["./train.py", *others, f"model.lr={search.best.lr}"])
+    found = [f"{name}={value}" for name, value in search.best.values.items()]
+    replaced = ("tune.", *(f"{name}=" for name in search.best.values))
+    others = [item for item in overrides if not item.lstrip("+~").startswith(replaced)]
+    command = shlex.join(["./train.py", *others, *found])
     return f"{search.folder / 'trials.csv'}\nTrain with the best: {command}"
 
 

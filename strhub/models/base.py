@@ -235,8 +235,8 @@ class System(pl.LightningModule, ABC):
         """Start counting anew."""
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Add the scores of (images, labels, unreadable, lost labels) to the sums."""
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        """Add the scores of (images, labels, unreadable, lost labels) to the sums; what was read, for callbacks."""
         images, labels, *rest = batch
         score, losses = self._validation
         self._steps_together = self.longest(max(map(len, labels), default=0) + 1)
@@ -246,6 +246,7 @@ class System(pl.LightningModule, ABC):
             losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
             readings = self.tokenizer.decode_characters(logits.softmax(-1))
         score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.charset_adapter)
+        return {"readings": readings}
 
     def on_validation_epoch_end(self) -> None:
         """Add the sums of all devices and log the scores, accuracies in percent."""

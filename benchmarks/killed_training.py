@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Kill -9 what trains, at random moments, and see whether the curve comes out the same, bit for bit and row for row.
+
+python benchmarks/killed_training.py worker --moments 10   # a data worker: the run starts it again by itself
+python benchmarks/killed_training.py driver --moments 10   # the program: started again with ckpt_path=last
+python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo): the other ends, both again
+
+Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
+"""
+
+import argparse
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = (
+    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
+    "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12", "dataset=drawn",
+    "data.draw_difficulty=0", "data.draw_validation=20", "trainer.log_every_n_steps=1", "logger=csv",
+    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null", "callbacks.best=null",
+    "+trainer.num_sanity_val_steps=0", "averaging=ema", "callbacks.last.every_n_steps=3", "trainer.max_epochs=3",
+    "ckpt_path=last",
+)  # fmt: skip
+KINDS = {
+    "worker": ("data.num_workers=2", "trainer.devices=1"),
+    "driver": ("data.num_workers=1", "trainer.devices=1"),
+    "rank": ("data.num_workers=0", "trainer.devices=2", "trainer.strategy=ddp"),
+}
+
+
+def start(folder: Path, kind: str, words: int) -> subprocess.Popen[bytes]:
+    """The command as a user gives it, in a session of its own."""
+    command = [sys.executable, "train.py", *OPTIONS, *KINDS[kind], f"data.drawn={words}", f"hydra.run.dir={folder}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "printed.txt").open("ab") as printed:
+        return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=printed, stderr=printed)
+
+
+def losses(folder: Path) -> list[tuple[int, str]]:
+    """Step and loss as they are written."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    with path.open() as file:
+        return [(int(row["step"]), row["loss"]) for row in csv.DictReader(file) if row.get("loss")]
+
+
+def children(process: int) -> list[int]:
+    """Processes that this one has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                    found.append(int(entry.name))
+            except (OSError, ValueError, IndexError):
+                continue
+    return found
+
+
+def second_rank(process: int) -> list[int]:
+    """The process of rank 1."""
+    return [child for child in children(process) if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes()]
+
+
+def wait_for_more(process: subprocess.Popen[bytes], folder: Path, rng: random.Random, seconds: float) -> bool:
+    """Until the run has written more of its curve, and a random while longer; whether it still runs."""
+    before = len(losses(folder))
+    while process.poll() is None and len(losses(folder)) <= before:
+        time.sleep(0.05)
+    time.sleep(rng.random() * seconds)
+    return process.poll() is None
+
+
+def run_and_kill(folder: Path, kind: str, words: int, moments: int, rng: random.Random, seconds: float) -> int:
+    """Train to the end, killing so often on the way; how often it was."""
+    kills = 0
+    process = start(folder, kind, words)
+    while True:
+        if kills < moments and wait_for_more(process, folder, rng, seconds):
+            if kind == "driver":
+                os.killpg(process.pid, signal.SIGKILL)
+                victims = [process.pid]
+            else:
+                victims = rng.sample(found, 1) if (found := _victims(process.pid, kind)) else []
+                for victim in victims:
+                    os.kill(victim, signal.SIGKILL)
+            kills += len(victims)
+            if kind == "worker" or not victims:
+                continue
+        status = process.wait()
+        if status == 0:
+            return kills
+        for child in _victims(process.pid, kind):  # the rest of a session whose driver is gone
+            os.kill(child, signal.SIGKILL)
+        print(f"{kind}: ended with status {status} at step {len(losses(folder))}", flush=True)
+        if kills > moments or (kills == moments and status > 0 and kind == "worker"):
+            raise SystemExit((folder / "printed.txt").read_text()[-3000:])
+        process = start(folder, kind, words)
+
+
+def _victims(process: int, kind: str) -> list[int]:
+    return second_rank(process) if kind == "rank" else children(process) if kind == "worker" else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=tuple(KINDS))
+    parser.add_argument("--moments", type=int, default=10)
+    parser.add_argument("--words", type=int, default=320, help="of an epoch")
+    parser.add_argument("--seconds", type=float, default=1.5, help="longest wait between progress and the next kill")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("outputs/killed"))
+    given = parser.parse_args()
+    folder = given.folder.absolute()
+    if (status := start(folder / "whole", given.kind, given.words).wait()) != 0:
+        raise SystemExit(f"ended with {status}: " + (folder / "whole" / "printed.txt").read_text()[-3000:])
+    rng = random.Random(given.seed)
+    kills = run_and_kill(folder / "killed", given.kind, given.words, given.moments, rng, given.seconds)
+    whole, killed = losses(folder / "whole"), losses(folder / "killed")
+    same = whole == killed
+    print(f"{given.kind}: killed {kills} times; {len(whole)} losses, {'all the same' if same else 'NOT the same'}")
+    for one in sorted(set(whole) ^ set(killed))[:10]:
+        print(one, "whole" if one in whole else "killed")
+    sys.exit(0 if same and kills == given.moments else 1)
+
+
+if __name__ == "__main__":
+    main()
