@@ -89,7 +89,7 @@ def test_losses_and_gradients(experiment: str) -> None:
 
 
 def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
-    """make_grid: how to place pixels, from points and zeros (B, F + 3, 2) to (B, H * W, 2), instead of the usual way."""
+    """make_grid: how to place pixels, points and zeros (B, F + 3, 2) to (B, H * W, 2), instead of the usual way."""
 
     def replace(module: nn.Module, points: tuple[Tensor], grid: Tensor) -> Tensor:
         assert make_grid is not None
