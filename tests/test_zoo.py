@@ -335,3 +335,17 @@ def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     functions = runpy.run_path(str(Path(root) / "hubconf.py"))
     for name in [EMBEDDED, *RELEASED_FILES]:
         assert callable(functions[name.replace("-", "_")]), name
+
+
+def test_each_function_of_the_hub_makes_its_model() -> None:
+    """Without weights and without the time that making them takes: what `create_model` is asked for."""
+    functions = runpy.run_path(str(Path(__file__).parent.parent / "hubconf.py"))
+    asked: list[tuple[str, bool, dict[str, int]]] = []
+    functions["crnn"].__globals__["create_model"] = lambda name, pretrained, **options: asked.append(
+        (name, pretrained, options)
+    )
+    for name in RELEASED_FILES:
+        functions[name.replace("-", "_")](pretrained=True, refine_iters=2)
+        assert asked.pop() == (name, True, {"refine_iters": 2})
+        functions[name.replace("-", "_")]()
+        assert asked.pop() == (name, False, {})

@@ -1,11 +1,13 @@
 """What holds for every architecture: a step lowers the loss, files give the same model, half precision is finite."""
 
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import LABELS, TRAININGS, Training, pictures, tiny_system
-from torch import Tensor
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from strhub import load, save
 from strhub.configs import CONFIG_DIR
@@ -81,3 +83,23 @@ def test_what_is_saved_loads_exactly(training: Training, kind: str, tmp_path: Pa
     assert len(logits.unique()) > 100, "logits that are all the same show nothing"
     assert loaded.tokenizer.decode(logits.softmax(-1))[0] == system.tokenizer.decode(logits.softmax(-1))[0]
     assert {name: system.hparams[name] for name in loaded.hparams} == dict(loaded.hparams)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the tracer's own looking
+@every_training
+def test_a_compiled_network_learns_the_same(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and run operation by operation, so that no code has to be generated here."""
+    system = tiny_system(training)
+    expected, gradients = loss_and_gradients(system, training)
+    torch.compiler.reset()
+    compiled_by = partialmethod(nn.Module.compile, backend="eager")
+    monkeypatch.setattr(nn.Module, "compile", compiled_by)
+    system = tiny_system(training)
+    system.compile_network()
+    counters.clear()
+    loss, compiled = loss_and_gradients(system, training)
+    assert counters["frames"]["ok"] > 0, "what is compiled has no part in training"
+    torch.testing.assert_close(loss, expected)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(compiled[name], gradient, rtol=1e-3, atol=1e-5)

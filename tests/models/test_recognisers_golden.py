@@ -18,7 +18,9 @@ from strhub.zoo import SceneTextModel, create_model
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
 # In single precision the spline's terms cancel so far that a grid is off by 2e-5, and in pictures of noise that moves
 # gradients from the sampling of pixels on by some percent: the recorded ones and ours alike, as is shown below.
-ROUNDED = {"Transformation.": 5e-2, "FeatureExtraction.ConvNet.": 1e-2}
+ROUNDED = {"Transformation.": 5e-2}
+# And where a gradient is next to nothing beside the others, rounding is a larger share of it: of the total, so much.
+ROUNDING = {"trba": 1e-5, "trbc": 1e-5}
 LABELS = recorded("training.json")["labels"]
 
 
@@ -81,7 +83,7 @@ def test_losses_and_gradients(experiment: str) -> None:
     assert len(golden["training_step"]["grad_norms"]) >= 5
     for name, norm in golden["training_step"]["grad_norms"].items():
         part = next((share for prefix, share in ROUNDED.items() if f"model.{prefix}" in name), 1e-3)
-        assert norms[name] == pytest.approx(norm, rel=part, abs=1e-6), name
+        assert norms[name] == pytest.approx(norm, rel=part, abs=max(1e-6, ROUNDING.get(experiment, 0) * total)), name
     with torch.inference_mode():
         _, loss, elements = system.validation_loss(images(6, 32, 128), LABELS)
     assert loss.item() == pytest.approx(golden["validation_loss"], rel=1e-5)
@@ -89,7 +91,7 @@ def test_losses_and_gradients(experiment: str) -> None:
 
 
 def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
-    """make_grid: how to place pixels, points and zeros (B, F + 3, 2) to (B, H * W, 2), instead of the usual way."""
+    """make_grid: another way to place pixels, from points and zeros, (B, F + 3, 2), to (B, H * W, 2)."""
 
     def replace(module: nn.Module, points: tuple[Tensor], grid: Tensor) -> Tensor:
         assert make_grid is not None
@@ -100,7 +102,7 @@ def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None 
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
     hook = generator.register_forward_hook(replace) if make_grid else None
     system.zero_grad()
-    system.training_loss(images(6, 32, 128).to(generator.P_hat.dtype), LABELS).backward()
+    system.training_loss(images(6, 32, 128).to(next(system.parameters()).dtype), LABELS).backward()
     if hook is not None:
         hook.remove()
     return {name: parameter.grad.norm().item() for name, parameter in system.named_parameters()}
@@ -110,23 +112,29 @@ def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None 
 @pytest.mark.parametrize("experiment", ["trba", "trbc"])
 def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: str) -> None:
     """The recorded norms are about as far from ours as ours are from themselves, computed in another order or in 64
-    bits. Behind the sampling a thousandth is met; before it, it is beyond single precision.
+    bits. Behind the sampling a thousandth is met; before it, that is beyond single precision.
     """
     system = recorded_system(experiment)
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
     pixels, spline = generator.P_hat, generator.inv_delta_C
     ours = gradient_norms(system)
+    precise: Any = copy.deepcopy(system).double()
+    precise.model.Transformation.GridGenerator.float()  # it is given single precision, always
+
+    def precisely(points: Tensor) -> Tensor:
+        return pixels.double() @ (spline.double() @ points.double())
+
     ways = [
         gradient_norms(system, lambda points: (pixels @ spline) @ points),
-        gradient_norms(system, lambda points: pixels.double() @ (spline.double() @ points.double())),
-        gradient_norms(copy.deepcopy(system).double()),
+        gradient_norms(system, precisely),
+        gradient_norms(precise, precisely),
     ]
     golden = recorded(f"{experiment}.json")["training"]["training_step"]["grad_norms"]
     moved = {name: max(abs(way[name] - ours[name]) for way in ways) / norm for name, norm in golden.items()}
-    differs = {name: abs(ours[name] - norm) / norm for name, norm in golden.items()}
-    print({name: (f"{moved[name]:.1e}", f"{differs[name]:.1e}") for name in golden})
-    for name, difference in differs.items():
-        assert difference < max(3 * moved[name], 1e-3), name
-    assert min(share for name, share in moved.items() if "Transformation." in name) > 0.01
-    late = [name for name in golden if not any(f"model.{prefix}" in name for prefix in ROUNDED)]
+    early = [name for name in golden if any(f"model.{prefix}" in name for prefix in ROUNDED)]
+    assert early
+    for name in early:
+        assert moved[name] > 0.01
+        assert abs(ours[name] - golden[name]) / golden[name] < 2 * moved[name]
+    late = [name for name in golden if "Prediction." in name or "SequenceModeling." in name]
     assert max(moved[name] for name in late) < 1e-3

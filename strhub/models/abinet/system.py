@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.checkpoints import CheckpointError, read_checkpoint
@@ -120,6 +120,10 @@ class ABINet(System):
         """Targets (B, T) as the language model takes texts, (B, T, C); [P] becomes [E], which it can read."""
         ids = targets.masked_fill(targets == self.tokenizer.pad_id, self.tokenizer.eos_id)
         return F.one_hot(ids, len(self.tokenizer.charset) + 1).float()
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Vision, language and fusion, which are trained without the network's own `forward`."""
+        return [self.model.language] if self.lm_only else [self.model.vision, self.model.language, self.model.alignment]
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id)

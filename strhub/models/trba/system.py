@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.models import trba
@@ -31,6 +31,10 @@ class TRBA(System):
         targets = self.as_long(self.tokenizer.encode(labels, self.device)[:, 1:], self.tokenizer.pad_id)  # (B, T)
         logits = self(images, targets.shape[1] - 1)
         return logits, self._cross_entropy(logits, targets), int((targets != self.tokenizer.pad_id).sum())
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The picture's way to columns; the network's own `forward` reads greedily and is not what trains it."""
+        return [self.model.FeatureExtraction, self.model.SequenceModeling]
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id)

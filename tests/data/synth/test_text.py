@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import string
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -175,3 +176,28 @@ def test_bad_settings_are_refused(tmp_path: Path) -> None:
         TextSampler(charset="a", max_length=5, corpus_case="upper")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not exist"):
         TextSampler(charset="a", max_length=5, corpus=tmp_path / "none.txt")
+
+
+def test_texts_of_wished_lengths() -> None:
+    """Each length as likely, whatever the kinds are; pickled samplers draw the same."""
+    sampler = TextSampler(charset=string.ascii_lowercase, max_length=60, lengths=[5, 60])
+    drawn = texts(sampler, 5600)
+    counts = Counter(map(len, drawn))
+    assert set(counts) == set(range(5, 61))
+    assert max(counts.values()) < 160
+    assert min(counts.values()) > 50
+    assert set("".join(drawn)) == set(string.ascii_lowercase)
+    assert texts(pickle.loads(pickle.dumps(sampler)), 50) == drawn[:50]
+    assert set(map(len, texts(TextSampler(charset=ASCII_94, max_length=9, lengths=(9, 9)), 50))) == {9}
+
+
+def test_no_letter_is_parted_from_its_marks_by_a_wished_length() -> None:
+    for text in texts(TextSampler(charset="कखगतिनी", max_length=9, lengths=[1, 9]), 500):
+        assert 1 <= len(text) <= 9
+        assert not unicodedata.category(text[0]).startswith("M")
+
+
+@pytest.mark.parametrize("lengths", [[5], [5, 61], [0, 5], [6, 5], [5, 5.5], [True, 3], [1, 2, 3]])
+def test_impossible_lengths(lengths: list[int]) -> None:
+    with pytest.raises(ValueError, match="lengths are two whole numbers between 1 and max_length"):
+        TextSampler(charset="abc", max_length=60, lengths=lengths)
