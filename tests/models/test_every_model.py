@@ -87,7 +87,11 @@ def test_what_is_saved_loads_exactly(training: Training, kind: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the tracer's own looking
-@every_training
+@pytest.mark.parametrize(
+    "training",
+    [one for one in TRAININGS if str(one) in ("parseq", "crnn", "trba", "abinet-joint", "svtr-tiny")],
+    ids=str,
+)
 def test_a_compiled_network_learns_the_same(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced and run operation by operation, so that no code has to be generated here."""
     system = tiny_system(training)
