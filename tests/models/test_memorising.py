@@ -14,7 +14,11 @@ from strhub.models.abinet.system import ABINet
 from strhub.models.base import System
 from strhub.optimizers import MuonWithAdamW
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You are trying to `self.log")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:You are trying to `self.log"),
+]
 WORDS = 64
 
 

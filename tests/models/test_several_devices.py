@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from device_process import compare_devices
 from tiny_models import TRAININGS, Training
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
