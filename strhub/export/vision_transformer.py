@@ -24,7 +24,7 @@ def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTowe
         tokens = graph.op("Add", tokens, _mlp(graph, graph.layer_norm(tokens, block.norm2), block.mlp))
     tokens = graph.layer_norm(tokens, encoder.norm)
     if isinstance(encoder, ClipImageTower):
-        tokens = graph.op("MatMul", tokens, graph.weight(encoder.projection.weight.t()))
+        tokens = graph.op("MatMul", tokens, graph.parameter(encoder.projection.weight, transposed=True))
     return tokens
 
 

@@ -58,6 +58,17 @@ def test_other_models_and_kinds_of_numbers(tmp_path: Path, dtype: torch.dtype | 
     assert Recognizer(graph)(np.zeros((20, 60, 3), np.uint8))[0].error is None
 
 
+def test_clips_encoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {**TINY, "encoder": "clip", "enc_embed_dim": 64, "normalize": "clip"}
+    save(create_model("parseq-tiny", **sizes), tmp_path / "small.safetensors", dtype=torch.float16)
+    graph = export_beside(tmp_path / "small.safetensors")
+    images = torch.rand(3, 3, 32, 128) * 2 - 1
+    with torch.inference_mode():
+        expected = load(tmp_path / "small.safetensors").eval()(images).numpy()
+    np.testing.assert_allclose(outputs(graph, images), expected, atol=1e-4)
+
+
 def test_other_weights_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "small.safetensors"
     save(create_model("parseq-tiny", **TINY), path)
