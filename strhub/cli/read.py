@@ -113,6 +113,8 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     from strhub.bulk import read_all
 
     own = {"turn_tall": not given.no_turning, "precision": given.precision, "compile": given.compile}
+    usual = {"turn_tall": True, "precision": "auto", "compile": False}
+    own = {name: value for name, value in own.items() if value != usual[name]}
     summary = read_all(
         inputs, given.output, model=model, options={**own, **parse_options(options)}, engine=given.engine or "plain",
         batch_size=given.batch_size, per_part=given.per_part, device=given.device, threads=given.threads,
