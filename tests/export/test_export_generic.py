@@ -108,6 +108,28 @@ def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
     assert len(set(texts)) > 10
 
 
+class Wrapped(torch.nn.Module):
+    """An encoder that the export has no code for."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = encoder
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images)
+
+
+@pytest.mark.slow
+def test_parseq_with_another_encoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = create_model("parseq-tiny", **ARCHIVES["parseq-tiny"], max_label_length=5).eval()
+    network: Any = model.model
+    network.encoder = Wrapped(network.encoder)
+    export(model, tmp_path / "model.onnx")
+    for batch in (1, 3, 64):
+        same_logits_and_texts(model, tmp_path / "model.onnx", batch)
+
+
 ARCHIVES: dict[str, dict[str, Any]] = {
     "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},
     "trba": SMALL["trba"],
