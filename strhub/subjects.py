@@ -6,9 +6,8 @@ In: names of models and of ways to run them. Out: `Subject`s, each a call that r
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ class Settings:
     """How to run the models.
 
     formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of pictures or LMDBs
-    whose words are read, in turn, until they end; else noise, all `length` steps of it.
+    whose words are read, in turn, over and over; else noise, all `length` steps of it. folder: for exported files.
     """
 
     device: torch.device
@@ -63,7 +62,7 @@ class Settings:
     precisions: Sequence[str] = ("float32",)
     pictures: str | None = None
     length: int = 25
-    folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+    folder: Path | None = None
 
 
 def find_model(source: str) -> SceneTextModel:
@@ -100,7 +99,9 @@ def _runner(
         from strhub.export import export
         from strhub.onnx import IMAGES, LOGITS, open_session
 
-        path = Path(settings.folder.name) / f"{len(list(Path(settings.folder.name).iterdir()))}.onnx"
+        if settings.folder is None:
+            raise ValueError(f"{name}: exported files need a folder to be written to")
+        path = settings.folder / f"{len(list(settings.folder.iterdir()))}.onnx"
         export(model, path, precision=precision)
         session = open_session(path, threads=torch.get_num_threads(), device=settings.device.type)
         return lambda images: session.run([LOGITS], {IMAGES: images.numpy()}), precision

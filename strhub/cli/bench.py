@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -124,20 +125,22 @@ def _compare(
     from strhub import benchmark, benchmark_report
     from strhub.subjects import Settings, accuracy_of, find_model, subjects
 
-    settings = Settings(
-        device=device,
-        batch_sizes=[int(size) for size in _list(config.batch_size)],
-        formats=[str(kind) for kind in _list(config.formats)],
-        precisions=[str(precision) for precision in _list(config.precision)],
-        pictures=config.pictures,
-        length=int(model.hparams["max_label_length"]),
-    )
     chosen: list[Subject] = []
-    for title, one in [(name, model), *((str(source), find_model(str(source))) for source in config.models)]:
-        trained = title != name or config.pretrained is not None
-        chosen += subjects(title, one, settings, accuracy_of(title) if trained else None)
-    calls = {subject.name: subject.read for subject in chosen}
-    times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            device=device,
+            batch_sizes=[int(size) for size in _list(config.batch_size)],
+            formats=[str(kind) for kind in _list(config.formats)],
+            precisions=[str(precision) for precision in _list(config.precision)],
+            pictures=config.pictures,
+            length=int(model.hparams["max_label_length"]),
+            folder=Path(folder),
+        )
+        for title, one in [(name, model), *((str(source), find_model(str(source))) for source in config.models)]:
+            trained = title != name or config.pretrained is not None
+            chosen += subjects(title, one, settings, accuracy_of(title) if trained else None)
+        calls = {subject.name: subject.read for subject in chosen}
+        times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
     against = benchmark.ratios(times, chosen[0].name)
     rows = [
         {
@@ -171,8 +174,8 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
     system = model_from_config(config).to(device).train()
     optimiser = torch.optim.AdamW(system.parameters(), lr=1e-4)
     images = torch.randn(config.training_batch, 3, *config.model.img_size, device=device)
-    characters = str(system.hparams["charset_train"])
-    labels = ["".join(characters[(7 * row + place) % len(characters)] for place in range(10))
+    characters, length = str(system.hparams["charset_train"]), min(10, int(config.model.max_label_length))
+    labels = ["".join(characters[(7 * row + place) % len(characters)] for place in range(length))
               for row in range(config.training_batch)]  # fmt: skip
 
     def step() -> None:

@@ -172,6 +172,8 @@ def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray
 
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
+    if getattr(network, "cross", None) is not None:
+        raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
     encoder: Any = getattr(network, "encoder", None)
     if isinstance(network, PARSeq) and isinstance(encoder, VisionTransformer):
         return _parseq(network, opset)
