@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from strhub import Recognizer
@@ -95,9 +94,8 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
 
 
 def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
-    torch.set_num_threads(threads)
     for batch_size in (1, 32):
-        recognizer = Recognizer(model, device="cpu", batch_size=batch_size)
+        recognizer = Recognizer(model, device="cpu", batch_size=batch_size, threads=threads)
         chosen = pictures[: 32 if batch_size == 1 else 256]
         recognizer(chosen[:batch_size])
         times = []

@@ -1,9 +1,10 @@
-"""What a model costs: parameters, multiply-adds, activations, latency."""
+"""What a model costs: parameters, multiply-adds, activations, latency, memory."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -21,21 +22,47 @@ class Latency(NamedTuple):
     upper: float
 
 
-def time_calls(call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None) -> Latency:
-    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU each is waited for."""
+class Cost(NamedTuple):
+    """Parameters, multiply-adds and numbers in the outputs of layers."""
 
-    def timed() -> float:
-        begin = time.perf_counter()
-        call()
-        if device is not None and device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return 1000 * (time.perf_counter() - begin)
+    parameters: int
+    multiply_adds: int
+    activations: int
 
-    for _ in range(warm_up):
-        timed()
-    times = [timed() for _ in range(max(2, repeats))]
+
+def summarise(times: Sequence[float]) -> Latency:
+    """Median and quartiles of at least two times."""
     lower, _, upper = quantiles(times, n=4)
     return Latency(median(times), lower, upper)
+
+
+def time_calls(call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None) -> Latency:
+    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU each is waited for."""
+    return summarise(time_in_turn({"": call}, repeats=repeats, warm_up=warm_up, device=device)[""])
+
+
+def time_in_turn(
+    calls: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: int, device: torch.device | None = None
+) -> dict[str, list[float]]:
+    """Milliseconds of each call in each of `repeats` rounds. In a round every call is made once, so that what else the
+    machine does disturbs all alike, and the ratio of two in the same round says more than the times do.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(warm_up + max(2, repeats)):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number >= warm_up:
+                times[name].append(1000 * (time.perf_counter() - begin))
+    return times
+
+
+def ratios(times: Mapping[str, Sequence[float]], to: str) -> dict[str, Latency]:
+    """Each call's time over that of one of them in the same round: median and quartiles."""
+    return {name: summarise([one / other for one, other in zip(values, times[to], strict=True)])
+            for name, values in times.items()}  # fmt: skip
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -45,27 +72,73 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> int:
     """Multiply-adds of one reading of `images`, all steps run: matrix products, convolutions and attention."""
-    counter = FlopCounterMode(display=False)
-    frozen = deepcopy(network).requires_grad_(False)  # the counter follows gradients where there may be any
-    with torch.no_grad(), counter:
-        frozen(images, max_length)
-    return counter.get_total_flops() // 2
+    return _multiply_adds(network, images, max_length)[""]
 
 
 def count_activations(network: nn.Module, images: Tensor, max_length: int) -> int:
     """Numbers in the outputs of all linear, convolution and embedding layers of one reading of `images`."""
-    total = 0
+    return _activations(network, images, max_length)[""]
 
-    def add(module: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal total
-        total += output.numel()
+
+def costs(network: nn.Module, images: Tensor, max_length: int, *, depth: int = 1) -> dict[str, Cost]:
+    """What the whole, by the name "", and each module down to `depth` cost in one reading of `images`, all steps run.
+
+    A network may use a module's weights without calling it, as PARSeq does step by step: that counts for the whole
+    alone.
+    """
+    multiply_adds, activations = (count(network, images, max_length) for count in (_multiply_adds, _activations))
+    names = [name for name, _ in network.named_modules() if name.count(".") < depth]
+    return {
+        name: Cost(count_parameters(network.get_submodule(name)), multiply_adds.get(name, 0), activations.get(name, 0))
+        for name in names
+    }
+
+
+def _multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> dict[str, int]:
+    counter = FlopCounterMode(display=False)
+    frozen = deepcopy(network).requires_grad_(False)  # the counter follows gradients where there may be any
+    with torch.no_grad(), counter:
+        frozen(images, max_length)
+    whole = type(network).__name__
+    counts = {name: sum(operators.values()) // 2 for name, operators in counter.get_flop_counts().items()}
+    by_name = {name.removeprefix(f"{whole}."): count for name, count in counts.items() if name.startswith(f"{whole}.")}
+    return {**by_name, "": counter.get_total_flops() // 2}
+
+
+def _activations(network: nn.Module, images: Tensor, max_length: int) -> dict[str, int]:
+    totals: dict[str, int] = {"": 0}
+
+    def count_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        parents = ["", *(name[:place] for place, sign in enumerate(name) if sign == "."), *([name] if name else [])]
+
+        def add(module: nn.Module, inputs: Any, output: Any) -> None:
+            for parent in parents:
+                totals[parent] = totals.get(parent, 0) + output.numel()
+
+        return add
 
     kinds = (nn.Linear, nn.Conv2d, nn.Embedding)
-    hooks = [module.register_forward_hook(add) for module in network.modules() if isinstance(module, kinds)]
+    hooks = [
+        module.register_forward_hook(count_for(name))
+        for name, module in network.named_modules()
+        if isinstance(module, kinds)
+    ]
     try:
         with torch.inference_mode():
             network(images, max_length)
     finally:
         for hook in hooks:
             hook.remove()
-    return total
+    return totals
+
+
+def peak_memory(device: torch.device) -> float:
+    """MiB that this process has held at most so far: of the GPU's memory, or resident in the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

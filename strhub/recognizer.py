@@ -129,7 +129,7 @@ def _onnx_engine(
         if exported:
             raise
         return None  # PyTorch alone is installed
-    settled = engine.description["decoding"]
+    settled = engine.description.get("decoding", {})
     check_options(options, settled, f"the model {model}")
     differ = [name for name, value in options.items() if settled[name] != value]
     if differ and exported:

@@ -113,6 +113,20 @@ def test_bfloat16_leaves_a_loaded_model_as_it_was_and_reads_alike() -> None:
     assert sum(one == other for one, other in zip(texts, expected, strict=True)) >= len(DEMO) - 1
 
 
+@pytest.mark.parametrize("every", [2, 8, 100])
+@pytest.mark.parametrize("refine_iters", [0, 1])
+def test_looking_rarely_at_whether_all_have_ended_reads_the_same(every: int, refine_iters: int) -> None:
+    """As it is done on a GPU, where each look makes the host wait."""
+    model = strhub.load("strhub-tiny", refine_iters=refine_iters).eval()
+    images = torch.rand(4, 3, 32, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for batch in (images[:1], images):
+        model.model.steps_between_checks = None
+        with torch.inference_mode():
+            expected = model(batch)
+            model.model.steps_between_checks = every
+            torch.testing.assert_close(model(batch), expected)
+
+
 def test_bfloat16_of_a_network_that_keeps_its_weights() -> None:
     model = strhub.create_model("crnn", hidden_size=16, output_channel=32)
     recognizer = Recognizer(model, precision="bfloat16", device="cpu")

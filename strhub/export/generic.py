@@ -10,9 +10,11 @@ from typing import Any
 
 import onnx
 import torch
+from onnx import TensorProto, compose, helper
 from torch import Tensor, nn
 from torch.export import Dim
 
+from strhub.export.graph import Graph
 from strhub.onnx import IMAGES, LOGITS
 
 WIDTH_STEP = 4  # pixels of a column, of networks that take any width
@@ -40,6 +42,20 @@ def trace(
         raise ValueError(f"PyTorch's exporter cannot write this network as ONNX: {_reason(error)}") from error
     assert traced is not None
     model: onnx.ModelProto = traced.model_proto
+    return model
+
+
+def extend(traced: onnx.ModelProto, graph: Graph, logits: str, classes: int) -> onnx.ModelProto:
+    """A traced model and what was written by hand to follow it, as one model that gives logits (B, L, classes).
+
+    graph: its nodes may use the traced model's input and output by their names; logits: the last of its values.
+    """
+    model: onnx.ModelProto = compose.add_prefix(traced, "traced/", rename_inputs=False, rename_outputs=False)
+    graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
+    model.graph.node.extend(graph.nodes)
+    model.graph.initializer.extend(graph.initializers)
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes]))
     return model
 
 

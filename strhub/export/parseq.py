@@ -28,9 +28,13 @@ class KeyValue(NamedTuple):
     value: str
 
 
-def read(graph: Graph, images: str, network: PARSeq) -> str:
-    """Pictures (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode."""
-    tokens = encode(graph, images, network.encoder)
+def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) -> str:
+    """Pictures (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode.
+
+    tokens: what an encoder that is not written here makes of the pictures, (B, N, D).
+    """
+    if tokens is None:
+        tokens = encode(graph, images, network.encoder)
     memory = [_key_value(graph, tokens, layer.cross_attn) for layer in network.decoder.stack]
     reader = _Reader(graph, network, memory)
     logits = reader.step_by_step(images) if network.decode_ar else reader.in_one_pass()

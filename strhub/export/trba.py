@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import onnx
 import torch
-from onnx import TensorProto, compose, helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from strhub.export.generic import trace
+from strhub.export.generic import extend, trace
 from strhub.export.graph import Graph
 from strhub.models.trba.attention import AttentionDecoder
 from strhub.models.trba.model import TRBA
-from strhub.onnx import LOGITS
 
 COLUMNS = "columns"
 
@@ -35,17 +34,9 @@ class _ColumnsOf(nn.Module):
 def read(network: TRBA, img_size: tuple[int, int], opset: int) -> onnx.ModelProto:
     """Pictures (B, 3, H, W) to logits (B, L, charset_size + 3), as a model of any B."""
     traced = trace(_ColumnsOf(network), img_size, any_width=False, opset=opset, output=COLUMNS)
-    model = compose.add_prefix(traced, "encoder/", rename_inputs=False, rename_outputs=False)
     graph = Graph(opset)
     logits = step_by_step(graph, network.Prediction, network.max_label_length + 1)
-    graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
-    model.graph.node.extend(graph.nodes)
-    model.graph.initializer.extend(graph.initializers)
-    classes = network.Prediction.generator.out_features
-    output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes])
-    del model.graph.output[:]
-    model.graph.output.append(output)
-    return model
+    return extend(traced, graph, logits, network.Prediction.generator.out_features)
 
 
 def step_by_step(graph: Graph, decoder: AttentionDecoder, steps: int) -> str:

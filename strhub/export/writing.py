@@ -24,6 +24,7 @@ from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
 from strhub.images import UnreadableImage, open_image
+from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
 from strhub.onnx import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
@@ -31,6 +32,7 @@ from strhub.reading import PictureArray
 from strhub.scene_text_model import SceneTextModel
 from strhub.zoo import load, model_card
 
+TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
 SUFFIXES = (".onnx", ".pt2")
 DEFAULT_OPSET = 20
@@ -170,11 +172,20 @@ def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray
 
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
-    if isinstance(network, PARSeq):
+    if getattr(network, "cross", None) is not None:
+        raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
+    encoder: Any = getattr(network, "encoder", None)
+    if isinstance(network, PARSeq) and isinstance(encoder, VisionTransformer):
         return _parseq(network, opset)
     from strhub.export import generic, trba
 
     height, width = model.hparams["img_size"]
+    if isinstance(network, PARSeq):  # with an encoder of another kind
+        from strhub.export.parseq import read
+
+        graph = Graph(opset)
+        traced = generic.trace(encoder, (height, width), any_width=False, opset=opset, output=TOKENS)
+        return generic.extend(traced, graph, read(graph, IMAGES, network, TOKENS), network.head.out_features)
     if isinstance(network, TRBA):
         return trba.read(network, (height, width), opset)
     return generic.trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)

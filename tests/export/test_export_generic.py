@@ -108,6 +108,21 @@ def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
     assert len(set(texts)) > 10
 
 
+CLIP: dict[str, Any] = {
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 2,
+    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 5,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_parseq_with_an_encoder_that_is_traced(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = create_model("parseq", **CLIP).eval()
+    export(model, tmp_path / "model.onnx")
+    for batch in (1, 3, 64):
+        same_logits_and_texts(model, tmp_path / "model.onnx", batch)
+
+
 ARCHIVES: dict[str, dict[str, Any]] = {
     "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},
     "trba": SMALL["trba"],

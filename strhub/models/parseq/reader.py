@@ -14,6 +14,8 @@ from strhub.models.parseq.decoder import Decoder, Masks, cloze_masks, one_pass_m
 from strhub.models.parseq.stepping import SteppingDecoder
 
 Memory = Sequence[KeyValue]  # of each decoder layer
+# Steps between two looks at whether all rows have ended, where a look makes the host wait for the device.
+CHECK_EVERY = 8
 
 
 class TokenEmbedding(nn.Module):
@@ -35,6 +37,8 @@ class CharacterReader(nn.Module):
     Sub-classes call `build_reader` in their `__init__`, when their other parts are made: released weights and the order
     of parameters in the optimisers of stopped runs depend on it.
     """
+
+    steps_between_checks: int | None = None  # of whether all rows have ended; None: by the device
 
     def build_reader(
         self,
@@ -108,16 +112,23 @@ class CharacterReader(nn.Module):
         embeddings = self.text_embed(torch.arange(self.pad_id, device=positions.device))  # of every token but [P]
         content = embeddings[self._beginning(memory).squeeze(1)]  # (B, D)
         ended = torch.zeros(content.shape[0], dtype=torch.bool, device=content.device)
+        every = self.steps_between_checks or (1 if content.device.type == "cpu" else CHECK_EVERY)
         logits = []
         for step in range(steps):
             logits.append(self.head(decoder.step(step, content)))  # (B, C)
             token = logits[-1].argmax(-1)  # (B)
             if stop_early:
                 ended |= token == self.eos_id
-                if ended.all():
+                if (step + 1) % every == 0 and ended.all():
                     break
             content = positions[step] + F.embedding(token, embeddings)
-        return torch.stack(logits, dim=1)
+        read = torch.stack(logits, dim=1)
+        return read[:, : self._steps_needed(read)] if stop_early and every > 1 else read
+
+    def _steps_needed(self, logits: Tensor) -> int:
+        """Up to which step (B, L, C) some row had not yet read [E], that step included."""
+        ended = (logits.argmax(-1) == self.eos_id).cumsum(1) > 0  # (B, L)
+        return min(int((~ended.all(0)).sum()) + 1, logits.shape[1])
 
     def _read_in_one_pass(self, memory: Memory, steps: int) -> Tensor:
         start = self._beginning(memory)

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Pictures in a folder to readings against the model alone, and memory over time.
+
+python benchmarks/end_to_end.py pictures/of/words
+python benchmarks/end_to_end.py pictures/of/words --model parseq.ckpt --count 10000 --rounds 1
+
+Prints words a second of the bare model, on pictures ready in memory, and of the reader, from files to texts; the share
+that the reader keeps, in wall and in processor time; and resident memory after each tenth of the words. Both sides
+take turns in rounds, so that other work on the machine disturbs both alike.
+"""
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from strhub import Recognizer
+from strhub.images import find_images, open_image
+
+
+def resident() -> float:
+    """MiB that this process holds now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def bare(recognizer: Recognizer, arrays: list[Any]) -> None:
+    for at in range(0, len(arrays), recognizer.batch_size):
+        recognizer.engine.decode(arrays[at : at + recognizer.batch_size])
+
+
+def timed(call: Any) -> tuple[float, float]:
+    """Seconds and processor seconds."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - begin, time.process_time() - cpu
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="+", help="files, folders and globs; repeated until there are --count")
+    parser.add_argument("--model", default="strhub-tiny")
+    parser.add_argument("--device", help="cpu makes no difference to strhub-tiny; see --torch")
+    parser.add_argument("--torch", action="store_true", help="read strhub-tiny with PyTorch")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    paths = list(itertools.islice(itertools.cycle(find_images(given.pictures)), given.count))
+    model: Any = given.model
+    if given.torch:
+        from strhub import load
+
+        model = load(given.model)
+    recognizer = Recognizer(model, device=given.device, batch_size=given.batch_size, threads=given.threads)
+    start = resident()
+    held = [start]
+    for number, _ in enumerate(recognizer.read(paths), 1):
+        if number % max(1, len(paths) // 10) == 0:
+            held.append(resident())
+    print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))
+    if given.rounds < 2:
+        return
+    arrays = [recognizer._prepare(open_image(path)) for path in paths]
+    assert all(isinstance(array, np.ndarray) for array in arrays), "there are unreadable pictures among them"
+    rounds = [(timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths))) for _ in range(given.rounds)]
+    for name, column in (("wall", 0), ("processor", 1)):
+        alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))
+        share = median(one / other for one, other in zip(alone, whole, strict=True))
+        print(f"{name} time: model alone {len(paths) / median(alone):.0f} words/s, files to texts "
+              f"{len(paths) / median(whole):.0f} words/s, {100 * share:.1f} % of it")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
