@@ -155,7 +155,7 @@ def test_a_trial_uses_lent_data_and_goes_on_where_it_was_killed(
     session = SimpleNamespace(report=reports.append)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(tune=session))
     monkeypatch.setitem(sys.modules, "ray.tune", session)
-    config = compose_tune("tune.max_steps=4", "tune.reports=2", "callbacks.summary=null")
+    config = compose_tune("tune.max_steps=4", "tune.reports=2", "callbacks.summary=null", "trainer.log_every_n_steps=1")
     lent = pickle.loads(pickle.dumps(check_search(config)))  # as it travels to a trial
     run_trial(config, {"model.lr": 0.00123456}, tmp_path / "trial", lent)
     assert [report["progress"] for report in reports] == [50, 100]
