@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 
 
 class ReadingSamples(Callback):
-    """Log the first `count` words of every validation to TensorBoard, Weights & Biases or MLflow, if they log."""
+    """Log the first `count` words of every validation to TensorBoard, W&B or MLflow, if one of them logs."""
 
     def __init__(self, *, count: int = 16) -> None:
         if count < 1:

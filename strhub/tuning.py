@@ -170,6 +170,18 @@ def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Pa
     return OmegaConf.create(trial)
 
 
+def run_trial(
+    config: DictConfig, params: Mapping[str, Any], folder: str | Path, lent: pl.LightningDataModule | None
+) -> None:
+    """Train with proposed values, from the last state in the folder if there is one.
+
+    lent: what `config.data` describes, unless an option of it is searched; None: it is read anew.
+    """
+    own = trial_config(config, {name: rounded(value) for name, value in params.items()}, folder)
+    same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(config.data, resolve=True)
+    train(own, data=copy.copy(lent) if same else None)
+
+
 class ReportToRay(Callback):
     """Report every validation to Ray Tune, which may then end the trial: METRICS and `progress` in percent."""
 
@@ -217,9 +229,7 @@ def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float], data:
     def trial(params: dict[str, Any], lent: pl.LightningDataModule) -> None:
         os.chdir(here)  # paths in the configuration are relative to where the search was started
         trial_folder = ray_tune.get_context().get_trial_dir()
-        own = trial_config(config, {name: rounded(value) for name, value in params.items()}, trial_folder)
-        same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(config.data, resolve=True)
-        train(own, data=copy.copy(lent) if same else None)
+        run_trial(config, params, trial_folder, lent)
 
     with_data = ray_tune.with_parameters(trial, lent=data)
     trainable = ray_tune.with_resources(with_data, trial_resources(config, cluster))

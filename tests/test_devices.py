@@ -51,8 +51,8 @@ def test_two_processes_have_the_losses_and_metrics_of_one(compose_main: Any, tmp
 
 
 def test_the_rate_of_several_devices(compose_main: Any, tmp_path: Path) -> None:
-    options = ("trainer.accumulate_grad_batches=2", "model.lr=0.1", "+schedule.div_factor=1", "model.warmup_pct=0.5")
-    train(compose_main(*QUICK, *TWO, *options, "trainer.limit_val_batches=0", "trainer.max_epochs=1"))
+    options = ("trainer.accumulate_grad_batches=2", "model.lr=0.1", "model.warmup_pct=0.5")
+    train(compose_main(*QUICK, *TWO, *options, "trainer.limit_val_batches=0", "trainer.max_epochs=3"))
     rates = rows(tmp_path / "run", "lr-AdamW")
     assert max(rates.values()) == pytest.approx(2 * 2**0.5 * 8 / 256 * 0.1)
 

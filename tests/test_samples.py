@@ -48,6 +48,8 @@ def test_tensorboard_has_pictures_and_readings(compose_main: Any, tmp_path: Path
     assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # theirs
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_logger_by_one_word(compose_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if importlib.util.find_spec(name) is None:

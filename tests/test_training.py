@@ -9,6 +9,7 @@ import torch
 from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command
+from strhub.models.base import System
 from strhub.training import adopt_pretrained, train
 from strhub.zoo import load_from_checkpoint
 
@@ -123,6 +124,16 @@ def test_learns_256_drawn_words_by_heart(compose_main: Any, tmp_path: Path) -> N
         "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=20", "callbacks.last=null",
     )  # fmt: skip
     assert train(config)["val_accuracy"] >= 95
+
+
+def test_a_schedule_that_is_over_does_not_end_the_run() -> None:
+    """As on fewer devices than the run began with: it has more steps than its schedule."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=3)
+    for _ in range(6):
+        optimizer.step()
+        System.lr_scheduler_step(None, schedule, None)  # type: ignore[arg-type]
+    assert schedule.last_epoch == 3
 
 
 def test_starting_from_a_model_takes_its_sizes(compose_main: Any) -> None:

@@ -2,12 +2,15 @@
 
 import csv
 import math
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from conftest import SMALL
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
@@ -25,6 +28,7 @@ from strhub.tuning import (
     check_search,
     ranked,
     rounded,
+    run_trial,
     search_space,
     trial_config,
     trial_resources,
@@ -141,6 +145,25 @@ def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
         "./train.py data.drawn=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
     )
     assert command_line.table(search).splitlines()[1].split()[-2:] == ["0.25", "strong"]
+
+
+def test_a_trial_uses_lent_data_and_goes_on_where_it_was_killed(
+    compose_tune: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for Ray that only takes reports."""
+    reports: list[dict[str, float]] = []
+    session = SimpleNamespace(report=reports.append)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(tune=session))
+    monkeypatch.setitem(sys.modules, "ray.tune", session)
+    config = compose_tune("tune.max_steps=4", "tune.reports=2", "callbacks.summary=null", "trainer.log_every_n_steps=1")
+    lent = pickle.loads(pickle.dumps(check_search(config)))  # as it travels to a trial
+    run_trial(config, {"model.lr": 0.00123456}, tmp_path / "trial", lent)
+    assert [report["progress"] for report in reports] == [50, 100]
+    state = torch.load(tmp_path / "trial" / "checkpoints" / "previous.ckpt", weights_only=True)
+    assert (state["global_step"], state["hyper_parameters"]["lr"]) == (4, 0.00123)
+    (tmp_path / "trial" / "checkpoints" / "last.ckpt").unlink()
+    run_trial(config, {"model.lr": 0.00123456, "data.augment": False}, tmp_path / "trial", lent)
+    assert len(reports) == 2, "it was done already, and with data of its own"
 
 
 def test_resources(compose_tune: Compose) -> None:

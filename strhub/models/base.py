@@ -199,6 +199,11 @@ class System(pl.LightningModule, ABC):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate stays."""
+        if scheduler.last_epoch < getattr(scheduler, "total_steps", math.inf):
+            scheduler.step()
+
     def parameter_groups(self, lr: float) -> Iterable[Any]:
         """What the optimiser gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
         return self.named_parameters()
