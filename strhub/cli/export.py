@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="float32",
         metavar="KIND",
         help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 bits; int8: computed "
-        "in 8 bits; int8-static: the same with convolutions, calibrated on pictures",
+        "in 8 bits; int8-static: the same, calibrated on pictures",
     )
     parser.add_argument(
         "--calibrate", nargs="+", default=[], metavar="PATH", help="pictures for int8-static: files, folders and globs"

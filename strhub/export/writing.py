@@ -55,8 +55,8 @@ def export(
     and decodes as it is set. Autoregressive reading stops when every row has read [E], so L depends on the batch.
 
     precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and compute in 32; int8,
-    whose products with weights are in 8 bits; int8-static, whose convolutions are, too, the activations scaled by what
-    `pictures` cause: some hundred paths, PIL images or arrays of words as they will be read.
+    whose products with weights are in 8 bits; int8-static, the same with the activations scaled by what `pictures`
+    cause: some hundred paths, PIL images or arrays of words as they will be read.
     opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of the model, see
     `strhub.zoo.model_card`. An archive is always float32 and has no opset.
 
