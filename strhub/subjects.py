@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: flo
             for size in settings.batch_sizes:
                 batches = _batches(model, size, settings)
                 title = f"{name}, {kind}, {used}, batches of {size}"
-                yield Subject(title, name, kind, used, size, lambda b=batches, r=run: r(next(b)), accuracy)
+                yield Subject(title, name, kind, used, size, partial(_next_batch, run, batches), accuracy)
+
+
+def _next_batch(run: Callable[[Tensor], Any], batches: Iterator[Tensor]) -> Any:
+    return run(next(batches))
 
 
 def _runner(

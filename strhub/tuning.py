@@ -104,7 +104,7 @@ def check_search(config: DictConfig) -> pl.LightningDataModule:
     if config.ckpt_path is not None:
         raise ValueError("ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set pretrained")
     model_from_config(config)
-    data: pl.LightningDataModule = instantiate(config.data)
+    data: Any = instantiate(config.data)
     _ = data.train_dataset, data.val_dataset  # making them finds what would fail every trial
     return data
 
