@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 
 from strhub import Recognizer
 from strhub.images import find_images, open_image
@@ -66,8 +65,7 @@ def main() -> None:
     print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))
     if given.rounds < 2:
         return
-    arrays = [recognizer._prepare(open_image(path)) for path in paths]
-    assert all(isinstance(array, np.ndarray) for array in arrays), "there are unreadable pictures among them"
+    arrays = [recognizer._to_array(open_image(path), recognizer._img_size, recognizer._normalize) for path in paths]
     rounds = [(timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths))) for _ in range(given.rounds)]
     for name, column in (("wall", 0), ("processor", 1)):
         alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))
