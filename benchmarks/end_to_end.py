@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-
 from strhub import Recognizer
 from strhub.images import find_images, open_image
 
