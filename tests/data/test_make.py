@@ -131,7 +131,7 @@ writer.COMMIT_SECONDS = 0.05
 decode = make.open_bytes
 def slowly(content):
     print("decoding", flush=True)
-    time.sleep(0.004)
+    time.sleep(0.02)
     return decode(content)
 make.open_bytes = slowly
 sys.argv[1:1] = ["make"]
