@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from strhub import Recognizer
+from strhub import Recognizer, load
 from strhub.data.dataset import UnreadableRecord
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import DrawnWords
@@ -94,17 +94,24 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
 
 
 def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
+    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself and by PyTorch, in turn."""
+    ways = {"by default": model, "PyTorch": load(model)}
     for batch_size in (1, 32):
-        recognizer = Recognizer(model, device="cpu", batch_size=batch_size, threads=threads)
         chosen = pictures[: 32 if batch_size == 1 else 256]
-        recognizer(chosen[:batch_size])
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            recognizer(chosen)
-            times.append(1000 * (time.perf_counter() - start) / len(chosen))
-        low, middle, high = np.quantile(times, [0, 0.5, 1])
-        print(f"{threads} threads, batches of {batch_size}: {middle:.2f} ms a word ({low:.2f} to {high:.2f})")
+        readers = {
+            way: Recognizer(one, device="cpu", batch_size=batch_size, threads=threads) for way, one in ways.items()
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(8):
+            for way, reader in readers.items():
+                start = time.perf_counter()
+                reader(chosen)
+                if turn:  # the first warms up
+                    times[way].append(1000 * (time.perf_counter() - start) / len(chosen))
+        for way in ways:
+            low, middle, high = np.quantile(times[way], [0, 0.5, 1])
+            title = f"{way}, {threads} threads, batches of {batch_size}"
+            print(f"{title}: {middle:.2f} ms a word ({low:.2f} to {high:.2f})")
 
 
 def share_above(pictures: Iterable[Image.Image], model: str, threshold: float) -> float:
