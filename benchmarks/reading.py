@@ -94,7 +94,7 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
 
 
 def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
-    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself and by PyTorch, in turn."""
+    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself, and by PyTorch."""
     ways = {"by default": model, "PyTorch": load(model)}
     for batch_size in (1, 32):
         chosen = pictures[: 32 if batch_size == 1 else 256]
