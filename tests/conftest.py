@@ -7,9 +7,8 @@ from pathlib import Path
 # One thread computes the same numbers in the same order wherever the tests run, and two tests do not fight for cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray's workers are to find what pytest's `pythonpath` lets the tests import.
-_TESTS = Path(__file__).parent
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(_TESTS), str(_TESTS / "bulk"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    [str(Path(__file__).parent), str(Path(__file__).parent / "bulk"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 import pytest
