@@ -242,6 +242,7 @@ def test_says_which_extra_is_missing(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The reported value is ignored:UserWarning")  # Optuna's, of a trial that goes on
 def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra tune is not installed")
     overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2", "callbacks.summary=null",

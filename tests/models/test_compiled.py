@@ -9,6 +9,7 @@ from strhub.training import model_from_config
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # the compiler's own
 def test_compiled_losses_and_gradients_are_the_plain_ones(compose_main: Compose) -> None:
     """Labels of several lengths: the second compiles for any length, further ones compile nothing."""
     config = compose_main("charset=36_lowercase", "model.dropout=0")
