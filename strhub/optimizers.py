@@ -47,10 +47,7 @@ class MuonWithAdamW(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of both."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluate(closure)
         for part in self._parts:
             part.step()
         return loss
@@ -84,10 +81,7 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; parameters without a gradient stay as they are."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluate(closure)
         for group in self.param_groups:
             alike: dict[Any, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -111,6 +105,14 @@ class Muon(Optimizer):
         scale = 0.2 * max(ahead[0].shape) ** 0.5  # an orthogonal update of this size has AdamW's usual root mean square
         for parameter, update in zip(parameters, orthogonalise(torch.stack(ahead)), strict=True):
             parameter.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * scale)
+
+
+def evaluate(closure: Callable[[], Any] | None) -> Any:
+    """What a step's closure gives, gradients kept; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def orthogonalise(matrices: Tensor, *, steps: int = 5) -> Tensor:
