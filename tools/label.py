@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from strhub import Recognizer
+from strhub import Recognizer, load
+from strhub.checkpoints import CheckpointError
 from strhub.data.lmdb import find_lmdbs
 from strhub.data.scan import StoredWords
 from strhub.data.writer import NothingWritten, Record, SkippedRecord, write_words
@@ -65,8 +66,12 @@ def main() -> None:
     if not paths:
         parser.error(f"there is no LMDB folder (data.mdb) in {given.input}")
     sources = [StoredWords(path) for path in paths]
-    recognizers = [Recognizer(given.model, batch_size=CHUNK)]
-    if "decode_ar" in recognizers[0].model.model.decoding_options:
+    try:
+        model = load(given.model)
+    except CheckpointError as error:
+        parser.error(str(error))
+    recognizers = [Recognizer(model, batch_size=CHUNK)]
+    if "decode_ar" in model.model.decoding_options:
         recognizers.append(Recognizer(given.model, batch_size=CHUNK, decode_ar=False, refine_iters=1))
     jobs = [(number, first) for number, source in enumerate(sources) for first in range(1, source.count + 1, CHUNK)]
     inputs = [given.model, given.min_confidence, [(str(source.path.resolve()), source.count) for source in sources]]

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""How well drawn lines of given lengths are read: exactly, and letter by letter.
+
+python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-40 41-60
+
+Lines are of lower-case letters and drawn from a seed that training does not use. Printed are the accuracy in percent
+with its 95 % interval (Wilson), and 1 - NED: one less the mean of edit distance over the longer of line and reading.
+"""
+
+import argparse
+
+from reading import interval
+
+from strhub import Recognizer
+from strhub.data.synth import DrawnWords
+from strhub.metrics import Score
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SEED = 60_000
+
+
+def lengths_of(text: str) -> tuple[int, int]:
+    """`26-60` as two numbers."""
+    least, _, most = text.partition("-")
+    return int(least), int(most or least)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="an id or a checkpoint's path")
+    parser.add_argument("--lengths", type=lengths_of, nargs="+", default=[(26, 60)], metavar="LEAST-MOST")
+    parser.add_argument("--count", type=int, default=300, help="lines of each range of lengths")
+    parser.add_argument("--difficulty", type=float, default=0.0, help="0 (clean) to 1")
+    given = parser.parse_args()
+    recognizer = Recognizer(given.model, device="cpu")
+    print("| letters | lines | read exactly | 1 - NED |")
+    print("| --- | --- | --- | --- |")
+    for least, most in given.lengths:
+        words = DrawnWords(
+            charset=LETTERS, max_length=most, lengths=(least, most), seed=SEED, difficulty=given.difficulty
+        )
+        lines = [words.draw(index) for index in range(given.count)]
+        score = Score()
+        for reading, (_, line) in zip(recognizer([picture for picture, _ in lines]), lines, strict=True):
+            score.add(reading.text, line, reading.confidence)
+        exact = interval(int(score.correct), given.count)
+        print(f"| {least} to {most} | {given.count} | {exact} | {100 * score.one_minus_ned:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

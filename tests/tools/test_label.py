@@ -1,0 +1,43 @@
+"""Pictures without labels, labelled by the embedded model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from strhub.data.lmdb import LmdbWords, write_lmdb
+from strhub.data.synth import DrawnWords
+
+LABEL = Path(__file__).parent.parent.parent / "tools" / "label.py"
+
+
+def label(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(LABEL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = DrawnWords(charset="abcdefghijklmnopqrstuvwxyz", max_length=8, seed=3, difficulty=0.0)
+    folder = tmp_path_factory.mktemp("unlabelled") / "words"
+    write_lmdb(folder, [words.draw(index) for index in range(12)])
+    return folder
+
+
+def test_the_embedded_model_labels_what_it_is_sure_of(tmp_path: Path, drawn: Path) -> None:
+    done = label(drawn, tmp_path / "self", "--min_confidence", "0.3")
+    assert done.returncode == 0, done.stderr
+    truth = [LmdbWords(drawn, prepare_label=str).read(index)[1] for index in range(12)]
+    made = LmdbWords(tmp_path / "self", prepare_label=str)
+    labels = [made.read(index)[1] for index in range(len(made))]
+    assert len(labels) >= 8
+    assert sum(text in truth for text in labels) >= len(labels) - 2
+
+
+def test_what_cannot_be_loaded_is_said(tmp_path: Path, drawn: Path) -> None:
+    (tmp_path / "bad.ckpt").write_bytes(b"nothing")
+    done = label(drawn, tmp_path / "self", "--model", tmp_path / "bad.ckpt")
+    assert done.returncode == 2
+    assert "bad.ckpt" in done.stderr
+    assert "Traceback" not in done.stderr
