@@ -6,8 +6,10 @@ import torch
 from golden_numbers import fill
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import Training, tiny_system
 from torch import Tensor
 
+import strhub.models.parseq.system as system_module
 from strhub.models.parseq.decoder import cloze_masks, permutation_masks
 from strhub.models.parseq.model import PARSeq
 from strhub.models.parseq.permutations import sample_permutations
@@ -63,6 +65,29 @@ def test_one_batched_pass_is_one_pass_a_permutation(dec_depth: int) -> None:
     for index in range(len(permutations)):
         alone = model.permuted_logits(model.encoder(pictures()), tokens, permutations[index : index + 1])
         torch.testing.assert_close(together[index], alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_words_in_groups_of_like_length_teach_what_they_teach_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = tiny_system(Training("parseq"))
+    labels = ["", "a", "hello", "abcdefgh", "word", "be", "zz", "wordings", "signs", "", "ab", "longest"]
+    tokens = system.tokenizer.encode(labels, torch.device("cpu"))
+    permutations = sample_permutations(
+        tokens.shape[1] - 2, count=6, forward=True, mirrored=True, rng=np.random.default_rng(2)
+    )
+
+    def loss_and_gradients(group: int) -> tuple[Tensor, list[Tensor]]:
+        monkeypatch.setattr(system_module, "GROUP", group)
+        assert isinstance(system, system_module.PARSeq)
+        system.zero_grad()
+        loss = system.permutation_loss(system.model.encoder(pictures(len(labels))), tokens, permutations)
+        loss.backward()
+        return loss.detach(), [parameter.grad for parameter in system.model.parameters() if parameter.grad is not None]
+
+    together, grouped = loss_and_gradients(len(labels)), loss_and_gradients(5)
+    torch.testing.assert_close(grouped[0], together[0], rtol=1e-6, atol=0)
+    assert len(grouped[1]) == len(together[1]) > 20
+    for one, other in zip(grouped[1], together[1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dec_depth", [1, 2])

@@ -26,6 +26,9 @@ from strhub.zoo import differences, mismatch_table
 
 log = logging.getLogger(__name__)
 
+GROUP = 32
+"""Words of like length that are trained together on a CPU."""
+
 
 class PARSeq(System):
     """Train PARSeq.
@@ -183,12 +186,32 @@ class PARSeq(System):
 
         encoded: what the reader attends to, (B, N, D); by default the reader is the network itself.
         """
+        lengths = (tokens[:, 1:] != self.tokenizer.pad_id).sum(1)  # with [E]
+        total = torch.zeros((), device=encoded.device)
+        for rows in self._alike(lengths):
+            longest = int(lengths[rows].max()) if len(rows) < len(tokens) else tokens.shape[1] - 1
+            orders = permutations[permutations <= longest].view(len(permutations), -1)
+            logits = (reader or self.model).permuted_logits(encoded[rows], tokens[rows, :longest], orders)
+            total = total + self._summed_loss(logits, tokens[rows, 1 : longest + 1])
+        ends = min(2, len(permutations)) * len(tokens)
+        return total / (len(permutations) * (lengths.sum() - len(tokens)) + ends)
+
+    def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in two orders only."""
         pad_id = self.tokenizer.pad_id
-        logits = (reader or self.model).permuted_logits(encoded, tokens[:, :-1], permutations)  # (P, B, T, C)
-        targets = tokens[:, 1:]
         without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
-        targets = torch.stack([targets if index < 2 else without_end for index in range(len(permutations))])
-        return F.cross_entropy(logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id)
+        targets = torch.stack([targets if index < 2 else without_end for index in range(len(logits))])
+        return F.cross_entropy(logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id, reduction="sum")
+
+    def _alike(self, lengths: Tensor) -> Sequence[Tensor]:
+        """Rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as much as text.
+
+        A GPU, and compiled networks, for which each length would be another program, take all rows at once.
+        """
+        compiled = getattr(self.model.decoder, "_compiled_call_impl", None) is not None
+        if lengths.device.type != "cpu" or compiled:
+            return [torch.arange(len(lengths), device=lengths.device)]
+        return lengths.argsort(stable=True).split(GROUP)
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read with the set decoding for as many steps as the longest label needs."""
