@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.adaptation import Adaptation, adapt
 from strhub.checkpoint_files import LAST, latest_checkpoint
 from strhub.checkpoints import read_checkpoint
 from strhub.configs import CONFIG_DIR
+from strhub.data.locks import locked
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import network_class
@@ -29,9 +33,34 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
     data: what `config.data` describes, if the caller has it already.
 
     `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
-    `ValueError` for what is wrong with the configuration or the data, `strhub.last_checkpoint.Stopped` if a signal
-    ended the run with its state saved.
+    `ValueError` for what is wrong with the configuration or the data, or if another run is writing to `output_dir`,
+    `strhub.last_checkpoint.Stopped` if a signal ended the run with its state saved.
     """
+    with only_run(Path(config.output_dir)):
+        return _train(config, data)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other runs; `ValueError` if one is writing there. The first of its devices does it."""
+    if rank_zero_only.rank:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".running"))
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{folder}: another run is writing there. Wait for it or stop it, or give this one a folder of its own "
+                "with hydra.run.dir=…"
+            ) from error
+        except OSError as error:  # a file system without locks
+            log.warning("%s cannot be kept from other runs: %s", folder, error)
+        yield
+
+
+def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str, float]:
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
     checkpoint = resume_path(config)

@@ -10,7 +10,7 @@ from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command
 from strhub.models.base import System
-from strhub.training import adopt_pretrained, train
+from strhub.training import adopt_pretrained, only_run, train
 from strhub.zoo import load_from_checkpoint
 
 QUICK = (
@@ -103,6 +103,15 @@ def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: 
     first, second = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest))
     for name, tensor in first["state_dict"].items():
         assert torch.equal(tensor, second["state_dict"][name]), name
+
+
+def test_two_runs_do_not_write_to_one_folder(compose_main: Any, tmp_path: Path) -> None:
+    config = compose_main(*QUICK, "data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "averaging=none")
+    with only_run(tmp_path / "run"), pytest.raises(ValueError, match="another run is writing there"):
+        train(config)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    train(config)
+    assert not (tmp_path / "run" / ".running").exists(), "what is over keeps nobody away"
 
 
 @pytest.mark.slow
