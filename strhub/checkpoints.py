@@ -12,6 +12,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -30,11 +31,15 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """weights: by the network's own parameter names; hparams: with `architecture`; card: what is known of the model."""
+    """weights: by the network's own parameter names; hparams: with `architecture`; card: what is known of the model.
+
+    training: what a run had besides, such as a second loss's head.
+    """
 
     weights: dict[str, Tensor]
     hparams: dict[str, Any]
     card: dict[str, Any]
+    training: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -144,7 +149,6 @@ def _checked(path: Path, hparams: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
-    # What is beside the network, such as a second loss's head, serves training only.
     state, hparams = content["state_dict"], content.get("hyper_parameters")
     if not _is_weights(state):
         raise CheckpointError(f"{path}: its state_dict does not hold weights by name")
@@ -152,10 +156,11 @@ def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
         raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")
     named = {name: tensor for name, tensor in state.items() if name.startswith("model.")}
     weights = {name.removeprefix("model."): tensor for name, tensor in (named or state).items()}
+    besides = {name: tensor for name, tensor in state.items() if name not in named} if named else {}
     options = {str(name): value for name, value in hparams.items()}
     options["architecture"] = options.get("architecture") or _architecture_of(path, weights)
     options.setdefault("normalize", "default")
-    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"})
+    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"}, besides)
 
 
 def _from_bare_weights(path: Path, weights: dict[str, Any], known: Mapping[str, Any]) -> Checkpoint:

@@ -108,10 +108,19 @@ def model_from_config(config: DictConfig) -> System:
 def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
     """Give a model the weights of another, by id, path or address, as far as they serve it; say what became of them.
 
-    Charset, label length, picture size and patch may differ; see `strhub.adaptation.adapt`.
+    Charset, label length, picture size and patch may differ; see `strhub.adaptation.adapt`. What serves training alone,
+    such as a second loss's head, is taken along from a run's checkpoint if the charset is the same.
     """
-    adaptation = adapt(model.model, model.hparams, read_checkpoint(locate(source)), variants=variants)
+    checkpoint = read_checkpoint(locate(source))
+    adaptation = adapt(model.model, model.hparams, checkpoint, variants=variants)
     log.info("starting from %s\n%s", source, adaptation.table())
+    if checkpoint.hparams["charset_train"] == model.hparams["charset_train"]:
+        fresh = {name: tensor for name, tensor in model.named_parameters() if not name.startswith("model.")}
+        known = checkpoint.training
+        fitting = [name for name, tensor in fresh.items() if name in known and known[name].shape == tensor.shape]
+        model.load_state_dict({name: known[name] for name in fitting}, strict=False)
+        if fitting:
+            log.info("taken along for training: %s", ", ".join(fitting))
     return adaptation
 
 

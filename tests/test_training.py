@@ -10,7 +10,7 @@ from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command
 from strhub.models.base import System
-from strhub.training import adopt_pretrained, only_run, train
+from strhub.training import adopt_pretrained, model_from_config, only_run, start_from, train
 from strhub.zoo import load_from_checkpoint
 
 QUICK = (
@@ -54,6 +54,10 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
     assert not [name for name in model.state_dict() if "guide" in name]
     assert model.hparams.enc_stem == [8, 8]
     assert model(torch.zeros(2, 3, 32, 128)).shape[0] == 2
+    again = model_from_config(config)
+    start_from(again, str(checkpoint))
+    learned = torch.load(checkpoint, weights_only=True)["state_dict"]["guide.weight"]
+    assert torch.equal(again.get_parameter("guide.weight"), learned), "a run that starts from it goes on with its head"
 
 
 @pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined")  # and it is right, as is shown here
