@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from strhub.configs import CONFIG_DIR
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import network_class
+from strhub.stopping import StoppedEarly
 from strhub.zoo import locate
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,10 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except StoppedEarly:
+        if trainer.strategy.launcher is not None:  # processes that wait for this one to join them
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
     except SystemExit:  # how Lightning ends on Ctrl-C, after shutting down
         if trainer.interrupted:
             raise KeyboardInterrupt from None

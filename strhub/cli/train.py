@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from typing import TYPE_CHECKING
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
 from strhub.configs import CONFIG_DIR
+from strhub.stopping import StoppedEarly, stopping_early
 
-with needs("train"):
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
+if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger("strhub")
 
-STOPPED = 75  # exit status of a run that a signal ended with its state saved: to be run again (EX_TEMPFAIL)
+STOPPED = 75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")
-def _compose_and_train(config: DictConfig) -> None:
+def _train(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from strhub.last_checkpoint import Stopped
@@ -45,6 +46,12 @@ def main() -> None:
     """Train as the command line says; see `--help`."""
     sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
-        _compose_and_train()
+        with stopping_early():
+            with needs("train"):
+                import hydra
+            hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")(_train)()
+    except StoppedEarly as stop:
+        print(f"train: {stop}", file=sys.stderr)
+        sys.exit(1 if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
         sys.exit("\ntrain: stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt")
