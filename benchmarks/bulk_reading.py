@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -138,9 +139,9 @@ def speed(words: Path, folder: Path, count: int, workers: int, threads: int | No
             print(f"{engine}, {what}: {100 * median(shares):.0f} % of {base} ({min(shares):.2f} to {max(shares):.2f})")
 
 
-def scaling(words: Path, folder: Path) -> None:
-    """Words a second with 1, 2, 4 and 8 workers that sleep."""
-    for workers in (1, 2, 4, 8):
+def scaling(words: Path, folder: Path, counts: Sequence[int]) -> None:
+    """Words a second with so many workers that sleep."""
+    for workers in counts:
         output = folder / f"scaling-{workers}"
         shutil.rmtree(output, ignore_errors=True)
         read_all([words], output, engine="ray", per_part=100, workers=workers, cpus=0.2, recognizer=Sleepy)
@@ -166,7 +167,7 @@ def main() -> None:
     elif given.what == "speed":
         speed(words, given.folder, given.words, given.workers, given.threads)
     else:
-        scaling(words, given.folder)
+        scaling(words, given.folder, given.counts)
 
 
 if __name__ == "__main__":
