@@ -5,9 +5,9 @@ python benchmarks/killed_training.py worker --moments 10   # a data worker: the 
 python benchmarks/killed_training.py driver --moments 10   # the program: started again with ckpt_path=last
 python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo): the other ends, both again
 
-With --forked, each start is a copy of a process that has imported all packages already: more moments in a minute, and the
-same program from there on. Moments can be spread over several calls, with another --seed each: the run that nobody kills
-is trained once.
+With --forked, each start is a copy of a process that has imported all packages already: more moments in a minute, and
+the same program from there on. Moments can be spread over several calls, with another --seed each; the run that nobody
+kills is trained once.
 
 Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
 """
