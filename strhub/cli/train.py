@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
@@ -31,15 +31,19 @@ def _train(config: DictConfig) -> None:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
     except Stopped as stop:
-        if HydraConfig.get().job.name.startswith("train_ddp_process"):
-            sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
-        print(f"train: {stop}; go on with ckpt_path={stop.path}", file=sys.stderr)
-        sys.exit(STOPPED)
+        _end_stopped(f"{stop}; go on with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"train: {error}") from error
     for name, value in sorted(metrics.items()):
         print(f"{name}: {value:.4f}")
+
+
+def _end_stopped(message: str, status: int) -> NoReturn:
+    if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in sys.argv):
+        sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
+    print(f"train: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def main() -> None:
@@ -51,7 +55,6 @@ def main() -> None:
                 import hydra
             hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")(_train)()
     except StoppedEarly as stop:
-        print(f"train: {stop}", file=sys.stderr)
-        sys.exit(1 if stop.number == signal.SIGINT else STOPPED)
+        _end_stopped(str(stop), 1 if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
         sys.exit("\ntrain: stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt")
