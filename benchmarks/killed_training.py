@@ -123,22 +123,22 @@ def second_rank(process: int) -> list[int]:
     return [child for child in children(process) if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes()]
 
 
-def wait_for_more(process: Process, folder: Path, rng: random.Random, seconds: float) -> bool:
-    """Until the run has written more of its curve, and a random while longer; whether it still runs."""
+def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seconds: float) -> bool:
+    """Until the run has written more of its curve, up to a step, and a random while longer; whether it still runs."""
     before = len(losses(folder))
-    while process.poll() is None and len(losses(folder)) <= before:
+    while process.poll() is None and len(losses(folder)) <= max(before, step):
         time.sleep(0.05)
     time.sleep(rng.random() * seconds)
     return process.poll() is None
 
 
-def run_and_kill(given: argparse.Namespace, folder: Path) -> int:
-    """Train to the end, killing so often on the way; how often it was."""
+def run_and_kill(given: argparse.Namespace, folder: Path, steps: int) -> int:
+    """Train to the end, killing so often on the way to so many steps; how often it was."""
     kind, words, moments, rng = given.kind, given.words, given.moments, random.Random(given.seed)
-    kills = 0
+    due, kills = sorted(rng.randrange(steps * 9 // 10) for _ in range(moments)), 0
     process = start(folder, kind, words, given.forked)
     while True:
-        if kills < moments and wait_for_more(process, folder, rng, given.seconds):
+        if kills < moments and wait_for(process, folder, due[kills], rng, given.seconds):
             if kind == "driver":
                 os.killpg(process.pid, signal.SIGKILL)
                 victims = [process.pid]
@@ -183,8 +183,9 @@ def main() -> None:
         if (status := start(unharmed, given.kind, given.words, given.forked).wait()) != 0:
             raise SystemExit(f"ended with {status}: " + (unharmed / "printed.txt").read_text()[-3000:])
         (unharmed / "done").touch()
-    kills = run_and_kill(given, harmed)
-    whole, killed = losses(unharmed), losses(harmed)
+    whole = losses(unharmed)
+    kills = run_and_kill(given, harmed, len(whole))
+    killed = losses(harmed)
     same = whole == killed
     print(f"{given.kind}: killed {kills} times; {len(whole)} losses, {'all the same' if same else 'NOT the same'}")
     for one in sorted(set(whole) ^ set(killed))[:10]:
