@@ -89,7 +89,7 @@ def test_the_command_on_one_device_and_on_two(tmp_path: Path, devices: int) -> N
     assert command(tmp_path, *run).returncode == 0
     before = files(tmp_path)
     assert "last.ckpt" in before
-    for where, number, status in (("made", 15, 75), ("on_sanity_check_start", 10, 75), ("setup", 2, 1)):
+    for where, number, status in (("made", 15, 75), ("on_sanity_check_start", 10, 75), ("setup", 2, 130)):
         at = [SIGNAL, f"+callbacks.signal.where={where}", f"+callbacks.signal.number={number}"]
         done = command(tmp_path, *run, "trainer.max_epochs=2", *at)
         assert done.returncode == status, done.stderr
@@ -113,5 +113,5 @@ def test_while_packages_are_being_imported(tmp_path: Path, number: int) -> None:
         "from strhub.cli.train import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
-    assert done.returncode == (1 if number == signal.SIGINT else 75)
+    assert done.returncode == (130 if number == signal.SIGINT else 75)
     assert done.stderr.strip() == f"train: {StoppedEarly(number)}"

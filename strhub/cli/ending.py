@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from strhub.cli.interrupted import end_interrupted
+
 __all__ = ["end_with"]
 
 
@@ -22,7 +24,7 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     except (ValueError, ImportError) as error:
         sys.exit(f"{program}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"\n{program}: stopped")
+        end_interrupted(program)
     except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest flushing it at exit fails, too
         sys.exit(0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import INTERRUPTED
 from strhub.configs import CONFIG_DIR
 from strhub.stopping import StoppedEarly, stopping_early
 
@@ -55,6 +56,6 @@ def main() -> None:
                 import hydra
             hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")(_train)()
     except StoppedEarly as stop:
-        _end_stopped(str(stop), 1 if stop.number == signal.SIGINT else STOPPED)
+        _end_stopped(str(stop), INTERRUPTED if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
-        sys.exit("\ntrain: stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt")
+        _end_stopped("stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt", INTERRUPTED)

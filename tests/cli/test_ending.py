@@ -1,6 +1,7 @@
 """How commands end."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +26,6 @@ def raising(error: BaseException) -> Callable[[], int]:
         (lambda: "a table", 0, "a table\n"),
         (raising(ValueError("no such thing")), "words: no such thing", ""),
         (raising(ModuleNotFoundError("No module named 'torch'")), "words: No module named 'torch'", ""),
-        (raising(KeyboardInterrupt()), "\nwords: stopped", ""),
         (raising(SystemExit(2)), 2, ""),
     ],
 )
@@ -36,6 +36,17 @@ def test_status_and_message(
         end_with("words", run)
     assert ended.value.code == code
     assert capsys.readouterr().out == printed
+
+
+def test_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            end_with("words", raising(KeyboardInterrupt()))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "\nwords: stopped\n"
 
 
 def test_what_is_wrong_with_the_program_itself_keeps_its_traceback() -> None:
