@@ -2,17 +2,20 @@
 """Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and how it grows.
 
 python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, at random moments, and gone on with
-python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, engine plain and engine ray, in turn
+python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, engine plain and engine ray, in turn;
+                                                         # with --workers 1 --threads 1, all on one core
 python benchmarks/bulk_reading.py scaling                # workers whose model sleeps: more of them than there are cores
 """
 
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -84,49 +87,63 @@ def rate(output: Path, per_part: int) -> float:
 
 
 class Timed:
-    """The recogniser, that notes the processor time of its process, all threads, whenever it is called."""
+    """The recogniser, that notes process, time and the processor time of all its threads whenever it is called."""
 
-    def __init__(self, path: str) -> None:
-        self.path, self.reader = path, Recognizer("strhub-tiny", device="cpu")
+    def __init__(self, path: str, threads: int | None) -> None:
+        self.path, self.reader = path, Recognizer("strhub-tiny", device="cpu", threads=threads)
         self.batch_size = self.reader.batch_size
 
     def __call__(self, given):
         with open(self.path, "a") as file:
-            file.write(f"{time.process_time()} {len(given)}\n")
+            file.write(f"{os.getpid()} {time.time()} {time.process_time()} {len(given)}\n")
         return self.reader(given)
 
 
-def milliseconds(path: Path) -> float:
-    """Processor time a word from the fifth call to the last: decoding, reading, writing and what the engine takes."""
-    calls = [tuple(map(float, line.split())) for line in path.read_text().splitlines()][4:]
-    return 1000 * (calls[-1][0] - calls[0][0]) / sum(count for _, count in calls[:-1])
+def measured(path: Path) -> tuple[float, float]:
+    """Processor milliseconds a word, from each process's fifth call to its last, and all processes' words a second
+    while all of them read: decoding, reading, writing and what the engine takes.
+    """
+    calls: dict[str, list[tuple[float, float, float]]] = {}
+    for line in path.read_text().splitlines():
+        process, *numbers = line.split()
+        calls.setdefault(process, []).append(tuple(map(float, numbers)))
+    calls = {process: notes[4:] for process, notes in calls.items()}
+    used = sum(notes[-1][1] - notes[0][1] for notes in calls.values())
+    words = sum(count for notes in calls.values() for _, _, count in notes[:-1])
+    begin, end = max(notes[0][0] for notes in calls.values()), min(notes[-1][0] for notes in calls.values())
+    meanwhile = sum(count for notes in calls.values() for when, _, count in notes if begin <= when < end)
+    return 1000 * used / words, meanwhile / (end - begin)
 
 
-def speed(words: Path, folder: Path, count: int) -> None:
-    """Processor time a word, in turn, so that what else the machine does meets all alike."""
-    found: dict[str, list[float]] = {"alone": [], "plain": [], "ray": []}
+def speed(words: Path, folder: Path, count: int, workers: int, threads: int | None) -> None:
+    """Processor time a word and words a second, in turn, so that what else the machine does meets all alike."""
+    found: dict[str, list[tuple[float, float]]] = {"alone": [], "plain": [], "ray": []}
     for turn in range(3):
-        for engine, times in found.items():
+        for engine, figures in found.items():
             output, notes = folder / f"speed-{engine}-{turn}", (folder / f"{engine}-{turn}.txt").absolute()
+            notes.unlink(missing_ok=True)
+            make = partial(Timed, str(notes), 1 if engine == "ray" else threads)
             if engine == "alone":
-                reader, remaining = Timed(str(notes)), pictures(Unit("lmdb", str(words), Span(0, count)))
+                reader, remaining = make(), pictures(Unit("lmdb", str(words), Span(0, count)))
                 while batch := [picture.image for picture in islice(remaining, reader.batch_size)]:
                     reader(batch)
             else:
-                read_all([words], output, engine=engine, per_part=200, workers=1, recognizer=partial(Timed, str(notes)))
-            times.append(milliseconds(notes))
-        print({engine: round(times[-1], 2) for engine, times in found.items()}, flush=True)
-    for engine in ("plain", "ray"):
-        shares = [alone / taken for taken, alone in zip(found[engine], found["alone"], strict=True)]
-        print(
-            f"{engine}: {100 * median(shares):.0f} % of the recogniser alone ({min(shares):.2f} to {max(shares):.2f})"
-        )
+                shutil.rmtree(output, ignore_errors=True)
+                read_all([words], output, engine=engine, per_part=200, workers=workers, recognizer=make)
+            figures.append(measured(notes))
+            print(f"{engine}: {figures[-1][0]:.2f} ms of processor a word, {figures[-1][1]:.0f} a second", flush=True)
+    for engine, base in (("plain", "alone"), ("ray", "plain")):
+        for what, index, sign in (("processor time", 0, -1), ("words a second", 1, 1)):
+            pairs = zip(found[engine], found[base], strict=True)
+            shares = [(one[index] / other[index]) ** sign for one, other in pairs]
+            print(f"{engine}, {what}: {100 * median(shares):.0f} % of {base} ({min(shares):.2f} to {max(shares):.2f})")
 
 
-def scaling(words: Path, folder: Path) -> None:
-    """Words a second with 1, 2, 4 and 8 workers that sleep."""
-    for workers in (1, 2, 4, 8):
+def scaling(words: Path, folder: Path, counts: Sequence[int]) -> None:
+    """Words a second with so many workers that sleep."""
+    for workers in counts:
         output = folder / f"scaling-{workers}"
+        shutil.rmtree(output, ignore_errors=True)
         read_all([words], output, engine="ray", per_part=100, workers=workers, cpus=0.2, recognizer=Sleepy)
         print(f"{workers} workers: {rate(output, 100):.0f} words a second of {200 * workers}", flush=True)
 
@@ -137,6 +154,10 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=4000)
     parser.add_argument("--folder", type=Path, default=Path("outputs/bulk"))
     parser.add_argument("--engines", nargs="+", default=["ray"], choices=("plain", "ray"))
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of ray, a thread each, for `speed`")
+    parser.add_argument(
+        "--threads", type=int, help="of the recogniser alone and of plain reading; by default all cores"
+    )
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     words = draw(given.folder, given.words)
@@ -144,9 +165,9 @@ def main() -> None:
         for engine in given.engines:
             killed(words, given.folder / f"killed-{engine}", given.words, engine)
     elif given.what == "speed":
-        speed(words, given.folder, given.words)
+        speed(words, given.folder, given.words, given.workers, given.threads)
     else:
-        scaling(words, given.folder)
+        scaling(words, given.folder, given.counts)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ python benchmarks/killed_training.py worker --moments 10   # a data worker: the 
 python benchmarks/killed_training.py driver --moments 10   # the program: started again with ckpt_path=last
 python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo): the other ends, both again
 
+With --forked, each start is a copy of a process that has imported all packages already: more moments in a minute, and
+the same program from there on. Moments can be spread over several calls, with another --seed each; the run that nobody
+kills is trained once.
+
 Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
 """
 
@@ -16,7 +20,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = (
@@ -34,11 +40,59 @@ KINDS = {
 }
 
 
-def start(folder: Path, kind: str, words: int) -> subprocess.Popen[bytes]:
+class Forked:
+    """train.py in a copy of this process; what is used here of `subprocess.Popen`."""
+
+    def __init__(self, arguments: list[str], printed: IO[bytes]) -> None:
+        from strhub import training  # noqa: F401
+        from strhub.cli.train import main
+
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        os.setsid()
+        os.chdir(ROOT)
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        sys.argv = arguments
+        status: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    def poll(self) -> int | None:
+        return self.wait(os.WNOHANG)
+
+    def wait(self, options: int = 0) -> int | None:
+        if self.returncode is None:
+            found, status = os.waitpid(self.pid, options)
+            if found:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+
+Process = Forked | subprocess.Popen[bytes]
+
+
+def start(folder: Path, kind: str, words: int, forked: bool) -> Process:
     """The command as a user gives it, in a session of its own."""
-    command = [sys.executable, "train.py", *OPTIONS, *KINDS[kind], f"data.drawn={words}", f"hydra.run.dir={folder}"]
+    arguments = ["train.py", *OPTIONS, *KINDS[kind], f"data.drawn={words}", f"hydra.run.dir={folder}"]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "printed.txt").open("ab") as printed:
+        if forked:
+            return Forked([str(ROOT / arguments[0]), *arguments[1:]], printed)
+        command = [sys.executable, *arguments]
         return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=printed, stderr=printed)
 
 
@@ -69,21 +123,22 @@ def second_rank(process: int) -> list[int]:
     return [child for child in children(process) if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes()]
 
 
-def wait_for_more(process: subprocess.Popen[bytes], folder: Path, rng: random.Random, seconds: float) -> bool:
-    """Until the run has written more of its curve, and a random while longer; whether it still runs."""
+def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seconds: float) -> bool:
+    """Until the run has written more of its curve, up to a step, and a random while longer; whether it still runs."""
     before = len(losses(folder))
-    while process.poll() is None and len(losses(folder)) <= before:
+    while process.poll() is None and len(losses(folder)) <= max(before, step):
         time.sleep(0.05)
     time.sleep(rng.random() * seconds)
     return process.poll() is None
 
 
-def run_and_kill(folder: Path, kind: str, words: int, moments: int, rng: random.Random, seconds: float) -> int:
-    """Train to the end, killing so often on the way; how often it was."""
-    kills = 0
-    process = start(folder, kind, words)
+def run_and_kill(given: argparse.Namespace, folder: Path, steps: int) -> int:
+    """Train to the end, killing so often on the way to so many steps; how often it was."""
+    kind, words, moments, rng = given.kind, given.words, given.moments, random.Random(given.seed)
+    due, kills = sorted(rng.randrange(steps * 9 // 10) for _ in range(moments)), 0
+    process = start(folder, kind, words, given.forked)
     while True:
-        if kills < moments and wait_for_more(process, folder, rng, seconds):
+        if kills < moments and wait_for(process, folder, due[kills], rng, given.seconds):
             if kind == "driver":
                 os.killpg(process.pid, signal.SIGKILL)
                 victims = [process.pid]
@@ -102,7 +157,7 @@ def run_and_kill(folder: Path, kind: str, words: int, moments: int, rng: random.
         print(f"{kind}: ended with status {status} at step {len(losses(folder))}", flush=True)
         if kills > moments or (kills == moments and status > 0 and kind == "worker"):
             raise SystemExit((folder / "printed.txt").read_text()[-3000:])
-        process = start(folder, kind, words)
+        process = start(folder, kind, words, given.forked)
 
 
 def _victims(process: int, kind: str) -> list[int]:
@@ -116,14 +171,21 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=320, help="of an epoch")
     parser.add_argument("--seconds", type=float, default=1.5, help="longest wait between progress and the next kill")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--forked", action="store_true", help="start copies of a process with all packages")
     parser.add_argument("--folder", type=Path, default=Path("outputs/killed"))
     given = parser.parse_args()
     folder = given.folder.absolute()
-    if (status := start(folder / "whole", given.kind, given.words).wait()) != 0:
-        raise SystemExit(f"ended with {status}: " + (folder / "whole" / "printed.txt").read_text()[-3000:])
-    rng = random.Random(given.seed)
-    kills = run_and_kill(folder / "killed", given.kind, given.words, given.moments, rng, given.seconds)
-    whole, killed = losses(folder / "whole"), losses(folder / "killed")
+    name = f"{given.kind}-{given.words}"
+    unharmed, harmed = folder / f"whole-{name}", folder / f"killed-{name}-{given.seed}"
+    if harmed.exists():
+        raise SystemExit(f"{harmed} is there already: give another --seed or --folder")
+    if not (unharmed / "done").exists():
+        if (status := start(unharmed, given.kind, given.words, given.forked).wait()) != 0:
+            raise SystemExit(f"ended with {status}: " + (unharmed / "printed.txt").read_text()[-3000:])
+        (unharmed / "done").touch()
+    whole = losses(unharmed)
+    kills = run_and_kill(given, harmed, len(whole))
+    killed = losses(harmed)
     same = whole == killed
     print(f"{given.kind}: killed {kills} times; {len(whole)} losses, {'all the same' if same else 'NOT the same'}")
     for one in sorted(set(whole) ^ set(killed))[:10]:

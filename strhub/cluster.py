@@ -18,7 +18,7 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
     address: of a cluster; None starts Ray on this machine. option: what the caller calls the address.
 
     Raises:
-        ValueError: if there is no cluster at the address.
+        ValueError: if there is no cluster at the address, or Ray cannot be started.
     """
     import ray
 
@@ -35,6 +35,9 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own)
     except OSError as error:
         raise ValueError(f"{option}: there is no Ray cluster at {address}") from error
+    except Exception as error:  # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while
+        where = address or "this machine"
+        raise ValueError(f"Ray could not be started or joined on {where}: {error}") from error
     try:
         yield ray.cluster_resources()
     finally:

@@ -30,8 +30,8 @@ class StepGuard(Callback):
 
     factor: how many times the median length, before clipping, of the last `window` good steps; None: any finite one
         will do. patience: after so many in a row the run goes back to `last.ckpt`, or to the one before it if it has
-        been there already: weights, averages and the optimiser's state, while words and schedule go on. returns: how
-        often it does that before it gives up.
+        been there already: weights, averages, a model's phase and the optimiser's state, while words and schedule go
+        on. returns: how often it does that before it gives up.
 
     The statistics of batch norm that a bad batch has touched are put back, too. All devices see the same gradients, so
     they decide alike. Logged: `skipped_steps`, how many so far.
@@ -125,8 +125,11 @@ class StepGuard(Callback):
 
 
 def _restore(trainer: pl.Trainer, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-    """Weights, averages and optimiser as in a checkpoint; the rates stay those of the schedule's present step."""
+    """Weights, averages, optimiser and what the module keeps besides (ABINet: its phase) as in a checkpoint; the rates
+    stay those of the schedule's present step.
+    """
     trainer.strategy.load_model_state_dict(state)
+    pl_module.on_load_checkpoint(state)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, WeightAveraging):
             callback.on_load_checkpoint(trainer, pl_module, state)  # which also loads the weights beside the average

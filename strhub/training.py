@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,9 +24,13 @@ from strhub.data.locks import locked
 from strhub.models.base import System
 from strhub.options import check_options, keyword_names
 from strhub.scene_text_model import network_class
+from strhub.stopping import StoppedEarly
 from strhub.zoo import locate
 
 log = logging.getLogger(__name__)
+
+ORPHANS = 15.0
+"""Seconds that the data workers of a killed run, which hold its folder too, take to see that they are alone."""
 
 
 def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> dict[str, float]:
@@ -48,15 +54,21 @@ def only_run(folder: Path) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder / ".running"))
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{folder}: another run is writing there. Wait for it or stop it, or give this one a folder of its own "
-                "with hydra.run.dir=…"
-            ) from error
-        except OSError as error:  # a file system without locks
-            log.warning("%s cannot be kept from other runs: %s", folder, error)
+        deadline = time.monotonic() + ORPHANS
+        while True:
+            try:
+                stack.enter_context(locked(folder / ".running"))
+            except BlockingIOError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    continue
+                raise ValueError(
+                    f"{folder}: another run is writing there. Wait for it or stop it, or give this one a folder of its "
+                    "own with hydra.run.dir=…"
+                ) from error
+            except OSError as error:  # a file system without locks
+                log.warning("%s cannot be kept from other runs: %s", folder, error)
+            break
         yield
 
 
@@ -76,6 +88,10 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except StoppedEarly:
+        if trainer.strategy.launcher is not None:  # processes that wait for this one to join them
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
     except SystemExit:  # how Lightning ends on Ctrl-C, after shutting down
         if trainer.interrupted:
             raise KeyboardInterrupt from None

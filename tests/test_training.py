@@ -85,8 +85,17 @@ def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: An
     assert curves[0] != curves[2]
 
 
-@pytest.mark.parametrize("stop_at", [3, 6, 7, 11])
-def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: Path, stop_at: int) -> None:
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder, in which it is once made."""
+    return tmp_path_factory.mktemp("uninterrupted")
+
+
+# Within an epoch, at its end, at the beginning of another.
+@pytest.mark.parametrize("stop_at", [3, 6, *(pytest.param(step, marks=pytest.mark.slow) for step in (7, 11))])
+def test_a_stopped_run_goes_on_with_the_same_curve(
+    compose_main: Any, tmp_path: Path, uninterrupted: Path, stop_at: int
+) -> None:
     common = [
         *QUICK,
         "data.drawn=48",
@@ -95,8 +104,9 @@ def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: 
         "callbacks.best=null",
         "averaging=ema",
     ]
-    whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
-    train(compose_main(*common, f"output_dir={whole}"))
+    whole, part, rest = uninterrupted, tmp_path / "part", tmp_path / "rest"
+    if not (whole / "checkpoints").exists():
+        train(compose_main(*common, f"output_dir={whole}"))
     stop = ["callbacks.last.every_n_steps=1", "+callbacks.stop._target_=tests_support.StopAfter"]
     with pytest.raises(PowerCut):
         train(compose_main(*common, f"output_dir={part}", *stop, f"+callbacks.stop.step={stop_at}"))
@@ -109,7 +119,10 @@ def test_a_stopped_run_goes_on_with_the_same_curve(compose_main: Any, tmp_path: 
         assert torch.equal(tensor, second["state_dict"][name]), name
 
 
-def test_two_runs_do_not_write_to_one_folder(compose_main: Any, tmp_path: Path) -> None:
+def test_two_runs_do_not_write_to_one_folder(
+    compose_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strhub.training.ORPHANS", 0.3)
     config = compose_main(*QUICK, "data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "averaging=none")
     with only_run(tmp_path / "run"), pytest.raises(ValueError, match="another run is writing there"):
         train(config)

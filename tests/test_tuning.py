@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from strhub.cli import tune as command_line
 from strhub.configs import CONFIG_DIR
+from strhub.training import train
 from strhub.tuning import (
     MissingExtra,
     ReportToRay,
@@ -268,3 +269,30 @@ def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) ->
         tune(compose_tune(*overrides))
     again = tune(compose_tune(*overrides, f"tune.resume_dir={search.folder}"))
     assert again == search
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The reported value is ignored:UserWarning")
+def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_path: Path) -> None:
+    """Six short trials; the file of the best one trains, from other weights, better than the worst one's rate does."""
+    pytest.importorskip("ray", reason="the extra tune is not installed")
+    short = ["data.drawn=960", "data.drawing=simple", "data.draw_difficulty=0", "data.draw_validation=60",
+             "charset=36_lowercase", "model.max_label_length=6", "model.batch_size=16", "averaging=none",
+             "callbacks.summary=null"]  # fmt: skip
+    search = tune(compose_tune(*short, "tune.num_samples=6", "tune.max_steps=60", "tune.reports=3", "tune.lr.min=1e-4",
+                               "tune.lr.max=1", "tune.metric=val_loss", "tune.mode=min"))  # fmt: skip
+    assert search.complete
+    assert len(search.trials) == 6
+    losses = {one.lr: one.metrics["val_loss"] for one in search.trials}
+    worst = max(losses, key=lambda rate: losses[rate])
+    assert search.best is not None
+    assert losses[search.best.lr] == min(losses.values()) < 0.9 * losses[worst]
+
+    def trained(name: str, *overrides: str) -> float:
+        places = (f"output_dir={tmp_path / name}", f"hydra.searchpath=[{search.folder}]")
+        with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+            more = ["seed=7", "trainer.max_epochs=1", "callbacks.best=null", "+trainer.enable_progress_bar=false"]
+            config = compose("main", overrides=[*SMALL, *QUICK, *places, *short, *more, *overrides])
+        return train(config)["val_loss"]
+
+    assert trained("best", "+experiment=best") < 0.9 * trained("worst", f"model.lr={worst}")

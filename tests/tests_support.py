@@ -37,3 +37,13 @@ class DieOnce(Callback):
         if trainer.global_step == 2 and self.path.exists():
             self.path.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SignalAt(Callback):
+    """Send the process a signal when one of Lightning's hooks is called, by its name, or at once: `made`."""
+
+    def __init__(self, where: str, number: int) -> None:
+        if where == "made":
+            os.kill(os.getpid(), number)
+        else:
+            setattr(self, where, lambda *_, **__: os.kill(os.getpid(), number))

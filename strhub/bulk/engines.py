@@ -71,6 +71,7 @@ def read_all(
     model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as refine_iters or
         turn_tall. recognizer: makes another reader instead, in each
         worker; give `model` a name for it. per_part: pictures a file, about; a tar is one part whatever its size.
+        threads: None: all cores for `plain`, as many as a worker has CPUs for `ray`.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
         cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
 
@@ -91,6 +92,8 @@ def read_all(
     if not any(found.values()):
         raise ValueError(f"no pictures found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
+    if engine == "ray" and threads is None:
+        threads = max(1, int(cpus))  # more than its share, and the workers would wait for each other
     make = recognizer or _Maker(
         str(model), {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})}
     )

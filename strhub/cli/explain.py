@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.ending import end_with
 
 EXAMPLES = """examples:
   strhub-explain attention strhub-tiny --images demo_images/* --output attention/
@@ -123,12 +124,4 @@ def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> 
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    try:
-        sys.exit(run())
-    except ValueError as error:
-        sys.exit(f"strhub-explain: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nstrhub-explain: stopped")
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    end_with("strhub-explain", run)

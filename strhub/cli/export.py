@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from strhub.cli.arguments import parse_options, split_words
+from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 
 EXAMPLES = """examples:
@@ -81,9 +81,4 @@ def run(arguments: Sequence[str] | None = None) -> str:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    try:
-        print(run())
-    except ValueError as error:
-        sys.exit(f"export.py: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nexport.py: stopped")
+    end_with("export.py", run)

@@ -17,6 +17,7 @@ from strhub.cli.arguments import (
     speed_arguments,
     split_words,
 )
+from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 
 if TYPE_CHECKING:
@@ -149,12 +150,4 @@ def _print(reading: Reading, *, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    try:
-        sys.exit(run())
-    except (ValueError, ImportError) as error:
-        sys.exit(f"read.py: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nread.py: stopped")
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    end_with("read.py", run)

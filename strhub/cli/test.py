@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from strhub.cli.arguments import device_argument, parse_options, speed_arguments
+from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 
 EXAMPLES = """examples:
@@ -98,9 +98,4 @@ def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    try:
-        print(run())
-    except ValueError as error:
-        sys.exit(f"test.py: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\ntest.py: stopped")
+    end_with("test.py", run)

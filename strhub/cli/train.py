@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import INTERRUPTED
 from strhub.configs import CONFIG_DIR
+from strhub.stopping import StoppedEarly, stopping_early
 
-with needs("train"):
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
+if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger("strhub")
 
-STOPPED = 75  # exit status of a run that a signal ended with its state saved: to be run again (EX_TEMPFAIL)
+STOPPED = 75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")
-def _compose_and_train(config: DictConfig) -> None:
+def _train(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from strhub.last_checkpoint import Stopped
@@ -30,10 +32,7 @@ def _compose_and_train(config: DictConfig) -> None:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
     except Stopped as stop:
-        if HydraConfig.get().job.name.startswith("train_ddp_process"):
-            sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
-        print(f"train: {stop}; go on with ckpt_path={stop.path}", file=sys.stderr)
-        sys.exit(STOPPED)
+        _end_stopped(f"{stop}; go on with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"train: {error}") from error
@@ -41,10 +40,22 @@ def _compose_and_train(config: DictConfig) -> None:
         print(f"{name}: {value:.4f}")
 
 
+def _end_stopped(message: str, status: int) -> NoReturn:
+    if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in sys.argv):
+        sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
+    print(f"train: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
 def main() -> None:
     """Train as the command line says; see `--help`."""
     sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
-        _compose_and_train()
+        with stopping_early():
+            with needs("train"):
+                import hydra
+            hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")(_train)()
+    except StoppedEarly as stop:
+        _end_stopped(str(stop), INTERRUPTED if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
-        sys.exit("\ntrain: stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt")
+        _end_stopped("stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt", INTERRUPTED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import end_interrupted
 from strhub.configs import CONFIG_DIR
 
 with needs("train"):
@@ -72,4 +73,4 @@ def main() -> None:
     try:
         _compose_and_tune()
     except KeyboardInterrupt:
-        sys.exit("\ntune: stopped")
+        end_interrupted("tune")

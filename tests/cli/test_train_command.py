@@ -65,7 +65,7 @@ def run_script(*arguments: str) -> "subprocess.CompletedProcess[str]":
         ("+experiment=parsec", "Could not find 'experiment/parsec'"),
         ("model.embed_dimm=3", "embed_dimm"),
         ("data.root_dir=/nowhere", "looked for LMDB folders (data.mdb) in /nowhere/train/real"),
-        ("ckpt_path=/gone.ckpt", "there is no file /gone.ckpt"),
+        pytest.param("ckpt_path=/gone.ckpt", "there is no file /gone.ckpt", marks=pytest.mark.slow),
     ],
 )
 def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, message: str) -> None:

@@ -151,7 +151,7 @@ def read_key(task: tuple[WordDataset, tuple[int, int]]) -> Word:
     return dataset[key]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_change_nothing_and_count_exactly(tmp_path: Path, method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():

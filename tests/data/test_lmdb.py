@@ -311,7 +311,7 @@ def send_inherited(words: LmdbWords, queue: "multiprocessing.Queue[tuple[int, in
     queue.put((os.getpid(), opened[0], id(opened[1]) == parent or again.read(0)[1] != "word0"))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_worker_processes(tmp_path: Path, method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():

@@ -132,7 +132,7 @@ def test_an_epoch_over_damaged_records_ends_and_counts_them_exactly(tmp_path: Pa
     assert sum(batch.unreadable for batch in batches) == expected >= readable.count(False)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_give_the_same_words_however_they_start(word_tree: Path, start: str) -> None:
     alone = list(module(word_tree).train_dataloader())
     shared = list(module(word_tree, num_workers=1, worker_start=start).train_dataloader())

@@ -212,7 +212,8 @@ def test_a_trainer_gives_every_epoch_its_order(folder: Path, tmp_path: Path, wor
 # Damage
 
 
-def test_dropped_labels_are_counted_over_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, None), pytest.param(2, "spawn", marks=pytest.mark.slow)])
+def test_dropped_labels_are_counted_over_processes(tmp_path: Path, workers: int, start: str | None) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, content in (
             ("1.png", encoded(1)), ("1.txt", b"fine"),
@@ -230,11 +231,10 @@ def test_dropped_labels_are_counted_over_processes(tmp_path: Path) -> None:
     expected = {
         "empty": 1, "undecodable label": 2, "no label": 2, "no picture": 1, "outside the charset": 1,
     }  # fmt: skip
-    for workers, start in ((0, None), (2, "spawn")):
-        words = sharded(tmp_path, prepare_label=LabelPreparation(CHARSET_36, max_length=9))
-        batches = loader(words, workers, multiprocessing_context=start)
-        assert sorted(flat(labels_of(batches))) == ["fine", "json", "upper"]
-        assert words.dropped == expected
+    words = sharded(tmp_path, prepare_label=LabelPreparation(CHARSET_36, max_length=9))
+    batches = loader(words, workers, multiprocessing_context=start)
+    assert sorted(flat(labels_of(batches))) == ["fine", "json", "upper"]
+    assert words.dropped == expected
 
 
 def test_unreadable_pictures_are_replaced_and_counted(tmp_path: Path) -> None:

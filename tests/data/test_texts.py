@@ -105,7 +105,8 @@ def test_nothing_to_train_on_and_misspelt_options() -> None:
         texts(wordz="x")
 
 
-def test_worker_processes_give_the_same() -> None:
+@pytest.mark.parametrize("start", [None, pytest.param("spawn", marks=pytest.mark.slow)])
+def test_worker_processes_give_the_same(start: str | None) -> None:
     alone = [batch.labels for batch in texts(drawn=8).train_dataloader()]
-    workers = texts(drawn=8, num_workers=1, worker_start="spawn")
+    workers = texts(drawn=8, num_workers=1, worker_start=start)
     assert [batch.labels for batch in workers.train_dataloader()] == alone

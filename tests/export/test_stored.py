@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,15 @@ def test_what_has_no_graph_that_points_at_weights(tmp_path: Path) -> None:
         StoredWeights(load("strhub-tiny").model, embedded_weights()).tensor(torch.zeros(3))
 
 
-def test_the_tool_that_embeds_weights_writes_both(tmp_path: Path) -> None:
+def test_the_tool_that_embeds_weights_writes_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tool = Path(__file__).parents[2] / "tools" / "embed_weights.py"
     out = tmp_path / "words.safetensors"
-    command = [sys.executable, str(tool), str(embedded_weights()), "--out", str(out), "--card", '{"data": "words"}']
-    subprocess.run(command, check=True, capture_output=True, cwd=tool.parents[1])
+    command = [str(tool), str(embedded_weights()), "--out", str(out), "--card", '{"data": "words"}']
+    monkeypatch.setattr(sys, "argv", command)
+    runpy.run_path(str(tool), run_name="__main__")
+    assert capsys.readouterr().err == ""
     description = json.loads(onnx.load(tmp_path / "words.onnx", load_external_data=False).metadata_props[0].value)
     assert onnx.load(tmp_path / "words.onnx").metadata_props[0].key == METADATA_KEY
     assert description["card"] == {"data": "words"}

@@ -68,7 +68,10 @@ def test_logits(experiment: str) -> None:
     np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("joint", "record"), [(False, "training_step_pretraining"), (True, "training_step_joint")])
+@pytest.mark.parametrize(
+    ("joint", "record"),
+    [pytest.param(False, "training_step_pretraining", marks=pytest.mark.slow), (True, "training_step_joint")],
+)
 def test_training_loss_and_gradients(joint: bool, record: str) -> None:
     golden = recorded("abinet.json")["training"][record]
     system = recorded_system()

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from tests_support import PowerCut
+from torch import Tensor
 
 from strhub.data.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
@@ -45,14 +47,17 @@ def uninterrupted() -> dict[int, dict[str, Any]]:
     return {}
 
 
-# Before the change, at it (saved before the fusion is made anew), just after it, and late, when weights are averaged.
-@pytest.mark.parametrize(("stop_at", "accumulate"), [(3, 1), (8, 1), (9, 1), (16, 1), (8, 2)])
+# At the change (saved before the fusion is made anew), before it, just after it, and late, when weights are averaged.
+@pytest.mark.parametrize(
+    ("stop_at", "accumulate"),
+    [(8, 1), *(pytest.param(*stop, marks=pytest.mark.slow) for stop in ((3, 1), (9, 1), (16, 1), (8, 2)))],
+)
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     compose_main: Any, tmp_path: Path, uninterrupted: dict[int, Any], stop_at: int, accumulate: int
 ) -> None:
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
     run = [*WHOLE, f"trainer.accumulate_grad_batches={accumulate}", f"data.drawn={24 * accumulate}"]
-    run.append("callbacks.averaging.every_n_steps=1")
+    run += ["callbacks.averaging.every_n_steps=1", "callbacks.last.every_n_steps=null"]
     if accumulate not in uninterrupted:
         train(compose_main(*run, f"output_dir={whole}", small=SMALL))
         uninterrupted[accumulate] = saved(whole)
@@ -70,6 +75,37 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
             assert torch.equal(tensor, found[part_of_state][name]), name
     rates = [[group["lr"] for group in state["optimizer_states"][0]["param_groups"]] for state in (expected, found)]
     assert rates[0] == rates[1]
+
+
+class Poisoned(Callback):
+    """Spoil the gradients of three steps; keep the phase and the fusion's weights after each."""
+
+    after: dict[int, tuple[bool, Tensor]]
+
+    def __init__(self, first: int) -> None:
+        self.steps = range(first, first + 3)
+        Poisoned.after = {}
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.global_step in self.steps:
+            pl_module.model.alignment.w_att.weight.grad.fill_(float("nan"))
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        fusion = pl_module.model.alignment.w_att.weight.detach().clone()
+        Poisoned.after[trainer.global_step] = pl_module.joint, fusion
+
+
+def test_going_back_across_the_change_goes_back_to_the_phase(compose_main: Any) -> None:
+    """All learn together from step 6 on; three bad ones take the run back to step 5."""
+    run = ["trainer.max_epochs=2", "averaging=none", "callbacks.last.every_n_steps=5", "callbacks.guard.patience=3",
+           "+callbacks.bad._target_=test_abinet_training.Poisoned", "+callbacks.bad.first=7"]  # fmt: skip
+    train(compose_main(*WHOLE, *run, small=SMALL))
+    phases = {step: joint for step, (joint, _) in Poisoned.after.items()}
+    assert phases == {step: step not in (1, 2, 3, 4, 5, 6, 10) for step in range(1, 13)}
+    weights = {step: fusion for step, (_, fusion) in Poisoned.after.items()}
+    assert torch.equal(weights[10], weights[5])
+    assert (weights[11] - weights[10]).abs().max() > 0.02, "made anew, as at the first change"
+    assert (weights[12] - weights[11]).abs().max() < 0.01
 
 
 def test_the_phases_train_what_they_should(compose_main: Any, tmp_path: Path) -> None:
@@ -99,6 +135,7 @@ def test_muon_trains_it_if_there_is_one_rate(compose_main: Any, tmp_path: Path) 
     assert saved(tmp_path / "run")["global_step"] == 6
 
 
+@pytest.mark.slow
 def test_the_language_model_learns_from_a_word_list(compose_main: Any, tmp_path: Path) -> None:
     """Alone, from text; then a whole model begins with it."""
     words = tmp_path / "words.txt"

@@ -71,7 +71,8 @@ def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_pa
 @pytest.mark.parametrize(
     "command",
     [
-        ["+experiment=parseq-clip-b32", "trainer.precision=16"],
+        ["+experiment=parseq-clip-b32", "trainer.precision=16", "model.img_size=[64,64]"],
+        pytest.param(["+experiment=parseq-clip-b32", "trainer.precision=16"], marks=pytest.mark.slow),
         pytest.param([*CLIP, "trainer.precision=16"], marks=pytest.mark.slow),
         pytest.param(["+experiment=parseq-clip-b16"], marks=pytest.mark.slow),
         pytest.param(["+experiment=parseq-clip-l14", "model.img_size=[64,256]"], marks=pytest.mark.slow),
@@ -98,6 +99,7 @@ def test_training_commands_with_a_small_clip(
     assert model.hparams["normalize"] == "clip"
 
 
+@pytest.mark.slow
 def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path) -> None:
     """Train, read, evaluate, save, export, read again, fine-tune, as with any other."""
     from strhub.cli import export as export_command

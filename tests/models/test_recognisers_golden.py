@@ -68,7 +68,11 @@ def test_logits(experiment: str) -> None:
     np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+# TRBC is TRBA up to its last layer, and learns by the loss of CRNN.
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "trbc" else []) for name in EXPERIMENTS],
+)
 def test_losses_and_gradients(experiment: str) -> None:
     golden = recorded(f"{experiment}.json")["training"]
     system = recorded_system(experiment)
