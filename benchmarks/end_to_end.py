@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from strhub import Recognizer
-from strhub.images import find_images, open_image
+from strhub.images import find_images
 
 
 def resident() -> float:
@@ -64,7 +64,7 @@ def main() -> None:
     print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))
     if given.rounds < 2:
         return
-    arrays = [recognizer._to_array(open_image(path), recognizer._img_size, recognizer._normalize) for path in paths]
+    arrays = [views[0] for views in recognizer.prepare(paths) if isinstance(views, dict)]
     rounds = [(timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths))) for _ in range(given.rounds)]
     for name, column in (("wall", 0), ("processor", 1)):
         alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from strhub.data.transforms import normalization, picture_to_array, picture_to_kept_array
+from strhub.data.transforms import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
 from strhub.images import UnreadableImage, open_image
 
 PictureArray = npt.NDArray[np.float32]
@@ -27,6 +27,7 @@ TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
 _AHEAD = 2  # batches whose pictures are prepared while the model reads another
+_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large picture is made smaller coarsely
 _CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
 
 
@@ -92,7 +93,10 @@ class Reader:
         self.workers = min(4, available_processors()) if workers is None else workers
         self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
         self._normalize = normalization(engine.normalize)
-        self._to_array: Callable[..., PictureArray] = picture_to_kept_array if engine.keep_aspect else picture_to_array
+        self._to_pixels: Callable[..., Pixels] = picture_to_kept_pixels if engine.keep_aspect else picture_to_pixels
+        # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on the width.
+        height, width = self._img_size
+        self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
 
     def __call__(self, pictures: Any) -> list[Reading]:
         """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
@@ -108,14 +112,14 @@ class Reader:
         """
         listed = isinstance(pictures, Sequence)
         if listed and len(pictures) == 1:  # type: ignore[arg-type]
-            yield from self._finish(pictures, [self._prepare(pictures[0])])  # type: ignore[arg-type, index]
+            yield from self._finish(pictures, self.prepare(pictures))  # type: ignore[arg-type]
             return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="strhub") as pool:
             waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]] = deque()
             try:
                 for batch in _batches(pictures, self.batch_size):
                     parts = [batch[at : at + _CHUNK] for at in range(0, len(batch), _CHUNK)]
-                    waiting.append((batch, [pool.submit(self._prepare_all, part) for part in parts]))
+                    waiting.append((batch, [pool.submit(self.prepare, part) for part in parts]))
                     if not listed or len(waiting) > _AHEAD:
                         yield from self._finish_next(waiting)
                 while waiting:
@@ -123,15 +127,25 @@ class Reader:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _prepare_all(self, pictures: Sequence[Any]) -> list[Prepared]:
-        return [self._prepare(picture) for picture in pictures]
+    def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
+        """What the engine takes of each picture: an array for every way to look at it, or why there is none."""
+        opened = [self._open(picture) for picture in pictures]
+        pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
+        arrays = iter(self._normalise(pixels))
+        return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
 
-    def _prepare(self, picture: Any) -> Prepared:
+    def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
         try:
-            views = self._views(open_image(picture))
-            return {turn: self._to_array(view, self._img_size, self._normalize) for turn, view in views}
+            views = self._views(open_image(picture, at_least=self._at_least))
+            return {turn: self._to_pixels(view, self._img_size, spare=_SPARE) for turn, view in views}
         except UnreadableImage as error:
             return error
+
+    def _normalise(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
+        """All at once if they have one shape: per picture that would take as long as reading its file."""
+        if pixels and all(array.shape == pixels[0].shape for array in pixels):
+            return normalise(np.stack(pixels), self._normalize)
+        return [normalise(array, self._normalize) for array in pixels]
 
     def _finish_next(self, waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]]) -> list[Reading]:
         batch, parts = waiting.popleft()
