@@ -65,12 +65,11 @@ def open_bytes(content: bytes | memoryview, *, at_least: tuple[int, int] | None 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _within_limit(picture)
-            if at_least is not None:
-                _draft(picture, at_least)
+            if at_least is not None and picture.format in ("JPEG", "MPO"):
+                turned = picture.height > picture.width or _is_turned(picture)
+                picture.draft(None, (max(at_least),) * 2 if turned else at_least)  # if tall: enough for any way up
             picture.load()
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else `exif_transpose` would copy for nothing
-                return _to_rgb(ImageOps.exif_transpose(picture))
-            return _to_rgb(picture)
+            return _to_rgb(ImageOps.exif_transpose(picture) if _is_turned(picture) else picture)  # it copies, else
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
@@ -92,12 +91,9 @@ def _open_file(path: str | os.PathLike[str], at_least: tuple[int, int] | None) -
     return open_bytes(content, at_least=at_least)
 
 
-def _draft(picture: Image.Image, at_least: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at a smaller scale. One that is tall, or that may have to be turned, keeps enough for any
-    way up.
-    """
-    turned = picture.height > picture.width or "exif" in picture.info or "xmp" in picture.info
-    picture.draft(None, (max(at_least),) * 2 if turned else at_least)
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether the orientation tag says that a picture is to be shown in another way than it is stored."""
+    return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _within_limit(picture: Image.Image) -> Image.Image:

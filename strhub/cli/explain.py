@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.interrupted import end_interrupted
 
 EXAMPLES = """examples:
   strhub-explain attention strhub-tiny --images demo_images/* --output attention/
@@ -128,7 +129,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"strhub-explain: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstrhub-explain: stopped")
+        end_interrupted("strhub-explain")
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
         sys.exit(0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from strhub.cli.arguments import parse_options, split_words
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import end_interrupted
 
 EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx
@@ -86,4 +87,4 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"export.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nexport.py: stopped")
+        end_interrupted("export.py")

@@ -18,6 +18,7 @@ from strhub.cli.arguments import (
     split_words,
 )
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import end_interrupted
 
 if TYPE_CHECKING:
     from strhub.recognizer import Reading
@@ -154,7 +155,7 @@ def main() -> None:
     except (ValueError, ImportError) as error:
         sys.exit(f"read.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nread.py: stopped")
+        end_interrupted("read.py")
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         sys.stderr.close()
         sys.exit(0)

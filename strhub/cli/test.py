@@ -11,6 +11,7 @@ from typing import Any
 
 from strhub.cli.arguments import device_argument, parse_options, speed_arguments
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import end_interrupted
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
@@ -103,4 +104,4 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"test.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("\ntest.py: stopped")
+        end_interrupted("test.py")
