@@ -11,16 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from strhub.reading import Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.reading import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.search import beam_search
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
@@ -32,7 +31,7 @@ IMAGES, LOGITS = "images", "logits"  # names of the graph's input and output
 
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
 _LARGEST_HEADER = 100 << 20  # bytes
-_SHARE = 4  # pictures that a thread computes alone, at least
+_LANES = 8  # each holds the numbers between layers of a batch
 _NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
 
 
@@ -74,8 +73,8 @@ class Recognizer(Reader):
 class OnnxEngine:
     """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of `Recognizer`.
 
-    A few pictures are computed by all threads together, which is soonest done. Of many, each thread computes its share
-    alone: nothing waits for the slowest thread at every operator, and a share ends when its own texts do.
+    A few pictures are computed by all threads together. For many there is a second session, made when it is needed,
+    that computes on a share of the threads and is called by several at once.
     """
 
     def __init__(
@@ -91,35 +90,35 @@ class OnnxEngine:
         self.temperature = float(self.description.get("temperature", 1.0))
         self.search = beam_search(self.tokenizer, search)
         on_cpu = self.session.get_providers() == ["CPUExecutionProvider"]
-        self._model, self._threads = model, (threads or _available_threads()) if on_cpu else 1
+        self._model, self._threads = model, threads or _available_threads()
+        self.lanes = min(self._threads, _LANES) if on_cpu else 1
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.reading.Engine`."""
-        decoded: dict[int, Decoded] = {}
-        for places in _alike(arrays):
-            shares = np.array_split(places, max(1, min(self._threads, len(places) // _SHARE)))
-            if len(shares) == 1:
-                readings = [self._decode(self.session, [arrays[place] for place in places])]
-            else:
-                single, pool = self._alone
-                futures = [pool.submit(self._decode, single, [arrays[place] for place in share]) for share in shares]
-                readings = [future.result() for future in futures]
-            decoded.update(zip(places, chain.from_iterable(readings), strict=True))
-        return [decoded[place] for place in range(len(arrays))]
+        return self._decode(self.session, arrays)
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Decode]:
+        """See `strhub.reading.Engine`."""
+        yield partial(self._decode, self._shared)
 
     @cached_property
-    def _alone(self) -> tuple[Any, ThreadPoolExecutor]:
-        """A session that computes in the thread that calls it, and as many threads to call it; made when needed."""
-        return open_session(self._model, device="cpu", threads=1), ThreadPoolExecutor(self._threads, "strhub-model")
+    def _shared(self) -> Any:
+        return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
 
     def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        """What is read in pictures of one shape."""
-        logits = session.run([LOGITS], {IMAGES: np.stack(arrays)})[0]
-        if self.search is not None:
-            return self.search.decode(logits / self.temperature)
-        readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
-        # However sure a model is that there is nothing to read, no text is no confidence.
-        return [Decoded(text, sure if text else 0.0, characters) for text, sure, characters in readings]
+        decoded: dict[int, Decoded] = {}
+        for places in _alike(arrays):
+            images = np.stack([arrays[place] for place in places])
+            logits = session.run([LOGITS], {IMAGES: images})[0]
+            if self.search is not None:
+                decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
+                continue
+            readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
+            for place, (text, sure, characters) in zip(places, readings, strict=True):
+                # However sure a model is that there is nothing to read, no text is no confidence.
+                decoded[place] = Decoded(text, sure if text else 0.0, characters)
+        return [decoded[place] for place in range(len(arrays))]
 
 
 def open_session(model: str | Path, *, device: str | None = None, threads: int | None = None) -> Any:

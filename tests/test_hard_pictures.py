@@ -85,7 +85,9 @@ def test_a_truncated_jpeg_among_others(
     (tmp_path / "cut.jpg").write_bytes(content[: int(keep * len(content))])
     readings = recognizer([*DEMO[:20], tmp_path / "cut.jpg", *DEMO])
     assert "damaged" in str(readings[len(DEMO)].error)
-    assert [reading.text for reading in readings[: len(DEMO)]] == [reading.text for reading in readings[len(DEMO) + 1 :]]
+    assert [reading.text for reading in readings[: len(DEMO)]] == [
+        reading.text for reading in readings[len(DEMO) + 1 :]
+    ]
 
 
 @pytest.mark.parametrize(
