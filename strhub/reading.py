@@ -134,7 +134,7 @@ class Reader:
         """
         lanes = self.engine.lanes
         size = self.batch_size if count is None else min(self.batch_size, max(_SHARE, -(-count // lanes)))
-        with _pool(lanes) as pool, self.engine.side_by_side() as decode:
+        with self.engine.side_by_side() as decode, _pool(lanes) as pool:
             waiting: deque[Future[list[Reading]]] = deque()
             for batch in _batches(pictures, size):
                 share = size if count is not None else max(_SHARE, -(-len(batch) // lanes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,15 +76,17 @@ class TorchEngine:
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
         """See `strhub.reading.Engine`. PyTorch's number of threads is lower until the end."""
-        threads = torch.get_num_threads()
+        threads, ended = torch.get_num_threads(), threading.Event()
 
         def decode(arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-            torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
+            if not ended.is_set():  # by a reading that was given up while this one's pictures were prepared
+                torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
             return self.decode(arrays)
 
         try:
             yield decode
         finally:
+            ended.set()
             torch.set_num_threads(threads)
 
     def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
