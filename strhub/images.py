@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 64_000_000  # a word's picture is far smaller; a larger one is a mistake or a decompression bomb
 MAX_BYTES = 256 << 20
@@ -21,16 +21,16 @@ class UnreadableImage(ValueError):
     """An input that is no usable picture; the message says why."""
 
 
-def open_image(source: Any) -> Image.Image:
+def open_image(source: Any, *, at_least: tuple[int, int] | None = None) -> Image.Image:
     """A path, a PIL image or an array to RGB.
 
     Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation
-    tag is followed; what is transparent is laid on white. Raises `UnreadableImage`.
+    tag is followed; what is transparent is laid on white. at_least: see `open_bytes`. Raises `UnreadableImage`.
     """
     if isinstance(source, Image.Image):
         return _to_rgb(source)
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(source))
+        return _open_file(source, at_least)
     if hasattr(source, "__array__"):
         return _to_rgb(_from_array(np.asarray(source)))
     raise UnreadableImage(f"a picture is a path, a PIL image or an array, not a {type(source).__name__}")
@@ -54,13 +54,22 @@ def find_images(patterns: list[str]) -> list[Path]:
     return list(found)
 
 
-def open_bytes(content: bytes | memoryview) -> Image.Image:
-    """An encoded picture to RGB. Raises `UnreadableImage`."""
+def open_bytes(content: bytes | memoryview, *, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """An encoded picture to RGB.
+
+    at_least: (width, height) in pixels that are enough. A JPEG may then come at a half, a quarter or an eighth of its
+    size, but no smaller than that, which saves most of the time that a large one takes. Raises `UnreadableImage`.
+    """
     if not content:
         raise UnreadableImage("the file is empty")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            return _to_rgb(ImageOps.exif_transpose(_within_limit(picture)))
+            _within_limit(picture)
+            if at_least is not None and picture.format in ("JPEG", "MPO"):
+                turned = picture.height > picture.width or _is_turned(picture)
+                picture.draft(None, (max(at_least),) * 2 if turned else at_least)  # if tall: enough for any way up
+            picture.load()
+            return _to_rgb(ImageOps.exif_transpose(picture) if _is_turned(picture) else picture)  # it copies, else
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
@@ -71,13 +80,20 @@ def open_bytes(content: bytes | memoryview) -> Image.Image:
         raise UnreadableImage(f"damaged: {error}") from error
 
 
-def _open_file(path: Path) -> Image.Image:
+def _open_file(path: str | os.PathLike[str], at_least: tuple[int, int] | None) -> Image.Image:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UnreadableImage(f"the file is over {MAX_BYTES >> 20} MiB")
-        return open_bytes(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise UnreadableImage(f"the file is over {MAX_BYTES >> 20} MiB")
+            content = file.readall()
     except OSError as error:
         raise UnreadableImage(error.strerror or str(error)) from error
+    return open_bytes(content, at_least=at_least)
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether the orientation tag says that a picture is to be shown in another way than it is stored."""
+    return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _within_limit(picture: Image.Image) -> Image.Image:

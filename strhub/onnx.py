@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from strhub.reading import Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.reading import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.search import beam_search
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
@@ -29,6 +31,7 @@ IMAGES, LOGITS = "images", "logits"  # names of the graph's input and output
 
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
 _LARGEST_HEADER = 100 << 20  # bytes
+_LANES = 8  # each holds the numbers between layers of a batch
 _NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
 
 
@@ -68,7 +71,11 @@ class Recognizer(Reader):
 
 
 class OnnxEngine:
-    """A session of ONNX Runtime and how its numbers are read; arguments and errors are those of `Recognizer`."""
+    """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of `Recognizer`.
+
+    A few pictures are computed by all threads together. For many there is a second session, made when it is needed,
+    that computes on a share of the threads and is called by several at once.
+    """
 
     def __init__(
         self, model: str | Path, *, device: str | None = None, threads: int | None = None, **search: Any
@@ -82,13 +89,28 @@ class OnnxEngine:
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.search = beam_search(self.tokenizer, search)
+        on_cpu = self.session.get_providers() == ["CPUExecutionProvider"]
+        self._model, self._threads = model, threads or _available_threads()
+        self.lanes = min(self._threads, _LANES) if on_cpu else 1
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.reading.Engine`."""
+        return self._decode(self.session, arrays)
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Decode]:
+        """See `strhub.reading.Engine`."""
+        yield partial(self._decode, self._shared)
+
+    @cached_property
+    def _shared(self) -> Any:
+        return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
+
+    def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
         for places in _alike(arrays):
             images = np.stack([arrays[place] for place in places])
-            logits = self.session.run([LOGITS], {IMAGES: images})[0]
+            logits = session.run([LOGITS], {IMAGES: images})[0]
             if self.search is not None:
                 decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
                 continue

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from strhub.data.transforms import normalization, picture_to_array, picture_to_kept_array
+from strhub.data.transforms import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
 from strhub.images import UnreadableImage, open_image
 
 PictureArray = npt.NDArray[np.float32]
@@ -26,7 +27,9 @@ Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a pi
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
-_AHEAD = 2  # batches whose pictures are prepared while the model reads another
+_AHEAD = 2  # batches that are prepared, or read, while another one is waited for
+_SHARE = 4  # pictures that a thread reads alone, at least
+_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large picture is made smaller coarsely
 _CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
 
 
@@ -37,6 +40,9 @@ class Decoded(NamedTuple):
     confidence: float
     characters: npt.NDArray[np.float32]
     alternatives: tuple[tuple[str, float], ...] = ()
+
+
+Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
 
 
 @dataclass(frozen=True)
@@ -63,23 +69,28 @@ class Engine(Protocol):
     """A model and how it decodes.
 
     img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
-    of a preset.
+    of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
     """
 
     img_size: Sequence[int]
     normalize: str
     keep_aspect: bool
+    lanes: int
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
+
+    def side_by_side(self) -> AbstractContextManager[Decode]:
+        """`decode` on a share of the processors, for as many threads at once as there are lanes."""
 
 
 class Reader:
     """Pictures to readings, in batches. What cannot be read comes back as such, in its place.
 
-    batch_size: pictures at a time. workers: threads that prepare pictures while the model reads; by default as many as
-    there are processors, at most 4. turn_tall: read pictures over 1.5 times as high as wide upright and on either side,
-    and keep the surest reading, so that words that run up or down are read; a single character is never turned.
+    batch_size: pictures at a time, in each of the engine's lanes. workers: threads that prepare pictures while the
+    model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read pictures
+    over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
+    down are read; a single character is never turned.
     """
 
     def __init__(self, engine: Engine, *, batch_size: int, workers: int | None = None, turn_tall: bool = True) -> None:
@@ -92,7 +103,10 @@ class Reader:
         self.workers = min(4, available_processors()) if workers is None else workers
         self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
         self._normalize = normalization(engine.normalize)
-        self._to_array: Callable[..., PictureArray] = picture_to_kept_array if engine.keep_aspect else picture_to_array
+        self._to_pixels: Callable[..., Pixels] = picture_to_kept_pixels if engine.keep_aspect else picture_to_pixels
+        # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on the width.
+        height, width = self._img_size
+        self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
 
     def __call__(self, pictures: Any) -> list[Reading]:
         """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
@@ -104,42 +118,73 @@ class Reader:
     def read(self, pictures: Iterable[Any]) -> Iterator[Reading]:
         """The same, one after the other as batches are done, from any iterable.
 
-        Lists are prepared ahead of the model. An iterator is asked for no more than the batch that is to be read.
+        An iterator is asked for no more than the batch that is to be read; of lists, a few batches are read ahead.
         """
-        listed = isinstance(pictures, Sequence)
-        if listed and len(pictures) == 1:  # type: ignore[arg-type]
-            yield from self._finish(pictures, [self._prepare(pictures[0])])  # type: ignore[arg-type, index]
-            return
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="strhub") as pool:
+        count = len(pictures) if isinstance(pictures, Sequence) else None
+        if count == 1:
+            yield from self._finish(pictures, self.prepare(pictures), self.engine.decode)  # type: ignore[arg-type]
+        elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
+            yield from self._read_side_by_side(pictures, count)
+        else:
+            yield from self._read_ahead(pictures, count)
+
+    def _read_side_by_side(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
+        """Each thread prepares a batch and has it read on its share of the processors. So nothing waits for the slowest
+        thread at every operator, and a batch ends when its own texts do.
+        """
+        lanes = self.engine.lanes
+        size = self.batch_size if count is None else min(self.batch_size, max(_SHARE, -(-count // lanes)))
+        with self.engine.side_by_side() as decode, _pool(lanes) as pool:
+            waiting: deque[Future[list[Reading]]] = deque()
+            for batch in _batches(pictures, size):
+                share = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
+                waiting += [pool.submit(self._read_part, part, decode) for part in _batches(batch, share)]
+                while waiting and (count is None or len(waiting) > _AHEAD * lanes):
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+
+    def _read_part(self, pictures: Sequence[Any], decode: Decode) -> list[Reading]:
+        return self._finish(pictures, self.prepare(pictures), decode)
+
+    def _read_ahead(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
+        """Threads prepare pictures; this one has them read. Lists are prepared ahead of the model."""
+        with _pool(self.workers) as pool:
             waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]] = deque()
-            try:
-                for batch in _batches(pictures, self.batch_size):
-                    parts = [batch[at : at + _CHUNK] for at in range(0, len(batch), _CHUNK)]
-                    waiting.append((batch, [pool.submit(self._prepare_all, part) for part in parts]))
-                    if not listed or len(waiting) > _AHEAD:
-                        yield from self._finish_next(waiting)
-                while waiting:
+            for batch in _batches(pictures, self.batch_size):
+                waiting.append((batch, [pool.submit(self.prepare, part) for part in _batches(batch, _CHUNK)]))
+                if count is None or len(waiting) > _AHEAD:
                     yield from self._finish_next(waiting)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            while waiting:
+                yield from self._finish_next(waiting)
 
-    def _prepare_all(self, pictures: Sequence[Any]) -> list[Prepared]:
-        return [self._prepare(picture) for picture in pictures]
+    def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
+        """What the engine takes of each picture: an array for every way to look at it, or why there is none."""
+        opened = [self._open(picture) for picture in pictures]
+        pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
+        arrays = iter(self._normalise(pixels))
+        return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
 
-    def _prepare(self, picture: Any) -> Prepared:
+    def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
         try:
-            views = self._views(open_image(picture))
-            return {turn: self._to_array(view, self._img_size, self._normalize) for turn, view in views}
+            views = self._views(open_image(picture, at_least=self._at_least))
+            return {turn: self._to_pixels(view, self._img_size, spare=_SPARE) for turn, view in views}
         except UnreadableImage as error:
             return error
 
+    def _normalise(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
+        """All at once if they have one shape: per picture that would take as long as reading its file."""
+        if pixels and all(array.shape == pixels[0].shape for array in pixels):
+            return normalise(np.stack(pixels), self._normalize)
+        return [normalise(array, self._normalize) for array in pixels]
+
     def _finish_next(self, waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]]) -> list[Reading]:
         batch, parts = waiting.popleft()
-        return self._finish(batch, [prepared for part in parts for prepared in part.result()])
+        return self._finish(batch, [prepared for part in parts for prepared in part.result()], self.engine.decode)
 
-    def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared]) -> list[Reading]:
+    def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
         arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
-        decoded = iter(self.engine.decode(arrays) if arrays else [])
+        decoded = iter(decode(arrays) if arrays else [])
         readings = []
         for picture, views in zip(pictures, prepared, strict=True):
             if isinstance(views, UnreadableImage):
@@ -182,6 +227,16 @@ def surest_rotation(views: Mapping[int, Decoded]) -> int:
 def available_processors() -> int:
     """Those that this process may use: in a container or a batch system, few of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; what they have not begun when it is left, they never begin, and the rest is not waited for."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from torch import Tensor
 
 from strhub.data.aspect import pad
 from strhub.precision import choose_precision
-from strhub.reading import Decoded, PictureArray
+from strhub.reading import Decode, Decoded, PictureArray
 from strhub.scene_text_model import SceneTextModel
 from strhub.search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.zoo import load
+
+_LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 
 
 class TorchEngine:
@@ -56,6 +60,8 @@ class TorchEngine:
         self.img_size: Sequence[int] = model.hparams["img_size"]
         self.normalize = str(model.hparams["normalize"])
         self.keep_aspect = bool(model.hparams.get("keep_aspect"))
+        alone = self.device.type == "cpu" and not choose_compiling(compile)
+        self.lanes = min(torch.get_num_threads(), _LANES) if alone else 1
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.reading.Engine`."""
@@ -66,6 +72,22 @@ class TorchEngine:
             if self.search is not None:
                 return self._search(self.search, images.to(self.device))
             return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Decode]:
+        """See `strhub.reading.Engine`. PyTorch's number of threads is lower until the end."""
+        threads, ended = torch.get_num_threads(), threading.Event()
+
+        def decode(arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+            if not ended.is_set():  # by a reading that was given up while this one's pictures were prepared
+                torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
+            return self.decode(arrays)
+
+        try:
+            yield decode
+        finally:
+            ended.set()
+            torch.set_num_threads(threads)
 
     def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
         """Step by step if the network reads so, and then without its refinement, which knows of one text a picture."""

@@ -57,18 +57,12 @@ def test_beams_know_what_they_have_read(name: str, options: dict[str, Any]) -> N
     model = small(name, **options)
     recognizer = Recognizer(model, top_k=5, beam_width=12, device="cpu", batch_size=2)
     for picture, reading in zip(pictures(3), recognizer(pictures(3)), strict=True):
-        images = torch.from_numpy(recognizer._to_array(_picture(picture), (32, 128), recognizer._normalize))[None]
+        images = torch.from_numpy(recognizer.prepare([picture])[0][0])[None]
         assert len({text for text, _ in reading.alternatives}) == 5
         for text, sure in reading.alternatives:
             assert sure == pytest.approx(probability(model, images, text) if text else 0, rel=1e-3)
         shares = [sure for text, sure in reading.alternatives if text]
         assert shares == sorted(shares, reverse=True)
-
-
-def _picture(array: np.ndarray[Any, Any]) -> Any:
-    from strhub.images import open_image
-
-    return open_image(array)
 
 
 @pytest.mark.parametrize("name", SMALL)

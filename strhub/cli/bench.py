@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strhub.cli.extras import needs
+from strhub.cli.interrupted import end_interrupted
 from strhub.configs import CONFIG_DIR
 
 with needs("train"):
@@ -213,4 +213,4 @@ def main() -> None:
     try:
         _compose_and_measure()
     except KeyboardInterrupt:
-        sys.exit("\nbench: stopped")
+        end_interrupted("bench")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
-
+Pixels = npt.NDArray[np.uint8]
 
 COLUMN = 4  # widths of pictures that keep their aspect are multiples of so many pixels: the networks' columns
 
@@ -66,18 +66,31 @@ def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | Non
     return choice
 
 
+def picture_to_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
+    """RGB picture of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
+
+    spare: first take means of whole pixels, where that leaves at least so many times `img_size`: several times as fast
+    for large pictures, and the same to within a grey level or two.
+    """
+    height, width = img_size
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
+
+
+def normalise(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
+    """Pixels (..., H, W, 3), 0 to 255, to normalised arrays (..., 3, H, W): of many pictures at once in least time."""
+    planes = np.moveaxis(pixels, -1, -3)
+    scale, shift = _scale_and_shift(normalize)
+    result = np.empty(planes.shape, dtype=np.float32)
+    np.multiply(planes, scale, out=result, dtype=np.float32)
+    np.subtract(result, shift, out=result)
+    return result
+
+
 def picture_to_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
     """RGB picture of any size to a normalised array (3, H, W), resized bicubically with no regard to its aspect."""
-    height, width = img_size
-    resized = picture.resize((width, height), Image.Resampling.BICUBIC)
-    pixels = np.asarray(resized).transpose(2, 0, 1)  # (3, H, W), 0 to 255
-    scale, shift = _scale_and_shift(normalize)
-    result = np.empty(pixels.shape, dtype=np.float32)
-    np.multiply(pixels, scale, out=result, dtype=np.float32)
-    np.subtract(result, shift, out=result)
-    return result
+    return normalise(picture_to_pixels(picture, img_size), normalize)
 
 
 def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
@@ -91,11 +104,16 @@ def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
     return min(max(columns, height // COLUMN), widest // COLUMN) * COLUMN
 
 
+def picture_to_kept_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
+    """RGB picture to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see `picture_to_pixels`."""
+    return picture_to_pixels(picture, (img_size[0], kept_width(picture.size, img_size)), spare=spare)
+
+
 def picture_to_kept_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
     """RGB picture to a normalised array (3, H, W), H of `img_size` and W by `kept_width`."""
-    return picture_to_array(picture, (img_size[0], kept_width(picture.size, img_size)), normalize)
+    return normalise(picture_to_kept_pixels(picture, img_size), normalize)
 
 
 def _scale_and_shift(normalize: Normalization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

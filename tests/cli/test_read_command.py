@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,25 @@ def test_mistakes_get_a_clear_message(arguments: list[str], message: str) -> Non
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no pictures found"):
         run(["--images", str(tmp_path)])
+
+
+def test_ctrl_c_in_the_middle(tmp_path: Path) -> None:
+    """What was read is printed, there is no traceback, and the status is the one that shells expect."""
+    for number in range(3000):
+        (tmp_path / f"{number:04d}.png").symlink_to(DEMO[number % len(DEMO)])
+    command = [sys.executable, "read.py", "--images", str(tmp_path), "--threads", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    lines += out.splitlines(keepends=True)
+    assert process.returncode == 130
+    assert errors.strip() == "read.py: stopped"
+    assert 5 <= len(lines) < 3000
+    for number, line in enumerate(lines):
+        assert line.startswith(str(tmp_path / f"{number:04d}.png: "))
+        assert line.endswith("\n")
 
 
 def test_the_script_itself_and_a_closed_pipe() -> None:

@@ -117,7 +117,7 @@ def test_reading_stops_when_every_row_has_ended(tmp_path: Path) -> None:
     export(model, tmp_path / "model.onnx")
     drawn = DrawnWords(charset="abcdefghijklmnopqrstuvwxyz", max_length=12, seed=1, difficulty=0.0)
     recognizer = OnnxRecognizer(tmp_path / "model.onnx")
-    arrays = [recognizer._to_array(drawn.draw(index)[0], (32, 128), recognizer._normalize) for index in range(24)]
+    arrays = [views[0] for views in recognizer.prepare([drawn.draw(index)[0] for index in range(24)])]
     alone = []
     for array in arrays:
         expected, given = both(model, tmp_path / "model.onnx", torch.from_numpy(array[None]))

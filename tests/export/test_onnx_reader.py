@@ -107,9 +107,9 @@ def test_pictures_of_different_widths_are_computed_apart(exported: Path) -> None
             return [logits]
 
     recognizer.engine.session = Session()
-    from strhub.data.transforms import picture_to_kept_array
+    from strhub.data.transforms import picture_to_kept_pixels
 
-    recognizer._to_array = picture_to_kept_array
+    recognizer._to_pixels = picture_to_kept_pixels
     pictures = [Image.new("RGB", size) for size in ((32, 32), (96, 32), (32, 32), (64, 32))]
     assert [reading.text for reading in recognizer(pictures)] == ["1", "3", "1", "2"]
     assert sorted(seen) == [(1, 3, 32, 64), (1, 3, 32, 96), (2, 3, 32, 32)]
