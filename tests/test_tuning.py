@@ -292,7 +292,8 @@ def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_
     def trained(name: str, *overrides: str) -> float:
         places = (f"output_dir={tmp_path / name}", f"hydra.searchpath=[{search.folder}]")
         with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-            more = ["seed=7", "trainer.max_epochs=1", "callbacks.best=null", "+trainer.enable_progress_bar=false"]
+            more = ["seed=7", "trainer.max_epochs=1", "callbacks.best=null", "callbacks.guard=null",
+                    "+trainer.enable_progress_bar=false"]  # fmt: skip
             config = compose("main", overrides=[*SMALL, *QUICK, *places, *short, *more, *overrides])
         return train(config)["val_loss"]
 
