@@ -83,6 +83,7 @@ def command(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_command_on_one_device_and_on_two(tmp_path: Path, devices: int) -> None:
     run = [f"trainer.devices={devices}", *(["trainer.strategy=ddp"] if devices == 2 else [])]
