@@ -49,7 +49,7 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
     """Keep a run's folder from other runs; `ValueError` if one is writing there. The first of its devices does it."""
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
