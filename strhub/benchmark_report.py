@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strhub.benchmark import Cost, Latency
+from strhub.log_axis import log_x_axis
 
 
 def cost_table(costs: Mapping[str, Cost]) -> str:
@@ -67,7 +68,7 @@ def plot_accuracy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for row in rows:
         milliseconds = row["milliseconds"][0] / row["batch_size"]
         axes.scatter(milliseconds, row["accuracy"], label=row["name"])
-    axes.set_xscale("log")
+    log_x_axis(axes, [row["milliseconds"][0] / row["batch_size"] for row in rows])
     axes.set_xlabel("latency (ms a word)")
     axes.set_ylabel("accuracy (%)")
     axes.legend(fontsize=7)

@@ -12,6 +12,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from strhub.log_axis import log_x_axis
+
 __all__ = ["METRICS", "Search", "Trial", "ranked", "rounded", "write_results"]
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ def plot(search: Search) -> None:
         values = [trial.values[name] for trial in shown]
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         if numbers and min(values) > 0 and max(values) > 10 * min(values):
-            axes.set_xscale("log")
+            log_x_axis(axes, values)
         points = axes.scatter(
             values if numbers else [str(value) for value in values],
             [trial.metrics[search.metric] for trial in shown],
