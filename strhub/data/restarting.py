@@ -32,8 +32,9 @@ class RestartingLoader(DataLoader[Any]):
         epoch, start = self.place()
         done = deaths = 0
         while True:
-            iterator = self._started()
+            iterator: Any = None
             try:
+                iterator = self._started()
                 while True:
                     batch = next(iterator)
                     yield batch
@@ -41,6 +42,7 @@ class RestartingLoader(DataLoader[Any]):
             except StopIteration:
                 break
             except (RuntimeError, OSError, EOFError) as error:
+                iterator = iterator or self._iterator  # workers that stay may have been killed since the last epoch
                 dead = _dead(iterator, error)
                 deaths += 1
                 if not dead or deaths > ATTEMPTS:

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch.utils.data import Dataset, dataloader
@@ -70,6 +71,21 @@ def test_in_order_and_from_the_middle(tmp_path: Path) -> None:
     assert list(words) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     batches.seek(0, 2)
     assert list(words) == [[8, 9]]
+
+
+@pytest.mark.parametrize("killed", [1, 2])
+def test_workers_that_stay_and_are_killed_between_two_epochs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, killed: int
+) -> None:
+    words = loader(Killed(10, {}, tmp_path), OrderedBatches(10, batch_size=4))
+    expected = list(words)
+    iterator: Any = words._iterator
+    for worker in iterator._workers[:killed]:
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+    with caplog.at_level(logging.WARNING):
+        assert list(words) == expected == list(words)
+    assert caplog.text.count("a data worker was killed") == 1
 
 
 def test_devices_have_equally_many_batches() -> None:
