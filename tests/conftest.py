@@ -1,6 +1,7 @@
 """What several tests need: small configurations, small data sets, small models."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from strhub.configs import CONFIG_DIR
+
+
+def pytest_configure() -> None:
+    """Tests that press Ctrl-C work in the background of a shell, too: commands would inherit that it is ignored."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 SMALL = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
