@@ -158,6 +158,9 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, help="of the recogniser alone and of plain reading; by default all cores"
     )
+    parser.add_argument(
+        "--counts", type=int, nargs="+", default=[1, 2, 4, 8], help="of sleeping workers, for `scaling`"
+    )
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     words = draw(given.folder, given.words)
