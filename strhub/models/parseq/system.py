@@ -141,8 +141,7 @@ class PARSeq(System):
             rng=self.rng(),
         ).to(self.device)
         encoded = self.model.encoder(images)  # (B, N, D)
-        words, characters = len(labels), int((tokens[:, 1:] != self.tokenizer.pad_id).sum()) - len(labels)
-        elements = len(permutations) * characters + min(2, len(permutations)) * words
+        elements = self._counted_targets(tokens, len(permutations))
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
         if self.model.cross is not None:  # reads again what the first branch makes of the picture now
             seen = self.model.cross.see(encoded, self.model.first_reading(encoded.detach()))
@@ -193,8 +192,12 @@ class PARSeq(System):
             orders = permutations[permutations <= longest].view(len(permutations), -1)
             logits = (reader or self.model).permuted_logits(encoded[rows], tokens[rows, :longest], orders)
             total = total + self._summed_loss(logits, tokens[rows, 1 : longest + 1])
-        ends = min(2, len(permutations)) * len(tokens)
-        return total / (len(permutations) * (lengths.sum() - len(tokens)) + ends)
+        return total / self._counted_targets(tokens, len(permutations))
+
+    def _counted_targets(self, tokens: Tensor, orders: int) -> Tensor:
+        """How many targets of tokens (B, T + 1) count in so many orders, (): characters in all, [E] in two only."""
+        characters = (tokens[:, 1:] != self.tokenizer.pad_id).sum() - len(tokens)
+        return orders * characters + min(2, orders) * len(tokens)
 
     def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in two orders only."""
