@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import DRAWN_RUN, SMALL
 
 from strhub.training import train
 
 # Forking keeps the two from importing everything again; a launch as a user does it is in test_launching.py.
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1", "logger=csv",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null", "callbacks.best=null",
-    "+trainer.num_sanity_val_steps=0", "data.draw_validation=37", "data.drawn=70", "trainer.max_epochs=2",
-    "averaging=none", "+trainer.enable_model_summary=false",
+    *DRAWN_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0", "data.draw_validation=37", "data.drawn=70",
+    "trainer.max_epochs=2", "averaging=none", "+trainer.enable_model_summary=false",
 )  # fmt: skip
 TWO = ("trainer.devices=2", "trainer.strategy=ddp_fork", "model.batch_size=8")
 ONE = ("trainer.devices=1", "model.batch_size=16")

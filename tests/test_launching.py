@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import DRAWN_RUN, SMALL
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = (
-    *SMALL, "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1",
-    "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null",
-    "callbacks.best=null", "+trainer.num_sanity_val_steps=0", "data.draw_validation=20", "averaging=none",
-    "+trainer.enable_model_summary=false", "ckpt_path=last", "trainer.strategy=ddp",
+    *SMALL, *DRAWN_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0", "data.draw_validation=20",
+    "averaging=none", "+trainer.enable_model_summary=false", "ckpt_path=last", "trainer.strategy=ddp",
 )  # fmt: skip
 
 

@@ -8,16 +8,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, Compose
+from conftest import DRAWN_RUN, SMALL, Compose
 
 from strhub.stopping import StoppedEarly, stopping_early
 from strhub.training import train
 
 QUICK = (
-    "dataset=drawn", "data.drawn=16", "data.num_workers=0", "data.draw_difficulty=0", "data.draw_validation=8",
-    "data.drawing=simple", "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
-    "callbacks.summary=null", "callbacks.best=null", "trainer.max_epochs=1", "trainer.limit_val_batches=1",
-    "ckpt_path=last", "trainer.log_every_n_steps=1",
+    *DRAWN_RUN, "data.drawn=16", "data.draw_validation=8", "data.drawing=simple", "callbacks.best=null",
+    "trainer.max_epochs=1", "trainer.limit_val_batches=1", "ckpt_path=last",
 )  # fmt: skip
 SIGNAL = "+callbacks.signal._target_=tests_support.SignalAt"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import DRAWN_RUN
 from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command
@@ -13,11 +14,7 @@ from strhub.models.base import System
 from strhub.training import adopt_pretrained, model_from_config, only_run, start_from, train
 from strhub.zoo import load_from_checkpoint
 
-QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1", "logger=csv",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null",
-    "+trainer.num_sanity_val_steps=0",
-)  # fmt: skip
+QUICK = (*DRAWN_RUN, "trainer.devices=1", "+trainer.num_sanity_val_steps=0")
 
 
 def losses(run: Path) -> dict[int, str]:
