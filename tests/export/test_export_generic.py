@@ -100,11 +100,10 @@ def test_the_loop_of_trba(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
-    """The spline that straightens pictures cancels large terms, so that rounding alone moves logits beyond 1e-3."""
     model = lively_trba()
     export(model, tmp_path / "model.onnx")
     for batch in (1, 3, 64):
-        same_logits_and_texts(model, tmp_path / "model.onnx", batch, atol=2e-2)
+        same_logits_and_texts(model, tmp_path / "model.onnx", batch)
     with torch.inference_mode():
         texts = model.tokenizer.decode(model(soft_noise(64, (32, 128))))[0]
     assert len(set(texts)) > 3

@@ -16,8 +16,8 @@ from strhub.models.base import System
 from strhub.zoo import SceneTextModel, create_model
 
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
-# In single precision the spline's terms cancel so far that a grid is off by 2e-5, and in pictures of noise that moves
-# gradients from the sampling of pixels on by some percent: the recorded ones and ours alike, as is shown below.
+# In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in pictures of noise
+# that moves gradients from the sampling of pixels on by some percent, as is shown below.
 ROUNDED = {"Transformation.": 5e-2}
 # And where a gradient is next to nothing beside the others, rounding is a larger share of it: of the total, so much.
 ROUNDING = {"trba": 1e-5, "trbc": 1e-5}
@@ -63,8 +63,9 @@ def test_parameters_are_the_published_ones(experiment: str) -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_logits(experiment: str) -> None:
     golden = np.load(FOLDER / f"{experiment}.npz")["logits"]
+    model = recorded_model(experiment)
     with torch.inference_mode():
-        logits = recorded_model(experiment)(images(2, 32, 128), 25).numpy()
+        logits = model(images(2, 32, 128), 25).numpy()
     np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-4)
 
 
@@ -100,7 +101,7 @@ def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None 
     def replace(module: nn.Module, points: tuple[Tensor], grid: Tensor) -> Tensor:
         assert make_grid is not None
         other = make_grid(nn.functional.pad(points[0], (0, 0, 0, 3))).view_as(grid)
-        assert 1e-6 < (grid - other).abs().max() < 1e-4, "all that differs is rounding"
+        assert 1e-7 < (grid - other).abs().max() < 1e-4, "all that differs is rounding"
         return other.to(grid.dtype)
 
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
@@ -129,8 +130,8 @@ def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: s
         return pixels.double() @ (spline.double() @ points.double())
 
     ways = [
+        gradient_norms(system, lambda points: pixels @ (spline @ points)),
         gradient_norms(system, lambda points: (pixels @ spline) @ points),
-        gradient_norms(system, precisely),
         gradient_norms(precise, precisely),
     ]
     golden = recorded(f"{experiment}.json")["training"]["training_step"]["grad_norms"]

@@ -47,23 +47,38 @@ class GridGenerator(nn.Module):
 
     It is linear in the points, so all that depends on the picture's size alone is kept: `inv_delta_C`, from points to
     the spline's coefficients, and `P_hat`, from coefficients to where each pixel comes from. H * W pixels, F points.
+
+    The coefficients are large and cancel: in single precision, pixels would be misplaced by 2e-5, differently by every
+    library. So both are multiplied first, in double precision, to `influence`: weights that add up to 1 for each pixel.
     """
 
     inv_delta_C: Tensor  # noqa: N815 (published name)  (F + 3, F + 3)
     P_hat: Tensor  # (H * W, F + 3)
+    influence: Tensor  # of each point on each pixel, (H * W, F)
 
     def __init__(self, *, num_fiducial: int, img_size: tuple[int, int]) -> None:
         super().__init__()
         self.img_size = img_size
+        self.num_fiducial = num_fiducial
         straight = _straight_edges(num_fiducial)
         self.register_buffer("inv_delta_C", torch.linalg.inv(_spline_system(straight)).float())
         self.register_buffer("P_hat", _spline_basis(_pixel_centres(img_size), straight).float())
+        self.register_buffer("influence", self._multiplied(), persistent=False)
+        self.register_load_state_dict_post_hook(_multiply_again)
 
     def forward(self, points: Tensor) -> Tensor:
         """Fiducial points (B, F, 2) to the place in the picture of each straightened pixel, (B, H, W, 2)."""
-        targets = F.pad(points, (0, 0, 0, 3))  # (B, F + 3, 2): the last rows are the spline's side conditions
-        coefficients = self.inv_delta_C @ targets  # (B, F + 3, 2)
-        return (self.P_hat @ coefficients).unflatten(1, self.img_size)  # (B, H * W, 2) -> (B, H, W, 2)
+        return (self.influence @ points).unflatten(1, self.img_size)  # (B, H * W, 2) -> (B, H, W, 2)
+
+    def _multiplied(self) -> Tensor:
+        """On the CPU, since not every device has double precision."""
+        spline, pixels = self.inv_delta_C.cpu().double(), self.P_hat.cpu().double()
+        return (pixels @ spline)[:, : self.num_fiducial].float()  # the spline's side conditions are that it meets 0
+
+
+def _multiply_again(generator: GridGenerator, _: object) -> None:
+    """A file of weights brings its own matrices."""
+    generator.influence.copy_(generator._multiplied())
 
 
 class SpatialTransformer(nn.Module):
