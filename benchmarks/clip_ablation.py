@@ -14,15 +14,14 @@ learned nothing. What a trained one would bring, these runs do not show.
 """
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
+from ablation import accuracy, results_of, run_all, slug, stored, table
 from hydra import compose, initialize_config_dir
 from PIL.Image import Resampling
 from safetensors.torch import save_file
@@ -33,12 +32,11 @@ from strhub import Recognizer, load
 from strhub.clip.text_side import load_text_side
 from strhub.clip.words import WordSpace
 from strhub.configs import CONFIG_DIR
-from strhub.data.dataset import UnreadableRecord
-from strhub.data.lmdb import LmdbWords, find_lmdbs, write_lmdb
+from strhub.data.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
 from strhub.data.transforms import WordTransform
 from strhub.models.parseq.system import PARSeq
-from strhub.text import CHARSET_36, CharsetAdapter, LabelPreparation
+from strhub.text import CHARSET_36
 from strhub.training import model_from_config, train
 
 WIDTH, DEPTH, TEXT_WIDTH = 96, 2, 64
@@ -53,8 +51,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 CROSS_MODAL = ("model.cross_modal=true", f"model.text_embed_dim={TEXT_WIDTH}", f"model.text_depth={DEPTH}",
                "model.text_vocab_size=514")  # fmt: skip
-# Two-sided 95 % quantiles of Student's t, by degrees of freedom.
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+MEASURES = {"drawn": 1, "real": 1, "retrieval": 1}  # and how many decimals are shown
 
 
 def draw_data(folder: Path, train_words: int, val_words: int, difficulty: float) -> None:
@@ -118,11 +115,6 @@ def configuration(folder: Path, arm: str, seed: int, steps: int) -> Any:
         return compose("main", overrides=overrides)
 
 
-def slug(arm: str) -> str:
-    """An arm's name as a folder's."""
-    return "".join(letter if letter.isalnum() else "_" for letter in arm)
-
-
 def run(folder: Path, arm: str, seed: int, steps: int, real: Path | None) -> dict[str, Any]:
     """Train one arm with one seed and measure it."""
     config = configuration(folder, arm, seed, steps)
@@ -139,28 +131,6 @@ def run(folder: Path, arm: str, seed: int, steps: int, real: Path | None) -> dic
     if real is not None:
         result["real"] = accuracy(recognizer, [word for word in stored(real) if 0 < len(word[1]) <= LONGEST])
     return result
-
-
-def stored(folder: Path) -> list[tuple[Any, str]]:
-    """Pictures and labels of all sets below a folder."""
-    prepare = LabelPreparation(CHARSET_36, max_length=None, strict=False)
-    found = []
-    for path in find_lmdbs(folder):
-        words = LmdbWords(path, prepare_label=prepare)
-        for index in range(len(words)):
-            try:
-                found.append(words.read(index))
-            except UnreadableRecord as error:
-                print(error)
-    return found
-
-
-def accuracy(recognizer: Recognizer, words: Sequence[tuple[Any, str]]) -> float:
-    """Percent of words read right, in digits and lower case."""
-    adapter = CharsetAdapter(CHARSET_36)
-    readings = recognizer([picture for picture, _ in words])
-    right = sum(adapter(reading.text) == adapter(label) for reading, (_, label) in zip(readings, words, strict=True))
-    return 100 * right / len(words)
 
 
 def retrieval(config: Any, checkpoint: Path, words: Sequence[tuple[Any, str]]) -> float:
@@ -198,47 +168,12 @@ def type_of(options: dict[str, Any]) -> Any:
     return ContrastiveOptions.from_options(options)
 
 
-def results_of(folder: Path) -> list[dict[str, Any]]:
-    """The runs that are done; the last line may be cut off."""
-    path = folder / "results.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def spread(values: Sequence[float]) -> str:
-    """`mean ± half`, with half the width of the 95 % interval of the mean over seeds (Student's t)."""
-    if len(values) < 2:
-        return f"{mean(values):.1f}" if values else "–"
-    return f"{mean(values):.1f} ± {STUDENT[len(values) - 1] * stdev(values) / math.sqrt(len(values)):.1f}"
-
-
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Means with intervals, and the mean difference from the first arm, seed by seed."""
-    measures = [name for name in ("drawn", "real", "retrieval") if any(name in result for result in results)]
-    lines = ["| arm | seeds | " + " | ".join(f"{m} | less first arm" for m in measures) + " | CPU s |",
-             "| --- | --- |" + " --- | --- |" * len(measures) + " --- |"]  # fmt: skip
-    first = {result["seed"]: result for result in results if result["arm"] == next(iter(ARMS))}
-    for arm in ARMS:
-        runs = [result for result in results if result["arm"] == arm]
-        if not runs:
-            continue
-        cells = [arm, str(len(runs))]
-        for measure in measures:
-            cells.append(spread([run[measure] for run in runs if measure in run]))
-            paired = [run[measure] - first[run["seed"]][measure] for run in runs if run["seed"] in first]
-            cells.append(spread(paired) if arm != next(iter(ARMS)) else "")
-        cells.append(f"{mean(run['seconds'] for run in runs):.0f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=0, help="stop after so many; 0: when all are done")
     parser.add_argument("--train_words", type=int, default=4000)
     parser.add_argument("--val_words", type=int, default=600)
     parser.add_argument("--difficulty", type=float, default=0.0)
@@ -250,14 +185,9 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         draw_data(folder / "data", given.train_words, given.val_words, given.difficulty)
         write_text_tower(folder / "text.safetensors")
-        done = {(result["arm"], result["seed"], result["steps"]) for result in results_of(folder)}
         wanted = [(arm, seed, given.steps) for seed in given.seeds for arm in given.arms]
-        for arm, seed, steps in [each for each in wanted if each not in done][: given.runs or None]:
-            result = run(folder, arm, seed, steps, given.real)
-            with (folder / "results.jsonl").open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(result) + "\n")
-            print(json.dumps(result), flush=True)
-    print(table(results_of(folder)))
+        run_all(folder, wanted, lambda arm, seed, steps: run(folder, arm, seed, steps, given.real))
+    print(table(results_of(folder), list(ARMS), MEASURES))
 
 
 if __name__ == "__main__":
