@@ -17,6 +17,10 @@ from strhub.data.synth.scene import Step
 __all__ = ["GEOMETRY_STEPS"]
 
 
+LEAST_STEEP: Final = 12.0
+"""Degrees: boxes around words that are turned by less are not much taller than the words."""
+
+
 def _sign(rng: np.random.Generator) -> float:
     return 1.0 if rng.random() < 0.5 else -1.0
 
@@ -57,6 +61,15 @@ def _slant(geometry: Geometry, strength: float, rng: np.random.Generator) -> Non
 
 def _rotation(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
     geometry.turn += radians(strength) * _sign(rng)
+
+
+def _steep(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
+    if strength > 0:
+        geometry.turn += radians(LEAST_STEEP + strength) * _sign(rng)
+
+
+def _rise(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
+    geometry.rise += strength * _sign(rng)
 
 
 def _quarter_turn(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
@@ -125,5 +138,7 @@ GEOMETRY_STEPS: Final[tuple[Step[Geometry], ...]] = (
     Step("frame", _frame, 1.0, "distance of a frame or rule: 0.14 to 0.44 em"),
     Step("panel", _panel, 1.0, "the sign's edge shows; at 1 it is 0.12 em from the word"),
     Step("cut", _cut, 0.15, "how far the picture's edge cuts into the outer letters, in em"),
+    Step("steep", _steep, 40.0, "degrees beyond 12 by which the word is turned"),
+    Step("rise", _rise, 1.0, "how far the line climbs or falls per width, letters upright: a sign seen from a side"),
 )
 """In the order in which they are applied, which is part of what a seed means."""

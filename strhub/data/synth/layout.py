@@ -29,10 +29,11 @@ class Geometry:
 
     spacing: extra room between letters, may be negative. bounce: how far each letter leaves the baseline, up or down.
     stretch: width over what the font says. arc: height of the baseline's bow, positive up. wave: (height, half waves
-    over the word, phase). turn: clockwise. shear: sideways shift per height. tilt: perspective across and down, each
-    -0.5..0.5. quarter: turns of 90 degrees. margins: left, top, right, bottom; negative cuts into the word.
-    sides: which neighbours there are, same order. frame: distance of a drawn frame, 0 for none. panel: distance of the
-    edge of the sign, 0 for none. choices: chances for whoever draws frames and neighbours, each 0..1.
+    over the word, phase). turn: clockwise. shear: sideways shift per height. rise: shift down per width. tilt:
+    perspective across and down, each -0.5..0.5. quarter: turns of 90 degrees. margins: left, top, right, bottom;
+    negative cuts into the word. sides: which neighbours there are, same order. frame: distance of a drawn frame, 0 for
+    none. panel: distance of the edge of the sign, 0 for none. choices: chances for whoever draws frames and neighbours,
+    each 0..1.
     """
 
     spacing: float = 0.0
@@ -42,6 +43,7 @@ class Geometry:
     wave: tuple[float, float, float] = (0.0, 1.0, 0.0)
     turn: float = 0.0
     shear: float = 0.0
+    rise: float = 0.0
     tilt: tuple[float, float] = (0.0, 0.0)
     quarter: int = 0
     margins: list[float] = field(default_factory=lambda: [0.1, 0.1, 0.1, 0.1])
@@ -287,7 +289,9 @@ def _choose_bow(box: Box, em: float, geometry: Geometry) -> Bow | None:
 def _matrix(box: Box, geometry: Geometry) -> _Matrix:
     left, top, right, bottom = box
     middle: _Matrix = np.array([[1, 0, -(left + right) / 2], [0, 1, -(top + bottom) / 2], [0, 0, 1]], dtype=np.float64)
-    slant: _Matrix = np.array([[geometry.stretch, geometry.shear, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
+    slant: _Matrix = np.array(
+        [[geometry.stretch, geometry.shear, 0], [geometry.rise * geometry.stretch, 1, 0], [0, 0, 1]], dtype=np.float64
+    )
     turn = geometry.turn + geometry.quarter * float(np.pi) / 2
     cos, sin = float(np.cos(turn)), float(np.sin(turn))
     spin: _Matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=np.float64)
@@ -307,7 +311,7 @@ def make_plane(box: Box, em: float, geometry: Geometry, *, height: float, least_
         em: size of its letters there, in pixels.
         geometry: how the word lies and what room is left around it.
         height: of the picture, in pixels; more where letters would otherwise be smaller than `least_em`.
-        least_em: smallest size of letters in the picture, in pixels; never makes a picture more than 1.6 times taller.
+        least_em: smallest size of letters in the picture, in pixels; never makes a picture more than 2.2 times taller.
     """
     matrix, bow = _matrix(box, geometry), _choose_bow(box, em, geometry)
     left, top, right, bottom = box
@@ -318,7 +322,7 @@ def make_plane(box: Box, em: float, geometry: Geometry, *, height: float, least_
     low, high = seen.min(axis=1) - margins[:2], seen.max(axis=1) + margins[2:]
     extent = np.maximum(high - low, 4.0)
     scale = height / float(extent[1])
-    scale = min(max(scale, least_em / em), 1.6 * scale)
+    scale = min(max(scale, least_em / em), 2.2 * scale)
     move: _Matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale], [0, 0, 1]], dtype=np.float64)
     size = (max(4, round(float(extent[0]) * scale)), max(4, round(float(extent[1]) * scale)))
     backward = np.linalg.inv(move @ matrix)

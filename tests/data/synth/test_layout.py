@@ -20,6 +20,7 @@ GEOMETRIES = {
     "straight": {},
     "turned": {"turn": 0.3},
     "slanted": {"shear": 0.4, "stretch": 1.5},
+    "rising": {"rise": -0.6, "stretch": 1.2},
     "tilted": {"tilt": (0.4, -0.2)},
     "bowed": {"arc": 0.6},
     "bowed down": {"arc": -0.6},
@@ -56,6 +57,17 @@ def test_small_letters_get_a_taller_picture() -> None:
 def test_quarter_turn_stands_the_word_up() -> None:
     _, plane = placed(Geometry(quarter=1), height=100)
     assert plane.size[1] > 2 * plane.size[0]
+
+
+def test_a_rising_line_keeps_letters_upright() -> None:
+    """A point below another stays below it; one to the right is lower by half the way."""
+    _, flat = placed(Geometry(), height=70)
+    _, plane = placed(Geometry(rise=0.5), height=70)
+    forward = np.linalg.inv(plane.backward)
+    middle, below, right = (forward @ [100 + x, 50 + y, 1.0] for x, y in ((0, 0), (0, 10), (10, 0)))
+    assert (below - middle)[0] == pytest.approx(0)
+    assert (right - middle)[1] / (right - middle)[0] == pytest.approx(0.5)
+    assert plane.size[1] / plane.size[0] > 1.5 * flat.size[1] / flat.size[0]
 
 
 @pytest.mark.parametrize("radius", [0.0, 90.0, -90.0])
