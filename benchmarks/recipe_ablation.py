@@ -6,8 +6,9 @@ python benchmarks/recipe_ablation.py outputs/recipe --table
 
 A fifth of <data_root>/train/real is kept out of training and read after each run; --start should not have seen it, so
 it is best a model of drawn words alone. Other names of the mixture are folders of <data_root>/train, too; every arm
-sees the same number of words. One JSON line a run goes to <folder>/results.jsonl; runs that are there already are not
-repeated, so the command can be stopped and given again.
+sees the same number of words. A head that --start does not have, as that of CTC may be, is best switched off (--options
+model.ctc_weight=0): so short a run would go into it. One JSON line a run goes to <folder>/results.jsonl; runs that are
+there already are not repeated, so the command can be stopped and given again.
 """
 
 import argparse
@@ -28,20 +29,20 @@ from strhub.training import adopt_pretrained, train
 BATCH, RATE = 96, 1e-3  # the rate is that of 256 words a step, as everywhere; low, since the runs are short
 ARMS: dict[str, list[str]] = {
     "base": [],
-    "rate x 0.3": [f"model.lr={0.3 * RATE}"],
     "rate x 3": [f"model.lr={3 * RATE}"],
-    "batches of 48": ["model.batch_size=48"],
-    "batches of 192": ["model.batch_size=192"],
+    "rate x 10": [f"model.lr={10 * RATE}"],
     "15 % drawn": ["data.mixture={drawn: 0.15, real: 0.50, pseudo: 0.26, print: 0.09}"],
     "75 % drawn": ["data.mixture={drawn: 0.75, real: 0.15, pseudo: 0.08, print: 0.02}"],
-    "without print": ["data.mixture={drawn: 0.45, real: 0.36, pseudo: 0.19}"],
-    "drawn: easy, 0 to 0.4": ["data.draw_difficulty=[0,0.4]"],
-    "drawn: hard, 0.4 to 1": ["data.draw_difficulty=[0.4,1]"],
     "photographs as they are": ["data.augment=false"],
     "photographs: strong": ["data.augment=strong"],
+    "batches of 48": ["model.batch_size=48"],
+    "batches of 192": ["model.batch_size=192"],
     "last weights": ["averaging=none"],
-    "without CTC": ["model.ctc_weight=0"],
+    "drawn: easy, 0 to 0.4": ["data.draw_difficulty=[0,0.4]"],
+    "drawn: hard, 0.4 to 1": ["data.draw_difficulty=[0.4,1]"],
+    "without print": ["data.mixture={drawn: 0.45, real: 0.36, pseudo: 0.19}"],
     "2 permutations": ["model.perm_num=2"],
+    "dropout 0.1": ["model.dropout=0.1"],
 }
 MEASURES = {"real": 1, "val_loss": 3, "drawn": 1}  # and how many decimals are shown
 
