@@ -33,6 +33,7 @@ ARMS: dict[str, list[str]] = {
     "rate x 10": [f"model.lr={10 * RATE}"],
     "15 % drawn": ["data.mixture={drawn: 0.15, real: 0.50, pseudo: 0.26, print: 0.09}"],
     "75 % drawn": ["data.mixture={drawn: 0.75, real: 0.15, pseudo: 0.08, print: 0.02}"],
+    "drawn: none steep": ["data.drawing={base: default, steps: {steep: null, rise: null, quarter_turn: null}}"],
     "photographs as they are": ["data.augment=false"],
     "photographs: strong": ["data.augment=strong"],
     "batches of 48": ["model.batch_size=48"],
