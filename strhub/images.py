@@ -27,12 +27,17 @@ def open_image(source: Any, *, at_least: tuple[int, int] | None = None) -> Image
     Arrays are (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation
     tag is followed; what is transparent is laid on white. at_least: see `open_bytes`. Raises `UnreadableImage`.
     """
-    if isinstance(source, Image.Image):
-        return _to_rgb(source)
     if isinstance(source, str | os.PathLike):
         return _open_file(source, at_least)
-    if hasattr(source, "__array__"):
-        return _to_rgb(_from_array(np.asarray(source)))
+    try:
+        if isinstance(source, Image.Image):
+            return _to_rgb(source)
+        if hasattr(source, "__array__"):
+            return _to_rgb(_from_array(np.asarray(source)))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a file that Pillow opened but cannot decode, a closed one, a tensor not on the CPU
+        raise UnreadableImage(f"damaged: {error}") from error
     raise UnreadableImage(f"a picture is a path, a PIL image or an array, not a {type(source).__name__}")
 
 
@@ -44,14 +49,19 @@ def find_images(patterns: list[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
-            matches = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
-        elif not path.exists() and any(sign in pattern for sign in "*?["):
+        if not os.path.exists(path) and any(sign in pattern for sign in "*?["):
             matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
         else:
             matches = [path]
-        found.update(dict.fromkeys(matches))
+        found.update(dict.fromkeys(picture for match in matches for picture in _pictures_of(match)))
     return list(found)
+
+
+def _pictures_of(path: Path) -> list[Path]:
+    """Those of a folder, at any depth, or the path itself. By `os.path`, which says no where a name cannot be."""
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and os.path.isfile(item))
 
 
 def open_bytes(content: bytes | memoryview, *, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -88,6 +98,8 @@ def _open_file(path: str | os.PathLike[str], at_least: tuple[int, int] | None) -
             content = file.readall()
     except OSError as error:
         raise UnreadableImage(error.strerror or str(error)) from error
+    except ValueError as error:  # no file can have such a name
+        raise UnreadableImage(str(error)) from error
     return open_bytes(content, at_least=at_least)
 
 

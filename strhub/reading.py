@@ -113,16 +113,17 @@ class Reader:
 
         Nothing raises for a bad input: its reading has `error` set.
         """
-        return list(self.read(_as_list(pictures)))
+        return list(self.read(pictures))
 
-    def read(self, pictures: Iterable[Any]) -> Iterator[Reading]:
+    def read(self, pictures: Any) -> Iterator[Reading]:
         """The same, one after the other as batches are done, from any iterable.
 
         An iterator is asked for no more than the batch that is to be read; of lists, a few batches are read ahead.
         """
+        pictures = _as_list(pictures)
         count = len(pictures) if isinstance(pictures, Sequence) else None
         if count == 1:
-            yield from self._finish(pictures, self.prepare(pictures), self.engine.decode)  # type: ignore[arg-type]
+            yield from self._finish(pictures, self.prepare(pictures), self.engine.decode)
         elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
             yield from self._read_side_by_side(pictures, count)
         else:
@@ -246,7 +247,7 @@ def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _as_list(pictures: Any) -> Iterable[Any]:
-    one = isinstance(pictures, str | os.PathLike | Image.Image) or hasattr(pictures, "__array__")
+    one = isinstance(pictures, str | bytes | os.PathLike | Image.Image) or hasattr(pictures, "__array__")
     return [pictures] if one else pictures
 
 

@@ -1,5 +1,6 @@
 """Whatever a user has, to a picture or a clear reason."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -91,6 +92,27 @@ def test_other_things_are_refused(source: object) -> None:
         open_image(source)
 
 
+def test_pictures_and_names_that_cannot_be_used_are_no_other_kind_of_error(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 90).save(tmp_path / "good.png")
+    content = io.BytesIO((tmp_path / "good.png").read_bytes()[:1500])
+    closed = Image.new("RGB", (4, 4))
+    closed.close()
+
+    class Elsewhere:
+        def __array__(self) -> None:
+            raise TypeError("it is on another device")
+
+    for source, reason in (
+        (Image.open(content), "damaged: .*truncated"),
+        (closed, "damaged"),
+        (Elsewhere(), "on another device"),
+        ("a\0b.png", "null byte"),
+        ("a\ud800.png", "surrogates not allowed"),
+    ):
+        with pytest.raises(UnreadableImage, match=reason):
+            open_image(source)
+
+
 def test_one_pixel_is_a_picture() -> None:
     assert open_image(np.zeros((1, 1), np.uint8)).size == (1, 1)
 
@@ -113,3 +135,5 @@ def test_files_folders_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
     assert len(find_images(["b.png", "b.png", "*.png"])) == 2
     assert find_images(["deep/*.gif"]) == []
+    assert [path.name for path in find_images(["dee*"])] == ["c.webp"]  # a folder that matches is looked into
+    assert [path.name for path in find_images(["long" * 100])] == ["long" * 100]

@@ -74,6 +74,13 @@ def test_nothing_in_nothing_out(recognizer: Recognizer) -> None:
     assert recognizer([None])[0].error is not None
 
 
+def test_one_alone_is_no_list_of_letters(recognizer: Recognizer) -> None:
+    assert [reading.source for reading in recognizer.read(str(DEMO[0]))] == [str(DEMO[0])]
+    assert [reading.error for reading in recognizer(b"a file's content")] == [
+        "a picture is a path, a PIL image or an array, not a bytes"
+    ]
+
+
 def test_reads_from_an_endless_source_batch_by_batch(recognizer: Recognizer) -> None:
     def endless():  # type: ignore[no-untyped-def]
         while True:
