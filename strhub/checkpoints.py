@@ -50,6 +50,8 @@ def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) ->
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
+    if path.suffix in (".onnx", ".pt2"):
+        raise CheckpointError(f"{path} is an exported model, no checkpoint: name the one that it was made from")
     if path.suffix == ".safetensors":
         return _read_safetensors(path, known or {})
     return _read_torch(path, known or {})

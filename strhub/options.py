@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 
@@ -22,6 +23,24 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
     for name in names:
         if name not in choices:
             raise ValueError(unknown_option_message(name, choices, where))
+
+
+def check_values(options: Mapping[str, Any], known: Mapping[str, Any], where: str, *, counts: Iterable[str] = ()) -> None:
+    """`ValueError` for the first of `options` that is a text where `known` has another kind of value by its name, as
+    `decode_ar=false` without its type is on a command line, or the reverse.
+
+    counts: names of those that must be whole numbers from 0 on, if they are numbers at all.
+    """
+    for name, value in options.items():
+        usual = known.get(name)
+        if usual is None or value is None:
+            continue
+        kind = type(usual).__name__
+        if isinstance(value, str) != isinstance(usual, str):
+            as_text = f", on a command line {name}:{kind}={value}" if kind in ("bool", "int", "float") else ""
+            raise ValueError(f"{where}: {name} is {value!r}; it is given as {usual!r} is{as_text}")
+        if name in counts and not isinstance(usual, bool) and not (isinstance(value, Integral) and value >= 0):
+            raise ValueError(f"{where}: {name} is {value!r}: it must be a whole number from 0 on")
 
 
 def keyword_names(function: Callable[..., Any], *, required: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import strhub.models
-from strhub.options import check_options, keyword_names, unknown_option_message
+from strhub.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
 from strhub.text.tokenizer import Probabilities
 
@@ -140,8 +140,12 @@ class SceneTextModel(nn.Module):
         network.compile(dynamic=True)
 
     def set_decoding(self, **options: Any) -> None:
-        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have."""
-        check_options(options, self.model.decoding_options, f"the decoding of {self.hparams.architecture!r}")
+        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have,
+        or cannot be.
+        """
+        where, known = f"the decoding of {self.hparams.architecture!r}", self.model.decoding_options
+        check_options(options, known, where)
+        check_values(options, {name: getattr(self.model, name) for name in known}, where, counts=known)
         for name, value in options.items():
             setattr(self.model, name, value)
             self.hparams[name] = value

@@ -48,8 +48,8 @@ class Search:
             raise ValueError(f"top_k is {self.top_k}: it must be at least 1")
         if self.beam_width is not None and self.beam_width < self.top_k:
             raise ValueError(f"beam_width is {self.beam_width}: it must be at least 1, and at least top_k")
-        if self.length_normalisation < 0:
-            raise ValueError(f"length_normalisation is {self.length_normalisation}: it must not be negative")
+        if not 0 <= self.length_normalisation < float("inf"):
+            raise ValueError(f"length_normalisation is {self.length_normalisation}: it must be a number from 0 on")
         if isinstance(self.lexicon, str):
             raise ValueError("the lexicon is a list of words, not one text")
 

@@ -21,7 +21,7 @@ from strhub.checkpoints import Checkpoint, CheckpointError, read_checkpoint, rea
 from strhub.embedded import EMBEDDED as EMBEDDED
 from strhub.embedded import embedded_weights
 from strhub.experiments import experiment_hyper_parameters, experiment_names
-from strhub.options import check_options, keyword_names, unknown_option_message
+from strhub.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.scene_text_model import SceneTextModel, architectures, network_class
 from strhub.sources import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.text import CHARSET_94
@@ -132,7 +132,7 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
     if pretrained:
         return load_from_checkpoint(f"pretrained={experiment}", **overrides)
     hparams = experiment_hyper_parameters(experiment)
-    check_options(overrides, _known(hparams), f"the model {experiment!r}")
+    _check_overrides(overrides, hparams, f"the model {experiment!r}")
     return SceneTextModel({"normalize": "default", **hparams, **overrides})
 
 
@@ -149,7 +149,7 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     `CheckpointError` for a file that is not usable and `ValueError` for an unknown id or option.
     """
     checkpoint = read_checkpoint(locate(source), overrides)
-    check_options(overrides, _known(checkpoint.hparams), f"the model {source}")
+    _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
     model = SceneTextModel({**checkpoint.hparams, **overrides})
     load_weights(model.model, checkpoint.weights, str(source))
     return model
@@ -249,5 +249,7 @@ def _cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def _known(hparams: Mapping[str, Any]) -> list[str]:
-    return [*hparams, *keyword_names(network_class(hparams["architecture"]))]
+def _check_overrides(overrides: Mapping[str, Any], hparams: Mapping[str, Any], where: str) -> None:
+    network = network_class(hparams["architecture"])
+    check_options(overrides, [*hparams, *keyword_names(network)], where)
+    check_values(overrides, hparams, where, counts=network.decoding_options)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from strhub import Recognizer, create_model
-from strhub.cli.read import run
+from strhub.cli.arguments import search_options
+from strhub.cli.read import build_parser, run
 from strhub.embedded import embedded_graph
 from strhub.scene_text_model import SceneTextModel
 
@@ -105,6 +106,14 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--lexicon", str(tmp_path / "none.txt")], "cannot be read"),
         (["--whitelist", "é"], "'é'"),
         (["--top_k", "0"], "top_k is 0"),
+        (["--length_normalisation", "nan"], "length_normalisation is nan"),
     ):
         with pytest.raises(ValueError, match=message):
             run(["--images", str(DEMO[7]), *arguments])
+
+
+def test_a_lexicon_has_a_word_a_line_whatever_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(b"\xef\xbb\xbfNew York\r\n\r\n market\n")  # as editors on Windows do
+    given = build_parser().parse_args(["--images", "a.png", "--lexicon", str(path)])
+    assert search_options(given)["lexicon"] == ["New York", "market"]

@@ -130,7 +130,7 @@ def test_what_no_beam_may_read_is_nothing(tokenizer: CTCTokenizer | AttentionTok
         ({"top_k": 0}, "top_k is 0"),
         ({"beam_width": 2, "top_k": 3}, "beam_width is 2"),
         ({"beam_width": 0}, "beam_width is 0"),
-        ({"length_normalisation": -1}, "must not be negative"),
+        ({"length_normalisation": -1}, "a number from 0 on"),
         ({"lexicon": "word"}, "list of words"),
         ({"lexicon": []}, "no word"),
         ({"lexicon": ["xyz"]}, "'xyz' has 'x'"),

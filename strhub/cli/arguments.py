@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words that hold a `=` and look like options, and the others; `pretrained=<id>` is none of the options."""
+    """Words that hold a `=` and look like options, and the others: `pretrained=<id>`, and files that have such a name."""
     options = [word for word in words if "=" in word and not word.startswith(("pretrained=", "-"))
-               and word.partition("=")[0].partition(":")[0].isidentifier()]  # fmt: skip
+               and word.partition("=")[0].partition(":")[0].isidentifier() and not os.path.exists(word)]  # fmt: skip
     return options, [word for word in words if word not in options]
 
 
@@ -94,9 +95,10 @@ def search_options(given: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(given, name) for name in names}
     if given.lexicon is not None:
         try:
-            options["lexicon"] = given.lexicon.read_text("utf-8").split()
+            lines = given.lexicon.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the lexicon {given.lexicon} cannot be read: {error}") from error
+        options["lexicon"] = [word for line in lines if (word := line.strip())]
     return options
 
 

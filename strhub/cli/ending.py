@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import NoReturn
 
 from strhub.cli.interrupted import end_interrupted
@@ -14,6 +15,8 @@ __all__ = ["end_with"]
 
 def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     """Run a command and end the program: what it returns is its exit status, or a text to print."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a path or a text that the terminal's encoding lacks ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result = run()
         if isinstance(result, str):
@@ -26,5 +29,16 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     except KeyboardInterrupt:
         end_interrupted(program)
     except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest flushing it at exit fails, too
+        _discard_output()
         sys.exit(0)
+    except OSError as error:  # such as a full disk
+        _discard_output()
+        sys.exit(f"{program}: {error}")
+
+
+def _discard_output() -> None:
+    """If what was printed cannot be written, let it go nowhere, lest flushing it at exit fails, too."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -55,6 +55,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
     if len(files) != 2:
         parser.error(f"a model and the file to write are needed, not {len(files)} names")
     source, target = files[0], Path(files[1])
+    if given.calibrate and given.precision != "int8-static":
+        raise ValueError(f"--calibrate is for --precision int8-static: {given.precision} needs no pictures")
+    if given.opset is not None and target.suffix == ".pt2":
+        raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
     with needs("export"):
         import onnxruntime
 

@@ -73,7 +73,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     in_images, patterns = split_words(given.images)  # options may follow the pictures on the line
     if len(sources) > 1:
         parser.error(f"one model at a time, not {' and '.join(sources)}; pictures go after --images")
-    if given.output or given.engine:
+    unused = _set_without_use(parser, given)
+    if unused:
+        raise ValueError(unused)
+    if given.output:
         return _read_all(given, sources[0] if sources else "strhub-tiny", patterns, [*options, *in_images])
     from strhub.images import find_images
     from strhub.recognizer import Recognizer
@@ -101,10 +104,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
+def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str | None:
+    """What to say of an argument that would do nothing beside the others, if there is one."""
+    changed = [name for name, value in vars(given).items() if value != parser.get_default(name)]
+    of_ray, of_lines = ("workers", "cpus", "gpus", "address"), ("json", "top_k")
+    for name in changed:
+        if not given.output and name in ("engine", "per_part", *of_ray):
+            return f"--{name} needs --output, the folder for the readings"
+        if given.engine != "ray" and name in of_ray:
+            return f"--{name} needs --engine ray"
+        if given.output and name in of_lines:
+            return f"--{name} is not for --output: the files have one reading a picture, and are Parquet"
+    return None
+
+
 def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
     """Read to Parquet; 0 if every picture was read, 1 if some were not."""
-    if not given.output:
-        raise ValueError("--engine needs --output, the folder for the readings")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with needs("bulk"):
         import pyarrow  # noqa: F401
@@ -114,8 +129,9 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     from strhub.bulk import read_all
 
     own = {"turn_tall": not given.no_turning, "precision": given.precision, "compile": given.compile}
-    usual = {"turn_tall": True, "precision": "auto", "compile": False}
-    own = {name: value for name, value in own.items() if value != usual[name]}
+    own |= search_options(given)
+    usual = {"turn_tall": True, "precision": "auto", "compile": False, "top_k": 1, "length_normalisation": 0.0}
+    own = {name: value for name, value in own.items() if value != usual.get(name)}
     summary = read_all(
         inputs, given.output, model=model, options={**own, **parse_options(options)}, engine=given.engine or "plain",
         batch_size=given.batch_size, per_part=given.per_part, device=given.device, threads=given.threads,

@@ -207,8 +207,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     run(["--images", str(ROOT / "demo_images"), "--json"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["path"]: line["text"] for line in lines}.items() <= single.items()
-    with pytest.raises(ValueError, match="--engine needs --output"):
-        run(["--images", "x.png", "--engine", "plain"])
+
+
+def test_what_is_asked_of_the_command_is_done_or_refused(tmp_path: Path) -> None:
+    from strhub.cli.read import run
+
+    picture, output = str(ROOT / "demo_images" / "04.png"), tmp_path / "out"
+    run(["--images", picture, "--output", str(output), "--whitelist", "0123456789"])
+    assert set(table(output)[0]["text"]) <= set("0123456789")
+    for arguments, message in (
+        (["--engine", "plain"], "--engine needs --output"),
+        (["--workers", "2"], "--workers needs --output"),
+        (["--output", str(output), "--gpus", "1"], "--gpus needs --engine ray"),
+        (["--output", str(output), "--top_k", "2"], "--top_k is not for --output"),
+        (["--output", str(output), "--json"], "--json is not for --output"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(["--images", picture, *arguments])
 
 
 def killed_and_resumed(inputs: Path, output: Path, engine: str) -> Iterator[int]:

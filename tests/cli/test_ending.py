@@ -62,3 +62,14 @@ def test_nobody_reads_the_output(length: int) -> None:
     done = subprocess.run([sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_and_what_the_terminal_has_no_letters_for() -> None:
+    code = "from strhub.cli.ending import end_with; end_with('words', lambda: 'caf\\udce9')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\\udce9\n", b"")
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"words: [Errno 28] No space left on device\n")

@@ -11,6 +11,7 @@ import pytest
 from golden_numbers import FOLDER
 
 from strhub.cli.read import run
+from strhub.embedded import embedded_graph
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO = sorted(str(path) for path in (ROOT / "demo_images").glob("*.png"))
@@ -60,6 +61,12 @@ def test_bad_pictures_do_not_stop_the_others(tmp_path: Path, capsys: pytest.Capt
         (["refine_iters:number=2", "--images", DEMO[0]], "unknown type 'number'"),
         (["refine_iters:int=two", "--images", DEMO[0]], "refine_iters:int=two"),
         (["decode_ar:bool=perhaps", "--images", DEMO[0]], "neither true nor false"),
+        (["decode_ar=false", "--images", DEMO[0]], "decode_ar:bool=false"),
+        (["refine_iters=2", "--images", DEMO[0]], "refine_iters:int=2"),
+        (["refine_iters:int=-1", "--images", DEMO[0]], "a whole number from 0 on"),
+        ([str(FOLDER / "reference-lightning.ckpt"), "refine_iters:float=2", "--images", DEMO[0]], "a whole number"),
+        ([str(FOLDER / "reference-lightning.ckpt"), "img_size=[32, 64]", "--images", DEMO[0]], "img_size is"),
+        ([str(embedded_graph()), "decode_ar=true", "--images", DEMO[0]], "decode_ar:bool=true"),
         (["refine_itters:int=2", "--images", DEMO[0]], "Did you mean 'refine_iters'"),
         (["pretrained=strhub-huge", "--images", DEMO[0]], "strhub-tiny"),
         (["missing.ckpt", "--images", DEMO[0]], "there is no checkpoint missing.ckpt"),
@@ -69,6 +76,12 @@ def test_bad_pictures_do_not_stop_the_others(tmp_path: Path, capsys: pytest.Capt
 def test_mistakes_get_a_clear_message(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(arguments)
+
+
+def test_a_picture_may_have_a_name_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a=1.png").write_bytes(Path(DEMO[0]).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert run(["--images", "a=1.png"]) == 0
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[ex
 pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install strhub[export]")
 
 from strhub.cli import export as command
+from strhub.embedded import embedded_graph
 from strhub.onnx import Recognizer
 from strhub.zoo import model_card
 
@@ -40,6 +41,9 @@ def test_precision(tmp_path: Path) -> None:
         (["strhub-tiny", "model.onnx", "refine_itres:int=2"], "refine_iters"),
         (["strhub-tiny", "model.onnx", "--opset", "5"], "opset is 5"),
         (["strhub-tiny", "model.onnx", "--precision", "int1"], "int1"),
+        (["strhub-tiny", "model.onnx", "--calibrate", "words"], "is for --precision int8-static"),
+        (["strhub-tiny", "model.pt2", "--opset", "18"], "is for .onnx files"),
+        ([str(embedded_graph()), "model.onnx"], "is an exported model"),
     ],
 )
 def test_mistakes_are_one_line(
