@@ -74,12 +74,15 @@ class OnnxEngine:
     """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of `Recognizer`.
 
     A few pictures are computed by all threads together. For many there is a second session, made when it is needed,
-    that computes on a share of the threads and is called by several at once.
+    that computes on a share of the threads and is called by several at once. If the file has gone or been replaced by
+    then, the first one serves all.
     """
 
     def __init__(
         self, model: str | Path, *, device: str | None = None, threads: int | None = None, **search: Any
     ) -> None:
+        self._model, self._threads = Path(model), threads or _available_threads()
+        self._file = _identity(self._model)  # before it is opened
         self.session = open_session(model, device=device, threads=threads)
         self.description = _description(self.session, model)
         _check_weights(self.description, Path(model))
@@ -90,7 +93,6 @@ class OnnxEngine:
         self.temperature = float(self.description.get("temperature", 1.0))
         self.search = beam_search(self.tokenizer, search)
         on_cpu = self.session.get_providers() == ["CPUExecutionProvider"]
-        self._model, self._threads = model, threads or _available_threads()
         self.lanes = min(self._threads, _LANES) if on_cpu else 1
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
@@ -104,6 +106,8 @@ class OnnxEngine:
 
     @cached_property
     def _shared(self) -> Any:
+        if _identity(self._model) != self._file:  # another model may be there by now, with other letters
+            return self.session
         return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
 
     def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
@@ -135,15 +139,25 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _available_threads()
     options.inter_op_num_threads = 1  # there is one thing to do at a time
-    options.log_severity_level = 3  # errors, which are raised anyway
+    options.log_severity_level = 4  # not even errors, which are raised anyway
     try:
         return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
     except Exception as error:  # of many kinds, all of onnxruntime's own
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole? A file "
-            "written for newer operators needs a newer onnxruntime, or export it with a lower --opset"
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole, and that of "
+            "its weights, if they are in another? A file written for newer operators needs a newer onnxruntime, or "
+            "export it with a lower --opset"
         ) from error
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What differs when a file has been replaced; none if it has gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _providers(onnxruntime: Any, device: str | None) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strhub.embedded import EMBEDDED, embedded_graph
-from strhub.options import check_options
+from strhub.options import check_options, check_values
 from strhub.reading import Engine, Reader, Reading
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ["Reading", "Recognizer", "choose_device"]
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model.
+    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, of which it takes a copy.
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
     batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, as `Reader` says.
     threads: to compute with; by default as many as it may use.
@@ -131,6 +131,7 @@ def _onnx_engine(
         return None  # PyTorch alone is installed
     settled = engine.description.get("decoding", {})
     check_options(options, settled, f"the model {model}")
+    check_values(options, settled, f"the model {model}", counts=settled)
     differ = [name for name, value in options.items() if settled[name] != value]
     if differ and exported:
         raise ValueError(f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to change that")

@@ -23,7 +23,7 @@ _LANES = 4  # Python runs one thread at a time: more of them would wait for each
 
 
 class TorchEngine:
-    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`.
+    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`. `model`: one of its own, a copy.
 
     threads: of PyTorch in this process, from now on.
     """
@@ -43,13 +43,14 @@ class TorchEngine:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.device = choose_device(device)
         dtype = choose_precision(precision, self.device)
-        if not isinstance(model, SceneTextModel):
+        if isinstance(model, str | Path):
             model = load(model, **options)
-        elif dtype == torch.float32:
+        elif isinstance(model, SceneTextModel):
+            model = copy.deepcopy(model)  # whose it is goes on with it as it was, in training maybe
             model.set_decoding(**options)
-        else:  # whose it is goes on with it as it was
-            model = copy.deepcopy(model)
-            model.set_decoding(**options)
+        else:
+            kind = type(model).__name__
+            raise ValueError(f"a model is an id, a path or what strhub.load gives, not a {kind}: strhub.save writes those")
         if threads is not None:
             torch.set_num_threads(threads)
         self.search = beam_search(model.tokenizer, search or {})

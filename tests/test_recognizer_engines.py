@@ -95,6 +95,7 @@ def test_without_onnxruntime_torch_reads() -> None:
         ({"precision": "float16", "device": "cpu"}, "float16 is for GPUs"),
         ({"compile": "perhaps"}, "compile is 'perhaps'"),
         ({"threads": 0}, "threads is 0"),
+        ({"model": torch.nn.Linear(1, 1)}, "not a Linear"),
         ({"model": "missing.onnx"}, "there is no file"),
     ],
 )
@@ -111,6 +112,15 @@ def test_bfloat16_leaves_a_loaded_model_as_it_was_and_reads_alike() -> None:
     texts = [reading.text for reading in rounded(DEMO)]
     expected = [reading.text for reading in Recognizer(model, device="cpu")(DEMO)]
     assert sum(one == other for one, other in zip(texts, expected, strict=True)) >= len(DEMO) - 1
+
+
+def test_two_readers_of_one_model_each_decode_as_asked() -> None:
+    model = strhub.create_model("parseq-tiny", embed_dim=32, enc_num_heads=1, dec_num_heads=2, enc_depth=1)
+    first = Recognizer(model, device="cpu", precision="float32", decode_ar=False, refine_iters=2)
+    second = Recognizer(model, device="cpu", precision="float32", decode_ar=True)
+    networks = [reader.model.model for reader in (first, second)]
+    assert [(network.decode_ar, network.refine_iters) for network in networks] == [(False, 2), (True, 1)]
+    assert (model.model.decode_ar, model.hparams.refine_iters, model.training) == (True, 1, True)
 
 
 @pytest.mark.parametrize("every", [2, 8, 100])

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 
 from strhub import load
 from strhub.data.transforms import kept_width
+from strhub.embedded import embedded_graph, embedded_weights
 from strhub.export import export
 from strhub.onnx import FORMAT, METADATA_KEY, Recognizer
 
@@ -178,3 +179,25 @@ def test_without_onnxruntime_the_extra_is_named(exported: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match="pip install onnxruntime"):
         Recognizer(exported)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_with_changes_no_texts(exported: Path, tmp_path: Path) -> None:
+    """Many pictures take a second session, which must not be of the model that is there by then."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exported.read_bytes())
+    pictures = [np.zeros((20, 60, 3), np.uint8)] * 10
+    replaced, gone = Recognizer(path, threads=2), Recognizer(path, threads=2)
+    expected = [reading.text for reading in Recognizer(path, threads=2)(pictures)]
+    (tmp_path / "new.onnx").write_text("another model")
+    (tmp_path / "new.onnx").replace(path)
+    assert [reading.text for reading in replaced(pictures)] == expected
+    path.unlink()
+    assert [reading.text for reading in gone(pictures)] == expected
+
+
+def test_a_damaged_file_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "strhub-tiny.onnx").write_bytes(embedded_graph().read_bytes())
+    (tmp_path / "strhub-tiny.safetensors").write_bytes(embedded_weights().read_bytes()[:100_000])
+    with pytest.raises(ValueError, match="that of its weights"):
+        Recognizer(tmp_path / "strhub-tiny.onnx")
+    assert capfd.readouterr().err == ""
