@@ -9,6 +9,7 @@ A program has no loop that ends by what is read: step-by-step reading takes all 
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -50,7 +51,9 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
     extra = {DESCRIPTION: json.dumps(description, ensure_ascii=False)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.export.save(program, partial, extra_files=extra)
+        content = io.BytesIO()  # PyTorch's own writer ends the process where a disk is full
+        torch.export.save(program, content, extra_files=extra)
+        partial.write_bytes(content.getbuffer())
         os.replace(partial, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error

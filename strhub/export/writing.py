@@ -24,6 +24,7 @@ from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
 from strhub.images import UnreadableImage, open_image
+from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
@@ -36,7 +37,7 @@ TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
 SUFFIXES = (".onnx", ".pt2")
 DEFAULT_OPSET = 20
-_LOWEST_OPSET = {"parseq": 17}  # LayerNormalization
+_LOWEST_OPSET = 17  # of what is written here: LayerNormalization
 _LOWEST_TRACED_OPSET = 18  # PyTorch's exporter
 
 
@@ -75,12 +76,7 @@ def export(
             raise ValueError(f"{path}: an archive of torch.export is written in float32, not {precision}")
         write_archive(model, _description(model, precision, card or {}), path)
         return
-    architecture = model.hparams["architecture"]
-    lowest, highest = _LOWEST_OPSET.get(architecture, _LOWEST_TRACED_OPSET), onnx.defs.onnx_opset_version()
-    if not lowest <= opset <= highest:
-        raise ValueError(
-            f"opset is {opset}: for {architecture} it must be {lowest} to {highest}, with onnx {onnx.__version__}"
-        )
+    _check_opset(model, opset)
     proto = _build(model, opset)
     if precision == "float16":
         store_in_half(proto.graph)
@@ -100,7 +96,7 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
     names. decoding: options such as refine_iters; by default as the file says.
 
     Raises:
-        ValueError: for another architecture or suffix.
+        ValueError: for another architecture or suffix, or an opset out of range.
     """
     source = Path(weights)
     if source.suffix != ".safetensors":
@@ -109,11 +105,26 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
     network = model.model.eval()
     if not isinstance(network, PARSeq):
         raise ValueError(f"{source} holds {model.hparams['architecture']}: only PARSeq's graph can point at weights")
+    _check_opset(model, opset)
     stored = StoredWeights(network, source)
     described = {**_description(model, "float32", model_card(source)), "weights": stored.description()}
     target = source.with_suffix(".onnx")
     _write(_parseq(network, opset, stored), described, target)
     return target
+
+
+def _check_opset(model: SceneTextModel, opset: int) -> None:
+    architecture, highest = model.hparams["architecture"], onnx.defs.onnx_opset_version()
+    lowest = _LOWEST_OPSET if _is_written_here(model.model) else _LOWEST_TRACED_OPSET
+    if not lowest <= opset <= highest:
+        raise ValueError(
+            f"opset is {opset}: for {architecture} it must be {lowest} to {highest}, with onnx {onnx.__version__}"
+        )
+
+
+def _is_written_here(network: Any) -> bool:
+    """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a part of it or all."""
+    return isinstance(network, PARSeq) and isinstance(network.encoder, VisionTransformer | ClipImageTower)
 
 
 def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
@@ -174,8 +185,7 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
     if getattr(network, "cross", None) is not None:
         raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
-    encoder: Any = getattr(network, "encoder", None)
-    if isinstance(network, PARSeq) and isinstance(encoder, VisionTransformer):
+    if _is_written_here(network):
         return _parseq(network, opset)
     from strhub.export import generic, trba
 
@@ -184,7 +194,7 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
         from strhub.export.parseq import read
 
         graph = Graph(opset)
-        traced = generic.trace(encoder, (height, width), any_width=False, opset=opset, output=TOKENS)
+        traced = generic.trace(network.encoder, (height, width), any_width=False, opset=opset, output=TOKENS)
         return generic.extend(traced, graph, read(graph, IMAGES, network, TOKENS), network.head.out_features)
     if isinstance(network, TRBA):
         return trba.read(network, (height, width), opset)

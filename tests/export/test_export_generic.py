@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from strhub import create_model
-from strhub.export import export, trba
+from strhub.export import archive, export, trba
 from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
 from strhub.export.generic import trace
 from strhub.export.graph import Graph
@@ -115,10 +115,27 @@ CLIP: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
-def test_parseq_with_an_encoder_that_is_traced(tmp_path: Path) -> None:
+class Another(torch.nn.Module):
+    """An encoder that the export does not know."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.encoder(images)
+
+
+def with_another_encoder() -> SceneTextModel:
     torch.manual_seed(0)
     model = create_model("parseq", **CLIP).eval()
+    model.model.encoder = Another(model.model.encoder)
+    return model
+
+
+@pytest.mark.slow
+def test_parseq_with_an_encoder_that_is_traced(tmp_path: Path) -> None:
+    model = with_another_encoder()
     export(model, tmp_path / "model.onnx")
     for batch in (1, 3, 64):
         same_logits_and_texts(model, tmp_path / "model.onnx", batch)
@@ -195,3 +212,23 @@ def test_an_operator_that_onnx_lacks_is_named() -> None:
 def test_a_course_that_depends_on_the_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot export this network"):
         trace(Wilful(), (8, 64), any_width=False, opset=20)
+
+
+def test_what_is_traced_needs_a_higher_opset(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it must be 18 to"):
+        export(with_another_encoder(), tmp_path / "model.onnx", opset=17)
+
+
+def test_an_archive_on_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch, if it wrote the file itself, would end the process."""
+    resource: Any = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+    monkeypatch.setattr(archive, "exported_program", lambda *_, **__: None)
+    monkeypatch.setattr(torch.export, "save", lambda _, file, extra_files: file.write(bytes(20_000)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_999, limits[1]))
+    try:
+        with pytest.raises(ValueError, match=r"model\.pt2 cannot be written: File too large"):
+            archive.write_archive(create_model("crnn", **SMALL["crnn"]), {}, tmp_path / "model.pt2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())

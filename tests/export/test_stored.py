@@ -90,6 +90,9 @@ def test_what_has_no_graph_that_points_at_weights(tmp_path: Path) -> None:
         export_beside(tmp_path / "crnn.safetensors")
     with pytest.raises(ValueError, match=r"\.safetensors"):
         export_beside(tmp_path / "last.ckpt")
+    save(create_model("parseq-tiny", **TINY), tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match="opset is 5"):
+        export_beside(tmp_path / "small.safetensors", opset=5)
     with pytest.raises(ValueError, match="is not to be found"):
         StoredWeights(load("strhub-tiny").model, embedded_weights()).tensor(torch.zeros(3))
 
