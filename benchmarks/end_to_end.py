@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     paths = list(itertools.islice(itertools.cycle(find_images(given.pictures)), given.count))
+    if not paths:
+        parser.error(f"no pictures found in {', '.join(given.pictures)}")
     model: Any = given.model
     if given.torch:
         from strhub import load
@@ -62,7 +64,9 @@ def main() -> None:
     recognizer = Recognizer(model, device=given.device, batch_size=given.batch_size, threads=given.threads)
     start = resident()
     held = [start]
-    for number, _ in enumerate(recognizer.read(paths), 1):
+    for number, reading in enumerate(recognizer.read(paths), 1):
+        if reading.error is not None:  # the model alone would have fewer words to read
+            parser.error(f"{reading.source}: {reading.error}")
         if number % max(1, len(paths) // 10) == 0:
             held.append(resident())
     print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))

@@ -32,28 +32,28 @@ class Cost(NamedTuple):
 
 def summarise(times: Sequence[float]) -> Latency:
     """Median and quartiles of at least two times."""
-    lower, _, upper = quantiles(times, n=4)
+    lower, _, upper = quantiles(times, n=4, method="inclusive")  # within the times, however few
     return Latency(median(times), lower, upper)
 
 
 def time_calls(call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None) -> Latency:
-    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU each is waited for."""
+    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU, of any make, each is waited for."""
     return summarise(time_in_turn({"": call}, repeats=repeats, warm_up=warm_up, device=device)[""])
 
 
 def time_in_turn(
     calls: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: int, device: torch.device | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call in each of `repeats` rounds. In a round every call is made once, so that what else the
-    machine does disturbs all alike, and the ratio of two in the same round says more than the times do.
+    """Milliseconds of each call in each of `repeats` rounds, at least two. In a round every call is made once, so that
+    what else the machine does disturbs all alike, and the ratio of two in the same round says more than the times do.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(warm_up + max(2, repeats)):
+    for number in range(warm_up + repeats):
         for name, call in calls.items():
             begin = time.perf_counter()
             call()
-            if device is not None and device.type == "cuda":
-                torch.cuda.synchronize(device)
+            if device is not None and device.type != "cpu":
+                torch.accelerator.synchronize(device)
             if number >= warm_up:
                 times[name].append(1000 * (time.perf_counter() - begin))
     return times

@@ -44,6 +44,14 @@ def write_json(results: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def check_plot(path: Path) -> None:
+    """`ValueError` for a suffix that no kind of picture has, `ModuleNotFoundError` without matplotlib."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):
+        raise ValueError(f"plot: {path} would be no picture that can be drawn: take .png")
+
+
 def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None:
     """Latency against label length (the paper's appendix I)."""
     figure, axes = _figure()

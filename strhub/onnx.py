@@ -112,7 +112,7 @@ class OnnxEngine:
 
     def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
-        for places in _alike(arrays):
+        for places in alike(arrays):
             images = np.stack([arrays[place] for place in places])
             logits = session.run([LOGITS], {IMAGES: images})[0]
             if self.search is not None:
@@ -145,9 +145,9 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     except Exception as error:  # of many kinds, all of onnxruntime's own
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole, and that of "
-            "its weights, if they are in another? A file written for newer operators needs a newer onnxruntime, or "
-            "export it with a lower --opset"
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole, and "
+            "that of its weights, if they are in another? A file written for newer operators needs a newer "
+            "onnxruntime, or export it with a lower --opset"
         ) from error
 
 
@@ -220,7 +220,7 @@ def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def _alike(arrays: Sequence[PictureArray]) -> list[list[int]]:
+def alike(arrays: Sequence[Any]) -> list[list[int]]:
     """Places of arrays of one shape, a list each: only those can be computed together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for place, array in enumerate(arrays):

@@ -25,7 +25,9 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
             raise ValueError(unknown_option_message(name, choices, where))
 
 
-def check_values(options: Mapping[str, Any], known: Mapping[str, Any], where: str, *, counts: Iterable[str] = ()) -> None:
+def check_values(
+    options: Mapping[str, Any], known: Mapping[str, Any], where: str, *, counts: Iterable[str] = ()
+) -> None:
     """`ValueError` for the first of `options` that is a text where `known` has another kind of value by its name, as
     `decode_ar=false` without its type is on a command line, or the reverse.
 
@@ -39,7 +41,7 @@ def check_values(options: Mapping[str, Any], known: Mapping[str, Any], where: st
         if isinstance(value, str) != isinstance(usual, str):
             as_text = f", on a command line {name}:{kind}={value}" if kind in ("bool", "int", "float") else ""
             raise ValueError(f"{where}: {name} is {value!r}; it is given as {usual!r} is{as_text}")
-        if name in counts and not isinstance(usual, bool) and not (isinstance(value, Integral) and value >= 0):
+        if name in counts and not isinstance(usual, bool) and not (isinstance(value, Integral) and int(value) >= 0):
             raise ValueError(f"{where}: {name} is {value!r}: it must be a whole number from 0 on")
 
 

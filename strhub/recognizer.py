@@ -25,7 +25,7 @@ __all__ = ["Reading", "Recognizer", "choose_device"]
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, of which it takes a copy.
+    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
     batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, as `Reader` says.
     threads: to compute with; by default as many as it may use.

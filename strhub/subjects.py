@@ -5,20 +5,24 @@ In: names of models and of ways to run them. Out: `Subject`s, each a call that r
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
+from strhub.data.aspect import pad
+from strhub.data.dataset import UnreadableRecord
 from strhub.data.lmdb import LmdbWords, find_lmdbs
-from strhub.data.transforms import normalization, picture_to_array
+from strhub.data.transforms import normalization, picture_to_array, picture_to_kept_array
 from strhub.images import UnreadableImage, find_images, open_image
+from strhub.onnx import IMAGES, LOGITS, alike, open_session
 from strhub.options import unknown_option_message
 from strhub.precision import choose_precision
 from strhub.scene_text_model import SceneTextModel
@@ -34,6 +38,8 @@ ONNX_PRECISIONS = {
 FORMATS = ("torch", "compiled", *ONNX_PRECISIONS)
 MOST_PICTURES = 1024
 FRESH = "fresh:"
+
+Batch = list[Tensor]  # pictures (B', 3, H, W) that are computed together; one such, or one of each width
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Settings:
     """How to run the models.
 
     formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of pictures or LMDBs
-    whose words are read, in turn, over and over; else noise, all `length` steps of it. folder: for exported files.
+    whose words are read, in turn, over and over; else noise, of which PyTorch runs all steps, and exported files those
+    that it takes. folder: for exported files.
     """
 
     device: torch.device
@@ -62,7 +69,6 @@ class Settings:
     formats: Sequence[str] = ("torch",)
     precisions: Sequence[str] = ("float32",)
     pictures: str | None = None
-    length: int = 25
     folder: Path | None = None
 
 
@@ -82,19 +88,26 @@ def accuracy_of(source: str) -> float | None:
 
 def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: float | None = None) -> Iterator[Subject]:
     """All ways to run a model that the settings ask for. `ValueError` for a format that there isn't."""
+    words = None if settings.pictures is None else _words(model, settings.pictures)
     for kind in settings.formats:
         if kind not in FORMATS:
             raise ValueError(unknown_option_message(kind, FORMATS, "the list of formats"))
         for precision in settings.precisions if kind not in ONNX_PRECISIONS else [ONNX_PRECISIONS[kind]]:
             run, used = _runner(name, model, kind, precision, settings)
             for size in settings.batch_sizes:
-                batches = _batches(model, size, settings)
+                batches = itertools.cycle(_batches(model, words, size, padded=kind not in ONNX_PRECISIONS))
                 title = f"{name}, {kind}, {used}, batches of {size}"
-                yield Subject(title, name, kind, used, size, partial(_next_batch, run, batches), accuracy)
+                yield Subject(title, name, kind, used, size, partial(_read_next, run, batches), accuracy)
 
 
-def _next_batch(run: Callable[[Tensor], Any], batches: Iterator[Tensor]) -> Any:
-    return run(next(batches))
+def picture_size(model: SceneTextModel) -> tuple[int, int]:
+    """Height and width of a picture in pixels; where a model keeps the aspect, of a usual word."""
+    height, width = model.hparams["img_size"]
+    return height, min(width, 4 * height) if model.hparams.get("keep_aspect") else width
+
+
+def _read_next(run: Callable[[Tensor], Any], batches: Iterator[Batch]) -> Any:
+    return [run(images) for images in next(batches)]
 
 
 def _runner(
@@ -102,7 +115,6 @@ def _runner(
 ) -> tuple[Callable[[Tensor], Any], str]:
     if kind in ONNX_PRECISIONS:
         from strhub.export import export
-        from strhub.onnx import IMAGES, LOGITS, open_session
 
         if settings.folder is None:
             raise ValueError(f"{name}: exported files need a folder to be written to")
@@ -116,7 +128,7 @@ def _runner(
     copy.set_precision(dtype)
     if choose_compiling(kind == "compiled"):
         copy.compile_network()
-    length = None if settings.pictures else settings.length
+    length = None if settings.pictures else int(model.hparams["max_label_length"])
 
     def read(images: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -125,29 +137,43 @@ def _runner(
     return read, str(dtype).removeprefix("torch.")
 
 
-def _batches(model: SceneTextModel, size: int, settings: Settings) -> Iterator[Tensor]:
-    """Batches (B, 3, H, W), over and over."""
-    height, width = model.hparams["img_size"]
-    if settings.pictures is None:
-        width = min(width, 4 * height) if model.hparams.get("keep_aspect") else width
-        return itertools.repeat(torch.randn(size, 3, height, width, generator=torch.Generator().manual_seed(0)))
-    normalize = normalization(model.hparams["normalize"])
-    arrays = [picture_to_array(picture, (height, width), normalize) for picture in _pictures(settings.pictures)]
-    if not arrays:
-        raise ValueError(f"there are no pictures in {settings.pictures}")
-    words = itertools.cycle(arrays)
-    count = -(-len(arrays) // size)
-    return itertools.cycle([torch.from_numpy(np.stack(list(itertools.islice(words, size)))) for _ in range(count)])
+def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool) -> list[Batch]:
+    """Batches of words, or one of noise. Words of several widths are padded, or else computed apart, as files need."""
+    if words is None:
+        generator = torch.Generator().manual_seed(0)
+        return [[torch.randn(size, 3, *picture_size(model), generator=generator)]]
+    remaining = itertools.cycle(words)
+    batches = [list(itertools.islice(remaining, size)) for _ in range(-(-len(words) // size))]
+    if padded:
+        return [[pad(batch)] for batch in batches]
+    return [[torch.stack([batch[place] for place in places]) for places in alike(batch)] for batch in batches]
 
 
-def _pictures(folder: str) -> Iterator[Any]:
-    """Those of LMDBs below a folder, or of its files, as many as are enough."""
+def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
+    """The pictures of a folder as the model takes them, (3, H, W) each."""
+    to_array = picture_to_kept_array if model.hparams.get("keep_aspect") else picture_to_array
+    options = model.hparams["img_size"], normalization(model.hparams["normalize"])
+    words = [torch.from_numpy(to_array(picture, *options)) for picture in _pictures(folder)]
+    if not words:
+        raise ValueError(f"there are no pictures in {folder}")
+    return words
+
+
+def _pictures(folder: str) -> Iterator[Image]:
+    """Those of LMDBs below a folder, or of its files, as many as are enough; what is damaged is left out."""
     databases = find_lmdbs(Path(folder)) if Path(folder).is_dir() else []
-    stored = (words.read(index)[0] for words in (LmdbWords(path, prepare_label=str) for path in databases)
-              for index in range(len(words)))  # fmt: skip
-    files: Iterator[Any] = iter(find_images([folder]))
-    for source in itertools.islice(stored if databases else files, MOST_PICTURES):
-        try:
-            yield open_image(source)
-        except UnreadableImage:
-            continue
+    return itertools.islice(_stored(databases) if databases else _opened(find_images([folder])), MOST_PICTURES)
+
+
+def _stored(databases: Iterable[Path]) -> Iterator[Image]:
+    for path in databases:
+        words = LmdbWords(path, prepare_label=str)
+        for index in range(len(words)):
+            with contextlib.suppress(UnreadableRecord):
+                yield words.read(index)[0]
+
+
+def _opened(paths: Iterable[Path]) -> Iterator[Image]:
+    for path in paths:
+        with contextlib.suppress(UnreadableImage):
+            yield open_image(path)

@@ -43,14 +43,7 @@ class TorchEngine:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.device = choose_device(device)
         dtype = choose_precision(precision, self.device)
-        if isinstance(model, str | Path):
-            model = load(model, **options)
-        elif isinstance(model, SceneTextModel):
-            model = copy.deepcopy(model)  # whose it is goes on with it as it was, in training maybe
-            model.set_decoding(**options)
-        else:
-            kind = type(model).__name__
-            raise ValueError(f"a model is an id, a path or what strhub.load gives, not a {kind}: strhub.save writes those")
+        model = _own_model(model, options)
         if threads is not None:
             torch.set_num_threads(threads)
         self.search = beam_search(model.tokenizer, search or {})
@@ -104,6 +97,18 @@ class TorchEngine:
             return log_softmax(logits.reshape(*tokens.shape, -1))
 
         return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
+
+
+def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:
+    """The model that is named, or a copy of one: whose it is goes on with it as it was, in training maybe."""
+    if isinstance(model, str | Path):
+        return load(model, **options)
+    if not isinstance(model, SceneTextModel):
+        kind = type(model).__name__
+        raise ValueError(f"a model is an id, a path or what strhub.load gives, not a {kind}; strhub.save writes one")
+    model = copy.deepcopy(model)
+    model.set_decoding(**options)
+    return model
 
 
 def choose_compiling(choice: bool | str) -> bool:

@@ -6,16 +6,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+from tiny_models import SIZES
 from torch import nn
 
 from strhub import benchmark, benchmark_report
 from strhub.benchmark import Cost, costs, ratios, time_in_turn
 from strhub.cli.bench import report
 from strhub.configs import CONFIG_DIR
-from strhub.zoo import create_model
+from strhub.data.lmdb import write_lmdb
+from strhub.models.base import System
+from strhub.scene_text_model import SceneTextModel
+from strhub.subjects import Settings, subjects
+from strhub.zoo import create_model, load
 
 SMALL = ["model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1", "threads=1",
          "model.patch_size=[16,16]", "model.max_label_length=4", "repeats=2", "warm_up=1"]  # fmt: skip
@@ -75,7 +83,16 @@ def test_calls_take_turns_and_are_compared_within_a_round() -> None:
     compared = ratios({"a": [1.0, 10.0, 100.0], "b": [2.0, 20.0, 200.0]}, "a")
     assert compared["a"].median == 1
     assert compared["b"] == (2, 2, 2)
+    assert benchmark.summarise([1.0, 9.0]) == (5, 3, 7)  # quartiles are no lower than the least
     assert benchmark.peak_memory(torch.device("cpu")) > 50
+
+
+def test_every_kind_of_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    for device in ("cpu", "mps", "cuda"):
+        time_in_turn({"a": lambda: None}, repeats=2, warm_up=0, device=torch.device(device))
+    assert [device.type for device in waited] == ["mps", "mps", "cuda", "cuda"]
 
 
 def config(*overrides: str) -> Any:
@@ -134,3 +151,84 @@ def test_accuracy_against_latency(tmp_path: Path) -> None:
 def test_mistakes(override: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         report(config(override))
+
+
+def test_options_that_cannot_be_or_would_do_nothing(tmp_path: Path) -> None:
+    usual = config()
+    for options, message in (
+        ({"batch_size": 0}, "batch_size is 0: it must be a whole number from 1 on"),
+        ({"batch_size": [1, 1.5]}, "batch_size is 1.5"),
+        ({"threads": 0}, "threads is 0"),
+        ({"repeats": 1}, "repeats is 1: it must be a whole number from 2 on"),
+        ({"warm_up": -1}, "warm_up is -1"),
+        ({"training_batch": 0}, "training_batch is 0"),
+        ({"formats": []}, "formats is empty"),
+        ({"range": True, "precision": ["float32", "bfloat16"]}, "several of anything"),
+        ({"range": True, "models": ["strhub-tiny"]}, "range does not go with models"),
+        ({"range": True, "formats": "onnx"}, "exported formats"),
+        ({"plot": str(tmp_path / "plot.table")}, "no picture that can be drawn"),
+        ({"plot": str(tmp_path)}, "cannot be written"),
+        ({"json": str(tmp_path)}, "cannot be written"),
+        ({"json": str(Path(__file__) / "all.json")}, "cannot be written"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            report(OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(usual, resolve=False)), options))
+
+
+def test_a_trained_model_decodes_as_asked_and_keeps_its_sizes(tmp_path: Path) -> None:
+    overrides = ["pretrained=strhub-tiny", "model.decode_ar=false"]
+    composed = config(*overrides, f"json={tmp_path / 'all.json'}")
+    assert "strhub-tiny, torch, float32" in report(composed, overrides)
+    results = json.loads((tmp_path / "all.json").read_text())
+    at_once = load("strhub-tiny", decode_ar=False).eval()
+    counted = benchmark.count_multiply_adds(at_once.model, torch.zeros(1, 3, *at_once.hparams.img_size), 25)
+    assert results["costs"]["whole"]["multiply_adds"] == counted
+    assert results["subjects"][0]["accuracy"] is None  # that of its card is of its own decoding
+    with pytest.raises(ValueError, match="no option 'embed_dim'"):
+        report(composed, ["pretrained=strhub-tiny", "model.embed_dim=64"])
+    with pytest.raises(ValueError, match="leave out one"):
+        report(composed, ["pretrained=strhub-tiny", "model=crnn"])
+
+
+def test_two_models_of_one_name_are_two(tmp_path: Path) -> None:
+    report(config("model.name=strhub-tiny", "models=[strhub-tiny]", f"json={tmp_path / 'all.json'}",
+                  "precision=[float32,float32]"))  # fmt: skip
+    rows = json.loads((tmp_path / "all.json").read_text())["subjects"]
+    assert [row["model"] for row in rows] == ["strhub-tiny", "strhub-tiny (2)"]
+    assert rows[0]["milliseconds"] != rows[1]["milliseconds"]
+    assert [row["accuracy"] is None for row in rows] == [True, False]
+
+
+def test_one_option_compiles_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    for kind in (SceneTextModel, System):
+        monkeypatch.setattr(kind, "compile_network", lambda self: compiled.append(type(self).__name__))
+    assert "parseq, compiled, float32" in report(config("compile=true", "training=true", "training_batch=2"))
+    report(config("compile=true", "+range=true", f"plot={tmp_path / 'range.png'}"))
+    assert compiled == ["SceneTextModel", "PARSeq", "SceneTextModel"]
+
+
+def test_words_are_as_wide_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a model that keeps their aspect: padded for PyTorch, each width apart for a file; not what is damaged."""
+    write_lmdb(tmp_path / "words", [(Image.new("RGB", (width, 32)), "a") for width in (64, 32, 32, 96)])
+    with lmdb.open(str(tmp_path / "words")) as words, words.begin(write=True) as transaction:
+        transaction.put(b"image-000000004", b"damaged")
+    seen: list[tuple[int, ...]] = []
+
+    class Session:
+        def run(self, names: object, inputs: dict[str, Any]) -> None:
+            seen.append(inputs["images"].shape)
+
+    monkeypatch.setattr("strhub.export.export", lambda model, path, precision: path.touch())
+    monkeypatch.setattr("strhub.subjects.open_session", lambda *_, **__: Session())
+    monkeypatch.setattr(SceneTextModel, "forward", lambda self, images, length: seen.append(tuple(images.shape)))
+    settings = Settings(torch.device("cpu"), batch_sizes=[3], formats=["torch", "onnx"], pictures=str(tmp_path),
+                        folder=tmp_path)  # fmt: skip
+    for subject in subjects("svtr", create_model("svtr-tiny", **SIZES["svtr-tiny"]).eval(), settings):
+        subject.read()
+    assert seen == [(3, 3, 32, 64), (1, 3, 32, 64), (2, 3, 32, 32)]
+
+
+def test_nothing_is_logged_to_where_it_is_called() -> None:
+    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+        assert compose("bench", return_hydra_config=True).hydra.job_logging.root is None

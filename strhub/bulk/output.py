@@ -46,7 +46,8 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     for name, value in job.items():
         if before.get(name) != value:
             raise ValueError(
-                f"{folder} holds readings with {name} {before.get(name)!r:.300}, not {value!r:.300}: give another folder"
+                f"{folder} holds readings with {name} {before.get(name)!r:.300}, not {value!r:.300}: "
+                "give another folder"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,64 +11,58 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 from strhub.cli.interrupted import end_interrupted
 from strhub.configs import CONFIG_DIR
 
 with needs("train"):
     import hydra
-    from omegaconf import DictConfig
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig, ListConfig
 
 if TYPE_CHECKING:
     import torch
 
     from strhub.scene_text_model import SceneTextModel
-    from strhub.subjects import Subject
+
+RANGE_PLOT = "bench-range.png"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="bench")
 def _compose_and_measure(config: DictConfig) -> None:
-    try:
-        print(report(config))
-    except ValueError as error:
-        raise SystemExit(f"bench: {error}") from error
+    end_with("bench", lambda: report(config, list(HydraConfig.get().overrides.task)))
 
 
-def report(config: DictConfig) -> str:
-    """Measure what the configuration asks for; a table of it. Writes the JSON and the plot that it names."""
+def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
+    """Measure what the configuration asks for; a table of it. Writes the JSON and the plot that it names.
+
+    overrides: the command line's, such as `model.decode_ar=false`; they say what of a trained model is to be changed.
+
+    Raises:
+        ValueError: for options that cannot be, or that would have no effect together.
+        OSError: if the JSON or the plot cannot be written.
+    """
     import torch
 
     from strhub import benchmark, benchmark_report
     from strhub.torch_engine import choose_device
+    from strhub.training import adopt_pretrained
 
-    if config.threads:
+    _check(config)
+    _check_surroundings(config)
+    if config.threads is not None:
         torch.set_num_threads(config.threads)
-    if config.plot or config.get("range"):
-        with needs("bench"):
-            import matplotlib  # noqa: F401 (before minutes of measuring)
     device = choose_device(config.device)
-    name, model = _configured(config)
-    height, width = model.hparams["img_size"]
-    images = torch.randn(1, 3, height, width)
-    longest = int(model.hparams["max_label_length"])
-    costs = benchmark.costs(model.model, images, longest, depth=config.depth)
-    whole = costs[""]
-    parts = [
-        f"{name}, {height} x {width} pixels, {device}, {torch.get_num_threads()} threads",
-        f"parameters {whole.parameters / 1e6:.2f} M, multiply-adds {whole.multiply_adds / 1e9:.3f} G, "
-        f"activations {whole.activations / 1e6:.2f} M; by module:",
-        benchmark_report.cost_table(costs),
-    ]
-    results: dict[str, Any] = {
-        "model": name,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "costs": {module or "whole": cost._asdict() for module, cost in costs.items()},
-    }
+    name, model, accuracy = _configured(config, overrides)
+    if config.training or config.pipeline:
+        adopt_pretrained(config, list(overrides))
+    results: dict[str, Any] = {"model": name, "device": str(device), "threads": torch.get_num_threads()}
+    parts = _costs(config, model, results)
     if config.get("range"):
         parts.append(_range(config, name, model, device, results))
     else:
-        parts.append(_compare(config, name, model, device, results))
+        parts.append(_compare(config, name, model, accuracy, device, results))
     if config.training:
         results["training_step"] = step = _training_step(config, device)
         parts.append(f"training step, {config.training_batch} words: {_spread(step)} ms")
@@ -81,18 +76,90 @@ def report(config: DictConfig) -> str:
     return "\n".join(parts)
 
 
-def _configured(config: DictConfig) -> tuple[str, SceneTextModel]:
-    """The model of `pretrained` if there is one, else the configured one with fresh weights."""
+def _check(config: DictConfig) -> None:
+    """`ValueError` for options that cannot be, or would have no effect together."""
+    least = {"repeats": 2, "warm_up": 0, "depth": 1, "training_batch": 1, "pipeline_batches": 1}
+    numbers = [(name, config[name], lowest) for name, lowest in least.items()]
+    numbers += [("batch_size", size, 1) for size in _list(config.batch_size)]
+    for name, value, lowest in [*numbers, *([] if config.threads is None else [("threads", config.threads, 1)])]:
+        if not isinstance(value, int) or value < lowest:
+            raise ValueError(f"{name} is {value}: it must be a whole number from {lowest} on")
+    for name in ("batch_size", "precision", "formats"):
+        if not _list(config[name]):
+            raise ValueError(f"{name} is empty: name at least one")
+    if config.get("range"):
+        several = [name for name in ("batch_size", "precision", "formats") if len(_list(config[name])) > 1]
+        exported = [kind for kind in _formats(config) if kind not in ("torch", "compiled")]
+        if several or exported or config.models or config.pictures:
+            raise ValueError(
+                "latency against label length is measured on noise, of one model by PyTorch, in one precision and "
+                "batches of one size: range does not go with models, pictures, exported formats or several of anything"
+            )
+
+
+def _check_surroundings(config: DictConfig) -> None:
+    """Whether what is needed is installed, and the JSON and the plot can be written: before minutes of measuring."""
+    from strhub.benchmark_report import check_plot
+
+    if {*_formats(config)} - {"torch", "compiled"}:
+        with needs("export"):
+            import onnx  # noqa: F401
+    plot = config.plot or (RANGE_PLOT if config.get("range") else None)
+    if plot:
+        with needs("bench"):
+            check_plot(Path(plot))
+    for path in (Path(str(name)) for name in (plot, config.json) if name):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror}") from error
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError(f"{path} cannot be written: it is a folder, or one may not write there")
+
+
+def _configured(config: DictConfig, overrides: Sequence[str]) -> tuple[str, SceneTextModel, float | None]:
+    """The model of `pretrained` if there is one, else the configured one with fresh weights: its name, and its accuracy
+    where that is known, which is so for the decoding that it comes with.
+    """
+    from strhub.options import check_options, keyword_names
     from strhub.scene_text_model import SceneTextModel
-    from strhub.subjects import find_model
+    from strhub.subjects import accuracy_of, find_model
     from strhub.training import model_from_config
 
-    if config.pretrained is not None:
-        return str(config.pretrained), find_model(str(config.pretrained))
-    system = model_from_config(config)
-    model = SceneTextModel(system.hparams).eval()
-    model.model.load_state_dict(system.model.state_dict())
-    return str(config.model.name), model
+    if config.pretrained is None:
+        system = model_from_config(config)
+        model = SceneTextModel(system.hparams).eval()
+        model.model.load_state_dict(system.model.state_dict())
+        return str(config.model.name), model, None
+    names = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    if "pretrained" in names and {"model", "experiment"} & {*names}:
+        raise ValueError("pretrained is measured in place of a configured model: leave out one, or list it in models")
+    model = find_model(str(config.pretrained))
+    of_network = {*keyword_names(type(model.model)), *model.model.decoding_options}
+    changed = [name for name in (name.removeprefix("model.") for name in names) if name in of_network]
+    check_options(changed, model.model.decoding_options, f"the decoding of {config.pretrained}")
+    model.set_decoding(**{name: config.model[name] for name in changed})
+    return str(config.pretrained), model, None if changed else accuracy_of(str(config.pretrained))
+
+
+def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -> list[str]:
+    """What the model costs, whole and by module, wherever it runs."""
+    import torch
+
+    from strhub import benchmark, benchmark_report
+    from strhub.subjects import picture_size
+
+    height, width = picture_size(model)
+    images, longest = torch.randn(1, 3, height, width), int(model.hparams["max_label_length"])
+    costs = benchmark.costs(model.model, images, longest, depth=config.depth)
+    results["costs"] = {module or "whole": cost._asdict() for module, cost in costs.items()}
+    whole = costs[""]
+    return [
+        f"{results['model']}, {height} x {width} pixels, {results['device']}, {results['threads']} threads",
+        f"parameters {whole.parameters / 1e6:.2f} M, multiply-adds {whole.multiply_adds / 1e9:.3f} G, "
+        f"activations {whole.activations / 1e6:.2f} M; by module:",
+        benchmark_report.cost_table(costs),
+    ]
 
 
 def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.device, results: dict[str, Any]) -> str:
@@ -101,17 +168,20 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
 
     from strhub import benchmark, benchmark_report
     from strhub.precision import choose_precision
+    from strhub.subjects import picture_size
 
     model = model.to(device)
     precision, batch = _list(config.precision)[0], int(_list(config.batch_size)[0])
     model.set_precision(choose_precision(str(precision), device))
-    images = torch.randn(batch, 3, *model.hparams["img_size"], device=device)
+    if "compiled" in _formats(config):
+        model.compile_network()
+    images = torch.randn(batch, 3, *picture_size(model), device=device)
     lengths = range(1, int(model.hparams["max_label_length"]) + 1)
     with torch.inference_mode():
         calls = {str(length): partial(model, images, length) for length in lengths}
         times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
     latencies = {int(length): benchmark.summarise(values) for length, values in times.items()}
-    path = Path(config.plot or "bench-range.png")
+    path = Path(config.plot or RANGE_PLOT)
     benchmark_report.plot_range(latencies, f"{name}, batches of {batch}, {precision}, {device}", path)
     results["range"] = {str(length): list(latency) for length, latency in latencies.items()}
     lines = [f"latency  {_spread(latency)} ms for labels of {length}" for length, latency in latencies.items()]
@@ -119,26 +189,31 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
 
 
 def _compare(
-    config: DictConfig, name: str, model: SceneTextModel, device: torch.device, results: dict[str, Any]
+    config: DictConfig,
+    name: str,
+    model: SceneTextModel,
+    accuracy: float | None,
+    device: torch.device,
+    results: dict[str, Any],
 ) -> str:
     """All subjects in turn, and their plot."""
     from strhub import benchmark, benchmark_report
     from strhub.subjects import Settings, accuracy_of, find_model, subjects
 
-    chosen: list[Subject] = []
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
             device=device,
             batch_sizes=[int(size) for size in _list(config.batch_size)],
-            formats=[str(kind) for kind in _list(config.formats)],
+            formats=_formats(config),
             precisions=[str(precision) for precision in _list(config.precision)],
             pictures=config.pictures,
-            length=int(model.hparams["max_label_length"]),
             folder=Path(folder),
         )
-        for title, one in [(name, model), *((str(source), find_model(str(source))) for source in config.models)]:
-            trained = title != name or config.pretrained is not None
-            chosen += subjects(title, one, settings, accuracy_of(title) if trained else None)
+        chosen = [*subjects(name, model, settings, accuracy)]
+        for source in map(str, _list(config.models)):
+            title = f"{source} (2)" if source == name else source
+            chosen += subjects(title, find_model(source), settings, accuracy_of(source))
+        chosen = list({subject.name: subject for subject in chosen}.values())  # `auto` may be float32 once more
         calls = {subject.name: subject.read for subject in chosen}
         times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
     against = benchmark.ratios(times, chosen[0].name)
@@ -165,13 +240,15 @@ def _compare(
 
 
 def _training_step(config: DictConfig, device: torch.device) -> Any:
-    """Forward, backward and an AdamW update."""
+    """Forward, backward and an AdamW update, in float32."""
     import torch
 
     from strhub import benchmark
     from strhub.training import model_from_config
 
     system = model_from_config(config).to(device).train()
+    if config.compile:
+        system.compile_network()
     optimiser = torch.optim.AdamW(system.parameters(), lr=1e-4)
     images = torch.randn(config.training_batch, 3, *config.model.img_size, device=device)
     characters, length = str(system.hparams["charset_train"]), min(10, int(config.model.max_label_length))
@@ -200,8 +277,12 @@ def _pipeline(config: DictConfig) -> float:
     return words / (time.perf_counter() - begin)
 
 
-def _list(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, str | int) else list(value)
+def _formats(config: DictConfig) -> list[str]:
+    return ["compiled" if config.compile and kind == "torch" else str(kind) for kind in _list(config.formats)]
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | ListConfig) else [value]
 
 
 def _spread(latency: Any) -> str:

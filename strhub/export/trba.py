@@ -66,22 +66,7 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
     scores = graph.op("MatMul", agreement, graph.weight(cell.score.weight.t()))  # (B, W, 1)
     weights = graph.op("Transpose", graph.op("Softmax", scores, axis=1), perm=[0, 2, 1])
     seen = graph.op("Squeeze", graph.op("MatMul", weights, COLUMNS), graph.integers(1))  # (B, C)
-
-    rnn = cell.rnn
-    columns = rnn.weight_ih.shape[1] - decoder.char_embeddings.embedding_dim
-    with torch.no_grad():
-        of_token = decoder.char_embeddings.weight @ rnn.weight_ih[:, columns:].t() + rnn.bias_ih + rnn.bias_hh
-    gates = graph.op("Gather", graph.weight(of_token), token)  # (B, 4 * H)
-    gates = graph.op("Add", gates, graph.op("MatMul", seen, graph.weight(rnn.weight_ih[:, :columns].t())))
-    gates = graph.op("Add", gates, graph.op("MatMul", hidden, graph.weight(rnn.weight_hh.t())))
-    parts = [graph.name("gate") for _ in range(4)]
-    sizes = graph.integers(*[rnn.hidden_size] * 4)
-    graph.nodes.append(helper.make_node("Split", [gates, sizes], parts, name=graph.name("split"), axis=1))
-    keep = graph.op("Mul", graph.op("Sigmoid", parts[1]), memory)
-    new = graph.op("Mul", graph.op("Sigmoid", parts[0]), graph.op("Tanh", parts[2]))
-    next_memory = graph.op("Add", keep, new)
-    next_hidden = graph.op("Mul", graph.op("Sigmoid", parts[3]), graph.op("Tanh", next_memory))
-
+    next_hidden, next_memory = _cell(graph, decoder, token, seen, hidden, memory)
     logits = graph.linear(next_hidden, decoder.generator.weight, decoder.generator.bias)
     read = graph.op("ArgMax", logits, axis=1, keepdims=0)  # (B)
     now_ended = graph.op("Or", ended, graph.op("Equal", read, graph.scalar(decoder.eos_id)))
@@ -97,3 +82,22 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
                (logits, TensorProto.FLOAT)]  # fmt: skip
     outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in results]
     return graph.body("step", inputs, outputs)
+
+
+def _cell(graph: Graph, decoder: AttentionDecoder, token: str, seen: str, hidden: str, memory: str) -> tuple[str, str]:
+    """An LSTM's cell: token (B), what is seen (B, C), hidden and cell state (B, H), to the next two states."""
+    rnn = decoder.attention_cell.rnn
+    columns = rnn.weight_ih.shape[1] - decoder.char_embeddings.embedding_dim
+    with torch.no_grad():
+        of_token = decoder.char_embeddings.weight @ rnn.weight_ih[:, columns:].t() + rnn.bias_ih + rnn.bias_hh
+    gates = graph.op("Gather", graph.weight(of_token), token)  # (B, 4 * H)
+    gates = graph.op("Add", gates, graph.op("MatMul", seen, graph.weight(rnn.weight_ih[:, :columns].t())))
+    gates = graph.op("Add", gates, graph.op("MatMul", hidden, graph.weight(rnn.weight_hh.t())))
+    parts = [graph.name("gate") for _ in range(4)]
+    sizes = graph.integers(*[rnn.hidden_size] * 4)
+    graph.nodes.append(helper.make_node("Split", [gates, sizes], parts, name=graph.name("split"), axis=1))
+    keep = graph.op("Mul", graph.op("Sigmoid", parts[1]), memory)
+    new = graph.op("Mul", graph.op("Sigmoid", parts[0]), graph.op("Tanh", parts[2]))
+    next_memory = graph.op("Add", keep, new)
+    next_hidden = graph.op("Mul", graph.op("Sigmoid", parts[3]), graph.op("Tanh", next_memory))
+    return next_hidden, next_memory
