@@ -64,7 +64,7 @@ class GridGenerator(nn.Module):
         self.register_buffer("inv_delta_C", torch.linalg.inv(_spline_system(straight)).float())
         self.register_buffer("P_hat", _spline_basis(_pixel_centres(img_size), straight).float())
         self.register_buffer("influence", self._multiplied(), persistent=False)
-        self.register_load_state_dict_post_hook(_multiply_again)
+        self.register_load_state_dict_post_hook(_multiply_again)  # type: ignore[no-untyped-call]
 
     def forward(self, points: Tensor) -> Tensor:
         """Fiducial points (B, F, 2) to the place in the picture of each straightened pixel, (B, H, W, 2)."""
