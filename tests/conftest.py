@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # One thread computes the same numbers in the same order wherever the tests run, and two tests do not fight for cores.
@@ -15,6 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from small_runs import SMALL, Compose
 
 from strhub.configs import CONFIG_DIR
 
@@ -23,19 +24,6 @@ def pytest_configure() -> None:
     """Tests that press Ctrl-C work in the background of a shell, too: commands would inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-SMALL = (
-    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-    "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12",
-)  # fmt: skip
-# Training on words drawn on the way, on a CPU, with each step's loss in metrics.csv and little else.
-DRAWN_RUN = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1", "logger=csv",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null",
-)  # fmt: skip
-
-Compose = Callable[..., DictConfig]
 
 
 @pytest.fixture

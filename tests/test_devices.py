@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DRAWN_RUN, SMALL
+from small_runs import DRAWN_RUN, SMALL
 
 from strhub.training import train
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DRAWN_RUN, SMALL
+from small_runs import DRAWN_RUN, SMALL
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = (

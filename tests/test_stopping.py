@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import DRAWN_RUN, SMALL, Compose
+from small_runs import DRAWN_RUN, SMALL, Compose
 
 from strhub.stopping import StoppedEarly, stopping_early
 from strhub.training import train

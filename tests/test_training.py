@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DRAWN_RUN
+from small_runs import DRAWN_RUN
 from tests_support import PowerCut
 
 from strhub.data.__main__ import run as run_data_command

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from small_runs import SMALL
 
 from strhub.cli import tune as command_line
 from strhub.configs import CONFIG_DIR

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Compose
 from hydra import compose, initialize_config_dir
+from small_runs import Compose
 
 from strhub.cli.arguments import replace_mappings
 from strhub.cli.bench import report

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from clip_support import small_clip, small_state
-from conftest import Compose
 from golden_numbers import FOLDER, images
 from safetensors.torch import save_file
+from small_runs import Compose
 
 from strhub import Recognizer, create_model, load, save
 from strhub.finetuning import encoder_layers

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 from clip_support import small_clip
-from conftest import Compose
 from pytorch_lightning.callbacks import Callback
+from small_runs import Compose
 from tests_support import PowerCut
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import Compose
+from small_runs import Compose
 
 from strhub.models.parseq.system import PARSeq
 from strhub.training import model_from_config

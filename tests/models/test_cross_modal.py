@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from clip_support import small_clip
-from conftest import Compose
+from small_runs import Compose
 
 from strhub import create_model, load, save
 from strhub.clip.tokenizer import ClipTokenizer
