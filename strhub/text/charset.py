@@ -117,7 +117,7 @@ class LabelPreparation:
         text = self.adapter.change_case(text)
         if self.strict and any(c not in self._characters and c.isalnum() for c in text):
             raise DroppedLabel("outside the charset", label)
-        text = self.adapter(text).strip()
+        text = " ".join(self.adapter(text).split())  # what was removed may have stood between two spaces
         if not text:
             raise DroppedLabel("empty", label)
         if self.max_length is not None and len(text) > self.max_length:

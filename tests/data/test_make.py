@@ -153,7 +153,9 @@ def start_slowly(*arguments: object) -> "subprocess.Popen[str]":
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path: Path) -> None:
     source = pictures(tmp_path / "in", 300)
     with start_slowly(source, tmp_path / "out") as process:
-        time.sleep(0.4)
+        assert process.stdout is not None
+        for _ in range(60):  # pictures
+            process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=100)
     assert process.returncode == 130

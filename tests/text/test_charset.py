@@ -78,6 +78,10 @@ def test_bad_charsets(charset: str) -> None:
         check_charset(charset)
 
 
+def test_what_is_removed_between_spaces_leaves_one_space() -> None:
+    assert LabelPreparation(CHARSET_94 + " ", max_length=9)("a \x08 b") == "a b"
+
+
 @given(st.text(max_size=30), st.sampled_from([CHARSET_36, CHARSET_62, CHARSET_94, GERMAN, CHARSET_94 + " "]))
 def test_a_prepared_label_is_in_the_charset_and_stays_as_it_is(label: str, charset: str) -> None:
     prepare = LabelPreparation(charset, max_length=30)
