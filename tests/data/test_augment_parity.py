@@ -210,6 +210,7 @@ def test_distribution_is_the_plain_one(words: list[Image.Image], expected: Stati
     assert max(gaps.values()) < LIMIT, gaps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"magnitude": 10}, {"operations": 2}])
 def test_that_other_settings_would_be_noticed(
     options: dict[str, int], words: list[Image.Image], expected: Statistics
@@ -219,19 +220,11 @@ def test_that_other_settings_would_be_noticed(
 
 # Of 16 operations these are 11; a missing auto_contrast, posterize, color, contrast or brightness is within the scatter
 # of so many samples, and is noticed above.
-SLOW = ["equalize", "solarize", "solarize_add", "shear_x", "shear_y", "translate_x", "translate_y"]
+SLOW = ["rotate", "poisson_noise", "gaussian_blur", "equalize", "solarize", "solarize_add", "shear_x", "shear_y",
+        "translate_x", "translate_y"]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "invert",
-        "rotate",
-        "poisson_noise",
-        "gaussian_blur",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
-    ],
-)
+@pytest.mark.parametrize("name", ["invert", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_that_the_distribution_would_show_an_operation_left_out(
     name: str, words: list[Image.Image], expected: Statistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

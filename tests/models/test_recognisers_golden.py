@@ -72,7 +72,7 @@ def test_logits(experiment: str) -> None:
 # TRBC is TRBA up to its last layer, and learns by the loss of CRNN.
 @pytest.mark.parametrize(
     "experiment",
-    [pytest.param(name, marks=[pytest.mark.slow] if name == "trbc" else []) for name in EXPERIMENTS],
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("trba", "trbc") else []) for name in EXPERIMENTS],
 )
 def test_losses_and_gradients(experiment: str) -> None:
     golden = recorded(f"{experiment}.json")["training"]
