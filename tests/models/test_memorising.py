@@ -36,7 +36,7 @@ COLUMNS = {
 }  # fmt: skip
 ABINET = {"img_size": [16, 32], "d_model": 64, "d_inner": 128, "iter_size": 1}
 RUNS = {
-    "vitstr": Run({"embed_dim": 64, "depth": 2, "patch_size": [32, 4]}, 25, 8, 5e-3),
+    "vitstr": Run({"embed_dim": 64, "depth": 2, "patch_size": [32, 4]}, 32, 8, 5e-3),
     "parseq": Run({"embed_dim": 64, "enc_num_heads": 2, "enc_depth": 2, "patch_size": [32, 4]}, 30, 8, 5e-3),
     "crnn": Run({"img_size": [32, 48], "hidden_size": 64}, 70, 8, 4e-3),
     "trba": Run(COLUMNS, 90, 16, 6e-3),
