@@ -36,6 +36,10 @@ def _train(config: DictConfig) -> None:
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"train: {error}") from error
+    except RuntimeError as error:
+        if "Connection closed by peer" not in str(error):  # Gloo's words
+            raise
+        raise SystemExit("train: the process of another device has ended, so this one cannot go on") from error
     for name, value in sorted(metrics.items()):
         print(f"{name}: {value:.4f}")
 
