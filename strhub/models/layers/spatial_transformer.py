@@ -59,7 +59,6 @@ class GridGenerator(nn.Module):
     def __init__(self, *, num_fiducial: int, img_size: tuple[int, int]) -> None:
         super().__init__()
         self.img_size = img_size
-        self.num_fiducial = num_fiducial
         straight = _straight_edges(num_fiducial)
         self.register_buffer("inv_delta_C", torch.linalg.inv(_spline_system(straight)).float())
         self.register_buffer("P_hat", _spline_basis(_pixel_centres(img_size), straight).float())
@@ -73,7 +72,7 @@ class GridGenerator(nn.Module):
     def _multiplied(self) -> Tensor:
         """On the CPU, since not every device has double precision."""
         spline, pixels = self.inv_delta_C.cpu().double(), self.P_hat.cpu().double()
-        return (pixels @ spline)[:, : self.num_fiducial].float()  # the spline's side conditions are that it meets 0
+        return (pixels @ spline)[:, :-3].float()  # the spline's side conditions are that it meets 0
 
 
 def _multiply_again(generator: GridGenerator, _: object) -> None:
