@@ -61,7 +61,9 @@ def main() -> None:
         from strhub import load
 
         model = load(given.model)
-    recognizer = Recognizer(model, device=given.device, batch_size=given.batch_size, threads=given.threads)
+    recognizer = Recognizer(
+        model, device=given.device, batch_size=given.batch_size, threads=given.threads, second_look=0
+    )  # a second look depends on what is read
     start = resident()
     held = [start]
     for number, reading in enumerate(recognizer.read(paths), 1):

@@ -4,26 +4,31 @@
 python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 
 Prints accuracy in percent with 95 % intervals (Wilson) on drawn words and on folders of <data_root>/test, for 36 and 94
-characters, step by step (AR, one refinement) and all at once (NAR); the share of pictures without text, drawn ones and
-cuttings of --photographs, that come back with a confidence above 0.5; and milliseconds a word.
+characters, step by step (AR, one refinement) and all at once (NAR), with the second look at doubtful words and without;
+how far confidences are from the truth; the share of pictures without text, drawn ones and cuttings of --photographs,
+that come back with a confidence above 0.5; and milliseconds a word.
 """
 
 import argparse
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from strhub import Recognizer, load
+from strhub.calibration import expected_calibration_error
 from strhub.data.dataset import UnreadableRecord
 from strhub.data.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import DrawnWords
 from strhub.images import find_images
+from strhub.reading import SECOND_LOOK
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]
+DECODING = {"decode_ar": True, "refine_iters": 1}
 
 
 def interval(right: int, count: int) -> str:
@@ -78,39 +83,55 @@ def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
-    ways = {"AR": Recognizer(model, decode_ar=True, refine_iters=1)}
-    ways["NAR"] = Recognizer(model, decode_ar=False, refine_iters=0)
+    ways = {
+        f"{way}{', one look' if look == 0 else ''}": Recognizer(model, second_look=look, **decoding)
+        for way, decoding in (("AR", DECODING), ("NAR", {"decode_ar": False, "refine_iters": 0}))
+        for look in (SECOND_LOOK, 0)
+    }
     charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
     print("| set | words | " + " | ".join(f"{way}, {size}" for way in ways for size in charsets) + " |")
     print("| --- " * (2 + len(ways) * len(charsets)) + "|")
+    verdicts: dict[str, list[tuple[float, bool]]] = {way: [] for way in ways}  # with confidences, all 94 characters
     for name, words in sets.items():
         cells = []
-        for recognizer in ways.values():
+        for way, recognizer in ways.items():
             readings = recognizer([picture for picture, _ in words])
-            for adapt in charsets.values():
-                right = sum(adapt(one.text) == adapt(label) for one, (_, label) in zip(readings, words, strict=True))
-                cells.append(interval(right, len(words)))
+            for size, adapt in charsets.items():
+                right = [adapt(one.text) == adapt(label) for one, (_, label) in zip(readings, words, strict=True)]
+                cells.append(interval(sum(right), len(words)))
+                if size == 94:
+                    verdicts[way] += [(one.confidence, told) for one, told in zip(readings, right, strict=True)]
         print(f"| {name} | {len(words):,} | " + " | ".join(cells) + " |", flush=True)
+    errors = [
+        f"{way} {100 * expected_calibration_error(*zip(*told, strict=True)):.1f} %" for way, told in verdicts.items()
+    ]
+    print(f"\ncalibration error of all these: {', '.join(errors)}")
 
 
 def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
-    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself, and by PyTorch."""
-    ways = {"by default": model, "PyTorch": load(model)}
+    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself, with one look at each
+    picture, and by PyTorch.
+    """
+    ways: dict[str, tuple[Any, float]] = {
+        "by default": (model, SECOND_LOOK), "one look": (model, 0), "PyTorch, one look": (load(model), 0),
+    }  # fmt: skip
     for batch_size in (1, 32):
-        chosen = pictures[: 32 if batch_size == 1 else 256]
+        chosen = pictures[:: max(1, len(pictures) // (100 if batch_size == 1 else 256))]
         readers = {
-            way: Recognizer(one, device="cpu", batch_size=batch_size, threads=threads) for way, one in ways.items()
+            way: Recognizer(one, device="cpu", batch_size=batch_size, threads=threads, second_look=look)
+            for way, (one, look) in ways.items()
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(8):
             for way, reader in readers.items():
                 start = time.perf_counter()
-                reader(chosen)
+                for picture in chosen if batch_size == 1 else [chosen]:
+                    reader(picture)
                 if turn:  # the first warms up
                     times[way].append(1000 * (time.perf_counter() - start) / len(chosen))
         for way in ways:
             low, middle, high = np.quantile(times[way], [0, 0.5, 1])
-            title = f"{way}, {threads} threads, batches of {batch_size}"
+            title = f"{way}, {threads} threads, " + ("alone" if batch_size == 1 else f"batches of {batch_size}")
             print(f"{title}: {middle:.2f} ms a word ({low:.2f} to {high:.2f})")
 
 
@@ -139,8 +160,8 @@ def main() -> None:
     if given.photographs and given.empty:
         share = share_above(cuttings(given.photographs, given.empty, 50_000), given.model, 0.5)
         print(f"{given.empty} cuttings of photographs: {100 * share:.1f} % come back with confidence above 0.5")
-    pictures = [picture for words in list(sets.values())[::-1] for picture, _ in words]
-    print_latency(pictures[:256], given.model, given.threads)
+    photographed = list(sets.values())[1:] or list(sets.values())
+    print_latency([picture for words in photographed for picture, _ in words], given.model, given.threads)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from strhub.reading import Decode, Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.reading import SECOND_LOOK, Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.search import beam_search
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
@@ -39,10 +39,10 @@ class Recognizer(Reader):
     """Read words with an exported model; used as `strhub.Recognizer` is.
 
     model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
-    batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, see `Reader`. threads: to compute
-    with; by default OMP_NUM_THREADS, else the processors that this process may use. search: options of
-    `strhub.search.Search`, such as top_k or a lexicon, of the texts that the logits allow. How it decodes otherwise was
-    settled when the file was written. `description`: what the file says.
+    batch_size: pictures at a time; turn_tall, second_look: as for `Reader`. threads: to compute with; by default
+    OMP_NUM_THREADS, else the processors that this process may use. search: options of `strhub.search.Search`, such as
+    top_k or a lexicon, of the texts that the logits allow. How it decodes otherwise was settled when the file was
+    written. `description`: what the file says.
 
     Raises:
         ValueError: for a file that is not there, damaged, not of strhub, or too new for the installed packages.
@@ -58,11 +58,12 @@ class Recognizer(Reader):
         device: str | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
+        second_look: float = SECOND_LOOK,
         threads: int | None = None,
         **search: Any,
     ) -> None:
         engine = OnnxEngine(model, device=device, threads=threads, **search)
-        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall)
+        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -20,10 +20,12 @@ from PIL import Image
 
 from strhub.data.transforms import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
 from strhub.images import UnreadableImage, open_image
+from strhub.second_look import other_views
 
 PictureArray = npt.NDArray[np.float32]
 Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
 
+SECOND_LOOK = 0.7  # confidence below which a reading is doubtful, by default
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
@@ -42,6 +44,13 @@ class Decoded(NamedTuple):
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
+class Look(NamedTuple):
+    """What was read in one view of a picture; rotation: degrees counter-clockwise by which the picture was turned."""
+
+    rotation: int
+    decoded: Decoded
+
+
 Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
 
 
@@ -52,8 +61,8 @@ class Reading:
     text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
     is none; character_confidences: in [0, 1], one a character; source: the path given, None for pictures from memory;
     error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
-    first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, 0,
-    90 or 270.
+    first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, or
+    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most.
     """
 
     text: str
@@ -90,16 +99,29 @@ class Reader:
     batch_size: pictures at a time, in each of the engine's lanes. workers: threads that prepare pictures while the
     model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read pictures
     over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
-    down are read; a single character is never turned.
+    down are read; a single character is never turned. second_look: what is read with less confidence than that, in
+    [0, 1], is looked at in other ways, too (see `strhub.second_look`), and the text kept for which most speaks; 0:
+    never.
     """
 
-    def __init__(self, engine: Engine, *, batch_size: int, workers: int | None = None, turn_tall: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        batch_size: int,
+        workers: int | None = None,
+        turn_tall: bool = True,
+        second_look: float = SECOND_LOOK,
+    ) -> None:
         for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
+        if not 0 <= second_look <= 1:
+            raise ValueError(f"second_look is {second_look}: it is a confidence, from 0 (never) to 1")
         self.engine = engine
         self.batch_size = batch_size
         self.turn_tall = turn_tall
+        self.second_look = float(second_look)
         self.workers = min(4, available_processors()) if workers is None else workers
         self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
         self._normalize = normalization(engine.normalize)
@@ -186,25 +208,38 @@ class Reader:
     def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
         arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
         decoded = iter(decode(arrays) if arrays else [])
-        readings = []
-        for picture, views in zip(pictures, prepared, strict=True):
+        chosen: list[Look | UnreadableImage] = []
+        for views in prepared:
             if isinstance(views, UnreadableImage):
-                readings.append(Reading("", 0.0, source=_source(picture), error=str(views)))
-                continue
-            found = {turn: next(decoded) for turn in views}
-            turn = surest_rotation(found)
-            text, confidence, characters, alternatives = found[turn]
-            readings.append(
-                Reading(
-                    text,
-                    confidence,
-                    tuple(characters.tolist()),
-                    _source(picture),
-                    alternatives=alternatives,
-                    rotation=turn,
-                )
-            )
-        return readings
+                chosen.append(views)
+            else:
+                found = {turn: next(decoded) for turn in views}
+                turn = surest_rotation(found)
+                chosen.append(Look(turn, found[turn]))
+        self._look_again(pictures, chosen, decode)
+        return [_reading(look, picture) for look, picture in zip(chosen, pictures, strict=True)]
+
+    def _look_again(self, pictures: Sequence[Any], chosen: list[Look | UnreadableImage], decode: Decode) -> None:
+        """Put what a second look brings in the place of a doubtful one. What was turned by 90 degrees stays."""
+        views: list[tuple[int, int, Pixels]] = []  # which picture, by how far it is turned, what it then looks like
+        for place, look in enumerate(chosen):
+            if isinstance(look, Look) and self._is_doubtful(look):
+                with suppress(UnreadableImage):  # a file may be gone by now
+                    picture = open_image(pictures[place], at_least=self._at_least)
+                    for turn, view in other_views(picture, len(look.decoded.text), height=self._img_size[0]):
+                        views.append((place, turn, self._to_pixels(view, self._img_size, spare=_SPARE)))
+        found: dict[int, list[Look]] = {}
+        for part in _batches(views, self.batch_size):
+            decoded = decode(list(self._normalise([pixels for *_, pixels in part])))
+            for (place, turn, _), one in zip(part, decoded, strict=True):
+                found.setdefault(place, []).append(Look(turn, one))
+        for place, others in found.items():
+            first = chosen[place]
+            assert isinstance(first, Look)
+            chosen[place] = best_supported([first, *others])
+
+    def _is_doubtful(self, look: Look) -> bool:
+        return bool(look.decoded.text) and look.decoded.confidence < self.second_look and not look.rotation
 
     def _views(self, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         """The ways to look at a picture: degrees by which it is turned, and what it then looks like."""
@@ -223,6 +258,18 @@ def surest_rotation(views: Mapping[int, Decoded]) -> int:
     """
     turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
     return max([0, *turned], key=lambda rotation: views[rotation][1])
+
+
+def best_supported(looks: Sequence[Look]) -> Look:
+    """The surest look of the text with the greatest sum of confidences.
+
+    So a text that several looks agree on beats one that a single look is surer of.
+    """
+    sums: dict[str, float] = {}
+    for look in looks:
+        sums[look.decoded.text] = sums.get(look.decoded.text, 0.0) + look.decoded.confidence
+    best = max(sums, key=sums.__getitem__)
+    return max((look for look in looks if look.decoded.text == best), key=lambda look: look.decoded.confidence)
 
 
 def available_processors() -> int:
@@ -249,6 +296,20 @@ def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def _as_list(pictures: Any) -> Iterable[Any]:
     one = isinstance(pictures, str | bytes | os.PathLike | Image.Image) or hasattr(pictures, "__array__")
     return [pictures] if one else pictures
+
+
+def _reading(look: Look | UnreadableImage, picture: Any) -> Reading:
+    if isinstance(look, UnreadableImage):
+        return Reading("", 0.0, source=_source(picture), error=str(look))
+    text, confidence, characters, alternatives = look.decoded
+    return Reading(
+        text,
+        confidence,
+        tuple(characters.tolist()),
+        _source(picture),
+        alternatives=alternatives,
+        rotation=look.rotation,
+    )
 
 
 def _source(picture: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.embedded import EMBEDDED, embedded_graph
 from strhub.options import check_options, check_values
-from strhub.reading import Engine, Reader, Reading
+from strhub.reading import SECOND_LOOK, Engine, Reader, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,8 @@ class Recognizer(Reader):
 
     model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
-    batch_size: pictures at a time; turn_tall: read tall pictures on their sides too, as `Reader` says.
+    batch_size: pictures at a time; turn_tall, second_look: read tall pictures on their sides too, and in other ways
+        what is read with less confidence than that, as `Reader` says.
     threads: to compute with; by default as many as it may use.
     precision: "float32", "bfloat16", "float16" or "auto", the fastest that is safe on the device.
     compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
@@ -49,6 +50,7 @@ class Recognizer(Reader):
         device: str | torch.device | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
+        second_look: float = SECOND_LOOK,
         threads: int | None = None,
         precision: str = "auto",
         compile: bool | str = "auto",
@@ -76,7 +78,7 @@ class Recognizer(Reader):
             engine = build(
                 model, device=device, threads=threads, precision=precision, compile=compile, search=search, **options
             )
-        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall)
+        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
 
     @property
     def model(self) -> SceneTextModel:

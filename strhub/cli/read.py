@@ -50,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
     parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
+    parser.add_argument(
+        "--second_look", type=float, metavar="CONFIDENCE", help="look again at what is read with less (0.7); 0: never"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
     speed_arguments(parser)
@@ -88,10 +91,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sources[0] if sources else "strhub-tiny",
         device=given.device,
         batch_size=given.batch_size,
-        turn_tall=not given.no_turning,
         threads=given.threads,
         precision=given.precision,
         compile=given.compile,
+        **_looks(given),
         **search_options(given),
         **parse_options([*options, *in_images]),
     )
@@ -128,8 +131,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
             import ray.data  # noqa: F401
     from strhub.bulk import read_all
 
-    own = {"turn_tall": not given.no_turning, "precision": given.precision, "compile": given.compile}
-    own |= search_options(given)
+    own = {**_looks(given), "precision": given.precision, "compile": given.compile, **search_options(given)}
     usual = {"turn_tall": True, "precision": "auto", "compile": False, "top_k": 1, "length_normalisation": 0.0}
     own = {name: value for name, value in own.items() if value != usual.get(name)}
     summary = read_all(
@@ -142,6 +144,12 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     if summary.unreadable:
         print(f"read.py: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
     return 1 if summary.unreadable else 0
+
+
+def _looks(given: argparse.Namespace) -> dict[str, Any]:
+    """The recogniser's options of how a picture is looked at."""
+    second = {} if given.second_look is None else {"second_look": given.second_look}
+    return {"turn_tall": not given.no_turning, **second}
 
 
 def _print(reading: Reading, *, as_json: bool) -> None:

@@ -1,0 +1,120 @@
+"""Other ways to look at a word that was read with doubt: its line made level, cut closer, with more around it.
+
+In: a picture and how many letters were read in it. Out: other pictures of the same word, and how far each was turned.
+
+A box around a word is as high as its letters if the line is level, and higher the steeper it is. Letters are about
+0.62 times as wide as they are high; so the number of letters and the shape of the box tell how steep the line is, but
+not whether it climbs or falls, nor whether the letters stand upright on it, as on a sign seen from a side, or are
+turned with it. A model shrinks the whole box to its few rows of pixels, so what is steep loses most of its letters'
+height; made level first, it keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import atan, ceil, degrees, floor, radians, tan
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+__all__ = ["View", "other_views"]
+
+Affine: TypeAlias = tuple[float, float, float, float, float, float]
+"""Where each pixel (x, y) of a view comes from: (a x + b y + c, d x + e y + f) of the picture."""
+
+LETTER: Final = 0.62  # width over height, the gap to the next one included
+LEAST_CLIMB: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
+ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the line in it
+_SHARP: Final = 2  # how many times the model's height a view keeps
+
+
+class View(NamedTuple):
+    """rotation: degrees counter-clockwise by which the line was turned, [0, 360); picture: what it then looks like."""
+
+    rotation: int
+    picture: Image.Image
+
+
+def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[View]:
+    """Ways to look at a word again: two of any word, four more of one that looks steep.
+
+    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels.
+    """
+    width, tall = picture.size
+    yield View(0, _framed(picture, 0.94, 0.8, height))
+    yield View(0, _framed(picture, 1.08, 1.25, height))
+    climb = climb_of(width, tall, letters)
+    if climb is None:
+        return
+    angle = round(degrees(atan(climb)))
+    for sign in (1, -1):
+        yield View(-sign * angle % 360, _turned(picture, sign * climb, letters, height))
+        yield View(-sign * angle % 360, _sheared(picture, sign, letters, height))
+
+
+def climb_of(width: float, height: float, letters: int) -> float | None:
+    """How far the line of a box's word climbs or falls per width, at least 0.14; None if it is not to be called steep.
+
+    A word whose length is r times its height, turned by t = tan(angle), has a box of (r + t) : (r t + 1).
+    """
+    ratio, box = max(1.0, LETTER * letters), height / width
+    if box >= ratio:  # higher than the whole word is long
+        return None
+    climb = (box * ratio - 1) / (ratio - box)
+    return climb if climb >= LEAST_CLIMB else None
+
+
+def _framed(picture: Image.Image, across: float, down: float, height: int) -> Image.Image:
+    """The middle of a picture, or more than all of it, by shares of its sides."""
+    width, tall = picture.size
+    size = (max(1, round(width * across)), max(1, round(tall * down)))
+    return _through(picture, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
+
+
+def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
+    """A picture turned so that a line climbing by so much lies level, and cut to that line."""
+    width, tall = picture.size
+    cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
+    ratio = max(1.0, LETTER * letters)
+    letter = width / (ratio * cos + abs(sin))  # its height
+    size = (max(8, round(ROOM[0] * ratio * letter)), max(8, round(ROOM[1] * letter)))
+    x, y = width / 2 - (cos * size[0] + sin * size[1]) / 2, tall / 2 + (sin * size[0] - cos * size[1]) / 2
+    return _through(picture, size, (cos, sin, x, -sin, cos, y), height)
+
+
+def _sheared(picture: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
+    """A picture whose columns are moved so that a climbing (1) or falling (-1) line of upright letters lies level."""
+    width, tall = picture.size
+    letter = min(tall, 1.15 * width / max(1.0, LETTER * letters))
+    climb = sign * (tall - letter) / width
+    size = (width, max(8, round(1.15 * letter)))
+    return _through(picture, size, (1, 0, 0, -climb, 1, (tall - size[1] + climb * width) / 2), height)
+
+
+def _through(picture: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:
+    """A view of so many pixels of a picture.
+
+    height: of the model's pictures; a view that is much higher is computed smaller.
+    """
+    shrink = max(1, size[1] // (_SHARP * height))
+    if shrink > 1:
+        a, b, c, d, e, f = affine
+        picture = picture.reduce(shrink)
+        size, affine = (max(1, size[0] // shrink), size[1] // shrink), (a, b, c / shrink, d, e, f / shrink)
+    a, b, c, d, e, f = affine
+    corners = [(a * x + b * y + c, d * x + e * y + f) for x in (0, size[0]) for y in (0, size[1])]
+    left, top = (floor(min(values)) - 1 for values in zip(*corners, strict=True))  # the filter sees one pixel more
+    right, bottom = (ceil(max(values)) + 1 for values in zip(*corners, strict=True))
+    seen = _rectangle(picture, (left, top), (right - left, bottom - top))
+    return seen.transform(size, Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BICUBIC)
+
+
+def _rectangle(picture: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    """So many pixels of a picture from a corner (x, y) on. Beyond the picture its edge goes on."""
+    (left, top), (columns, rows) = corner, size
+    pixels = np.asarray(picture)
+    for axis, first, count in ((0, top, rows), (1, left, columns)):
+        places = np.arange(first, first + count).clip(0, pixels.shape[axis] - 1)
+        pixels = pixels.take(places, axis)
+    return Image.fromarray(pixels)
