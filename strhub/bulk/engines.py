@@ -69,9 +69,9 @@ def read_all(
     output: a folder for Parquet files with `COLUMNS`; a row for every picture, `error` set where it cannot be read, and
         for every input that cannot be opened.
     model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as refine_iters or
-        turn_tall. recognizer: makes another reader instead, in each
-        worker; give `model` a name for it. per_part: pictures a file, about; a tar is one part whatever its size.
-        threads: None: all cores for `plain`, as many as a worker has CPUs for `ray`.
+        turn_tall. threads: None: all cores for `plain`, as many as a worker has CPUs for `ray`. recognizer: makes
+        another reader instead, in each worker; give `model` a name for it. per_part: pictures a file, about; a tar is
+        one part whatever its size.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
         cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
 
@@ -82,11 +82,7 @@ def read_all(
         ValueError: if there is nothing to read, or the output holds something else.
         ImportError: without the packages of the extra `bulk`, or `tune` for Ray.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"there is no engine {engine!r}; known: {', '.join(ENGINES)}")
-    for name, value in (("per_part", per_part), ("batch_size", batch_size), ("workers", workers)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}: it must be at least 1")
+    _check(engine, per_part=per_part, batch_size=batch_size, workers=workers)
     folder, began = Path(output), time.monotonic()
     found = find(inputs, without=folder)
     if not any(found.values()):
@@ -118,6 +114,14 @@ def read_all(
     except BlockingIOError as error:
         raise ValueError(f"another process is reading to {folder}: wait for it, or give another folder") from error
     return Summary(rows, unreadable, added, time.monotonic() - began)
+
+
+def _check(engine: str, **counts: int | None) -> None:
+    if engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}; known: {', '.join(ENGINES)}")
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}: it must be at least 1")
 
 
 def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
