@@ -122,7 +122,7 @@ def run(folder: Path, arm: str, seed: int, steps: int, real: Path | None) -> dic
     metrics = train(config)
     trained = time.process_time() - begin
     (checkpoint,) = Path(config.output_dir).rglob("last.ckpt")
-    recognizer = Recognizer(load(checkpoint), device="cpu", batch_size=64)
+    recognizer = Recognizer(load(checkpoint), device="cpu", batch_size=64, second_look=0)
     drawn = stored(folder / "data" / "val")
     result = {
         "arm": arm, "seed": seed, "steps": steps, "loss": metrics["loss"], "seconds": trained,

@@ -2,6 +2,8 @@
 """What each part of strhub-tiny's recipe is worth: short runs from one model, one thing changed in each.
 
 python benchmarks/recipe_ablation.py outputs/recipe --start drawn-only.safetensors --data_root data --seeds 0 1
+python benchmarks/recipe_ablation.py outputs/shapes --data_root data --steps 400 --arms base "depth 8" "64 tokens" \
+    --options model.lr=1.6e-2                                      # from nothing, as other shapes must begin
 python benchmarks/recipe_ablation.py outputs/recipe --table
 
 A fifth of <data_root>/train/real is kept out of training and read after each run; --start should not have seen it, so
@@ -44,6 +46,9 @@ ARMS: dict[str, list[str]] = {
     "without print": ["data.mixture={drawn: 0.45, real: 0.36, pseudo: 0.19}"],
     "2 permutations": ["model.perm_num=2"],
     "dropout 0.1": ["model.dropout=0.1"],
+    "depth 8": ["model.enc_depth=8"],
+    "64 tokens": ["model.patch_size=[16,4]"],
+    "width 256": ["model.embed_dim=256", "model.enc_num_heads=8", "model.dec_num_heads=8"],
 }
 MEASURES = {"real": 1, "val_loss": 3, "drawn": 1}  # and how many decimals are shown
 
@@ -67,13 +72,13 @@ def data_command(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "strhub.data", *arguments], check=True)
 
 
-def run(folder: Path, start: str, options: list[str], arm: str, seed: int, steps: int) -> Result:
+def run(folder: Path, start: str | None, options: list[str], arm: str, seed: int, steps: int) -> Result:
     """Train one arm with one seed and measure it; options are those of all arms."""
     own = [
         f"model.lr={RATE}", f"data.mixture_size={steps * BATCH}", f"data.root_dir={folder / 'data'}",
         "data.num_workers=0", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_epochs=1", "logger=csv",
-        "callbacks.summary=null", "callbacks.best=null", "+trainer.enable_progress_bar=false", f"pretrained={start}",
-        f"seed={seed}", f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}", *options,
+        "callbacks.summary=null", "callbacks.best=null", "+trainer.enable_progress_bar=false", f"seed={seed}",
+        f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}", *([f"pretrained={start}"] if start else []), *options,
         *replace_mappings(ARMS[arm]),
     ]  # fmt: skip
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
@@ -83,7 +88,7 @@ def run(folder: Path, start: str, options: list[str], arm: str, seed: int, steps
     metrics = train(config)
     trained = time.process_time() - begin
     (checkpoint,) = Path(config.output_dir).rglob("last.ckpt")
-    recognizer = Recognizer(load(checkpoint), device="cpu")
+    recognizer = Recognizer(load(checkpoint), device="cpu", second_look=0)
     return {
         "arm": arm, "seed": seed, "steps": steps, "seconds": trained, "val_loss": metrics["val_loss"],
         "real": accuracy(recognizer, stored(folder / "data" / "val")),
@@ -94,7 +99,7 @@ def run(folder: Path, start: str, options: list[str], arm: str, seed: int, steps
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--start", help="id or path of the model that all runs begin with")
+    parser.add_argument("--start", help="id or path of the model that all runs begin with; without: nothing")
     parser.add_argument("--data_root", type=Path, default=Path("data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
@@ -104,8 +109,6 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.folder.absolute()
     if not given.table:
-        if given.start is None:
-            parser.error("--start is needed: the model that all runs begin with")
         split(given.data_root, folder)
         wanted = [(arm, seed, given.steps) for seed in given.seeds for arm in given.arms]
         run_all(folder, wanted, lambda arm, seed, steps: run(folder, given.start, given.options, arm, seed, steps))
