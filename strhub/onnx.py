@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from strhub.reading import SECOND_LOOK, Decode, Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.reading import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.search import beam_search
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
@@ -58,7 +58,7 @@ class Recognizer(Reader):
         device: str | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
-        second_look: float = SECOND_LOOK,
+        second_look: float | None = None,
         threads: int | None = None,
         **search: Any,
     ) -> None:

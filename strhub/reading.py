@@ -25,7 +25,7 @@ from strhub.second_look import other_views
 PictureArray = npt.NDArray[np.float32]
 Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
 
-SECOND_LOOK = 0.7  # confidence below which a reading is doubtful, by default
+SECOND_LOOK = 0.7  # confidence below which a word is read with doubt, by default
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
@@ -101,7 +101,7 @@ class Reader:
     over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
     down are read; a single character is never turned. second_look: what is read with less confidence than that, in
     [0, 1], is looked at in other ways, too (see `strhub.second_look`), and the text kept for which most speaks; 0:
-    never.
+    never; by default 0.7, and 0 where the aspect is kept, since of lines as long as such models read none is sure.
     """
 
     def __init__(
@@ -111,11 +111,13 @@ class Reader:
         batch_size: int,
         workers: int | None = None,
         turn_tall: bool = True,
-        second_look: float = SECOND_LOOK,
+        second_look: float | None = None,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
+        if second_look is None:
+            second_look = 0.0 if engine.keep_aspect else SECOND_LOOK
         if not 0 <= second_look <= 1:
             raise ValueError(f"second_look is {second_look}: it is a confidence, from 0 (never) to 1")
         self.engine = engine

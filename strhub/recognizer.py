@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.embedded import EMBEDDED, embedded_graph
 from strhub.options import check_options, check_values
-from strhub.reading import SECOND_LOOK, Engine, Reader, Reading
+from strhub.reading import Engine, Reader, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class Recognizer(Reader):
         device: str | torch.device | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
-        second_look: float = SECOND_LOOK,
+        second_look: float | None = None,
         threads: int | None = None,
         precision: str = "auto",
         compile: bool | str = "auto",

@@ -118,10 +118,10 @@ def test_the_text_for_which_most_speaks(looks: Sequence[tuple[str, float]], expe
 class Engine:
     """Reads every picture as the same word, first with `first`, later with `later`; keeps how many it was given."""
 
-    img_size, normalize, keep_aspect, lanes = (32, 128), "default", False, 1
+    img_size, normalize, lanes = (32, 128), "default", 1
 
-    def __init__(self, first: float, later: float = 0.9) -> None:
-        self.first, self.later, self.calls = first, later, list[int]()
+    def __init__(self, first: float, later: float = 0.9, *, keep_aspect: bool = False) -> None:
+        self.first, self.later, self.keep_aspect, self.calls = first, later, keep_aspect, list[int]()
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         self.calls.append(len(arrays))
@@ -142,9 +142,10 @@ def test_only_doubtful_words_are_looked_at_again() -> None:
     readings = Reader(unsure, batch_size=4)([PICTURE] * 2)
     assert [(reading.text, reading.confidence) for reading in readings] == [("SIGN", 0.9)] * 2
     assert unsure.calls == [2, 4, 4, 4]  # six views of each, no more at a time than asked for
-    never = Engine(0.1)
+    never, long = Engine(0.1), Engine(0.1, keep_aspect=True)
     assert Reader(never, batch_size=4, second_look=0)([PICTURE])[0].text == "sign"
-    assert never.calls == [1]
+    assert Reader(long, batch_size=4)([PICTURE])[0].text == "sign"  # a model of lines: no long one is sure
+    assert never.calls == long.calls == [1]
 
 
 def test_a_file_that_has_gone_keeps_its_first_reading(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     from strhub.bulk import read_all
 
     own = {**_looks(given), "precision": given.precision, "compile": given.compile, **search_options(given)}
-    usual = {"turn_tall": True, "precision": "auto", "compile": False, "top_k": 1, "length_normalisation": 0.0}
+    usual = {
+        "turn_tall": True, "second_look": None, "precision": "auto", "compile": False, "top_k": 1,
+        "length_normalisation": 0.0,
+    }  # fmt: skip
     own = {name: value for name, value in own.items() if value != usual.get(name)}
     summary = read_all(
         inputs, given.output, model=model, options={**own, **parse_options(options)}, engine=given.engine or "plain",
@@ -148,8 +151,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
 
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
     """The recogniser's options of how a picture is looked at."""
-    second = {} if given.second_look is None else {"second_look": given.second_look}
-    return {"turn_tall": not given.no_turning, **second}
+    return {"turn_tall": not given.no_turning, "second_look": given.second_look}
 
 
 def _print(reading: Reading, *, as_json: bool) -> None:
