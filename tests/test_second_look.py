@@ -87,14 +87,14 @@ def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
         assert abs(turned) == pytest.approx(abs(angle), abs=2)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 3), (90, 80), (5000, 4000), (4000, 900)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 3), (90, 80), (2400, 1900)])
 @pytest.mark.parametrize("letters", [1, 2, 25])
 def test_pictures_of_any_size_have_views(size: tuple[int, int], letters: int) -> None:
     for rotation, view in other_views(Image.new("RGB", size, (10, 20, 30)), letters, height=32):
         assert 0 <= rotation < 360
         assert min(view.size) >= 1
         assert view.height <= 3 * 2 * 32
-        assert {tuple(pixel) for pixel in np.asarray(view).reshape(-1, 3).tolist()} == {(10, 20, 30)}
+        assert (np.asarray(view) == (10, 20, 30)).all()
 
 
 def decoded(text: str, confidence: float) -> Decoded:
@@ -169,8 +169,8 @@ def test_a_confidence_out_of_range_is_an_error(confidence: float) -> None:
 
 def test_steep_words_are_read_better() -> None:
     steep = {"base": "default", "steps": {"steep": {"probability": [1, 1], "strength": [4, 36]}}}
-    words = DrawnWords(charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=80, drawing=steep)
-    pictures, labels = zip(*(words.draw(index) for index in range(80)), strict=True)
+    words = DrawnWords(charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=50, drawing=steep)
+    pictures, labels = zip(*(words.draw(index) for index in range(50)), strict=True)
     adapt = CharsetAdapter(CHARSET_36)
 
     def right(second_look: float) -> int:
@@ -178,7 +178,7 @@ def test_steep_words_are_read_better() -> None:
         return sum(adapt(reading.text) == adapt(label) for reading, label in zip(readings, labels, strict=True))
 
     once, twice = right(0), right(0.7)
-    assert twice >= once + 6, (once, twice)
+    assert twice >= once + 5, (once, twice)
 
 
 def test_the_command_line_says_how_far_a_line_was_turned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
