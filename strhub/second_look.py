@@ -40,8 +40,11 @@ def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[
     """Ways to look at a word again: two of any word, four more of one that looks steep.
 
     picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels.
+    There are none of a picture over 100 times as wide as high or 20 times as high as wide, which shows no word.
     """
     width, tall = picture.size
+    if not tall / 20 <= width <= 100 * tall:
+        return
     yield View(0, _framed(picture, 0.94, 0.8, height))
     yield View(0, _framed(picture, 1.08, 1.25, height))
     climb = climb_of(width, tall, letters)
