@@ -3,10 +3,10 @@
 In: a picture and how many letters were read in it. Out: other pictures of the same word, and how far each was turned.
 
 A box around a word is as high as its letters if the line is level, and higher the steeper it is. Letters are about
-0.62 times as wide as they are high; so the number of letters and the shape of the box tell how steep the line is, but
-not whether it climbs or falls, nor whether the letters stand upright on it, as on a sign seen from a side, or are
-turned with it. A model shrinks the whole box to its few rows of pixels, so what is steep loses most of its letters'
-height; made level first, it keeps it.
+0.62 times as wide as they are high; so the number of letters and the shape of the box tell how steep the line is, and
+the picture's edges whether it climbs or falls. Whether the letters stand upright on it, as on a sign seen from a side,
+or are turned with it, neither tells. A model shrinks the whole box to its few rows of pixels, so what is steep loses
+most of its letters' height; made level first, it keeps it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Affine: TypeAlias = tuple[float, float, float, float, float, float]
 LETTER: Final = 0.62  # width over height, the gap to the next one included
 LEAST_CLIMB: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
 ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the line in it
+LEAST_LEAN: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
+_SIDE: Final = 48  # pixels, of the picture whose edges are looked at
 _SHARP: Final = 2  # how many times the model's height a view keeps
 
 
@@ -37,7 +39,7 @@ class View(NamedTuple):
 
 
 def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[View]:
-    """Ways to look at a word again: two of any word, four more of one that looks steep.
+    """Ways to look at a word again: two of any word, two more of one that looks steep, four if either way.
 
     picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels.
     There are none of a picture over 100 times as wide as high or 20 times as high as wide, which shows no word.
@@ -51,7 +53,8 @@ def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[
     if climb is None:
         return
     angle = round(degrees(atan(climb)))
-    for sign in (1, -1):
+    lean = lean_of(picture)
+    for sign in (1, -1) if abs(lean) < LEAST_LEAN else (1 if lean > 0 else -1,):
         yield View(-sign * angle % 360, _turned(picture, sign * climb, letters, height))
         yield View(-sign * angle % 360, _sheared(picture, sign, letters, height))
 
@@ -66,6 +69,21 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
         return None
     climb = (box * ratio - 1) / (ratio - box)
     return climb if climb >= LEAST_CLIMB else None
+
+
+def lean_of(picture: Image.Image) -> float:
+    """Whether what is in a picture climbs (up to 1) or falls (down to -1): the correlation of its edges' places."""
+    small = picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
+    grey = np.asarray(small, dtype=np.float32)
+    edges = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]  # (rows, columns)
+    edges = np.maximum(edges - edges.mean(), 0)
+    total = float(edges.sum())
+    if total == 0:
+        return 0.0
+    places = np.arange(_SIDE - 1)
+    across, down = (places - (edges.sum(axis) @ places) / total for axis in (0, 1))
+    spread = (edges.sum(0) @ across**2) * (edges.sum(1) @ down**2)
+    return float(-(down @ edges @ across) / spread**0.5) if spread > 0 else 0.0
 
 
 def _framed(picture: Image.Image, across: float, down: float, height: int) -> Image.Image:

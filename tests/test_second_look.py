@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from strhub import Recognizer
 from strhub.cli.read import run
 from strhub.data.synth import DrawnWords
 from strhub.reading import Decoded, Look, PictureArray, Reader, best_supported
-from strhub.second_look import LETTER, climb_of, other_views
+from strhub.second_look import LETTER, climb_of, lean_of, other_views
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 LETTERS = 10
@@ -76,7 +76,7 @@ def test_what_is_not_steep(width: int, height: int, letters: int) -> None:
 def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
     picture = bar(angle, upright=upright)
     views = list(other_views(picture, LETTERS, height=64))
-    assert len(views) == 6
+    assert len(views) == 4  # whether it climbs or falls is seen
     rows = [darkness(view.picture) for view in views[2:]]
     contrast = [dark.max() - min(dark[0], dark[-1]) for dark in rows]
     best = int(np.argmax(contrast))
@@ -95,6 +95,16 @@ def test_pictures_of_any_size_have_views(size: tuple[int, int], letters: int) ->
         assert min(view.size) >= 1
         assert view.height <= 3 * 2 * 32
         assert (np.asarray(view) == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("angle", [-60, -30, -10, 10, 30, 60])
+@pytest.mark.parametrize("upright", [False, True])
+def test_edges_tell_whether_a_line_climbs(angle: int, upright: bool) -> None:
+    picture = bar(angle, upright=upright)
+    for one in (picture, ImageOps.invert(picture)):
+        assert lean_of(one) * angle > 0.1 * abs(angle)
+    assert lean_of(ImageOps.mirror(picture)) == pytest.approx(-lean_of(picture), abs=0.05)
+    assert lean_of(Image.new("RGB", (50, 30), "red")) == 0
 
 
 @pytest.mark.parametrize("size", [(200_000, 60), (60, 200_000)])
@@ -146,7 +156,7 @@ def test_only_doubtful_words_are_looked_at_again() -> None:
     assert sure.calls == [2]
     readings = Reader(unsure, batch_size=4)([PICTURE] * 2)
     assert [(reading.text, reading.confidence) for reading in readings] == [("SIGN", 0.9)] * 2
-    assert unsure.calls == [2, 4, 4, 4]  # six views of each, no more at a time than asked for
+    assert unsure.calls == [2, 4, 4, 4]  # six views of each, as it is plain, and no more at a time than asked for
     never, long = Engine(0.1), Engine(0.1, keep_aspect=True)
     assert Reader(never, batch_size=4, second_look=0)([PICTURE])[0].text == "sign"
     assert Reader(long, batch_size=4)([PICTURE])[0].text == "sign"  # a model of lines: no long one is sure
