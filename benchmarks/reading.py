@@ -124,6 +124,7 @@ def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(8):
             for way, reader in readers.items():
+                time.sleep(0.5)  # PyTorch's threads wait for more to do, for a while, without letting go of their cores
                 start = time.perf_counter()
                 for picture in chosen if batch_size == 1 else [chosen]:
                     reader(picture)
