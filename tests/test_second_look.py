@@ -18,6 +18,7 @@ from strhub.second_look import LETTER, climb_of, lean_of, other_views
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 LETTERS = 10
+DEMO = sorted((Path(__file__).parent.parent / "demo_images").glob("*.png"))
 
 
 def box_of(angle: float, height: float, letters: int = LETTERS) -> tuple[float, float]:
@@ -196,9 +197,22 @@ def test_steep_words_are_read_better() -> None:
     assert twice >= once + 5, (once, twice)
 
 
+@pytest.mark.parametrize("angle", [-45, 45])
+def test_words_at_half_a_right_angle_are_read(angle: int) -> None:
+    words = ["clock", "SEPTEMBER", "MARKET", "CHOICE", "times", "MOTORWAY", "catherine", "CASE"]
+    pictures = [Image.open(path).convert("RGB") for path in DEMO]
+    turned = [one.rotate(angle, expand=True, fillcolor=one.resize((1, 1)).getpixel((0, 0))) for one in pictures]
+
+    def right(second_look: float) -> int:
+        readings = Recognizer("strhub-tiny", second_look=second_look)(turned)
+        return sum(reading.text.lower() == word.lower() for reading, word in zip(readings, words, strict=True))
+
+    assert right(0) <= 3
+    assert right(0.7) >= 6
+
+
 def test_the_command_line_says_how_far_a_line_was_turned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    demo = sorted((Path(__file__).parent.parent / "demo_images").glob("*.png"))[0]
-    Image.open(demo).convert("RGB").rotate(35, expand=True, fillcolor="gray").save(tmp_path / "steep.png")
+    Image.open(DEMO[0]).convert("RGB").rotate(35, expand=True, fillcolor="gray").save(tmp_path / "steep.png")
     assert run(["--images", str(tmp_path / "steep.png"), "--json", "--second_look", "1"]) == 0
     assert '"rotation": 3' in capsys.readouterr().out  # clockwise, so 360 less some 35 degrees
     assert run(["--images", str(tmp_path / "steep.png"), "--json", "--second_look", "0"]) == 0
