@@ -28,7 +28,6 @@ from strhub.reading import SECOND_LOOK
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]
-DECODING = {"decode_ar": True, "refine_iters": 1}
 
 
 def interval(right: int, count: int) -> str:
@@ -84,9 +83,9 @@ def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
 
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
     ways = {
-        f"{way}{', one look' if look == 0 else ''}": Recognizer(model, second_look=look, **decoding)
-        for way, decoding in (("AR", DECODING), ("NAR", {"decode_ar": False, "refine_iters": 0}))
-        for look in (SECOND_LOOK, 0)
+        f"{way}{also}": Recognizer(model, second_look=look, decode_ar=way == "AR", refine_iters=refine_iters)
+        for way, refine_iters in (("AR", 1), ("NAR", 0))
+        for also, look in (("", SECOND_LOOK), (", one look", 0))
     }
     charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
     print("| set | words | " + " | ".join(f"{way}, {size}" for way in ways for size in charsets) + " |")

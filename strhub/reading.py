@@ -193,9 +193,12 @@ class Reader:
     def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
         try:
             views = self._views(open_image(picture, at_least=self._at_least))
-            return {turn: self._to_pixels(view, self._img_size, spare=_SPARE) for turn, view in views}
+            return {turn: self._scaled(view) for turn, view in views}
         except UnreadableImage as error:
             return error
+
+    def _scaled(self, view: Image.Image) -> Pixels:
+        return self._to_pixels(view, self._img_size, spare=_SPARE)
 
     def _normalise(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
         """All at once if they have one shape: per picture that would take as long as reading its file."""
@@ -229,7 +232,7 @@ class Reader:
                 with suppress(UnreadableImage):  # a file may be gone by now
                     picture = open_image(pictures[place], at_least=self._at_least)
                     for turn, view in other_views(picture, len(look.decoded.text), height=self._img_size[0]):
-                        views.append((place, turn, self._to_pixels(view, self._img_size, spare=_SPARE)))
+                        views.append((place, turn, self._scaled(view)))
         found: dict[int, list[Look]] = {}
         for part in _batches(views, self.batch_size):
             decoded = decode(list(self._normalise([pixels for *_, pixels in part])))

@@ -59,12 +59,17 @@ def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[
         yield View(-sign * angle % 360, _sheared(picture, sign, letters, height))
 
 
+def ratio_of(letters: int) -> float:
+    """How many times as long as high a line of so many letters is, at least 1."""
+    return max(1.0, LETTER * letters)
+
+
 def climb_of(width: float, height: float, letters: int) -> float | None:
     """How far the line of a box's word climbs or falls per width, at least 0.14; None if it is not to be called steep.
 
     A word whose length is r times its height, turned by t = tan(angle), has a box of (r + t) : (r t + 1).
     """
-    ratio, box = max(1.0, LETTER * letters), height / width
+    ratio, box = ratio_of(letters), height / width
     if box >= ratio:  # higher than the whole word is long
         return None
     climb = (box * ratio - 1) / (ratio - box)
@@ -97,7 +102,7 @@ def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Im
     """A picture turned so that a line climbing by so much lies level, and cut to that line."""
     width, tall = picture.size
     cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
-    ratio = max(1.0, LETTER * letters)
+    ratio = ratio_of(letters)
     letter = width / (ratio * cos + abs(sin))  # its height
     size = (max(8, round(ROOM[0] * ratio * letter)), max(8, round(ROOM[1] * letter)))
     x, y = width / 2 - (cos * size[0] + sin * size[1]) / 2, tall / 2 + (sin * size[0] - cos * size[1]) / 2
@@ -107,7 +112,7 @@ def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Im
 def _sheared(picture: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
     """A picture whose columns are moved so that a climbing (1) or falling (-1) line of upright letters lies level."""
     width, tall = picture.size
-    letter = min(tall, 1.15 * width / max(1.0, LETTER * letters))
+    letter = min(tall, 1.15 * width / ratio_of(letters))
     climb = sign * (tall - letter) / width
     size = (width, max(8, round(1.15 * letter)))
     return _through(picture, size, (1, 0, 0, -climb, 1, (tall - size[1] + climb * width) / 2), height)

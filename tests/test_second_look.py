@@ -30,13 +30,12 @@ def box_of(angle: float, height: float, letters: int = LETTERS) -> tuple[float, 
 def bar(angle: float, *, upright: bool) -> Image.Image:
     """A dark bar as long as ten letters of 20 pixels, climbing by so many degrees, in its box."""
     half, turn = LETTER * LETTERS * 20 / 2, radians(angle)
+    ends = [(-half, -10), (half, -10), (half, 10), (-half, 10)]
     if upright:
         width, height = 2 * half, 20 + 2 * half * abs(tan(turn))
-        ends = [(-half, -10), (half, -10), (half, 10), (-half, 10)]
         corners = [(x, y - x * tan(turn)) for x, y in ends]
     else:
         width, height = box_of(abs(turn), 20)
-        ends = [(-half, -10), (half, -10), (half, 10), (-half, 10)]
         corners = [(x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)) for x, y in ends]
     picture = Image.new("RGB", (round(width), round(height)), "white")
     ImageDraw.Draw(picture).polygon([(x + width / 2, y + height / 2) for x, y in corners], "black")
