@@ -3,14 +3,14 @@
     model = torch.hub.load(".", "parseq", source="local", pretrained=True).eval()
 
 Each takes `pretrained` (load trained weights) and options of the model by keyword, such as decode_ar=False or
-refine_iters=2, and returns a `strhub.scene_text_model.SceneTextModel`: `model(images)` gives logits,
+refine_iters=2, and returns a `strhub.checkpoint.scene_text_model.SceneTextModel`: `model(images)` gives logits,
 `model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes. Parameters are counted at 94 characters.
 """
 
 from typing import Any
 
-from strhub.scene_text_model import SceneTextModel
-from strhub.zoo import create_model
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import create_model
 
 dependencies = ["torch", "numpy", "PIL", "safetensors", "yaml"]
 

@@ -11,8 +11,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from strhub import Recognizer
-from strhub.data.dataset import UnreadableRecord
-from strhub.data.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.text import CHARSET_36, CharsetAdapter, LabelPreparation
 
 Result = dict[str, Any]

@@ -21,12 +21,12 @@ import torch
 from numpy.random import default_rng
 from PIL import Image
 
-from strhub.data import augment
-from strhub.data.augment import ArrayAugmentation, RandAugment, to_pixels
-from strhub.data.scene import SceneAugment
+from strhub.data.augment import operations as augment
+from strhub.data.augment.operations import ArrayAugmentation, RandAugment, to_pixels
+from strhub.data.augment.scene import SceneAugment
 from strhub.data.synth import DrawnWords
 from strhub.data.transforms import WordTransform
-from strhub.images import open_bytes
+from strhub.images.open import open_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import reference_augment as plain

@@ -26,9 +26,9 @@ from pyarrow import parquet
 from strhub import Recognizer
 from strhub.bulk import read_all
 from strhub.bulk.inputs import Span, Unit, pictures
-from strhub.data.lmdb import write_lmdb
+from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
-from strhub.reading import Reading
+from strhub.inference.pipeline import Reading
 from strhub.text import CHARSET_36
 
 ROOT = Path(__file__).parent.parent

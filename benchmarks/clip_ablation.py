@@ -32,12 +32,12 @@ from strhub import Recognizer, load
 from strhub.clip.text_side import load_text_side
 from strhub.clip.words import WordSpace
 from strhub.configs import CONFIG_DIR
-from strhub.data.lmdb import write_lmdb
+from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
 from strhub.data.transforms import WordTransform
-from strhub.models.parseq.system import PARSeq
 from strhub.text import CHARSET_36
-from strhub.training import model_from_config, train
+from strhub.training.run import model_from_config, train
+from strhub.training.systems.parseq import PARSeq
 
 WIDTH, DEPTH, TEXT_WIDTH = 96, 2, 64
 SIZE, LONGEST = (64, 32), 4  # pixels, characters

@@ -14,9 +14,9 @@ from statistics import median
 import numpy as np
 import torch
 
+from strhub.checkpoint.zoo import create_model
 from strhub.models.parseq.permutations import sample_permutations
-from strhub.models.parseq.system import PARSeq
-from strhub.zoo import create_model
+from strhub.training.systems.parseq import PARSeq
 
 
 def seconds(call: Callable[[], object]) -> float:

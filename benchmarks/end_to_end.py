@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from strhub import Recognizer
-from strhub.images import find_images
+from strhub.images.open import find_images
 
 
 def resident() -> float:

@@ -44,7 +44,6 @@ class Forked:
     """train.py in a copy of this process; what is used here of `subprocess.Popen`."""
 
     def __init__(self, arguments: list[str], printed: IO[bytes]) -> None:
-        from strhub import training  # noqa: F401
         from strhub.cli.train import main
 
         self.returncode: int | None = None

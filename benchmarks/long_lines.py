@@ -13,7 +13,7 @@ from reading import interval
 
 from strhub import Recognizer
 from strhub.data.synth import DrawnWords
-from strhub.metrics import Score
+from strhub.evaluation.metrics import Score
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SEED = 60_000

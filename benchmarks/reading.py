@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 
 from strhub import Recognizer, load
-from strhub.calibration import expected_calibration_error
-from strhub.data.dataset import UnreadableRecord
-from strhub.data.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import DrawnWords
-from strhub.images import find_images
-from strhub.reading import SECOND_LOOK
+from strhub.evaluation.calibration import expected_calibration_error
+from strhub.images.open import find_images
+from strhub.inference.pipeline import SECOND_LOOK
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]

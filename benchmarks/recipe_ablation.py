@@ -26,7 +26,7 @@ from hydra import compose, initialize_config_dir
 from strhub import Recognizer, load
 from strhub.cli.arguments import replace_mappings
 from strhub.configs import CONFIG_DIR
-from strhub.training import adopt_pretrained, train
+from strhub.training.run import adopt_pretrained, train
 
 BATCH, RATE = 96, 1e-3  # the rate is that of 256 words a step, as everywhere; low, since the runs are short
 ARMS: dict[str, list[str]] = {

@@ -10,26 +10,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strhub.recognizer import Reading as Reading
-    from strhub.recognizer import Recognizer as Recognizer
-    from strhub.zoo import create_model as create_model
-    from strhub.zoo import list_models as list_models
-    from strhub.zoo import load as load
-    from strhub.zoo import load_from_checkpoint as load_from_checkpoint
-    from strhub.zoo import save as save
-    from strhub.zoo import save_model as save_model
+    from strhub.checkpoint.zoo import create_model as create_model
+    from strhub.checkpoint.zoo import list_models as list_models
+    from strhub.checkpoint.zoo import load as load
+    from strhub.checkpoint.zoo import load_from_checkpoint as load_from_checkpoint
+    from strhub.checkpoint.zoo import save as save
+    from strhub.checkpoint.zoo import save_model as save_model
+    from strhub.inference.recognizer import Reading as Reading
+    from strhub.inference.recognizer import Recognizer as Recognizer
 
 __version__ = "0.1.0"
 
+# Modules at the top that have moved: configurations of stored runs name their classes.
+_MOVED = {
+    "callbacks": "strhub.training.callbacks",
+    "checkpoint_files": "strhub.training.checkpoint_io",
+    "loggers": "strhub.training.loggers",
+    "optimizers": "strhub.training.optimizers",
+}
 _HOMES = {
-    "Reading": "strhub.recognizer",
-    "Recognizer": "strhub.recognizer",
-    "create_model": "strhub.zoo",
-    "list_models": "strhub.zoo",
-    "load": "strhub.zoo",
-    "load_from_checkpoint": "strhub.zoo",
-    "save": "strhub.zoo",
-    "save_model": "strhub.zoo",
+    "Reading": "strhub.inference.recognizer",
+    "Recognizer": "strhub.inference.recognizer",
+    "create_model": "strhub.checkpoint.zoo",
+    "list_models": "strhub.checkpoint.zoo",
+    "load": "strhub.checkpoint.zoo",
+    "load_from_checkpoint": "strhub.checkpoint.zoo",
+    "save": "strhub.checkpoint.zoo",
+    "save_model": "strhub.checkpoint.zoo",
 }
 __all__ = [
     "Reading",
@@ -44,6 +51,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MOVED:
+        return import_module(_MOVED[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'strhub' has no attribute {name!r}")
     try:

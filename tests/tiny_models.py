@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from strhub.data.aspect import pad
-from strhub.experiments import experiment_hyper_parameters
-from strhub.models.base import System
+from strhub.checkpoint.experiments import experiment_hyper_parameters
+from strhub.images.padding import pad
+from strhub.training.systems.base import System
 
 CHARSET = "abcdefghijklmnopqrstuvwxyz"
 COLUMNS = {"num_fiducial": 4, "localization_channel": 16, "output_channel": 32, "hidden_size": 32}
@@ -69,7 +69,7 @@ def tiny_system(training: Training, **options: Any) -> System:
 
 def system_class(architecture: str) -> type[System]:
     """The LightningModule of an architecture."""
-    kinds = vars(import_module(f"strhub.models.{architecture}.system")).values()
+    kinds = vars(import_module(f"strhub.training.systems.{architecture}")).values()
     found: type[System] = next(kind for kind in kinds if getattr(kind, "architecture", None) == architecture)
     return found
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from strhub.calibration import expected_calibration_error, fit_temperature, sequence_confidence
-from strhub.checkpoints import read_checkpoint, write_checkpoint
+from strhub.checkpoint.formats import read_checkpoint, write_checkpoint
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.data.module import SceneTextDataModule
 from strhub.data.synth import DrawnWords
+from strhub.evaluation.calibration import expected_calibration_error, fit_temperature, sequence_confidence
 from strhub.export import export_beside
-from strhub.scene_text_model import SceneTextModel
-from strhub.zoo import load_from_checkpoint, locate
 
 Words = list[tuple[np.ndarray[Any, Any], bool]]  # logits of the steps that make the text, and whether it is right
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from converters import CONVERTERS, Converter, Notes, Source
 from converters.crop_scene import CropScene
 
-from strhub.data.writer import NothingWritten, WriteReport, write_words
+from strhub.data.curation.writer import NothingWritten, WriteReport, write_words
 
 SHOWN = 20  # messages
 

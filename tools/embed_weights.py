@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from strhub.checkpoint.zoo import EMBEDDED, load_from_checkpoint, locate, save_model
 from strhub.export import export_beside
-from strhub.zoo import EMBEDDED, load_from_checkpoint, locate, save_model
 
 
 def main() -> None:

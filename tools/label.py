@@ -15,11 +15,11 @@ from pathlib import Path
 from PIL.Image import Image
 
 from strhub import Recognizer, load
-from strhub.checkpoints import CheckpointError
-from strhub.data.lmdb import find_lmdbs
-from strhub.data.scan import StoredWords
-from strhub.data.writer import NothingWritten, Record, SkippedRecord, write_words
-from strhub.images import UnreadableImage, open_bytes
+from strhub.checkpoint.formats import CheckpointError
+from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, write_words
+from strhub.data.sources.lmdb import find_lmdbs
+from strhub.images.open import UnreadableImage, open_bytes
 
 CHUNK = 32  # pictures read at a time
 

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 
 from strhub.bulk.inputs import Unit, find, pictures
 from strhub.bulk.output import Row, check_job, count, failures, missing_units, write_part
-from strhub.data.locks import locked
-from strhub.reading import Reading
+from strhub.inference.pipeline import Reading
+from strhub.utils.locks import locked
 
 __all__ = ["ENGINES", "Summary", "read_all"]
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
-from strhub.images import SUFFIXES, UnreadableImage, open_bytes, open_image
+from strhub.images.open import SUFFIXES, UnreadableImage, open_bytes, open_image
 
 __all__ = ["FILES", "Picture", "Span", "Unit", "find", "pictures"]
 
@@ -96,7 +96,7 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
 
 def lmdb_size(path: str) -> int:
     """How many records an LMDB has; `ValueError` if it is none, or damaged."""
-    from strhub.data.lmdb import open_shared, sample_count
+    from strhub.data.sources.lmdb import open_shared, sample_count
 
     with open_shared(Path(path)).begin() as transaction:
         return sample_count(transaction, Path(path))
@@ -153,7 +153,7 @@ def _kind(name: str) -> str | None:
 def _lmdb_pictures(unit: Unit) -> Iterator[Picture]:
     import lmdb
 
-    from strhub.data.lmdb import open_shared
+    from strhub.data.sources.lmdb import open_shared
 
     assert unit.span is not None
     environment = open_shared(Path(unit.path))
@@ -189,7 +189,7 @@ def _parquet_pictures(unit: Unit) -> Iterator[Picture]:
 
 
 def _tar_pictures(path: str) -> Iterator[Picture]:
-    from strhub.data.tar import TruncatedShard, read_members
+    from strhub.data.sources.tar import TruncatedShard, read_members
 
     try:
         for name, content in read_members(path):

@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name, lmdb_size, parquet_groups
-from strhub.reading import Reading
+from strhub.inference.pipeline import Reading
 
 __all__ = ["COLUMNS", "JOB", "Row", "check_job", "count", "done_parts", "failures", "missing_units", "write_part"]
 

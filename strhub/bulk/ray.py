@@ -12,7 +12,7 @@ from typing import Any
 
 from strhub.bulk import engines
 from strhub.bulk.inputs import Unit
-from strhub.cluster import ray_session
+from strhub.utils.cluster import ray_session
 
 __all__ = ["read_units"]
 

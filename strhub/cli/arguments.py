@@ -79,7 +79,7 @@ def speed_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `strhub.search.Search`."""
+    """Add the options of `strhub.inference.beam_search.Search`."""
     parser.add_argument("--top_k", type=int, default=1, metavar="N", help="so many readings, the best first")
     parser.add_argument("--beam_width", type=int, metavar="N", help="beginnings of texts that are kept in searching")
     parser.add_argument(

@@ -24,7 +24,7 @@ with needs("train"):
 if TYPE_CHECKING:
     import torch
 
-    from strhub.scene_text_model import SceneTextModel
+    from strhub.checkpoint.scene_text_model import SceneTextModel
 
 RANGE_PLOT = "bench-range.png"
 
@@ -45,9 +45,10 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
     """
     import torch
 
-    from strhub import benchmark, benchmark_report
-    from strhub.torch_engine import choose_device
-    from strhub.training import adopt_pretrained
+    from strhub.benchmark import measure as benchmark
+    from strhub.benchmark import report as benchmark_report
+    from strhub.inference.torch_engine import choose_device
+    from strhub.training.run import adopt_pretrained
 
     _check(config)
     _check_surroundings(config)
@@ -99,7 +100,7 @@ def _check(config: DictConfig) -> None:
 
 def _check_surroundings(config: DictConfig) -> None:
     """Whether what is needed is installed, and the JSON and the plot can be written: before minutes of measuring."""
-    from strhub.benchmark_report import check_plot
+    from strhub.benchmark.report import check_plot
 
     if {*_formats(config)} - {"torch", "compiled"}:
         with needs("export"):
@@ -121,10 +122,10 @@ def _configured(config: DictConfig, overrides: Sequence[str]) -> tuple[str, Scen
     """The model of `pretrained` if there is one, else the configured one with fresh weights: its name, and its accuracy
     where that is known, which is so for the decoding that it comes with.
     """
-    from strhub.options import check_options, keyword_names
-    from strhub.scene_text_model import SceneTextModel
-    from strhub.subjects import accuracy_of, find_model
-    from strhub.training import model_from_config
+    from strhub.benchmark.subjects import accuracy_of, find_model
+    from strhub.checkpoint.scene_text_model import SceneTextModel
+    from strhub.training.run import model_from_config
+    from strhub.utils.options import check_options, keyword_names
 
     if config.pretrained is None:
         system = model_from_config(config)
@@ -146,8 +147,9 @@ def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -
     """What the model costs, whole and by module, wherever it runs."""
     import torch
 
-    from strhub import benchmark, benchmark_report
-    from strhub.subjects import picture_size
+    from strhub.benchmark import measure as benchmark
+    from strhub.benchmark import report as benchmark_report
+    from strhub.benchmark.subjects import picture_size
 
     height, width = picture_size(model)
     images, longest = torch.randn(1, 3, height, width), int(model.hparams["max_label_length"])
@@ -166,9 +168,10 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
     """Latency against label length, the lengths in turn, and its plot."""
     import torch
 
-    from strhub import benchmark, benchmark_report
-    from strhub.precision import choose_precision
-    from strhub.subjects import picture_size
+    from strhub.benchmark import measure as benchmark
+    from strhub.benchmark import report as benchmark_report
+    from strhub.benchmark.subjects import picture_size
+    from strhub.inference.precision import choose_precision
 
     model = model.to(device)
     precision, batch = _list(config.precision)[0], int(_list(config.batch_size)[0])
@@ -197,8 +200,9 @@ def _compare(
     results: dict[str, Any],
 ) -> str:
     """All subjects in turn, and their plot."""
-    from strhub import benchmark, benchmark_report
-    from strhub.subjects import Settings, accuracy_of, find_model, subjects
+    from strhub.benchmark import measure as benchmark
+    from strhub.benchmark import report as benchmark_report
+    from strhub.benchmark.subjects import Settings, accuracy_of, find_model, subjects
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
@@ -243,8 +247,8 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
     """Forward, backward and an AdamW update, in float32."""
     import torch
 
-    from strhub import benchmark
-    from strhub.training import model_from_config
+    from strhub.benchmark import measure as benchmark
+    from strhub.training.run import model_from_config
 
     system = model_from_config(config).to(device).train()
     if config.compile:

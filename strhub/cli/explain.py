@@ -53,7 +53,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     in_images, patterns = split_words(given.images)
     if len(sources) != 1:
         parser.error(f"one model at a time, not {' and '.join(sources) or 'none'}")
-    from strhub.images import find_images
+    from strhub.images.open import find_images
 
     paths = find_images(patterns)
     if not paths:
@@ -67,9 +67,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], decoding: Sequence[str]) -> int:
-    from strhub.attention import attend, draw
-    from strhub.recognizer import choose_device
-    from strhub.zoo import load
+    from strhub.checkpoint.zoo import load
+    from strhub.explain.attention import attend, draw
+    from strhub.inference.recognizer import choose_device
 
     model = load(source, **parse_options(decoding))
     failures = 0
@@ -101,8 +101,8 @@ def _free_name(stem: str, taken: set[str]) -> str:
 
 def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
     from strhub.clip.text_side import read_words
-    from strhub.recognizer import choose_device
-    from strhub.retrieval import Retriever
+    from strhub.explain.retrieval import Retriever
+    from strhub.inference.recognizer import choose_device
 
     if given.top < 1:
         raise ValueError(f"--top is {given.top}: it must be at least 1")

@@ -65,8 +65,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
         from strhub.export import export, largest_difference
         from strhub.export.archive import largest_difference_of_archive
         from strhub.export.writing import DEFAULT_OPSET
-    from strhub.images import find_images
-    from strhub.zoo import load_from_checkpoint, model_card
+    from strhub.checkpoint.zoo import load_from_checkpoint, model_card
+    from strhub.images.open import find_images
 
     model = load_from_checkpoint(source, **parse_options(options))
     opset = DEFAULT_OPSET if given.opset is None else given.opset

@@ -21,7 +21,7 @@ from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 
 if TYPE_CHECKING:
-    from strhub.recognizer import Reading
+    from strhub.inference.recognizer import Reading
 
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
@@ -81,8 +81,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(unused)
     if given.output:
         return _read_all(given, sources[0] if sources else "strhub-tiny", patterns, [*options, *in_images])
-    from strhub.images import find_images
-    from strhub.recognizer import Recognizer
+    from strhub.images.open import find_images
+    from strhub.inference.recognizer import Recognizer
 
     paths = find_images(patterns)
     if not paths:

@@ -57,10 +57,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
     options = parse_options(given.options)
     with needs("test"):
         from strhub.data.module import SceneTextDataModule
-        from strhub.evaluation import evaluate, format_protocols, protocols
+        from strhub.evaluation.evaluate import evaluate, format_protocols, protocols
     with needs("torch"):
-        from strhub.torch_engine import TorchEngine
-        from strhub.zoo import load_from_checkpoint
+        from strhub.checkpoint.zoo import load_from_checkpoint
+        from strhub.inference.torch_engine import TorchEngine
 
     model = load_from_checkpoint(given.checkpoint, **options)
     data = SceneTextDataModule(

@@ -11,7 +11,7 @@ from strhub.cli.arguments import replace_mappings
 from strhub.cli.extras import needs
 from strhub.cli.interrupted import INTERRUPTED
 from strhub.configs import CONFIG_DIR
-from strhub.stopping import StoppedEarly, stopping_early
+from strhub.training.signals import StoppedEarly, stopping_early
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,8 +25,8 @@ def _train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-    from strhub.last_checkpoint import Stopped
-    from strhub.training import adopt_pretrained, train
+    from strhub.training.callbacks.last_checkpoint import Stopped
+    from strhub.training.run import adopt_pretrained, train
 
     try:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))

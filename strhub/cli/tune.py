@@ -19,15 +19,15 @@ with needs("train"):
     from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from strhub.trials import Search
+    from strhub.training.tuning_results import Search
 
 log = logging.getLogger("strhub")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="tune")
 def _compose_and_tune(config: DictConfig) -> None:
-    from strhub.training import adopt_pretrained
-    from strhub.tuning import MissingExtra, tune
+    from strhub.training.run import adopt_pretrained
+    from strhub.training.tuning import MissingExtra, tune
 
     overrides = list(HydraConfig.get().overrides.task)
     try:
@@ -44,7 +44,7 @@ def _compose_and_tune(config: DictConfig) -> None:
 
 def table(search: Search) -> str:
     """The trials, best first."""
-    from strhub.trials import METRICS
+    from strhub.training.tuning_results import METRICS
 
     others = [f"  {name:>20}" for name in search.others]
     lines = ["".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds")) + "".join(others)]

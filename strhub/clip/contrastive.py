@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from strhub.clip.gather import Share
 from strhub.clip.words import WordFeatures, WordSpace, fold, word_keys
-from strhub.options import check_options
+from strhub.utils.options import check_options
 
 _LARGEST_SCALE = 100.0  # as in CLIP: a lower temperature makes training unstable
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from strhub.checkpoints import CheckpointError
-from strhub.sources import SUFFIXES, RemoteFile, fetch
+from strhub.checkpoint.download import SUFFIXES, RemoteFile, fetch
+from strhub.checkpoint.formats import CheckpointError
 
 OPENAI = "openai"
 _OPENAI_FOLDER = "https://openaipublic.azureedge.net/clip/models/"

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from strhub.adaptation import resize_grid
-from strhub.checkpoints import CheckpointError, load_torch_file
+from strhub.checkpoint.adaptation import resize_grid
+from strhub.checkpoint.formats import CheckpointError, load_torch_file
 from strhub.clip.torchscript import is_torchscript, read_torchscript
 from strhub.models.layers.clip import ClipTextTower
 

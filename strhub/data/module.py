@@ -20,18 +20,18 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from strhub.data.annotations import ANNOTATION_NAMES
-from strhub.data.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
-from strhub.data.dataset import WordDataset
-from strhub.data.device_augment import BatchAugmentation
-from strhub.data.drawn import DrawnDataset
-from strhub.data.echo import EchoLoader
-from strhub.data.folder import FolderWords, find_annotated
-from strhub.data.lmdb import LmdbWords, find_lmdbs
-from strhub.data.loader import Batch, SeededBatches, TrainLoader, collate
-from strhub.data.mixture import Mixture
-from strhub.data.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
-from strhub.data.shards import ShardedWords, ShardLoader
+from strhub.data.augment.device_augment import BatchAugmentation
+from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
+from strhub.data.loading.echo import EchoLoader
+from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
+from strhub.data.sources.annotations import ANNOTATION_NAMES
+from strhub.data.sources.dataset import WordDataset
+from strhub.data.sources.folder import FolderWords, find_annotated
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.mixture import Mixture
+from strhub.data.sources.rendered import DrawnDataset
+from strhub.data.sources.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
 
@@ -49,8 +49,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         long they may be, draw_blanks which share of them has nothing to read and an empty label, drawing what they
         look like: a name in `configs/drawing`, a path or a mapping. draw_texts: which texts, options of
         `strhub.data.synth.TextSampler`. draw_validation: validate on so many drawn words instead of root_dir/val.
-    shards: instead of training sets, tar files to stream, see `strhub.data.shards`; shard_words: how many words they
-        hold, where no sizes.json beside them says so.
+    shards: instead of training sets, tar files to stream, see `strhub.data.sources.shards`; shard_words: how many words
+        they hold, where no sizes.json beside them says so.
     mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
         mixture_size: words an epoch.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`. keep_aspect:
@@ -60,8 +60,8 @@ class SceneTextDataModule(pl.LightningDataModule):
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
         system's own way. augment: in training, true for RandAugment, 'strong' for scene-text
         effects, false; augment_drawn: drawn words too. augment_on_device: distort whole batches where the model trains,
-        with this strength in [0, 1], see `strhub.data.device_augment`; 0: do not. echo: how often each prepared
-        picture is used, see `strhub.data.echo`. rotation: degrees, of every picture.
+        with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared
+        picture is used, see `strhub.data.loading.echo`. rotation: degrees, of every picture.
     min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
     seed: of shuffling, drawing and augmentation.
     """

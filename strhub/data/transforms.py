@@ -1,44 +1,19 @@
-"""A word's picture to what a model takes.
-
-`picture_to_array` needs NumPy and Pillow only, so that every reader can share it; `WordTransform` makes torch tensors.
-"""
+"""An image of a word to the tensor that a model takes, distorted on the way where that is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
+
+from strhub.images.preprocess import normalization, picture_to_array, scale_and_shift
 
 if TYPE_CHECKING:
     import torch
 
 Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
-Pixels = npt.NDArray[np.uint8]
-
-COLUMN = 4  # widths of pictures that keep their aspect are multiples of so many pixels: the networks' columns
-
-
-class Normalization(NamedTuple):
-    """Mean and standard deviation of the colours, red, green, blue, each in [0, 1]."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-NORMALIZATIONS = {
-    "default": Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "clip": Normalization((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-}
-
-
-def normalization(name: str) -> Normalization:
-    """The preset of that name."""
-    if name not in NORMALIZATIONS:
-        raise ValueError(f"there is no normalisation {name!r}; known: {', '.join(NORMALIZATIONS)}")
-    return NORMALIZATIONS[name]
 
 
 def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | None:
@@ -54,72 +29,16 @@ def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | Non
     if choice is None or choice is False:
         return None
     if choice is True or choice == "default":
-        from strhub.data.augment import RandAugment
+        from strhub.data.augment.operations import RandAugment
 
         return RandAugment()
     if choice == "strong":
-        from strhub.data.scene import SceneAugment
+        from strhub.data.augment.scene import SceneAugment
 
         return SceneAugment()
     if isinstance(choice, str):
         raise ValueError(f"there is no augmentation {choice!r}; known: true or default, strong, false")
     return choice
-
-
-def picture_to_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
-    """RGB picture of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
-
-    spare: first take means of whole pixels, where that leaves at least so many times `img_size`: several times as fast
-    for large pictures, and the same to within a grey level or two.
-    """
-    height, width = img_size
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
-
-
-def normalise(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
-    """Pixels (..., H, W, 3), 0 to 255, to normalised arrays (..., 3, H, W): of many pictures at once in least time."""
-    planes = np.moveaxis(pixels, -1, -3)
-    scale, shift = _scale_and_shift(normalize)
-    result = np.empty(planes.shape, dtype=np.float32)
-    np.multiply(planes, scale, out=result, dtype=np.float32)
-    np.subtract(result, shift, out=result)
-    return result
-
-
-def picture_to_array(
-    picture: Image.Image, img_size: Sequence[int], normalize: Normalization
-) -> npt.NDArray[np.float32]:
-    """RGB picture of any size to a normalised array (3, H, W), resized bicubically with no regard to its aspect."""
-    return normalise(picture_to_pixels(picture, img_size), normalize)
-
-
-def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
-    """The width to which a picture of `size`, (width, height), is brought, in pixels: a multiple of 4.
-
-    img_size: [height, greatest width]. A picture that would be wider than that is squeezed, one that would be narrower
-    than it is high is stretched to a square.
-    """
-    height, widest = img_size
-    columns = round(height * size[0] / size[1] / COLUMN)
-    return min(max(columns, height // COLUMN), widest // COLUMN) * COLUMN
-
-
-def picture_to_kept_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
-    """RGB picture to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see `picture_to_pixels`."""
-    return picture_to_pixels(picture, (img_size[0], kept_width(picture.size, img_size)), spare=spare)
-
-
-def picture_to_kept_array(
-    picture: Image.Image, img_size: Sequence[int], normalize: Normalization
-) -> npt.NDArray[np.float32]:
-    """RGB picture to a normalised array (3, H, W), H of `img_size` and W by `kept_width`."""
-    return normalise(picture_to_kept_pixels(picture, img_size), normalize)
-
-
-def _scale_and_shift(normalize: Normalization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What to multiply pixels of 0 to 255 by and what to subtract then, (3, 1, 1) each."""
-    mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in normalize)
-    return np.float32(1 / 255) / std, mean / std
 
 
 class WordTransform:
@@ -155,7 +74,7 @@ class WordTransform:
         """
         import torch
 
-        from strhub.data.augment import ArrayAugmentation, to_pixels
+        from strhub.data.augment.operations import ArrayAugmentation, to_pixels
 
         pictures = [self._upright(picture) for picture in pictures]
         if not isinstance(self.augment, ArrayAugmentation):
@@ -171,7 +90,7 @@ class WordTransform:
             planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, 3, h, w)
             # Torch's is Pillow's to within a grey level, but for a few pixels in a thousand, in half the time.
             place.copy_(torch.nn.functional.interpolate(planes, self.img_size, mode="bicubic", antialias=True)[0])
-        scale, shift = _scale_and_shift(self.normalize)
+        scale, shift = scale_and_shift(self.normalize)
         return resized.float().mul_(torch.from_numpy(scale)).sub_(torch.from_numpy(shift))
 
     def _upright(self, picture: Image.Image) -> Image.Image:

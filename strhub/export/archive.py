@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export.generic import exported_program
-from strhub.onnx import METADATA_KEY
-from strhub.scene_text_model import SceneTextModel
+from strhub.inference.onnx_engine import METADATA_KEY
 
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
 

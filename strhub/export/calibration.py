@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 
 from strhub.export.precision import graphs_of, set_nodes
-from strhub.onnx import IMAGES
-from strhub.reading import PictureArray
+from strhub.inference.onnx_engine import IMAGES
+from strhub.inference.pipeline import PictureArray
 
 BATCH = 8
 ENOUGH = 512  # pictures, of which the ranges hardly change any more

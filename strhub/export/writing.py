@@ -18,20 +18,20 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 import strhub
-from strhub.data.transforms import normalization, picture_to_array
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import load, model_card
 from strhub.export.calibration import ENOUGH, quantise
 from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
-from strhub.images import UnreadableImage, open_image
+from strhub.images.open import UnreadableImage, open_image
+from strhub.images.preprocess import normalization, picture_to_array
+from strhub.inference.onnx_engine import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
+from strhub.inference.pipeline import PictureArray
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
-from strhub.onnx import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
-from strhub.reading import PictureArray
-from strhub.scene_text_model import SceneTextModel
-from strhub.zoo import load, model_card
 
 TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
@@ -59,7 +59,7 @@ def export(
     whose products with weights are in 8 bits; int8-static, the same with the activations scaled by what `pictures`
     cause: some hundred paths, PIL images or arrays of words as they will be read.
     opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of the model, see
-    `strhub.zoo.model_card`. An archive is always float32 and has no opset.
+    `strhub.checkpoint.zoo.model_card`. An archive is always float32 and has no opset.
 
     Raises:
         ValueError: for another suffix or precision, an opset out of range, or an architecture that cannot be exported.

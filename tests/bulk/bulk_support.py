@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from strhub.reading import Reading
+from strhub.inference.pipeline import Reading
 
 
 class SleepyReader:

@@ -23,7 +23,7 @@ from pyarrow import parquet  # noqa: E402
 
 from strhub.bulk import COLUMNS, read_all  # noqa: E402
 from strhub.bulk.inputs import Span, Unit, find, pictures  # noqa: E402
-from strhub.data.lmdb import write_lmdb  # noqa: E402
+from strhub.data.sources.lmdb import write_lmdb  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -11,10 +11,10 @@ from clip_support import small_clip
 from PIL import Image
 
 from strhub import create_model, load, save
-from strhub.attention import attend, draw
 from strhub.cli.explain import run
+from strhub.explain.attention import attend, draw
 from strhub.models.parseq.attention import read_with_attention
-from strhub.models.parseq.system import PARSeq
+from strhub.training.systems.parseq import PARSeq
 
 DEMO = sorted(str(path) for path in (Path(__file__).parent.parent.parent / "demo_images").glob("*.png"))
 SMALL = {
@@ -112,7 +112,7 @@ def test_retrieval_finds_the_words_that_a_run_learned(tmp_path: Path, capsys: py
     system = PARSeq(**hparams, pretrained_encoder=str(path)).train()
     from strhub.clip.text_side import load_text_side
     from strhub.data.transforms import WordTransform
-    from strhub.images import open_image
+    from strhub.images.open import open_image
 
     assert system.contrastive is not None
     system.text_side = load_text_side(system.contrastive.options, dict(system.hparams), None)

@@ -11,7 +11,7 @@ import pytest
 from golden_numbers import FOLDER
 
 from strhub.cli.read import run
-from strhub.embedded import embedded_graph
+from strhub.weights import embedded_graph
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO = sorted(str(path) for path in (ROOT / "demo_images").glob("*.png"))

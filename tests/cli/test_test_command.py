@@ -8,8 +8,8 @@ import pytest
 from golden_numbers import FOLDER
 
 from strhub.cli.test import charset_of, run
-from strhub.evaluation import format_protocols, protocols
-from strhub.metrics import Score
+from strhub.evaluation.evaluate import format_protocols, protocols
+from strhub.evaluation.metrics import Score
 from strhub.text import CHARSET_94
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,7 +39,7 @@ def test_options_rotation_and_workers(word_tree: Path) -> None:
 def test_unreadable_pictures_count_as_wrong_and_are_told(tmp_path: Path) -> None:
     from PIL import Image
 
-    from strhub.data.lmdb import write_lmdb
+    from strhub.data.sources.lmdb import write_lmdb
 
     (tmp_path / "test").mkdir()
     write_lmdb(tmp_path / "test" / "SVT", [(Image.new("RGB", (40, 10)), "word"), (b"no picture", "lost")])

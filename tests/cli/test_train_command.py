@@ -12,7 +12,7 @@ from strhub.cli.arguments import replace_mappings
 from strhub.cli.bench import report
 from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
-from strhub.training import adopt_pretrained, model_from_config
+from strhub.training.run import adopt_pretrained, model_from_config
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -133,8 +133,8 @@ def test_multiply_adds_are_no_more_than_the_published(
     """Published counts leave attention itself out (timm's and fvcore's habit) and recompute what we keep."""
     import torch
 
-    from strhub.benchmark import count_multiply_adds
-    from strhub.zoo import create_model
+    from strhub.benchmark.measure import count_multiply_adds
+    from strhub.checkpoint.zoo import create_model
 
     model = create_model(experiment, decode_ar=decode_ar, refine_iters=refine_iters).eval()
     counted = count_multiply_adds(model.model, torch.zeros(1, 3, 32, 128), 25) / 1e9

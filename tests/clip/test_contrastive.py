@@ -10,14 +10,14 @@ from clip_support import small_clip
 from torch import Tensor
 from torch.nn import functional as F
 
+from strhub.checkpoint.zoo import create_model
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions, Negatives
 from strhub.clip.gather import Share
 from strhub.clip.text_side import load_text_side, read_words
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.clip.weights import read_clip
 from strhub.clip.words import WordFeatures, WordSpace, word_keys
-from strhub.models.parseq.system import PARSeq
-from strhub.zoo import create_model
+from strhub.training.systems.parseq import PARSeq
 
 DIM = 32
 

@@ -13,7 +13,7 @@ from clip_support import as_torchscript, recorded_state, small_state
 from golden_numbers import FOLDER, images, recorded
 from safetensors.torch import save_file
 
-from strhub.checkpoints import CheckpointError
+from strhub.checkpoint.formats import CheckpointError
 from strhub.clip.sources import find_clip
 from strhub.clip.torchscript import read_torchscript
 from strhub.clip.weights import ClipWeights, read_clip

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from strhub.data.dataset import Word, WordDataset
-from strhub.data.lmdb import write_lmdb
-from strhub.data.loader import SeededBatches, collate
+from strhub.data.loading.loader import SeededBatches, collate
 from strhub.data.module import SceneTextDataModule
-from strhub.data.transforms import NORMALIZATIONS, WordTransform
-from strhub.images import UnreadableImage, open_bytes
+from strhub.data.sources.dataset import Word, WordDataset
+from strhub.data.sources.lmdb import write_lmdb
+from strhub.data.transforms import WordTransform
+from strhub.images.open import UnreadableImage, open_bytes
+from strhub.images.preprocess import NORMALIZATIONS
 from strhub.text import CHARSET_36, CHARSET_94
 
 COMMON: dict[str, Any] = {

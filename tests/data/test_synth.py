@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strhub.data.statistics import measure
+from strhub.data.curation.statistics import measure
 from strhub.data.synth import DrawnWords, TextSampler, WordRenderer
 from strhub.data.synth.render import Difficulty
 from strhub.data.synth.typefaces import BUNDLED_FONTS, FontShelf
-from strhub.images import open_bytes
+from strhub.images.open import open_bytes
 
 ASCII_94 = string.digits + string.ascii_letters + string.punctuation
 CHARSETS = [

@@ -8,9 +8,10 @@ import torch
 from numpy.random import Generator, default_rng
 from PIL import Image
 
-from strhub.data.augment import RandAugment
-from strhub.data.scene import SceneAugment
-from strhub.data.transforms import NORMALIZATIONS, WordTransform, augmentation, picture_to_array
+from strhub.data.augment.operations import RandAugment
+from strhub.data.augment.scene import SceneAugment
+from strhub.data.transforms import WordTransform, augmentation
+from strhub.images.preprocess import NORMALIZATIONS, picture_to_array
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
 pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install strhub[export]")
 
+from strhub.checkpoint.zoo import model_card
 from strhub.cli import export as command
-from strhub.embedded import embedded_graph
-from strhub.onnx import Recognizer
-from strhub.zoo import model_card
+from strhub.inference.onnx_engine import Recognizer
+from strhub.weights import embedded_graph
 
 
 def test_a_model_with_options(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from strhub import create_model
+from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export import archive, export, trba
 from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
 from strhub.export.generic import trace
 from strhub.export.graph import Graph
 from strhub.export.writing import soft_noise
-from strhub.onnx import IMAGES, LOGITS, Recognizer, open_session
-from strhub.scene_text_model import SceneTextModel
+from strhub.inference.onnx_engine import IMAGES, LOGITS, Recognizer, open_session
 
 SMALL: dict[str, dict[str, Any]] = {
     "abinet": {},

@@ -16,11 +16,11 @@ pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[ex
 pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install strhub[export]")
 
 from strhub import Recognizer, create_model, load
+from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.data.synth import DrawnWords
 from strhub.export import export, largest_difference
-from strhub.onnx import IMAGES, LOGITS, open_session
-from strhub.onnx import Recognizer as OnnxRecognizer
-from strhub.scene_text_model import SceneTextModel
+from strhub.inference.onnx_engine import IMAGES, LOGITS, open_session
+from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
 
 TINY = {
     "embed_dim": 32,

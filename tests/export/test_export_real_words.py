@@ -16,10 +16,10 @@ import torch
 pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
 
 from strhub import load
-from strhub.data.lmdb import LmdbWords, find_lmdbs
-from strhub.data.transforms import normalization, picture_to_array
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.export import export
-from strhub.onnx import IMAGES, LOGITS, open_session
+from strhub.images.preprocess import normalization, picture_to_array
+from strhub.inference.onnx_engine import IMAGES, LOGITS, open_session
 from strhub.text import CHARSET_36, CharsetAdapter
 
 FOLDER = Path(__file__).parents[3] / "shared" / "words"

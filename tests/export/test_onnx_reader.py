@@ -19,10 +19,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from strhub import load
-from strhub.data.transforms import kept_width
-from strhub.embedded import embedded_graph, embedded_weights
 from strhub.export import export
-from strhub.onnx import FORMAT, METADATA_KEY, Recognizer
+from strhub.images.preprocess import kept_width
+from strhub.inference.onnx_engine import FORMAT, METADATA_KEY, Recognizer
+from strhub.weights import embedded_graph, embedded_weights
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def changed(source: Path, target: Path, **changes: Any) -> Path:
 def test_reading_imports_neither_torch_nor_its_companions(exported: Path, tmp_path: Path) -> None:
     Image.new("RGB", (60, 20), "white").save(tmp_path / "a.png")
     code = (
-        "import sys; from strhub.onnx import Recognizer; Recognizer(sys.argv[1])(sys.argv[2]);"
+        "import sys; from strhub.inference.onnx_engine import Recognizer; Recognizer(sys.argv[1])(sys.argv[2]);"
         "print([name for name in ('torch', 'yaml', 'safetensors', 'onnx', 'hydra', 'lmdb') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(exported), str(tmp_path / "a.png")]
@@ -108,7 +108,7 @@ def test_pictures_of_different_widths_are_computed_apart(exported: Path) -> None
             return [logits]
 
     recognizer.engine.session = Session()
-    from strhub.data.transforms import picture_to_kept_pixels
+    from strhub.images.preprocess import picture_to_kept_pixels
 
     recognizer._to_pixels = picture_to_kept_pixels
     pictures = [Image.new("RGB", size) for size in ((32, 32), (96, 32), (32, 32), (64, 32))]

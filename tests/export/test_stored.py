@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from strhub import create_model, load, save
-from strhub.embedded import embedded_graph, embedded_weights
 from strhub.export import export_beside
 from strhub.export.stored import StoredWeights
-from strhub.onnx import IMAGES, LOGITS, METADATA_KEY, Recognizer, open_session
+from strhub.inference.onnx_engine import IMAGES, LOGITS, METADATA_KEY, Recognizer, open_session
+from strhub.weights import embedded_graph, embedded_weights
 
 TINY: dict[str, Any] = {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 2, "patch_size": [16, 16]}
 

@@ -10,11 +10,11 @@ from golden_numbers import images
 from torch import Tensor
 
 from strhub import Recognizer, load_from_checkpoint, save_model
-from strhub.experiments import experiment_hyper_parameters
+from strhub.checkpoint.experiments import experiment_hyper_parameters
+from strhub.checkpoint.zoo import create_model
 from strhub.models.abinet import Network
 from strhub.models.abinet.language import visible_characters
-from strhub.models.abinet.system import ABINet
-from strhub.zoo import create_model
+from strhub.training.systems.abinet import ABINet
 
 SMALL: dict[str, Any] = {
     "img_size": [16, 32], "max_label_length": 7, "d_model": 32, "nhead": 2, "d_inner": 64, "dropout": 0.0,

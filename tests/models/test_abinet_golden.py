@@ -8,10 +8,10 @@ import pytest
 import torch
 from golden_numbers import FOLDER, images, recorded, weight
 
+from strhub.checkpoint.zoo import SceneTextModel, create_model, load_from_checkpoint
 from strhub.models.abinet import Network
-from strhub.models.abinet.system import ABINet
-from strhub.options import keyword_names
-from strhub.zoo import SceneTextModel, create_model, load_from_checkpoint
+from strhub.training.systems.abinet import ABINet
+from strhub.utils.options import keyword_names
 
 EXPERIMENTS = ["abinet", "abinet-sv"]
 

@@ -9,10 +9,10 @@ from pytorch_lightning.callbacks import Callback
 from tests_support import PowerCut
 from torch import Tensor
 
-from strhub.data.lmdb import write_lmdb
+from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
 from strhub.text import CHARSET_36
-from strhub.training import train
+from strhub.training.run import train
 
 SMALL = (
     "model.d_model=32", "model.nhead=2", "model.d_inner=64", "model.v_num_layers=1", "model.l_num_layers=1",

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from small_runs import Compose
 
 from strhub import Recognizer, create_model, load, save
-from strhub.finetuning import encoder_layers
-from strhub.models.parseq.system import PARSeq
-from strhub.scene_text_model import build_network, complete_options
-from strhub.training import model_from_config, train
+from strhub.checkpoint.scene_text_model import build_network, complete_options
+from strhub.training.fine_tuning import encoder_layers
+from strhub.training.run import model_from_config, train
+from strhub.training.systems.parseq import PARSeq
 
 CLIP = ("model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[224,224]")
 QUICK = (
@@ -45,7 +45,7 @@ def test_the_named_encoders_have_the_published_sizes(name: str, millions: float,
 
 
 def experiment(name: str) -> dict[str, Any]:
-    from strhub.experiments import experiment_hyper_parameters
+    from strhub.checkpoint.experiments import experiment_hyper_parameters
 
     return experiment_hyper_parameters(name)
 
@@ -118,7 +118,7 @@ def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path)
     assert [reading.text for reading in again] == expected
     line = export_command.run([str(checkpoint), str(tmp_path / "words.onnx")])
     assert "logits within" in line
-    from strhub.onnx import Recognizer as OnnxRecognizer
+    from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
 
     assert OnnxRecognizer(tmp_path / "words.onnx").description["normalize"] == "clip"
     system = PARSeq.load_from_checkpoint(checkpoint, weights_only=True)
@@ -126,7 +126,7 @@ def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path)
 
 
 def test_fine_tuning_from_a_checkpoint_to_another_picture_size(compose_main: Compose, tmp_path: Path) -> None:
-    from strhub.training import adopt_pretrained
+    from strhub.training.run import adopt_pretrained
 
     save(create_small(charset_train="abc"), tmp_path / "model.safetensors")
     overrides = [f"pretrained={tmp_path / 'model.safetensors'}", "model.img_size=[32,64]", *QUICK]

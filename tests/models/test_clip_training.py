@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from strhub import load
-from strhub.training import model_from_config, train
+from strhub.training.run import model_from_config, train
 
 QUICK = (
     "model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[32,32]", "model.perm_num=2",
@@ -149,7 +149,7 @@ def test_a_frozen_encoder_costs_no_memory_and_less_time(compose_main: Compose, t
 
 @pytest.mark.parametrize(("given", "steps"), [("1 epoch", 6), ("2 epochs", 12)])
 def test_epochs_are_counted_in_steps(given: str, steps: int) -> None:
-    from strhub.finetuning import FineTuning
+    from strhub.training.fine_tuning import FineTuning
 
     options = FineTuning.from_options({"freeze_encoder": given})
     assert options.freezes

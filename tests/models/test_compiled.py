@@ -4,8 +4,8 @@ import pytest
 import torch
 from small_runs import Compose
 
-from strhub.models.parseq.system import PARSeq
-from strhub.training import model_from_config
+from strhub.training.run import model_from_config
+from strhub.training.systems.parseq import PARSeq
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from strhub import create_model, load, save
 from strhub.clip.tokenizer import ClipTokenizer
 from strhub.models.parseq.crossmodal import spell
 from strhub.text import CHARSET_94
-from strhub.training import train
+from strhub.training.run import train
 
 SMALL = {
     "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 1,
@@ -104,7 +104,7 @@ def test_training_moves_both_branches_and_not_the_text_tower(compose_main: Compo
 
 
 def test_gradients_reach_both_branches() -> None:
-    from strhub.models.parseq.system import PARSeq
+    from strhub.training.systems.parseq import PARSeq
 
     system = PARSeq(**{**small().hparams, "dropout": 0.0}).train()
     system.training_loss(torch.rand(2, 3, 32, 32), ["one", "two"]).backward()

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from strhub import load, save
+from strhub.checkpoint.scene_text_model import architectures
 from strhub.configs import CONFIG_DIR
-from strhub.models.base import System
-from strhub.scene_text_model import architectures
+from strhub.training.systems.base import System
 
 # Losses are logged by name; here nothing listens.
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")

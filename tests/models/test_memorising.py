@@ -7,12 +7,13 @@ import pytest
 import torch
 from tiny_models import CHARSET, Training, tiny_system
 
-from strhub.data.aspect import AspectTransform, pad
+from strhub.data.loading.aspect import AspectTransform
 from strhub.data.synth import DrawnWords
 from strhub.data.transforms import WordTransform
-from strhub.models.abinet.system import ABINet
-from strhub.models.base import System
-from strhub.optimizers import MuonWithAdamW
+from strhub.images.padding import pad
+from strhub.training.optimizers import MuonWithAdamW
+from strhub.training.systems.abinet import ABINet
+from strhub.training.systems.base import System
 
 pytestmark = [
     pytest.mark.slow,

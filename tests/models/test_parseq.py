@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tiny_models import Training, tiny_system
 from torch import Tensor
 
-import strhub.models.parseq.system as system_module
+import strhub.training.systems.parseq as system_module
 from strhub.models.parseq.decoder import cloze_masks, permutation_masks
 from strhub.models.parseq.model import PARSeq
 from strhub.models.parseq.permutations import sample_permutations
-from strhub.models.parseq.system import ColumnReader
 from strhub.text import AttentionTokenizer
+from strhub.training.systems.parseq import ColumnReader
 
 SIZES = {
     "charset_size": 12, "max_label_length": 7, "img_size": (32, 64), "patch_size": (8, 16), "embed_dim": 32,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from golden_numbers import FOLDER, fill, images, recorded
 
+from strhub.checkpoint.zoo import SceneTextModel, create_model, load_from_checkpoint
 from strhub.models.parseq.decoder import permutation_masks
-from strhub.models.parseq.system import PARSeq
-from strhub.zoo import SceneTextModel, create_model, load_from_checkpoint
+from strhub.training.systems.parseq import PARSeq
 
 EXPERIMENTS = ["parseq-tiny", "parseq", "parseq-patch16-224"]
 

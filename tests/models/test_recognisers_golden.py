@@ -12,8 +12,8 @@ import torch
 from golden_numbers import FOLDER, images, recorded, weight
 from torch import Tensor, nn
 
-from strhub.models.base import System
-from strhub.zoo import SceneTextModel, create_model
+from strhub.checkpoint.zoo import SceneTextModel, create_model
+from strhub.training.systems.base import System
 
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
 # In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in pictures of noise
@@ -43,7 +43,7 @@ def recorded_model(experiment: str) -> SceneTextModel:
 
 def recorded_system(experiment: str) -> System:
     """With norms as in reading, as the numbers were recorded."""
-    kinds = vars(import_module(f"strhub.models.{experiment}.system")).values()
+    kinds = vars(import_module(f"strhub.training.systems.{experiment}")).values()
     kind = next(one for one in kinds if getattr(one, "architecture", None) == experiment)
     model = recorded_model(experiment)
     known = kind.known_options()

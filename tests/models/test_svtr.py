@@ -10,15 +10,15 @@ import torch
 from tests_support import PowerCut
 from torch import Tensor
 
-from strhub.checkpoints import read_checkpoint
-from strhub.data.aspect import pad
+from strhub.checkpoint.formats import read_checkpoint
+from strhub.checkpoint.zoo import load_from_checkpoint, save_model
+from strhub.images.padding import pad
 from strhub.models.svtr.guidance import SemanticGuidance, contexts
 from strhub.models.svtr.model import SVTRv2 as Network
 from strhub.models.svtr.model import like_widths
-from strhub.models.svtr.system import SVTRv2, columns_needed, ctc_losses
 from strhub.text import CHARSET_36, CTCTokenizer
-from strhub.training import train
-from strhub.zoo import load_from_checkpoint, save_model
+from strhub.training.run import train
+from strhub.training.systems.svtr import SVTRv2, columns_needed, ctc_losses
 
 SIZES: dict[str, Any] = {
     "max_label_length": 40, "img_size": [32, 512], "embed_dims": [32, 32, 64], "depths": [1, 2, 1],

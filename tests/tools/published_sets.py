@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image, ImageDraw
 
-from strhub.data.crops import Polygon, box_polygon, rotated_box_polygon
+from strhub.images.crops import Polygon, box_polygon, rotated_box_polygon
 
 BOM = "\ufeff"
 

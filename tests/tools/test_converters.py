@@ -16,7 +16,7 @@ from converters import CONVERTERS, Notes, Source, large
 from converters.common import locate, to_polygon, unquote
 from PIL import Image
 
-from strhub.data.lmdb import LmdbWords
+from strhub.data.sources.lmdb import LmdbWords
 
 Writer = Callable[[Path], sets.Published]
 SCENE_SETS: list[tuple[str, Writer]] = [

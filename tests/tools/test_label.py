@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from strhub.data.lmdb import LmdbWords, write_lmdb
+from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 from strhub.data.synth import DrawnWords
 
 LABEL = Path(__file__).parent.parent.parent / "tools" / "label.py"

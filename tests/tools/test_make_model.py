@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from strhub import Recognizer
-from strhub.data.lmdb import write_lmdb
+from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
 
 SMALL = (

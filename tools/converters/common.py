@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from strhub.data.crops import Polygon
+from strhub.images.crops import Polygon
 
 MAX_PROBLEMS: Final = 1000  # messages that are kept
 PICTURE_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".gif", ".bmp", ".webp")

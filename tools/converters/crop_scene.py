@@ -7,14 +7,14 @@ from pathlib import Path
 from PIL import Image
 
 from converters.common import Scene, Word
-from strhub.data.crops import UnusablePolygon, crop_word, encode_crop, open_scene, turn_if_vertical
-from strhub.data.writer import Record, SkippedRecord
-from strhub.images import MAX_BYTES, UnreadableImage
+from strhub.data.curation.writer import Record, SkippedRecord
+from strhub.images.crops import UnusablePolygon, crop_word, encode_crop, open_scene, turn_if_vertical
+from strhub.images.open import MAX_BYTES, UnreadableImage
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropScene:
-    """Turns a scene into records. The options are those of `strhub.data.crops`."""
+    """Turns a scene into records. The options are those of `strhub.images.crops`."""
 
     rectified: bool = False
     margin: float = 0.0

@@ -19,7 +19,7 @@ from converters.common import (
     read_lines,
     to_polygon,
 )
-from strhub.data.crops import Polygon, box_polygon, from_top_left
+from strhub.images.crops import Polygon, box_polygon, from_top_left
 
 
 def coco_text(source: Source, notes: Notes) -> Sequence[Scene]:

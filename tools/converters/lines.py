@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from converters.common import Notes, Scene, Source, Word, annotation_files, locate, read_lines, to_polygon, unquote
-from strhub.data.crops import box_polygon, from_top_left
+from strhub.images.crops import box_polygon, from_top_left
 
 PREFIXES = ("gt_", "truth_")
 

@@ -1,24 +1,6 @@
-"""The same as `python -m strhub.data draw`: drawn words to an LMDB folder."""
+"""`python -m strhub.data.synth`, the same as `strhub-data draw`."""
 
-from __future__ import annotations
-
-import argparse
-import sys
-
-from strhub.data.commands import draw
-
-
-def main() -> None:
-    """Parse, draw, write; errors are one clear line, Ctrl-C is no traceback."""
-    parser = argparse.ArgumentParser(prog="python -m strhub.data.synth", description=__doc__)
-    draw.add_arguments(parser)
-    try:
-        draw.run(parser.parse_args())
-    except (ValueError, OSError) as error:
-        sys.exit(f"draw: {error}")
-    except KeyboardInterrupt as error:
-        sys.exit(f"\ndraw: {str(error) or 'stopped'}")
-
+from importlib import import_module
 
 if __name__ == "__main__":
-    main()
+    import_module("strhub.cli.synth").main()

@@ -20,7 +20,7 @@ import yaml
 from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
-from strhub.options import check_options, unknown_option_message
+from strhub.utils.options import check_options, unknown_option_message
 
 __all__ = ["Drawing", "Pair", "StepRange", "drawing_names", "load_drawing"]
 

@@ -89,7 +89,7 @@ def tree_words(root: str | Path, count: int, *, seed: int = 0) -> list[Word]:
     Raises:
         ValueError: if there is no LMDB folder.
     """
-    from strhub.data.lmdb import LmdbWords, UnreadableRecord, find_lmdbs
+    from strhub.data.sources.lmdb import LmdbWords, UnreadableRecord, find_lmdbs
 
     sources = [LmdbWords(path) for path in find_lmdbs(root)]
     ends = np.cumsum([len(source) for source in sources])

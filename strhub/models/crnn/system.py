@@ -1,13 +1,5 @@
-"""CRNN's training: connectionist temporal classification."""
+"""The address that checkpoints and the reference use for `strhub.training.systems.crnn`."""
 
-from __future__ import annotations
+from strhub.utils.moved import moved
 
-from strhub.models import crnn
-from strhub.models.ctc_system import CTCSystem
-
-
-class CRNN(CTCSystem):
-    """Train CRNN. All options are those of the network and of `System`."""
-
-    architecture = "crnn"
-    model: crnn.Network
+__getattr__ = moved(__name__, "strhub.training.systems.crnn")

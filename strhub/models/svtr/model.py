@@ -1,7 +1,7 @@
 """The SVTRv2 network: a picture of any width to the probabilities of a character, or none, at each of its columns.
 
-In: pictures of one height, the narrower ones padded on the right with NaN (see `strhub.data.aspect`). Out: logits for
-CTC. The paper's third part, semantic guidance, is of training only: `strhub.models.svtr.guidance`.
+In: pictures of one height, the narrower ones padded on the right with NaN (see `strhub.data.loading.aspect`). Out:
+logits for CTC. The paper's third part, semantic guidance, is of training only: `strhub.models.svtr.guidance`.
 """
 
 from __future__ import annotations

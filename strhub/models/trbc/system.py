@@ -1,13 +1,5 @@
-"""TRBC's training: connectionist temporal classification."""
+"""The address that checkpoints and the reference use for `strhub.training.systems.trbc`."""
 
-from __future__ import annotations
+from strhub.utils.moved import moved
 
-from strhub.models import trbc
-from strhub.models.ctc_system import CTCSystem
-
-
-class TRBC(CTCSystem):
-    """Train TRBC. All options are those of the network and of `System`."""
-
-    architecture = "trbc"
-    model: trbc.Network
+__getattr__ = moved(__name__, "strhub.training.systems.trbc")

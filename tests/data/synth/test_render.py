@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strhub.data.statistics import measure
+from strhub.data.curation.statistics import measure
 from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like, piece, slope, texture_bank
 from strhub.data.synth.colours import any_colour, colour_pair
 from strhub.data.synth.render import WordRenderer

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strhub.data.commands import draw
-from strhub.data.commands import sheet as sheet_command
-from strhub.data.lmdb import LmdbWords, write_lmdb
+from strhub.cli.data_commands import draw
+from strhub.cli.data_commands import sheet as sheet_command
+from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 from strhub.data.synth import DrawnWords
 from strhub.data.synth.options import parse_difficulty
 from strhub.data.synth.sheet import CELL, LABEL_HEIGHT, beside, sheet, tree_words
@@ -114,7 +114,7 @@ def test_draw_command_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.M
         return original(self, index)
 
     monkeypatch.setattr(DrawnWords, "draw_encoded", counted)
-    monkeypatch.setattr("strhub.data.writer.COMMIT_BYTES", 0)  # each word is stored as soon as it is drawn
+    monkeypatch.setattr("strhub.data.curation.writer.COMMIT_BYTES", 0)  # each word is stored as soon as it is drawn
     given = (tmp_path / "set", "--count", 10, "--workers", 1)
     with pytest.raises(KeyboardInterrupt):
         run(draw, *given)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from strhub.data.statistics import MEASURES, QUANTILES, as_table, compare, distance, measure, measure_all
+from strhub.data.curation.statistics import MEASURES, QUANTILES, as_table, compare, distance, measure, measure_all
 from strhub.data.synth import DrawnWords
 
 Change = Callable[[Image.Image], Image.Image]

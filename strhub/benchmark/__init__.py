@@ -1,0 +1,1 @@
+"""Measure parameters, multiply-adds and time."""

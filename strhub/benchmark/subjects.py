@@ -1,0 +1,179 @@
+"""What is measured: models, each as PyTorch or an exported file, in one precision, reading batches of one size.
+
+In: names of models and of ways to run them. Out: `Subject`s, each a call that reads one batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import create_model, load, model_card
+from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.images.open import UnreadableImage, find_images, open_image
+from strhub.images.padding import pad
+from strhub.images.preprocess import normalization, picture_to_array, picture_to_kept_array
+from strhub.inference.onnx_engine import IMAGES, LOGITS, alike, open_session
+from strhub.inference.precision import choose_precision
+from strhub.inference.torch_engine import choose_compiling
+from strhub.utils.options import unknown_option_message
+
+ONNX_PRECISIONS = {
+    "onnx": "float32",
+    "onnx-float16": "float16",
+    "onnx-int8": "int8",
+    "onnx-int8-weights": "int8-weights",
+}
+FORMATS = ("torch", "compiled", *ONNX_PRECISIONS)
+MOST_PICTURES = 1024
+FRESH = "fresh:"
+
+Batch = list[Tensor]  # pictures (B', 3, H, W) that are computed together; one such, or one of each width
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One way to run one model: `read` reads the next batch."""
+
+    name: str
+    model: str
+    format: str
+    precision: str
+    batch_size: int
+    read: Callable[[], Any]
+    accuracy: float | None = None
+
+
+@dataclass
+class Settings:
+    """How to run the models.
+
+    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of pictures or LMDBs
+    whose words are read, in turn, over and over; else noise, of which PyTorch runs all steps, and exported files those
+    that it takes. folder: for exported files.
+    """
+
+    device: torch.device
+    batch_sizes: Sequence[int] = (1,)
+    formats: Sequence[str] = ("torch",)
+    precisions: Sequence[str] = ("float32",)
+    pictures: str | None = None
+    folder: Path | None = None
+
+
+def find_model(source: str) -> SceneTextModel:
+    """A trained model by id, path or address, or one with fresh weights by its experiment, as `fresh:parseq`."""
+    if source.startswith(FRESH):
+        return create_model(source.removeprefix(FRESH)).eval()
+    return load(source).eval()
+
+
+def accuracy_of(source: str) -> float | None:
+    """Percent of words read right, the mean over the test sets that the model's card names; none if it names none."""
+    measured = {} if source.startswith(FRESH) else model_card(source).get("measured", {})
+    values = [value for value in measured.values() if isinstance(value, int | float)]
+    return 100 * sum(values) / len(values) if values else None
+
+
+def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: float | None = None) -> Iterator[Subject]:
+    """All ways to run a model that the settings ask for. `ValueError` for a format that there isn't."""
+    words = None if settings.pictures is None else _words(model, settings.pictures)
+    for kind in settings.formats:
+        if kind not in FORMATS:
+            raise ValueError(unknown_option_message(kind, FORMATS, "the list of formats"))
+        for precision in settings.precisions if kind not in ONNX_PRECISIONS else [ONNX_PRECISIONS[kind]]:
+            run, used = _runner(name, model, kind, precision, settings)
+            for size in settings.batch_sizes:
+                batches = itertools.cycle(_batches(model, words, size, padded=kind not in ONNX_PRECISIONS))
+                title = f"{name}, {kind}, {used}, batches of {size}"
+                yield Subject(title, name, kind, used, size, partial(_read_next, run, batches), accuracy)
+
+
+def picture_size(model: SceneTextModel) -> tuple[int, int]:
+    """Height and width of a picture in pixels; where a model keeps the aspect, of a usual word."""
+    height, width = model.hparams["img_size"]
+    return height, min(width, 4 * height) if model.hparams.get("keep_aspect") else width
+
+
+def _read_next(run: Callable[[Tensor], Any], batches: Iterator[Batch]) -> Any:
+    return [run(images) for images in next(batches)]
+
+
+def _runner(
+    name: str, model: SceneTextModel, kind: str, precision: str, settings: Settings
+) -> tuple[Callable[[Tensor], Any], str]:
+    if kind in ONNX_PRECISIONS:
+        from strhub.export import export
+
+        if settings.folder is None:
+            raise ValueError(f"{name}: exported files need a folder to be written to")
+        path = settings.folder / f"{len(list(settings.folder.iterdir()))}.onnx"
+        export(model, path, precision=precision)
+        session = open_session(path, threads=torch.get_num_threads(), device=settings.device.type)
+        return lambda images: session.run([LOGITS], {IMAGES: images.numpy()}), precision
+    dtype = choose_precision(precision, settings.device)
+    copy = SceneTextModel(model.hparams).eval().to(settings.device)
+    copy.model.load_state_dict(model.model.state_dict())
+    copy.set_precision(dtype)
+    if choose_compiling(kind == "compiled"):
+        copy.compile_network()
+    length = None if settings.pictures else int(model.hparams["max_label_length"])
+
+    def read(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return copy(images.to(settings.device, non_blocking=True), length)
+
+    return read, str(dtype).removeprefix("torch.")
+
+
+def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool) -> list[Batch]:
+    """Batches of words, or one of noise. Words of several widths are padded, or else computed apart, as files need."""
+    if words is None:
+        generator = torch.Generator().manual_seed(0)
+        return [[torch.randn(size, 3, *picture_size(model), generator=generator)]]
+    remaining = itertools.cycle(words)
+    batches = [list(itertools.islice(remaining, size)) for _ in range(-(-len(words) // size))]
+    if padded:
+        return [[pad(batch)] for batch in batches]
+    return [[torch.stack([batch[place] for place in places]) for places in alike(batch)] for batch in batches]
+
+
+def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
+    """The pictures of a folder as the model takes them, (3, H, W) each."""
+    to_array = picture_to_kept_array if model.hparams.get("keep_aspect") else picture_to_array
+    options = model.hparams["img_size"], normalization(model.hparams["normalize"])
+    words = [torch.from_numpy(to_array(picture, *options)) for picture in _pictures(folder)]
+    if not words:
+        raise ValueError(f"there are no pictures in {folder}")
+    return words
+
+
+def _pictures(folder: str) -> Iterator[Image]:
+    """Those of LMDBs below a folder, or of its files, as many as are enough; what is damaged is left out."""
+    databases = find_lmdbs(Path(folder)) if Path(folder).is_dir() else []
+    return itertools.islice(_stored(databases) if databases else _opened(find_images([folder])), MOST_PICTURES)
+
+
+def _stored(databases: Iterable[Path]) -> Iterator[Image]:
+    for path in databases:
+        words = LmdbWords(path, prepare_label=str)
+        for index in range(len(words)):
+            with contextlib.suppress(UnreadableRecord):
+                yield words.read(index)[0]
+
+
+def _opened(paths: Iterable[Path]) -> Iterator[Image]:
+    for path in paths:
+        with contextlib.suppress(UnreadableImage):
+            yield open_image(path)

@@ -1,0 +1,1 @@
+"""Models by name, file or address: the only place that loads and saves checkpoints."""

@@ -1,0 +1,156 @@
+"""Where a model's file comes from: a path, a folder, an address on the web. Out: a file on this machine.
+
+What comes from the web is named together with its SHA-256, kept in torch's cache and checked each time it is used. A
+file whose hash nobody has given is not fetched: there would be no way to tell it from another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from strhub.checkpoint.formats import CheckpointError
+
+log = logging.getLogger(__name__)
+
+SCHEMES = ("hf", "http", "https")
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+DEFAULT_FILE = "model.safetensors"
+# Looked for in a folder, in this order. `checkpoints` is where training runs keep theirs.
+FOLDER_FILES = (DEFAULT_FILE, "last.ckpt", "checkpoints/last.ckpt")
+_BLOCK = 1 << 20  # bytes
+_TIMEOUT = 30  # seconds without an answer
+
+
+class RemoteFile(NamedTuple):
+    """url: http or https; sha256: the hash in hexadecimal, or its first eight or more digits; name: in the cache."""
+
+    url: str
+    sha256: str
+    name: str
+
+
+def is_remote(source: str) -> bool:
+    """Whether a source is an address rather than a path or an id."""
+    return "://" in source
+
+
+def parse_remote(source: str) -> RemoteFile:
+    """`hf://owner/name[/file][@revision]#sha256=…` or `http(s)://…#sha256=…` to what is to be fetched.
+
+    Instead of the fragment the file's own name may end in the hash's first digits, as torch.hub's do: `x-1a2b3c4d.pt`.
+    Raises `CheckpointError` for another scheme, a malformed address or one without a hash.
+    """
+    address, _, fragment = source.partition("#")
+    scheme = address.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        raise CheckpointError(f"{source}: addresses begin with {', '.join(f'{name}://' for name in SCHEMES)}")
+    url = _hugging_face(address) if scheme == "hf" else address
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    if Path(name).suffix not in SUFFIXES or not re.fullmatch(r"[\w.+-]+", name):
+        raise CheckpointError(f"{source}: an address must end in a file name such as {DEFAULT_FILE}, not {name!r}")
+    if fragment:
+        given = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
+        if not given:
+            raise CheckpointError(f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256")
+        digest = given[1].lower()
+        return RemoteFile(url, digest, f"{digest[:16]}-{name}")
+    in_name = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
+    if not in_name:
+        raise CheckpointError(
+            f"{source} is not fetched, because nothing says which file it should be: add #sha256= and the file's "
+            f"SHA-256 to the address (sha256sum prints it), or download the file yourself and give its path"
+        )
+    return RemoteFile(url, in_name[1], name)
+
+
+def _hugging_face(address: str) -> str:
+    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's HF_ENDPOINT names a mirror."""
+    path, _, revision = address.partition("://")[2].partition("@")
+    parts = [part for part in path.split("/") if part]
+    if len(parts) < 2:
+        raise CheckpointError(f"{address}: write hf://owner/name, with /file and @revision if needed")
+    owner, name, *file = map(quote, parts)
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    revision = quote(revision or "main", safe="")
+    return f"{endpoint}/{owner}/{name}/resolve/{revision}/{'/'.join(file) or DEFAULT_FILE}"
+
+
+def find_in_folder(folder: Path) -> Path:
+    """The checkpoint that a folder holds; `CheckpointError` if it is not plain which."""
+    for name in FOLDER_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    if len(found) == 1:
+        return found[0]
+    state = f"it holds {', '.join(path.name for path in found)}: name one" if found else "it holds no checkpoint"
+    raise CheckpointError(f"{folder} has none of {', '.join(FOLDER_FILES)}, and {state}")
+
+
+def fetch(file: RemoteFile, cache: Path) -> Path:
+    """The file in the cache, fetched if it is not there yet and checked in either case.
+
+    Raises `CheckpointError` if it cannot be fetched, saying where to put it, and if it is not the file it should be.
+    """
+    path = cache / file.name
+    if not path.exists():
+        _download(file, path)
+    elif not _sha256(path).startswith(file.sha256):
+        raise CheckpointError(
+            f"{path} is damaged: its SHA-256 begins with {_sha256(path)[:8]}, not {file.sha256[:8]}. Delete it"
+        )
+    return path
+
+
+def _download(file: RemoteFile, path: Path) -> None:
+    """Fetch to a file beside, hash on the way, and move it into place only if it is right and whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    log.info("fetching %s", file.url)
+    try:
+        actual = _receive(file.url, temporary)
+        if not actual.startswith(file.sha256):
+            raise CheckpointError(
+                f"{file.url} is not the file it should be: its SHA-256 is {actual}, not {file.sha256}. Nothing was kept"
+            )
+        temporary.replace(path)
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{file.name} could not be fetched from {file.url} ({error}). "
+            f"Offline, put the file at {path}; its SHA-256 must begin with {file.sha256}"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _receive(url: str, path: Path) -> str:
+    """Write what a URL answers to a file; return its SHA-256. `OSError` if it breaks off."""
+    digest, received = hashlib.sha256(), 0
+    request = urllib.request.Request(url, headers={"User-Agent": "strhub"})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, path.open("wb") as target:
+        announced = answer.headers.get("Content-Length")
+        while block := answer.read(_BLOCK):
+            target.write(block)
+            digest.update(block)
+            received += len(block)
+    if announced is not None and received != int(announced):
+        raise OSError(f"the connection broke off after {received} of {announced} bytes")
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,151 @@
+"""A network together with what its numbers mean: tokenizer, charset, picture size and normalisation.
+
+This is what the zoo and torch.hub give: pictures to logits by `model(images)`, logits to text by `model.tokenizer`.
+Torch only; no training framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import strhub.models
+from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
+from strhub.text.tokenizer import Probabilities
+from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
+
+Steps = Callable[[int, Tensor, Tensor], Tensor]
+
+# Options that every model has whatever its architecture. `name` is the experiment's.
+SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
+
+_TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
+    "attention": AttentionTokenizer,
+    "ctc": CTCTokenizer,
+}
+
+
+class HyperParameters(dict[str, Any]):
+    """A dictionary whose items can be read as attributes: `hparams.img_size`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(unknown_option_message(name, self, "the hyper-parameters")) from None
+
+
+def architectures() -> list[str]:
+    """Names of the architectures: the folders in `strhub/models` that define a network."""
+    packages = pkgutil.iter_modules(strhub.models.__path__)
+    return sorted(package.name for package in packages if package.ispkg and package.name != "layers")
+
+
+def network_class(architecture: str) -> Any:
+    """The network class of an architecture; `ValueError` names the nearest one for an unknown name."""
+    if architecture not in architectures():
+        raise ValueError(unknown_option_message(architecture, architectures(), "the list of architectures"))
+    return importlib.import_module(f"strhub.models.{architecture}").Network
+
+
+def build_network(hparams: Mapping[str, Any]) -> Any:
+    """A network with fresh weights, from hyper-parameters that may hold training options as well."""
+    network = network_class(hparams["architecture"])
+    values = {**complete_options(hparams), "charset_size": len(hparams["charset_train"])}
+    missing = [name for name in keyword_names(network, required=True) if name not in values]
+    if missing:
+        raise ValueError(f"the architecture {hparams['architecture']!r} needs {', '.join(missing)}")
+    return network(**{name: values[name] for name in keyword_names(network) if name in values})
+
+
+def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name stands for."""
+    complete = getattr(network_class(hparams["architecture"]), "complete", None)
+    return complete(hparams) if complete else dict(hparams)
+
+
+def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of the architecture's kind for the training charset."""
+    return _TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
+
+
+class SceneTextModel(nn.Module):
+    """A recogniser ready for use.
+
+    hparams: everything it was built and trained with; `model`: the network; `tokenizer`: ids and text;
+    `charset_adapter`: text to the charset it is scored with.
+    """
+
+    def __init__(self, hparams: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.hparams = HyperParameters(complete_options(hparams))
+        self.model = build_network(self.hparams)
+        self.tokenizer = build_tokenizer(self.hparams)
+        self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+        self._autocast: torch.dtype | None = None
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        if self._autocast is not None:
+            with torch.autocast(images.device.type, self._autocast):
+                return self.model(images, max_length)
+        return self.model(images.to(next(self.model.parameters()).dtype), max_length)
+
+    def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
+        """Begin to read pictures (B, 3, H, W) step by step, `beams` ways each; none if the network does not read so.
+
+        What it gives takes the number of a step, the tokens read before it and the beams they came from, both
+        (B, beams), and returns logits (B * beams, C).
+        """
+        if not (hasattr(self.model, "begin_steps") and getattr(self.model, "decode_ar", True)):
+            return None
+        images = images.to(next(self.model.parameters()).dtype)
+        begun: Steps = self.model.begin_steps(images, beams)
+        if self._autocast is None:
+            return begun
+
+        def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, self._autocast):
+                return begun(number, tokens, parents)
+
+        return step
+
+    def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
+        """Read pictures (B, 3, H, W), normalised: text, its confidence, and that of each character, a picture.
+
+        Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
+        was read, the confidence is 0, however sure the model is that there is nothing.
+        """
+        logits = self(images).float() / self.hparams.get("temperature", 1.0)
+        readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Compute in these numbers from now on. Weights are rounded to them where the network allows it (attribute
+        `half_weights`); in the others, what has to stay exact does, and the rest is rounded as it is used.
+        """
+        if getattr(self.model, "half_weights", False):
+            self.model.to(dtype)
+        else:
+            self._autocast = None if dtype == torch.float32 else dtype
+
+    def compile_network(self) -> None:
+        """Compile what runs once a batch: the encoder, or the whole network if it has no decoder of its own."""
+        network = getattr(self.model, "encoder", self.model)
+        network.compile(dynamic=True)
+
+    def set_decoding(self, **options: Any) -> None:
+        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have,
+        or cannot be.
+        """
+        where, known = f"the decoding of {self.hparams.architecture!r}", self.model.decoding_options
+        check_options(options, known, where)
+        check_values(options, {name: getattr(self.model, name) for name in known}, where, counts=known)
+        for name, value in options.items():
+            setattr(self.model, name, value)
+            self.hparams[name] = value

@@ -1,0 +1,255 @@
+"""Models by name, file or address: configuration to network to weights. The only place that loads a checkpoint.
+
+`load` takes whatever names a model, `list_models` says which names there are, `save` writes one file with everything
+in it that a model needs.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+import strhub
+from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
+from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
+from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.checkpoint.scene_text_model import SceneTextModel, architectures, network_class
+from strhub.text import CHARSET_94
+from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
+from strhub.weights import EMBEDDED as EMBEDDED
+from strhub.weights import embedded_weights
+
+RELEASES = "https://github.com/baudm/parseq/releases/download/v1.0.0/"
+# Files of the reference's release. The last eight characters before the suffix begin the file's SHA-256.
+RELEASED_FILES = {
+    "parseq-tiny": "parseq_tiny-e7a21b54.pt",
+    "parseq": "parseq-bb5792a6.pt",
+    "parseq-patch16-224": "parseq_small_patch16_224-fcf06f5a.pt",
+    "abinet": "abinet-1d1e373e.pt",
+    "trba": "trba-cfaed284.pt",
+    "vitstr": "vitstr-26d0fcf4.pt",
+    "crnn": "crnn-679d0e31.pt",
+}
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norms: in the file, but not learned
+# As published, to the nearest 10,000.
+_RELEASED_PARAMETERS = {
+    "parseq-tiny": 6_020_000,
+    "parseq": 23_830_000,
+    "parseq-patch16-224": 24_120_000,
+    "abinet": 36_860_000,
+    "trba": 49_820_000,
+    "vitstr": 21_420_000,
+    "crnn": 8_360_000,
+}
+# Word accuracy in percent, 36 characters, as published (Bautista & Atienza 2022, real training data).
+_RELEASED_ACCURACY = {
+    "parseq": {
+        "IIIT5k": 99.1,
+        "SVT": 97.9,
+        "IC13_1015": 98.4,
+        "IC15_2077": 89.6,
+        "SVTP": 95.7,
+        "CUTE80": 98.3,
+        "all 7,672 words": 96.0,
+    }
+}
+
+
+class ModelInfo(NamedTuple):
+    """A model that has weights.
+
+    id: for `load`, `create_model` and `pretrained=`; source: where the weights come from; licence: theirs;
+    parameters: how many numbers the network has; charset: the characters it reads; accuracy: percent of words read
+    right, by test set, as its makers measured it; empty where nothing is known.
+    """
+
+    id: str
+    source: str
+    licence: str
+    parameters: int
+    charset: str
+    accuracy: Mapping[str, float]
+
+
+class Model(Protocol):
+    """What can be saved: a `SceneTextModel`, or a LightningModule after training."""
+
+    model: Any
+    hparams: Any
+
+
+def list_models() -> list[ModelInfo]:
+    """All models that have weights: the embedded one, then the reference's released ones."""
+    hparams, card = read_metadata(locate(EMBEDDED))
+    with safe_open(locate(EMBEDDED), framework="pt") as file:
+        names = [name for name in file.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 (not a mapping)
+        count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    embedded = ModelInfo(
+        EMBEDDED,
+        "embedded in the package",
+        str(card.get("licence", "Apache-2.0")),
+        count,
+        hparams["charset_train"],
+        {name: round(100 * share, 2) for name, share in _measured(card).items()},
+    )
+    released = [
+        ModelInfo(
+            name,
+            RELEASES + file_name,
+            "Apache-2.0",
+            _RELEASED_PARAMETERS[name],
+            CHARSET_94,
+            _RELEASED_ACCURACY.get(name, {}),
+        )
+        for name, file_name in _released_files().items()
+    ]
+    return [embedded, *released]
+
+
+def _released_files() -> dict[str, str]:
+    """The released files that this strhub has the architecture of."""
+    return {name: file for name, file in RELEASED_FILES.items() if name.partition("-")[0] in architectures()}
+
+
+def _measured(card: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracies of a card, as shares by test set."""
+    measured = card.get("measured", {})
+    return {str(name): value for name, value in measured.items() if isinstance(value, int | float)}
+
+
+def create_model(experiment: str, pretrained: bool = False, **overrides: Any) -> SceneTextModel:
+    """A model by the name of its experiment, with fresh or trained weights, in training mode as torch's are.
+
+    overrides: hyper-parameters such as decode_ar=False; `ValueError` names the nearest for an unknown one.
+    """
+    if pretrained:
+        return load_from_checkpoint(f"pretrained={experiment}", **overrides)
+    hparams = experiment_hyper_parameters(experiment)
+    _check_overrides(overrides, hparams, f"the model {experiment!r}")
+    return SceneTextModel({"normalize": "default", **hparams, **overrides})
+
+
+def load(source: str | Path, **overrides: Any) -> SceneTextModel:
+    """A trained model from whatever names it, in training mode as torch's are.
+
+    source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning checkpoint of ours
+        or of the reference, the reference's bare weights; a folder with such a file in it, such as a run's; or an
+        address with the file's hash, `https://…/model.safetensors#sha256=…` or
+        `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
+    overrides: decoding options such as decode_ar, or what bare weights do not tell.
+
+    The file itself says its architecture, charset, sizes and normalisation; no code in it is ever run. Raises
+    `CheckpointError` for a file that is not usable and `ValueError` for an unknown id or option.
+    """
+    checkpoint = read_checkpoint(locate(source), overrides)
+    _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
+    model = SceneTextModel({**checkpoint.hparams, **overrides})
+    load_weights(model.model, checkpoint.weights, str(source))
+    return model
+
+
+def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel:
+    """The same as `load`, by the name that the reference gives it."""
+    return load(source, **overrides)
+
+
+def save(
+    model: Model,
+    path: str | Path,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    licence: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset and normalisation.
+
+    metrics: accuracies as shares in [0, 1] by test set; provenance: data, commands, the model it was started from;
+    both end in the file's card with the versions used. dtype: to store the numbers smaller, such as torch.float16.
+    """
+    versions = {"strhub": strhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    card: dict[str, Any] = {"measured": dict(metrics or {}), "provenance": {**(provenance or {}), "versions": versions}}
+    if licence is not None:
+        card["licence"] = licence
+    save_model(model, path, card, dtype)
+
+
+def save_model(model: Model, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+    """Write a model as safetensors with a card of one's own; see `save`."""
+    weights = {name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
+               for name, tensor in model.model.state_dict().items()}  # fmt: skip
+    write_checkpoint(path, Checkpoint(weights, dict(model.hparams), dict(card)))
+
+
+def model_card(source: str | Path) -> dict[str, Any]:
+    """What a file says of its model: what was measured, where it comes from; empty for files of others."""
+    path = locate(source)
+    return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put weights into a network; `CheckpointError` lists what is missing, left over or of another shape."""
+    problems = differences(network, weights)
+    if problems:
+        raise CheckpointError(
+            f"the weights of {source} do not fit the model:\n{mismatch_table(problems)}\n"
+            "To start training another model from them: ./train.py pretrained=<id or path>"
+        )
+    network.load_state_dict(weights)
+
+
+def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
+    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes first."""
+    expected = network.state_dict()
+    shapes = [
+        (name, str(tuple(weights[name].shape)), str(tuple(tensor.shape)))
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    missing = [(name, "nothing", str(tuple(tensor.shape))) for name, tensor in expected.items() if name not in weights]
+    surplus = [(name, str(tuple(tensor.shape)), "nothing") for name, tensor in weights.items() if name not in expected]
+    return [*shapes, *missing, *surplus]
+
+
+def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
+    """Lines of `differences` under each other, the first `limit` of them."""
+    shown = problems[:limit]
+    names, found = max(len(name) for name, *_ in shown), max(len(has) for _, has, _ in shown)
+    lines = [f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}" for name, has, wants in shown]
+    return "\n".join([*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])])
+
+
+def locate(source: str | Path) -> Path:
+    """The file of an id, path, folder or address, fetched to torch's cache if it is not there yet."""
+    name = str(source).removeprefix("pretrained=")
+    if name == EMBEDDED:
+        return embedded_weights()
+    if file_name := _released_files().get(name):
+        return fetch(RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name), _cache())
+    if is_remote(name):
+        return fetch(parse_remote(name), _cache())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return find_in_folder(path)
+    if path.suffix or path.exists():
+        return path
+    known = [model.id for model in list_models()]
+    trained = " (an experiment of that name exists, but no trained weights)" if name in experiment_names() else ""
+    raise ValueError(unknown_option_message(name, known, "the list of pretrained models") + trained)
+
+
+def _cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _check_overrides(overrides: Mapping[str, Any], hparams: Mapping[str, Any], where: str) -> None:
+    network = network_class(hparams["architecture"])
+    check_options(overrides, [*hparams, *keyword_names(network)], where)
+    check_values(overrides, hparams, where, counts=network.decoding_options)

@@ -1,0 +1,74 @@
+"""Commands on data sets: `python -m strhub.data <command>`, or `strhub-data <command>`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+PROGRAM = "strhub-data"
+COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet")
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that comes first in `arguments`, by default those of the process.
+
+    A command is the module of its name in `strhub.cli.data_commands`, of which only the one that is run is imported.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else "--help"
+    if name in ("-h", "--help"):
+        print(_help())
+    elif name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"there is no command {name!r}; {hint}The commands are {', '.join(COMMANDS)}")
+    else:
+        command = import_module(f"strhub.cli.data_commands.{name}")
+        parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=command.__doc__)
+        command.add_arguments(parser)
+        command.run(parser.parse_args(given[1:]))
+
+
+def _help() -> str:
+    lines = [f"usage: {PROGRAM} <command> [arguments], or --help after a command for its arguments", ""]
+    lines += [f"  {name:<9}{line}" for name in COMMANDS if (line := _first_line(name))]
+    return "\n".join(lines)
+
+
+def _first_line(command: str) -> str:
+    """What a command's module says that it does, without importing it."""
+    spec = find_spec(f"strhub.cli.data_commands.{command}")
+    if spec is None or spec.origin is None:
+        return ""
+    document = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
+    return document.partition("\n")[0]
+
+
+def main() -> None:
+    """Run the command; errors are one clear line, Ctrl-C is no traceback."""
+    name = f"{PROGRAM} {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else PROGRAM
+    try:
+        run()
+    except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest flushing it at exit fails, too
+            sys.exit(0)
+        sys.exit(f"{name}: {error}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("strhub"):
+            raise
+        sys.exit(f"{name}: {error.name} is not installed; this command needs: pip install strhub[train]")
+    except KeyboardInterrupt as error:
+        print(f"\n{name}: {str(error) or 'stopped'}", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

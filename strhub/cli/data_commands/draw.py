@@ -1,0 +1,57 @@
+"""Draw words and write them to an LMDB."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from strhub.data.curation.writer import Record, SkippedRecord, write_words
+from strhub.data.synth import DrawnWords
+from strhub.data.synth.options import add_drawing_arguments, drawing_fingerprint, drawn_words
+
+_SHOWN_PROBLEMS = 10
+
+
+class DrawRecord:
+    """The picture file and label of drawn word `index`."""
+
+    def __init__(self, words: DrawnWords) -> None:
+        self.words = words
+
+    def __call__(self, index: int) -> Iterator[Record]:
+        """Raises `SkippedRecord` for a text that the fonts or libraries can't draw."""
+        try:
+            yield self.words.draw_encoded(index)
+        except ValueError as error:
+            raise SkippedRecord(f"word {index}: {error}") from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of draw."""
+    parser.add_argument("folder", type=Path, help="LMDB folder to make")
+    parser.add_argument("--count", type=int, default=2000, help="words")
+    add_drawing_arguments(parser)
+    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that draw")
+    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Draw, write, print how many; a run that was stopped is gone on with by the same command."""
+    if arguments.count < 1:
+        raise ValueError(f"count must be at least 1, not {arguments.count}")
+    words = drawn_words(arguments)
+    report = write_words(
+        arguments.folder,
+        range(arguments.count),
+        DrawRecord(words),
+        fingerprint=drawing_fingerprint(words, arguments),
+        workers=arguments.workers,
+        overwrite=arguments.overwrite,
+    )
+    for problem in report.problems[:_SHOWN_PROBLEMS]:
+        print(problem, file=sys.stderr)
+    left_out = f"; {report.skipped} could not be drawn" if report.skipped else ""
+    print(f"{arguments.folder}: {report.written} words written{left_out}")

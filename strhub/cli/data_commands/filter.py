@@ -1,0 +1,59 @@
+"""Copy the records of a tree that are as wished to one LMDB folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `filter`."""
+    from strhub.data.curation.scan import default_workers
+
+    add = parser.add_argument
+    add("input", type=Path, help="LMDB folder, or a tree of them")
+    add("output", type=Path, help="LMDB folder to make")
+    add("--charset", help="drop labels with letters or digits outside of it: a charset's name, or its characters")
+    add("--max_length", type=int, help="drop labels of more characters")
+    add("--min_side", type=int, help="drop pictures of fewer pixels in width or height")
+    add("--min_aspect", type=float, help="drop pictures whose width / height is lower")
+    add("--max_aspect", type=float, help="drop pictures whose width / height is higher")
+    add("--match", metavar="REGEX", help="keep labels only in which this regular expression is found")
+    add("--vertical", choices=("keep", "drop"), default="keep", help="words in pictures 1.5 times as high as wide")
+    add("--drop_unreadable", action="store_true", help="implied by every other wish about pictures")
+    add("--drop_duplicates", action="store_true", help="keep the first of pictures that are the same or nearly so")
+    add("--without", type=Path, metavar="TREE", help="drop what shows the same picture as a record of this tree")
+    add("--workers", type=int, default=default_workers(), help="processes that read pictures")
+    add("--overwrite", action="store_true", help="replace an LMDB that is there")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Choose, copy, say what was kept and dropped."""
+    from strhub.data.curation.inspection import named_charset
+    from strhub.data.curation.reshaping import Wishes, choose, copy_records
+
+    wishes = Wishes(
+        charset=None if arguments.charset is None else named_charset(arguments.charset),
+        max_length=arguments.max_length,
+        min_side=arguments.min_side,
+        min_aspect=arguments.min_aspect,
+        max_aspect=arguments.max_aspect,
+        match=arguments.match,
+        drop_vertical=arguments.vertical == "drop",
+        drop_unreadable=arguments.drop_unreadable,
+        drop_duplicates=arguments.drop_duplicates,
+        without=arguments.without,
+    )
+    scanned, kept, dropped = choose(arguments.input, wishes, workers=arguments.workers, progress=sys.stderr.isatty())
+    for folder, problem in scanned.damaged:
+        print(f"left out: {folder}: {problem}", file=sys.stderr)
+    report = copy_records(arguments.output, scanned, kept, overwrite=arguments.overwrite)
+    print_outcome(arguments.output, report.written, dropped + Counter(report.reasons))
+
+
+def print_outcome(folder: Path, kept: int, dropped: Counter[str]) -> None:
+    """One line: how many records were kept, and dropped by reason."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    print(f"{folder}: {kept} records kept, {dropped.total()} dropped{f': {reasons}' if reasons else ''}")

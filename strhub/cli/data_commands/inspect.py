@@ -1,0 +1,42 @@
+"""Say what is in a tree of LMDB folders: counts, labels, sizes, damage, duplicates, overlap with another tree."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `inspect`."""
+    from strhub.data.curation.scan import default_workers
+
+    parser.add_argument("tree", type=Path, help="folder with LMDB folders at or below it, such as data/train")
+    parser.add_argument("other", type=Path, nargs="?", help="second tree, such as data/test: what is in both is listed")
+    parser.add_argument("--charset", default="94_full", help="name of a charset configuration, or the characters")
+    parser.add_argument("--max_length", type=int, default=25, help="longest label that is kept, in characters")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures; it needs no other file")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that read pictures")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Inspect, print the summary, write the files asked for."""
+    from strhub.data.curation.inspection import inspect, named_charset, text_summary
+
+    report = inspect(
+        arguments.tree,
+        arguments.other,
+        charset=named_charset(arguments.charset),
+        max_length=arguments.max_length,
+        workers=arguments.workers,
+        progress=sys.stderr.isatty(),
+    )
+    print(text_summary(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, ensure_ascii=True, indent=1) + "\n", "utf-8")
+    if arguments.html:
+        from strhub.data.curation.inspection_page import page
+
+        arguments.html.write_text(page(report), "utf-8")

@@ -1,0 +1,132 @@
+"""Make an LMDB of a folder of pictures and the file that says what they show."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, WriteReport, write_words
+from strhub.data.sources.annotations import FORMATS, NAME_RULES, Annotation, Annotations
+from strhub.images.open import MAX_BYTES, UnreadableImage, open_bytes
+
+SHOWN_PROBLEMS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of make."""
+    parser.add_argument("input", type=Path, help="annotation file, or a folder with one or with pictures")
+    parser.add_argument("output", type=Path, help="LMDB folder to make")
+    parser.add_argument(
+        "--format",
+        choices=("auto", *FORMATS),
+        default="auto",
+        help="csv, tsv: columns of paths and labels; jsonl: an object a line; gt: a path, a tab or comma, a label; "
+        "txt: a text file beside each picture; names: pictures named by their labels; auto: by what is there",
+    )
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="what paths are relative to, if not the input")
+    parser.add_argument(
+        "--name-rule",
+        choices=tuple(NAME_RULES),
+        default="suffix",
+        help="of --format names; suffix: word_0001.png or word.png; prefix: 0001_word.png; middle: 12_word_345.png",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that check pictures"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+    parser.add_argument("--strict", action="store_true", help="stop at the first input that can't be used")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check every picture, write those that can be used, print what became of them."""
+    form = None if arguments.format == "auto" else arguments.format
+    annotations = Annotations(arguments.input, form=form, images=arguments.images, name_rule=arguments.name_rule)
+    jobs = _with_label(annotations)
+    if annotations.problems and arguments.strict:
+        raise ValueError(annotations.problems[0])
+    try:
+        report = write_words(
+            arguments.output,
+            jobs,
+            ReadPicture(annotations, strict=arguments.strict),
+            fingerprint=_fingerprint(annotations, jobs, strict=arguments.strict),
+            workers=arguments.workers,
+            overwrite=arguments.overwrite,
+        )
+    except NothingWritten as error:
+        _print_skipped(annotations, error.report)
+        found = len(jobs) + annotations.skipped.total()
+        what = f"none of its {found} pictures or lines can be used" if found else "there are no pictures in it"
+        raise ValueError(f"{annotations.source}: {what}, so {arguments.output} was not made") from error
+    _print_skipped(annotations, report)
+    print(f"{arguments.output}: {report.written} words written")
+
+
+def _with_label(annotations: Annotations) -> list[Annotation]:
+    found = []
+    for annotation in annotations:
+        if annotation.label:
+            found.append(annotation)
+        else:
+            annotations.skip("empty label", f"{annotations.where(annotation)}: the label is empty")
+    return found
+
+
+class ReadPicture:
+    """The file of a picture and its label, once it has been decoded as a whole. It is stored as it is."""
+
+    def __init__(self, annotations: Annotations, *, strict: bool) -> None:
+        self.annotations, self.strict = annotations, strict
+
+    def __call__(self, annotation: Annotation) -> Iterator[Record]:
+        """Raises `SkippedRecord`, or if strict `ValueError`, for a picture that is missing or can't be read."""
+        try:
+            yield self._read(annotation), annotation.label
+        except SkippedRecord as error:
+            if not self.strict:
+                raise
+            raise ValueError(str(error)) from error
+
+    def _read(self, annotation: Annotation) -> bytes:
+        path, where = self.annotations.path(annotation), self.annotations.where(annotation)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise UnreadableImage(f"the file is over {MAX_BYTES >> 20} MiB")
+            content = path.read_bytes()
+            open_bytes(content)
+        except FileNotFoundError as error:
+            raise SkippedRecord(f"{where}: there is no such picture", "missing picture") from error
+        except OSError as error:
+            raise SkippedRecord(f"{where}: {error.strerror or error}", "unreadable picture") from error
+        except ValueError as error:  # of a path that no file can have, too
+            raise SkippedRecord(f"{where}: {error}", "unreadable picture") from error
+        return content
+
+
+def _fingerprint(annotations: Annotations, jobs: list[Annotation], *, strict: bool) -> str:
+    """Of every label, and the size and time of every picture: only a run that does the same goes on with another."""
+    digest = hashlib.sha256(repr((str(annotations.images.absolute()), annotations.form, strict)).encode())
+    for job in jobs:
+        try:
+            status = os.stat(annotations.path(job))
+            state = (status.st_size, status.st_mtime_ns)
+        except (OSError, ValueError):
+            state = (-1, -1)
+        digest.update(repr((*job, *state)).encode())
+    return digest.hexdigest()
+
+
+def _print_skipped(annotations: Annotations, report: WriteReport) -> None:
+    """To stderr, where what is wrong belongs."""
+    problems = [*annotations.problems, *report.problems]
+    for problem in problems[:SHOWN_PROBLEMS]:
+        print(problem, file=sys.stderr)
+    reasons = Counter(report.reasons) + annotations.skipped
+    if reasons:
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        print(f"skipped: {counts}{'' if len(problems) <= SHOWN_PROBLEMS else '; the first are above'}", file=sys.stderr)

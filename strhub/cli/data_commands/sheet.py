@@ -1,0 +1,71 @@
+"""Lay many words out on one picture: drawn ones, those of an LMDB, or both side by side."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import count as count_up
+from itertools import islice
+from pathlib import Path
+
+from PIL.Image import Image
+
+from strhub.data.synth.options import add_drawing_arguments, drawn_words
+from strhub.data.synth.sheet import beside, sheet, tree_words
+
+_MEASURED = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of sheet."""
+    parser.add_argument("output", type=Path, help="PNG file to make")
+    parser.add_argument("--from", dest="source", type=Path, metavar="TREE", help="LMDB folder or tree, not drawn words")
+    parser.add_argument(
+        "--beside", type=Path, metavar="TREE", help="LMDB folder, or a tree of them, to show at the right"
+    )
+    parser.add_argument("--count", type=int, default=96, help="words of each set")
+    parser.add_argument("--columns", type=int, default=8, help="words in a row")
+    parser.add_argument("--labels", action="store_true", help="write the label below each word")
+    parser.add_argument(
+        "--statistics",
+        type=int,
+        nargs="?",
+        const=_MEASURED,
+        metavar="N",
+        help=f"with --beside: print how N words of each set compare in brightness and so on (N: {_MEASURED})",
+    )
+    add_drawing_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read or draw, lay out, write the PNG; print statistics where asked for."""
+    if arguments.statistics is not None and arguments.beside is None:
+        raise ValueError("--statistics compares two sets: give the second one with --beside")
+    shown = max(1, arguments.count)
+    wanted = max(shown, arguments.statistics or 0)
+    first = _words(arguments, arguments.source, wanted)
+    if arguments.beside is None:
+        picture = sheet(first, columns=arguments.columns, labels=arguments.labels)
+    else:
+        second = _words(arguments, arguments.beside, wanted)
+        picture = beside(first[:shown], second[:shown], columns=arguments.columns, labels=arguments.labels)
+        if arguments.statistics is not None:
+            _print_statistics(arguments, first, second)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(arguments.output, format="PNG")
+    print(f"{arguments.output}: {min(shown, len(first))} words{'' if arguments.beside is None else ' beside as many'}")
+
+
+def _words(arguments: argparse.Namespace, tree: Path | None, wanted: int) -> list[tuple[Image, str]]:
+    if tree is not None:
+        return tree_words(tree, wanted, seed=arguments.seed)
+    words = drawn_words(arguments)
+    return list(islice(map(words.draw, count_up()), wanted))
+
+
+def _print_statistics(
+    arguments: argparse.Namespace, first: list[tuple[Image, str]], second: list[tuple[Image, str]]
+) -> None:
+    from strhub.data.curation.statistics import as_table, compare, measure_all
+
+    names = (str(arguments.source or f"drawn, difficulty {arguments.difficulty}"), str(arguments.beside))
+    print(as_table(compare(measure_all(first), measure_all(second)), names=names))

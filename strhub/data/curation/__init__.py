@@ -1,0 +1,1 @@
+"""Look through, filter, merge, split and write data sets."""

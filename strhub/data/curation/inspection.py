@@ -1,0 +1,294 @@
+"""What is in a data set: counts, labels, characters, sizes, damage, duplicates, and what it shares with another one.
+
+In: a tree of LMDB folders, and perhaps a second one. Out: a report, plain dictionaries and lists fit for JSON; its text
+is made here, its page in `strhub.data.curation.inspection_page`. The same trees give the same report, however many
+processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from strhub.data.curation.overlap import exact_across, exact_within, near_across, near_within
+from strhub.data.curation.scan import LABEL_STATES, Scan, StoredWords, Tally, scan
+from strhub.images.open import FORMATS
+from strhub.text.charset import LabelPreparation
+
+__all__ = ["inspect", "named_charset", "text_summary"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Report: TypeAlias = dict[str, Any]
+
+QUANTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)  # percent
+PIXEL_EDGES: Final = (1, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096)
+ASPECT_EDGES: Final = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
+MAX_LISTED: Final = 100_000  # pairs in a report, of each kind
+SAMPLES: Final = 24  # pictures of each set on the page
+
+
+def inspect(
+    tree: str | Path,
+    other: str | Path | None = None,
+    *,
+    charset: str,
+    max_length: int | None = 25,
+    workers: int = 1,
+    progress: bool = False,
+) -> Report:
+    """Look at all records of a tree, and compare them with those of `other`, such as a test set.
+
+    Args:
+        charset: characters that labels are held against. max_length: of a label, in characters; None for no limit.
+        workers: processes. progress: show bars.
+
+    Raises:
+        ValueError: if a tree has no LMDB folder that can be read.
+    """
+    prepare = LabelPreparation(charset, max_length=max_length)
+    first = scan(tree, prepare_label=prepare, workers=workers, progress=progress)
+    report: Report = {"charset": charset, "max_length": max_length, "tree": str(tree)}
+    report |= _tree_report(first, charset, workers)
+    if other is not None:
+        second = scan(other, prepare_label=prepare, workers=workers, progress=progress)
+        report["other"] = {"tree": str(other)} | _tree_report(second, charset, workers)
+        boundary, both = len(first.records), first.joined(second)
+        exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
+        report["overlap"] = _listed_pairs(both, exact, near) | {
+            "records_of_other": len(np.unique(np.concatenate([exact["second"], near["second"]])))
+        }
+    return report
+
+
+def named_charset(name: str) -> str:
+    """The training charset of a configuration such as `94_full`; any other text is a charset itself."""
+    import yaml
+
+    from strhub.configs import CONFIG_DIR
+
+    path = CONFIG_DIR / "charset" / f"{name}.yaml"
+    if name and name in {known.stem for known in path.parent.glob("*.yaml")}:
+        return str(yaml.safe_load(path.read_text("utf-8"))["model"]["charset_train"])
+    return name
+
+
+def text_summary(report: Report) -> str:
+    """The report for a terminal."""
+    lines = _tree_lines(report)
+    if "other" in report:
+        lines += ["", *_tree_lines(report["other"])]
+        overlap = report["overlap"]
+        lines += [
+            "",
+            f"{overlap['records_of_other']} records of {_plain(report['other']['tree'])} are in"
+            f" {_plain(report['tree'])} too: {overlap['exact']} the same, {overlap['near']} near pairs",
+            *_pair_lines(overlap),
+        ]
+    return "\n".join(lines)
+
+
+def _tree_report(scanned: Scan, charset: str, workers: int) -> Report:
+    exact, near = exact_within(scanned), near_within(scanned, workers=workers)
+    total = Tally()
+    sets = []
+    for number, (folder, tally) in enumerate(zip(scanned.folders, scanned.tallies, strict=True)):
+        span = slice(int(scanned.starts[number]), int(scanned.starts[number + 1]))
+        total.add(tally)
+        sets.append(
+            {"path": str(folder)}
+            | _summary(scanned.records[span], tally, charset, _inside(near, span))
+            | {"samples": _samples(scanned, number)}
+        )
+    return {
+        "total": _summary(scanned.records, total, charset, near),
+        "sets": sets,
+        "damaged_sets": [{"path": str(path), "problem": problem} for path, problem in scanned.damaged],
+        "duplicates": _listed_pairs(scanned, exact, near),
+    }
+
+
+def _inside(pairs: Array, span: slice) -> Array:
+    inside = (pairs["first"] >= span.start) & (pairs["second"] < span.stop)
+    return np.asarray(pairs[inside])
+
+
+def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
+    readable, labelled = records[records["readable"]], records[records["label_state"] == 0]
+    dropped = {
+        reason: {
+            "count": count,
+            "examples": [{"number": number, "label": label} for number, label in tally.examples.get(reason, [])],
+        }
+        for reason, count in sorted(tally.dropped.items(), key=lambda item: (-item[1], item[0]))
+    }
+    return {
+        "records": len(records),
+        "bytes": int(records["size"].sum(dtype=np.int64)),
+        "readable": len(readable),
+        "unreadable": dict(_by_count(tally.unreadable)),
+        "problems": [{"number": number, "problem": problem} for number, problem in tally.problems],
+        "labels": {name: int((records["label_state"] == state).sum()) for state, name in enumerate(LABEL_STATES)},
+        "label_length": _distribution(labelled["characters"], range(int(labelled["characters"].max(initial=0)) + 2)),
+        "width": _distribution(readable["width"], PIXEL_EDGES),
+        "height": _distribution(readable["height"], PIXEL_EDGES),
+        "aspect_ratio": _distribution(readable["width"] / readable["height"], ASPECT_EDGES),
+        "formats": {FORMATS[number]: int(count) for number, count in _counted(readable["format"])},
+        "characters": [[character, count, character in charset] for character, count in _by_count(tally.characters)],
+        "kept": int((records["drop"] == 0).sum()),
+        "dropped": dropped,
+        "duplicates": _duplicate_counts(records, near),
+    }
+
+
+def _duplicate_counts(records: Array, near: Array) -> Report:
+    """How many records repeat an earlier one: of the same bytes, of the same pixels, near it."""
+    stored, readable = records[records["content"] != 0], records[records["readable"]]
+    labelled = np.unique(np.stack([readable["pixels"], readable["label"]], 1), axis=0)
+    return {
+        "same_bytes": len(stored) - len(np.unique(stored["content"])),
+        "same_pixels": len(readable) - len(np.unique(readable["pixels"])),
+        "same_pixels_other_label": len(labelled) - len(np.unique(readable["pixels"])),
+        "near": len(np.unique(near["second"])),
+    }
+
+
+def _distribution(values: Array, edges: Sequence[float]) -> Report:
+    """Quantiles, and counts of values from each edge up to before the next; the last edge has no end."""
+    if not len(values):
+        return {"quantiles": {}, "histogram": []}
+    levels = np.percentile(values, QUANTILES)
+    counts = np.histogram(values, [*edges, np.inf])[0]
+    filled = np.flatnonzero(counts)
+    return {
+        "quantiles": {str(share): round(float(level), 3) for share, level in zip(QUANTILES, levels, strict=True)},
+        "mean": round(float(np.mean(values)), 3),
+        "histogram": [[edges[spot], int(counts[spot])] for spot in range(filled[0], filled[-1] + 1)],
+    }
+
+
+def _counted(values: Array) -> list[tuple[int, int]]:
+    numbers, counts = np.unique(values, return_counts=True)
+    return sorted(zip(numbers.tolist(), counts.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
+
+
+def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _samples(scanned: Scan, folder: int) -> list[Report]:
+    """Records to show of a set, spread evenly over it."""
+    start, end = int(scanned.starts[folder]), int(scanned.starts[folder + 1])
+    readable = np.flatnonzero(scanned.records["readable"][start:end]) + start
+    if not len(readable):
+        return []
+    spots = np.unique(np.linspace(0, len(readable) - 1, SAMPLES).round().astype(int))
+    return _described(scanned, readable[spots])
+
+
+def _described(scanned: Scan, indexes: Array) -> list[Report]:
+    """Path, number and label of records; a label that can't be decoded is shown with what stands for its bytes."""
+    found: dict[int, Report] = {}
+    opened: StoredWords | None = None
+    for index in np.unique(indexes).tolist():
+        folder, number = scanned.place(index)
+        if opened is None or opened.path != folder:
+            opened = StoredWords(folder)
+        (stored,) = opened.records([number])
+        found[index] = {
+            "path": str(folder),
+            "number": number,
+            "label": (stored.label or b"").decode("utf-8", "backslashreplace"),
+        }
+    return [found[index] for index in indexes.tolist()]
+
+
+def _listed_pairs(scanned: Scan, exact: Array, near: Array) -> Report:
+    records, pairs = scanned.records, []
+    for kind, found in (("same", exact[:MAX_LISTED]), ("near", near[:MAX_LISTED])):
+        ends = zip(_described(scanned, found["first"]), _described(scanned, found["second"]), strict=True)
+        for pair, (first, second) in zip(found, ends, strict=True):
+            same_bytes = records["content"][pair["first"]] == records["content"][pair["second"]]
+            pairs.append(
+                {
+                    "kind": kind if kind == "near" else "same bytes" if same_bytes else "same pixels",
+                    "similarity": round(float(pair["similarity"]), 4),
+                    "first": first,
+                    "second": second,
+                }
+            )
+    return {"exact": len(exact), "near": len(near), "pairs": pairs}
+
+
+def _tree_lines(report: Report) -> list[str]:
+    columns = ("records", "unreadable", "no label", "kept", "same", "near", "width", "height", "length")
+    rows: list[tuple[str, ...]] = [("set", *columns)]
+    for summary in [*report["sets"], {"path": "in total"} | report["total"]]:
+        labels, duplicates = summary["labels"], summary["duplicates"]
+        middle = [str(summary[name]["quantiles"].get("50", "-")) for name in ("width", "height", "label_length")]
+        counts = (
+            summary["records"],
+            summary["records"] - summary["readable"],
+            labels["missing"] + labels["undecodable"],
+            summary["kept"],
+            duplicates["same_pixels"],
+            duplicates["near"],
+        )
+        rows.append((_plain(_relative(summary["path"], report["tree"])), *map(str, counts), *middle))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{_plain(report['tree'])} (width, height in pixels and length in characters: the median)"]
+    lines += [
+        "  ".join(
+            cell.ljust(width) if not spot else cell.rjust(width)
+            for spot, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return (
+        lines
+        + _detail_lines(report["total"])
+        + [
+            f"  can't be read: {_plain(damaged['path'])}: {_plain(damaged['problem'])}"
+            for damaged in report["damaged_sets"]
+        ]
+        + _pair_lines(report["duplicates"])
+    )
+
+
+def _detail_lines(total: Report) -> list[str]:
+    lines = [f"  unreadable: {count} {_plain(reason)}" for reason, count in total["unreadable"].items()]
+    for reason, dropped in total["dropped"].items():
+        examples = ", ".join(_plain(example["label"]) for example in dropped["examples"])
+        lines.append(f"  the charset drops: {dropped['count']} {reason}{f', such as {examples}' if examples else ''}")
+    outside = [f"{_plain(character)} {count}" for character, count, inside in total["characters"] if not inside]
+    if outside:
+        more = f" and {len(outside) - 20} more" if len(outside) > 20 else ""
+        lines.append(f"  characters outside the charset: {', '.join(outside[:20])}{more}")
+    if other := total["duplicates"]["same_pixels_other_label"]:
+        lines.append(f"  the same picture with another label: {other}")
+    return [*lines, f"  formats: {', '.join(f'{count} {name}' for name, count in total['formats'].items()) or 'none'}"]
+
+
+def _pair_lines(pairs: Report, most: int = 5) -> list[str]:
+    lines = []
+    for pair in pairs["pairs"][:most]:
+        first, second = (
+            f"{_plain(end['path'])} {end['number']} {_plain(end['label'])}" for end in (pair["first"], pair["second"])
+        )
+        lines.append(f"  {pair['kind']}: {first} = {second}")
+    return lines + ([f"  and {len(pairs['pairs']) - most} more"] if len(pairs["pairs"]) > most else [])
+
+
+def _relative(path: str, tree: str) -> str:
+    try:
+        return str(Path(path).relative_to(tree))
+    except ValueError:
+        return path
+
+
+def _plain(text: str) -> str:
+    """Text that can't change the terminal: a label may hold anything."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:200])

@@ -1,0 +1,244 @@
+"""The report of an inspection as one HTML page that needs nothing else: pictures are in it, scripts are not.
+
+In: a report of `strhub.data.curation.inspection.inspect` and the LMDB folders it names, for their pictures. Out: HTML.
+Labels may hold anything, so every text is escaped; pictures are decoded and encoded anew, so no byte of theirs is
+passed on.
+"""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from PIL import Image
+
+from strhub.data.curation.scan import StoredWords
+from strhub.images.open import UnreadableImage, open_bytes
+
+__all__ = ["page"]
+
+Report: TypeAlias = dict[str, Any]
+
+MAX_PAIRS: Final = 60  # shown of each list
+MAX_ROWS: Final = 200
+MAX_CHARACTERS: Final = 400
+PICTURE_SIZE: Final = (320, 64)  # width, height that a picture is reduced to if it is larger
+BAR_WIDTH: Final = 14  # pixels, one bar of a chart
+CHART_HEIGHT: Final = 70
+
+STYLE: Final = """
+:root { color-scheme: light; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c2430; background: #fff; margin: 2rem auto; max-width: 72rem;
+  padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #d5dbe3; }
+h3 { font-size: 1rem; margin-bottom: .3rem; }
+table { border-collapse: collapse; } th, td { padding: .15rem .7rem .15rem 0; text-align: left; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } tr { border-bottom: 1px solid #edf0f4; }
+.charts, .words { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; }
+figure { margin: 0; } figcaption { font-size: .85rem; overflow-wrap: anywhere; max-width: 20rem; }
+figure img { display: block; max-width: 20rem; background: #eee; }
+.pair { display: flex; gap: 1rem; align-items: end; margin: .6rem 0; } .dim { color: #5a6675; font-size: .85rem; }
+.chars span { display: inline-block; margin: 0 .5rem .2rem 0; padding: 0 .3rem; background: #edf3fa; }
+.chars span.out { background: #fde4dc; } text { font: 10px system-ui, sans-serif; fill: #5a6675; }
+rect { fill: #3b73af; }
+"""
+
+
+def page(report: Report) -> str:
+    """The whole page. A picture that can't be read any more is left out; its label stays."""
+    pictures = _Pictures()
+    parts = [f"<h1>{_text(report['tree'])}</h1>", _tree(report, report, pictures)]
+    if "other" in report:
+        other, overlap = report["other"], report["overlap"]
+        parts += [f"<h1>{_text(other['tree'])}</h1>", _tree(other, report, pictures)]
+        parts += [
+            "<h1>In both</h1>",
+            f"<p>{overlap['records_of_other']} records of {_text(other['tree'])} are in {_text(report['tree'])} too: "
+            f"{overlap['exact']} with the same bytes or pixels, {overlap['near']} near pairs.</p>",
+            _pairs(overlap, pictures),
+        ]
+    title = f"<title>{_text(report['tree'])}</title>"
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{title}<style>{STYLE}</style>'
+    body = "\n".join(parts)
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+class _Pictures:
+    """Pictures by their place, as data URIs."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, StoredWords] = {}
+
+    def uri(self, place: Report) -> str | None:
+        """None if the picture can't be read."""
+        try:
+            if place["path"] not in self._opened:
+                self._opened[place["path"]] = StoredWords(Path(place["path"]))
+            (stored,) = self._opened[place["path"]].records([place["number"]])
+            image = open_bytes(stored.encoded or b"")
+        except (UnreadableImage, ValueError):
+            return None
+        image.thumbnail(PICTURE_SIZE, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+
+    def figure(self, place: Report, note: str = "") -> str:
+        """The picture above its label and place."""
+        uri = self.uri(place)
+        shown = f'<img src="{uri}" alt="{_text(place["label"])}">' if uri else "<em>unreadable</em>"
+        where = f"{_text(Path(place['path']).name)} {place['number']}"
+        return (
+            f"<figure>{shown}<figcaption>{_text(place['label'])} "
+            f'<span class="dim" title="{_text(place["path"])}">{where}{_text(note)}</span></figcaption></figure>'
+        )
+
+
+def _tree(tree: Report, report: Report, pictures: _Pictures) -> str:
+    total = tree["total"]
+    limit = f"at most {report['max_length']} characters" if report["max_length"] is not None else "any length"
+    parts = [
+        "<h2>Sets</h2>",
+        _sets(tree),
+        "<h2>Sizes and lengths</h2>",
+        _charts(total),
+        "<h2>Characters</h2>",
+        _characters(total),
+        f"<h2>Labels that the charset drops</h2><p>Charset {_text(report['charset'])}; {limit}.</p>",
+        _dropped(total),
+        "<h2>Unreadable pictures</h2>",
+        _unreadable(tree),
+        "<h2>Duplicates</h2>",
+        _pairs(tree["duplicates"], pictures),
+        "<h2>Samples</h2>",
+    ]
+    for summary in tree["sets"]:
+        words = "".join(pictures.figure(sample) for sample in summary["samples"])
+        parts.append(f'<h3>{_text(summary["path"])}</h3><div class="words">{words}</div>')
+    return "\n".join(parts)
+
+
+def _sets(tree: Report) -> str:
+    names = ("records", "readable", "labels missing", "undecodable", "kept by charset", "same bytes", "same pixels")
+    rows = []
+    for summary in [*tree["sets"], {"path": "in total"} | tree["total"]]:
+        labels, duplicates = summary["labels"], summary["duplicates"]
+        numbers = (
+            *(summary["records"], summary["readable"], labels["missing"], labels["undecodable"], summary["kept"]),
+            *(duplicates["same_bytes"], duplicates["same_pixels"], duplicates["same_pixels_other_label"]),
+            *(duplicates["near"], f"{summary['bytes'] / 1e6:.1f}"),
+            ", ".join(f"{count} {name}" for name, count in summary["formats"].items()),
+        )
+        rows.append((summary["path"], *numbers))
+    damaged = "".join(
+        f"<p>Can't be read: {_text(one['path'])}: {_text(one['problem'])}</p>" for one in tree["damaged_sets"]
+    )
+    return _table(("set", *names, "of these with another label", "near", "MB", "formats"), rows) + damaged
+
+
+def _charts(total: Report) -> str:
+    names = {
+        "label_length": "Label length, characters",
+        "aspect_ratio": "Aspect ratio, width / height",
+        "width": "Width, pixels",
+        "height": "Height, pixels",
+    }
+    charts = []
+    for name, title in names.items():
+        quantiles = total[name]["quantiles"]
+        spread = " · ".join(f"{share} %: {level:g}" for share, level in quantiles.items() if share in ("1", "50", "99"))
+        chart = _chart(total[name]["histogram"]) if quantiles else "<p>none</p>"
+        charts.append(f'<div><h3>{title}</h3>{chart}<div class="dim">{spread}</div></div>')
+    return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _chart(histogram: Sequence[tuple[float, int]]) -> str:
+    """Bars from each edge up to the next; pointing at one tells its number."""
+    most = max(count for _, count in histogram)
+    every = max(1, -(-len(histogram) // 12))  # labels under bars need room
+    bars = []
+    for spot, (edge, count) in enumerate(histogram):
+        height, left = CHART_HEIGHT * count / most, spot * (BAR_WIDTH + 4)
+        following = f"{histogram[spot + 1][0]:g}" if spot + 1 < len(histogram) else "on"
+        bars.append(
+            f'<rect x="{left}" y="{CHART_HEIGHT - height:.1f}" width="{BAR_WIDTH}" height="{height:.1f}">'
+            f"<title>{edge:g} to {following}: {count}</title></rect>"
+        )
+        if spot % every == 0:
+            bars.append(f'<text x="{left}" y="{CHART_HEIGHT + 12}">{edge:g}</text>')
+    width = len(histogram) * (BAR_WIDTH + 4) + 20
+    return f'<svg width="{width}" height="{CHART_HEIGHT + 16}" role="img">{"".join(bars)}</svg>'
+
+
+def _characters(total: Report) -> str:
+    spans = [
+        f'<span{"" if inside else " class=out"} title="U+{ord(character):04X}">{_text(character)} '
+        f'<span class="dim">{count}</span></span>'
+        for character, count, inside in total["characters"][:MAX_CHARACTERS]
+    ]
+    outside = sum(not inside for *_, inside in total["characters"])
+    more = _more(len(total["characters"]), MAX_CHARACTERS)
+    return f'<p>{outside} of {len(total["characters"])} are outside the charset (red).</p><p class="chars">' + (
+        f"{''.join(spans)}</p>{more}"
+    )
+
+
+def _dropped(total: Report) -> str:
+    rows = [
+        (reason, dropped["count"], ", ".join(example["label"] for example in dropped["examples"]))
+        for reason, dropped in total["dropped"].items()
+    ]
+    return _table(("reason", "labels", "examples"), rows) if rows else "<p>None.</p>"
+
+
+def _unreadable(tree: Report) -> str:
+    rows = [
+        (summary["path"], problem["number"], problem["problem"])
+        for summary in tree["sets"]
+        for problem in summary["problems"]
+    ]
+    if not rows:
+        return "<p>None.</p>"
+    unreadable = tree["total"]["records"] - tree["total"]["readable"]
+    return _table(("set", "record", "problem"), rows[:MAX_ROWS]) + _more(unreadable, len(rows[:MAX_ROWS]))
+
+
+def _pairs(pairs: Report, pictures: _Pictures) -> str:
+    parts = []
+    for title, kinds, count in (
+        ("The same bytes or pixels", ("same bytes", "same pixels"), pairs["exact"]),
+        ("Near", ("near",), pairs["near"]),
+    ):
+        shown = [pair for pair in pairs["pairs"] if pair["kind"] in kinds][:MAX_PAIRS]
+        parts.append(f"<h3>{title}: {count}</h3>")
+        for pair in shown:
+            note = f", {pair['kind']}" if pair["kind"] != "near" else f", alike {pair['similarity']:.3f}"
+            first, second = pictures.figure(pair["first"]), pictures.figure(pair["second"], note)
+            parts.append(f'<div class="pair">{first}{second}</div>')
+        parts.append(_more(count, len(shown)))
+    return "\n".join(parts)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    head = "".join(f"<th{'' if not spot else ' class=n'}>{_text(name)}</th>" for spot, name in enumerate(names))
+    body = "".join(
+        f"<tr>{''.join(f'<td{_number_class(cell)}>{_text(str(cell))}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _number_class(cell: object) -> str:
+    return " class=n" if isinstance(cell, int) else ""
+
+
+def _more(count: int, shown: int) -> str:
+    return f'<p class="dim">and {count - shown} more</p>' if count > shown else ""
+
+
+def _text(text: str) -> str:
+    """Escaped; characters that can't be seen, or that turn the direction of writing, as their code."""
+    return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))

@@ -1,0 +1,226 @@
+"""Records chosen from trees of LMDB folders and copied to a new one as they are: for `filter`, `merge` and `split`.
+
+In: trees, and what is wanted of them. Out: LMDB folders, and how many records were kept and dropped, by reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, overload
+
+import numpy as np
+
+from strhub.data.curation.duplicates import first_with_same, repeats_to_drop
+from strhub.data.curation.overlap import exact_across, near_across, near_within
+from strhub.data.curation.scan import DROP_REASONS, Scan, StoredWords, scan
+from strhub.data.curation.writer import Record, SkippedRecord, WriteReport, write_words
+from strhub.text.charset import LabelPreparation
+
+__all__ = ["Copy", "Places", "Wishes", "choose", "copy_records", "split_by_label", "split_by_record"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Place: TypeAlias = tuple[Path, int]
+
+VERTICAL_ASPECT: Final = 1.5  # height / width from which a word of several letters is taken to be written downwards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What records must be like to be kept. Any wish about pictures leaves out those that can't be read.
+
+    charset: its letters and digits must be enough for the label. max_length: of the label, in characters.
+    min_side: of the picture, in pixels. min_aspect, max_aspect: bounds of width / height. match: found in the label.
+    drop_vertical: leave out labels of several characters in pictures at least 1.5 times as high as wide.
+    drop_unreadable: leave out what can't be decoded. drop_duplicates: keep the first of the same or near pictures.
+    without: a tree; what shows the same picture as a record of it is left out.
+    """
+
+    charset: str | None = None
+    max_length: int | None = None
+    min_side: int | None = None
+    min_aspect: float | None = None
+    max_aspect: float | None = None
+    match: str | None = None
+    drop_vertical: bool = False
+    drop_unreadable: bool = False
+    drop_duplicates: bool = False
+    without: Path | None = None
+
+    @property
+    def about_pictures(self) -> bool:
+        """Whether pictures must be decoded."""
+        bounds = (self.min_side, self.min_aspect, self.max_aspect, self.without)
+        flags = (self.drop_vertical, self.drop_unreadable, self.drop_duplicates)
+        return any(flags) or any(bound is not None for bound in bounds)
+
+
+def choose(
+    tree: str | Path, wishes: Wishes, *, workers: int = 1, progress: bool = False
+) -> tuple[Scan, Array, Counter[str]]:
+    """The scanned tree, which records to keep (N,) bool, and how many are dropped by the first reason that holds.
+
+    Raises:
+        ValueError: if there is nothing to read, or `match` is no regular expression.
+    """
+    prepare = None
+    if wishes.charset is not None:
+        prepare = LabelPreparation(wishes.charset, max_length=wishes.max_length)
+    try:
+        match = None if wishes.match is None else re.compile(wishes.match)
+    except re.error as error:
+        raise ValueError(f"{wishes.match!r} is no regular expression: {error}") from error
+    scanned = scan(
+        tree, prepare_label=prepare, match=match, pictures=wishes.about_pictures, workers=workers, progress=progress
+    )
+    kept, dropped = np.ones(len(scanned.records), dtype=bool), Counter[str]()
+
+    def drop(reason: str, condition: Array) -> None:
+        if count := int((kept & condition).sum()):
+            dropped[reason] += count
+        kept[condition] = False
+
+    _drop_by_label(scanned.records, wishes, drop)
+    if wishes.about_pictures:
+        _drop_by_size(scanned.records, wishes, drop)
+    if wishes.without is not None:
+        drop("overlap", _overlapping(scanned, wishes.without, workers, progress))
+    if wishes.drop_duplicates:
+        _drop_duplicates(scanned, kept.copy(), workers, drop)
+    return scanned, kept, dropped
+
+
+def split_by_record(count: int, share: float, seed: int) -> Array:
+    """Which of `count` records go to the first part: (count,) bool, drawn evenly."""
+    first = np.zeros(count, dtype=bool)
+    first[np.random.default_rng(seed).permutation(count)[: round(share * count)]] = True
+    return first
+
+
+def split_by_label(keys: Array, share: float, seed: int) -> Array:
+    """As `split_by_record`, but records whose `label_key` is the same go the same way. The share is met if it can be.
+
+    keys: (N,) uint64.
+    """
+    labels, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    wanted, taken = share * len(keys), 0
+    first = np.zeros(len(labels), dtype=bool)
+    for label in order:
+        if abs(taken + counts[label] - wanted) <= abs(taken - wanted):
+            first[label] = True
+            taken += int(counts[label])
+    return np.asarray(first[inverse.reshape(-1)])
+
+
+def copy_records(
+    folder: str | Path, scanned: Scan, chosen: Array, *, overwrite: bool = False, progress: bool | None = None
+) -> WriteReport:
+    """Write the chosen records (N,) bool of a scan to an LMDB folder, as they are stored and in their order.
+
+    Those without a picture, or with a label that isn't UTF-8, are left out and counted in the report; a label that is
+    missing becomes an empty one. Raises as `write_words`.
+    """
+    places = Places(scanned, np.flatnonzero(chosen))
+    return write_words(folder, places, Copy(), fingerprint=places.fingerprint(), overwrite=overwrite, progress=progress)
+
+
+class Places(Sequence[Place]):
+    """Where the records of these indexes of a scan are: folder and number."""
+
+    def __init__(self, scanned: Scan, indexes: Array) -> None:
+        self.scanned, self.indexes = scanned, indexes
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    @overload
+    def __getitem__(self, spot: int) -> Place: ...
+
+    @overload
+    def __getitem__(self, spot: slice) -> Sequence[Place]: ...
+
+    def __getitem__(self, spot: int | slice) -> Place | Sequence[Place]:
+        if isinstance(spot, slice):
+            return Places(self.scanned, self.indexes[spot])
+        return self.scanned.place(int(self.indexes[spot]))
+
+    def fingerprint(self) -> str:
+        """A hash of which records these are, and of the size and time of their files."""
+        digest = hashlib.sha256(self.indexes.tobytes())
+        for folder in self.scanned.folders:
+            status = (folder / "data.mdb").stat()
+            digest.update(repr((str(folder.absolute()), status.st_size, status.st_mtime_ns)).encode())
+        return digest.hexdigest()
+
+
+class Copy:
+    """Gives the record at a place as it is stored, a missing label as an empty one.
+
+    Raises:
+        SkippedRecord: if it has no picture or its label isn't UTF-8.
+    """
+
+    def __init__(self) -> None:
+        self._words: StoredWords | None = None
+
+    def __call__(self, place: Place) -> Iterator[Record]:
+        """The one record."""
+        folder, number = place
+        if self._words is None or self._words.path != folder:
+            self._words = StoredWords(folder)
+        (stored,) = self._words.records([number])
+        text = stored.text
+        if stored.encoded is None:
+            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no picture'}", "no picture")
+        if text is None:
+            raise SkippedRecord(f"{folder}: record {number}: its label isn't UTF-8", "undecodable label")
+        yield stored.encoded, text
+
+
+def _drop_by_label(records: Array, wishes: Wishes, drop: Callable[[str, Array], None]) -> None:
+    if wishes.charset is not None:
+        for number, reason in enumerate(DROP_REASONS[1:], 1):
+            drop(reason, records["drop"] == number)
+    elif wishes.max_length is not None:
+        drop("too long", records["characters"] > wishes.max_length)
+    drop("no match", ~records["matches"])
+
+
+def _drop_by_size(records: Array, wishes: Wishes, drop: Callable[[str, Array], None]) -> None:
+    drop("unreadable", ~records["readable"])
+    width, height = records["width"], records["height"]
+    aspect = width / np.maximum(height, 1)
+    if wishes.min_side is not None:
+        drop("small side", np.minimum(width, height) < wishes.min_side)
+    if wishes.min_aspect is not None:
+        drop("too narrow", aspect < wishes.min_aspect)
+    if wishes.max_aspect is not None:
+        drop("too wide", aspect > wishes.max_aspect)
+    if wishes.drop_vertical:
+        drop("vertical", (height >= VERTICAL_ASPECT * width) & (records["characters"] > 1))
+
+
+def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Array:
+    """Which records show the same picture as one of the other tree."""
+    second = scan(other, workers=workers, progress=progress)
+    both, boundary = second.joined(scanned), len(second.records)
+    exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
+    found = np.zeros(len(both.records), dtype=bool)
+    found[exact["second"]] = True
+    found[near["second"]] = True
+    # Of equal pictures only the first was compared.
+    pixels = scanned.records["pixels"]
+    return np.asarray(found[boundary:] | np.isin(pixels, pixels[found[boundary:] & (pixels != 0)]))
+
+
+def _drop_duplicates(scanned: Scan, among: Array, workers: int, drop: Callable[[str, Array], None]) -> None:
+    pixels = np.where(among, scanned.records["pixels"], 0)
+    near = near_within(scanned, among=among, workers=workers)
+    repeated = (first_with_same(pixels) != np.arange(len(pixels))) & (pixels != 0)
+    drop("duplicate", repeated)
+    drop("near duplicate", repeats_to_drop(pixels, near))

@@ -1,0 +1,294 @@
+"""Every record of a tree of LMDB folders looked at once, as stored: what `inspect`, `filter`, `merge` and `split` need.
+
+In: folders. Out: one row of numbers a record, in NumPy arrays (about 150 bytes a record, whatever the pictures' sizes),
+and counts. Pictures are decoded in several processes; the result doesn't depend on how many.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from strhub.data.curation.duplicates import PRINTS_SHAPE, content_hash, label_key, picture_prints, pixel_hash
+from strhub.data.sources.lmdb import find_lmdbs, open_shared, sample_count
+from strhub.images.open import FORMATS, UnreadableImage, open_bytes
+from strhub.text.charset import DroppedLabel, LabelPreparation
+from strhub.utils.workers import run_in_order
+
+__all__ = ["RECORD", "Scan", "Stored", "StoredWords", "Tally", "default_workers", "open_tree", "scan"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+RECORD: Final = np.dtype(
+    [
+        ("readable", "?"),
+        ("label_state", "u1"),  # LABEL_STATES
+        ("drop", "u1"),  # place in DROP_REASONS: why the charset and longest length would drop its label
+        ("matches", "?"),  # the pattern is found in its label; true if none was given
+        ("format", "u1"),  # place in FORMATS
+        ("characters", "u4"),
+        ("width", "u4"),  # pixels, 0 if unreadable, as all below
+        ("height", "u4"),
+        ("size", "u4"),  # bytes of the stored picture
+        ("content", "u8"),  # 0 if there is no picture
+        ("pixels", "u8"),
+        ("label", "u8"),  # label_key
+        ("prints", "u8", PRINTS_SHAPE),
+    ]
+)
+LABEL_STATES: Final = ("fine", "missing", "undecodable")
+DROP_REASONS: Final = ("", "no label", "undecodable label", "empty", "too long", "outside the charset")
+RECORDS_A_JOB: Final = 100
+MAX_PROBLEMS: Final = 1000  # messages kept an LMDB
+MAX_EXAMPLES: Final = 5  # labels kept a reason
+
+
+class Stored(NamedTuple):
+    """A record as it is stored; None for what there is not."""
+
+    number: int
+    encoded: bytes | None
+    label: bytes | None
+    error: str = ""
+    """Why the file could not be read at this place, if so."""
+
+    @property
+    def text(self) -> str | None:
+        """The label; '' if there is none, None if it isn't UTF-8."""
+        try:
+            return (self.label or b"").decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+
+class StoredWords:
+    """The records of one LMDB folder, numbered from 1. Not to be shared by processes: open it in each.
+
+    Raises:
+        ValueError: if it can't be read as LMDB or its number of samples is of no use.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._environment = open_shared(self.path)
+        try:
+            with self._environment.begin() as transaction:
+                self.count = sample_count(transaction, self.path)
+        except lmdb.Error as error:
+            raise ValueError(f"{self.path} can't be read as LMDB: {error}") from error
+
+    def records(self, numbers: Iterable[int], *, pictures: bool = True) -> Iterator[Stored]:
+        """The records of these numbers, in their order; if so asked without their pictures, which takes far less."""
+        with self._environment.begin() as transaction:
+            for number in numbers:
+                try:
+                    label = transaction.get(b"label-%09d" % number)
+                    encoded = transaction.get(b"image-%09d" % number) if pictures else None
+                except lmdb.Error as error:
+                    yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
+                else:
+                    yield Stored(number, encoded, label)
+
+
+@dataclass
+class Tally:
+    """Counts of one LMDB that have no place in an array."""
+
+    characters: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Labels that the charset or longest length would drop, by reason."""
+    examples: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """The first few of them by reason: number and label."""
+    unreadable: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    """Number and message of the first 1000 unreadable pictures."""
+
+    def add(self, other: Tally) -> None:
+        """Take in the counts of the records that come next."""
+        self.characters.update(other.characters)
+        self.dropped.update(other.dropped)
+        self.unreadable.update(other.unreadable)
+        self.problems = (self.problems + other.problems)[:MAX_PROBLEMS]
+        for reason, labels in other.examples.items():
+            self.examples[reason] = (self.examples.get(reason, []) + labels)[:MAX_EXAMPLES]
+
+
+@dataclass
+class Scan:
+    """What is known of the records of a tree.
+
+    records: (N,) of `RECORD`, one folder after the other. starts: (folders + 1,) where each folder's begin.
+    """
+
+    folders: list[Path]
+    damaged: list[tuple[Path, str]]
+    """Folders that could not be opened, and why."""
+    starts: Array
+    records: Array
+    tallies: list[Tally]
+
+    def joined(self, other: Scan) -> Scan:
+        """Both trees' records as if they were one's, the other's after this one's."""
+        return Scan(
+            self.folders + other.folders,
+            self.damaged + other.damaged,
+            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
+            np.concatenate([self.records, other.records]),
+            self.tallies + other.tallies,
+        )
+
+    def place(self, index: int) -> tuple[Path, int]:
+        """Folder and number (from 1) of a record by its index in `records`."""
+        folder = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.folders[folder], int(index - self.starts[folder]) + 1
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    first: int
+    end: int
+
+
+def open_tree(tree: str | Path) -> tuple[list[StoredWords], list[tuple[Path, str]]]:
+    """The LMDB folders at or below `tree`, and those that can't be opened with the reason.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    opened, damaged = [], []
+    for path in find_lmdbs(tree):
+        try:
+            opened.append(StoredWords(path))
+        except ValueError as error:
+            damaged.append((path, str(error)))
+    if not opened and damaged:
+        raise ValueError(f"no LMDB folder in {tree} can be read: {damaged[0][1]}")
+    if not opened:
+        raise ValueError(f"no LMDB folder (one with a data.mdb) in {tree} or below it. Check the path")
+    return opened, damaged
+
+
+def scan(
+    tree: str | Path,
+    *,
+    prepare_label: LabelPreparation | None = None,
+    match: re.Pattern[str] | None = None,
+    pictures: bool = True,
+    workers: int = 1,
+    progress: bool = False,
+) -> Scan:
+    """Look at every record of a tree.
+
+    Args:
+        tree: a folder with LMDB folders at or below it. prepare_label: of the charset that labels are held against.
+        match: what is looked for in labels. pictures: read them; if not, all count as unreadable, without a reason.
+        workers: processes. progress: show a bar.
+
+    Raises:
+        ValueError: if there is nothing to read.
+    """
+    from tqdm import tqdm
+
+    opened, damaged = open_tree(tree)
+    starts = np.cumsum([0, *(words.count for words in opened)])
+    jobs = [
+        _Job(words.path, first, min(first + RECORDS_A_JOB, words.count + 1))
+        for words in opened
+        for first in range(1, words.count + 1, RECORDS_A_JOB)
+    ]
+    records, tallies = np.zeros(starts[-1], dtype=RECORD), {words.path: Tally() for words in opened}
+    filled = 0
+    look = partial(_look, prepare=prepare_label, match=match, pictures=pictures)
+    with tqdm(total=len(records), unit=" records", desc="reading", disable=not progress) as bar:
+        for job, (rows, tally) in zip(
+            jobs, run_in_order(look, jobs, workers=useful_workers(workers, jobs)), strict=True
+        ):
+            records[filled : filled + len(rows)] = rows
+            tallies[job.folder].add(tally)
+            filled += len(rows)
+            bar.update(len(rows))
+    return Scan([words.path for words in opened], damaged, starts, records, list(tallies.values()))
+
+
+def default_workers() -> int:
+    """As many as there are cores, but no more than 8: beyond that reading is what takes the time."""
+    return min(8, os.cpu_count() or 1)
+
+
+def useful_workers(workers: int, jobs: Sequence[object]) -> int:
+    """No more processes than there is work for: starting one takes longer than a few jobs."""
+    return max(1, min(workers, len(jobs) // 4))
+
+
+def _look(
+    job: _Job, *, prepare: LabelPreparation | None, match: re.Pattern[str] | None, pictures: bool
+) -> tuple[Array, Tally]:
+    rows, tally = np.zeros(job.end - job.first, dtype=RECORD), Tally()
+    records = StoredWords(job.folder).records(range(job.first, job.end), pictures=pictures)
+    for row, stored in zip(rows, records, strict=True):
+        _look_at_label(stored, row, tally, prepare)
+        row["matches"] = match is None or match.search(stored.text or "") is not None
+        if stored.encoded is not None:
+            row["size"], row["content"] = len(stored.encoded), content_hash(stored.encoded)
+        if pictures:
+            _look_at_picture(stored, row, tally)
+    return rows, tally
+
+
+def _look_at_label(stored: Stored, row: Any, tally: Tally, prepare: LabelPreparation | None) -> None:
+    text = stored.text
+    state = "missing" if stored.label is None else "undecodable" if text is None else "fine"
+    row["label_state"], row["label"] = LABEL_STATES.index(state), label_key(text or "")
+    if state == "fine" and text is not None:
+        row["characters"] = len(text)
+        tally.characters.update(text)
+    if prepare is None:
+        return
+    reason = _reason_to_drop(state, text or "", prepare)
+    row["drop"] = DROP_REASONS.index(reason)
+    if reason:
+        tally.dropped[reason] += 1
+        examples = tally.examples.setdefault(reason, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append((stored.number, (stored.label or b"").decode("utf-8", "backslashreplace")))
+
+
+def _reason_to_drop(state: str, text: str, prepare: LabelPreparation) -> str:
+    if state != "fine":
+        return "no label" if state == "missing" else "undecodable label"
+    try:
+        prepare(text)
+    except DroppedLabel as error:
+        return error.reason
+    return ""
+
+
+def _look_at_picture(stored: Stored, row: Any, tally: Tally) -> None:
+    try:
+        if stored.encoded is None:
+            raise UnreadableImage(stored.error or "there is no picture")
+        image = open_bytes(stored.encoded)
+        row["prints"] = picture_prints(image)
+    except Exception as error:  # whatever one picture does, the others are looked at
+        message = str(error) or type(error).__name__
+        tally.unreadable[message.partition(":")[0]] += 1
+        if len(tally.problems) < MAX_PROBLEMS:
+            tally.problems.append((stored.number, message))
+        return
+    row["readable"], row["width"], row["height"] = True, *image.size
+    row["pixels"] = pixel_hash(image)
+    with suppress(Exception), Image.open(io.BytesIO(stored.encoded), formats=FORMATS) as picture:
+        row["format"] = FORMATS.index(picture.format or "")

@@ -1,0 +1,288 @@
+"""Words written to LMDB by worker processes, in order; a run that was stopped goes on where it was.
+
+In: jobs, and a function that turns one job into records. Out: an LMDB folder in the format of
+`strhub.data.sources.lmdb`. It is built in a hidden folder beside its place, `.<name>.partial`, and renamed when it is
+complete, so that there is always the old LMDB, the new one or none. How far a run has come is stored together with its
+records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from strhub.utils.locks import locked
+from strhub.utils.workers import Failure, run_in_order
+
+if TYPE_CHECKING:
+    import lmdb
+
+__all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "write_words"]
+
+Job = TypeVar("Job")
+Record = tuple[bytes, str]
+"""An encoded picture file, such as PNG or JPEG, and its label."""
+Outcome = tuple[list[tuple[bytes, bytes]], tuple[str, str] | None]  # of a job: records; reason and message if skipped
+
+MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
+MAX_PROBLEMS: Final = 1000
+MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
+COMMIT_SECONDS: float = 1.0  # at most so much work is lost when a run is killed
+COMMIT_BYTES: Final = 1 << 25  # and at most so much is held in memory
+PROGRESS: Final = b"partial-progress"  # how far the run has come; gone from a complete LMDB
+
+
+class SkippedRecord(ValueError):
+    """Raised by `work` for an input that can't be used: the message says what and where, `reason` is for counting."""
+
+    def __init__(self, message: str, reason: str = "unusable") -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What became of the jobs.
+
+    written: records in the finished LMDB. skipped: jobs or records that could not be used. problems: the first 1000
+    messages about those. reasons: how many were skipped, by reason.
+    """
+
+    written: int
+    skipped: int
+    problems: tuple[str, ...]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+class NothingWritten(ValueError):
+    """No job gave a record, so that no LMDB was made; `report` holds the reasons."""
+
+    def __init__(self, message: str, report: WriteReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def write_words(
+    folder: str | Path,
+    jobs: Sequence[Job],
+    work: Callable[[Job], Iterable[Record]],
+    *,
+    fingerprint: str,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> WriteReport:
+    """Write the records of all jobs, in the order of the jobs, to an LMDB folder.
+
+    Args:
+        folder: the folder to make, with those above it; it may exist if it is empty.
+        jobs: what there is to do, indexable; with several workers each must be picklable.
+        work: gives the records of a job, none, one or several; with several workers it must be picklable. It may raise
+            `SkippedRecord`: the records it gave before stay. Any other error ends the run.
+        fingerprint: of the inputs and options: what a killed run with the same one has written is kept and gone on
+            with; with another one, everything begins anew.
+        workers: processes that work; with 1, this process does. They are spawned, so a script needs the usual
+            `if __name__ == "__main__"`.
+        overwrite: replace an existing LMDB; it stays as it is until the new one is complete.
+        progress: show a bar on stderr; None: if stderr is a terminal.
+
+    Raises:
+        ValueError: if the folder exists and may not be replaced, another process is writing it, there is no room, a
+            worker died, or no job gave a record (`NothingWritten`). Whatever was written is kept for the next run.
+        KeyboardInterrupt: with a message about what is kept.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    place = Path(os.path.realpath(folder))
+    with _told(place), locked(place.with_name(f".{place.name}.lock")):
+        _check_place(place, overwrite=overwrite)
+        with _Partial(place, fingerprint, len(jobs)) as partial:
+            try:
+                _run(partial, jobs, work, workers, sys.stderr.isatty() if progress is None else progress)
+            except KeyboardInterrupt as error:
+                kept = f"stopped; {partial.written} records are kept, and the same command goes on from there"
+                raise KeyboardInterrupt(kept) from error
+            report = partial.finish()
+        if not report.written:
+            shutil.rmtree(partial.path)
+            first = f"; the first: {report.problems[0]}" if report.problems else ""
+            raise NothingWritten(f"nothing to write to {folder}: {len(jobs)} inputs gave no record{first}", report)
+        _put_in_place(partial.path, place)
+    return report
+
+
+def _run(
+    partial: _Partial, jobs: Sequence[Job], work: Callable[[Job], Iterable[Record]], workers: int, progress: bool
+) -> None:
+    start = partial.jobs_done
+    pending = (jobs[index] for index in range(start, len(jobs)))
+    outcomes = run_in_order(_Recorder(work), pending, workers=min(workers, max(1, len(jobs) - start)))
+    with closing(outcomes):
+        for outcome in _with_bar(outcomes, start, len(jobs), partial.name) if progress else outcomes:
+            partial.add(outcome)
+
+
+def _with_bar(outcomes: Iterable[Outcome], start: int, count: int, name: str) -> Iterable[Outcome]:
+    from tqdm import tqdm
+
+    return tqdm(outcomes, initial=start, total=count, desc=name, unit="job")
+
+
+class _Recorder:
+    """`work` with its records as they are stored. An object and not a closure, for processes to be given it."""
+
+    def __init__(self, work: Callable[[Any], Iterable[Record]]) -> None:
+        self.work = work
+
+    def __call__(self, job: Any) -> Outcome:
+        records: list[tuple[bytes, bytes]] = []
+        try:
+            for picture, label in self.work(job):
+                records.append((picture, _utf8(label)))
+        except SkippedRecord as error:
+            return records, (error.reason, str(error))
+        except (ValueError, MemoryError):
+            raise
+        except Exception as error:  # not as it is, lest it be taken for an error of the writing
+            raise RuntimeError(f"{job!r}: {type(error).__name__}: {error}") from error
+        return records, None
+
+
+def _utf8(label: str) -> bytes:
+    try:
+        return label.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SkippedRecord(f"label {label!r} holds half a character", "undecodable label") from error
+
+
+class _Partial:
+    """The unfinished LMDB: records wait in memory for the next transaction, which also stores how far it has come."""
+
+    def __init__(self, place: Path, fingerprint: str, jobs: int) -> None:
+        self.name, self.path, self.fingerprint = place.name, place.with_name(f".{place.name}.partial"), fingerprint
+        self.jobs_done = self.written = 0
+        self.reasons: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._bytes, self._committed = 0, time.monotonic()
+        self._environment = self._resume(jobs) or self._begin()
+
+    def __enter__(self) -> _Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._environment.close()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take the records of the next job."""
+        records, skipped = outcome
+        for picture, label in records:
+            self.written += 1
+            if self.written > MAX_SAMPLES:
+                raise ValueError(f"an LMDB of this format holds at most {MAX_SAMPLES} records: write several")
+            number = b"%09d" % self.written
+            self._waiting += [(b"image-" + number, picture), (b"label-" + number, label)]
+            self._bytes += len(picture)
+        if skipped:
+            self.reasons[skipped[0]] += 1
+            self.problems += [skipped[1]] if len(self.problems) < MAX_PROBLEMS else []
+        self.jobs_done += 1
+        if self._bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self._commit([(PROGRESS, self._progress())])
+
+    def finish(self) -> WriteReport:
+        """Store what is left, the number of records, and no longer how far it has come."""
+        self._commit([(b"num-samples", b"%d" % self.written)], delete=PROGRESS)
+        return WriteReport(self.written, self.reasons.total(), tuple(self.problems), dict(self.reasons))
+
+    def _progress(self) -> bytes:
+        names = ("fingerprint", "jobs_done", "written", "reasons", "problems")
+        return json.dumps({name: getattr(self, name) for name in names}).encode()
+
+    def _resume(self, jobs: int) -> lmdb.Environment | None:
+        """Open what an earlier run has left and take its place, if it did the same work."""
+        import lmdb
+
+        environment = None
+        with suppress(lmdb.Error, ValueError, KeyError, TypeError, OSError):
+            environment = _open(self.path, create=False)
+            # Reading a page beyond the end of the file would not raise but kill the process.
+            needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+            if (self.path / "data.mdb").stat().st_size < needed:
+                raise ValueError("cut short")
+            with environment.begin() as transaction:
+                stored = json.loads(transaction.get(PROGRESS) or b"null")
+            if stored["fingerprint"] == self.fingerprint and stored["jobs_done"] <= jobs:
+                self.jobs_done, self.written = stored["jobs_done"], stored["written"]
+                self.reasons, self.problems = Counter(stored["reasons"]), stored["problems"]
+                return environment
+        if environment is not None:
+            environment.close()
+        return None
+
+    def _begin(self) -> lmdb.Environment:
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir()
+        return _open(self.path, create=True)
+
+    def _commit(self, more: list[tuple[bytes, bytes]], delete: bytes | None = None) -> None:
+        from strhub.data.sources.lmdb import put
+
+        put(self._environment, self._waiting + more, delete=delete)
+        self._waiting, self._bytes, self._committed = [], 0, time.monotonic()
+
+
+def _open(path: Path, *, create: bool) -> lmdb.Environment:
+    import lmdb
+
+    # Without LMDB's own locks: `_locked` keeps others away. Each commit is flushed to disk, about one a second.
+    return lmdb.open(os.fspath(path), map_size=MAP_SIZE, create=create, lock=False)
+
+
+def _check_place(place: Path, *, overwrite: bool) -> None:
+    if not place.exists():
+        return
+    if (place / "data.mdb").exists():
+        if not overwrite:
+            raise ValueError(f"{place} already exists: choose another name, or ask for it to be overwritten")
+    elif not place.is_dir() or any(place.iterdir()):
+        raise ValueError(f"{place} exists and is no LMDB folder, so it is not replaced: choose another name")
+
+
+def _put_in_place(partial: Path, place: Path) -> None:
+    if place.exists():  # a folder that is not empty can't be replaced in one step, but the file in it can
+        os.replace(partial / "data.mdb", place / "data.mdb")
+        (place / "lock.mdb").unlink(missing_ok=True)  # of the old file, if other programs have read it
+        shutil.rmtree(partial)
+    else:
+        partial.rename(place)
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    """Errors of the disk, of LMDB and of worker processes as one that says what to do."""
+    import lmdb
+
+    kept = "What was written is kept, and the same command goes on from there"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BlockingIOError as error:
+        raise ValueError(f"{place} is being written by another process: wait for it, or choose another name") from error
+    except (lmdb.Error, OSError) as error:
+        raise ValueError(f"{place} can't be written: {error}. {kept} once there is room and access") from error
+    except Failure as error:
+        raise ValueError(f"{place} is not complete: {error}. {kept}") from error

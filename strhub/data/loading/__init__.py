@@ -1,0 +1,1 @@
+"""From words to batches: seeded order, workers that restart, batches of like widths."""

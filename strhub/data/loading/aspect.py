@@ -1,0 +1,113 @@
+"""Pictures of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's multi-size resizing).
+
+In: pictures of any size. Out: tensors of one height, and batches of words of like widths, padded on the right with NaN.
+NaN is no colour: a network tells by it what is padding, and one that cannot handle padding does not mistake it for a
+picture. So nothing else has to be passed along with the pictures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from strhub.data.loading.loader import Batch, Key, SeededBatches, TrainLoader, collate
+from strhub.data.sources.dataset import Word
+from strhub.data.transforms import WordTransform
+from strhub.images.padding import pad
+from strhub.images.preprocess import COLUMN, picture_to_kept_array
+
+POOL = 16  # batches that are drawn together and sorted by width
+
+
+def collate_kept(words: Sequence[Word]) -> Batch:
+    """A batch of the readable words, padded to the widest."""
+    readable = [word for word in words if word.image is not None]
+    rest = collate([word._replace(image=None) for word in words])
+    images = pad([word.image for word in readable]) if readable else torch.empty(0)
+    lost = tuple(word.label for word in words if word.image is None)
+    return Batch(images, [word.label for word in readable], rest.unreadable, lost)
+
+
+class AspectTransform(WordTransform):
+    """Picture to tensor as `WordTransform` does it, but for the width, which the picture has after its augmentation.
+
+    img_size: [height, greatest width], multiples of 4.
+    """
+
+    def __init__(self, img_size: Sequence[int], **options: Any) -> None:
+        super().__init__(img_size, **options)
+        if self.img_size[0] % COLUMN or self.img_size[1] % COLUMN or self.img_size[0] > self.img_size[1]:
+            raise ValueError(
+                f"img_size is [height, greatest width] when the aspect is kept, multiples of {COLUMN} and not higher "
+                f"than wide; not {list(self.img_size)}"
+            )
+
+    def __call__(self, picture: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """Picture to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
+        picture = self._upright(picture)
+        if self.augment is not None:
+            picture = self.augment(picture, rng if rng is not None else np.random.default_rng())
+        return torch.from_numpy(picture_to_kept_array(picture, self.img_size, self.normalize))
+
+    def batch(self, pictures: Sequence[Image.Image], rngs: Sequence[np.random.Generator]) -> torch.Tensor:
+        """B pictures with a generator each to (B, 3, H, W), padded to the widest."""
+        return pad([self(picture, rng) for picture, rng in zip(pictures, rngs, strict=True)])
+
+
+class AspectBatches(SeededBatches):
+    """The words of one epoch in the order of `SeededBatches`, in pools of some batches each.
+
+    How wide a word is only shows once it is drawn, so the pool is sorted where the words are made: see `AspectLoader`,
+    which gives so many batches as this says it has.
+    """
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        from_pool = copy.copy(self)
+        from_pool.start = self.start - self.start % POOL
+        batches = SeededBatches.__iter__(from_pool)
+        while pool := list(islice(batches, POOL)):
+            yield [key for batch in pool for key in batch]
+
+
+class SortedPool:
+    """Words of a pool to batches, from the narrowest to the widest. A class, so that spawned workers can have it."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+
+    def __call__(self, words: Sequence[Word]) -> list[Batch]:
+        ordered = sorted(words, key=lambda word: 0 if word.image is None else int(word.image.shape[-1]))
+        return [collate_kept(ordered[at : at + self.batch_size]) for at in range(0, len(words), self.batch_size)]
+
+
+class AspectLoader(TrainLoader):
+    """Batches of words of like widths.
+
+    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can go on from any batch, for which
+    the pool that it belongs to is made anew. On several devices, the batches of one step have about the same widths.
+    """
+
+    def __init__(self, dataset: Any, *, batch_sampler: AspectBatches, **options: Any) -> None:
+        size = min(batch_sampler.batch_size, batch_sampler.size // batch_sampler.devices)
+        if options.get("num_workers"):
+            options = {"prefetch_factor": 1, **options}  # pools, not batches
+        super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=SortedPool(size), **options)
+        self.batches = batch_sampler
+
+    def place_after(self, start: int, done: int) -> int:
+        """Items are pools, which begin at every so many batches."""
+        return (start // POOL + done) * POOL
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        seed, epoch, start = self.batches.seed, self.batches.epoch, self.batches.start
+        for number, pool in enumerate(super().__iter__(), start // POOL):
+            order = np.random.default_rng([seed, epoch, number]).permutation(len(pool))
+            for place, chosen in enumerate(order, number * POOL):
+                if place >= start:
+                    yield pool[chosen]

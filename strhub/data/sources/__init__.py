@@ -1,0 +1,1 @@
+"""Where words and their labels come from: LMDB, folders, tar shards, rendered words, mixtures."""

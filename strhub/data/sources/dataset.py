@@ -1,0 +1,200 @@
+"""One data set out of many sources of words, with damaged records replaced or reported.
+
+In: sources (anything with `len()` and `read(index)`, such as `strhub.data.sources.lmdb.LmdbWords`) and a transform.
+Out: a map-style data set whose items are `Word`s; torch's `DataLoader` takes it as it is, though nothing here needs
+torch.
+
+An item is a pure function of its key, `index` or `(index, seed)`: the number of worker processes and how they are
+started change nothing. Let the sampler give a new seed each epoch for augmentation to differ between epochs.
+"""
+
+import logging
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import index as as_int
+from typing import Any, Final, NamedTuple, Protocol
+
+from numpy.random import Generator, default_rng
+from PIL.Image import Image
+
+__all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
+
+logger = logging.getLogger(__name__)
+
+MAX_WARNINGS: Final = 20
+CHUNK: Final = 32  # pictures held at full size at a time
+
+
+class UnreadableRecord(ValueError):
+    """A record whose picture can't be used. The message says which file, which record and what is wrong.
+
+    Attributes:
+        label: the record's label, as the source would have returned it.
+    """
+
+    def __init__(self, message: str, label: str = "") -> None:
+        super().__init__(message, label)
+        self.label = label
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WordSource(Protocol):
+    """Pictures of words with their labels, by number. Must be picklable if worker processes are spawned."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> tuple[Image, str]:
+        """The RGB picture and label of a record, `0 <= index < len(self)`.
+
+        Raises:
+            UnreadableRecord: if there is such a record, but its picture can't be used.
+        """
+        ...
+
+
+class Word(NamedTuple):
+    """One item of a `WordDataset`."""
+
+    image: Any
+    """What the transform returned; None if the record was unreadable and is not to be replaced."""
+    label: str
+    unreadable: int
+    """How many unreadable records were met for this item. Summed over a loader's items, this counts exactly, however
+    many worker processes there were."""
+
+
+class Found(NamedTuple):
+    """A word before its transform: `Word`, with the picture (None if unreadable) and the generator to transform it."""
+
+    image: Image | None
+    label: str
+    unreadable: int
+    rng: Generator
+
+
+def transform_words(found: Sequence[Found], transform: Callable[[Image, Generator], Any]) -> list[Word]:
+    """The words, transformed together if the transform has a `batch`, else one by one."""
+    pictures = [(word.image, word.rng) for word in found if word.image is not None]
+    if hasattr(transform, "batch") and pictures:
+        images = iter(transform.batch(*zip(*pictures, strict=True)))
+    else:
+        images = (transform(image, rng) for image, rng in pictures)
+    return [Word(None if word.image is None else next(images), word.label, word.unreadable) for word in found]
+
+
+class WordDataset:
+    """The words of several sources, one after the other.
+
+    Args:
+        sources: where the words come from.
+        transform: `(image, rng) -> anything`, called with the RGB picture; its randomness must come from `rng`.
+        attempts: how many records are tried for one item, the one asked for included, before the data set is given up
+            as damaged.
+        replace: for training, an unreadable record is replaced by another, drawn evenly from the whole data set. With
+            False, for evaluation, it comes back as `Word(None, label, 1)`: swapping it for another word would change
+            what is measured. The caller counts it as a wrong reading.
+
+    An unreadable record is logged as a warning, once per process and data set, and the first 20 of them only.
+
+    Raises:
+        ValueError: if `attempts` is under 1.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[WordSource],
+        *,
+        transform: Callable[[Image, Generator], Any],
+        attempts: int = 100,
+        replace: bool = True,
+    ) -> None:
+        if attempts < 1:
+            raise ValueError(f"WordDataset: attempts must be at least 1, not {attempts}")
+        self.sources = tuple(sources)
+        self.transform = transform
+        self.attempts = attempts
+        self.replace = replace
+        self._ends = list(accumulate(len(source) for source in self.sources))
+        self._warned: set[int] = set()
+        self._silent = False
+
+    def __len__(self) -> int:
+        """How many words all sources have together."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many labels the sources left out, by reason. Sources without a `dropped` of their own left out none."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            total.update(getattr(source, "dropped", {}))
+        return total
+
+    @property
+    def label_counts(self) -> Counter[str]:
+        """How many labels were `kept`, and how many were left out by reason; the sum is what the sources hold."""
+        return Counter({"kept": len(self)}) + self.dropped
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Word:
+        """The word for a key, `index` or `(index, seed)`; the former is the latter with a seed of 0.
+
+        Args:
+            key: `index` is at least 0 and less than `len(self)`, `seed` any number from 0. Together they seed the
+                generator for the transform and for the choice of replacements.
+
+        Raises:
+            IndexError: if there is no such word.
+            ValueError: if `attempts` records in a row were unreadable.
+        """
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
+        """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch in this way.
+
+        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of pictures at a time.
+        """
+        words: list[Word] = []
+        for start in range(0, len(keys), CHUNK):
+            found = [self._find(key) for key in keys[start : start + CHUNK]]
+            words.extend(transform_words(found, self.transform))
+        return words
+
+    def _find(self, key: int | tuple[int, int]) -> Found:
+        index, seed = (as_int(part) for part in (key if isinstance(key, tuple) else (key, 0)))
+        if not 0 <= index < len(self):
+            raise IndexError(f"no word {index}: the data set has {len(self)}, counted from 0")
+        rng = default_rng([seed, index])
+        for unreadable in range(self.attempts):
+            try:
+                image, label = self._read(index)
+            except UnreadableRecord as error:
+                self._warn(index, error)
+                if not self.replace:
+                    return Found(None, error.label, 1, rng)
+                last_error = error
+                index = int(rng.integers(len(self)))
+            else:
+                return Found(image, label, unreadable, rng)
+        raise ValueError(
+            f"the data set seems damaged: {self.attempts} records in a row were unreadable, the last one being "
+            f"{last_error}. Check its files, or make them again"
+        ) from last_error
+
+    def _read(self, index: int) -> tuple[Image, str]:
+        number = bisect_right(self._ends, index)
+        start = self._ends[number - 1] if number else 0
+        return self.sources[number].read(index - start)
+
+    def _warn(self, index: int, error: UnreadableRecord) -> None:
+        if self._silent or index in self._warned:
+            return
+        if len(self._warned) < MAX_WARNINGS:
+            self._warned.add(index)
+            logger.warning("unreadable record: %s", error)
+        else:
+            self._silent = True
+            logger.warning("%d unreadable records so far; further ones are counted only", MAX_WARNINGS)

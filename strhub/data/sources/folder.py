@@ -1,0 +1,109 @@
+"""Words straight from a folder of pictures with a file that says what they show, without making an LMDB of them.
+
+In: what `strhub.data.sources.annotations` reads. Out: RGB pictures with their labels, as from
+`strhub.data.sources.lmdb`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL.Image import Image
+
+from strhub.data.sources.annotations import Annotation, Annotations, find_annotation_file
+from strhub.data.sources.dataset import UnreadableRecord
+from strhub.images.open import UnreadableImage, open_image
+from strhub.text.charset import DroppedLabel
+
+__all__ = ["FolderWords", "find_annotated"]
+
+logger = logging.getLogger(__name__)
+
+
+class FolderWords:
+    """The words of an annotation file whose labels can be used; a `WordSource`.
+
+    All labels are read once, here; pictures are opened when asked for.
+
+    Args:
+        path: the annotation file, or a folder as `Annotations` takes it.
+        prepare_label: takes a label, returns it as it is to be trained on or scored against, or raises `DroppedLabel`,
+            and the picture is left out. None: every picture is kept, its label as it is.
+        min_image_dim: pictures of less than this many pixels in width or height count as unreadable.
+
+    Attributes:
+        dropped: how many lines or pictures were left out, by reason: those of `prepare_label` and of `Annotations`.
+        labels: the labels of the pictures that were kept, in the order of the file.
+
+    Raises:
+        ValueError: if there are no annotations.
+    """
+
+    def __init__(
+        self, path: str | Path, *, prepare_label: Callable[[str], str] | None = None, min_image_dim: int = 0
+    ) -> None:
+        self.annotations = Annotations(path)
+        self.path = self.annotations.source
+        self.min_image_dim = min_image_dim
+        self.dropped: Counter[str] = Counter()
+        self.labels: list[str] = []
+        self._pictures: list[str] = []
+        self._lines = array("q")
+        for picture, label, line in self.annotations:
+            try:
+                self.labels.append(prepare_label(label) if prepare_label else label)
+            except DroppedLabel as error:
+                self.dropped[error.reason] += 1
+            else:
+                self._pictures.append(picture)
+                self._lines.append(line)
+        self.dropped += self.annotations.skipped
+        if problems := self.annotations.problems:
+            count = self.annotations.skipped.total()
+            logger.warning("%s: %d left out for want of a path or label, such as %s", self.path, count, problems[0])
+
+    def __len__(self) -> int:
+        """How many pictures were kept."""
+        return len(self.labels)
+
+    def read(self, index: int) -> tuple[Image, str]:
+        """The RGB picture and label of a record, `0 <= index < len(self)`.
+
+        Raises:
+            IndexError: if there is no such record.
+            UnreadableRecord: if its picture is missing, damaged, under `min_image_dim` or over 64 megapixels.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")
+        record = Annotation(self._pictures[index], self.labels[index], self._lines[index])
+        try:
+            image = open_image(self.annotations.path(record))
+            if min(image.size) < self.min_image_dim:
+                size = f"{image.width}x{image.height}"
+                raise UnreadableImage(f"{size} pixels are under the minimum side of {self.min_image_dim}")
+        except ValueError as error:  # of a path that no file can have, too
+            raise UnreadableRecord(f"{self.annotations.where(record)}: {error}", record.label) from error
+        return image, record.label
+
+
+def find_annotated(root: str | Path) -> list[Path]:
+    """Every annotation file by one of the usual names, `ANNOTATION_NAMES`, at or below `root`, sorted.
+
+    Links to folders are followed, but no folder is taken twice. In a folder that holds an LMDB, such a file is thought
+    to be what the LMDB was made from and is left out. `ValueError` if a folder has several.
+    """
+    found, visited = [], set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        real = os.path.realpath(folder)
+        if real in visited:
+            subfolders.clear()
+        elif "data.mdb" not in names and (file := find_annotation_file(Path(folder), names)):
+            found.append(file)
+        visited.add(real)
+    return sorted(found)

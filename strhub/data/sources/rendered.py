@@ -1,0 +1,65 @@
+"""Words drawn as they are needed: a training set with no files and no end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from strhub.data.sources.dataset import Found, Word, transform_words
+from strhub.data.synth import DrawnWords
+
+
+class DrawnDataset(Dataset[Word]):
+    """`size` words an epoch, others in every epoch.
+
+    An item's key is (index, seed), as `SeededBatches` gives it: the word and its augmentation depend on it alone. An
+    index alone has a seed of 0, which no epoch has: so there are words that are always the same, to validate with.
+
+    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture, lengths.
+    """
+
+    def __init__(
+        self,
+        *,
+        charset: str,
+        max_length: int,
+        size: int,
+        difficulty: float | Sequence[float],
+        transform: Callable[[Image.Image, np.random.Generator], Any],
+        drawing: str | Mapping[str, Any] = "default",
+        blanks: float = 0.0,
+        texts: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(difficulty, int | float):
+            lowest, highest = difficulty
+            difficulty = (lowest, highest)
+        self.size, self.transform = size, transform
+        self.words = DrawnWords(
+            charset=charset,
+            max_length=max_length,
+            seed=0,
+            difficulty=difficulty,
+            drawing=drawing,
+            blanks=blanks,
+            **(texts or {}),
+        )
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Word:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
+        """The words for many keys, as torch's loaders ask for a batch."""
+        pairs = [key if isinstance(key, tuple) else (key, 0) for key in keys]
+        return transform_words([self._find(*pair) for pair in pairs], self.transform)
+
+    def _find(self, index: int, seed: int) -> Found:
+        rng = np.random.default_rng([seed, index])
+        picture, label = self.words.draw(int(rng.integers(2**62)))
+        return Found(picture, label, 0, rng)

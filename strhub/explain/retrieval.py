@@ -1,0 +1,117 @@
+"""The words of a vocabulary that lie nearest to a picture, in the space that the contrastive objective made.
+
+In: a checkpoint with CLIP's encoder, or one trained with the contrastive objective; a vocabulary. Out: words with
+cosines. The text tower comes from the CLIP that the model was trained with, or another file of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from strhub.checkpoint.formats import CheckpointError, load_torch_file
+from strhub.checkpoint.zoo import load, locate
+from strhub.clip.contrastive import Contrastive, ContrastiveOptions
+from strhub.clip.text_side import load_text_side, text_size
+from strhub.clip.words import WordSpace
+from strhub.data.transforms import WordTransform
+from strhub.images.open import UnreadableImage, open_image
+from strhub.models.parseq.encoders import is_clip
+
+
+class Found(NamedTuple):
+    """source: as given; words: the nearest words with their cosines, the nearest first; error: why there are none."""
+
+    source: str
+    words: list[tuple[str, float]]
+    error: str | None = None
+
+
+class Retriever:
+    """Finds words by their pictures.
+
+    source: see `strhub.checkpoint.zoo.load`. vocabulary: the words to find. clip: file or name of the CLIP whose text
+    tower it is, merges: table of its tokens; None for those that the model was trained with.
+
+    Raises `ValueError` for a model that has no space in common with texts, or whose text side is not to be had.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        vocabulary: Iterable[str],
+        *,
+        clip: str | None = None,
+        merges: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = load(source).eval().to(self.device)
+        hparams = dict(self.model.hparams)
+        trained = _objective_weights(locate(source))
+        class_token = is_clip(hparams.get("encoder", "vit"))
+        if not class_token and not trained:
+            raise ValueError(
+                f"{source} cannot compare pictures with words: it has no encoder of CLIP's and was not trained with "
+                "the contrastive objective (that part is in a run's checkpoints, not in safetensors)"
+            )
+        given: dict[str, Any] = {**(hparams.get("contrastive") or {}), "nearest": 0}
+        given |= {name: value for name, value in (("text_weights", clip), ("merges", merges)) if value is not None}
+        if not trained and given.get("adapter") is not None:
+            raise ValueError(f"{source} lacks the adapter that it was trained with: give the run's checkpoint")
+        options = ContrastiveOptions.from_options(given)
+        side = load_text_side(options, hparams, None).to(self.device)
+        self.objective = Contrastive(
+            options,
+            image_dim=hparams["embed_dim"],
+            text_dim=text_size(options, hparams, hparams.get("pretrained_encoder")),
+            class_token=class_token,
+        ).eval()
+        if trained:
+            self.objective.load_state_dict(trained)
+        self.objective.to(self.device)
+        self.space = WordSpace(vocabulary, side.features)
+        if self.objective.adapter is not None:
+            self.space.refresh(self.objective.adapter)
+        self._transform = WordTransform(hparams["img_size"], normalize=hparams["normalize"])
+
+    def __call__(self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32) -> Iterator[Found]:
+        """The `count` nearest words of each picture, in order; one that cannot be read has an error instead."""
+        for start in range(0, len(sources), batch_size):
+            pictures, found = [], []
+            for source in sources[start : start + batch_size]:
+                try:
+                    pictures.append(self._transform(open_image(source)))
+                    found.append(Found(str(source), []))
+                except UnreadableImage as error:
+                    found.append(Found(str(source), [], str(error)))
+            rows = iter(self._nearest(torch.stack(pictures), count) if pictures else ())
+            for item in found:
+                yield item if item.error else item._replace(words=next(rows))
+
+    def _nearest(self, images: Tensor, count: int) -> list[list[tuple[str, float]]]:
+        with torch.inference_mode():
+            directions = self.objective.image_directions(self.model.model.encoder(images.to(self.device)))
+            indexes, cosines = self.space.nearest(directions, count)
+        return [
+            [(self.space.words[index], cosine) for index, cosine in zip(*row, strict=True)]
+            for row in zip(indexes.tolist(), cosines.tolist(), strict=True)
+        ]
+
+
+def _objective_weights(path: Path) -> dict[str, Tensor]:
+    """What a run's checkpoint holds of the objective; nothing for a file of another kind."""
+    if path.suffix == ".safetensors":
+        return {}
+    try:
+        content = load_torch_file(path)
+    except CheckpointError:
+        return {}
+    state, prefix = content.get("state_dict"), "contrastive."
+    if not isinstance(state, Mapping):
+        return {}
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Open images of any kind, bring them to a size, normalize and pad them: NumPy and Pillow only."""

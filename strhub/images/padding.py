@@ -1,0 +1,24 @@
+"""Batches of images of one height and different widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+BUCKET = 16  # widths of batches are multiples of so many pixels, so that there are fewer different ones
+
+
+def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Pictures (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 16.
+
+    If all have the same width, that is the width of the batch.
+    """
+    widths = [image.shape[-1] for image in images]
+    if len(set(widths)) == 1:
+        return torch.stack(list(images))
+    widest = -(-max(widths) // BUCKET) * BUCKET
+    padded = torch.full((len(images), *images[0].shape[:2], widest), float("nan"))
+    for place, image in zip(padded, images, strict=True):
+        place[..., : image.shape[-1]] = image
+    return padded

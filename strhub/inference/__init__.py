@@ -1,0 +1,1 @@
+"""Read words: the recognizer, its engines (PyTorch, ONNX Runtime), beam search and re-reading."""

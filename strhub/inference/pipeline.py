@@ -1,0 +1,322 @@
+"""What every reader shares, with PyTorch or without: pictures in any form to readings, in batches.
+
+NumPy and Pillow only. A reader prepares the pictures, in threads beside the model; an engine is the model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from strhub.images.open import UnreadableImage, open_image
+from strhub.images.preprocess import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
+from strhub.inference.rectification import other_views
+
+PictureArray = npt.NDArray[np.float32]
+Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
+
+SECOND_LOOK = 0.7  # confidence below which a word is read with doubt, by default
+TALL = 1.5  # height over width from which a word may stand on end
+TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
+
+_AHEAD = 2  # batches that are prepared, or read, while another one is waited for
+_SHARE = 4  # pictures that a thread reads alone, at least
+_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large picture is made smaller coarsely
+_CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
+
+
+class Decoded(NamedTuple):
+    """What an engine reads in a picture: text, its confidence, that of each character, and further readings."""
+
+    text: str
+    confidence: float
+    characters: npt.NDArray[np.float32]
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+class Look(NamedTuple):
+    """What was read in one view of a picture; rotation: degrees counter-clockwise by which the picture was turned."""
+
+    rotation: int
+    decoded: Decoded
+
+
+Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one picture.
+
+    text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
+    is none; character_confidences: in [0, 1], one a character; source: the path given, None for pictures from memory;
+    error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
+    first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, or
+    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most.
+    """
+
+    text: str
+    confidence: float
+    character_confidences: tuple[float, ...] = ()
+    source: str | None = None
+    error: str | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
+    rotation: int = 0
+
+
+class Engine(Protocol):
+    """A model and how it decodes.
+
+    img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
+    of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
+    """
+
+    img_size: Sequence[int]
+    normalize: str
+    keep_aspect: bool
+    lanes: int
+
+    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
+
+    def side_by_side(self) -> AbstractContextManager[Decode]:
+        """`decode` on a share of the processors, for as many threads at once as there are lanes."""
+
+
+class Reader:
+    """Pictures to readings, in batches. What cannot be read comes back as such, in its place.
+
+    batch_size: pictures at a time, in each of the engine's lanes. workers: threads that prepare pictures while the
+    model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read pictures
+    over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
+    down are read; a single character is never turned. second_look: what is read with less confidence than that, in
+    [0, 1], is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for which most
+    speaks; 0: never; by default 0.7, and 0 where the aspect is kept, since of lines as long as such models read none is
+    sure.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        batch_size: int,
+        workers: int | None = None,
+        turn_tall: bool = True,
+        second_look: float | None = None,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
+        if second_look is None:
+            second_look = 0.0 if engine.keep_aspect else SECOND_LOOK
+        if not 0 <= second_look <= 1:
+            raise ValueError(f"second_look is {second_look}: it is a confidence, from 0 (never) to 1")
+        self.engine = engine
+        self.batch_size = batch_size
+        self.turn_tall = turn_tall
+        self.second_look = float(second_look)
+        self.workers = min(4, available_processors()) if workers is None else workers
+        self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
+        self._normalize = normalization(engine.normalize)
+        self._to_pixels: Callable[..., Pixels] = picture_to_kept_pixels if engine.keep_aspect else picture_to_pixels
+        # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on the width.
+        height, width = self._img_size
+        self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
+
+    def __call__(self, pictures: Any) -> list[Reading]:
+        """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
+
+        Nothing raises for a bad input: its reading has `error` set.
+        """
+        return list(self.read(pictures))
+
+    def read(self, pictures: Any) -> Iterator[Reading]:
+        """The same, one after the other as batches are done, from any iterable.
+
+        An iterator is asked for no more than the batch that is to be read; of lists, a few batches are read ahead.
+        """
+        pictures = _as_list(pictures)
+        count = len(pictures) if isinstance(pictures, Sequence) else None
+        if count == 1:
+            yield from self._finish(pictures, self.prepare(pictures), self.engine.decode)
+        elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
+            yield from self._read_side_by_side(pictures, count)
+        else:
+            yield from self._read_ahead(pictures, count)
+
+    def _read_side_by_side(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
+        """Each thread prepares a batch and has it read on its share of the processors. So nothing waits for the slowest
+        thread at every operator, and a batch ends when its own texts do.
+        """
+        lanes = self.engine.lanes
+        size = self.batch_size if count is None else min(self.batch_size, max(_SHARE, -(-count // lanes)))
+        with self.engine.side_by_side() as decode, _pool(lanes) as pool:
+            waiting: deque[Future[list[Reading]]] = deque()
+            for batch in _batches(pictures, size):
+                share = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
+                waiting += [pool.submit(self._read_part, part, decode) for part in _batches(batch, share)]
+                while waiting and (count is None or len(waiting) > _AHEAD * lanes):
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+
+    def _read_part(self, pictures: Sequence[Any], decode: Decode) -> list[Reading]:
+        return self._finish(pictures, self.prepare(pictures), decode)
+
+    def _read_ahead(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
+        """Threads prepare pictures; this one has them read. Lists are prepared ahead of the model."""
+        with _pool(self.workers) as pool:
+            waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]] = deque()
+            for batch in _batches(pictures, self.batch_size):
+                waiting.append((batch, [pool.submit(self.prepare, part) for part in _batches(batch, _CHUNK)]))
+                if count is None or len(waiting) > _AHEAD:
+                    yield from self._finish_next(waiting)
+            while waiting:
+                yield from self._finish_next(waiting)
+
+    def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
+        """What the engine takes of each picture: an array for every way to look at it, or why there is none."""
+        opened = [self._open(picture) for picture in pictures]
+        pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
+        arrays = iter(self._normalise(pixels))
+        return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
+
+    def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
+        try:
+            views = self._views(open_image(picture, at_least=self._at_least))
+            return {turn: self._scaled(view) for turn, view in views}
+        except UnreadableImage as error:
+            return error
+
+    def _scaled(self, view: Image.Image) -> Pixels:
+        return self._to_pixels(view, self._img_size, spare=_SPARE)
+
+    def _normalise(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
+        """All at once if they have one shape: per picture that would take as long as reading its file."""
+        if pixels and all(array.shape == pixels[0].shape for array in pixels):
+            return normalise(np.stack(pixels), self._normalize)
+        return [normalise(array, self._normalize) for array in pixels]
+
+    def _finish_next(self, waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]]) -> list[Reading]:
+        batch, parts = waiting.popleft()
+        return self._finish(batch, [prepared for part in parts for prepared in part.result()], self.engine.decode)
+
+    def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
+        arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
+        decoded = iter(decode(arrays) if arrays else [])
+        chosen: list[Look | UnreadableImage] = []
+        for views in prepared:
+            if isinstance(views, UnreadableImage):
+                chosen.append(views)
+            else:
+                found = {turn: next(decoded) for turn in views}
+                turn = surest_rotation(found)
+                chosen.append(Look(turn, found[turn]))
+        self._look_again(pictures, chosen, decode)
+        return [_reading(look, picture) for look, picture in zip(chosen, pictures, strict=True)]
+
+    def _look_again(self, pictures: Sequence[Any], chosen: list[Look | UnreadableImage], decode: Decode) -> None:
+        """Put what a second look brings in the place of a doubtful one. What was turned by 90 degrees stays."""
+        views: list[tuple[int, int, Pixels]] = []  # which picture, by how far it is turned, what it then looks like
+        for place, look in enumerate(chosen):
+            if isinstance(look, Look) and self._is_doubtful(look):
+                with suppress(UnreadableImage):  # a file may be gone by now
+                    picture = open_image(pictures[place], at_least=self._at_least)
+                    for turn, view in other_views(picture, len(look.decoded.text), height=self._img_size[0]):
+                        views.append((place, turn, self._scaled(view)))
+        found: dict[int, list[Look]] = {}
+        for part in _batches(views, self.batch_size):
+            decoded = decode(list(self._normalise([pixels for *_, pixels in part])))
+            for (place, turn, _), one in zip(part, decoded, strict=True):
+                found.setdefault(place, []).append(Look(turn, one))
+        for place, others in found.items():
+            first = chosen[place]
+            assert isinstance(first, Look)
+            chosen[place] = best_supported([first, *others])
+
+    def _is_doubtful(self, look: Look) -> bool:
+        return bool(look.decoded.text) and look.decoded.confidence < self.second_look and not look.rotation
+
+    def _views(self, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+        """The ways to look at a picture: degrees by which it is turned, and what it then looks like."""
+        tall = self.turn_tall and picture.height > TALL * picture.width
+        for rotation, turn in TURNS.items():
+            if turn is None:
+                yield rotation, picture
+            elif tall:
+                yield rotation, picture.transpose(turn)
+
+
+def surest_rotation(views: Mapping[int, Decoded]) -> int:
+    """The rotation with the surest reading; upright, unless what is read on a side has at least two characters.
+
+    A single character fills a tall picture as it stands, and most of them look like another one on their side.
+    """
+    turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
+    return max([0, *turned], key=lambda rotation: views[rotation][1])
+
+
+def best_supported(looks: Sequence[Look]) -> Look:
+    """The surest look of the text with the greatest sum of confidences.
+
+    So a text that several looks agree on beats one that a single look is surer of.
+    """
+    sums: dict[str, float] = {}
+    for look in looks:
+        sums[look.decoded.text] = sums.get(look.decoded.text, 0.0) + look.decoded.confidence
+    best = max(sums, key=sums.__getitem__)
+    return max((look for look in looks if look.decoded.text == best), key=lambda look: look.decoded.confidence)
+
+
+def available_processors() -> int:
+    """Those that this process may use: in a container or a batch system, few of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; what they have not begun when it is left, they never begin, and the rest is not waited for."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(pictures)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _as_list(pictures: Any) -> Iterable[Any]:
+    one = isinstance(pictures, str | bytes | os.PathLike | Image.Image) or hasattr(pictures, "__array__")
+    return [pictures] if one else pictures
+
+
+def _reading(look: Look | UnreadableImage, picture: Any) -> Reading:
+    if isinstance(look, UnreadableImage):
+        return Reading("", 0.0, source=_source(picture), error=str(look))
+    text, confidence, characters, alternatives = look.decoded
+    return Reading(
+        text,
+        confidence,
+        tuple(characters.tolist()),
+        _source(picture),
+        alternatives=alternatives,
+        rotation=look.rotation,
+    )
+
+
+def _source(picture: Any) -> str | None:
+    return str(picture) if isinstance(picture, str | os.PathLike) else None

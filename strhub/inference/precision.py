@@ -1,0 +1,33 @@
+"""In how many bits a model computes: which kinds of numbers a device is fast at, and which are safe on it."""
+
+from __future__ import annotations
+
+import torch
+
+from strhub.utils.options import unknown_option_message
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The precision asked for, or for "auto" bfloat16 where the device computes in it, else float32.
+
+    A processor that lacks instructions for bfloat16 would convert every number back and forth. float16 is never chosen
+    by itself: its numbers end at 65,504. Raises `ValueError` for an unknown name, and for float16 on a CPU.
+    """
+    if name == "auto":
+        return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
+    if name not in PRECISIONS:
+        raise ValueError(unknown_option_message(name, [*PRECISIONS, "auto"], "precision"))
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("float16 is for GPUs: on a CPU take float32, or bfloat16 where the processor has it")
+    return PRECISIONS[name]
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16: AVX512-BF16 or AMX of a CPU, any recent NVIDIA GPU."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False

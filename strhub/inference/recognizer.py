@@ -1,0 +1,150 @@
+"""`Recognizer`: pictures of words to readings, in batches. What cannot be read comes back as such, in its place.
+
+Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strhub.inference.pipeline import Engine, Reader, Reading
+from strhub.utils.options import check_options, check_values
+from strhub.weights import EMBEDDED, embedded_graph
+
+if TYPE_CHECKING:
+    import torch
+
+    from strhub.checkpoint.scene_text_model import SceneTextModel
+    from strhub.inference.torch_engine import TorchEngine
+
+__all__ = ["Reading", "Recognizer", "choose_device"]
+
+
+class Recognizer(Reader):
+    """Read words.
+
+    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
+    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
+    batch_size: pictures at a time; turn_tall, second_look: read tall pictures on their sides too, and in other ways
+        what is read with less confidence than that, as `Reader` says.
+    threads: to compute with; by default as many as it may use.
+    precision: "float32", "bfloat16", "float16" or "auto", the fastest that is safe on the device.
+    compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
+    beam_width, top_k, length_normalisation, lexicon, whitelist: see `strhub.inference.beam_search.Search`; texts are
+        searched among those that a model's steps allow, and each reading has its `alternatives` if top_k is greater
+    than 1. options: of decoding, such as refine_iters=2.
+
+    `strhub-tiny` is read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes half as long a word,
+    unless another device, precision or way of decoding is asked for. That, and all other models but .onnx files, need
+    PyTorch: `pip install strhub[torch]`.
+
+    >>> readings = Recognizer("strhub-tiny")(["a.png", "b.jpg"])
+    """
+
+    def __init__(
+        self,
+        model: str | Path | SceneTextModel = EMBEDDED,
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int = 32,
+        turn_tall: bool = True,
+        second_look: float | None = None,
+        threads: int | None = None,
+        precision: str = "auto",
+        compile: bool | str = "auto",
+        beam_width: int | None = None,
+        top_k: int = 1,
+        length_normalisation: float = 0.0,
+        lexicon: Iterable[str] | None = None,
+        whitelist: str | None = None,
+        **options: Any,
+    ) -> None:
+        search = {
+            "beam_width": beam_width,
+            "top_k": top_k,
+            "length_normalisation": length_normalisation,
+            "lexicon": lexicon if lexicon is None or isinstance(lexicon, str) else tuple(lexicon),
+            "whitelist": whitelist,
+        }
+        engine: Engine | None = None
+        if isinstance(model, str | Path):
+            model = str(model).removeprefix("pretrained=")
+            plain = precision in ("auto", "float32") and compile in ("auto", False)
+            engine = _onnx_engine(model, device, threads, options, search, plain=plain)
+        if engine is None:
+            build = _torch_engine(f"reading with {model if isinstance(model, str) else 'a loaded model'} like this")
+            engine = build(
+                model, device=device, threads=threads, precision=precision, compile=compile, search=search, **options
+            )
+        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
+
+    @property
+    def model(self) -> SceneTextModel:
+        """The PyTorch model, where there is one."""
+        return self._torch.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the PyTorch model is."""
+        return self._torch.device
+
+    @property
+    def _torch(self) -> TorchEngine:
+        if not hasattr(self.engine, "model"):
+            raise AttributeError("this recognizer reads with ONNX Runtime: it has no PyTorch model")
+        engine: Any = self.engine
+        return engine
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the fastest there is; `ValueError` if it is not there."""
+    from strhub.inference.torch_engine import choose_device as choose
+
+    return choose(device)
+
+
+def _onnx_engine(
+    model: str,
+    device: str | torch.device | None,
+    threads: int | None,
+    options: dict[str, Any],
+    search: dict[str, Any],
+    *,
+    plain: bool,
+) -> Engine | None:
+    """The engine of an .onnx file, or of the embedded model where it does what is asked for; else none."""
+    exported = Path(model).suffix == ".onnx"
+    light = model == EMBEDDED and str(device or "auto") in ("auto", "cpu") and plain
+    if not (exported or light):
+        return None
+    from strhub.inference.onnx_engine import OnnxEngine
+
+    if exported and not plain:
+        raise ValueError(f"{model}: precision and compile are settled when a model is exported")
+    try:
+        engine = OnnxEngine(
+            model if exported else embedded_graph(), device=str(device or "auto"), threads=threads, **search
+        )
+    except ImportError:
+        if exported:
+            raise
+        return None  # PyTorch alone is installed
+    settled = engine.description.get("decoding", {})
+    check_options(options, settled, f"the model {model}")
+    check_values(options, settled, f"the model {model}", counts=settled)
+    differ = [name for name, value in options.items() if settled[name] != value]
+    if differ and exported:
+        raise ValueError(f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to change that")
+    return None if differ else engine
+
+
+def _torch_engine(what: str) -> type[TorchEngine]:
+    try:
+        from strhub.inference.torch_engine import TorchEngine
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; {what} needs: pip install strhub[torch]", name=error.name
+        ) from error
+    return TorchEngine

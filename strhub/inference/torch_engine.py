@@ -1,0 +1,131 @@
+"""A model of PyTorch as the engine of a reader: device, precision, decoding."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import load
+from strhub.images.padding import pad
+from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
+from strhub.inference.pipeline import Decode, Decoded, PictureArray
+from strhub.inference.precision import choose_precision
+
+_LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
+
+
+class TorchEngine:
+    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`. `model`: one of its own, a copy.
+
+    threads: of PyTorch in this process, from now on.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | SceneTextModel,
+        *,
+        device: str | torch.device | None = None,
+        threads: int | None = None,
+        precision: str = "auto",
+        compile: bool | str = "auto",
+        search: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: it must be at least 1")
+        self.device = choose_device(device)
+        dtype = choose_precision(precision, self.device)
+        model = _own_model(model, options)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.search = beam_search(model.tokenizer, search or {})
+        self.model = model.eval().to(self.device)
+        self.model.set_precision(dtype)
+        if choose_compiling(compile):
+            self.model.compile_network()
+        self.img_size: Sequence[int] = model.hparams["img_size"]
+        self.normalize = str(model.hparams["normalize"])
+        self.keep_aspect = bool(model.hparams.get("keep_aspect"))
+        alone = self.device.type == "cpu" and not choose_compiling(compile)
+        self.lanes = min(torch.get_num_threads(), _LANES) if alone else 1
+
+    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        """See `strhub.inference.pipeline.Engine`."""
+        images = pad([torch.from_numpy(array) for array in arrays])
+        if self.device.type == "cuda":  # copied while the host goes on
+            images = images.pin_memory().to(self.device, non_blocking=True)
+        with torch.inference_mode():
+            if self.search is not None:
+                return self._search(self.search, images.to(self.device))
+            return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Decode]:
+        """See `strhub.inference.pipeline.Engine`. PyTorch's number of threads is lower until the end."""
+        threads, ended = torch.get_num_threads(), threading.Event()
+
+        def decode(arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+            if not ended.is_set():  # by a reading that was given up while this one's pictures were prepared
+                torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
+            return self.decode(arrays)
+
+        try:
+            yield decode
+        finally:
+            ended.set()
+            torch.set_num_threads(threads)
+
+    def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
+        """Step by step if the network reads so, and then without its refinement, which knows of one text a picture."""
+        temperature = float(self.model.hparams.get("temperature", 1.0))
+        steps = self.model.begin_steps(images, search.search.width)
+        if steps is None:
+            return search.decode(self.model(images).float().cpu().numpy() / temperature)
+        begin = steps
+
+        def step(number: int, tokens: Ids, parents: Ids) -> Floats:
+            chosen = [torch.tensor(ids, device=self.device) for ids in (tokens, parents)]
+            logits = begin(number, *chosen).float().cpu().numpy() / temperature  # (B * K, C)
+            return log_softmax(logits.reshape(*tokens.shape, -1))
+
+        return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
+
+
+def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:
+    """The model that is named, or a copy of one: whose it is goes on with it as it was, in training maybe."""
+    if isinstance(model, str | Path):
+        return load(model, **options)
+    if not isinstance(model, SceneTextModel):
+        kind = type(model).__name__
+        raise ValueError(f"a model is an id, a path or what strhub.load gives, not a {kind}; strhub.save writes one")
+    model = copy.deepcopy(model)
+    model.set_decoding(**options)
+    return model
+
+
+def choose_compiling(choice: bool | str) -> bool:
+    """Whether to compile: on request alone, since compiling takes longer than most jobs. `ValueError` for a misfit."""
+    if choice not in (True, False, "auto"):
+        raise ValueError(f"compile is {choice!r}: it must be true, false or 'auto'")
+    return choice is True
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the fastest there is; `ValueError` if it is not there."""
+    if device is None or str(device) == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return chosen

@@ -1,0 +1,1 @@
+"""Train recognizers: the run, its systems (one loss each), callbacks, optimizers and tuning."""

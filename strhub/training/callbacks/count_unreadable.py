@@ -1,0 +1,30 @@
+"""Counting of training records that could not be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+
+class CountUnreadable(Callback):
+    """Log how many training records could not be read so far, whichever worker met them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the batch's count."""
+        self.count += batch.unreadable
+        pl_module.log("unreadable", float(self.count), batch_size=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The count, for the checkpoint."""
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.count = state_dict["count"]

@@ -1,0 +1,187 @@
+"""The training state that a stopped run goes on from: on a schedule, and when the run is told to stop.
+
+A state is dumped when a step has ended, but it gets its name only once the step's row is in the logs, so that a run
+that is killed at any moment has both or neither: the resumed one continues the curve without a gap.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from strhub.training.checkpoint_io import LAST, put_in_place
+
+__all__ = ["LastCheckpoint", "Stopped"]
+
+log = logging.getLogger(__name__)
+
+NEXT = ".next.ckpt"
+
+
+class Stopped(Exception):
+    """The run was told to stop, and its state is saved. number: of the signal."""
+
+    def __init__(self, number: int, path: Path, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the state is in {path}")
+        self.number, self.path, self.step = number, path, step
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep `<dirpath>/last.ckpt`, from which a stopped run goes on, and the one before it, `previous.ckpt`.
+
+    every_n_steps: optimiser steps; every_n_minutes: of wall time; either may be None. Besides, before each validation
+        and at the end.
+    signals: names of those that end the run, after the step that is being done and with its state saved; SIGINT is
+        Ctrl-C, and the second one ends it at once. On several devices it is enough if one process gets it.
+
+    No scheduled state is saved while another callback has `in_trouble` set: it may be of no use.
+
+    Raises:
+        Stopped: out of the training, for a signal; `KeyboardInterrupt` for SIGINT.
+        OSError: at the end of the training if its state could not be saved.
+    """
+
+    def __init__(
+        self,
+        *,
+        dirpath: str,
+        every_n_steps: int | None = 500,
+        every_n_minutes: float | None = None,
+        signals: Sequence[str] = ("SIGTERM", "SIGUSR1", "SIGINT"),
+    ) -> None:
+        for name, value in (("every_n_steps", every_n_steps), ("every_n_minutes", every_n_minutes)):
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}: it must be above 0, or null")
+        unknown = [name for name in signals if name not in {*signal.Signals.__members__, "SIGUSR1"}]
+        if unknown:
+            raise ValueError(f"there is no signal {unknown[0]}; known: {', '.join(signal.Signals.__members__)}")
+        self.path = Path(dirpath) / LAST
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
+        self.signals = [getattr(signal, name) for name in signals if hasattr(signal, name)]
+        self._received = self._stopping = 0  # number of a signal: that came, and that all devices know of
+        self._waiting = False  # for the logs: a state that has no name yet
+        self._saved_at = self._seen = -1
+        self._saved_when = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to the signals; Lightning gives them back to who had them before, when it ends."""
+        self._saved_when, self._seen = time.monotonic(), trainer.global_step
+        self._received = self._stopping = 0
+        process = os.getpid()
+
+        def receive(number: int, frame: Any) -> None:
+            if os.getpid() != process:  # a child that has not made its own arrangements
+                return
+            if number == signal.SIGINT and self._received:
+                raise KeyboardInterrupt
+            if not self._received:
+                log.warning("%s: finishing this step, saving and stopping", signal.Signals(number).name)
+            self._received = number
+
+        if threading.current_thread() is threading.main_thread():
+            for number in self.signals:
+                signal.signal(number, receive)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Name the state of the step before, now that the logs have it; stop if that is wanted."""
+        self._finish(trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Dump the state if it is time to. Not between the batches of one step."""
+        if trainer.global_step == self._seen:
+            return
+        self._seen = trainer.global_step
+        self._stopping, due = self._agreed(trainer)
+        if self._stopping or (due and not any(getattr(other, "in_trouble", False) for other in trainer.callbacks)):  # type: ignore[attr-defined]
+            self._dump(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save: a validation may be long, and a signal ends it at once."""
+        if trainer.sanity_checking:
+            return
+        self._finish(trainer)
+        if trainer.global_step != self._saved_at:
+            self._dump(trainer)
+            self._finish(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Stop. On several devices only after the next step: they validate different numbers of batches."""
+        if self._received and trainer.world_size == 1 and not trainer.sanity_checking:
+            self._stopping = self._received
+            self._finish(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name the state of the last step."""
+        self._finish(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Name the state of the last step, whatever came between."""
+        self._name(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what came out."""
+        self._stopping = 0  # it has ended anyway
+        self._finish(trainer)
+        self._saved_at = -1
+        self._dump(trainer)
+        self._finish(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run and self._saved_at != trainer.global_step:  # type: ignore[attr-defined]
+            raise OSError(f"the trained model could not be saved to {self.path}: see the error above")
+
+    def _agreed(self, trainer: pl.Trainer) -> tuple[int, bool]:
+        """The signal that any device got, and whether it is time for any of them."""
+        step, minutes = trainer.global_step, (time.monotonic() - self._saved_when) / 60
+        due = self.every_n_minutes is not None and minutes >= self.every_n_minutes
+        received = self._received
+        if trainer.world_size > 1:
+            flags = torch.tensor([received, int(due)], device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+            received, due = int(flags[0]), bool(flags[1])
+        return received, due or (self.every_n_steps is not None and step % self.every_n_steps == 0)
+
+    def _dump(self, trainer: pl.Trainer) -> None:
+        """Write the state, beside its place."""
+        self._saved_when = time.monotonic()
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path.with_name(NEXT))
+            self._waiting = True
+
+    def _finish(self, trainer: pl.Trainer) -> None:
+        """Put a dumped state in its place; raise if the run is to stop."""
+        self._name(trainer)
+        number, self._stopping = self._stopping, 0
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number:
+            raise Stopped(number, self.path, trainer.global_step)
+
+    def _name(self, trainer: pl.Trainer) -> None:
+        """Write the logs and put a dumped state in its place."""
+        if not self._waiting:
+            return
+        self._waiting = False
+        dumped = self.path.with_name(NEXT)
+        for logger in trainer.loggers:
+            logger.save()
+        if not trainer.is_global_zero:
+            self._saved_at = trainer.global_step
+        elif dumped.exists():
+            try:
+                put_in_place(dumped, self.path)
+                self._saved_at = trainer.global_step
+            except OSError as error:
+                log.error("%s could not be saved: %s", self.path, error.strerror or error)

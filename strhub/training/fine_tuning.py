@@ -1,0 +1,228 @@
+"""How gently a trained model is trained on: a frozen encoder, rates by layer, weight decay on weights alone.
+
+In: the options of `finetune` in the configuration and a network. Out: which layers learn at which step, and parameter
+groups for the optimiser. Everything follows from the number of the step, so a resumed run does what it would have done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from strhub.utils.options import check_options
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """The options. All null: everything learns at the same rate, as without them.
+
+    freeze_encoder: true to leave the encoder as it is, a number to do so for so many steps, `2 epochs` for
+        those.
+    unfreeze_every: after that, let one more layer of the encoder learn every so many steps, the topmost first.
+    layer_decay: in (0, 1], how many times the rate of the layer above each encoder layer has; the topmost has all.
+    decoder_rate: how many times the usual rate all that is not encoder has.
+    decay_weights_only: no weight decay on norms, biases and positions.
+    """
+
+    freeze_encoder: bool | int | str | None = None
+    unfreeze_every: int | None = None
+    layer_decay: float | None = None
+    decoder_rate: float | None = None
+    decay_weights_only: bool | None = None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any] | None) -> FineTuning:
+        """From a mapping; `ValueError` for an unknown option or a value out of range."""
+        options = dict(options or {})
+        check_options(options, cls.__dataclass_fields__, "finetune")
+        given = cls(**options)
+        steps, every = given.freeze_encoder, given.unfreeze_every
+        if not _is_count(steps, least=0) and not isinstance(steps, bool) and given.frozen_epochs is None:
+            raise ValueError(
+                f"finetune.freeze_encoder is {steps}: it must be true, false, a number of steps or such as '2 epochs'"
+            )
+        if not _is_count(every, least=1):
+            raise ValueError(f"finetune.unfreeze_every is {every}: it must be a number of steps, at least 1")
+        if every is not None and steps is True:
+            raise ValueError("finetune.unfreeze_every needs a number of steps in freeze_encoder, not true")
+        for name, value, most in (("layer_decay", given.layer_decay, 1.0), ("decoder_rate", given.decoder_rate, None)):
+            if value is not None and not (value > 0 and (most is None or value <= most)):
+                raise ValueError(f"finetune.{name} is {value}: it must be positive{' and at most 1' if most else ''}")
+        return given
+
+    @property
+    def frozen_epochs(self) -> int | None:
+        """For how many epochs the encoder is frozen, where that is how it is said."""
+        given = re.fullmatch(r"(\d+) epochs?", self.freeze_encoder) if isinstance(self.freeze_encoder, str) else None
+        return int(given[1]) if given else None
+
+    def in_steps(self, steps_per_epoch: int) -> FineTuning:
+        """The same with epochs counted in steps."""
+        epochs = self.frozen_epochs
+        return self if epochs is None else replace(self, freeze_encoder=epochs * steps_per_epoch)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether anything is frozen at any time."""
+        return bool(self.freeze_encoder) or self.unfreeze_every is not None
+
+    @property
+    def rates(self) -> bool:
+        """Whether encoder and decoder have rates of their own."""
+        return self.layer_decay is not None or self.decoder_rate is not None
+
+    @property
+    def groups(self) -> bool:
+        """Whether not all parameters are treated alike by the optimiser."""
+        return self.rates or bool(self.decay_weights_only)
+
+    def frozen_layers(self, step: int, layers: int) -> int:
+        """How many of so many encoder layers, counted from the picture, do not learn at a step; see `in_steps`."""
+        if self.freeze_encoder is True:
+            return layers
+        since = step - int(self.freeze_encoder or 0)
+        if since < 0:
+            return layers
+        if self.unfreeze_every is None:
+            return 0
+        return max(0, layers - 1 - since // self.unfreeze_every)
+
+    def rate(self, layer: int | None, layers: int) -> float:
+        """How many times the usual rate an encoder layer has; None for all that is not encoder."""
+        if layer is None:
+            return self.decoder_rate or 1.0
+        return (self.layer_decay or 1.0) ** (layers - 1 - layer)
+
+
+def _is_count(value: Any, *, least: int) -> bool:
+    """Whether an option is absent or a whole number that is large enough."""
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
+
+
+class Layer:
+    """A layer of an encoder: modules, and parameters that belong to none of them, such as positions."""
+
+    def __init__(self) -> None:
+        self.modules: list[nn.Module] = []
+        self.own: list[nn.Parameter] = []
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All of its parameters."""
+        return [*self.own, *(parameter for module in self.modules for parameter in module.parameters())]
+
+    def learn(self, active: bool, *, gradients: bool = True) -> None:
+        """Let it learn or not. What does not is in evaluation mode, so that norms keep their statistics too.
+
+        gradients: whether to stop those as well; if not, the caller has to drop them.
+        """
+        for module in self.modules:
+            module.train(active)
+        for parameter in self.parameters() if gradients else ():
+            parameter.requires_grad_(active)
+
+
+def encoder_layers(network: nn.Module, outputs: Iterable[str]) -> list[Layer]:
+    """The layers of a network's encoder, from the picture on.
+
+    The encoder is what the network calls so: the part `encoder`, or those named in `encoder_parts`. Otherwise it is all
+    its parts without a table of characters. outputs: names of the parameters that are such tables.
+
+    The items of a list or sequence of modules are layers, and so is each other part. Norms and what has no weights
+    belong to the layer before, parameters of no part to the first layer.
+    """
+    parts = _encoder_parts(network, list(outputs))
+    layers = [Layer()]
+    for part in parts:
+        if isinstance(part, nn.Parameter):
+            layers[0].own.append(part)
+            continue
+        for unit in _units(part):
+            if isinstance(unit, nn.Parameter):
+                layers[0].own.append(unit)
+                continue
+            if any(map(_has_weights, layers[-1].modules)) and _has_weights(unit):
+                layers.append(Layer())
+            layers[-1].modules.append(unit)
+    return layers
+
+
+def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module | nn.Parameter]:
+    named = getattr(network, "encoder_parts", None)
+    if named is not None:
+        return [network.get_submodule(name) for name in named]
+    if isinstance(getattr(network, "encoder", None), nn.Module):
+        return [network.get_submodule("encoder")]
+    children = list(network.named_children())
+    reading = [name for name, _ in children if any(output.startswith(f"{name}.") for output in outputs)]
+    free: list[nn.Module | nn.Parameter] = [child for name, child in children if name not in reading]
+    if free:
+        return [*(parameter for _, parameter in network.named_parameters(recurse=False)), *free]
+    if not reading:
+        raise ValueError(f"{type(network).__name__} has no part that could be its encoder")
+    # Every part reads characters, the first one from the picture: its encoder is the model's.
+    inner = [name.removeprefix(f"{reading[0]}.") for name in outputs if name.startswith(f"{reading[0]}.")]
+    return _encoder_parts(network.get_submodule(reading[0]), inner)
+
+
+def _units(part: nn.Module) -> list[nn.Module | nn.Parameter]:
+    """A part's own parameters, then its parts, with lists of modules opened."""
+    units: list[nn.Module | nn.Parameter] = list(part.parameters(recurse=False))
+    if units and not list(part.children()):
+        return [part]
+    for child in part.children():
+        units += list(child) if isinstance(child, nn.ModuleList) else [child]
+    return units or [part]
+
+
+def _has_weights(unit: nn.Module) -> bool:
+    """Whether a module has parameters other than those of norms."""
+    of_norms = {id(p) for module in unit.modules() if isinstance(module, _NORMS) for p in module.parameters()}
+    return any(id(parameter) not in of_norms for parameter in unit.parameters())
+
+
+def split_groups(
+    groups: Iterable[Any], options: FineTuning, layers: Sequence[Layer], *, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Parameter groups with the rates and decays that the options ask for.
+
+    groups: (name, parameter) pairs or groups of such pairs with rates of their own, which are multiplied; lr: the rate
+    of a group that names none.
+    """
+    layer_of = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
+    found: dict[str, dict[str, Any]] = {}
+    for number, group in enumerate(_as_groups(groups)):
+        for name, parameter in group["params"]:
+            layer = layer_of.get(id(parameter))
+            rate = options.rate(layer, len(layers))
+            decays = not (options.decay_weights_only and is_undecayed(name, parameter))
+            where = "others" if layer is None else f"encoder-{layer}" if options.layer_decay else "encoder"
+            label = where + (f"-{number}" if number else "") + ("" if decays else "-undecayed")
+            entry = found.setdefault(
+                label,
+                {
+                    **group,
+                    "params": [],
+                    "name": label,
+                    "lr": group.get("lr", lr) * rate,
+                    "weight_decay": group.get("weight_decay", weight_decay) if decays else 0.0,
+                },
+            )
+            entry["params"].append((name, parameter))
+    return list(found.values())
+
+
+def _as_groups(groups: Iterable[Any]) -> list[dict[str, Any]]:
+    listed = list(groups)
+    return listed if listed and isinstance(listed[0], dict) else [{"params": listed}]
+
+
+def is_undecayed(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter belongs to a norm or is a bias, a position or a class token."""
+    last = name.rpartition(".")[2]
+    return parameter.ndim <= 1 or last.startswith(("pos_", "cls_token")) or last in ("bias", "in_proj_bias")

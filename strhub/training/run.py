@@ -1,0 +1,226 @@
+"""`train(config)`: from a composed configuration to a trained model and its metrics."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.utilities import rank_zero_only
+
+from strhub.checkpoint.adaptation import Adaptation, adapt
+from strhub.checkpoint.formats import read_checkpoint
+from strhub.checkpoint.scene_text_model import network_class
+from strhub.checkpoint.zoo import locate
+from strhub.configs import CONFIG_DIR
+from strhub.training.checkpoint_io import LAST, latest_checkpoint
+from strhub.training.signals import StoppedEarly
+from strhub.training.systems.base import System
+from strhub.utils.locks import locked
+from strhub.utils.options import check_options, keyword_names
+
+log = logging.getLogger(__name__)
+
+ORPHANS = 15.0
+"""Seconds that the data workers of a killed run, which hold its folder too, take to see that they are alone."""
+
+
+def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> dict[str, float]:
+    """Train as the configuration says; return the last metrics by name, accuracies in percent.
+
+    data: what `config.data` describes, if the caller has it already.
+
+    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
+    `ValueError` for what is wrong with the configuration or the data, or if another run is writing to `output_dir`,
+    `strhub.training.callbacks.last_checkpoint.Stopped` if a signal ended the run with its state saved.
+    """
+    with only_run(Path(config.output_dir)):
+        return _train(config, data)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other runs; `ValueError` if one is writing there. The first of its devices does it."""
+    if getattr(rank_zero_only, "rank", 0):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        deadline = time.monotonic() + ORPHANS
+        while True:
+            try:
+                stack.enter_context(locked(folder / ".running"))
+            except BlockingIOError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    continue
+                raise ValueError(
+                    f"{folder}: another run is writing there. Wait for it or stop it, or give this one a folder of its "
+                    "own with hydra.run.dir=…"
+                ) from error
+            except OSError as error:  # a file system without locks
+                log.warning("%s cannot be kept from other runs: %s", folder, error)
+            break
+        yield
+
+
+def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str, float]:
+    pl.seed_everything(config.seed, verbose=False)
+    model = model_from_config(config)
+    checkpoint = resume_path(config)
+    if checkpoint is None and config.pretrained is not None:
+        start_from(model, config.pretrained, variants=config.adapt.variants)
+    elif checkpoint is None:
+        model.load_initial_weights()
+    if config.compile:
+        model.compile_network()
+    data = instantiate(config.data) if data is None else data
+    callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
+    loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
+    trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except StoppedEarly:
+        if trainer.strategy.launcher is not None:  # processes that wait for this one to join them
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
+    except SystemExit:  # how Lightning ends on Ctrl-C, after shutting down
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def make_logger(name: str, config: DictConfig) -> Any:
+    """A logger; `ValueError` if what it needs is not installed."""
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
+        raise
+
+
+def model_from_config(config: DictConfig) -> System:
+    """The configured model with fresh weights; `ValueError` for options that cannot be."""
+    check_config(config)
+    try:
+        model: System = instantiate(config.model)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # what is wrong, without Hydra's account of where it was called
+            raise error.__cause__ from error
+        raise
+    return model
+
+
+def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
+    """Give a model the weights of another, by id, path or address, as far as they serve it; say what became of them.
+
+    Charset, label length, picture size and patch may differ; see `strhub.checkpoint.adaptation.adapt`. What serves
+    training alone, such as a second loss's head, is taken along from a run's checkpoint if the charset is the same.
+    """
+    checkpoint = read_checkpoint(locate(source))
+    adaptation = adapt(model.model, model.hparams, checkpoint, variants=variants)
+    log.info("starting from %s\n%s", source, adaptation.table())
+    if checkpoint.hparams["charset_train"] == model.hparams["charset_train"]:
+        fresh = {name: tensor for name, tensor in model.named_parameters() if not name.startswith("model.")}
+        known = checkpoint.training
+        fitting = [name for name, tensor in fresh.items() if name in known and known[name].shape == tensor.shape]
+        model.load_state_dict({name: known[name] for name in fitting}, strict=False)
+        if fitting:
+            log.info("taken along for training: %s", ", ".join(fitting))
+    return adaptation
+
+
+def check_config(config: DictConfig) -> None:
+    """`ValueError` that names the nearest known option for a misspelt one of `model`."""
+    system: type[System] = get_class(config.model["_target_"])
+    names = [str(name) for name in config.model if not str(name).startswith("_")]
+    check_options(names, system.known_options(), f"model {config.model.name!r}")
+
+
+def resume_path(config: DictConfig) -> str | None:
+    """The checkpoint to resume from; `ValueError` if it is not there.
+
+    `last` is the one that an earlier part of this run left in its folder; None if this is the first part.
+    """
+    if config.ckpt_path is None:
+        return None
+    if config.ckpt_path == "last":
+        found = latest_checkpoint(Path(config.output_dir) / "checkpoints")
+        return None if found is None else str(found)
+    path = Path(config.ckpt_path)
+    if not path.is_file() and not (path.name == LAST and latest_checkpoint(path.parent)):
+        raise ValueError(f"ckpt_path: there is no file {path}")
+    return str(path)
+
+
+def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
+    """Give the configuration the sizes of the model it starts from, but for what the command line itself sets.
+
+    overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. A model chosen there
+    decides the sizes itself, and so does an experiment, unless that one says `pretrained`: it is for fine-tuning, and
+    what it sets counts as if the command line did. Words are scored with all characters of a charset that is set.
+    """
+    if config.pretrained is None:
+        return
+    values = {key.lstrip("+~"): value for key, _, value in (override.partition("=") for override in overrides)}
+    names = {*values}
+    if "experiment" in names:
+        own = experiment_keys(values["experiment"])
+        if "pretrained" not in own:
+            return
+        names |= own
+    if "model" in names:
+        return
+    hparams = read_checkpoint(locate(config.pretrained)).hparams
+    shape = [*keyword_names(network_class(hparams["architecture"])), "name", "charset_train", "charset_test"]
+    if "charset" in names:
+        shape = [name for name in shape if not name.startswith("charset_t")]
+    with open_dict(config):
+        adopt_architecture(config, hparams["architecture"], names)
+        for name in shape:
+            if name in hparams and f"model.{name}" not in names:
+                OmegaConf.update(config, f"model.{name}", hparams[name])
+        if "model.charset_train" in names and "model.charset_test" not in names:
+            config.model.charset_test = config.model.charset_train
+        if "data.normalize" not in names:
+            config.data.normalize = hparams.get("normalize", "default")
+    log.info("starting from %s: sizes and charset are its own, but for what is set", config.pretrained)
+
+
+def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -> None:
+    """Replace the options of the configured architecture by those of another, but for `names`, which are set."""
+    if f".systems.{architecture}." in config.model["_target_"]:
+        return
+    groups = [_yaml(path) for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))]
+    chosen = next(group for group in groups if f".systems.{architecture}." in group["_target_"])
+    replaced = {name for group in groups if group["_target_"] == config.model["_target_"] for name in group}
+    for name in replaced - {*chosen}:
+        config.model.pop(name, None)
+    for name, value in chosen.items():
+        if f"model.{name}" not in names:
+            config.model[name] = value
+
+
+def experiment_keys(name: str) -> set[str]:
+    """What an experiment of the package sets, by dotted names two levels deep; nothing for one from elsewhere."""
+    path = CONFIG_DIR / "experiment" / f"{name}.yaml"
+    content = _yaml(path) if path.is_file() else {}
+    inner = {f"{key}.{sub}" for key, value in content.items() if isinstance(value, dict) for sub in value}
+    return {key for key in content if key not in ("model", "defaults")} | inner
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """A file of the configuration tree as it is written."""
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(content, dict)
+    return {str(name): value for name, value in content.items()}

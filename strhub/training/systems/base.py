@@ -1,0 +1,277 @@
+"""The LightningModule that all recognisers extend: optimiser, schedule, seeding and validation.
+
+A recogniser's own `system.py` adds its loss and nothing else. The network is `self.model`, so that checkpoints carry
+the names of the published ones.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from strhub.checkpoint.adaptation import character_tables
+from strhub.checkpoint.scene_text_model import (
+    SCENE_TEXT_OPTIONS,
+    build_network,
+    build_tokenizer,
+    complete_options,
+    network_class,
+)
+from strhub.evaluation.metrics import Score
+from strhub.text import CharsetAdapter
+from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
+from strhub.utils.options import check_options, keyword_names
+
+
+class System(pl.LightningModule, ABC):
+    """Training and validation of one recogniser.
+
+    Options, all by keyword and all in the checkpoint: those of the network, those every recogniser has (charsets,
+    sizes, normalisation), and the ones below and the sub-class's own. An unknown one is an error.
+
+    batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
+    warmup_pct: share of the steps in which the rate rises; weight_decay: of all weights;
+    optimizer, schedule: what to instantiate, with `_target_`; finetune: options of
+    `strhub.training.fine_tuning.FineTuning`; seed: of everything drawn in training.
+    """
+
+    architecture: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        lr: float,
+        warmup_pct: float,
+        weight_decay: float,
+        optimizer: Mapping[str, Any] | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        finetune: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        own = {
+            "batch_size": batch_size,
+            "lr": lr,
+            "warmup_pct": warmup_pct,
+            "weight_decay": weight_decay,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "finetune": finetune,
+            "seed": seed,
+        }
+        check_options(options, self.known_options(), f"the model {self.architecture!r}")
+        self.save_hyperparameters(complete_options({**options, **own, "architecture": self.architecture}))
+        self.model = build_network(self.hparams)
+        self.tokenizer = build_tokenizer(self.hparams)
+        self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+        self._batch_number = self._steps_together = 0
+        self.step = 0  # of the optimiser, in training
+        self.fine_tuning = FineTuning.from_options(finetune)
+        self._encoder: list[Layer] | None = None
+
+    @classmethod
+    def known_options(cls) -> list[str]:
+        """Names of all options: this class's own, every model's, and the network's."""
+        own = [*keyword_names(System.__init__), *keyword_names(cls.__init__)]
+        return [*own, *SCENE_TEXT_OPTIONS, *keyword_names(network_class(cls.architecture))]
+
+    @abstractmethod
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """The loss of a batch: images (B, 3, H, W), normalised, and their labels. A scalar."""
+
+    @abstractmethod
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is a mean of."""
+
+    def load_initial_weights(self) -> None:
+        """Load what a run begins with that starts from no model of ours; by default nothing."""
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        return self.model(images, max_length)
+
+    def compile_network(self) -> None:
+        """Compile what takes most of the time in training; names of parameters and results stay the same."""
+        for part in self.compiled_parts():
+            part.compile(dynamic=None)  # fixed sizes first, any size once another one comes
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Modules whose `forward` is worth compiling: the encoder, or the network if it has no part of that name."""
+        return [getattr(self.model, "encoder", self.model)]
+
+    def rng(self) -> np.random.Generator:
+        """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""
+        return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
+
+    def on_fit_start(self) -> None:
+        """Count the epochs that the encoder is frozen for in steps."""
+        if self.fine_tuning.frozen_epochs is not None:
+            self.fine_tuning = self.fine_tuning.in_steps(self.steps_per_epoch())
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
+        self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        self.step = self.trainer.global_step
+        entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        if self.fine_tuning.freezes:
+            frozen = self.frozen_layers()
+            for number, layer in enumerate(self.encoder()):
+                layer.learn(number >= frozen, gradients=self.trainer.world_size == 1)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Drop what frozen layers would learn. On several devices all must have the same gradients up to here."""
+        if self.fine_tuning.freezes and self.trainer.world_size > 1:
+            for layer in self.encoder()[: self.frozen_layers()]:
+                for parameter in layer.parameters():
+                    parameter.grad = None
+
+    def encoder(self) -> list[Layer]:
+        """The layers of the encoder that can be frozen or have rates of their own."""
+        if self._encoder is None:
+            self._encoder = encoder_layers(self.model, character_tables(self.hparams))
+        return self._encoder
+
+    def frozen_layers(self) -> int:
+        """How many encoder layers, counted from the picture, do not learn at this step."""
+        return self.fine_tuning.frozen_layers(self.trainer.global_step, len(self.encoder()))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """One step on (images, labels, ...)."""
+        images, labels, *_ = batch
+        loss = self.training_loss(images, labels)
+        several = self.trainer.world_size > 1
+        self.log("loss", loss, prog_bar=True, batch_size=len(labels), sync_dist=several)
+        return loss
+
+    def balanced(self, loss: Tensor, elements: int | Tensor) -> Tensor:
+        """Weigh a batch's mean loss over `elements`, such as characters, so that all devices together make one mean.
+
+        Devices have batches of equal size, but not of equal length: the mean of their means would be another number
+        than a single device gets for all their words. A mean over words needs no weight.
+        """
+        if self._trainer is None or self._trainer.world_size == 1:
+            return loss
+        own = torch.as_tensor(elements, dtype=torch.float32, device=self.device)
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return loss * (own * self._trainer.world_size / total.clamp(min=1))
+
+    def longest(self, length: int) -> int:
+        """The greatest of all devices' lengths."""
+        if self._trainer is None or self._trainer.world_size == 1:
+            return length
+        found = torch.tensor(length, device=self.device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        return int(found)
+
+    def as_long(self, targets: Tensor, padding: int) -> Tensor:
+        """Targets (B, T) padded to the longest of this validation batch's on any device, (B, T').
+
+        What is read may depend on how many steps are read, so that devices read as many as one would for all of them.
+        """
+        return F.pad(targets, (0, max(0, self._steps_together - targets.shape[1])), value=padding)
+
+    def configure_optimizers(self) -> Any:
+        """Instantiate optimiser and schedule from the configuration."""
+        if self.hparams["optimizer"] is None or self.hparams["schedule"] is None:
+            raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
+        lr, decay = self.effective_lr(), self.hparams["weight_decay"]
+        groups = self.parameter_groups(lr)
+        if self.fine_tuning.groups:
+            layers = self.encoder() if self.fine_tuning.rates else []
+            groups = split_groups(groups, self.fine_tuning, layers, lr=lr, weight_decay=decay)
+        # Partial: parameters and rates are no part of a configuration, which would copy them.
+        make_optimizer = instantiate(self.hparams["optimizer"], _partial_=True)
+        optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay)
+        make_schedule = instantiate(self.hparams["schedule"], _partial_=True)
+        schedule = make_schedule(
+            optimizer=optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=self.total_steps(),
+            pct_start=self.hparams["warmup_pct"],
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate stays."""
+        if scheduler.last_epoch < getattr(scheduler, "total_steps", math.inf):
+            scheduler.step()
+
+    def parameter_groups(self, lr: float) -> Iterable[Any]:
+        """What the optimiser gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
+        return self.named_parameters()
+
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run.
+
+        Not Lightning's own estimate, which makes the training loader before a resumed run knows where it stands.
+        """
+        trainer = self.trainer
+        if trainer.datamodule is None:  # type: ignore[attr-defined]
+            return int(trainer.estimated_stepping_batches)
+        steps = self.steps_per_epoch() * max(1, trainer.max_epochs or 1)
+        if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
+            steps = trainer.max_steps
+        if steps < 1:
+            raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
+        return steps
+
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch of the trainer's data module."""
+        trainer = self.trainer
+        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
+        limit: int | float = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return math.ceil(batches / trainer.accumulate_grad_batches)
+
+    def effective_lr(self) -> float:
+        """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""
+        scale = self.trainer.accumulate_grad_batches * math.sqrt(self.trainer.world_size)
+        return scale * self.hparams["batch_size"] / 256 * self.hparams["lr"]
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting anew."""
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        """Add the scores of (images, labels, unreadable, lost labels) to the sums; what was read, for callbacks."""
+        images, labels, *rest = batch
+        score, losses = self._validation
+        self._steps_together = self.longest(max(map(len, labels), default=0) + 1)
+        readings = []
+        if labels:
+            logits, loss, elements = self.validation_loss(images, labels)
+            losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
+            readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.charset_adapter)
+        return {"readings": readings}
+
+    def on_validation_epoch_end(self) -> None:
+        """Add the sums of all devices and log the scores, accuracies in percent."""
+        score, losses = self._validation
+        sums = torch.cat([torch.tensor(score.sums(), dtype=torch.float64), losses]).to(self.device, torch.float32)
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        *scores, loss, elements = sums.tolist()
+        total = Score(*scores)
+        # The same on every device already; the mean of these is what Lightning wants to be asked for.
+        several = self.trainer.world_size > 1
+        self.log("val_loss", loss / max(elements, 1), sync_dist=several)
+        self.log("val_accuracy", 100 * total.accuracy, prog_bar=True, sync_dist=several)
+        self.log("val_NED", 100 * total.one_minus_ned, prog_bar=True, sync_dist=several)
+        self.log("val_confidence", 100 * total.mean_confidence, sync_dist=several)
+        self.log("hp_metric", 100 * total.accuracy, sync_dist=several)
+        self._validation = (Score(), torch.zeros(2, dtype=torch.float64))

@@ -1,0 +1,28 @@
+"""Training of the recognisers whose columns are read each by itself: connectionist temporal classification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from strhub.models.layers.ctc import ctc_loss
+from strhub.text import CTCTokenizer
+from strhub.training.systems.base import System
+
+
+class CTCSystem(System):
+    """Train a recogniser with CTC's loss alone."""
+
+    tokenizer: CTCTokenizer
+
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """The negative log-likelihood a character, mean over words."""
+        return self.validation_loss(images, labels)[1]
+
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """The same: reading is one pass, in training as in use. An element is a word."""
+        logits = self(images)  # (B, W, C)
+        lengths = torch.tensor([len(label) for label in labels], device=self.device)
+        return logits, ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths), len(labels)

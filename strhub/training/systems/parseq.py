@@ -1,0 +1,260 @@
+"""PARSeq's training: permutation language modelling (section 3.3 of the paper)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from strhub.checkpoint.zoo import differences, mismatch_table
+from strhub.clip.contrastive import Contrastive, ContrastiveOptions
+from strhub.clip.gather import Share
+from strhub.clip.sources import decides_sizes, find_clip
+from strhub.clip.text_side import TextSide, load_text_side, text_size
+from strhub.clip.weights import grid_of, read_clip
+from strhub.models.layers.ctc import ctc_loss
+from strhub.models.parseq.encoders import CLIP_SIZES, FREE, is_clip
+from strhub.models.parseq.model import PARSeq as Network
+from strhub.models.parseq.permutations import sample_permutations
+from strhub.models.parseq.reader import CharacterReader
+from strhub.text import AttentionTokenizer
+from strhub.training.systems.base import System
+
+log = logging.getLogger(__name__)
+
+GROUP = 32
+"""Words of like length that are trained together on a CPU."""
+
+
+class PARSeq(System):
+    """Train PARSeq.
+
+    perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored: each comes with its
+    reverse. ctc_weight: of a second loss, which reads the encoder's columns by CTC and shows it early where characters
+    are (SVTRv2 guides the other way round; Du et al. 2024, section 3.4); its head is used in training only.
+    pretrained_encoder: where the weights of CLIP's image tower come from, see `strhub.clip.sources.find_clip`; None for
+    random ones. contrastive: options of `strhub.clip.contrastive.ContrastiveOptions`.
+    All options of the network and of `System` besides.
+    """
+
+    architecture = "parseq"
+    model: Network
+    tokenizer: AttentionTokenizer
+
+    def __init__(
+        self,
+        *,
+        perm_num: int,
+        perm_forward: bool,
+        perm_mirrored: bool,
+        ctc_weight: float = 0.0,
+        pretrained_encoder: str | None = None,
+        contrastive: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        aims = ContrastiveOptions.from_options(contrastive)
+        if is_clip(options.get("encoder", "vit")) and pretrained_encoder is not None:
+            options = _with_sizes(options, pretrained_encoder)
+        contrastive = {**(contrastive or {})}
+        if aims.weight:
+            contrastive["text_dim"] = text_size(aims, options, pretrained_encoder)
+        super().__init__(
+            perm_num=perm_num,
+            perm_forward=perm_forward,
+            perm_mirrored=perm_mirrored,
+            ctc_weight=ctc_weight,
+            pretrained_encoder=pretrained_encoder,
+            contrastive=contrastive,
+            **options,
+        )
+        self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
+        self.ctc_weight = ctc_weight
+        self.guide = ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset)) if ctc_weight else None
+        self.contrastive: Contrastive | None = None
+        self.text_side: TextSide | None = None  # frozen, made when training begins, and in no checkpoint
+        if aims.weight:
+            self.contrastive = Contrastive(
+                ContrastiveOptions.from_options(contrastive),
+                image_dim=self.model.pos_queries.shape[-1],
+                text_dim=contrastive["text_dim"],
+                class_token=self.has_clip_encoder,
+            )
+
+    @property
+    def has_clip_encoder(self) -> bool:
+        """Whether the encoder is CLIP's image tower."""
+        return is_clip(self.hparams.get("encoder", "vit"))
+
+    def load_initial_weights(self) -> None:
+        """Give the encoder CLIP's weights, its positions interpolated to the picture's size."""
+        source = self.hparams["pretrained_encoder"]
+        if not self.has_clip_encoder or source is None:
+            return
+        clip = read_clip(find_clip(source, self.hparams["encoder"]).path)
+        grid = grid_of(self.hparams["img_size"], self.hparams["patch_size"])
+        state, encoder = clip.image_state(grid), self.model.encoder
+        problems = differences(encoder, state)
+        if problems:
+            raise ValueError(f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}")
+        encoder.load_state_dict(state)
+        if self.model.cross is not None:
+            if problems := differences(self.model.cross.text_tower, clip.text):
+                raise ValueError(f"{clip.path} has another text tower:\n{mismatch_table(problems)}")
+            self.model.cross.text_tower.load_state_dict(clip.text)
+        log.info("the encoder starts from %s", clip.path)
+
+    def setup(self, stage: str) -> None:
+        """Make the text side ready before training."""
+        if stage == "fit" and self.contrastive is not None:
+            words = self.trainer.datamodule.training_words if self.trainer.datamodule else None  # type: ignore[attr-defined]
+            self.text_side = load_text_side(self.contrastive.options, dict(self.hparams), words)
+
+    def on_train_start(self) -> None:
+        """Move the text side to where the model is, its vocabulary placed as it was if the run goes on."""
+        if self.contrastive is not None and self.text_side is not None:
+            self.text_side.to(self.device)
+            if self.text_side.space is not None:
+                self.contrastive.place_as_before(self.text_side.space)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Encoder and decoder."""
+        return [self.model.encoder, self.model.decoder]
+
+    def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
+        """Cross-entropy over all orders, each element counted once an order.
+
+        Only the first two orders count [E]: in the others it comes last, after the whole text, and teaches nothing
+        that left to right does not.
+        """
+        tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1)
+        missing = self.longest(tokens.shape[1]) - tokens.shape[1]  # all devices read in the same orders
+        tokens = F.pad(tokens, (0, missing), value=self.tokenizer.pad_id)
+        permutations = sample_permutations(
+            tokens.shape[1] - 2,
+            count=self.perm_num,
+            forward=self.perm_forward,
+            mirrored=self.perm_mirrored,
+            rng=self.rng(),
+        ).to(self.device)
+        encoded = self.model.encoder(images)  # (B, N, D)
+        elements = self._counted_targets(tokens, len(permutations))
+        loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
+        if self.model.cross is not None:  # reads again what the first branch makes of the picture now
+            seen = self.model.cross.see(encoded, self.model.first_reading(encoded.detach()))
+            again = self.permutation_loss(seen, tokens, permutations, self.model.cross)
+            loss = loss + self.balanced(again, elements)
+        if self.guide is not None:
+            rows, width = self.model.encoder.patch_embed.grid_size
+            patches = encoded[:, -rows * width :]  # without a class token
+            columns = patches.unflatten(1, (rows, width)).mean(1)  # (B, H', W', D) -> (B, W', D)
+            loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)
+        if self.contrastive is not None:
+            contrastive = self.contrastive_loss(encoded, labels)
+            self.log("contrastive_loss", contrastive.detach(), batch_size=len(labels))
+            loss = loss + self.contrastive.options.weight_at(self.step) * contrastive
+        return loss
+
+    def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
+        """InfoNCE between pictures, as the encoder sees them (B, N, D), and their words; in float32."""
+        if self.contrastive is None or self.text_side is None:
+            raise ValueError("the contrastive objective needs its text side: it is made when training begins")
+        objective, side = self.contrastive, self.text_side
+        space = side.space
+        if space is not None and self.step % objective.options.refresh_every == 0 and self.step:
+            objective.place(space)
+        read = self.first_readings(encoded) if objective.options.own_errors else []
+        with torch.autocast(encoded.device.type, enabled=False):
+            images = objective.image_directions(encoded)
+            texts = objective.text_directions(side.features(labels))
+            negatives = objective.negatives(labels, texts.detach(), side.features, space, read)
+            return objective.loss(images, texts, labels, negatives, Share(len(labels), encoded.device))
+
+    def first_readings(self, encoded: Tensor) -> list[str]:
+        """What the model reads now, step by step without refinement or dropout."""
+        logits = self.model.first_reading(encoded.detach())
+        return self.tokenizer.decode(logits.softmax(-1))[0]
+
+    def permutation_loss(
+        self, encoded: Tensor, tokens: Tensor, permutations: Tensor, reader: CharacterReader | None = None
+    ) -> Tensor:
+        """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
+
+        encoded: what the reader attends to, (B, N, D); by default the reader is the network itself.
+        """
+        lengths = (tokens[:, 1:] != self.tokenizer.pad_id).sum(1)  # with [E]
+        total = torch.zeros((), device=encoded.device)
+        for rows in self._alike(lengths):
+            longest = int(lengths[rows].max()) if len(rows) < len(tokens) else tokens.shape[1] - 1
+            orders = permutations[permutations <= longest].view(len(permutations), -1)
+            logits = (reader or self.model).permuted_logits(encoded[rows], tokens[rows, :longest], orders)
+            total = total + self._summed_loss(logits, tokens[rows, 1 : longest + 1])
+        return total / self._counted_targets(tokens, len(permutations))
+
+    def _counted_targets(self, tokens: Tensor, orders: int) -> Tensor:
+        """How many targets of tokens (B, T + 1) count in so many orders, (): characters in all, [E] in two only."""
+        characters = (tokens[:, 1:] != self.tokenizer.pad_id).sum() - len(tokens)
+        return orders * characters + min(2, orders) * len(tokens)
+
+    def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in two orders only."""
+        pad_id = self.tokenizer.pad_id
+        without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
+        targets = torch.stack([targets if index < 2 else without_end for index in range(len(logits))])
+        return F.cross_entropy(logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id, reduction="sum")
+
+    def _alike(self, lengths: Tensor) -> Sequence[Tensor]:
+        """Rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as much as text.
+
+        A GPU, and compiled networks, for which each length would be another program, take all rows at once.
+        """
+        compiled = getattr(self.model.decoder, "_compiled_call_impl", None) is not None
+        if lengths.device.type != "cpu" or compiled:
+            return [torch.arange(len(lengths), device=lengths.device)]
+        return lengths.argsort(stable=True).split(GROUP)
+
+    def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
+        """Read with the set decoding for as many steps as the longest label needs."""
+        pad_id = self.tokenizer.pad_id
+        targets = self.as_long(self.tokenizer.encode(labels, self.device)[:, 1:], pad_id)  # (B, T)
+        logits = self(images, targets.shape[1] - 1)
+        loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
+        return logits, loss, int((targets != pad_id).sum())
+
+
+def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Options with the sizes of a CLIP that has its own, and the activation of one of open_clip's.
+
+    Nothing is done for options that come from a checkpoint: they have all sizes.
+    """
+    options = dict(options)
+    if options.get("enc_embed_dim") or not decides_sizes(source):
+        return options
+    found = find_clip(source, options["encoder"])
+    options["enc_activation"] = options.get("enc_activation") or found.activation
+    clip = read_clip(found.path)
+    sizes = {**clip.image_sizes(), **(clip.text_sizes() if options.get("cross_modal") else {})}
+    named = CLIP_SIZES.get(options["encoder"])
+    if named is None or any(sizes[name] != value for name, value in named.items()):
+        if named is not None:
+            log.warning("%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes)
+        options |= {**sizes, "encoder": FREE}
+    return options
+
+
+class ColumnReader(nn.Linear):
+    """Reads each column of a picture by itself, for CTC: features (B, W, D) to logits (B, W, charset_size + 1).
+
+    The blank has id 0, so that characters have the ids that they have elsewhere.
+    """
+
+    def __init__(self, embed_dim: int, charset_size: int) -> None:
+        super().__init__(embed_dim, charset_size + 1)
+
+    def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
+        """CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
+        lengths = torch.tensor([len(label) for label in labels], device=columns.device)
+        return ctc_loss(self(columns), tokens[:, 1:], lengths)

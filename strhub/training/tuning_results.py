@@ -1,0 +1,118 @@
+"""What a search found: its trials, in order, as a table, a plot and a file for train.py."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from strhub.utils.log_axis import log_x_axis
+
+__all__ = ["METRICS", "Search", "Trial", "ranked", "rounded", "write_results"]
+
+log = logging.getLogger(__name__)
+
+METRICS = {"val_accuracy": "max", "val_NED": "max", "val_loss": "min"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate and what came of it: its last validation, and how far it got, in percent of its steps."""
+
+    lr: float
+    metrics: Mapping[str, float]  # by the names in METRICS, as far as they are finite; empty without a validation
+    progress: float = 0.0
+    seconds: float = 0.0
+    error: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)  # values of `tune.space`, by option
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All that was searched, by option."""
+        return {"model.lr": self.lr, **self.others}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found: its trials, best by `metric` first, and whether it has done all that it was to try."""
+
+    trials: list[Trial]
+    metric: str
+    folder: Path
+    complete: bool
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial; None if none was validated."""
+        return self.trials[0] if self.trials and self.metric in self.trials[0].metrics else None
+
+    @property
+    def others(self) -> list[str]:
+        """The options that were searched besides the learning rate."""
+        return list(self.trials[0].others) if self.trials else []
+
+
+def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
+    """Best first, equals by their loss; those without the metric at the end."""
+    sign = -1 if mode == "max" else 1
+
+    def order(trial: Trial) -> tuple[bool, float, float]:
+        found = trial.metrics
+        return metric not in found, sign * found.get(metric, 0.0), found.get("val_loss", math.inf)
+
+    return sorted(trials, key=order)
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to three digits: a trial trains with the very values that the table and the files show."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def write_results(search: Search) -> None:
+    """Write `trials.csv`, a plot if there is Matplotlib and, if a trial was validated, `experiment/best.yaml`."""
+    with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["lr", *search.others, *METRICS, "progress", "seconds", "error"])
+        for trial in search.trials:
+            values = [*trial.others.values(), *(trial.metrics.get(name, "") for name in METRICS)]
+            writer.writerow([trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error])
+    if search.best is not None:
+        found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
+        path = search.folder / "experiment" / "best.yaml"
+        path.parent.mkdir(exist_ok=True)
+        best = OmegaConf.create()
+        for name, value in search.best.values.items():
+            OmegaConf.update(best, name, value, force_add=True)
+        path.write_text(f"# @package _global_\n# {found}.\n{OmegaConf.to_yaml(best)}", "utf-8")
+        plot(search)
+
+
+def plot(search: Search) -> None:
+    """Write `trials.png`: the metric against each option that was searched; how far a trial got is its colour."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        log.info("no trials.png: that needs Matplotlib (pip install strhub[bench])")
+        return
+    names = ["model.lr", *search.others]
+    shown = [trial for trial in search.trials if search.metric in trial.metrics]
+    figure = Figure(figsize=(4 * len(names), 3.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        values = [trial.values[name] for trial in shown]
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        if numbers and min(values) > 0 and max(values) > 10 * min(values):
+            log_x_axis(axes, values)
+        points = axes.scatter(
+            values if numbers else [str(value) for value in values],
+            [trial.metrics[search.metric] for trial in shown],
+            c=[trial.progress for trial in shown], vmin=0, vmax=100,
+        )  # fmt: skip
+        axes.set(xlabel=name, ylabel=search.metric)
+    figure.colorbar(points, ax=axes, label="progress in percent")
+    figure.savefig(search.folder / "trials.png", dpi=100)

@@ -1,0 +1,1 @@
+"""What every package may use: options, locks, workers. Each is written once, here."""

@@ -1,0 +1,44 @@
+"""Ray, on this machine or in a cluster: for `strhub.training.tuning` and `strhub.bulk`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+__all__ = ["ray_session"]
+
+
+@contextmanager
+def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, float]]:
+    """Ray's resources, amounts by name, in a session that ends with this unless the caller already has one.
+
+    address: of a cluster; None starts Ray on this machine. option: what the caller calls the address.
+
+    Raises:
+        ValueError: if there is no cluster at the address, or Ray cannot be started.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield ray.cluster_resources()
+        return
+    # Ray otherwise sends statistics of its use to its makers; whoever wants that has the variable set.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    own = {} if address else {"include_dashboard": False}
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdigit():  # Ray itself would knock at a closed door for many minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own)
+    except OSError as error:
+        raise ValueError(f"{option}: there is no Ray cluster at {address}") from error
+    except Exception as error:  # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while
+        where = address or "this machine"
+        raise ValueError(f"Ray could not be started or joined on {where}: {error}") from error
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()

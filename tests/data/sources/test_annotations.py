@@ -1,0 +1,219 @@
+"""Files of annotations, whole and damaged: what is read, and what is said about the rest."""
+
+import csv
+import json
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from strhub.data.sources.annotations import Annotation, Annotations
+
+
+def pairs(annotations: Annotations) -> list[tuple[str, str]]:
+    return [(annotation.picture, annotation.label) for annotation in annotations]
+
+
+def of_text(folder: Path, name: str, text: str | bytes) -> Annotations:
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return Annotations(folder / name)
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 3)).save(path)
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "a.png,one\nsub/b.png,two\n"),
+        ("a.csv", "a.png,one\r\nsub/b.png,two"),
+        ("a.csv", "\ufefffilename,label\na.png,one\n\nsub\\b.png,two\n"),
+        ("a.csv", '"Label","Other","Path"\none,7,a.png\n"two",8,"sub/b.png"\n'),
+        ("a.CSV", "image,words,set\na.png, one ,x\nsub/b.png,two,y\n"),
+        ("a.tsv", "a.png\tone\nsub/b.png\ttwo\n"),
+        ("a.tsv", "text\tfile\none\ta.png\ntwo\tsub/b.png\n"),
+        ("a.jsonl", '{"image": "a.png", "text": "one"}\n{"label": " two", "path": "sub/b.png", "x": [1]}\n'),
+        ("gt.txt", 'a.png, "one"\nsub/b.png, "two"\n'),
+        ("gt.txt", "\ufeffa.png\tone\nsub/b.png\ttwo\n"),
+        ("gt.txt", 'a.png,one\nsub/b.png,"two"'),
+    ],
+)
+def test_every_form_says_the_same(tmp_path: Path, name: str, text: str) -> None:
+    annotations = of_text(tmp_path, name, text)
+    assert pairs(annotations) == [("a.png", "one"), ("sub/b.png", "two")]
+    assert not annotations.skipped
+    assert annotations.images == tmp_path
+    assert pairs(annotations) == [("a.png", "one"), ("sub/b.png", "two")], "it can be read again"
+
+
+def test_separators_and_quotes_in_labels(tmp_path: Path) -> None:
+    rows = [("a.png", 'say "hi"'), ("b.png", "1,5"), ("c.png", "it's"), ("d.png", '"')]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert pairs(Annotations(tmp_path / "a.csv")) == rows
+    assert pairs(of_text(tmp_path, "a.tsv", "".join(f"{path}\t{label}\n" for path, label in rows))) == rows
+    lines = "".join(json.dumps({"file": path, "words": label}) + "\n" for path, label in rows)
+    assert pairs(of_text(tmp_path, "a.jsonl", lines)) == rows
+    text = 'a.png, "say \\"hi\\""\nb.png\t1,5\nc.png, "it\'s"\nd.png, ""\ne.png, "\n'
+    assert pairs(of_text(tmp_path, "gt.txt", text)) == [*rows[:3], ("d.png", ""), ("e.png", '"')]
+
+
+def test_line_numbers_and_places(tmp_path: Path) -> None:
+    annotations = of_text(tmp_path, "a.csv", "path,label\n\nx.png,one\n")
+    assert list(annotations) == [Annotation("x.png", "one", 3)]
+    assert annotations.where(Annotation("x.png", "one", 3)) == f"{tmp_path / 'a.csv'}:3: x.png"
+    assert annotations.path(Annotation("x.png", "one", 3)) == tmp_path / "x.png"
+    elsewhere = Annotations(tmp_path / "a.csv", images=tmp_path / "..")
+    assert elsewhere.path(Annotation("x.png", "one", 3)) == tmp_path / ".." / "x.png"
+    assert annotations.path(Annotation(str(tmp_path / "y.png"), "", 3)) == tmp_path / "y.png"
+
+
+DAMAGED = {
+    "a.csv": (
+        b'a.png,one\nb.png\nc.png,"open\nd.png,5,5\n\xff.png,x\n,empty\n"e.png"x,y\nf.png,six\n',
+        ["2: one column only", "3: not CSV: unexpected end", "4: 3 columns, not 2 as in the first line; put a label",
+         "5: the line is not UTF-8", "6: it names no picture", "7: not CSV: "],
+    ),
+    "a.tsv": (
+        b"a.png\tone\nb.png\nd.png\tx\ty\nc.png\t\xff\n\tx\nf.png\tsix\n",
+        ["2: one column only", "3: 3 columns, not 2", "4: the line is not UTF-8", "5: it names no picture"],
+    ),
+    "a.jsonl": (
+        b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'
+        b'{"file": 7, "text": "x"}\n"\xff"\n' + b"[" * 100_000 + b'\n{"file": "f.png", "text": "six"}\n',
+        ["2: not JSON: ", "3: not an object", "4: no texts under one of filename, ", "5: no texts", "6: no texts",
+         "7: the line is not UTF-8", "8: not JSON: "],
+    ),
+    "gt.txt": (
+        b'a.png, "one"\nb.png "two"\n, "three"\n\xff\xff, "x"\nf.png, "six"\n',
+        ["2: no tab or comma", "3: it names no picture", "4: the line is not UTF-8"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_bad_lines_are_counted_listed_and_left_out(tmp_path: Path, name: str) -> None:
+    text, problems = DAMAGED[name]
+    annotations = of_text(tmp_path, name, text)
+    assert pairs(annotations) == [("a.png", "one"), ("f.png", "six")]
+    assert len(annotations.problems) == len(problems)
+    for found, problem in zip(annotations.problems, problems, strict=True):
+        assert found.startswith(f"{tmp_path / name}:{problem}")
+    undecodable = sum("UTF-8" in problem for problem in problems)
+    assert annotations.skipped == Counter({"bad line": len(problems) - undecodable, "not UTF-8": undecodable})
+
+
+@given(st.binary(max_size=300), st.sampled_from(["csv", "tsv", "jsonl", "gt"]))
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, form: str) -> None:
+    file = tmp_path_factory.getbasetemp() / "any"
+    file.write_bytes(content)
+    annotations = Annotations(file, form=form)
+    with suppress(ValueError):  # UTF-16, or half a header
+        found = list(annotations)
+        lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+        assert len(found) + annotations.skipped.total() in (len(lines), len(lines) - 1)
+        assert all(annotation.picture.strip() for annotation in found)
+
+
+def test_files_that_can_not_be_understood(tmp_path: Path) -> None:
+    for text in ("path,reading\n1.png,x\n", "id,label\n1,x\n"):
+        with pytest.raises(ValueError, match=r"a\.csv: the first line looks like a header, .*filename, .*label"):
+            list(of_text(tmp_path, "a.csv", text))
+    with pytest.raises(ValueError, match="is UTF-16: save it as UTF-8"):
+        list(of_text(tmp_path, "a.csv", "a.png,b\n".encode("utf-16")))
+    with pytest.raises(ValueError, match="name its format, one of"):
+        of_text(tmp_path, "a.xlsx", "")
+    with pytest.raises(ValueError, match="no such file or folder"):
+        Annotations(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="unknown format 'xml'"):
+        Annotations(tmp_path, form="xml")
+    with pytest.raises(ValueError, match="unknown rule 'infix' for names"):
+        Annotations(tmp_path, form="names", name_rule="infix")
+    with pytest.raises(ValueError, match="is a file: the format txt is for a folder"):
+        Annotations(tmp_path / "a.csv", form="txt")
+    with pytest.raises(ValueError, match="nowhere: there is no such folder of pictures"):
+        Annotations(tmp_path / "a.csv", images=tmp_path / "nowhere")
+
+
+def test_first_label_that_is_a_columns_name_is_no_header(tmp_path: Path) -> None:
+    assert pairs(of_text(tmp_path, "a.csv", "a.png,text\nb.png,two\n")) == [("a.png", "text"), ("b.png", "two")]
+
+
+def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
+    annotations = of_text(tmp_path, "a.csv", "".join(f"sub/{number}.jpg,word{number}\n" for number in range(200_000)))
+    start = time.perf_counter()
+    assert sum(1 for _ in annotations) == 200_000
+    assert time.perf_counter() - start < 4  # a tenth of that where nothing else runs
+
+
+# Folders
+
+
+def test_folder_is_read_by_what_is_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no annotations: looked for labels\.csv, .*--format names"):
+        Annotations(tmp_path)
+    picture(tmp_path / "one_1.png")
+    with pytest.raises(ValueError, match="has no annotations"):  # a name may be no label at all
+        Annotations(tmp_path)
+    (tmp_path / "one_1.txt").write_text("by text\n")
+    assert Annotations(tmp_path).form == "txt"
+    (tmp_path / "other.jsonl").write_text('{"file": "one_1.png", "text": "by line"}')
+    assert Annotations(tmp_path).source == tmp_path / "other.jsonl"
+    (tmp_path / "more.tsv").write_text("one_1.png\tby tab")
+    with pytest.raises(ValueError, match=r"has 2 files of annotations: name the one to read, such as more\.tsv"):
+        Annotations(tmp_path)
+    assert Annotations(tmp_path, form="tsv").source == tmp_path / "more.tsv"
+    (tmp_path / "labels.csv").write_text("one_1.png,by table")
+    assert pairs(Annotations(tmp_path)) == [("one_1.png", "by table")]
+    (tmp_path / "gt.txt").write_text("one_1.png,by gt")
+    with pytest.raises(ValueError, match=r"has labels\.csv and gt\.txt: keep one"):
+        Annotations(tmp_path)
+    assert pairs(Annotations(tmp_path, form="gt")) == [("one_1.png", "by gt")]
+    assert pairs(Annotations(tmp_path, form="names")) == [("one_1.png", "one")]
+    assert pairs(Annotations(tmp_path, form="txt")) == [("one_1.png", "by text")]
+
+
+def test_text_files_beside_pictures(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "sub/c.png", "._a.png", ".hidden/d.png", "none.png", "two.png", "bad.png"):
+        picture(tmp_path / name)
+    for name, text in {"b": b"bee", "a": b"\xef\xbb\xbf ay\r\n", "sub/c": b"", "two": b"1\n2", "bad": b"\xff"}.items():
+        (tmp_path / f"{name}.txt").write_bytes(text)
+    annotations = Annotations(tmp_path)
+    assert pairs(annotations) == [("a.jpg", "ay"), ("b.PNG", "bee"), (str(Path("sub/c.png")), "")]
+    assert annotations.skipped == Counter({"no label": 3})
+    bad, none, two = annotations.problems
+    assert bad.startswith(f"{tmp_path / 'bad.png'}: ")
+    assert bad.endswith("bad.txt is not UTF-8")
+    assert "none.txt: No such file" in none
+    assert two.endswith("two.txt has more than one line")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "two.txt").write_text("apart")
+    apart = Annotations(tmp_path / "texts", form="txt", images=tmp_path)
+    assert pairs(apart) == [("two.png", "apart")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "names", "labels", "skipped"),
+    [
+        ("suffix", ["word_0001", "two_words_7", "plain", "_5", "a_b"], ["", "a_b", "plain", "two_words", "word"], 0),
+        ("prefix", ["0001_word", "7_two_words", "plain"], ["word", "two_words"], 1),
+        ("middle", ["12_word_345", "1_a_b_2", "12_word"], ["word", "a_b"], 1),
+    ],
+)
+def test_names(tmp_path: Path, rule: str, names: list[str], labels: list[str], skipped: int) -> None:
+    for name in names:
+        picture(tmp_path / f"{name}.jpg")
+    annotations = Annotations(tmp_path, form="names", name_rule=rule)
+    assert sorted(label for _, label in pairs(annotations)) == sorted(labels)
+    assert annotations.skipped.total() == skipped
+    assert all(f"the name does not follow the rule '{rule}'" in problem for problem in annotations.problems)
