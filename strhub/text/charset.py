@@ -7,6 +7,7 @@ In: a label as a data set spells it. Out: the label a model with a given charset
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 
 DIGITS = "0123456789"
 LOWER_CASE = "abcdefghijklmnopqrstuvwxyz"
@@ -18,14 +19,24 @@ CHARSET_36 = DIGITS + LOWER_CASE
 CHARSET_62 = CHARSET_36 + UPPER_CASE
 CHARSET_94 = CHARSET_62 + PUNCTUATION
 
-# Letters that Unicode does not decompose into an ASCII letter and a mark, and their usual ASCII spelling.
-_ASCII_SPELLING = str.maketrans(
-    {
-        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
-        "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "ı": "i", "‘": "'", "’": "'", "“": '"',
-        "”": '"', "–": "-", "—": "-", "−": "-",
-    }
-)  # fmt: skip
+# What Unicode does not decompose into ASCII letters and accents, and its usual ASCII spelling.
+_ASCII_SPELLING = {
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
+    "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "ı": "i", "‘": "'", "’": "'", "‚": ",", "‛": "'",
+    "“": '"', "”": '"', "„": '"', "‟": '"', "′": "'", "″": '"', "´": "'", "ʼ": "'", "‐": "-", "‑": "-", "‒": "-",
+    "–": "-", "—": "-", "―": "-", "−": "-", "⁄": "/", "∕": "/",
+}  # fmt: skip
+# Unicode's compatibility forms that look like what they decompose to: full width letters, ligatures and
+# styled letters. Not those that say something else, such as ½ (12), ² (2) and ™ (TM).
+_LOOK_ALIKE = ("<wide>", "<narrow>", "<font>", "<small>", "<vertical>", "<noBreak>", "<compat>")
+_LOOK_ALIKE_CATEGORIES = ("L", "Nl", "P", "Z")  # of <compat>: ligatures, Roman numerals, dots; not ⒈, № and ´
+_ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
+# Signs that the spelling of a word can do without: the points of Hebrew and Arabic, the Arabic stretched
+# joint, and what only chooses between shapes of the character before it.
+_OPTIONAL = re.compile(
+    "[\u034f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u0652\u0670\u06d6-\u06dc"
+    "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 
 
 class DroppedLabel(ValueError):
@@ -53,10 +64,24 @@ def check_charset(charset: str) -> str:
 
 
 def fold_to_ascii(text: str) -> str:
-    """Spell `text` in ASCII where that is customary (é to e, ß to ss); what has no ASCII spelling stays as it is."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_ASCII_SPELLING))
-    stripped = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return unicodedata.normalize("NFC", stripped)
+    """Return `text` in ASCII where that is customary (é to e, ß to ss); what has no ASCII spelling stays as it is."""
+    composed = unicodedata.normalize("NFC", text)
+    return _ACCENTS.sub("", "".join(map(_ascii_spelling, composed)))
+
+
+@lru_cache(maxsize=4096)
+def _ascii_spelling(character: str) -> str:
+    """Return a character's ASCII spelling, or the character itself if it has none."""
+    if character.isascii() or character in _ASCII_SPELLING:
+        return _ASCII_SPELLING.get(character, character)
+    parts = unicodedata.decomposition(character).split()
+    if parts and parts[0].startswith("<"):
+        form, *parts = parts
+        alike = form != "<compat>" or unicodedata.category(character).startswith(_LOOK_ALIKE_CATEGORIES)
+        if form not in _LOOK_ALIKE or not alike:
+            return character
+    spelled = _ACCENTS.sub("", "".join(_ascii_spelling(chr(int(part, 16))) for part in parts))
+    return spelled if spelled and spelled.isascii() else character
 
 
 class CharsetAdapter:
@@ -80,6 +105,8 @@ class CharsetAdapter:
     def _recase(self, character: str) -> str:
         if character in self.charset:
             return character
+        if character == "İ":  # its lower case is an i with a second dot
+            return "i" if self._lower_only else character
         return character.lower() if self._lower_only else character.upper()
 
     def __call__(self, text: str) -> str:
@@ -87,35 +114,44 @@ class CharsetAdapter:
 
 
 class LabelPreparation:
-    """A data set's label to a charset, keeping every character of it.
+    """A data set's label to a charset, as another spelling of the same word or not at all.
 
     Steps: Unicode's composed form (NFC); folding to ASCII (by default only if the charset is ASCII); runs of white
-    space become one space if the charset has it and nothing otherwise; case as `CharsetAdapter`; punctuation outside
-    the charset is removed, as is the custom of the field.
+    space become one space if the charset has it and nothing otherwise; case as `CharsetAdapter`; the points of Hebrew
+    and Arabic, joiners and the like are removed where the charset lacks them, and so is punctuation, as is the custom
+    of the field: all of it if the charset has none at all, else that of ASCII.
 
-    strict: a letter or digit outside the charset drops the label, because a picture that shows a letter its label
-        lacks teaches a wrong reading. Scoring is not strict: it removes such characters and keeps the word.
+    strict: any other character outside the charset, be it a letter, digit, vowel sign, accent or symbol, drops the
+        label, because an image that shows what its label lacks teaches a wrong reading. Scoring is not strict: it
+        removes such characters and keeps the word.
     max_length: the most characters a prepared label may have; None for no limit.
 
     Raises `DroppedLabel` with the reason "empty", "too long" or "outside the charset".
     """
 
     def __init__(
-        self, charset: str, *, max_length: int | None, fold_ascii: bool | None = None, strict: bool = True
+        self,
+        charset: str,
+        *,
+        max_length: int | None,
+        fold_ascii: bool | None = None,
+        strict: bool = True,
     ) -> None:
         self.adapter = CharsetAdapter(charset)
         self.max_length = max_length
         self.fold_ascii = charset.isascii() if fold_ascii is None else fold_ascii
         self.strict = strict
         self._characters = frozenset(charset)
+        self._has_punctuation = any(map(_is_punctuation, charset))
 
     def __call__(self, label: str) -> str:
         text = unicodedata.normalize("NFC", label)
         if self.fold_ascii:
-            text = "".join(c if c in self._characters else fold_to_ascii(c) for c in text)
+            text = "".join(c if c in self._characters else _ascii_spelling(c) for c in text)
+            text = _ACCENTS.sub(lambda accents: "".join(filter(self._characters.__contains__, accents[0])), text)
         text = (" " if " " in self._characters else "").join(text.split())
         text = self.adapter.change_case(text)
-        if self.strict and any(c not in self._characters and c.isalnum() for c in text):
+        if self.strict and any(c not in self._characters and self._tells(c) for c in text):
             raise DroppedLabel("outside the charset", label)
         text = " ".join(self.adapter(text).split())  # what was removed may have stood between two spaces
         if not text:
@@ -123,3 +159,18 @@ class LabelPreparation:
         if self.max_length is not None and len(text) > self.max_length:
             raise DroppedLabel("too long", label)
         return text
+
+    def _tells(self, character: str) -> bool:
+        """Return whether a word without this character, which the charset lacks, would be another one."""
+        if character.isspace() or unicodedata.category(character) in ("Cc", "Cf") or _OPTIONAL.match(character):
+            return False
+        if not _is_punctuation(character):
+            return True
+        return self._has_punctuation and not character.isascii()
+
+
+def _is_punctuation(character: str) -> bool:
+    """Return whether it is punctuation; of ASCII, any sign."""
+    if character.isascii():
+        return character in PUNCTUATION
+    return unicodedata.category(character).startswith("P")

@@ -57,6 +57,62 @@ def test_dropped_labels_say_why(charset: str, label: str, reason: str) -> None:
     assert repr(label) in str(caught.value)
 
 
+DEVANAGARI = "कपनमसतहदघरृ्"
+HEBREW = "אבגדהוזחטיכלמנסעפצקרשתךםןףץ"
+ARABIC = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
+
+
+@pytest.mark.parametrize(
+    ("charset", "labels"),
+    [
+        (CHARSET_94, "½ ¼cup 10² №7 x™ ① ㎏ ªº €5 £20 5°C 👍ok «hi» 3·5 x¨y a\ufffdb नमस्ते"),
+        (CHARSET_36, "½ 10² x™ €5 5°C"),
+        (DEVANAGARI, "नमस्ते कपि पानी"),
+        ("กขคงจนบปผพมยรลวสหอท", "ที่นี่ น้ำ"),
+        ("അആഇകഖഗ", "കി"),
+        ("αβγεικλμν", "\u1f00νε\u0301μι κα\u0301λ"),
+        (CHARSET_62 + "ä", "a\u0308o\u0308"),
+        (CHARSET_36 + "ä", "x\u0304y"),
+        ("あいうかさは", "がぱ"),
+    ],
+)
+def test_what_would_be_another_word_without_a_sign_is_dropped(charset: str, labels: str) -> None:
+    for label in labels.split():
+        with pytest.raises(DroppedLabel) as caught:
+            LabelPreparation(charset, max_length=25)(label)
+        assert caught.value.reason == "outside the charset", label
+
+
+@pytest.mark.parametrize(
+    ("charset", "label", "prepared"),
+    [
+        (CHARSET_94, "ＡＢＣ１２％", "ABC12%"),
+        (CHARSET_94, "ﬁsh…", "fish..."),
+        (CHARSET_94, "Ⅳ ǆ ſ 𝐁", "IVdzsB"),
+        (CHARSET_94, "O’Neil a‐b 5′ c´", "O'Neila-b5'c'"),
+        (CHARSET_94, "naïve x\u0304 Å Đà", "naivexADa"),
+        (CHARSET_94, "A\u00adB\u200bC\ufe0f", "ABC"),
+        (CHARSET_36, "«Hi», ‹$5›", "hi5"),
+        (CHARSET_62 + "-", "St.-Jo", "St-Jo"),
+        (HEBREW, "שָׁלוֹם", "שלום"),
+        (ARABIC, "مُحَمَّد", "محمد"),
+        (ARABIC, "محـــمد", "محمد"),
+        (DEVANAGARI, "कृ\u200dप", "कृप"),
+        ("abcdefghiıjklmnoprstuvyzçğöşü", "DİKİLİ", "dikili"),
+    ],
+)
+def test_other_spellings_of_a_word_are_kept(charset: str, label: str, prepared: str) -> None:
+    assert LabelPreparation(charset, max_length=25)(label) == prepared
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [("½ ² ™", "½ ² ™"), ("ﬁ é Ａ", "fi e A"), ("ά क्", "ά क्"), ("µ €", "µ €"), ("x\u0304", "x")],
+)
+def test_folding_never_makes_another_word(text: str, folded: str) -> None:
+    assert fold_to_ascii(text) == folded
+
+
 def test_scoring_removes_letters_outside_the_charset_and_keeps_the_word() -> None:
     assert LabelPreparation("0123456789", max_length=None, strict=False)("12ab3") == "123"
 

@@ -77,7 +77,8 @@ def pixel_hash(image: Image.Image) -> int:
 
 def label_key(label: str) -> int:
     """64 bits that agree for labels that differ in case, accents and punctuation only, as spelling of one word does."""
-    text = fold_to_ascii(unicodedata.normalize("NFKC", label)).casefold()
+    decomposed = unicodedata.normalize("NFKD", fold_to_ascii(label))
+    text = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
     return content_hash(("".join(filter(str.isalnum, text)) or text).encode("utf-8", "surrogatepass"))
 
 
