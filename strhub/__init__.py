@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from strhub.checkpoint.zoo import load_from_checkpoint as load_from_checkpoint
     from strhub.checkpoint.zoo import save as save
     from strhub.checkpoint.zoo import save_model as save_model
+    from strhub.errors import CheckpointError as CheckpointError
+    from strhub.errors import ConfigError as ConfigError
+    from strhub.errors import DataError as DataError
+    from strhub.errors import MissingExtra as MissingExtra
+    from strhub.errors import StrhubError as StrhubError
+    from strhub.errors import TrainingError as TrainingError
+    from strhub.errors import UnreadableImage as UnreadableImage
     from strhub.inference.recognizer import Reading as Reading
     from strhub.inference.recognizer import Recognizer as Recognizer
 
@@ -29,6 +36,13 @@ _MOVED = {
     "optimizers": "strhub.training.optimizers",
 }
 _HOMES = {
+    "CheckpointError": "strhub.errors",
+    "ConfigError": "strhub.errors",
+    "DataError": "strhub.errors",
+    "MissingExtra": "strhub.errors",
+    "StrhubError": "strhub.errors",
+    "TrainingError": "strhub.errors",
+    "UnreadableImage": "strhub.errors",
     "Reading": "strhub.inference.recognizer",
     "Recognizer": "strhub.inference.recognizer",
     "create_model": "strhub.checkpoint.zoo",
@@ -39,8 +53,15 @@ _HOMES = {
     "save_model": "strhub.checkpoint.zoo",
 }
 __all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "MissingExtra",
     "Reading",
     "Recognizer",
+    "StrhubError",
+    "TrainingError",
+    "UnreadableImage",
     "create_model",
     "list_models",
     "load",
@@ -60,7 +81,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors", "yaml"):
             raise
-        raise ModuleNotFoundError(
+        from strhub.errors import MissingExtra
+
+        raise MissingExtra(
             f"{error.name} is not installed; strhub.{name} needs: pip install strhub[torch]", name=error.name
         ) from error
 

@@ -26,8 +26,15 @@ def imports_of(path: Path) -> set[str]:
 
 def test_public_names() -> None:
     assert strhub.__all__ == [
+        "CheckpointError",
+        "ConfigError",
+        "DataError",
+        "MissingExtra",
         "Reading",
         "Recognizer",
+        "StrhubError",
+        "TrainingError",
+        "UnreadableImage",
         "create_model",
         "list_models",
         "load",

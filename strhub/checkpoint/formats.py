@@ -21,13 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from strhub.checkpoint.scene_text_model import architectures, network_class
+from strhub.errors import CheckpointError as CheckpointError
 from strhub.text import CHARSET_36, CHARSET_62, CHARSET_94
 
 FORMAT = "strhub-1"
-
-
-class CheckpointError(ValueError):
-    """A file that is not a checkpoint of ours or of a published recogniser, or not a safe one."""
 
 
 class Checkpoint(NamedTuple):

@@ -26,8 +26,9 @@ log = logging.getLogger("strhub")
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="tune")
 def _compose_and_tune(config: DictConfig) -> None:
+    from strhub.errors import MissingExtra
     from strhub.training.run import adopt_pretrained
-    from strhub.training.tuning import MissingExtra, tune
+    from strhub.training.tuning import tune
 
     overrides = list(HydraConfig.get().overrides.task)
     try:

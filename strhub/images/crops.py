@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from strhub.errors import DataError
 from strhub.images.open import FORMATS, MAX_PIXELS, UnreadableImage, open_image
 
 __all__ = [
@@ -38,7 +39,7 @@ MIN_THICKNESS: Final = 1.0  # pixels; what is thinner than this holds no text
 VERTICAL_RATIO: Final = 1.5  # height over width from which a text of several characters is taken as vertical
 
 
-class UnusablePolygon(ValueError):
+class UnusablePolygon(DataError):
     """A polygon that no word can be cropped by. The message says why."""
 
 

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from strhub.errors import UnreadableImage as UnreadableImage
+
 MAX_PIXELS = 64_000_000  # a word's picture is far smaller; a larger one is a mistake or a decompression bomb
 MAX_BYTES = 256 << 20
 # Named one by one because Pillow would also take formats that run other programs, such as PostScript.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"})
-
-
-class UnreadableImage(ValueError):
-    """An input that is no usable picture; the message says why."""
 
 
 def open_image(source: Any, *, at_least: tuple[int, int] | None = None) -> Image.Image:

@@ -9,6 +9,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from strhub.errors import DataError
+
 DIGITS = "0123456789"
 LOWER_CASE = "abcdefghijklmnopqrstuvwxyz"
 UPPER_CASE = LOWER_CASE.upper()
@@ -39,7 +41,7 @@ _OPTIONAL = re.compile(
 )
 
 
-class DroppedLabel(ValueError):
+class DroppedLabel(DataError):
     """A label that a model with this charset cannot be trained on; `reason` is a short phrase fit for counting."""
 
     def __init__(self, reason: str, label: str) -> None:

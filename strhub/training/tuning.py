@@ -28,6 +28,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
+from strhub.errors import MissingExtra
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.step_guard import StepGuard
 from strhub.training.run import model_from_config, train
@@ -37,10 +38,6 @@ from strhub.utils.cluster import ray_session
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
 _MISSING = object()
 MAY_CHANGE = ("output_dir", "tune.resume_dir", "tune.address", "tune.resources_per_trial")  # when a search goes on
-
-
-class MissingExtra(ImportError):
-    """Ray or Optuna is not installed."""
 
 
 def tune(config: DictConfig) -> Search:

@@ -19,9 +19,9 @@ from small_runs import SMALL
 
 from strhub.cli import tune as command_line
 from strhub.configs import CONFIG_DIR
+from strhub.errors import MissingExtra
 from strhub.training.run import train
 from strhub.training.tuning import (
-    MissingExtra,
     ReportToRay,
     Search,
     Trial,

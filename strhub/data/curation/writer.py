@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from strhub.errors import DataError
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
 
@@ -41,7 +42,7 @@ COMMIT_BYTES: Final = 1 << 25  # and at most so much is held in memory
 PROGRESS: Final = b"partial-progress"  # how far the run has come; gone from a complete LMDB
 
 
-class SkippedRecord(ValueError):
+class SkippedRecord(DataError):
     """Raised by `work` for an input that can't be used: the message says what and where, `reason` is for counting."""
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
@@ -66,7 +67,7 @@ class WriteReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
-class NothingWritten(ValueError):
+class NothingWritten(DataError):
     """No job gave a record, so that no LMDB was made; `report` holds the reasons."""
 
     def __init__(self, message: str, report: WriteReport) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from strhub.errors import DataError
 from strhub.images.open import SUFFIXES
 
 __all__ = ["ANNOTATION_NAMES", "FORMATS", "NAME_RULES", "Annotation", "Annotations", "find_annotation_file"]
@@ -40,7 +41,7 @@ class Annotation(NamedTuple):
     line: int  # counted from 1; 0 where there is no line
 
 
-class BadLine(ValueError):
+class BadLine(DataError):
     """A line that says nothing of use; the message says why."""
 
 

@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from numpy.random import Generator, default_rng
 from PIL.Image import Image
 
+from strhub.errors import DataError
+
 __all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ MAX_WARNINGS: Final = 20
 CHUNK: Final = 32  # pictures held at full size at a time
 
 
-class UnreadableRecord(ValueError):
+class UnreadableRecord(DataError):
     """A record whose picture can't be used. The message says which file, which record and what is wrong.
 
     Attributes:

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from tarfile import BLOCKSIZE, HeaderError, TarInfo
 from typing import IO, Final, NamedTuple, cast
 
+from strhub.errors import DataError
 from strhub.images.open import MAX_BYTES, SUFFIXES
 
 __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
@@ -25,7 +26,7 @@ TIMEOUT: Final = 60  # seconds without a byte from a server
 EXTENDED: Final = (b"x", b"L")  # members that say more of the next one: POSIX, GNU
 
 
-class TruncatedShard(ValueError):
+class TruncatedShard(DataError):
     """A shard ended before its end, or could not be opened; what was read before counts."""
 
 

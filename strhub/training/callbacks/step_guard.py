@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
+from strhub.errors import TrainingError
 from strhub.training.checkpoint_io import PREVIOUS, DurableCheckpointIO
 
 __all__ = ["Diverged", "StepGuard"]
@@ -21,7 +22,7 @@ __all__ = ["Diverged", "StepGuard"]
 log = logging.getLogger(__name__)
 
 
-class Diverged(ValueError):
+class Diverged(TrainingError):
     """Training has gone wrong for good."""
 
 
