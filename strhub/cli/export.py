@@ -9,6 +9,7 @@ from pathlib import Path
 from strhub.cli.arguments import parse_options, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.utils.telemetry import import_onnxruntime
 
 EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx
@@ -60,8 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     if given.opset is not None and target.suffix == ".pt2":
         raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
     with needs("export"):
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         from strhub.export import export, largest_difference
         from strhub.export.archive import largest_difference_of_archive
         from strhub.export.writing import DEFAULT_OPSET

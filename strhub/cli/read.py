@@ -19,6 +19,7 @@ from strhub.cli.arguments import (
 )
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.utils.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     from strhub.inference.recognizer import Reading
@@ -124,6 +125,7 @@ def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace)
 def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
     """Read to Parquet; 0 if every picture was read, 1 if some were not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    switch_off_telemetry()
     with needs("bulk"):
         import pyarrow  # noqa: F401
 

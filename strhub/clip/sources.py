@@ -14,6 +14,7 @@ import torch
 
 from strhub.checkpoint.download import SUFFIXES, RemoteFile, fetch
 from strhub.checkpoint.formats import CheckpointError
+from strhub.utils.telemetry import switch_off_telemetry
 
 OPENAI = "openai"
 _OPENAI_FOLDER = "https://openaipublic.azureedge.net/clip/models/"
@@ -75,6 +76,7 @@ def find_clip(source: str, encoder: str) -> ClipSource:
 def _find_by_open_clip(source: str, encoder: str) -> ClipSource:
     model, _, tag = source.rpartition(":")
     model = model or _OPEN_CLIP_MODELS.get(encoder, "")
+    switch_off_telemetry()
     try:
         names: Any = importlib.import_module("open_clip.pretrained")
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises the latter

@@ -19,6 +19,7 @@ import onnx
 from strhub.export.precision import graphs_of, set_nodes
 from strhub.inference.onnx_engine import IMAGES
 from strhub.inference.pipeline import PictureArray
+from strhub.utils.telemetry import switch_off_telemetry
 
 BATCH = 8
 ENOUGH = 512  # pictures, of which the ranges hardly change any more
@@ -32,6 +33,7 @@ def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
     """
     if not arrays:
         raise ValueError("8 bits for weights and activations need pictures to calibrate on: some hundred words")
+    switch_off_telemetry()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]

@@ -22,6 +22,7 @@ import numpy as np
 from strhub.inference.beam_search import beam_search
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
+from strhub.utils.telemetry import import_onnxruntime
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer"]
 
@@ -134,7 +135,7 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}: it must be at least 1")
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ModuleNotFoundError as error:
         raise ImportError("onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()

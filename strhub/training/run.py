@@ -26,6 +26,7 @@ from strhub.training.signals import StoppedEarly
 from strhub.training.systems.base import System
 from strhub.utils.locks import locked
 from strhub.utils.options import check_options, keyword_names
+from strhub.utils.telemetry import switch_off_telemetry
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
     `ValueError` for what is wrong with the configuration or the data, or if another run is writing to `output_dir`,
     `strhub.training.callbacks.last_checkpoint.Stopped` if a signal ended the run with its state saved.
     """
+    switch_off_telemetry()
     with only_run(Path(config.output_dir)):
         return _train(config, data)
 

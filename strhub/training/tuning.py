@@ -34,6 +34,7 @@ from strhub.training.callbacks.step_guard import StepGuard
 from strhub.training.run import model_from_config, train
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
 from strhub.utils.cluster import ray_session
+from strhub.utils.telemetry import switch_off_telemetry
 
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
 _MISSING = object()
@@ -46,6 +47,7 @@ def tune(config: DictConfig) -> Search:
     Ctrl-C ends the search early: what there is by then is returned, with `complete` False.
     Raises `ValueError` for what is wrong with the configuration or made every trial fail, `MissingExtra` without Ray.
     """
+    switch_off_telemetry()
     check_installed()
     data = check_search(config)
     settings = config.tune

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from strhub.utils.telemetry import switch_off_telemetry
 
 __all__ = ["ray_session"]
 
@@ -20,13 +21,12 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
     Raises:
         ValueError: if there is no cluster at the address, or Ray cannot be started.
     """
+    switch_off_telemetry()
     import ray
 
     if ray.is_initialized():
         yield ray.cluster_resources()
         return
-    # Ray otherwise sends statistics of its use to its makers; whoever wants that has the variable set.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {} if address else {"include_dashboard": False}
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:

@@ -1,0 +1,144 @@
+"""Attacks run in a child process with limits on memory, time and files: what it did, and what it left behind.
+
+    outcome = run_limited([sys.executable, "read.py", "--images", hostile], memory_mib=1000, seconds=20)
+    assert outcome.ended_well, outcome
+
+Used by tests/security, tests/faults and `make attack`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository: where children run unless told otherwise, and from where they import strhub."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a child did.
+
+    status: as `subprocess` has it, below 0 for a signal. seconds: wall time. timed_out: it was killed for its time.
+    survivors: processes of its own that were still there a second after its end, and were killed.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+    survivors: int
+
+    @property
+    def ended_well(self) -> bool:
+        """Return whether it ended by itself, in time, with no traceback, and left no process behind."""
+        by_itself = self.status >= 0 and not self.timed_out and not self.survivors
+        return by_itself and "Traceback (most recent call last)" not in self.stderr
+
+
+def run_limited(
+    command: Sequence[str | Path],
+    *,
+    memory_mib: int = 2000,
+    seconds: float = 60,
+    file_mib: int | None = None,
+    cwd: Path | None = None,
+    environment: Mapping[str, str | None] | None = None,
+    stdin: bytes = b"",
+    signals: Sequence[tuple[float, int]] = (),
+) -> Outcome:
+    """Run a command in a session of its own and return what it did.
+
+    memory_mib: of private data, each process. A MemoryError is what Python makes of the limit.
+    file_mib: the longest file that it may write; beyond that, writing fails as on a full disk.
+    environment: variables beside this process's own; None takes one away. PYTHONPATH begins with the repository.
+    signals: (seconds after its start, number), to the command alone.
+    """
+    limits = f"ulimit -c 0; ulimit -d {memory_mib * 1024}; "
+    if file_mib is not None:
+        limits += f"trap '' XFSZ; ulimit -f {file_mib * 2048}; "  # in blocks of 512 bytes
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", limits + 'exec "$@"', "sh", *map(str, command)],
+            cwd=cwd or ROOT, env=_environment(environment or {}), stdin=given, stdout=out, stderr=err,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            timed_out = not _waited(child, seconds, signals)
+        finally:
+            survivors = _end_session(child)
+        took = time.monotonic() - started
+        out.seek(0)
+        err.seek(0)
+        printed = [file.read().decode("utf-8", "replace") for file in (out, err)]
+    return Outcome(child.returncode, *printed, took, timed_out, survivors)
+
+
+def run_python(code: str, *arguments: str | Path, **options: object) -> Outcome:
+    """Run Python code in a child; arguments are its `sys.argv[1:]`, options those of `run_limited`."""
+    return run_limited([sys.executable, "-c", code, *arguments], **options)  # type: ignore[arg-type]
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name, value in changes.items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
+    return environment
+
+
+def _waited(child: subprocess.Popen[bytes], seconds: float, signals: Sequence[tuple[float, int]]) -> bool:
+    """Wait for a child's end, sending it signals on the way; return whether it ended in time."""
+    started = time.monotonic()
+    for after, number in sorted(signals):
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(max(0.0, started + after - time.monotonic()))
+            return True
+        child.send_signal(number)
+    try:
+        child.wait(max(0.0, started + seconds - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end_session(child: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of a child's session; return how many processes outlived it by a second."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return 0
+    deadline = time.monotonic() + 1
+    while (left := _session(child.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(left)
+
+
+def _session(leader: int) -> list[int]:
+    """Return the living processes of a session; none where there is no /proc."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            state, _, _, session = status.read_text("utf-8", "replace").rpartition(")")[2].split()[:4]
+            if int(session) == leader and state not in "ZX":
+                found.append(int(status.parent.name))
+    return found
