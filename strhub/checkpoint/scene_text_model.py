@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import strhub.models
-from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer
+from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
 from strhub.text.tokenizer import Probabilities
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 
@@ -66,7 +66,9 @@ def build_network(hparams: Mapping[str, Any]) -> Any:
 def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name stands for."""
     complete = getattr(network_class(hparams["architecture"]), "complete", None)
-    return complete(hparams) if complete else dict(hparams)
+    completed = complete(hparams) if complete else dict(hparams)
+    completed["charset_test"] = scored_charset(hparams["charset_train"], hparams.get("charset_test"))
+    return completed
 
 
 def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from strhub.cli.arguments import device_argument, parse_options, speed_arguments
+from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 
@@ -54,29 +54,30 @@ def charset_of(*, cased: bool, punctuation: bool) -> str:
 def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
     given = build_parser().parse_intermixed_args(arguments)
-    options = parse_options(given.options)
+    misplaced, sets = split_words(given.sets or [])  # options may stand behind --sets, too
+    options = parse_options([*given.options, *misplaced])
     with needs("test"):
         from strhub.data.module import SceneTextDataModule
-        from strhub.evaluation.evaluate import evaluate, format_protocols, protocols
+        from strhub.evaluation.evaluate import any_samples, evaluate_in
+        from strhub.evaluation.report import format_own, format_protocols, protocols
     with needs("torch"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine
+    from strhub.images.options import image_options
 
     model = load_from_checkpoint(given.checkpoint, **options)
     data = SceneTextDataModule(
         root_dir=given.data_root,
         train_dir="",
-        img_size=model.hparams.img_size,
         max_label_length=model.hparams.max_label_length,
         charset_train=model.hparams.charset_train,
-        charset_test=charset_of(cased=given.cased, punctuation=given.punctuation),
         batch_size=given.batch_size,
         num_workers=given.num_workers,
-        normalize=model.hparams.normalize,
         rotation=given.rotation,
+        **image_options(model.hparams),
     )
-    asked = ["subset", "full", *(["new"] if given.new else [])]
-    names = given.sets or list(dict.fromkeys(name for protocol in asked for name in protocols()[protocol]))
+    asked = [*([] if sets else ["subset", "full"]), *(["new"] if given.new else [])]
+    names = list(dict.fromkeys([*sets, *(name for protocol in asked for name in protocols()[protocol])]))
     present = data.present_test_sets(names)
     if not present:
         raise ValueError(
@@ -86,8 +87,16 @@ def run(arguments: Sequence[str] | None = None) -> str:
     engine = TorchEngine(
         model, device=given.device, threads=given.threads, precision=given.precision, compile=given.compile
     )
-    scores = evaluate(engine.model, data, present, device=engine.device, progress=_progress)
-    return format_protocols(scores, [] if given.sets else asked)
+    tested, own = charset_of(cased=given.cased, punctuation=given.punctuation), model.hparams.charset_train
+    charsets = [tested] if frozenset(own) == frozenset(tested) else [tested, own]
+    scores = evaluate_in(engine.model, data, present, charsets, device=engine.device, progress=_progress)
+    if not any_samples(scores):
+        raise ValueError(
+            f"no word of {', '.join(present)} can be scored: no label has one of the {len(tested)} tested "
+            f"characters or of the model's own {len(own)}"
+        )
+    tables = [format_protocols(scores[tested], asked, sets)]
+    return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
 
 
 def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ from strhub.data.sources.mixture import Mixture
 from strhub.data.sources.rendered import DrawnDataset
 from strhub.data.sources.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
-from strhub.text import LabelPreparation
+from strhub.text import LabelPreparation, scored_charset
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ class SceneTextDataModule(pl.LightningDataModule):
         mixture_size: words an epoch.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`. keep_aspect:
         pictures are as wide as their aspect makes them, up to that width; batches are of like widths, and padded.
-    charset_train, charset_test: training labels are brought to the first, scored ones to the second.
+    charset_train, charset_test: training labels are brought to the first, scored ones to the second, which follows from
+        the first if it is None: see `strhub.text.scored_charset`.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
         system's own way. augment: in training, true for RandAugment, 'strong' for scene-text
@@ -74,7 +75,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         img_size: Sequence[int],
         max_label_length: int,
         charset_train: str,
-        charset_test: str,
+        charset_test: str | None = None,
         batch_size: int,
         num_workers: int = 0,
         augment: bool | str = True,
@@ -104,7 +105,7 @@ class SceneTextDataModule(pl.LightningDataModule):
         super().__init__()
         self.root_dir, self.train_dir = Path(root_dir), train_dir
         self.img_size, self.normalize, self.rotation = img_size, normalize, rotation
-        self.charset_train, self.charset_test = charset_train, charset_test
+        self.charset_train, self.charset_test = charset_train, scored_charset(charset_train, charset_test)
         self.max_label_length, self.fold_ascii, self.min_image_dim = max_label_length, fold_ascii, min_image_dim
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
@@ -195,11 +196,14 @@ class SceneTextDataModule(pl.LightningDataModule):
             self._val = WordDataset(sources, transform=transform, replace=False)
         return self._val
 
-    def test_dataset(self, name: str) -> WordDataset:
-        """The benchmark of that name; `ValueError` if it is not there."""
+    def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
+        """The benchmark of that name; `ValueError` if it is not there.
+
+        as_stored: labels as the set spells them, for scoring in several charsets, not as `charset_test` has them.
+        """
         transform = self.get_transform(self.img_size, False, self.rotation, self.normalize, self.keep_aspect)
         folder = self.root_dir / "test" / name
-        sources = self._sources(folder, self.charset_test, strict=False)
+        sources = self._sources(folder, None if as_stored else self.charset_test, strict=False)
         return WordDataset(sources, transform=transform, replace=False)
 
     def present_test_sets(self, names: Iterable[str]) -> list[str]:
@@ -207,13 +211,16 @@ class SceneTextDataModule(pl.LightningDataModule):
         root = self.root_dir / "test"
         return [name for name in names if find_lmdbs(root / name) or find_annotated(root / name)]
 
-    def _sources(self, folder: Path, charset: str, *, strict: bool) -> list[LmdbWords | FolderWords]:
-        prepare = LabelPreparation(
-            charset,
-            max_length=self.max_label_length if strict else None,
-            fold_ascii=self.fold_ascii,
-            strict=strict,
-        )
+    def _sources(self, folder: Path, charset: str | None, *, strict: bool) -> list[LmdbWords | FolderWords]:
+        """The sets in a folder or below it, their labels brought to a charset; as they are stored if it is None."""
+        prepare: Callable[[str], str] = str
+        if charset is not None:
+            prepare = LabelPreparation(
+                charset,
+                max_length=self.max_label_length if strict else None,
+                fold_ascii=self.fold_ascii,
+                strict=strict,
+            )
         databases, annotated = find_lmdbs(folder), find_annotated(folder)
         if not databases and not annotated:
             state = "neither is in it or below it" if folder.is_dir() else "it does not exist"
@@ -322,9 +329,12 @@ class SceneTextDataModule(pl.LightningDataModule):
         """In order; several devices share them, none twice."""
         return self._ordered_loader(self.val_dataset)
 
-    def test_dataloader(self, name: str = "") -> DataLoader[Batch]:
-        """The words of a benchmark, in order; without a name, of everything below `root_dir/test`."""
-        return self._ordered_loader(self.test_dataset(name))
+    def test_dataloader(self, name: str = "", *, as_stored: bool = False) -> DataLoader[Batch]:
+        """The words of a benchmark, in order; without a name, of everything below `root_dir/test`.
+
+        as_stored: see `test_dataset`.
+        """
+        return self._ordered_loader(self.test_dataset(name, as_stored=as_stored))
 
     def _ordered_loader(self, dataset: DrawnDataset | WordDataset) -> DataLoader[Batch]:
         trainer = self.trainer

@@ -1,7 +1,7 @@
 """Scores of readings against labels, as sums: what several batches, processes or devices counted can be added up.
 
 Accuracy is exact match. 1 - NED is 1 minus the mean over samples of the edit distance divided by the longer length
-(ICDAR 2019). Both after `CharsetAdapter` of the charset that is tested.
+(ICDAR 2019). Both after `ScoredText` of the charset that is tested; a label of which nothing is left is not scored.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from strhub.text import ScoredText
+
 
 @dataclass
 class Score:
@@ -19,7 +21,9 @@ class Score:
 
     samples: words scored; correct: exact matches; similarity: sum of 1 - normalised edit distance, each in [0, 1];
     confidence: sum of sequence confidences, each in [0, 1]; label_length: characters in all labels;
-    unreadable: samples whose picture could not be read, which count as wrong.
+    unreadable: samples whose picture could not be read, which count as wrong; untested: words that are not among the
+    samples, since their label has no character of the tested charset; shortened: samples whose label has letters,
+    digits or symbols outside the tested charset, and is scored without them.
     """
 
     samples: float = 0
@@ -28,9 +32,17 @@ class Score:
     confidence: float = 0.0
     label_length: float = 0
     unreadable: float = 0
+    untested: float = 0
+    shortened: float = 0
 
     def add(self, prediction: str, label: str, confidence: float) -> bool:
-        """Count one reading; both texts already in the tested charset. Returns whether it is right."""
+        """Count one reading; both texts already in the tested charset. Returns whether it is right.
+
+        Without a label there is nothing to be right about: the word is untested.
+        """
+        if not label:
+            self.untested += 1
+            return False
         right = prediction == label
         self.samples += 1
         self.correct += right
@@ -48,17 +60,25 @@ class Score:
     ) -> None:
         """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose picture could not be read.
 
-        adapt: brings texts to the tested charset.
+        adapt: brings texts to the tested charset. Pictures of nothing, which have an empty label, are passed over.
         """
         for (text, confidence, _), label in zip(readings, labels, strict=True):
-            self.add(adapt(text), adapt(label), confidence)
+            if label:
+                self.add(adapt(text), adapt(label), confidence)
         for label in lost_labels:
-            self.add_unreadable(adapt(label))
+            if label:
+                self.add_unreadable(adapt(label))
+
+    def add_labels(self, labels: Iterable[str], text: ScoredText) -> None:
+        """Count what scoring leaves out of labels as they are stored; empty ones are untested, too."""
+        for label in labels:
+            self.untested += not label
+            self.shortened += bool(text(label)) and text.loses_letters(label)
 
     def add_unreadable(self, label: str) -> None:
         """Count a word whose picture could not be read: wrong, with confidence 0."""
         self.add("", label, 0.0)
-        self.unreadable += 1
+        self.unreadable += bool(label)
 
     def __add__(self, other: Score) -> Score:
         return Score(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))

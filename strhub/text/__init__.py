@@ -7,8 +7,10 @@ from strhub.text.charset import (
     CharsetAdapter,
     DroppedLabel,
     LabelPreparation,
+    ScoredText,
     check_charset,
     fold_to_ascii,
+    scored_charset,
 )
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 
@@ -21,7 +23,9 @@ __all__ = [
     "CharsetAdapter",
     "DroppedLabel",
     "LabelPreparation",
+    "ScoredText",
     "Tokenizer",
     "check_charset",
     "fold_to_ascii",
+    "scored_charset",
 ]

@@ -65,6 +65,17 @@ def check_charset(charset: str) -> str:
     return charset
 
 
+def scored_charset(charset_train: str, charset_test: str | None) -> str:
+    """Return the charset that words are scored in: the one that is set, else the one that is trained.
+
+    Of the published ones with 62 and 94 characters the digits and lower case alone, as is the custom of the field.
+    """
+    if charset_test is not None:
+        return charset_test
+    published = {frozenset(CHARSET_62), frozenset(CHARSET_94)}
+    return CHARSET_36 if frozenset(charset_train) in published else charset_train
+
+
 def fold_to_ascii(text: str) -> str:
     """Return `text` in ASCII where that is customary (é to e, ß to ss); what has no ASCII spelling stays as it is."""
     composed = unicodedata.normalize("NFC", text)
@@ -147,13 +158,8 @@ class LabelPreparation:
         self._has_punctuation = any(map(_is_punctuation, charset))
 
     def __call__(self, label: str) -> str:
-        text = unicodedata.normalize("NFC", label)
-        if self.fold_ascii:
-            text = "".join(c if c in self._characters else _ascii_spelling(c) for c in text)
-            text = _ACCENTS.sub(lambda accents: "".join(filter(self._characters.__contains__, accents[0])), text)
-        text = (" " if " " in self._characters else "").join(text.split())
-        text = self.adapter.change_case(text)
-        if self.strict and any(c not in self._characters and self._tells(c) for c in text):
+        text = self._spelled(label)
+        if self.strict and self._lacks(text):
             raise DroppedLabel("outside the charset", label)
         text = " ".join(self.adapter(text).split())  # what was removed may have stood between two spaces
         if not text:
@@ -162,6 +168,22 @@ class LabelPreparation:
             raise DroppedLabel("too long", label)
         return text
 
+    def loses_letters(self, label: str) -> bool:
+        """Return whether the word of a label would be another one without what the charset lacks."""
+        return self._lacks(self._spelled(label))
+
+    def _spelled(self, label: str) -> str:
+        """Return a label in the charset's spelling and case, with all its characters."""
+        text = unicodedata.normalize("NFC", label)
+        if self.fold_ascii:
+            text = "".join(c if c in self._characters else _ascii_spelling(c) for c in text)
+            text = _ACCENTS.sub(lambda accents: "".join(filter(self._characters.__contains__, accents[0])), text)
+        text = (" " if " " in self._characters else "").join(text.split())
+        return self.adapter.change_case(text)
+
+    def _lacks(self, text: str) -> bool:
+        return any(c not in self._characters and self._tells(c) for c in text)
+
     def _tells(self, character: str) -> bool:
         """Return whether a word without this character, which the charset lacks, would be another one."""
         if character.isspace() or unicodedata.category(character) in ("Cc", "Cf") or _OPTIONAL.match(character):
@@ -169,6 +191,28 @@ class LabelPreparation:
         if not _is_punctuation(character):
             return True
         return self._has_punctuation and not character.isascii()
+
+
+class ScoredText:
+    """Bring labels and readings alike to the charset that is scored; what has no character of it becomes "".
+
+    As `LabelPreparation` that is not strict: folded to ASCII if the charset is ASCII, spaces kept if it has one, and
+    what it does not hold removed.
+    """
+
+    def __init__(self, charset: str) -> None:
+        self.charset = charset
+        self._prepare = LabelPreparation(charset, max_length=None, strict=False)
+
+    def __call__(self, text: str) -> str:
+        try:
+            return self._prepare(text)
+        except DroppedLabel:
+            return ""
+
+    def loses_letters(self, text: str) -> bool:
+        """Return whether the charset lacks what tells a text from another one: a letter, digit or symbol."""
+        return self._prepare.loses_letters(text)
 
 
 def _is_punctuation(character: str) -> bool:

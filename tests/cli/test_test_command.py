@@ -8,8 +8,8 @@ import pytest
 from golden_numbers import FOLDER
 
 from strhub.cli.test import charset_of, run
-from strhub.evaluation.evaluate import format_protocols, protocols
 from strhub.evaluation.metrics import Score
+from strhub.evaluation.report import format_protocols, protocols
 from strhub.text import CHARSET_94
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,7 +24,8 @@ def test_both_protocols_over_what_is_there(word_tree: Path) -> None:
     counts = {name.strip(): count.strip() for name, count in rows}
     assert counts["IIIT5k"] == "10"
     assert counts["SVT"] == "4"
-    assert counts["Combined"] == "14"
+    assert counts["Combined (2 of 6 sets)"] == "14"
+    assert "own charset" not in table, "it is that of the protocols"
 
 
 def test_options_rotation_and_workers(word_tree: Path) -> None:
@@ -36,6 +37,30 @@ def test_options_rotation_and_workers(word_tree: Path) -> None:
     assert "SVT" in table
 
 
+def test_options_behind_the_sets_absent_sets_and_the_models_own_charset(word_tree: Path) -> None:
+    table = run(
+        ["pretrained=strhub-tiny", "--data_root", str(word_tree), "--num_workers", "0", "--device", "cpu", "--new",
+         "--sets", "SVT", "CUTE80", "decode_ar:bool=false"]
+    )  # fmt: skip
+    assert "other sets (absent: CUTE80)" in table
+    assert "new protocol (absent: ArT, COCOv1.4, Uber)" in table
+    assert "own charset of 94 characters (absent: CUTE80, ArT, COCOv1.4, Uber)" in table
+    assert table.count("| Combined (1 of 2 sets) |") == 1
+    with pytest.raises(ValueError, match="has no option 'decode_a'"):
+        run(["pretrained=strhub-tiny", "--data_root", str(word_tree), "--sets", "SVT", "decode_a:bool=false"])
+
+
+def test_a_set_of_which_no_word_can_be_scored(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from strhub.data.sources.lmdb import write_lmdb
+
+    (tmp_path / "test").mkdir()
+    write_lmdb(tmp_path / "test" / "street", [(Image.new("RGB", (40, 10)), "рынок")])
+    with pytest.raises(ValueError, match="no word of street can be scored"):
+        run([CHECKPOINT, "--data_root", str(tmp_path), "--num_workers", "0", "--device", "cpu", "--sets", "street"])
+
+
 def test_unreadable_pictures_count_as_wrong_and_are_told(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -44,7 +69,7 @@ def test_unreadable_pictures_count_as_wrong_and_are_told(tmp_path: Path) -> None
     (tmp_path / "test").mkdir()
     write_lmdb(tmp_path / "test" / "SVT", [(Image.new("RGB", (40, 10)), "word"), (b"no picture", "lost")])
     table = run([CHECKPOINT, "--data_root", str(tmp_path), "--num_workers", "0", "--device", "cpu"])
-    assert "1 pictures could not be read and count as wrong" in table
+    assert "1 images could not be read and count as wrong (SVT 1)" in table
     assert "|         2 |" in table
 
 
@@ -76,7 +101,7 @@ def test_the_table_weighs_by_samples() -> None:
     table = format_protocols({"IIIT5k": first, "SVT": second}, ["subset"])
     rows = {line.split("|")[1].strip(): line.split("|")[2:] for line in table.splitlines() if line.startswith("| ")}
     assert [cell.strip() for cell in rows["IIIT5k"][:5]] == ["3", "33.33", "55.56", "50.00", "2.33"]
-    assert [cell.strip() for cell in rows["Combined"][:5]] == ["4", "50.00", "66.67", "62.50", "2.00"]
+    assert [cell.strip() for cell in rows["Combined (2 of 6 sets)"][:5]] == ["4", "50.00", "66.67", "62.50", "2.00"]
 
 
 def test_protocols_are_the_published_ones() -> None:

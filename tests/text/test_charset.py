@@ -13,8 +13,10 @@ from strhub.text import (
     CharsetAdapter,
     DroppedLabel,
     LabelPreparation,
+    ScoredText,
     check_charset,
     fold_to_ascii,
+    scored_charset,
 )
 
 GERMAN = CHARSET_62 + "äöüÄÖÜß"
@@ -159,3 +161,34 @@ def test_folding_leaves_ascii_alone(text: str) -> None:
 def test_the_adapter_is_idempotent(text: str) -> None:
     adapter = CharsetAdapter(CHARSET_36)
     assert adapter(adapter(text)) == adapter(text)
+
+
+@pytest.mark.parametrize(
+    ("charset_train", "charset_test", "expected"),
+    [
+        ("абв", None, "абв"),
+        ("абв", "аб", "аб"),
+        (CHARSET_94, None, CHARSET_36),
+        (CHARSET_62, None, CHARSET_36),
+        (CHARSET_62[::-1], None, CHARSET_36),
+        (CHARSET_36, None, CHARSET_36),
+        (CHARSET_94 + " ", None, CHARSET_94 + " "),
+    ],
+)
+def test_what_is_trained_is_scored_unless_another_charset_is_set(
+    charset_train: str, charset_test: str | None, expected: str
+) -> None:
+    assert scored_charset(charset_train, charset_test) == expected
+
+
+@given(st.text(st.characters(codec="ascii")), st.sampled_from([CHARSET_36, CHARSET_62, CHARSET_94]))
+def test_scoring_of_ascii_is_the_fields_rule(text: str, charset: str) -> None:
+    assert ScoredText(charset)(text) == CharsetAdapter(charset)(text)
+
+
+def test_labels_and_readings_are_brought_to_a_charset_alike() -> None:
+    ascii_only, german, spaced = ScoredText(CHARSET_36), ScoredText(GERMAN), ScoredText(CHARSET_36 + " ")
+    assert (ascii_only("Straße"), german("Straße"), spaced(" New  York ")) == ("strasse", "Straße", "new york")
+    assert ascii_only("рынок") == ""
+    assert not ascii_only.loses_letters("Straße!")
+    assert ascii_only.loses_letters("abc 中")

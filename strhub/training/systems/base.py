@@ -6,6 +6,7 @@ the names of the published ones.
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +28,11 @@ from strhub.checkpoint.scene_text_model import (
     network_class,
 )
 from strhub.evaluation.metrics import Score
-from strhub.text import CharsetAdapter
+from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.utils.options import check_options, keyword_names
+
+log = logging.getLogger(__name__)
 
 
 class System(pl.LightningModule, ABC):
@@ -74,8 +77,9 @@ class System(pl.LightningModule, ABC):
         self.save_hyperparameters(complete_options({**options, **own, "architecture": self.architecture}))
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
-        self.charset_adapter = CharsetAdapter(self.hparams["charset_test"])
+        self.scored_text = ScoredText(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+        self._told_untested = False
         self._batch_number = self._steps_together = 0
         self.step = 0  # of the optimiser, in training
         self.fine_tuning = FineTuning.from_options(finetune)
@@ -256,7 +260,7 @@ class System(pl.LightningModule, ABC):
             logits, loss, elements = self.validation_loss(images, labels)
             losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
             readings = self.tokenizer.decode_characters(logits.softmax(-1))
-        score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.charset_adapter)
+        score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.scored_text)
         return {"readings": readings}
 
     def on_validation_epoch_end(self) -> None:
@@ -267,6 +271,7 @@ class System(pl.LightningModule, ABC):
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         *scores, loss, elements = sums.tolist()
         total = Score(*scores)
+        self._report_untested(total)
         # The same on every device already; the mean of these is what Lightning wants to be asked for.
         several = self.trainer.world_size > 1
         self.log("val_loss", loss / max(elements, 1), sync_dist=several)
@@ -275,3 +280,12 @@ class System(pl.LightningModule, ABC):
         self.log("val_confidence", 100 * total.mean_confidence, sync_dist=several)
         self.log("hp_metric", 100 * total.accuracy, sync_dist=several)
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
+
+    def _report_untested(self, score: Score) -> None:
+        """Say, once and on the first device, how many words of validation cannot be scored, and why."""
+        if score.untested and not self._told_untested and self.global_rank == 0:
+            self._told_untested = True
+            log.warning(
+                "%d of %d words of validation are not scored: their labels have no character of model.charset_test, %r",
+                score.untested, score.untested + score.samples, self.hparams["charset_test"],
+            )  # fmt: skip
