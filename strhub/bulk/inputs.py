@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from PIL import Image
 from strhub.images.open import SUFFIXES, UnreadableImage, open_bytes, open_image
 
 __all__ = ["FILES", "Picture", "Span", "Unit", "find", "pictures"]
+
+log = logging.getLogger(__name__)
 
 FILES, LMDB, PARQUET, TAR = "files", "lmdb", "parquet", "tar"
 TARS: Final = (".tar", ".tar.gz", ".tgz")
@@ -96,10 +99,12 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
 
 def lmdb_size(path: str) -> int:
     """How many records an LMDB has; `ValueError` if it is none, or damaged."""
-    from strhub.data.sources.lmdb import open_shared, sample_count
+    from strhub.data.sources.lmdb_format import LmdbFile
 
-    with open_shared(Path(path)).begin() as transaction:
-        return sample_count(transaction, Path(path))
+    count, remark = LmdbFile(path).count()
+    if remark:
+        log.warning("%s: %s", path, remark)
+    return count
 
 
 def parquet_groups(path: str) -> list[Span]:
@@ -151,21 +156,18 @@ def _kind(name: str) -> str | None:
 
 
 def _lmdb_pictures(unit: Unit) -> Iterator[Picture]:
-    import lmdb
-
-    from strhub.data.sources.lmdb import open_shared
+    from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
 
     assert unit.span is not None
-    environment = open_shared(Path(unit.path))
+    file = LmdbFile(unit.path)
     for number in range(unit.span.start + 1, unit.span.stop + 1):  # keys count from 1
-        key, source = f"image-{number:09d}", f"{unit.path}#{number}"
+        key, source = image_key(number), f"{unit.path}#{number}"
         try:
-            with environment.begin() as transaction:
-                content = transaction.get(key.encode())
-        except lmdb.Error as error:
+            content = file.get(key)
+        except (DamagedLmdb, OSError) as error:
             yield Picture(source, None, f"damaged: {error}")
         else:
-            yield Picture(source, None, f"there is no {key}") if content is None else _picture(source, content)
+            yield Picture(source, None, f"there is no {key.decode()}") if content is None else _picture(source, content)
 
 
 def _parquet_pictures(unit: Unit) -> Iterator[Picture]:

@@ -7,6 +7,7 @@ and counts. Pictures are decoded in several processes; the result doesn't depend
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 from collections import Counter
@@ -17,17 +18,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import lmdb
 import numpy as np
 from PIL import Image
 
 from strhub.data.curation.duplicates import PRINTS_SHAPE, content_hash, label_key, picture_prints, pixel_hash
-from strhub.data.sources.lmdb import find_lmdbs, open_shared, sample_count
+from strhub.data.sources.lmdb import find_lmdbs
+from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
+from strhub.data.sources.lmdb_format import label_key as stored_label_key
 from strhub.images.open import FORMATS, UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel, LabelPreparation
 from strhub.utils.workers import run_in_order
 
 __all__ = ["RECORD", "Scan", "Stored", "StoredWords", "Tally", "default_workers", "open_tree", "scan"]
+
+log = logging.getLogger(__name__)
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -74,7 +78,10 @@ class Stored(NamedTuple):
 
 
 class StoredWords:
-    """The records of one LMDB folder, numbered from 1. Not to be shared by processes: open it in each.
+    """The records of one LMDB folder, numbered from 1.
+
+    Attributes:
+        count: how many there are. remark: what is wrong with the number that is stored for it, or ''.
 
     Raises:
         ValueError: if it can't be read as LMDB or its number of samples is of no use.
@@ -82,24 +89,19 @@ class StoredWords:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._environment = open_shared(self.path)
-        try:
-            with self._environment.begin() as transaction:
-                self.count = sample_count(transaction, self.path)
-        except lmdb.Error as error:
-            raise ValueError(f"{self.path} can't be read as LMDB: {error}") from error
+        self._file = LmdbFile(self.path)
+        self.count, self.remark = self._file.count()
 
     def records(self, numbers: Iterable[int], *, pictures: bool = True) -> Iterator[Stored]:
         """The records of these numbers, in their order; if so asked without their pictures, which takes far less."""
-        with self._environment.begin() as transaction:
-            for number in numbers:
-                try:
-                    label = transaction.get(b"label-%09d" % number)
-                    encoded = transaction.get(b"image-%09d" % number) if pictures else None
-                except lmdb.Error as error:
-                    yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
-                else:
-                    yield Stored(number, encoded, label)
+        for number in numbers:
+            try:
+                label = self._file.get(stored_label_key(number))
+                encoded = self._file.get(image_key(number)) if pictures else None
+            except (DamagedLmdb, OSError) as error:
+                yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
+            else:
+                yield Stored(number, encoded, label)
 
 
 @dataclass
@@ -171,9 +173,12 @@ def open_tree(tree: str | Path) -> tuple[list[StoredWords], list[tuple[Path, str
     opened, damaged = [], []
     for path in find_lmdbs(tree):
         try:
-            opened.append(StoredWords(path))
+            opened.append(words := StoredWords(path))
         except ValueError as error:
             damaged.append((path, str(error)))
+        else:
+            if words.remark:
+                log.warning("%s: %s", path, words.remark)
     if not opened and damaged:
         raise ValueError(f"no LMDB folder in {tree} can be read: {damaged[0][1]}")
     if not opened:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from strhub.data.sources.lmdb import open_for_writing, put
+from strhub.data.sources.lmdb_format import MAX_SAMPLES, NUM_SAMPLES, LmdbFile, image_key, label_key
 from strhub.errors import DataError
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
@@ -34,7 +36,6 @@ Record = tuple[bytes, str]
 """An encoded picture file, such as PNG or JPEG, and its label."""
 Outcome = tuple[list[tuple[bytes, bytes]], tuple[str, str] | None]  # of a job: records; reason and message if skipped
 
-MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
 MAX_PROBLEMS: Final = 1000
 MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
 COMMIT_SECONDS: float = 1.0  # at most so much work is lost when a run is killed
@@ -193,8 +194,7 @@ class _Partial:
             self.written += 1
             if self.written > MAX_SAMPLES:
                 raise ValueError(f"an LMDB of this format holds at most {MAX_SAMPLES} records: write several")
-            number = b"%09d" % self.written
-            self._waiting += [(b"image-" + number, picture), (b"label-" + number, label)]
+            self._waiting += [(image_key(self.written), picture), (label_key(self.written), label)]
             self._bytes += len(picture)
         if skipped:
             self.reasons[skipped[0]] += 1
@@ -205,7 +205,7 @@ class _Partial:
 
     def finish(self) -> WriteReport:
         """Store what is left, the number of records, and no longer how far it has come."""
-        self._commit([(b"num-samples", b"%d" % self.written)], delete=PROGRESS)
+        self._commit([(NUM_SAMPLES, b"%d" % self.written)], delete=PROGRESS)
         return WriteReport(self.written, self.reasons.total(), tuple(self.problems), dict(self.reasons))
 
     def _progress(self) -> bytes:
@@ -214,43 +214,25 @@ class _Partial:
 
     def _resume(self, jobs: int) -> lmdb.Environment | None:
         """Open what an earlier run has left and take its place, if it did the same work."""
-        import lmdb
-
-        environment = None
-        with suppress(lmdb.Error, ValueError, KeyError, TypeError, OSError):
-            environment = _open(self.path, create=False)
-            # Reading a page beyond the end of the file would not raise but kill the process.
-            needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-            if (self.path / "data.mdb").stat().st_size < needed:
-                raise ValueError("cut short")
-            with environment.begin() as transaction:
-                stored = json.loads(transaction.get(PROGRESS) or b"null")
+        with suppress(ValueError, KeyError, TypeError, OSError):
+            # Not by LMDB itself, which a damaged file would end the process with.
+            stored = json.loads(LmdbFile(self.path).get(PROGRESS) or b"null")
             if stored["fingerprint"] == self.fingerprint and stored["jobs_done"] <= jobs:
+                environment = open_for_writing(self.path, map_size=MAP_SIZE, create=False)
                 self.jobs_done, self.written = stored["jobs_done"], stored["written"]
                 self.reasons, self.problems = Counter(stored["reasons"]), stored["problems"]
                 return environment
-        if environment is not None:
-            environment.close()
         return None
 
     def _begin(self) -> lmdb.Environment:
         if self.path.exists():
             shutil.rmtree(self.path)
         self.path.mkdir()
-        return _open(self.path, create=True)
+        return open_for_writing(self.path, map_size=MAP_SIZE)
 
     def _commit(self, more: list[tuple[bytes, bytes]], delete: bytes | None = None) -> None:
-        from strhub.data.sources.lmdb import put
-
         put(self._environment, self._waiting + more, delete=delete)
         self._waiting, self._bytes, self._committed = [], 0, time.monotonic()
-
-
-def _open(path: Path, *, create: bool) -> lmdb.Environment:
-    import lmdb
-
-    # Without LMDB's own locks: `_locked` keeps others away. Each commit is flushed to disk, about one a second.
-    return lmdb.open(os.fspath(path), map_size=MAP_SIZE, create=create, lock=False)
 
 
 def _check_place(place: Path, *, overwrite: bool) -> None:
@@ -275,15 +257,13 @@ def _put_in_place(partial: Path, place: Path) -> None:
 @contextmanager
 def _told(place: Path) -> Iterator[None]:
     """Errors of the disk, of LMDB and of worker processes as one that says what to do."""
-    import lmdb
-
     kept = "What was written is kept, and the same command goes on from there"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BlockingIOError as error:
         raise ValueError(f"{place} is being written by another process: wait for it, or choose another name") from error
-    except (lmdb.Error, OSError) as error:
+    except OSError as error:
         raise ValueError(f"{place} can't be written: {error}. {kept} once there is room and access") from error
     except Failure as error:
         raise ValueError(f"{place} is not complete: {error}. {kept}") from error

@@ -1,37 +1,46 @@
 """Words in LMDB, in the record format of the field: reading, finding and writing.
 
-A data set is a folder with a `data.mdb`. Its keys are `num-samples` (a decimal number), `image-000000001` (an encoded
-picture) and `label-000000001` (UTF-8), counted from 1. In: such folders. Out: RGB pictures with their labels.
-
-LMDB maps the file into memory, and nothing protects against a file that changes meanwhile: don't write to one in use.
+In: folders as `strhub.data.sources.lmdb_format` describes them. Out: RGB images with their labels; or such folders.
+LMDB's own library is needed for writing alone, and imported here only.
 """
 
+from __future__ import annotations
+
+import logging
 import os
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import uuid4
-from weakref import WeakValueDictionary
 
-import lmdb
 import numpy as np
 from PIL.Image import Image
 
 from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.lmdb_format import (
+    LABEL_PREFIX,
+    NUM_SAMPLES,
+    DamagedLmdb,
+    LmdbFile,
+    image_key,
+    label_key,
+)
 from strhub.images.open import open_bytes
 from strhub.text.charset import DroppedLabel
 
-__all__ = ["LmdbWords", "UnreadableRecord", "find_lmdbs", "write_lmdb"]
+if TYPE_CHECKING:
+    import lmdb
+
+__all__ = ["LmdbWords", "UnreadableRecord", "find_lmdbs", "open_for_writing", "put", "write_lmdb"]
+
+log = logging.getLogger(__name__)
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
-LABEL_PREFIX: Final = b"label-"
 PARTIAL_SUFFIX: Final = ".partial"
 WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
 
@@ -39,8 +48,9 @@ WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
 class LmdbWords:
     """The words of one LMDB folder whose labels can be used.
 
-    All labels are gone through once, here; pictures are read when asked for. Objects can be shared by threads, by
-    forked processes and, being picklable, by spawned ones: each process opens the file for itself, once.
+    All labels are read once, here; images are read when asked for. Objects can be shared by threads, by forked
+    processes and, being picklable, by spawned ones. Labels and images on damaged pages of the file are left out, as
+    'no label' and as unreadable records; what is wrong with the file or its `num-samples` is logged as a warning.
 
     Args:
         path: the folder that holds `data.mdb`.
@@ -65,15 +75,22 @@ class LmdbWords:
         self.dropped: Counter[str] = Counter()
         self.labels: list[str] = []
         self._numbers: np.ndarray[Any, np.dtype[np.int32]]  # of the records kept, counted from 1
-        self._opened: tuple[int, lmdb.Environment] | None = None  # the process that opened it, and what it opened
-        try:
-            with self._environment().begin() as transaction:
-                count = sample_count(transaction, self.path)
-                self._scan(_stored_labels(transaction, count), count, prepare_label)
-        except lmdb.Error as error:
-            raise _damaged(self.path, str(error)) from error
+        self._opened: LmdbFile | None = None
+        file = self._file()
+        count, remark = file.count()
+        self._scan(_stored_labels(file, count), count, prepare_label)
+        if file.damage:
+            pages = f"{len(file.damage)} damaged places, such as {file.damage[0]}"
+            remark = f"{remark}; {pages}" if remark else pages
+        if remark:
+            log.warning("%s: %s", file.file, remark)
 
-    def _scan(self, stored: Iterator[tuple[int, bytes]], count: int, prepare: Callable[[str], str] | None) -> None:
+    def _scan(
+        self,
+        stored: Iterator[tuple[int, bytes]],
+        count: int,
+        prepare: Callable[[str], str] | None,
+    ) -> None:
         if prepare is None:
             self._numbers, self.labels = np.arange(1, count + 1, dtype=np.int32), [""] * count
             for number, value in stored:
@@ -110,19 +127,20 @@ class LmdbWords:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")
-        label, key = self.labels[index], f"image-{self._numbers[index]:09d}"
-        environment = self._environment()  # outside of the try: a file that has gone is no matter of one record
+        label, number = self.labels[index], int(self._numbers[index])
+        file = self._file()  # outside of the try: a file that has gone is no matter of one record
         try:
-            with environment.begin() as transaction:
-                encoded = transaction.get(key.encode())
-            return _decode(encoded, min_dim=self.min_image_dim), label
+            return _decode(file.get(image_key(number)), min_dim=self.min_image_dim), label
+        except (DamagedLmdb, OSError) as error:
+            what = f"the file is damaged: {error}"
         except Exception as error:  # Pillow raises whatever its decoders stumble over
-            raise UnreadableRecord(f"{self.path}: {key}: {str(error) or type(error).__name__}", label) from error
+            what = str(error) or type(error).__name__
+        raise UnreadableRecord(f"{self.path}: {image_key(number).decode()}: {what}", label)
 
-    def _environment(self) -> lmdb.Environment:
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), open_shared(self.path)
-        return self._opened[1]
+    def _file(self) -> LmdbFile:
+        if self._opened is None:
+            self._opened = LmdbFile(self.path)
+        return self._opened
 
 
 def find_lmdbs(root: AnyPath) -> list[Path]:
@@ -167,8 +185,11 @@ def write_lmdb(
     unfinished = path.parent / f".{path.name}.{uuid4().hex}{PARTIAL_SUFFIX}"
     unfinished.mkdir(parents=True)
     try:
-        # No lock file and no flushing as it goes: nobody else knows of this folder, and half of it is of no use.
-        with lmdb.open(os.fspath(unfinished), map_size=map_size, lock=False, sync=False) as environment:
+        # No flushing as it goes: nobody else knows of this folder, and half of it is of no use.
+        with (
+            _as_os_errors(),
+            open_for_writing(unfinished, map_size=map_size, sync=False) as environment,
+        ):
             pairs = _pairs(samples)
             while batch := list(islice(pairs, WRITE_BATCH)):
                 put(environment, batch, map_growth=map_growth)
@@ -181,85 +202,23 @@ def write_lmdb(
     return count
 
 
-class _OpenFiles:
-    """The files that a process has open, shared because LMDB refuses to open one twice. Closed with its last user."""
+def open_for_writing(path: Path, *, map_size: int, create: bool = True, sync: bool = True) -> lmdb.Environment:
+    """Open a folder for `put`, without LMDB's own lock file; `OSError` if it cannot be."""
+    import lmdb
 
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.lock = threading.Lock()
-        self.environments: WeakValueDictionary[tuple[int, int] | str, lmdb.Environment] = WeakValueDictionary()
-
-
-_open_files = _OpenFiles()
+    with _as_os_errors():
+        return lmdb.open(os.fspath(path), map_size=map_size, create=create, lock=False, sync=sync)
 
 
-def open_shared(path: Path) -> lmdb.Environment:
-    global _open_files
-    if _open_files.pid != os.getpid():
-        # After a fork. Unless what was inherited is closed, LMDB refuses to open it; the parent's stays open. The lock
-        # is replaced because a thread that is only the parent's may have held it.
-        inherited, _open_files = _open_files, _OpenFiles()
-        for environment in inherited.environments.values():
-            environment.close()
-    try:
-        status = os.stat(path / "data.mdb")
-    except OSError as error:
-        where = f"no data.mdb in {path.absolute()} ({error.strerror})"
-        raise ValueError(f"{where}: give the folder of an LMDB data set, the one that holds data.mdb itself") from error
-    # One file has many paths, so its identity is asked for, though not all file systems have it.
-    key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
-    with _open_files.lock:
-        _open_files.environments[key] = environment = _open_files.environments.get(key) or _open(path)
-        return environment
-
-
-def _open(path: Path) -> lmdb.Environment:
-    try:
-        # Without locks there is no table of readers either, so any number of processes may read. No read-ahead, because
-        # shuffled records are nowhere near each other.
-        environment = lmdb.open(
-            os.fspath(path), readonly=True, create=False, lock=False, readahead=False, meminit=False
-        )
-    except lmdb.Error as error:
-        raise _damaged(path, str(error)) from error
-    # Reading a page that the file is too short to hold would not raise but kill the process (SIGBUS).
-    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (size := (path / "data.mdb").stat().st_size) < expected:
-        environment.close()
-        raise _damaged(path, f"it has {size} bytes of {expected}, so it was cut short")
-    return environment
-
-
-def _damaged(path: Path, what: str) -> ValueError:
-    return ValueError(f"{path.absolute() / 'data.mdb'} can't be read as LMDB: {what}. Copy, download or make it again")
-
-
-def sample_count(transaction: lmdb.Transaction, path: Path) -> int:
-    value = transaction.get(b"num-samples")
-    digits = b"" if value is None else bytes(value)
-    if digits.isdigit() and len(digits) < 20 and int(digits) <= MAX_SAMPLES:
-        return int(digits)
-    found = "there is no such key" if value is None else f"it is {digits[:40]!r}"
-    raise ValueError(
-        f"{path.absolute() / 'data.mdb'}: num-samples must be a whole number from 0 to {MAX_SAMPLES}, but {found}. "
-        "If this is a data set of word pictures, make it again, for example with strhub.data.sources.lmdb.write_lmdb"
-    )
-
-
-def _stored_labels(transaction: lmdb.Transaction, count: int) -> Iterator[tuple[int, bytes]]:
-    """Number and value of every label there is for the records 1 to `count`, in one pass along the sorted keys."""
-    cursor = transaction.cursor()
-    if not cursor.set_range(LABEL_PREFIX):
-        return
-    for key, value in cast("Iterator[tuple[bytes, bytes]]", cursor):
-        if not key.startswith(LABEL_PREFIX):
-            return
+def _stored_labels(file: LmdbFile, count: int) -> Iterator[tuple[int, bytes]]:
+    """Yield number and value of every label there is for the records 1 to `count`, in one pass along the keys."""
+    for key, value in file.items(LABEL_PREFIX):
         digits = key[len(LABEL_PREFIX) :]
         if len(digits) == 9 and digits.isdigit() and 1 <= int(digits) <= count:
             yield int(digits), value
 
 
-def _decode(encoded: bytes | memoryview | None, *, min_dim: int) -> Image:
+def _decode(encoded: bytes | None, *, min_dim: int) -> Image:
     if encoded is None:
         raise ValueError("there is no such key")
     image = open_bytes(encoded)
@@ -271,9 +230,9 @@ def _decode(encoded: bytes | memoryview | None, *, min_dim: int) -> Image:
 def _pairs(samples: Iterable[tuple[bytes | Image, str]]) -> Iterator[tuple[bytes, bytes]]:
     number = 0
     for number, (image, label) in enumerate(samples, 1):
-        yield b"image-%09d" % number, image if isinstance(image, bytes) else _encode(image)
-        yield LABEL_PREFIX + b"%09d" % number, label.encode("utf-8")
-    yield b"num-samples", b"%d" % number
+        yield image_key(number), image if isinstance(image, bytes) else _encode(image)
+        yield label_key(number), label.encode("utf-8")
+    yield NUM_SAMPLES, b"%d" % number
 
 
 def _encode(image: Image) -> bytes:
@@ -289,13 +248,31 @@ def put(
     map_growth: float = 2.0,
     delete: bytes | None = None,
 ) -> None:
-    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor until they fit."""
-    while True:
-        try:
-            with environment.begin(write=True) as transaction:
-                transaction.cursor().putmulti(pairs)
-                if delete:
-                    transaction.delete(delete)
-            return
-        except lmdb.MapFullError:
-            environment.set_mapsize(int(environment.info()["map_size"] * map_growth) + 1)
+    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor until they fit.
+
+    Raises:
+        OSError: if there is no room on the disk, or the like.
+    """
+    import lmdb
+
+    with _as_os_errors():
+        while True:
+            try:
+                with environment.begin(write=True) as transaction:
+                    transaction.cursor().putmulti(pairs)
+                    if delete:
+                        transaction.delete(delete)
+                return
+            except lmdb.MapFullError:
+                environment.set_mapsize(int(environment.info()["map_size"] * map_growth) + 1)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Raise errors of LMDB, which have no base of their own outside of it, as `OSError`."""
+    import lmdb
+
+    try:
+        yield
+    except lmdb.Error as error:
+        raise OSError(str(error)) from error

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import strhub.data.sources.lmdb
+from strhub.data.curation.scan import scan
 from strhub.data.sources.lmdb import LmdbWords, UnreadableRecord, find_lmdbs, write_lmdb
+from strhub.data.sources.lmdb_format import LmdbFile
 from strhub.text.charset import DroppedLabel
 
 
@@ -288,6 +290,139 @@ def test_damaged_label_page(tmp_path: Path) -> None:
         LmdbWords(file.parent, prepare_label=str)
 
 
+def without_a_page(path: Path, prefix: bytes) -> None:
+    """Zero a page of the file that holds keys with this prefix, and no other."""
+    whole = (path / "data.mdb").read_bytes()
+    count = sum(1 for _ in LmdbFile(path).items(prefix))
+    for at in range(8192, len(whole), 4096):
+        page = whole[at : at + 4096]
+        if page[10] & 2 and prefix in page and b"num-samples" not in page:
+            (path / "data.mdb").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
+            if sum(1 for _ in LmdbFile(path).items(prefix)) < count:  # else it is one that is no longer in use
+                return
+    raise AssertionError("there is no such page")
+
+
+def test_a_damaged_page_costs_its_records_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_words(tmp_path / "words", 600)
+    without_a_page(path, b"label-")
+    without_a_page(path, b"image-")
+    words = LmdbWords(path, prepare_label=str)
+    assert 0 < words.dropped["no label"] < 200
+    assert words.dropped["no label"] == 600 - len(words)
+    assert "damaged places, such as page" in caplog.text
+    problems = []
+    for index in range(len(words)):
+        try:
+            assert words.read(index)[1] == words.labels[index]
+        except UnreadableRecord as error:
+            problems.append(str(error))
+    assert 0 < len(problems) < 200
+    assert all("the file is damaged: page" in problem for problem in problems)
+
+
+def test_pages_that_lead_in_a_circle(tmp_path: Path) -> None:
+    file = write_words(tmp_path / "words", 300) / "data.mdb"
+    content = bytearray(file.read_bytes())
+    for at in range(8192, len(content), 4096):
+        if content[at + 10] & 1:  # a branch
+            for node in np.frombuffer(
+                content[at + 16 : at + int.from_bytes(content[at + 12 : at + 14], "little")], "<u2"
+            ):
+                content[at + node : at + node + 4] = (at // 4096).to_bytes(4, "little")
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"can't be read as LMDB: page .* deeper than"):
+        LmdbWords(file.parent)
+
+
+def test_sizes_that_lie_beyond_the_file(tmp_path: Path) -> None:
+    big = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)))
+    write_lmdb(tmp_path / "words", [(big, "a"), (picture(1), "b")])
+    file = tmp_path / "words" / "data.mdb"
+    content = file.read_bytes()
+    for claimed in (len(big) + 1000, len(big) + 100_000, (1 << 32) - 1):
+        changed = content.replace(
+            len(big).to_bytes(4, "little") + b"\x01\0\x0f\0image-",
+            claimed.to_bytes(4, "little") + b"\x01\0\x0f\0image-",
+        )
+        assert changed != content
+        file.write_bytes(changed)
+        words = LmdbWords(tmp_path / "words")
+        try:
+            words.read(0)
+        except UnreadableRecord:
+            assert claimed != len(big) + 1000
+        assert words.read(1)[1] == "b"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_damage_ends_the_process_or_hangs(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    samples = [(rng.bytes(int(rng.choice([40, 3000]))), f"w{number}") for number in range(300)]
+    write_lmdb(tmp_path / "words", samples)
+    file = tmp_path / "words" / "data.mdb"
+    whole = file.read_bytes()
+    for _ in range(25):
+        content = bytearray(whole)
+        for _ in range(int(rng.choice([1, 10, 100]))):
+            page = int(rng.integers(len(content) // 4096)) * 4096
+            content[page + int(rng.integers(rng.choice([32, 300, 4096])))] = int(
+                rng.choice([0, 255, rng.integers(256)])
+            )
+        file.write_bytes(content[: int(rng.choice([len(content), len(content), rng.integers(len(content))]))])
+        with suppress(ValueError):
+            words = LmdbWords(file.parent)
+            for index in range(0, len(words), 7):
+                with suppress(UnreadableRecord):
+                    words.read(index)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    words = LmdbWords(write_words(tmp_path / "words", 300))
+    os.truncate(tmp_path / "words" / "data.mdb", 8192)
+    with pytest.raises(UnreadableRecord, match="the file is damaged: it ends within"):
+        words.read(5)
+
+
+def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "data.mdb")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        LmdbWords(tmp_path)
+
+
+# The number of samples
+
+
+def test_sample_count_with_a_line_end(tmp_path: Path) -> None:
+    image = encoded(picture(0))
+    pairs = {
+        f"{kind}-{number:09d}": image if kind == "image" else b"a" for kind in ("image", "label") for number in (1, 2)
+    }
+    assert len(LmdbWords(write_raw(tmp_path / "words", pairs | {"num-samples": b"2\n"}))) == 2
+
+
+def test_sample_count_that_no_file_could_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pairs = {"image-000000001": encoded(picture(0)), "label-000000001": b"a", "num-samples": b"999999999"}
+    path = write_raw(tmp_path / "words", pairs)
+    words = LmdbWords(path, prepare_label=str)
+    assert (words.labels, words.dropped["no label"]) == (["a"], 999)
+    assert len(LmdbWords(path)) == 1000  # without a look at labels, each could be there
+    assert "num-samples is 999999999, but the file has only 3 entries" in caplog.text
+    assert scan(path).records["readable"].sum() == 1
+
+
+def test_sample_count_below_the_records_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_words(tmp_path / "words", 5)
+    with lmdb.open(str(path), lock=False) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", b"3")
+    assert len(LmdbWords(path, prepare_label=str)) == 3
+    said = "num-samples is 3, but the file holds more records, about 5: those behind number 3 are not read"
+    assert said in caplog.text
+    caplog.clear()
+    scan(path, pictures=False)
+    assert said in caplog.text
+
+
 # Processes and threads
 
 
@@ -303,14 +438,6 @@ def construct_and_read(path: Path) -> tuple[int, list[tuple[tuple[int, ...], str
     return read_all(LmdbWords(path))
 
 
-def send_inherited(words: LmdbWords, queue: "multiprocessing.Queue[tuple[int, int, bool]]", parent: int) -> None:
-    read_all(words)
-    again = LmdbWords(words.path)  # the child may open the file that the parent has open
-    opened = words._opened
-    assert opened is not None
-    queue.put((os.getpid(), opened[0], id(opened[1]) == parent or again.read(0)[1] != "word0"))
-
-
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_worker_processes(tmp_path: Path, method: str) -> None:
@@ -322,29 +449,6 @@ def test_worker_processes(tmp_path: Path, method: str) -> None:
         results = pool.map(read_all, [words] * 6, chunksize=1) + pool.map(construct_and_read, [words.path] * 2)
     assert all(result == expected for _, result in results)
     assert os.getpid() not in {process for process, _ in results}
-    assert read_all(words)[1] == expected
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_forked_child_opens_for_itself(tmp_path: Path) -> None:
-    words = LmdbWords(write_words(tmp_path / "words", 20))
-    expected = read_all(words)[1]
-    opened = words._opened
-    assert opened is not None
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    children = [context.Process(target=send_inherited, args=(words, queue, id(opened[1]))) for _ in range(2)]
-    for child in children:
-        child.start()
-    reports = [queue.get(timeout=30) for _ in children]
-    assert read_all(words)[1] == expected  # while they live
-    for child in children:
-        child.join(30)
-        assert child.exitcode == 0
-    assert {process for process, _, _ in reports} == {child.pid for child in children}
-    assert all(process == opener and not shared for process, opener, shared in reports)
-    assert words._opened is opened
     assert read_all(words)[1] == expected
 
 
@@ -376,17 +480,9 @@ def test_file_that_has_gone_is_no_unreadable_record(tmp_path: Path) -> None:
     assert not isinstance(caught.value, UnreadableRecord)
 
 
-def test_threads_open_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_it(tmp_path: Path) -> None:
     write_words(tmp_path / "words", 50)
     words = pickle.loads(pickle.dumps(LmdbWords(tmp_path / "words")))
-    open_fast = strhub.data.sources.lmdb._open
-
-    def open_slowly(path: Path) -> lmdb.Environment:
-        environment = open_fast(path)
-        time.sleep(0.05)  # for the others to come by
-        return environment
-
-    monkeypatch.setattr(strhub.data.sources.lmdb, "_open", open_slowly)
     results: list[object] = []
     barrier = threading.Barrier(4)
 
@@ -401,6 +497,17 @@ def test_threads_open_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         thread.join()
     assert len(results) == 4
     assert all(result == results[0] for result in results)
+
+
+def test_a_folder_is_closed_with_its_words(tmp_path: Path) -> None:
+    open_files = Path("/proc/self/fd")
+    if not open_files.is_dir():
+        pytest.skip("no /proc on this system")
+    write_words(tmp_path / "words")
+    before = len(list(open_files.iterdir()))
+    for _ in range(5):
+        LmdbWords(tmp_path / "words").read(0)
+    assert len(list(open_files.iterdir())) == before
 
 
 # Finding
