@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from strhub.errors import DataError
+
 __all__ = ["DamagedLmdb", "LmdbPages"]
 
 MAX_VALUE: Final = 256 << 20  # bytes of one value
@@ -31,7 +33,7 @@ MAX_DEPTH: Final = 32
 CACHED_PAGES: Final = 1024  # branch pages kept in memory
 
 
-class DamagedLmdb(ValueError):
+class DamagedLmdb(DataError):
     """A page of the file makes no sense; the message says which and why."""
 
 

@@ -11,14 +11,10 @@ any batch goes on exactly as it would have. It does so by reading on to its plac
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from glob import glob, has_magic
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,7 +24,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from strhub.data.loading.loader import TrainLoader, collate
 from strhub.data.sources.dataset import Word
-from strhub.data.sources.tar import SIZES, TruncatedShard, is_remote, read_words
+from strhub.data.sources.shard_names import find_shards, known_size
+from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
 from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
 
@@ -42,8 +39,8 @@ REASONS: Final = (
 )
 MAX_WORKERS: Final = 256
 ATTEMPTS: Final = 100  # as `WordDataset`
+BUFFER_BYTES: Final = 1 << 30  # of images held to draw from
 EMPTY_PASSES: Final = 10
-BRACES: Final = re.compile(r"\{([^{}]*)\}")
 
 
 class _Record(NamedTuple):
@@ -104,7 +101,7 @@ class ShardedWords(IterableDataset[Word]):
         self.transform, self.prepare_label, self.min_image_dim = transform, prepare_label, min_image_dim
         self.batch_size, self.seed, self.shuffle, self.buffer = batch_size, seed, shuffle, buffer
         self.rank, self.devices = rank, devices
-        size = _known_size(self.shards) if words is None else words
+        size = known_size(self.shards) if words is None else words
         if size is not None and size < devices:
             raise ValueError(f"{size} training words cannot be shared by {devices} devices")
         self.batches = None if size is None else max(1, size // (batch_size * devices))
@@ -242,72 +239,31 @@ class ShardLoader(TrainLoader):
         self.words.seek(epoch, batch)
 
 
-def find_shards(patterns: str | Sequence[str]) -> list[str]:
-    """Paths and addresses of shards: braces are expanded, then globs matched; in order, none twice.
-
-    Raises:
-        ValueError: if a path isn't there or a glob matches nothing.
-    """
-    found: dict[str, None] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        for name in _expanded(pattern):
-            matches = sorted(glob(name)) if has_magic(name) and not is_remote(name) else [name]
-            if not matches or not (is_remote(matches[0]) or Path(matches[0]).is_file()):
-                raise ValueError(
-                    f"no shard {name}: give tar files, such as data/words-{{000000..000099}}.tar or data/*.tar"
-                )
-            found.update(dict.fromkeys(matches))
-    if not found:
-        raise ValueError("no shards: give tar files, such as data/words-{000000..000099}.tar or data/*.tar")
-    return list(found)
-
-
-def _expanded(pattern: str) -> list[str]:
-    """`{07..12}` as numbers of that width, `{a,b}` as either; the last pair of braces varies fastest."""
-    braces = BRACES.search(pattern)
-    if braces is None:
-        return [pattern]
-    first, dots, last = braces[1].partition("..")
-    if dots and first.isdecimal() and last.isdecimal():
-        choices = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
-    else:
-        choices = braces[1].split(",")
-    return [
-        pattern[: braces.start()] + choice + rest for choice in choices for rest in _expanded(pattern[braces.end() :])
-    ]
-
-
-def _known_size(shards: Sequence[str]) -> int | None:
-    """How many words local shards have together, if files beside them say so of all."""
-    sizes: dict[Path, Any] = {}
-    total = 0
-    for shard in shards:
-        folder, name = Path(shard).parent, Path(shard).name
-        if folder not in sizes:
-            try:
-                sizes[folder] = {} if is_remote(shard) else json.loads((folder / SIZES).read_text("utf-8"))
-            except (OSError, ValueError):
-                sizes[folder] = {}
-        size = sizes[folder].get(name) if isinstance(sizes[folder], dict) else None
-        if not isinstance(size, int):
-            return None
-        total += size
-    return total
-
-
 def _shuffled(
     records: Iterator[_Record], size: int, rng: np.random.Generator
 ) -> Iterator[tuple[_Record, list[_Record]]]:
-    """Records drawn evenly from up to `size` in memory, each with those that stay there."""
+    """Records drawn evenly from up to `size`, or BUFFER_BYTES, in memory, each with those that stay there."""
     held: list[_Record] = []
+    filled = 0  # bytes
     for record in records:
+        while held and filled + len(record.encoded) > BUFFER_BYTES:
+            drawn = _taken(held, rng)
+            filled -= len(drawn.encoded)
+            yield drawn, held
+        filled += len(record.encoded)
         if len(held) < size:
             held.append(record)
             continue
         spot = int(rng.integers(size))
         drawn, held[spot] = held[spot], record
+        filled -= len(drawn.encoded)
         yield drawn, held
     while held:
-        spot = int(rng.integers(len(held)))
-        held[spot], held[-1] = held[-1], held[spot]
-        yield held.pop(), held
+        yield _taken(held, rng), held
+
+
+def _taken(held: list[_Record], rng: np.random.Generator) -> _Record:
+    """Take a record out of a list, any as likely."""
+    spot = int(rng.integers(len(held)))
+    held[spot], held[-1] = held[-1], held[spot]
+    return held.pop()

@@ -1,7 +1,8 @@
 """Words in tar files in WebDataset's layout: `000123.jpg` followed by `000123.txt`, or by a .json with a "label".
 
-In: bytes of a tar as they come, from a disk or a network. Out: pictures with their labels, one at a time. Unlike
+In: bytes of a tar as they come, from a disk or a network. Out: images with their labels, one at a time. Unlike
 `tarfile`, which takes the first damaged block for the end, this goes on behind it, and it says if the end is missing.
+Nothing in a tar makes this hold more than two images and a label at a time.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "r
 SIZES: Final = "sizes.json"  # beside the shards: how many words each has, by name
 TIMEOUT: Final = 60  # seconds without a byte from a server
 EXTENDED: Final = (b"x", b"L")  # members that say more of the next one: POSIX, GNU
+MAX_EXTENDED: Final = 1 << 20  # bytes of such a member
+MAX_LABEL: Final = 1 << 20  # bytes of a label's file
+MAX_TAIL: Final = 64 << 20  # bytes behind the end mark that are read for the checksum at the end of a gzip file
+LABEL_SUFFIXES: Final = ("txt", "json")
 
 
 class TruncatedShard(DataError):
-    """A shard ended before its end, or could not be opened; what was read before counts."""
+    """A shard ended before its end, is not what its checksum says or could not be opened; what was read counts."""
 
 
 class TarWord(NamedTuple):
@@ -39,7 +44,7 @@ class TarWord(NamedTuple):
 
 
 def read_words(shard: str) -> Iterator[TarWord]:
-    """The samples of a local tar or one at an http(s) address; `.gz` and `.tgz` are unpacked.
+    """Yield the samples of a local tar or one at an http(s) address; `.gz` and `.tgz` are unpacked.
 
     Problems: 'no picture', 'no label', 'undecodable label', 'damaged' (a run of blocks that are no tar).
 
@@ -50,7 +55,7 @@ def read_words(shard: str) -> Iterator[TarWord]:
 
 
 def read_members(shard: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file in a tar as `read_words` takes it; ('', b'') for a run of blocks that are no tar.
+    """Yield name and content of each file in a tar as `read_words` takes it; ('', b'') for blocks that are no tar.
 
     Raises:
         TruncatedShard: as `read_words`.
@@ -58,12 +63,14 @@ def read_members(shard: str) -> Iterator[tuple[str, bytes]]:
     try:
         with _open(shard) as stream:
             yield from _members(stream, shard)
+            if isinstance(stream, gzip.GzipFile):
+                _skip(stream, MAX_TAIL)  # at its end the checksum is compared
     except (OSError, EOFError, zlib.error) as error:
         raise TruncatedShard(f"{shard}: {error}") from error
 
 
 def is_remote(shard: str) -> bool:
-    """Whether it is fetched over the network."""
+    """Return whether it is fetched over the network."""
     return shard.startswith(("http://", "https://"))
 
 
@@ -78,26 +85,41 @@ def _open(shard: str) -> Iterator[IO[bytes]]:
 
 
 def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[TarWord]:
-    """Members that follow each other and have the same name up to the first dot are a sample."""
+    """Yield samples: members that follow each other and have the same name up to the first dot."""
     key, parts = "", dict[str, bytes]()
-    for name, content in members:
-        path = PurePosixPath(name)
-        stem, _, suffix = path.name.partition(".")
-        next_key = f"{path.parent}/{stem}" if name else ""
-        if next_key != key and parts:
-            yield _word(parts)
-            parts = {}
-        key = next_key
-        if name:
-            parts[suffix.rpartition(".")[2].lower()] = content
-        else:
-            yield TarWord(problem="damaged")
+    try:
+        for name, content in members:
+            path = PurePosixPath(name)
+            stem, _, suffix = path.name.partition(".")
+            next_key = f"{path.parent}/{stem}" if name else ""
+            if next_key != key and parts:
+                yield _word(parts)
+                parts = {}
+            key = next_key
+            if name:
+                _take(parts, suffix.rpartition(".")[2].lower(), content)
+            else:
+                yield TarWord(problem="damaged")
+    except TruncatedShard:
+        if parts and not (word := _word(parts)).problem:
+            yield word  # the last one is whole: only the end is missing
+        raise
     if parts:
         yield _word(parts)
 
 
+def _take(parts: dict[str, bytes], suffix: str, content: bytes) -> None:
+    """Add a member to its sample: the first image and the labels, for a sample may have any number of members."""
+    if f".{suffix}" in SUFFIXES:
+        parts.setdefault("image", content)
+    elif suffix in LABEL_SUFFIXES:
+        parts.setdefault(suffix, content if len(content) <= MAX_LABEL else b"\xff")
+    else:
+        parts.setdefault("", b"")
+
+
 def _word(parts: dict[str, bytes]) -> TarWord:
-    encoded = next((content for suffix, content in parts.items() if f".{suffix}" in SUFFIXES), None)
+    encoded = parts.get("image")
     if encoded is None:
         return TarWord(problem="no picture")
     try:
@@ -113,7 +135,7 @@ def _word(parts: dict[str, bytes]) -> TarWord:
 
 
 def _members(stream: IO[bytes], shard: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each regular file; ('', b'') once for a run of blocks that make no sense."""
+    """Yield name and content of each regular file; ('', b'') once for a run of blocks that make no sense."""
     long_name, sense = "", True
     while block := _read(stream, BLOCKSIZE):
         if block.count(0) == BLOCKSIZE:
@@ -128,19 +150,21 @@ def _members(stream: IO[bytes], shard: str) -> Iterator[tuple[str, bytes]]:
             sense = False
             continue
         sense = True
-        padded = -(-header.size // BLOCKSIZE) * BLOCKSIZE
-        if not 0 <= header.size <= MAX_BYTES:
-            _skip(stream, padded)
+        padding = -header.size % BLOCKSIZE
+        if not 0 <= header.size <= (MAX_EXTENDED if header.type in EXTENDED else MAX_BYTES):
+            _skip(stream, header.size + padding)
             yield "", b""
             continue
-        content = _read(stream, padded)
+        content = _read(stream, header.size)
         if len(content) < header.size:
             break
         if header.type in EXTENDED:
-            long_name = _extended_name(header.type, content[: header.size]) or long_name
+            long_name = _extended_name(header.type, content) or long_name
         elif header.isreg():
-            yield long_name or header.name, content[: header.size]
+            yield long_name or header.name, content
             long_name = ""
+        del content
+        _skip(stream, padding)
     raise TruncatedShard(f"{shard}: it was cut short")
 
 
@@ -154,7 +178,7 @@ def _extended_name(kind: bytes, content: bytes) -> str:
 
 
 def _read(stream: IO[bytes], size: int) -> bytes:
-    """So many bytes, fewer only at the end: a network gives what has arrived."""
+    """Return so many bytes, fewer only at the end: a network gives what has arrived."""
     parts: list[bytes] = []
     while size > 0 and (part := stream.read(size)):
         parts.append(part)

@@ -9,8 +9,10 @@ import logging
 import random
 import tarfile
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +24,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
+import strhub.data.sources.shards as shards_module
 from strhub.cli.data_commands import shard
 from strhub.data.loading.loader import Batch
 from strhub.data.sources.lmdb import write_lmdb
@@ -445,3 +448,94 @@ def test_command(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             shard.run(parser.parse_args([str(tree), str(tree.parent / output), "--per_shard", count]))
+
+
+# Tars that lie
+
+
+def samples_of(path: Path) -> list[str]:
+    found = []
+    with suppress(TruncatedShard):
+        for word in read_words(str(path)):
+            found.append(word.label or word.problem)
+    return found
+
+
+def test_the_last_whole_sample_counts_though_the_end_is_missing(tmp_path: Path) -> None:
+    whole = write_tar(tmp_path / "whole.tar", range(3)).read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    last_label = whole.rindex(b"000002.txt")
+    for kept, words in (
+        (last_label + 1024, 3),
+        (end, 3),
+        (end - 1, 2),
+        (last_label + 512, 2),
+        (last_label, 2),
+        (last_label - 600, 2),
+    ):
+        (tmp_path / "cut.tar").write_bytes(whole[:kept])
+        assert samples_of(tmp_path / "cut.tar") == ["word0", "word1", "word2"][:words]
+        with pytest.raises(TruncatedShard):
+            list(read_words(str(tmp_path / "cut.tar")))
+
+
+def test_a_wrong_checksum_is_told(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(write_tar(tmp_path / "a.tar", range(3)).read_bytes()))
+    (tmp_path / "good.tar.gz").write_bytes(packed)
+    assert len(list(read_words(str(tmp_path / "good.tar.gz")))) == 3
+    packed[-8] ^= 1
+    (tmp_path / "bad.tar.gz").write_bytes(packed)
+    assert samples_of(tmp_path / "bad.tar.gz") == ["word0", "word1", "word2"]
+    with pytest.raises(TruncatedShard, match="CRC check failed"):
+        list(read_words(str(tmp_path / "bad.tar.gz")))
+
+
+def peak(path: Path) -> int:
+    """Mebibytes that reading a tar takes at most."""
+    tracemalloc.start()
+    try:
+        with suppress(TruncatedShard):
+            for _ in read_words(str(path)):
+                pass
+        return tracemalloc.get_traced_memory()[1] >> 20
+    finally:
+        tracemalloc.stop()
+
+
+def zeros(path: Path, headers: list[tuple[str, bytes, int]]) -> Path:
+    """A packed tar of members that are nothing but line ends: name, type and size of each."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for name, kind, size in headers:
+            member = tarfile.TarInfo(name)
+            member.size, member.type = size, kind
+            file.write(member.tobuf(tarfile.USTAR_FORMAT))
+            for _ in range(-(-size // (1 << 20))):
+                file.write(b"\n" * (1 << 20))
+        file.write(bytes(1024))
+    return path
+
+
+def test_a_huge_header_of_names_takes_no_memory(tmp_path: Path) -> None:
+    path = zeros(tmp_path / "pax.tar.gz", [("x", tarfile.XHDTYPE, 40 << 20), ("a.txt", tarfile.REGTYPE, 1 << 20)])
+    assert peak(path) < 12
+    assert samples_of(path) == ["damaged", "no picture"]
+
+
+def test_many_members_of_one_name_take_no_more_memory_than_two(tmp_path: Path) -> None:
+    kinds = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm", "jp2", "txt", "json", "npy"]
+    path = zeros(tmp_path / "same.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 8 << 20) for kind in kinds])
+    assert peak(path) < 40
+    assert samples_of(path) == ["undecodable label"]
+
+
+def test_the_buffer_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "a.tar", range(12))
+    size = len(encoded(0))
+    held: list[int] = []
+    monkeypatch.setattr(shards_module, "BUFFER_BYTES", 3 * size + 40)
+    words = sharded(tmp_path, buffer=100, prepare_label=str)
+    for _, others in words._stream(0, 0, 1, torch.zeros(20, dtype=torch.int64)):
+        held.append(sum(len(other.encoded) for other in others))
+        if len(held) == 12:
+            break
+    assert max(held) <= 3 * size + 40
