@@ -6,10 +6,11 @@ NumPy and Pillow only. A reader prepares the pictures, in threads beside the mod
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +21,9 @@ from PIL import Image
 
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.preprocess import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
+from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.rectification import other_views
+from strhub.utils.processes import PerProcess
 
 PictureArray = npt.NDArray[np.float32]
 Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
@@ -32,6 +35,8 @@ TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270
 _AHEAD = 2  # batches that are prepared, or read, while another one is waited for
 _SHARE = 4  # pictures that a thread reads alone, at least
 _SPARE = 4  # how many times the model's pixels, along each side, are kept when a large picture is made smaller coarsely
+_LARGE = 16_000_000  # pixels above which images are decoded one at a time, whatever the number of threads
+_HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
 _CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
 
 
@@ -59,7 +64,7 @@ class Reading:
     """What was read in one picture.
 
     text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
-    is none; character_confidences: in [0, 1], one a character; source: the path given, None for pictures from memory;
+    is none; character_confidences: in [0, 1], one a character; source: the path or address given, None for others;
     error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
     first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, or
     its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most.
@@ -126,6 +131,8 @@ class Reader:
         self.turn_tall = turn_tall
         self.second_look = float(second_look)
         self.workers = min(4, available_processors()) if workers is None else workers
+        self._one_large = PerProcess(threading.Lock)
+        self._one_large.get()  # before there are threads
         self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
         self._normalize = normalization(engine.normalize)
         self._to_pixels: Callable[..., Pixels] = picture_to_kept_pixels if engine.keep_aspect else picture_to_pixels
@@ -134,8 +141,9 @@ class Reader:
         self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
 
     def __call__(self, pictures: Any) -> list[Reading]:
-        """Readings of paths, PIL images and arrays, in any mix and number, in their order; of one alone, a list of one.
+        """Return the readings of images of any kind, in any mix and number, in their order; of one, a list of one.
 
+        Paths, addresses, bytes, file objects, PIL images and arrays: see `strhub.images.open_image`.
         Nothing raises for a bad input: its reading has `error` set.
         """
         return list(self.read(pictures))
@@ -143,12 +151,13 @@ class Reader:
     def read(self, pictures: Any) -> Iterator[Reading]:
         """The same, one after the other as batches are done, from any iterable.
 
-        An iterator is asked for no more than the batch that is to be read; of lists, a few batches are read ahead.
+        An iterator is asked for no more than the batch that is to be read, and may yield the same object again with
+        other pixels; of lists, a few batches are read ahead. The caller's PIL images stay as they are.
         """
-        pictures = _as_list(pictures)
+        pictures = [pictures] if is_one_image(pictures) else pictures
         count = len(pictures) if isinstance(pictures, Sequence) else None
         if count == 1:
-            yield from self._finish(pictures, self.prepare(pictures), self.engine.decode)
+            yield from self._read_part([take(pictures[0])], self.engine.decode)
         elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
             yield from self._read_side_by_side(pictures, count)
         else:
@@ -162,7 +171,7 @@ class Reader:
         size = self.batch_size if count is None else min(self.batch_size, max(_SHARE, -(-count // lanes)))
         with self.engine.side_by_side() as decode, _pool(lanes) as pool:
             waiting: deque[Future[list[Reading]]] = deque()
-            for batch in _batches(pictures, size):
+            for batch in _taken(pictures, size, copy=count is None):
                 share = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
                 waiting += [pool.submit(self._read_part, part, decode) for part in _batches(batch, share)]
                 while waiting and (count is None or len(waiting) > _AHEAD * lanes):
@@ -170,15 +179,15 @@ class Reader:
             while waiting:
                 yield from waiting.popleft().result()
 
-    def _read_part(self, pictures: Sequence[Any], decode: Decode) -> list[Reading]:
-        return self._finish(pictures, self.prepare(pictures), decode)
+    def _read_part(self, images: Sequence[Taken], decode: Decode) -> list[Reading]:
+        return self._finish(images, self._prepare(images), decode)
 
     def _read_ahead(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
         """Threads prepare pictures; this one has them read. Lists are prepared ahead of the model."""
         with _pool(self.workers) as pool:
-            waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]] = deque()
-            for batch in _batches(pictures, self.batch_size):
-                waiting.append((batch, [pool.submit(self.prepare, part) for part in _batches(batch, _CHUNK)]))
+            waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]] = deque()
+            for batch in _taken(pictures, self.batch_size, copy=count is None):
+                waiting.append((batch, [pool.submit(self._prepare, part) for part in _batches(batch, _CHUNK)]))
                 if count is None or len(waiting) > _AHEAD:
                     yield from self._finish_next(waiting)
             while waiting:
@@ -186,17 +195,33 @@ class Reader:
 
     def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
         """What the engine takes of each picture: an array for every way to look at it, or why there is none."""
-        opened = [self._open(picture) for picture in pictures]
+        return self._prepare([take(picture) for picture in pictures])
+
+    def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
+        opened = [self._open(image.source) for image in images]
         pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
         arrays = iter(self._normalise(pixels))
         return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
 
     def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
         try:
-            views = self._views(open_image(picture, at_least=self._at_least))
-            return {turn: self._scaled(view) for turn, view in views}
+            with self._opened(picture) as image:
+                return {turn: self._scaled(view) for turn, view in self._views(image)}
         except UnreadableImage as error:
             return error
+        except MemoryError:
+            return UnreadableImage("there is not enough memory to prepare it")
+
+    @contextmanager
+    def _opened(self, picture: Any) -> Iterator[Image.Image]:
+        """Open an image; of large ones, one at a time, so that threads do not need the memory of several."""
+        with ExitStack() as held:
+
+            def wait_if_large(width: int, height: int) -> None:
+                if width * height > _LARGE:
+                    held.enter_context(self._one_large.get())
+
+            yield open_image(picture, at_least=self._at_least, on_size=wait_if_large)
 
     def _scaled(self, view: Image.Image) -> Pixels:
         return self._to_pixels(view, self._img_size, spare=_SPARE)
@@ -207,11 +232,11 @@ class Reader:
             return normalise(np.stack(pixels), self._normalize)
         return [normalise(array, self._normalize) for array in pixels]
 
-    def _finish_next(self, waiting: deque[tuple[list[Any], list[Future[list[Prepared]]]]]) -> list[Reading]:
+    def _finish_next(self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]) -> list[Reading]:
         batch, parts = waiting.popleft()
         return self._finish(batch, [prepared for part in parts for prepared in part.result()], self.engine.decode)
 
-    def _finish(self, pictures: Sequence[Any], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
+    def _finish(self, pictures: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
         arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
         decoded = iter(decode(arrays) if arrays else [])
         chosen: list[Look | UnreadableImage] = []
@@ -223,15 +248,17 @@ class Reader:
                 turn = surest_rotation(found)
                 chosen.append(Look(turn, found[turn]))
         self._look_again(pictures, chosen, decode)
-        return [_reading(look, picture) for look, picture in zip(chosen, pictures, strict=True)]
+        return [_reading(look, picture.name) for look, picture in zip(chosen, pictures, strict=True)]
 
-    def _look_again(self, pictures: Sequence[Any], chosen: list[Look | UnreadableImage], decode: Decode) -> None:
+    def _look_again(self, pictures: Sequence[Taken], chosen: list[Look | UnreadableImage], decode: Decode) -> None:
         """Put what a second look brings in the place of a doubtful one. What was turned by 90 degrees stays."""
         views: list[tuple[int, int, Pixels]] = []  # which picture, by how far it is turned, what it then looks like
         for place, look in enumerate(chosen):
             if isinstance(look, Look) and self._is_doubtful(look):
-                with suppress(UnreadableImage):  # a file may be gone by now
-                    picture = open_image(pictures[place], at_least=self._at_least)
+                with (
+                    suppress(UnreadableImage, MemoryError),
+                    self._opened(pictures[place].source) as picture,
+                ):  # a file may be gone
                     for turn, view in other_views(picture, len(look.decoded.text), height=self._img_size[0]):
                         views.append((place, turn, self._scaled(view)))
         found: dict[int, list[Look]] = {}
@@ -299,24 +326,27 @@ def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _as_list(pictures: Any) -> Iterable[Any]:
-    one = isinstance(pictures, str | bytes | os.PathLike | Image.Image) or hasattr(pictures, "__array__")
-    return [pictures] if one else pictures
+def _taken(images: Iterable[Any], size: int, *, copy: bool) -> Iterator[list[Taken]]:
+    """Batches of up to `size` images, fewer if they hold much memory, that any thread may open."""
+    batch: list[Taken] = []
+    for image in images:
+        batch.append(take(image, copy=copy))
+        if len(batch) == size or sum(taken.size for taken in batch) > _HELD_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _reading(look: Look | UnreadableImage, picture: Any) -> Reading:
+def _reading(look: Look | UnreadableImage, source: str | None) -> Reading:
     if isinstance(look, UnreadableImage):
-        return Reading("", 0.0, source=_source(picture), error=str(look))
+        return Reading("", 0.0, source=source, error=str(look))
     text, confidence, characters, alternatives = look.decoded
     return Reading(
         text,
         confidence,
         tuple(characters.tolist()),
-        _source(picture),
+        source,
         alternatives=alternatives,
         rotation=look.rotation,
     )
-
-
-def _source(picture: Any) -> str | None:
-    return str(picture) if isinstance(picture, str | os.PathLike) else None

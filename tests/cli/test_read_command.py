@@ -46,7 +46,7 @@ def test_bad_pictures_do_not_stop_the_others(tmp_path: Path, capsys: pytest.Capt
     assert [line.split(": ")[0] for line in output.out.splitlines()] == [str(tmp_path / "3-good.png")]
     for name, reason in (
         ("1-empty", "empty"),
-        ("2-text", "not a picture"),
+        ("2-text", "not an image"),
         ("4-cut", "damaged"),
         ("gone", "No such file"),
     ):

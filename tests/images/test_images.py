@@ -64,7 +64,7 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 90).save(good)
     cases = {
         "empty": b"",
-        "not a picture": b"hello, I am text",
+        "not an image": b"hello, I am text",
         "damaged": good.read_bytes()[:1500],
         "over 64000000 pixels": png_header_claiming(40_000, 40_000),
     }

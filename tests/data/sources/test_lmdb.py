@@ -203,15 +203,15 @@ def damaged_pictures() -> dict[str, tuple[bytes | None, str]]:
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
     return {
-        "random bytes": (np.random.default_rng(1).bytes(500), "not a picture in any known format"),
+        "random bytes": (np.random.default_rng(1).bytes(500), "not an image in any known format"),
         "truncated": (whole[: len(whole) // 2], "truncated"),
         "flipped": (bytes(flipped), "broken|unrecognized|truncated|checksum|CRC|decoder"),
         "missing": (None, "there is no such key"),
         "empty": (b"", "the file is empty"),
         "bomb": (bomb(30_000, 30_000), "pixels"),
         "small bomb": (bomb(9000, 8000), "9000 x 8000 pixels, over"),
-        "text": (b"<html>404</html>", "not a picture in any known format"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in any known format"),
+        "text": (b"<html>404</html>", "not an image in any known format"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in any known format"),
         "narrow": (encoded(picture(0, (3, 40))), "3x40 pixels are under the minimum side of 4"),
         "low": (encoded(picture(0, (40, 3))), "40x3 pixels are under the minimum side of 4"),
     }

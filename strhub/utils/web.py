@@ -1,0 +1,162 @@
+"""Fetch a file from the web: over HTTP only, no more than so many bytes, in no more than so many seconds."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import urllib.request
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from types import TracebackType
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+
+__all__ = ["fetch"]
+
+_SECONDS_TO_ANSWER: Final = 10.0
+_BLOCK: Final = 1 << 16
+
+
+def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
+    """Return what a server answers.
+
+    Redirects are followed over HTTP only, and from a public server to no private one: whoever gives an address decides
+    which network is talked to, not the server. Proxies are taken from the environment, as usual.
+
+    Raises:
+        OSError: if it cannot be had, for whatever reason; its text says which.
+    """
+    with _Limits(max_seconds) as limits:
+        try:
+            request = urllib.request.Request(_quoted(url), headers={"User-Agent": "strhub"})
+            with _opener(limits).open(request, timeout=min(_SECONDS_TO_ANSWER, max_seconds)) as answer:
+                content = _read(answer, max_bytes)
+        except (OSError, HTTPException, ValueError) as error:
+            if limits.expired:
+                raise OSError(f"no whole answer within {max_seconds:g} seconds") from error
+            raise OSError(f"it cannot be fetched: {_reason(error)}") from error
+    if limits.expired:  # a connection that is cut looks like one that ended
+        raise OSError(f"no whole answer within {max_seconds:g} seconds")
+    return content
+
+
+def _read(answer: HTTPResponse, max_bytes: int) -> bytes:
+    too_long = OSError(f"the answer is over {max_bytes >> 20} MiB")
+    if int(answer.headers.get("Content-Length") or 0) > max_bytes:
+        raise too_long
+    blocks: list[bytes] = []
+    size = 0
+    while block := answer.read(_BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > max_bytes:
+            raise too_long
+    announced = answer.headers.get("Content-Length")
+    if announced is not None and size < int(announced):
+        raise OSError(f"the connection broke off after {size} of {announced} bytes")
+    return b"".join(blocks)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"the server says {error.code} {str(error.reason).partition(chr(10))[0]}"
+    inner = error.reason if isinstance(error, URLError) else error
+    reason = str(getattr(inner, "strerror", None) or inner) or type(error).__name__
+    return reason.splitlines()[0]
+
+
+def _quoted(url: str) -> str:
+    """Return the address with the letters and spaces escaped that people write but HTTP does not have."""
+    parts = urlsplit(url)
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
+    path, query = quote(parts.path, safe="/%:@!$&'()*+,;=~"), quote(parts.query, safe="/%:@!$&'()*+,;=~?")
+    return parts._replace(netloc=host, path=path, query=query, fragment="").geturl()
+
+
+def _opener(limits: _Limits) -> urllib.request.OpenerDirector:
+    """Return what opens addresses over HTTP and nothing else: no file, no FTP."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPRedirectHandler(),
+        _Handler(limits),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+class _Limits:
+    """What all connections of one fetch keep to: a time, after which they are cut, and a network."""
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._public: bool | None = None
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Limits:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        for connected in self._sockets:
+            connected.close()
+
+    def take(self, connected: socket.socket) -> None:
+        """Watch a new connection; `OSError` for one to a private network that a public server redirected to."""
+        self._sockets.append(connected.dup())  # TLS takes the given one over
+        address = ipaddress.ip_address(connected.getpeername()[0])
+        public = (getattr(address, "ipv4_mapped", None) or address).is_global
+        if self._public is None:
+            self._public = public
+        if self._public and not public:
+            raise OSError(f"a public server redirects to {address}, a private network")
+        if self.expired:
+            self._expire()
+
+    def _expire(self) -> None:
+        self.expired = True
+        for connected in list(self._sockets):
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(HTTPConnection):
+    limits: _Limits
+
+    def connect(self) -> None:
+        super().connect()
+        self.limits.take(self.sock)
+
+
+class _Https(HTTPSConnection, _Http):
+    """`HTTPSConnection.connect` calls that of `_Http` before it speaks TLS."""
+
+
+class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    def __init__(self, limits: _Limits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._maker(_Http), req)
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._maker(_Https), req)
+
+    def _maker(self, kind: type[_Http]) -> Any:
+        def make(host: str, **options: Any) -> _Http:
+            connection = kind(host, **options)
+            connection.limits = self._limits
+            return connection
+
+        return make
