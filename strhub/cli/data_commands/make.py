@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("auto", *FORMATS),
         default="auto",
-        help="csv, tsv: columns of paths and labels; jsonl: an object a line; gt: a path, a tab or comma, a label; "
+        help="csv, tsv: columns of paths and labels; jsonl: an object a line; json: docTR's or MMOCR's; gt: a path, a "
+        "tab, comma or blank, a label; "
         "txt: a text file beside each picture; names: pictures named by their labels; auto: by what is there",
     )
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="what paths are relative to, if not the input")

@@ -1,30 +1,38 @@
 """Which picture shows which word, read from the files that people keep this in.
 
-In: a CSV, TSV, JSONL or `gt.txt` file, or a folder of pictures with a text file each or named by their labels. Out:
-`Annotation`s, one a picture; what could not be understood is counted and listed with its file and line.
+In: a CSV, TSV, JSONL, JSON or `gt.txt` file, or a folder of images with a text file each or named by their labels.
+Out: `Annotation`s, one an image; what could not be understood is counted and listed with its file and line.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from strhub.data.sources.annotation_lines import (
+    BadLine,
+    HeaderLine,
+    Table,
+    from_gt,
+    from_json,
+    is_header,
+    json_entries,
+    lines_of,
+)
 from strhub.errors import DataError
 from strhub.images.open import SUFFIXES
 
 __all__ = ["ANNOTATION_NAMES", "FORMATS", "NAME_RULES", "Annotation", "Annotations", "find_annotation_file"]
 
-FORMATS: Final = ("csv", "tsv", "jsonl", "gt", "txt", "names")
+FORMATS: Final = ("csv", "tsv", "jsonl", "json", "gt", "txt", "names")
 ANNOTATION_NAMES: Final = ("labels.csv", "labels.tsv", "labels.jsonl", "gt.txt")
-FORMAT_OF_SUFFIX: Final = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".txt": "gt"}
-PATH_NAMES: Final = ("filename", "file_name", "image", "image_path", "path", "file")
-LABEL_NAMES: Final = ("label", "text", "words", "word", "transcription")
+OTHER_NAMES: Final = ("labels.json", "labels.txt")  # where there is none of those
+FORMAT_OF_SUFFIX: Final = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "json", ".txt": "gt"}
 NAME_RULES: Final = {
     "suffix": re.compile(r"(.*?)(?:_\d+)?"),  # word_0001, or the word alone
     "prefix": re.compile(r"\d+_(.*)"),  # 0001_word
@@ -41,25 +49,19 @@ class Annotation(NamedTuple):
     line: int  # counted from 1; 0 where there is no line
 
 
-class BadLine(DataError):
-    """A line that says nothing of use; the message says why."""
-
-
-class HeaderLine(BadLine):
-    """The line that names the columns."""
-
-
 class Annotations:
     """The annotations of a file or folder. Each iteration reads it anew.
 
     Args:
         source: the annotation file, or a folder.
         form: one of `FORMATS`; None to go by the file's name or by what is in the folder.
-            csv: two columns, path and label, found by a header or the first two. Quotes as usual in CSV.
-            tsv: the same with tabs and without quotes. jsonl: an object a line. gt: a path, a tab or comma, and the
-            label, perhaps in double quotes. txt: beside each picture a text file of the same name, with its label.
-            names: the label is part of the picture's name.
-        images: the folder that paths are relative to; None for the folder of the annotation file.
+            csv: two columns, path and label, found by a header or the first two, parted by commas or whatever the
+            first line has. Quotes as usual in CSV. tsv: the same with tabs; a label may hold quotes of its own.
+            jsonl: an object a line. json: docTR's mapping of paths to labels, or MMOCR's data_list. gt: a path, a
+            tab, comma, semicolon or blanks, and the label, perhaps in double quotes. txt: beside each image a text
+            file of the same name, with its label. names: the label is part of the image's name.
+        images: the folder that paths are relative to; None for the folder of the annotation file, or, for json, its
+            `images` folder if that has the first of them. Names are found in either of Unicode's forms.
         name_rule: for names, one of `NAME_RULES`: suffix (word_0001.png or word.png), prefix (0001_word.png) or
             middle (12_word_345.png).
 
@@ -87,6 +89,8 @@ class Annotations:
         self.images = Path(images) if images is not None else self.source.parent if self._is_file else self.source
         if not self.images.is_dir():
             raise ValueError(f"{self.images}: there is no such folder of pictures")
+        if self.form == "json" and images is None:
+            self.images = self._folder_of_json()
         self.name_rule = name_rule
         self.skipped: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -97,6 +101,8 @@ class Annotations:
 
     def __iter__(self) -> Iterator[Annotation]:
         self.skipped, self.problems = Counter(), []
+        if self.form == "json":
+            return self._of_json()
         return self._of_lines() if self._is_file else self._of_pictures()
 
     def where(self, annotation: Annotation) -> str:
@@ -107,7 +113,8 @@ class Annotations:
 
     def path(self, annotation: Annotation) -> Path:
         """The picture's file."""
-        return self.images / annotation.picture
+        path = self.images / annotation.picture
+        return path if annotation.picture.isascii() else _as_stored(path)
 
     def skip(self, reason: str, problem: str) -> None:
         """Count something that can't be used, and list it."""
@@ -116,17 +123,19 @@ class Annotations:
             self.problems.append(problem)
 
     def _of_lines(self) -> Iterator[Annotation]:
-        parse = {"jsonl": _from_json, "gt": _from_gt}.get(self.form) or _Table(self.source, self.form)
+        parse = {"jsonl": from_json, "gt": from_gt}.get(self.form) or Table(self.source, self.form)
         with self.source.open("rb") as file:
-            for number, content in enumerate(file, 1):
+            for number, content in enumerate(lines_of(file), 1):
                 if number == 1:
                     content = _without_mark(content, self.source)
-                if not (content := content.rstrip(b"\r\n")).strip():
+                if not content.strip():
                     continue
                 try:
                     picture, label = parse(content.decode("utf-8"))
                     if not picture.strip():
                         raise BadLine("it names no picture")
+                    if number == 1 and is_header(picture, label):
+                        raise HeaderLine
                 except HeaderLine:
                     pass
                 except UnicodeDecodeError:
@@ -134,7 +143,30 @@ class Annotations:
                 except BadLine as error:
                     self.skip("bad line", f"{self.source}:{number}: {error}")
                 else:
-                    yield Annotation(picture.strip().replace("\\", "/"), label.strip(), number)
+                    yield _annotation(picture, label, number)
+
+    def _of_json(self) -> Iterator[Annotation]:
+        for number, entry in enumerate(self._json_entries(), 1):
+            if isinstance(entry, BadLine):
+                self.skip("bad entry", f"{self.source}: entry {number}: {entry}")
+            elif not entry[0].strip():
+                self.skip("bad entry", f"{self.source}: entry {number}: it names no image")
+            else:
+                yield _annotation(*entry, 0)
+
+    def _json_entries(self) -> Iterator[tuple[str, str] | BadLine]:
+        try:
+            yield from json_entries(self.source.read_bytes())
+        except ValueError as error:
+            raise DataError(f"{self.source} is no JSON file of labels: {error}") from error
+
+    def _folder_of_json(self) -> Path:
+        """Return where the images are: beside the file, or in `images` as docTR has them."""
+        inner = self.images / "images"
+        if inner.is_dir():
+            for annotation in self:
+                return inner if (inner / annotation.picture).exists() else self.images
+        return self.images
 
     def _of_pictures(self) -> Iterator[Annotation]:
         for picture in _pictures_below(self.images):
@@ -163,46 +195,12 @@ class Annotations:
         return label
 
 
-class _Table:
-    """Lines of CSV or TSV to path and label. The first line says which columns these are, and how many there are."""
-
-    def __init__(self, source: Path, form: str) -> None:
-        self.source, self.form = source, form
-        self.width = self.path = self.label = 0  # columns; a width of 0 means that no line was seen yet
-
-    def __call__(self, text: str) -> tuple[str, str]:
-        cells = _cells(text) if self.form == "csv" else text.split("\t")
-        if len(cells) < 2:
-            raise BadLine("one column only, not a path and a label")
-        if not self.width:
-            self._take_first(cells)
-        if len(cells) != self.width:  # something else may be where the label is thought to be
-            hint = "; put a label that holds a comma in quotes" if self.form == "csv" else ""
-            raise BadLine(f"{len(cells)} columns, not {self.width} as in the first line{hint}")
-        return cells[self.path], cells[self.label]
-
-    def _take_first(self, cells: Sequence[str]) -> None:
-        self.width = len(cells)
-        lowered = [cell.strip().lower() for cell in cells]
-        path = next((lowered.index(name) for name in PATH_NAMES if name in lowered), None)
-        label = next((lowered.index(name) for name in LABEL_NAMES if name in lowered), None)
-        if path is not None and label is not None:
-            self.path, self.label = path, label
-            raise HeaderLine
-        is_data = any(os.path.splitext(cell)[1] in SUFFIXES for cell in lowered)
-        if (path is not None or label is not None) and not is_data:
-            raise ValueError(
-                f"{self.source}: the first line looks like a header, but does not name both columns; known names: "
-                f"{', '.join(PATH_NAMES)}, and {', '.join(LABEL_NAMES)}"
-            )
-        self.path, self.label = 0, 1
-
-
 def find_annotation_file(folder: Path, names: Sequence[str]) -> Path | None:
     """The annotation file among the names in a folder, if there is one; `ValueError` if there are several."""
     found = [name for name in ANNOTATION_NAMES if name in names]
     if len(found) > 1:
         raise ValueError(f"{folder} has {' and '.join(found)}: keep one of them, or name the one to read")
+    found += [name for name in OTHER_NAMES if name in names]
     return folder / found[0] if found else None
 
 
@@ -212,7 +210,7 @@ def _choose(source: Path, form: str | None) -> tuple[Path, str]:
         if form in ("txt", "names"):
             raise ValueError(f"{source} is a file: the format {form} is for a folder of pictures")
         if form is None and source.suffix.lower() not in FORMAT_OF_SUFFIX:
-            raise ValueError(f"{source}: name its format, one of csv, tsv, jsonl and gt")
+            raise ValueError(f"{source}: name its format, one of csv, tsv, jsonl, json and gt")
         return source, form or FORMAT_OF_SUFFIX[source.suffix.lower()]
     if not source.is_dir():
         raise ValueError(f"{source}: there is no such file or folder")
@@ -234,8 +232,9 @@ def _choose(source: Path, form: str | None) -> tuple[Path, str]:
     if form is None and any((source / name).with_suffix(".txt").is_file() for name in _pictures_below(source)):
         return source, "txt"
     raise ValueError(
-        f"{source} has no annotations: looked for {', '.join(ANNOTATION_NAMES)}, another file in one of these formats "
-        "and a text file beside each picture. If the pictures are named by their labels, say so: --format names"
+        f"{source} has no annotations: looked for {', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, another file in "
+        "one of these formats and a text file beside each picture. If the pictures are named by their labels, say so: "
+        "--format names"
     )
 
 
@@ -256,35 +255,16 @@ def _without_mark(content: bytes, source: Path) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
-def _cells(text: str) -> list[str]:
-    """The columns of one line of CSV. Line by line, so that a quote that is never closed spoils one line only."""
-    if '"' not in text:
-        return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True, skipinitialspace=True))
-    except csv.Error as error:
-        raise BadLine(f"not CSV: {error}") from error
+def _annotation(picture: str, label: str, line: int) -> Annotation:
+    return Annotation(picture.strip().replace("\\", "/"), label.strip(), line)
 
 
-def _from_json(text: str) -> tuple[str, str]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadLine("not an object with a path and a label")
-    path = next((found[name] for name in PATH_NAMES if name in found), None)
-    label = next((found[name] for name in LABEL_NAMES if name in found), None)
-    if not isinstance(path, str) or not isinstance(label, str):
-        raise BadLine(f"no texts under one of {', '.join(PATH_NAMES)} and one of {', '.join(LABEL_NAMES)}")
-    return path, label
-
-
-def _from_gt(text: str) -> tuple[str, str]:
-    path, separator, label = text.partition("\t" if "\t" in text else ",")
-    if not separator:
-        raise BadLine("no tab or comma between path and label")
-    label = label.strip()
-    if len(label) >= 2 and label[0] == label[-1] == '"':
-        label = label[1:-1].replace('\\"', '"')
-    return path, label
+def _as_stored(path: Path) -> Path:
+    """Return a path with each part in the Unicode form that the disk has: macOS takes letters and accents apart."""
+    if path.exists():
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        found = next((found / form for form in forms if (found / form).exists()), found / part)
+    return found

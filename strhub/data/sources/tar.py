@@ -23,6 +23,7 @@ from strhub.images.open import MAX_BYTES, SUFFIXES
 __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
 
 SIZES: Final = "sizes.json"  # beside the shards: how many words each has, by name
+PACKED: Final = (".gz", ".tgz")
 TIMEOUT: Final = 60  # seconds without a byte from a server
 EXTENDED: Final = (b"x", b"L")  # members that say more of the next one: POSIX, GNU
 MAX_EXTENDED: Final = 1 << 20  # bytes of such a member
@@ -63,7 +64,7 @@ def read_members(shard: str) -> Iterator[tuple[str, bytes]]:
     try:
         with _open(shard) as stream:
             yield from _members(stream, shard)
-            if isinstance(stream, gzip.GzipFile):
+            if shard.endswith(PACKED):
                 _skip(stream, MAX_TAIL)  # at its end the checksum is compared
     except (OSError, EOFError, zlib.error) as error:
         raise TruncatedShard(f"{shard}: {error}") from error
@@ -77,7 +78,7 @@ def is_remote(shard: str) -> bool:
 @contextmanager
 def _open(shard: str) -> Iterator[IO[bytes]]:
     with urllib.request.urlopen(shard, timeout=TIMEOUT) if is_remote(shard) else open(shard, "rb") as stream:
-        if shard.endswith((".gz", ".tgz")):
+        if shard.endswith(PACKED):
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield cast("IO[bytes]", unpacked)
         else:

@@ -3,9 +3,11 @@
 import csv
 import json
 import time
+import unicodedata
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from strhub.data.sources.annotations import Annotation, Annotations
+from strhub.errors import DataError
+
+Form = Literal["NFC", "NFD"]
 
 
 def pairs(annotations: Annotations) -> list[tuple[str, str]]:
@@ -95,8 +100,8 @@ DAMAGED = {
          "7: the line is not UTF-8", "8: not JSON: "],
     ),
     "gt.txt": (
-        b'a.png, "one"\nb.png "two"\n, "three"\n\xff\xff, "x"\nf.png, "six"\n',
-        ["2: no tab or comma", "3: it names no picture", "4: the line is not UTF-8"],
+        b'a.png, "one"\nb.png"two"\n, "three"\n\xff\xff, "x"\nf.png, "six"\n',
+        ["2: no tab, comma or blank", "3: it names no picture", "4: the line is not UTF-8"],
     ),
 }  # fmt: skip
 
@@ -120,7 +125,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     annotations = Annotations(file, form=form)
     with suppress(ValueError):  # UTF-16, or half a header
         found = list(annotations)
-        lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+        end = b"\n" if b"\n" in content else b"\r"
+        lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(end) if line.strip()]
         assert len(found) + annotations.skipped.total() in (len(lines), len(lines) - 1)
         assert all(annotation.picture.strip() for annotation in found)
 
@@ -154,6 +160,94 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert sum(1 for _ in annotations) == 200_000
     assert time.perf_counter() - start < 4  # a tenth of that where nothing else runs
+
+
+# Files as other programs and people write them
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "a.png,1,5\r".replace("1,5", '"1,5"') + 'b.png,"say ""hi"""\r'),
+        ("a.csv", 'a.png;1,5\r\nb.png;"say ""hi"""\r\n'),
+        ("a.csv", 'filename;words\na.png;1,5\nb.png;say "hi"\n'.replace('say "hi"', '"say ""hi"""')),
+        ("a.csv", 'sep=;\nlabel;path\n1,5;a.png\n"say ""hi""";b.png\n'),
+        ("a.csv", 'a.png\t1,5\nb.png\t"say ""hi"""\n'),
+        ("a.tsv", 'a.png\t1,5\nb.png\t"say ""hi"""\n'),
+        ("a.tsv", '"image"\t"gt"\n"a.png"\t"1,5"\n"b.png"\t"say ""hi"""\n'),
+        ("gt.txt", 'filename,label\na.png,1,5\nb.png,say "hi"\n'),
+        ("gt.txt", 'image\ttext\ra.png\t1,5\rb.png\tsay "hi"'),
+        ("gt.txt", 'a.png 1,5\nb.png say "hi"\n'),
+        ("gt.txt", 'a.png;1,5\nb.png;  say "hi"\n'),
+        ("labels.txt", 'a.png   1,5\nb.png\tsay "hi"\n'),
+        ("labels.json", '{"a.png": "1,5", "b.png": "say \\"hi\\""}'),
+        ("a.json", '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]'),
+        (
+            "train.json",
+            '{"metainfo": {"task_name": "textrecog"}, "data_list": ['
+            '{"img_path": "a.png", "instances": [{"text": "1,5"}]}, '
+            '{"img_path": "b.png", "instances": [{"text": "say \\"hi\\""}]}]}',
+        ),
+    ],
+)
+def test_what_other_programs_write(tmp_path: Path, name: str, text: str) -> None:
+    annotations = of_text(tmp_path, name, text)
+    assert pairs(annotations) == [("a.png", "1,5"), ("b.png", 'say "hi"')]
+    assert not annotations.skipped
+
+
+def test_words_photographed_in_quotes_keep_them(tmp_path: Path) -> None:
+    assert pairs(of_text(tmp_path, "a.tsv", 'a.png\t"hi"\nb.png\t"\nc.png\t""\n')) == [
+        ("a.png", '"hi"'), ("b.png", '"'), ("c.png", '""')
+    ]  # fmt: skip
+
+
+def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
+    text = "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\nno_suffix,a b\nword_1\tx.png y\n"
+    assert pairs(of_text(tmp_path, "gt.txt", text)) == [
+        ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"), ("no_suffix", "a b"),
+        ("word_1", "x.png y"),
+    ]  # fmt: skip
+
+
+def test_entries_of_json_that_are_of_no_use_are_counted(tmp_path: Path) -> None:
+    several = {"img_path": "c.png", "instances": [{"text": "x"}, {"text": "y"}]}
+    data = {"data_list": [{"img_path": "a.png", "instances": [{"text": "one"}]}, several, {"img_path": "d.png"}, 7]}
+    annotations = of_text(tmp_path, "a.json", json.dumps(data))
+    assert pairs(annotations) == [("a.png", "one")]
+    assert annotations.skipped == Counter({"bad entry": 3})
+    assert annotations.problems[0] == f"{tmp_path / 'a.json'}: entry 2: 2 instances, not the one word of a word's image"
+    annotations = of_text(tmp_path, "a.json", '{"a.png": "one", "b.png": {"polygons": []}, "": "x", "a.png": "again"}')
+    assert pairs(annotations) == [("a.png", "one"), ("a.png", "again")]
+    assert annotations.skipped == Counter({"bad entry": 2})
+    for text in ("7", "{", "[" * 100_000):
+        with pytest.raises(DataError, match=r"a\.json is no JSON file of labels"):
+            list(of_text(tmp_path, "a.json", text))
+
+
+def test_images_of_doctr_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png")
+    (tmp_path / "labels.json").write_text('{"a.png": "one"}')
+    annotations = Annotations(tmp_path)
+    assert [annotations.path(annotation) for annotation in annotations] == [tmp_path / "images" / "a.png"]
+    (tmp_path / "labels.json").write_text('{"images/a.png": "one"}')
+    annotations = Annotations(tmp_path)
+    assert [annotations.path(annotation) for annotation in annotations] == [tmp_path / "images" / "a.png"]
+
+
+@pytest.mark.parametrize(("on_disk", "in_file"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFC", "NFC")])
+def test_names_in_either_form_of_unicode(tmp_path: Path, on_disk: Form, in_file: Form) -> None:
+    stored = unicodedata.normalize(on_disk, "Grüße/é.png")
+    picture(tmp_path / stored)
+    annotations = of_text(tmp_path, "gt.txt", unicodedata.normalize(in_file, "Grüße/é.png\tone"))
+    assert [annotations.path(annotation).exists() for annotation in annotations] == [True]
+    assert annotations.path(Annotation("nö.png", "", 1)) == tmp_path / "nö.png"
+
+
+def test_a_line_without_end_takes_no_memory(tmp_path: Path) -> None:
+    annotations = of_text(tmp_path, "gt.txt", b"x" * (5 << 20) + b"\na.png\tone\n")
+    assert pairs(annotations) == [("a.png", "one")]
+    assert annotations.skipped["bad line"] in (5, 6)
 
 
 # Folders
