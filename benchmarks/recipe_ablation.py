@@ -24,7 +24,7 @@ from ablation import Result, accuracy, results_of, run_all, slug, stored, table
 from hydra import compose, initialize_config_dir
 
 from strhub import Recognizer, load
-from strhub.cli.arguments import replace_mappings
+from strhub.cli.overrides import prepare
 from strhub.configs import CONFIG_DIR
 from strhub.training.run import adopt_pretrained, train
 
@@ -79,7 +79,7 @@ def run(folder: Path, start: str | None, options: list[str], arm: str, seed: int
         "data.num_workers=0", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_epochs=1", "logger=csv",
         "callbacks.summary=null", "callbacks.best=null", "+trainer.enable_progress_bar=false", f"seed={seed}",
         f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}", *([f"pretrained={start}"] if start else []), *options,
-        *replace_mappings(ARMS[arm]),
+        *prepare(ARMS[arm]),
     ]  # fmt: skip
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
         config: Any = compose("main", overrides=["+experiment=strhub-tiny", *own])

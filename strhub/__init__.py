@@ -82,10 +82,9 @@ def __getattr__(name: str) -> Any:
         if error.name not in ("torch", "safetensors", "yaml"):
             raise
         from strhub.errors import MissingExtra
+        from strhub.utils.install import not_installed
 
-        raise MissingExtra(
-            f"{error.name} is not installed; strhub.{name} needs: pip install strhub[torch]", name=error.name
-        ) from error
+        raise MissingExtra(not_installed(error, "torch", f"strhub.{name}"), name=error.name) from error
 
 
 def __dir__() -> list[str]:

@@ -47,25 +47,6 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return options, [word for word in words if word not in options]
 
 
-FREE_MAPPINGS = ("data.mixture", "data.draw_texts")  # options whose value is a mapping with names of the user's own
-
-
-def replace_mappings(overrides: Sequence[str]) -> list[str]:
-    """Hydra's overrides, such that a mapping takes the place of the one that an experiment has.
-
-    Hydra merges two mappings and refuses names that the first does not have. `data.mixture={drawn: 1}` becomes
-    `~data.mixture +data.mixture={drawn: 1}`; a part such as `data.mixture.real=0.2`, or `null`, stays as it is.
-    """
-    replaced: list[str] = []
-    for override in overrides:
-        name, _, value = override.partition("=")
-        if name in FREE_MAPPINGS and value.lstrip().startswith("{"):
-            replaced += [f"~{name}", f"+{override}"]
-        else:
-            replaced.append(override)
-    return replaced
-
-
 def speed_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --precision, --compile and --threads."""
     parser.add_argument(
@@ -105,3 +86,8 @@ def search_options(given: argparse.Namespace) -> dict[str, Any]:
 def device_argument(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument("--device", default="auto", help="such as cpu, cuda or cuda:1; by default the fastest there is")
+
+
+def default_workers() -> int:
+    """As many as there are cores, but no more than 8: beyond that reading is what takes the time."""
+    return min(8, os.cpu_count() or 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,25 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import end_interrupted
-from strhub.configs import CONFIG_DIR
-
-with needs("train"):
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig, ListConfig
+from strhub.cli.program import program
 
 if TYPE_CHECKING:
     import torch
+    from omegaconf import DictConfig
 
     from strhub.checkpoint.scene_text_model import SceneTextModel
 
 RANGE_PLOT = "bench-range.png"
+PURPOSE = """Measure models: parameters, multiply-adds, latency; and the training data and steps if asked.
+
+examples:
+  ./bench.py model=parseq model.decode_ar=false model.refine_iters=3
+  ./bench.py pretrained=strhub-tiny formats=[torch,onnx] batch_size=[1,32] pictures=demo_images
+  ./bench.py dataset=drawn training=true pipeline=true"""
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="bench")
 def _compose_and_measure(config: DictConfig) -> None:
-    end_with("bench", lambda: report(config, list(HydraConfig.get().overrides.task)))
+    from hydra.core.hydra_config import HydraConfig
+
+    end_with(program("bench"), lambda: report(config, list(HydraConfig.get().overrides.task)))
 
 
 def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
@@ -286,6 +291,8 @@ def _formats(config: DictConfig) -> list[str]:
 
 
 def _list(value: Any) -> list[Any]:
+    from omegaconf import ListConfig
+
     return list(value) if isinstance(value, list | ListConfig) else [value]
 
 
@@ -296,6 +303,10 @@ def _spread(latency: Any) -> str:
 def main() -> None:
     """Measure as the command line says; see `--help`."""
     try:
-        _compose_and_measure()
+        run_with_hydra("bench", "bench", PURPOSE, _compose_and_measure, sys.argv[1:])
     except KeyboardInterrupt:
-        end_interrupted("bench")
+        end_interrupted(program("bench"))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-PROGRAM = "strhub-data"
+from strhub.cli.program import program, version_line
+from strhub.utils.install import not_installed
+
 COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet")
 
 
@@ -25,19 +27,21 @@ def run(arguments: Sequence[str] | None = None) -> None:
     name = given[0] if given else "--help"
     if name in ("-h", "--help"):
         print(_help())
+    elif name == "--version":
+        print(version_line("data"))
     elif name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"there is no command {name!r}; {hint}The commands are {', '.join(COMMANDS)}")
     else:
         command = import_module(f"strhub.cli.data_commands.{name}")
-        parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=command.__doc__)
+        parser = argparse.ArgumentParser(prog=f"{program('data')} {name}", description=command.__doc__)
         command.add_arguments(parser)
         command.run(parser.parse_args(given[1:]))
 
 
 def _help() -> str:
-    lines = [f"usage: {PROGRAM} <command> [arguments], or --help after a command for its arguments", ""]
+    lines = [f"usage: {program('data')} <command> [arguments], or --help after a command for its arguments", ""]
     lines += [f"  {name:<9}{line}" for name in COMMANDS if (line := _first_line(name))]
     return "\n".join(lines)
 
@@ -53,7 +57,8 @@ def _first_line(command: str) -> str:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    name = f"{PROGRAM} {sys.argv[1]}" if sys.argv[1:2] and sys.argv[1] in COMMANDS else PROGRAM
+    known = sys.argv[1:2] if sys.argv[1:2] and sys.argv[1] in COMMANDS else []
+    name = " ".join([program("data"), *known])
     try:
         run()
     except (ValueError, OSError) as error:
@@ -64,7 +69,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("strhub"):
             raise
-        sys.exit(f"{name}: {error.name} is not installed; this command needs: pip install strhub[train]")
+        sys.exit(f"{name}: {not_installed(error, 'train', 'this command')}")
     except KeyboardInterrupt as error:
         print(f"\n{name}: {str(error) or 'stopped'}", file=sys.stderr)
         sys.exit(130)

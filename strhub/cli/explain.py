@@ -10,6 +10,7 @@ from pathlib import Path
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
 from strhub.cli.ending import end_with
+from strhub.cli.program import program, version_argument
 
 EXAMPLES = """examples:
   strhub-explain attention strhub-tiny --images demo_images/* --output attention/
@@ -20,9 +21,9 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of strhub-explain."""
     parser = argparse.ArgumentParser(
-        prog="strhub-explain",
+        prog=program("explain"),
         description="Draw what a PARSeq attends to for each character, or find the words nearest to a picture.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.replace("strhub-explain", program("explain")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("words", nargs="+", metavar="model | name:type=value", help="model, and options of it")
         command.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
         device_argument(command)
+    version_argument(parser, "explain")
     return parser
 
 
@@ -124,4 +126,8 @@ def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> 
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    end_with("strhub-explain", run)
+    end_with(program("explain"), run)
+
+
+if __name__ == "__main__":
+    main()

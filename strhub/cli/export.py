@@ -9,6 +9,7 @@ from pathlib import Path
 from strhub.cli.arguments import parse_options, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.cli.program import examples, program, version_argument
 from strhub.utils.telemetry import import_onnxruntime
 
 EXAMPLES = """examples:
@@ -22,10 +23,10 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of export.py."""
     parser = argparse.ArgumentParser(
-        prog="export.py",
+        prog=program("export"),
         description="Write a model as one ONNX file, decoding included, which read.py reads without PyTorch; or as "
         "an archive of torch.export (.pt2).",
-        epilog=EXAMPLES,
+        epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--calibrate", nargs="+", default=[], metavar="PATH", help="pictures for int8-static: files, folders and globs"
     )
     parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
+    version_argument(parser, "export")
     return parser
 
 
@@ -85,4 +87,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    end_with("export.py", run)
+    end_with(program("export"), run)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from strhub.utils.install import not_installed
+
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
@@ -12,4 +14,4 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SystemExit(f"{error.name} is not installed; this command needs: pip install strhub[{extra}]") from error
+        raise SystemExit(not_installed(error, extra, "this command")) from error

@@ -19,6 +19,7 @@ from strhub.cli.arguments import (
 )
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.cli.program import examples, program, version_argument
 from strhub.utils.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
     parser = argparse.ArgumentParser(
-        prog="read.py",
+        prog=program("read"),
         description="Read the word in each picture. Prints one line a picture: path, text, confidence. The embedded "
         "model and .onnx files need no PyTorch.",
-        epilog=EXAMPLES,
+        epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     bulk.add_argument("--gpus", type=float, default=0, help="of ray, for each worker; a share such as 0.25 is allowed")
     bulk.add_argument("--per_part", type=int, default=2000, help="pictures a file")
     bulk.add_argument("--address", help="of a Ray cluster; by default Ray is started on this machine")
+    version_argument(parser, "read")
     return parser
 
 
@@ -104,7 +106,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         failures += reading.error is not None
         _print(reading, as_json=given.json)
     if failures:
-        print(f"read.py: {failures} of {len(paths)} pictures could not be read", file=sys.stderr)
+        print(f"{parser.prog}: {failures} of {len(paths)} pictures could not be read", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -147,7 +149,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     rate = summary.added / summary.seconds
     print(f"{given.output}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")
     if summary.unreadable:
-        print(f"read.py: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
+        print(f"{program('read')}: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
     return 1 if summary.unreadable else 0
 
 
@@ -178,4 +180,8 @@ def _print(reading: Reading, *, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    end_with("read.py", run)
+    end_with(program("read"), run)
+
+
+if __name__ == "__main__":
+    main()

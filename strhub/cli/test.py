@@ -11,6 +11,7 @@ from typing import Any
 from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
+from strhub.cli.program import examples, program, version_argument
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
@@ -21,9 +22,9 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of test.py."""
     parser = argparse.ArgumentParser(
-        prog="test.py",
+        prog=program("test"),
         description="Score a model on the benchmarks in <data_root>/test, those of them that are there.",
-        epilog=EXAMPLES,
+        epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", help="path, or pretrained=<id>")
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead")
     device_argument(parser)
     speed_arguments(parser)
+    version_argument(parser, "test")
     return parser
 
 
@@ -107,4 +109,8 @@ def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:
 
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    end_with("test.py", run)
+    end_with(program("test"), run)
+
+
+if __name__ == "__main__":
+    main()

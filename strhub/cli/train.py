@@ -7,10 +7,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from strhub.cli.arguments import replace_mappings
-from strhub.cli.extras import needs
+from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import INTERRUPTED
-from strhub.configs import CONFIG_DIR
+from strhub.cli.program import program
 from strhub.training.signals import StoppedEarly, stopping_early
 
 if TYPE_CHECKING:
@@ -18,6 +17,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strhub")
 
+PURPOSE = """Train a recognizer as the configuration says, and print its last scores.
+
+examples:
+  ./train.py +experiment=parseq-tiny                     a preconfigured experiment
+  ./train.py dataset=drawn                               no training files: words are rendered
+  ./train.py pretrained=strhub-tiny                      start from a model: its sizes are taken over
+  ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
+  ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume
+  ./train.py debug=one_step                              does everything fit? also debug=overfit"""
 STOPPED = 75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 
 
@@ -35,11 +43,13 @@ def _train(config: DictConfig) -> None:
         _end_stopped(f"{stop}; go on with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
-        raise SystemExit(f"train: {error}") from error
+        raise SystemExit(f"{program('train')}: {error}") from error
     except RuntimeError as error:
         if "Connection closed by peer" not in str(error):  # Gloo's words
             raise
-        raise SystemExit("train: the process of another device has ended, so this one cannot go on") from error
+        raise SystemExit(
+            f"{program('train')}: the process of another device has ended, so this one cannot go on"
+        ) from error
     for name, value in sorted(metrics.items()):
         print(f"{name}: {value:.4f}")
 
@@ -47,19 +57,20 @@ def _train(config: DictConfig) -> None:
 def _end_stopped(message: str, status: int) -> NoReturn:
     if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in sys.argv):
         sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
-    print(f"train: {message}", file=sys.stderr)
+    print(f"{program('train')}: {message}", file=sys.stderr)
     sys.exit(status)
 
 
 def main() -> None:
     """Train as the command line says; see `--help`."""
-    sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
         with stopping_early():
-            with needs("train"):
-                import hydra
-            hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="main")(_train)()
+            run_with_hydra("train", "main", PURPOSE, _train, sys.argv[1:])
     except StoppedEarly as stop:
         _end_stopped(str(stop), INTERRUPTED if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
         _end_stopped("stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt", INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

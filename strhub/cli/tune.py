@@ -8,24 +8,28 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from strhub.cli.arguments import replace_mappings
-from strhub.cli.extras import needs
+from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import end_interrupted
-from strhub.configs import CONFIG_DIR
-
-with needs("train"):
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
+from strhub.cli.program import program, typed
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from strhub.training.tuning_results import Search
 
 log = logging.getLogger("strhub")
 
+PURPOSE = """Search for the learning rate, and for more if asked; print the trials and how to train with the best one.
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="tune")
+examples:
+  ./tune.py tune.num_samples=20
+  ./tune.py +experiment=parseq-tiny 'tune.space={model.dropout: {uniform: [0.0, 0.3]}}'
+  ./tune.py tune.resume_dir=outputs/tune/parseq/<time>"""
+
+
 def _compose_and_tune(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     from strhub.errors import MissingExtra
     from strhub.training.run import adopt_pretrained
     from strhub.training.tuning import tune
@@ -36,11 +40,12 @@ def _compose_and_tune(config: DictConfig) -> None:
         search = tune(config)
     except (ValueError, MissingExtra) as error:
         log.debug("cause", exc_info=True)
-        raise SystemExit(f"tune: {error}") from error
+        raise SystemExit(f"{program('tune')}: {error}") from error
     print(table(search))
     print(advice(search, overrides))
     if not search.complete:
-        sys.exit(f"tune: stopped; go on with the same command and tune.resume_dir={shlex.quote(str(search.folder))}")
+        resume = f"tune.resume_dir={shlex.quote(str(search.folder))}"
+        sys.exit(f"{program('tune')}: stopped; resume with the same command and {resume}")
 
 
 def table(search: Search) -> str:
@@ -64,14 +69,17 @@ def advice(search: Search, overrides: Sequence[str]) -> str:
     found = [f"{name}={value}" for name, value in search.best.values.items()]
     replaced = ("tune.", *(f"{name}=" for name in search.best.values))
     others = [item for item in overrides if not item.lstrip("+~").startswith(replaced)]
-    command = shlex.join(["./train.py", *others, *found])
+    command = shlex.join([*typed("train").split(), *others, *found])
     return f"{search.folder / 'trials.csv'}\nTrain with the best: {command}"
 
 
 def main() -> None:
     """Search as the command line says; see `--help`."""
-    sys.argv[1:] = replace_mappings(sys.argv[1:])
     try:
-        _compose_and_tune()
+        run_with_hydra("tune", "tune", PURPOSE, _compose_and_tune, sys.argv[1:])
     except KeyboardInterrupt:
-        end_interrupted("tune")
+        end_interrupted(program("tune"))
+
+
+if __name__ == "__main__":
+    main()

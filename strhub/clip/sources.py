@@ -14,6 +14,7 @@ import torch
 
 from strhub.checkpoint.download import SUFFIXES, RemoteFile, fetch
 from strhub.checkpoint.formats import CheckpointError
+from strhub.utils.install import install_command
 from strhub.utils.telemetry import switch_off_telemetry
 
 OPENAI = "openai"
@@ -82,7 +83,7 @@ def _find_by_open_clip(source: str, encoder: str) -> ClipSource:
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises the latter
         raise CheckpointError(
             f"pretrained_encoder={source} is no file, and open_clip, which knows such names, cannot be imported "
-            f"({error}): pip install 'strhub[clip]', with a torchvision that belongs to your torch. {_HELP}"
+            f"({error}): {install_command('clip')}, with a torchvision that belongs to your torch. {_HELP}"
         ) from error
     settings = names.get_pretrained_cfg(model, tag)
     if not settings:

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from strhub.utils.install import install_command
+
 MERGES = 49152 - 256 - 2  # that CLIP uses of the table, which is longer
 _MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
@@ -131,7 +133,7 @@ def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokeniz
     if path is None:
         raise ValueError(
             f"CLIP's text tower reads {vocab_size} tokens, and their table is not here: install open_clip_torch, which "
-            f"brings it (pip install 'strhub[clip]'), or set contrastive.merges to a file {_MERGES_FILE}"
+            f"brings it ({install_command('clip')}), or set contrastive.merges to a file {_MERGES_FILE}"
         )
     try:
         raw = path.read_bytes()

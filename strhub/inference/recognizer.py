@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strhub.inference.pipeline import Engine, Reader, Reading
+from strhub.utils.install import not_installed
 from strhub.utils.options import check_options, check_values
 from strhub.weights import EMBEDDED, embedded_graph
 
@@ -144,7 +145,5 @@ def _torch_engine(what: str) -> type[TorchEngine]:
     try:
         from strhub.inference.torch_engine import TorchEngine
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed; {what} needs: pip install strhub[torch]", name=error.name
-        ) from error
+        raise ModuleNotFoundError(not_installed(error, "torch", what), name=error.name) from error
     return TorchEngine

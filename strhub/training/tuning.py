@@ -34,6 +34,7 @@ from strhub.training.callbacks.step_guard import StepGuard
 from strhub.training.run import model_from_config, train
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
 from strhub.utils.cluster import ray_session
+from strhub.utils.install import install_command
 from strhub.utils.telemetry import switch_off_telemetry
 
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
@@ -79,7 +80,7 @@ def check_installed() -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise MissingExtra("needs the extra: pip install strhub[tune]", name=name) from error
+            raise MissingExtra(f"needs the extra: {install_command('tune')}", name=name) from error
 
 
 def check_search(config: DictConfig) -> pl.LightningDataModule:

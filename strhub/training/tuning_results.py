@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from strhub.utils.install import install_command
 from strhub.utils.log_axis import log_x_axis
 
 __all__ = ["METRICS", "Search", "Trial", "ranked", "rounded", "write_results"]
@@ -98,7 +99,7 @@ def plot(search: Search) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.info("no trials.png: that needs Matplotlib (pip install strhub[bench])")
+        log.info("no trials.png: that needs Matplotlib (%s)", install_command("bench"))
         return
     names = ["model.lr", *search.others]
     shown = [trial for trial in search.trials if search.metric in trial.metrics]

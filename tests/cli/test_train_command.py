@@ -8,8 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from small_runs import Compose
 
-from strhub.cli.arguments import replace_mappings
 from strhub.cli.bench import report
+from strhub.cli.overrides import prepare
 from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
 from strhub.training.run import adopt_pretrained, model_from_config
@@ -85,7 +85,7 @@ def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, messag
     ],
 )
 def test_a_mixture_replaces_that_of_an_experiment(override: str, expected: dict[str, float] | None) -> None:
-    overrides = replace_mappings(["+experiment=strhub-tiny", override])
+    overrides = prepare(["+experiment=strhub-tiny", override])
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
         config = compose("main", overrides=overrides)
     assert config.data.mixture == expected
@@ -164,5 +164,5 @@ def test_a_missing_extra_is_named(command: str, extra: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"pip install strhub[{extra}]" in done.stderr
+    assert f"pip install -e '.[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -92,7 +92,7 @@ def test_the_command_on_one_device_and_on_two(tmp_path: Path, devices: int) -> N
         at = [SIGNAL, f"+callbacks.signal.where={where}", f"+callbacks.signal.number={number}"]
         done = command(tmp_path, *run, "trainer.max_epochs=2", *at)
         assert done.returncode == status, done.stderr
-        assert f"train: stopped by {signal.Signals(number).name}: nothing more was saved" in done.stderr
+        assert f"train.py: stopped by {signal.Signals(number).name}: nothing more was saved" in done.stderr
         assert "Traceback" not in done.stderr
         assert files(tmp_path) == before
     assert command(tmp_path, *run, "trainer.max_epochs=2").returncode == 0, "and it goes on"
@@ -113,4 +113,4 @@ def test_while_packages_are_being_imported(tmp_path: Path, number: int) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
     assert done.returncode == (130 if number == signal.SIGINT else 75)
-    assert done.stderr.strip() == f"train: {StoppedEarly(number)}"
+    assert done.stderr.strip() == f"train.py: {StoppedEarly(number)}"

@@ -143,7 +143,7 @@ def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
     with (tmp_path / "trials.csv").open() as file:
         assert [row["data.augment"] for row in csv.DictReader(file)] == ["strong", "True"]
     assert command_line.advice(search, ["model.dropout=0.9", "data.drawn=9"]).endswith(
-        "./train.py data.drawn=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
+        "strhub-train data.drawn=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
     )
     assert command_line.table(search).splitlines()[1].split()[-2:] == ["0.25", "strong"]
 
@@ -207,7 +207,7 @@ def test_the_best_rate_is_an_experiment_that_training_takes(tmp_path: Path) -> N
 def test_says_how_to_train_with_the_best_rate(tmp_path: Path) -> None:
     search = Search([trial(7.18e-4, 61.5), trial(2e-5, error="no memory")], "val_accuracy", tmp_path, complete=True)
     advice = command_line.advice(search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.drawn=[1, 2]"])
-    assert advice.endswith("./train.py +experiment=parseq-tiny 'data.drawn=[1, 2]' model.lr=0.000718")
+    assert advice.endswith("strhub-train +experiment=parseq-tiny 'data.drawn=[1, 2]' model.lr=0.000718")
     header, first, second = command_line.table(search).splitlines()
     assert header.split() == ["lr", "val_accuracy", "val_NED", "val_loss", "progress", "%", "seconds"]
     assert first.split()[:2] == ["7.18e-04", "61.5000"]
@@ -238,7 +238,7 @@ def test_says_which_extra_is_missing(
         tune(compose_tune())
     quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none", f"hydra.run.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["tune.py", *quiet])
-    with pytest.raises(SystemExit, match=r"^tune: needs the extra: pip install strhub\[tune\]$"):
+    with pytest.raises(SystemExit, match=r"^tune\.py: needs the extra: pip install -e '.*\[tune\]'$"):
         command_line.main()
 
 

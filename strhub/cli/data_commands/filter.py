@@ -7,11 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from strhub.cli.arguments import default_workers
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `filter`."""
-    from strhub.data.curation.scan import default_workers
-
     add = parser.add_argument
     add("input", type=Path, help="LMDB folder, or a tree of them")
     add("output", type=Path, help="LMDB folder to make")

@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from strhub.cli.arguments import default_workers
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `inspect`."""
-    from strhub.data.curation.scan import default_workers
-
     parser.add_argument("tree", type=Path, help="folder with LMDB folders at or below it, such as data/train")
     parser.add_argument("other", type=Path, nargs="?", help="second tree, such as data/test: what is in both is listed")
     parser.add_argument("--charset", default="94_full", help="name of a charset configuration, or the characters")

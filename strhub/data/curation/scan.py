@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ from strhub.images.open import FORMATS, UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel, LabelPreparation
 from strhub.utils.workers import run_in_order
 
-__all__ = ["RECORD", "Scan", "Stored", "StoredWords", "Tally", "default_workers", "open_tree", "scan"]
+__all__ = ["RECORD", "Scan", "Stored", "StoredWords", "Tally", "open_tree", "scan"]
 
 log = logging.getLogger(__name__)
 
@@ -226,11 +225,6 @@ def scan(
             filled += len(rows)
             bar.update(len(rows))
     return Scan([words.path for words in opened], damaged, starts, records, list(tallies.values()))
-
-
-def default_workers() -> int:
-    """As many as there are cores, but no more than 8: beyond that reading is what takes the time."""
-    return min(8, os.cpu_count() or 1)
 
 
 def useful_workers(workers: int, jobs: Sequence[object]) -> int:

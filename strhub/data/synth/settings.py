@@ -15,8 +15,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import yaml
-
 from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
@@ -93,6 +91,8 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
         if path.suffix or len(path.parts) > 1:
             raise ValueError(f"drawing file {path} does not exist; give a path or one of {', '.join(drawing_names())}")
         raise ValueError(unknown_option_message(str(source), drawing_names(), "drawing"))
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,0 +1,46 @@
+"""`python -m strhub` lists the commands; `python -m strhub read …` runs one."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import strhub
+from strhub.cli.ending import end_with
+from strhub.utils.options import unknown_option_message
+
+COMMANDS = {
+    "read": "read the word in each image",
+    "test": "score a model on benchmarks",
+    "train": "train a model",
+    "tune": "search for a learning rate and more",
+    "bench": "measure parameters, operations and speed",
+    "export": "write a model as ONNX or as an archive of torch.export",
+    "explain": "show what a model looks at",
+    "data": "make, inspect, filter, merge, split, shard and render data sets",
+}
+
+
+def listing() -> str:
+    """Return usage and what each command does."""
+    lines = [f"  {name:<9}{purpose}" for name, purpose in COMMANDS.items()]
+    usage = "usage: python -m strhub <command> [arguments], or strhub-<command> [arguments]"
+    return "\n".join([usage, "", *lines, "", "--help after a command shows its arguments, --version the version."])
+
+
+def main() -> None:
+    """Run the command that is named first, as if it had been started by itself."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        end_with("strhub", listing)
+    elif name == "--version":
+        end_with("strhub", lambda: f"strhub {strhub.__version__}")
+    elif name not in COMMANDS:
+        sys.exit(f"strhub: {unknown_option_message(name, COMMANDS, 'the list of commands')}")
+    else:
+        del sys.argv[1]
+        runpy.run_module(f"strhub.cli.{name}", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

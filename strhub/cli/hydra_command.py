@@ -1,0 +1,129 @@
+"""A command that Hydra configures: its help, its command line and how its mistakes are told.
+
+Nothing that needs an extra is imported before the help has been printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from strhub.cli.ending import end_with
+from strhub.cli.extras import needs
+from strhub.cli.overrides import prepare, split
+from strhub.cli.program import examples, program, typed, version_line
+from strhub.configs import CONFIG_DIR
+from strhub.utils.options import unknown_option_message
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["help_text", "run_with_hydra"]
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_SEARCH_PATH = re.compile(r"\s*Config search path:.*", re.DOTALL)
+_NO_GROUPS = ("drawing", "__pycache__")  # read as they are, not composed
+_USAGE = """usage: {program} [group=choice ...] [option=value ...] [--flag ...]
+
+{purpose}
+
+flags:
+  --cfg job           print the configuration that the arguments make, and end; --package GROUP: that part of it
+  --config-dir DIR    a folder with further choices, such as DIR/experiment/mine.yaml
+  --multirun          one run for each of several values, as in model.lr=1e-3,2e-3
+  --hydra-help        what else Hydra takes
+  --version           print the version, and end
+
+groups and their choices (an experiment is added: +experiment=<choice>, and so is hardware):
+{groups}
+
+options and their defaults, of which any can be given as name.of.group.option=value:
+"""
+
+
+def run_with_hydra(
+    command: str, config_name: str, purpose: str, task: Callable[[DictConfig], None], arguments: Sequence[str]
+) -> None:
+    """Compose the configuration that the arguments ask for and hand it to `task`.
+
+    Mistakes in the arguments end the program with one line and status 1; with HYDRA_FULL_ERROR=1 in the environment
+    they are Hydra's own errors.
+    """
+    if {"--help", "-h"} & {*arguments}:
+        end_with(program(command), lambda: help_text(command, config_name, purpose))
+    if "--version" in arguments:
+        end_with(program(command), lambda: version_line(command))
+    with needs("train"):
+        import hydra
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+    sys.argv[1:] = prepare(arguments, sweep=bool({"-m", "--multirun"} & {*arguments}))
+    own = os.environ.setdefault(_FULL_ERROR, "0") != "1"
+
+    @wraps(task)
+    def called(config: DictConfig) -> None:
+        if own:  # what is not ours to explain is Hydra's to print
+            os.environ[_FULL_ERROR] = "0"
+        task(config)
+
+    if own:
+        os.environ[_FULL_ERROR] = "1"  # Hydra raises instead of printing
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(called)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if not own:
+            raise
+        sys.exit(f"{program(command)}: {explained(error, config_name, sys.argv[1:])}")
+
+
+def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:
+    """Return one line about a mistake in the arguments; a misspelt option gets the nearest known one."""
+    from hydra.errors import OverrideParseException
+
+    text = str(error)
+    if text.startswith("Could not override '"):
+        name = text.split("'")[1]
+        group, _, option = name.rpartition(".")
+        known = _known(config_name, group, arguments)
+        if known:
+            where = f"the group {group!r}" if group else "the configuration"
+            return f"{name}: {unknown_option_message(option, known, where)}. To add it all the same: +{name}=…"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: Hydra cannot read this. Put the value in quotes of its own: 'option=\"value\"'"
+    cause = str(error.__cause__).splitlines()[:1] if error.__cause__ is not None else []
+    told = " ".join([_SEARCH_PATH.sub("", text), *cause])
+    return " ".join(told.replace("\\'", '"').split())
+
+
+def _known(config_name: str, group: str, arguments: Sequence[str]) -> list[str]:
+    """The options of a group, with what the arguments choose; none if that cannot be told."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    choices = [one for one in split(arguments)[0] if "." not in one.partition("=")[0]]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = compose(config_name, overrides=choices)
+    except Exception:  # the arguments have another mistake, too
+        return []
+    node: Any = OmegaConf.select(config, group) if group else config
+    return [str(name) for name in node if not str(name).startswith("_")] if isinstance(node, DictConfig) else []
+
+
+def help_text(command: str, config_name: str, purpose: str) -> str:
+    """Return usage, groups and every option with its default and what it means."""
+    folders = sorted(path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in _NO_GROUPS)
+    groups = [
+        f"  {folder.name}: {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}" for folder in folders
+    ]
+    usage = _USAGE.format(program=typed(command), purpose=purpose, groups="\n".join(groups))
+    files = dict.fromkeys([config_name, "main"])
+    texts = [(CONFIG_DIR / f"{file}.yaml").read_text("utf-8").rstrip() for file in files]
+    return examples("\n\n".join([usage.rstrip(), *texts]))

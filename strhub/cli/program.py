@@ -1,0 +1,49 @@
+"""What a command is called where it was started: `./read.py`, `strhub-read` or `python -m strhub read`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import strhub
+
+__all__ = ["examples", "program", "typed", "version_argument", "version_line"]
+
+SCRIPTS = ("read", "test", "train", "tune", "bench", "export")
+"""Commands that a checkout has a script of, in its folder."""
+
+
+def program(command: str) -> str:
+    """Return the name for usage lines and errors; of another command than the one that runs, in the same style.
+
+    command: `read`, `train`, …
+    """
+    started = Path(sys.argv[0] if sys.argv else "")
+    if started.suffix == ".py" and started.parent.name == "cli":
+        return f"python -m strhub {command}"
+    if command in SCRIPTS and started.suffix == ".py" and started.stem in SCRIPTS:
+        return f"{command}.py"
+    return f"strhub-{command}"
+
+
+def typed(command: str) -> str:
+    """Return the name as it is typed in a shell."""
+    name = program(command)
+    return f"./{name}" if name.endswith(".py") else name
+
+
+def examples(text: str) -> str:
+    """Return text with commands in it, written as `./<command>.py`, as they are typed here."""
+    return re.sub(rf"\./({'|'.join(SCRIPTS)})\.py", lambda found: typed(found[1]), text)
+
+
+def version_line(command: str) -> str:
+    """Return the line that `--version` prints."""
+    return f"{program(command)} (strhub {strhub.__version__})"
+
+
+def version_argument(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add --version."""
+    parser.add_argument("--version", action="version", version=version_line(command))
