@@ -25,7 +25,7 @@ from strhub.images.open import UnreadableImage, find_images, open_image
 from strhub.images.padding import pad
 from strhub.images.preprocess import normalization, picture_to_array, picture_to_kept_array
 from strhub.inference.onnx_engine import IMAGES, LOGITS, alike, open_session
-from strhub.inference.precision import choose_precision
+from strhub.inference.precision import choose_precision, precision_name
 from strhub.inference.torch_engine import choose_compiling
 from strhub.utils.options import unknown_option_message
 
@@ -134,7 +134,7 @@ def _runner(
         with torch.inference_mode():
             return copy(images.to(settings.device, non_blocking=True), length)
 
-    return read, str(dtype).removeprefix("torch.")
+    return read, precision_name(precision, settings.device)
 
 
 def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool) -> list[Batch]:

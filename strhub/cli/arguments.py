@@ -51,9 +51,10 @@ def speed_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --precision, --compile and --threads."""
     parser.add_argument(
         "--precision",
-        default="auto",
+        default="float32",
         metavar="KIND",
-        help="float32, bfloat16, float16, or auto: bfloat16 where the device computes in it",
+        help="float32 (the default: the same readings on every machine), bfloat16, float16, or auto: bfloat16 where "
+        "the device computes in it",
     )
     parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model first")
     parser.add_argument("--threads", type=int, help="of the CPU to compute with")

@@ -63,7 +63,10 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
     name, model, accuracy = _configured(config, overrides)
     if config.training or config.pipeline:
         adopt_pretrained(config, list(overrides))
-    results: dict[str, Any] = {"model": name, "device": str(device), "threads": torch.get_num_threads()}
+    results: dict[str, Any] = {
+        "model": name, "device": str(device), "threads": torch.get_num_threads(),
+        "precision": _precisions(config, device),
+    }  # fmt: skip
     parts = _costs(config, model, results)
     if config.get("range"):
         parts.append(_range(config, name, model, device, results))
@@ -71,7 +74,8 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
         parts.append(_compare(config, name, model, accuracy, device, results))
     if config.training:
         results["training_step"] = step = _training_step(config, device)
-        parts.append(f"training step, {config.training_batch} words: {_spread(step)} ms")
+        results["training_precision"] = "float32"
+        parts.append(f"training step, {config.training_batch} words, float32: {_spread(step)} ms")
     if config.pipeline:
         results["pipeline_words_per_second"] = speed = _pipeline(config)
         parts.append(f"training data: {speed:.0f} words a second, {config.data.num_workers} workers")
@@ -162,7 +166,8 @@ def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -
     results["costs"] = {module or "whole": cost._asdict() for module, cost in costs.items()}
     whole = costs[""]
     return [
-        f"{results['model']}, {height} x {width} pixels, {results['device']}, {results['threads']} threads",
+        f"{results['model']}, {height} x {width} pixels, {results['device']}, {results['threads']} threads, "
+        f"{', '.join(results['precision'])}",
         f"parameters {whole.parameters / 1e6:.2f} M, multiply-adds {whole.multiply_adds / 1e9:.3f} G, "
         f"activations {whole.activations / 1e6:.2f} M; by module:",
         benchmark_report.cost_table(costs),
@@ -176,11 +181,11 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
     from strhub.benchmark import measure as benchmark
     from strhub.benchmark import report as benchmark_report
     from strhub.benchmark.subjects import picture_size
-    from strhub.inference.precision import choose_precision
+    from strhub.inference.precision import choose_precision, precision_name
 
     model = model.to(device)
-    precision, batch = _list(config.precision)[0], int(_list(config.batch_size)[0])
-    model.set_precision(choose_precision(str(precision), device))
+    asked, batch = str(_list(config.precision)[0]), int(_list(config.batch_size)[0])
+    model.set_precision(choose_precision(asked, device))
     if "compiled" in _formats(config):
         model.compile_network()
     images = torch.randn(batch, 3, *picture_size(model), device=device)
@@ -190,7 +195,9 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
         times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
     latencies = {int(length): benchmark.summarise(values) for length, values in times.items()}
     path = Path(config.plot or RANGE_PLOT)
-    benchmark_report.plot_range(latencies, f"{name}, batches of {batch}, {precision}, {device}", path)
+    benchmark_report.plot_range(
+        latencies, f"{name}, batches of {batch}, {precision_name(asked, device)}, {device}", path
+    )
     results["range"] = {str(length): list(latency) for length, latency in latencies.items()}
     lines = [f"latency  {_spread(latency)} ms for labels of {length}" for length, latency in latencies.items()]
     return "\n".join([*lines, f"plot: {path}"])
@@ -284,6 +291,17 @@ def _pipeline(config: DictConfig) -> float:
     if not words:
         raise ValueError("the training data is but one batch: lower model.batch_size to time it")
     return words / (time.perf_counter() - begin)
+
+
+def _precisions(config: DictConfig, device: torch.device) -> list[str]:
+    """Return the names of what is computed in, each once: "auto" resolved, exported files' own."""
+    from strhub.benchmark.subjects import ONNX_PRECISIONS
+    from strhub.inference.precision import precision_name
+
+    formats = _formats(config)
+    of_torch = _list(config.precision) if {*formats} - {*ONNX_PRECISIONS} else []
+    names = [precision_name(str(name), device) for name in of_torch]
+    return list(dict.fromkeys([*names, *(ONNX_PRECISIONS[kind] for kind in formats if kind in ONNX_PRECISIONS)]))
 
 
 def _formats(config: DictConfig) -> list[str]:

@@ -104,7 +104,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     failures = 0
     for reading in recognizer.read(paths):
         failures += reading.error is not None
-        _print(reading, as_json=given.json)
+        _print(reading, recognizer.precision, as_json=given.json)
     if failures:
         print(f"{parser.prog}: {failures} of {len(paths)} pictures could not be read", file=sys.stderr)
     return 1 if failures else 0
@@ -137,7 +137,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
 
     own = {**_looks(given), "precision": given.precision, "compile": given.compile, **search_options(given)}
     usual = {
-        "turn_tall": True, "second_look": None, "precision": "auto", "compile": False, "top_k": 1,
+        "turn_tall": True, "second_look": None, "precision": "float32", "compile": False, "top_k": 1,
         "length_normalisation": 0.0,
     }  # fmt: skip
     own = {name: value for name, value in own.items() if value != usual.get(name)}
@@ -158,7 +158,7 @@ def _looks(given: argparse.Namespace) -> dict[str, Any]:
     return {"turn_tall": not given.no_turning, "second_look": given.second_look}
 
 
-def _print(reading: Reading, *, as_json: bool) -> None:
+def _print(reading: Reading, precision: str, *, as_json: bool) -> None:
     if as_json:
         record: dict[str, Any] = {
             "path": reading.source,
@@ -167,6 +167,7 @@ def _print(reading: Reading, *, as_json: bool) -> None:
             "character_confidences": [round(value, 6) for value in reading.character_confidences],
             "error": reading.error,
             "rotation": reading.rotation,
+            "precision": precision,
         }
         if reading.alternatives:
             record["alternatives"] = [[text, round(sure, 6)] for text, sure in reading.alternatives]

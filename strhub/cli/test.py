@@ -97,7 +97,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
             f"no word of {', '.join(present)} can be scored: no label has one of the {len(tested)} tested "
             f"characters or of the model's own {len(own)}"
         )
-    tables = [format_protocols(scores[tested], asked, sets)]
+    head = f"{given.checkpoint}, computed in {engine.precision} on {engine.device}"
+    tables = [head, format_protocols(scores[tested], asked, sets)]
     return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
 
 

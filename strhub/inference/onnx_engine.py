@@ -93,6 +93,7 @@ class OnnxEngine:
         self.keep_aspect = bool(self.description.get("keep_aspect", False))
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
+        self.precision = str(self.description.get("precision", "float32"))
         self.search = beam_search(self.tokenizer, search)
         on_cpu = self.session.get_providers() == ["CPUExecutionProvider"]
         self.lanes = min(self._threads, _LANES) if on_cpu else 1

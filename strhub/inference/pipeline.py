@@ -84,12 +84,14 @@ class Engine(Protocol):
 
     img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
     of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
+    precision: what it computes in, such as "float32"; of an exported file, what that was exported in.
     """
 
     img_size: Sequence[int]
     normalize: str
     keep_aspect: bool
     lanes: int
+    precision: str
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
@@ -139,6 +141,11 @@ class Reader:
         # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on the width.
         height, width = self._img_size
         self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
+
+    @property
+    def precision(self) -> str:
+        """Return what is computed in, such as "float32"; of an exported file, what it was exported in."""
+        return self.engine.precision
 
     def __call__(self, pictures: Any) -> list[Reading]:
         """Return the readings of images of any kind, in any mix and number, in their order; of one, a list of one.

@@ -31,7 +31,8 @@ class Recognizer(Reader):
     batch_size: pictures at a time; turn_tall, second_look: read tall pictures on their sides too, and in other ways
         what is read with less confidence than that, as `Reader` says.
     threads: to compute with; by default as many as it may use.
-    precision: "float32", "bfloat16", "float16" or "auto", the fastest that is safe on the device.
+    precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto": bfloat16
+        where the device computes in it. Its rounding changes confidences, and a text here and there.
     compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
     beam_width, top_k, length_normalisation, lexicon, whitelist: see `strhub.inference.beam_search.Search`; texts are
         searched among those that a model's steps allow, and each reading has its `alternatives` if top_k is greater
@@ -53,7 +54,7 @@ class Recognizer(Reader):
         turn_tall: bool = True,
         second_look: float | None = None,
         threads: int | None = None,
-        precision: str = "auto",
+        precision: str = "float32",
         compile: bool | str = "auto",
         beam_width: int | None = None,
         top_k: int = 1,

@@ -17,7 +17,7 @@ from strhub.checkpoint.zoo import load
 from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.inference.pipeline import Decode, Decoded, PictureArray
-from strhub.inference.precision import choose_precision
+from strhub.inference.precision import choose_precision, precision_name
 
 _LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 
@@ -34,7 +34,7 @@ class TorchEngine:
         *,
         device: str | torch.device | None = None,
         threads: int | None = None,
-        precision: str = "auto",
+        precision: str = "float32",
         compile: bool | str = "auto",
         search: Mapping[str, Any] | None = None,
         **options: Any,
@@ -43,6 +43,7 @@ class TorchEngine:
             raise ValueError(f"threads is {threads}: it must be at least 1")
         self.device = choose_device(device)
         dtype = choose_precision(precision, self.device)
+        self.precision = precision_name(precision, self.device)
         model = _own_model(model, options)
         if threads is not None:
             torch.set_num_threads(threads)

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from strhub.errors import ConfigError
+from strhub.inference.precision import choose_precision
+from strhub.utils.options import unknown_option_message
+
+MUON_PRECISIONS = ("auto", "float32", "bfloat16")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of Jordan et al. 2024, for five steps
 
 
@@ -21,7 +26,7 @@ class MuonWithAdamW(Optimizer):
     2025), so that one learning rate serves both.
 
     params: (name, parameter) pairs, as `named_parameters()` gives, or groups of such pairs with an `lr`, `weight_decay`
-    or `name` of their own; lr, weight_decay: of both; betas: AdamW's; momentum: Muon's.
+    or `name` of their own; lr, weight_decay: of both; betas: AdamW's; momentum, precision: Muon's.
     """
 
     def __init__(
@@ -32,12 +37,13 @@ class MuonWithAdamW(Optimizer):
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.98),
         momentum: float = 0.95,
+        precision: str = "auto",
     ) -> None:
         matrices, rest = split_by_kind(params)
         if not matrices or not rest:
             raise ValueError("this optimiser needs both weight matrices and other parameters")
         self._parts: list[Optimizer] = [
-            Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=momentum),
+            Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=momentum, precision=precision),
             AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(betas[0], betas[1])),
         ]
         super().__init__([{"params": group["params"]} for group in (*matrices, *rest)], {"lr": lr})
@@ -66,14 +72,27 @@ class MuonWithAdamW(Optimizer):
 class Muon(Optimizer):
     """Momentum whose every update is made orthogonal (Jordan et al. 2024), in the size of AdamW's (Liu et al. 2025).
 
-    Matrices of one shape are made orthogonal together. Unlike torch's own it works in bfloat16 on GPUs alone: a CPU
-    that cannot multiply in it would spend several times longer here than on the gradients.
+    Matrices of one shape are made orthogonal together. Unlike torch's own it works in bfloat16 only on devices that
+    multiply in it: other CPUs would spend several times longer here than on the gradients.
 
     params: matrices, or groups of them; lr, weight_decay (decoupled): as AdamW's; momentum: Nesterov's.
+    precision: what the iteration multiplies in: "float32", "bfloat16", or "auto", bfloat16 where the device has
+    instructions for it. Weights and momentum keep their own.
     """
 
-    def __init__(self, params: Iterable[Any], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        precision: str = "auto",
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        if precision not in MUON_PRECISIONS:
+            raise ConfigError(unknown_option_message(precision, MUON_PRECISIONS, "Muon's precision"))
+        self.precision = precision  # not in a group: a checkpoint of another machine would set it
         shapes = {tuple(parameter.shape) for group in self.param_groups for parameter in group["params"]}
         if wrong := sorted(shape for shape in shapes if len(shape) != 2):
             raise ValueError(f"Muon is for matrices, but a parameter has the shape {wrong[0]}: give it to AdamW")
@@ -103,7 +122,8 @@ class Muon(Optimizer):
             mean.lerp_(gradient, 1 - momentum)
             ahead.append(gradient.lerp(mean, momentum))
         scale = 0.2 * max(ahead[0].shape) ** 0.5  # an orthogonal update of this size has AdamW's usual root mean square
-        for parameter, update in zip(parameters, orthogonalise(torch.stack(ahead)), strict=True):
+        dtype = choose_precision(self.precision, ahead[0].device)
+        for parameter, update in zip(parameters, orthogonalise(torch.stack(ahead), dtype=dtype), strict=True):
             parameter.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * scale)
 
 
@@ -115,14 +135,15 @@ def evaluate(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def orthogonalise(matrices: Tensor, *, steps: int = 5) -> Tensor:
+def orthogonalise(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
     """Matrices (N, R, C) with their singular values brought near 1, by Newton and Schulz's iteration.
 
     They end between 0.7 and 1.2, but for those that begin next to nothing; that is near enough (Jordan et al. 2024).
+    dtype: what is multiplied in. The result has the type of `matrices`.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices  # (N, r, c), r <= c: the smaller products
-    result = wide.to(torch.bfloat16) if wide.is_cuda else wide
+    result = wide.to(dtype)
     result = result / result.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     first, third, fifth = QUINTIC
     for _ in range(steps):

@@ -18,6 +18,7 @@ CHECKPOINT = str(FOLDER / "reference-lightning.ckpt")
 
 def test_both_protocols_over_what_is_there(word_tree: Path) -> None:
     table = run([CHECKPOINT, "--data_root", str(word_tree), "--num_workers", "0", "--device", "cpu"])
+    assert "float32 on cpu" in table.splitlines()[0]
     assert "subset protocol (absent: IC13_857, IC15_1811, SVTP, CUTE80)" in table
     assert "full protocol (absent: IC13_1015, IC15_2077, SVTP, CUTE80)" in table
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("|")]
