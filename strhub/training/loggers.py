@@ -19,7 +19,7 @@ class ContinuedCSVLogger(CSVLogger):
     """`metrics.csv` in the log folder, one curve over all parts of a run: a row for each step that logs something.
 
     The rows of a part that was stopped stay, but for those from the step on at which the next part starts, since that
-    part does these steps anew.
+    part does these steps anew. If it starts with a validation, what that step's training logged stays.
     """
 
     _started = False
@@ -45,7 +45,7 @@ class ContinuedCSVLogger(CSVLogger):
         if not self._started and step is not None:
             self._started = True
             rows = _rows(Path(self.log_dir) / "metrics.csv")
-            kept = [_filled(row) for row in rows if int(row["step"]) < step]
+            kept = [filled for row in rows if _stays(filled := _filled(row), step, metrics)]
             if len(kept) < len(rows):
                 Path(writer.metrics_file_path).unlink()
                 writer.metrics = kept
@@ -60,6 +60,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
     return [row for row in rows if row.get("step", "").isdigit()]
+
+
+def _stays(row: Mapping[str, Any], step: int, metrics: Mapping[str, Any]) -> bool:
+    """Return whether an earlier part's row stays when the next one begins at `step` by logging `metrics`."""
+    at = int(row["step"])
+    return at < step or (at == step and not row.keys() & (metrics.keys() - {"epoch", "step"}))
 
 
 def _filled(row: Mapping[str, str]) -> dict[str, Any]:

@@ -116,6 +116,70 @@ def test_a_signal_in_validation_ends_it_with_the_state_from_before_it(tmp_path: 
     assert logged_steps(tmp_path) == list(range(20))
 
 
+class PowerCut(Exception):
+    """What ends a run as a power cut would: no signal."""
+
+
+def cut() -> None:
+    raise PowerCut
+
+
+def logged_validations(folder: Path) -> list[tuple[int, int]]:
+    with (folder / "metrics.csv").open() as file:
+        return [(int(row["epoch"]), int(row["step"])) for row in csv.DictReader(file) if row.get("val")]
+
+
+@pytest.mark.parametrize(("epoch", "every_n_steps"), [(0, None), (1, 20)])
+@pytest.mark.parametrize(
+    ("at", "action", "ending"),
+    [
+        ("in validation", kill(signal.SIGTERM), Stopped),
+        ("in validation", kill(signal.SIGINT), SystemExit),
+        ("in validation", cut, PowerCut),
+        ("in the last step", kill(signal.SIGTERM), Stopped),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_validation_that_was_cut_off_is_made_up(
+    tmp_path: Path, at: str, action: Any, ending: type[BaseException], epoch: int, every_n_steps: int | None
+) -> None:
+    def fit(*callbacks: Callback, **options: Any) -> pl.Trainer:
+        saving = last(tmp_path, every_n_steps=every_n_steps)
+        run = trainer(tmp_path, *callbacks, saving, max_epochs=2, max_steps=40)
+        run.fit(Line(), val_dataloaders=Line().train_dataloader(), weights_only=True, **options)
+        return run
+
+    step = 20 * epoch + 19
+    at_step = At(step, action)
+    if at == "in validation":
+        at_step.on_train_batch_start = lambda *_: None  # type: ignore[method-assign]
+        at_step.on_validation_batch_start = lambda run, *_, **__: run.global_step == step + 1 and action()  # type: ignore[method-assign]
+    with pytest.raises(ending):
+        fit(at_step)
+    assert logged_validations(tmp_path) == [(0, 19)][:epoch]
+    run = fit(ckpt_path=tmp_path / "last.ckpt")
+    assert logged_validations(tmp_path) == [(0, 19), (1, 39)]
+    assert logged_steps(tmp_path) == list(range(40))
+    assert "val" in run.callback_metrics
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*not resumable")
+def test_so_is_one_inside_an_epoch_and_one_that_was_cut_off_twice(tmp_path: Path) -> None:
+    def fit(*callbacks: Callback, **options: Any) -> None:
+        run = trainer(tmp_path, *callbacks, last(tmp_path, every_n_steps=3), val_check_interval=5)
+        run.fit(Line(), val_dataloaders=Line().train_dataloader(), weights_only=True, **options)
+
+    with pytest.raises(PowerCut):
+        fit(At(0, cut, validation=True))
+    with pytest.raises(PowerCut):
+        fit(At(0, cut, validation=True), ckpt_path=tmp_path / "last.ckpt")
+    with pytest.raises(PowerCut):
+        fit(At(12, cut), ckpt_path=tmp_path / "last.ckpt")
+    fit(ckpt_path=tmp_path / "last.ckpt")
+    assert logged_validations(tmp_path) == [(0, 4), (0, 9), (0, 14), (0, 19)]
+    assert logged_steps(tmp_path) == list(range(20))
+
+
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a")
 def test_on_schedule_in_steps_and_minutes(tmp_path: Path) -> None:
     trainer(tmp_path, last(tmp_path, every_n_steps=6)).fit(Line())

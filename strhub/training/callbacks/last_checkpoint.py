@@ -70,6 +70,8 @@ class LastCheckpoint(Checkpoint):
         self.signals = [getattr(signal, name) for name in signals if hasattr(signal, name)]
         self._received = self._stopping = 0  # number of a signal: that came, and that all devices know of
         self._waiting = False  # for the logs: a state that has no name yet
+        self._validating = False  # a state is being saved that a validation follows
+        self._last_step: int | None = None  # of a run that only has to make up its last validation
         self._saved_at = self._seen = -1
         self._saved_when = time.monotonic()
 
@@ -110,13 +112,39 @@ class LastCheckpoint(Checkpoint):
             self._dump(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save: a validation may be long, and a signal ends it at once."""
+        """Save, over what this step dumped: a run that ends in here makes its validation up when it is resumed."""
         if trainer.sanity_checking:
             return
-        self._finish(trainer)
-        if trainer.global_step != self._saved_at:
+        self._validating = True
+        try:
             self._dump(trainer)
-            self._finish(trainer)
+        finally:
+            self._validating = False
+        self._finish(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Say in a state that is saved before a validation that the validation has begun, as Lightning says it."""
+        if self._validating:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
+            progress["completed"] = progress["processed"]
+            progress["ready"] = progress["started"] = progress["processed"] + 1
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let a run resume whose last step is done, but not the validation after it."""
+        progress = checkpoint["loops"]["fit_loop"].get("epoch_loop.val_loop.batch_progress", {"total": {}})["total"]
+        self._last_step = None
+        if progress.get("started", 0) > progress.get("processed", 0) and checkpoint["global_step"] == trainer.max_steps:
+            self._last_step = trainer.max_steps
+            trainer.fit_loop.epoch_loop.max_steps += 1  # until the validation has ended
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let the run end where it is to end."""
+        if self._last_step is not None:
+            trainer.fit_loop.epoch_loop.max_steps, self._last_step = self._last_step, None
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Stop. On several devices only after the next step: they validate different numbers of batches."""
