@@ -32,9 +32,10 @@ from strhub import Recognizer, load
 from strhub.clip.text_side import load_text_side
 from strhub.clip.words import WordSpace
 from strhub.configs import CONFIG_DIR
+from strhub.data.module import SceneTextDataModule
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import DrawnWords
-from strhub.data.transforms import WordTransform
+from strhub.images.options import image_options
 from strhub.text import CHARSET_36
 from strhub.training.run import model_from_config, train
 from strhub.training.systems.parseq import PARSeq
@@ -144,7 +145,7 @@ def retrieval(config: Any, checkpoint: Path, words: Sequence[tuple[Any, str]]) -
     options = {**system.hparams["contrastive"], "nearest": 0}
     features = load_text_side(type_of(options), dict(system.hparams), None).features
     space = WordSpace([label for _, label in words], features)
-    transform = WordTransform(system.hparams["img_size"], normalize="clip")
+    transform = SceneTextDataModule.get_transform(**image_options(system.hparams))
     right = 0
     with torch.inference_mode():
         if objective is not None and objective.adapter is not None:

@@ -22,8 +22,8 @@ from strhub.checkpoint.zoo import create_model, load, model_card
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.images.open import UnreadableImage, find_images, open_image
+from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
-from strhub.images.preprocess import normalization, picture_to_array, picture_to_kept_array
 from strhub.inference.onnx_engine import IMAGES, LOGITS, alike, open_session
 from strhub.inference.precision import choose_precision, precision_name
 from strhub.inference.torch_engine import choose_compiling
@@ -102,8 +102,9 @@ def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: flo
 
 def picture_size(model: SceneTextModel) -> tuple[int, int]:
     """Height and width of a picture in pixels; where a model keeps the aspect, of a usual word."""
-    height, width = model.hparams["img_size"]
-    return height, min(width, 4 * height) if model.hparams.get("keep_aspect") else width
+    options = image_options(model.hparams)
+    height, width = options["img_size"]
+    return height, min(width, 4 * height) if options["keep_aspect"] else width
 
 
 def _read_next(run: Callable[[Tensor], Any], batches: Iterator[Batch]) -> Any:
@@ -151,9 +152,8 @@ def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *
 
 def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
     """The pictures of a folder as the model takes them, (3, H, W) each."""
-    to_array = picture_to_kept_array if model.hparams.get("keep_aspect") else picture_to_array
-    options = model.hparams["img_size"], normalization(model.hparams["normalize"])
-    words = [torch.from_numpy(to_array(picture, *options)) for picture in _pictures(folder)]
+    options = image_options(model.hparams)
+    words = [torch.from_numpy(image_to_array(picture, options)) for picture in _pictures(folder)]
     if not words:
         raise ValueError(f"there are no pictures in {folder}")
     return words

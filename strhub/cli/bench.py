@@ -281,9 +281,9 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
 
 def _pipeline(config: DictConfig) -> float:
     """Words a second of the configured training data, the first batch not counted."""
-    from hydra.utils import instantiate
+    from strhub.training.run import data_from_config, model_from_config
 
-    data = instantiate(config.data)
+    data = data_from_config(config, model_from_config(config).hparams)
     batches = iter(data.train_dataloader())
     next(batches)
     begin = time.perf_counter()

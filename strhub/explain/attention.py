@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.images.open import UnreadableImage, open_image
+from strhub.images.options import image_options, image_to_array
 from strhub.models.parseq.attention import read_with_attention
 from strhub.models.parseq.model import PARSeq
 
@@ -47,9 +48,7 @@ def attend(
     """Read pictures one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
         raise ValueError(f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}")
-    from strhub.data.transforms import WordTransform
-
-    transform = WordTransform(model.hparams["img_size"], normalize=model.hparams["normalize"])
+    options = image_options(model.hparams)
     model.eval().to(device)
     for source in sources:
         try:
@@ -57,11 +56,12 @@ def attend(
         except UnreadableImage as error:
             yield Attended(str(source), None, "", 0.0, np.zeros((0, 1, 1), np.float32), str(error))
             continue
-        image: Any = transform(picture).unsqueeze(0).to(device)
+        image = torch.from_numpy(image_to_array(picture, options)).unsqueeze(0).to(device)
         logits, maps = read_with_attention(model.model, image)
         probabilities = (logits.float() / model.hparams.get("temperature", 1.0)).softmax(-1)
         ((text, confidence, _),) = model.tokenizer.decode_characters(probabilities)
         shown = min(len(text) + 1, maps.shape[1])  # [E] as well
+        confidence = confidence if text else 0.0  # however sure the model is that there is nothing
         yield Attended(str(source), picture, text, confidence, maps[0, :shown].float().cpu().numpy())
 
 

@@ -18,8 +18,8 @@ from strhub.checkpoint.zoo import load, locate
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
 from strhub.clip.text_side import load_text_side, text_size
 from strhub.clip.words import WordSpace
-from strhub.data.transforms import WordTransform
 from strhub.images.open import UnreadableImage, open_image
+from strhub.images.options import image_options, image_to_array
 from strhub.models.parseq.encoders import is_clip
 
 
@@ -77,7 +77,7 @@ class Retriever:
         self.space = WordSpace(vocabulary, side.features)
         if self.objective.adapter is not None:
             self.space.refresh(self.objective.adapter)
-        self._transform = WordTransform(hparams["img_size"], normalize=hparams["normalize"])
+        self._images = image_options(hparams)
 
     def __call__(self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32) -> Iterator[Found]:
         """The `count` nearest words of each picture, in order; one that cannot be read has an error instead."""
@@ -85,7 +85,7 @@ class Retriever:
             pictures, found = [], []
             for source in sources[start : start + batch_size]:
                 try:
-                    pictures.append(self._transform(open_image(source)))
+                    pictures.append(torch.from_numpy(image_to_array(open_image(source), self._images)))
                     found.append(Found(str(source), []))
                 except UnreadableImage as error:
                     found.append(Found(str(source), [], str(error)))

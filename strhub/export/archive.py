@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export.generic import exported_program
+from strhub.images.options import image_options
 from strhub.inference.onnx_engine import METADATA_KEY
 
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
@@ -45,7 +46,7 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
     program = exported_program(
         _AllSteps(network) if hasattr(network, "max_label_length") else network,
         (height, width),
-        any_width=bool(model.hparams.get("keep_aspect")),
+        any_width=image_options(model.hparams)["keep_aspect"],
     )
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     extra = {DESCRIPTION: json.dumps(description, ensure_ascii=False)}

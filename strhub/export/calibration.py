@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import onnx
 
 from strhub.export.precision import graphs_of, set_nodes
-from strhub.inference.onnx_engine import IMAGES
+from strhub.inference.onnx_engine import IMAGES, alike
 from strhub.inference.pipeline import PictureArray
 from strhub.utils.telemetry import switch_off_telemetry
 
@@ -28,7 +27,8 @@ ENOUGH = 512  # pictures, of which the ranges hardly change any more
 def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
     """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would cost accuracy.
 
-    arrays: normalised pictures (3, H, W) of one size, of the kind that will be read; `ENOUGH` of them are looked at.
+    arrays: normalised pictures (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
+    of one width.
     Raises `ValueError` without pictures.
     """
     if not arrays:
@@ -38,11 +38,11 @@ def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.remaining = iter(arrays[:ENOUGH])
+            self.remaining = _batches(arrays[:ENOUGH])
 
         def get_next(self) -> dict[str, Any] | None:
-            batch = list(islice(self.remaining, BATCH))
-            return {IMAGES: np.stack(batch)} if batch else None
+            batch = next(self.remaining, None)
+            return None if batch is None else {IMAGES: batch}
 
     logger = logging.getLogger()
     level = logger.level
@@ -67,6 +67,13 @@ def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
             return quantised
     finally:
         logger.setLevel(level)
+
+
+def _batches(arrays: Sequence[PictureArray]) -> Iterator[PictureArray]:
+    """Pictures (3, H, W) in batches (B, 3, H, W) of one width."""
+    for places in alike(arrays):
+        for start in range(0, len(places), BATCH):
+            yield np.stack([arrays[place] for place in places[start : start + BATCH]])
 
 
 def _sort(graph: onnx.GraphProto) -> None:

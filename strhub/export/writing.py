@@ -25,7 +25,7 @@ from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
 from strhub.images.open import UnreadableImage, open_image
-from strhub.images.preprocess import normalization, picture_to_array
+from strhub.images.options import image_options, image_to_array
 from strhub.inference.onnx_engine import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
 from strhub.inference.pipeline import PictureArray
 from strhub.models.layers.clip import ClipImageTower
@@ -172,12 +172,12 @@ def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
 
 
 def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray]:
-    """Pictures as the model takes them, the unreadable ones left out; all of the greatest width, if it may differ."""
-    normalize = normalization(model.hparams["normalize"])
+    """Pictures as the model takes them, the unreadable ones left out."""
+    options = image_options(model.hparams)
     arrays = []
     for picture in islice(pictures, ENOUGH):
         with contextlib.suppress(UnreadableImage):
-            arrays.append(picture_to_array(open_image(picture), model.hparams["img_size"], normalize))
+            arrays.append(image_to_array(open_image(picture), options))
     return arrays
 
 
@@ -198,7 +198,7 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
         return generic.extend(traced, graph, read(graph, IMAGES, network, TOKENS), network.head.out_features)
     if isinstance(network, TRBA):
         return trba.read(network, (height, width), opset)
-    return generic.trace(network, (height, width), any_width=bool(model.hparams.get("keep_aspect")), opset=opset)
+    return generic.trace(network, (height, width), any_width=image_options(model.hparams)["keep_aspect"], opset=opset)
 
 
 def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
@@ -222,15 +222,14 @@ def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) ->
 
 
 def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
-    hparams = model.hparams
+    hparams, images = model.hparams, image_options(model.hparams)
     return {
         "format": FORMAT,
         "architecture": hparams["architecture"],
         "tokenizer": type(model.model).tokenizer,
         "charset": model.tokenizer.charset,
-        "img_size": list(hparams["img_size"]),
-        "keep_aspect": bool(hparams.get("keep_aspect")),
-        "normalize": hparams["normalize"],
+        **images,
+        "img_size": list(images["img_size"]),
         "temperature": float(hparams.get("temperature", 1.0)),
         "max_label_length": hparams["max_label_length"],
         "decoding": {name: getattr(model.model, name) for name in model.model.decoding_options},

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
@@ -88,9 +89,9 @@ class OnnxEngine:
         self.session = open_session(model, device=device, threads=threads)
         self.description = _description(self.session, model)
         _check_weights(self.description, Path(model))
-        self.img_size: Sequence[int] = self.description["img_size"]
-        self.normalize = str(self.description["normalize"])
-        self.keep_aspect = bool(self.description.get("keep_aspect", False))
+        images = image_options(self.description)
+        self.img_size: Sequence[int] = images["img_size"]
+        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))

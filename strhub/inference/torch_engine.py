@@ -14,6 +14,7 @@ from torch import Tensor
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import load
+from strhub.images.options import image_options
 from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.inference.pipeline import Decode, Decoded, PictureArray
@@ -52,9 +53,9 @@ class TorchEngine:
         self.model.set_precision(dtype)
         if choose_compiling(compile):
             self.model.compile_network()
-        self.img_size: Sequence[int] = model.hparams["img_size"]
-        self.normalize = str(model.hparams["normalize"])
-        self.keep_aspect = bool(model.hparams.get("keep_aspect"))
+        images = image_options(model.hparams)
+        self.img_size: Sequence[int] = images["img_size"]
+        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         alone = self.device.type == "cpu" and not choose_compiling(compile)
         self.lanes = min(torch.get_num_threads(), _LANES) if alone else 1
 

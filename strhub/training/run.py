@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.checkpoint.adaptation import Adaptation, adapt
@@ -21,6 +21,7 @@ from strhub.checkpoint.formats import read_checkpoint
 from strhub.checkpoint.scene_text_model import network_class
 from strhub.checkpoint.zoo import locate
 from strhub.configs import CONFIG_DIR
+from strhub.images.options import image_options
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
 from strhub.training.signals import StoppedEarly
 from strhub.training.systems.base import System
@@ -84,7 +85,7 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
         model.load_initial_weights()
     if config.compile:
         model.compile_network()
-    data = instantiate(config.data) if data is None else data
+    data = data_from_config(config, model.hparams) if data is None else data
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
     loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
@@ -121,6 +122,22 @@ def model_from_config(config: DictConfig) -> System:
             raise error.__cause__ from error
         raise
     return model
+
+
+def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
+    """The configured data, whose images are as a model of these hyper-parameters takes them.
+
+    `ValueError` for an option of `data` that contradicts them.
+    """
+    wanted = image_options(hparams)
+    for name, value in wanted.items():
+        given = config.data.get(name)
+        if given is not None and (tuple(given) if isinstance(given, ListConfig) else given) != value:
+            raise ValueError(
+                f"data.{name} is {given}, but {hparams['architecture']!r} as it is configured takes {value}: leave it "
+                "out, images are made as the model takes them"
+            )
+    return instantiate(config.data, **wanted)
 
 
 def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
@@ -184,7 +201,8 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
     if "model" in names:
         return
     hparams = read_checkpoint(locate(config.pretrained)).hparams
-    shape = [*keyword_names(network_class(hparams["architecture"])), "name", "charset_train", "charset_test"]
+    network = keyword_names(network_class(hparams["architecture"]))
+    shape = [*network, "name", "charset_train", "charset_test", "img_size", "keep_aspect"]
     if "charset" in names:
         shape = [name for name in shape if not name.startswith("charset_t")]
     with open_dict(config):

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from strhub.errors import MissingExtra
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.step_guard import StepGuard
-from strhub.training.run import model_from_config, train
+from strhub.training.run import data_from_config, model_from_config, train
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
 from strhub.utils.cluster import ray_session
 from strhub.utils.install import install_command
@@ -103,8 +103,7 @@ def check_search(config: DictConfig) -> pl.LightningDataModule:
         raise ValueError("tune.grace_period must be above 0 and at most 100, and tune.reduction_factor above 1")
     if config.ckpt_path is not None:
         raise ValueError("ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set pretrained")
-    model_from_config(config)
-    data: Any = instantiate(config.data)
+    data = data_from_config(config, model_from_config(config).hparams)
     _ = data.train_dataset, data.val_dataset  # making them finds what would fail every trial
     return data
 

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from PIL import Image, ImageDraw
 from pytorch_lightning.callbacks import Callback
 
+from strhub.images.options import image_options
 from strhub.images.preprocess import NORMALIZATIONS
 
 __all__ = ["ReadingSamples", "Sample", "sheet"]
@@ -48,7 +49,7 @@ class ReadingSamples(Callback):
         images, labels = batch[0], batch[1]
         if len(self._samples) >= self.count or not trainer.is_global_zero or not outputs or images.ndim != 4:
             return
-        pictures = to_pictures(images.float().cpu().numpy(), pl_module.hparams["normalize"])
+        pictures = to_pictures(images.float().cpu().numpy(), image_options(pl_module.hparams)["normalize"])
         for picture, label, (text, confidence, _) in zip(pictures, labels, outputs["readings"], strict=True):
             if len(self._samples) < self.count:
                 self._samples.append(Sample(picture, label, text, float(confidence)))

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from strhub.data.loading.echo import WINDOW, EchoLoader
 from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.module import SceneTextDataModule
 from strhub.data.sources.dataset import Word
 from strhub.training.run import train
 
@@ -88,11 +89,17 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(tmp_path: Path, compose_mai
     ("overrides", "message"),
     [
         (["data.echo=0"], "at least 1"),
-        (["data.echo=2", "data.keep_aspect=true"], "keep a picture's aspect"),
         (["data.augment_on_device=2"], r"\[0, 1\]"),
     ],
 )
 def test_what_cannot_be_is_refused(overrides: list[str], message: str, compose_main, word_tree: Path) -> None:  # type: ignore[no-untyped-def]
-    overrides = [f"+{item}" if "keep_aspect" in item else item for item in overrides]
     with pytest.raises(InstantiationException, match=message):
         train(compose_main(f"data.root_dir={word_tree}", *overrides))
+
+
+def test_words_of_any_width_are_not_echoed(word_tree: Path) -> None:
+    with pytest.raises(ValueError, match="keep a picture's aspect"):
+        SceneTextDataModule(
+            root_dir=word_tree, train_dir="real", img_size=[32, 64], max_label_length=10, charset_train="abc",
+            batch_size=4, keep_aspect=True, echo=2,
+        )  # fmt: skip
