@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 FILES, LMDB, PARQUET, TAR = "files", "lmdb", "parquet", "tar"
 TARS: Final = (".tar", ".tar.gz", ".tgz")
+MIN_ROWS: Final = 1000  # of a row group that need no bytes, such as missing images
+MIN_UNPACKED: Final = 64 << 20  # bytes of a row group that may be unpacked from however few
+MAX_UNPACKED: Final = 256 << 20  # bytes of rows that are unpacked together
+MAX_RATIO: Final = 50  # times the stored bytes that more may unpack to; encoded images do not get smaller
 IMAGE_COLUMNS: Final = ("image", "bytes", "picture", "content")
 
 
@@ -108,15 +112,32 @@ def lmdb_size(path: str) -> int:
 
 
 def parquet_groups(path: str) -> list[Span]:
-    """The rows of each row group, the smallest that is read at once; `ValueError` for a file that is of no use."""
+    """The rows of each row group, the smallest that is read at once; `ValueError` for a file that is of no use.
+
+    Also for one whose row groups unpack to far more than images do, for they are unpacked in pieces of any size.
+    """
     parquet = _parquet_file(path)
-    _image_column(parquet.schema_arrow, path)
+    column = _image_column(parquet.schema_arrow, path)
     spans, start = [], 0
     for group in range(parquet.metadata.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        spans.append(Span(start, start + rows))
-        start += rows
+        metadata = parquet.metadata.row_group(group)
+        chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+        _check_size([chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column], metadata, path)
+        spans.append(Span(start, start + metadata.num_rows))
+        start += metadata.num_rows
     return spans
+
+
+def _check_size(chunks: list[Any], metadata: Any, path: str) -> None:
+    """Raise `ValueError` for a row group that claims more rows or bytes than its stored bytes can have in images."""
+    stored = sum(chunk.total_compressed_size for chunk in chunks)
+    unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
+    if metadata.num_rows < 0 or metadata.num_rows > MIN_ROWS + 8 * stored:
+        raise ValueError(f"{path}: {stored} bytes can't hold the images of {metadata.num_rows} rows")
+    if unpacked > MIN_UNPACKED and unpacked > MAX_RATIO * stored:
+        raise ValueError(
+            f"{path}: its images would unpack from {stored >> 10} KiB to {unpacked >> 20} MiB, which is no data"
+        )
 
 
 def pictures(unit: Unit) -> Iterator[Picture]:
@@ -179,7 +200,7 @@ def _parquet_pictures(unit: Unit) -> Iterator[Picture]:
     groups = [number for number, span in enumerate(parquet_groups(unit.path)) if _within(span, unit.span)]
     row = unit.span.start
     try:
-        for batch in parquet.iter_batches(64, row_groups=groups, columns=[column]):
+        for batch in parquet.iter_batches(_rows_at_a_time(parquet, groups), row_groups=groups, columns=[column]):
             for value in batch.column(0):
                 content = value.as_py()
                 content = content.get("bytes") if isinstance(content, dict) else content
@@ -188,6 +209,12 @@ def _parquet_pictures(unit: Unit) -> Iterator[Picture]:
                 row += 1
     except (ArrowException, OSError) as error:
         yield from (Picture(f"{unit.path}#{at}", None, f"damaged: {error}") for at in range(row, unit.span.stop))
+
+
+def _rows_at_a_time(parquet: Any, groups: list[int]) -> int:
+    """Return how many rows to unpack together: each could be as large as all that is stored, once, for many rows."""
+    largest = max((parquet.metadata.row_group(group).total_byte_size for group in groups), default=0)
+    return int(max(1, min(64, MAX_UNPACKED // max(1, largest))))
 
 
 def _tar_pictures(path: str) -> Iterator[Picture]:
@@ -210,12 +237,12 @@ def _picture(source: str, content: str | bytes) -> Picture:
         return Picture(source, None, str(error))
 
 
-def _parquet_file(path: str) -> Any:
+def _parquet_file(path: str, **options: Any) -> Any:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
-        return ParquetFile(path)
+        return ParquetFile(path, **options)
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
 

@@ -1,6 +1,7 @@
 """The output of bulk reading: a folder of Parquet files, one a unit of work, each there as a whole or not at all.
 
-What is done is told from the parts alone, so that no record of progress can contradict them.
+The folder is one table to programs that read Parquet, since all else in it has a name that they pass over. What is
+done is told from the parts alone, so that no record of progress can contradict them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from strhub.inference.pipeline import Reading
 __all__ = ["COLUMNS", "JOB", "Row", "check_job", "count", "done_parts", "failures", "missing_units", "write_part"]
 
 COLUMNS: Final = ("source", "text", "confidence", "character_confidences", "error")
-JOB: Final = "job.json"
+JOB: Final = "_job.json"  # with a line below, so that programs that open the folder as one table leave it out
+FORMER_JOB: Final = "job.json"
 FAILED: Final = "failed-"  # parts that name inputs which could not be opened: tried again by the next run
 SPANNED: Final = re.compile(r"((?:lmdb|parquet)-[0-9a-f]{16})-(\d+)-(\d+)")
 
@@ -32,6 +34,8 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     """Note what reads to this folder; `ValueError` if it holds another model's readings, or something else."""
     path = folder / JOB
     folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and (folder / FORMER_JOB).exists():
+        (folder / FORMER_JOB).replace(path)
     if not path.exists():
         if any(item for item in folder.iterdir() if not item.name.startswith(".")):
             raise ValueError(f"{folder} holds something else than readings: give an empty or a new folder")
@@ -43,6 +47,8 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
         before = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(before, dict):
+        raise ValueError(f"{path} is damaged: it is no JSON object")
     for name, value in job.items():
         if before.get(name) != value:
             raise ValueError(

@@ -21,6 +21,7 @@ from PIL import Image
 pyarrow = pytest.importorskip("pyarrow", reason="the extra bulk is not installed")
 from pyarrow import parquet  # noqa: E402
 
+import strhub.bulk.inputs  # noqa: E402
 from strhub.bulk import COLUMNS, read_all  # noqa: E402
 from strhub.bulk.inputs import Span, Unit, find, pictures  # noqa: E402
 from strhub.data.sources.lmdb import write_lmdb  # noqa: E402
@@ -157,6 +158,66 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "numbers.parquet")
     read_all([tmp_path / "numbers.parquet"], tmp_path / "other", recognizer=SleepyReader)
     assert "of its columns x none is known to hold pictures" in table(tmp_path / "other")[0]["error"]
+
+
+def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    summary = read_all(
+        [inputs / "s.tar", inputs / "deep", inputs / "broken"], output, per_part=40, recognizer=SleepyReader
+    )
+    assert parquet.read_table(output).num_rows == summary.pictures
+    assert parquet.read_table(output).column_names == list(COLUMNS)
+    pandas = pytest.importorskip("pandas")
+    assert len(pandas.read_parquet(output)) == summary.pictures
+    # As it was called before: a run goes on with such a folder, and notices another model.
+    (output / "_job.json").rename(output / "job.json")
+    with pytest.raises(ValueError, match="with model"):
+        read_all([inputs / "s.tar"], output, recognizer=SleepyReader, model="parseq")
+    assert read_all([inputs / "s.tar"], output, recognizer=SleepyReader).added == 0
+    assert not (output / "job.json").exists()
+    (output / "_job.json").write_text("[]")
+    with pytest.raises(ValueError, match="is damaged: it is no JSON object"):
+        read_all([inputs / "s.tar"], output, recognizer=SleepyReader)
+
+
+def test_tables_that_unpack_to_more_than_images_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strhub.bulk.inputs, "MIN_UNPACKED", 4 << 20)
+    monkeypatch.setattr(strhub.bulk.inputs, "MAX_UNPACKED", 4 << 20)
+    big = bytes(1 << 20)
+    for name, column in {
+        "plain": pyarrow.array([big] * 6, pyarrow.binary()),
+        "struct": pyarrow.array([{"bytes": big, "path": "x"}] * 6),
+        "nothing": pyarrow.nulls(100_000, pyarrow.binary()),
+    }.items():
+        written = pyarrow.table({"image": column})
+        parquet.write_table(written, tmp_path / f"{name}.parquet", use_dictionary=False, compression="zstd")
+    repeated = pyarrow.table({"image": pyarrow.array([big] * 60, pyarrow.binary())})
+    parquet.write_table(repeated, tmp_path / "repeated.parquet", dictionary_pagesize_limit=1 << 30)
+    read_all([tmp_path], tmp_path / "out", recognizer=SleepyReader)
+    errors = Counter((Path(row["source"]).name.partition("#")[0], row["error"]) for row in table(tmp_path / "out"))
+    said = dict(errors.keys())
+    assert "would unpack from" in said["plain.parquet"]
+    assert "would unpack from" in said["struct.parquet"]
+    assert "can't hold the images of 100000 rows" in said["nothing.parquet"]
+    assert errors["repeated.parquet", said["repeated.parquet"]] == 60
+    assert strhub.bulk.inputs._rows_at_a_time(parquet.ParquetFile(tmp_path / "repeated.parquet"), [0]) == 3
+
+
+def test_a_damaged_page_of_an_lmdb_costs_its_records_only(tmp_path: Path) -> None:
+    write_lmdb(tmp_path / "words", [(encoded(number), "") for number in range(300)])
+    file = tmp_path / "words" / "data.mdb"
+    content = file.read_bytes()
+    read, at = 300, 8192
+    while read == 300:  # until it is a page that is in use
+        at += 4096
+        if content[at + 10] & 2 and b"image-" in content[at : at + 4096]:
+            file.write_bytes(content[:at] + bytes(4096) + content[at + 4096 :])
+            read_all([tmp_path / "words"], tmp_path / f"out{at}", recognizer=SleepyReader)
+            read = len(texts(tmp_path / f"out{at}"))
+    rows = table(tmp_path / f"out{at}")
+    assert 200 < read < 300
+    assert len(rows) == 300
+    assert all("damaged: page" in row["error"] for row in rows if row["error"])
 
 
 def test_a_damaged_page_of_a_table_costs_its_rows_only(inputs: Path, tmp_path: Path) -> None:
