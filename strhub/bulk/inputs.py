@@ -6,7 +6,6 @@ and from a unit its pictures one by one, decoded.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import logging
@@ -18,7 +17,11 @@ from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
+from strhub.images.find import expand, is_leftover
 from strhub.images.open import SUFFIXES, UnreadableImage, open_bytes, open_image
+from strhub.images.sources import is_address
+from strhub.utils.folders import walk_folders
+from strhub.utils.regular_files import check_regular
 
 __all__ = ["FILES", "Picture", "Span", "Unit", "find", "pictures"]
 
@@ -92,10 +95,7 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
     """
     found: dict[str, dict[str, None]] = {kind: {} for kind in (FILES, LMDB, PARQUET, TAR)}
     for given in [os.fspath(item) for item in inputs]:
-        matches = [given]
-        if not os.path.exists(given) and glob.has_magic(given):
-            matches = sorted(glob.glob(given, recursive=True))
-        for path in matches:
+        for path in [given] if is_address(given) else map(str, expand(given)):
             for kind, name in _below(path, without.absolute()):
                 found[kind][name] = None
     return {kind: list(names) for kind, names in found.items()}
@@ -158,14 +158,13 @@ def _below(path: str, without: Path) -> Iterator[tuple[str, str]]:
     if not os.path.isdir(path):
         yield _kind(path) or FILES, path
         return
-    for folder, subfolders, files in os.walk(path, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if Path(folder, name).absolute() != without)
+    for folder, _, files in walk_folders(path, skip=lambda *name: Path(*name).absolute() == without):
         if "data.mdb" in files:
             yield LMDB, folder
-        for name in sorted(files):
-            kind = _kind(name)
-            if kind is not None:
-                yield kind, os.path.join(folder, name)
+        for name in files:
+            kind, file = _kind(name), os.path.join(folder, name)
+            if kind is not None and not is_leftover(file):
+                yield kind, file
 
 
 def _kind(name: str) -> str | None:
@@ -224,7 +223,7 @@ def _tar_pictures(path: str) -> Iterator[Picture]:
         for name, content in read_members(path):
             if not name:
                 yield Picture(path, None, "damaged: a part of it is no tar")
-            elif os.path.splitext(name.lower())[1] in SUFFIXES:
+            elif os.path.splitext(name.lower())[1] in SUFFIXES and not is_leftover(name, content):
                 yield _picture(f"{path}#{name}", content)
     except TruncatedShard as error:
         yield Picture(path, None, str(error))
@@ -242,6 +241,7 @@ def _parquet_file(path: str, **options: Any) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
+        check_regular(path)
         return ParquetFile(path, **options)
     except (ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from strhub.utils.regular_files import read_regular_text
+
 
 def _boolean(text: str) -> bool:
     values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -77,7 +79,7 @@ def search_options(given: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(given, name) for name in names}
     if given.lexicon is not None:
         try:
-            lines = given.lexicon.read_text("utf-8-sig").splitlines()
+            lines = read_regular_text(given.lexicon).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the lexicon {given.lexicon} cannot be read: {error}") from error
         options["lexicon"] = [word for line in lines if (word := line.strip())]

@@ -15,6 +15,7 @@ from strhub.clip.sources import find_clip
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.clip.weights import ClipWeights, read_clip
 from strhub.clip.words import WordFeatures, WordSpace
+from strhub.utils.regular_files import read_regular_text
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def load_text_side(
 def read_words(path: str | Path) -> Counter[str]:
     """The words of a file, one or more a line, and how often each occurs; `ValueError` if there are none."""
     try:
-        words = Counter(Path(path).read_text("utf-8-sig").split())
+        words = Counter(read_regular_text(path).split())
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the vocabulary {path} cannot be read: {error}") from error
     if not words:

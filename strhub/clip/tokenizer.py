@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from strhub.utils.install import install_command
+from strhub.utils.regular_files import MAX_LIST_BYTES, read_regular
 
 MERGES = 49152 - 256 - 2  # that CLIP uses of the table, which is longer
 _MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
@@ -136,7 +137,7 @@ def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokeniz
             f"brings it ({install_command('clip')}), or set contrastive.merges to a file {_MERGES_FILE}"
         )
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, max_bytes=MAX_LIST_BYTES)
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
         raise ValueError(f"the table of merges {path} cannot be read: {error}") from error

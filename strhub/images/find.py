@@ -43,10 +43,15 @@ def expand(pattern: str) -> list[Path]:
     return sorted(match for match in matches if not is_leftover(match))
 
 
-def is_leftover(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is what macOS keeps beside another one on other systems' disks: no image."""
+def is_leftover(path: str | os.PathLike[str], content: bytes | None = None) -> bool:
+    """Return whether a file is what macOS keeps beside another one on other systems' disks: no image.
+
+    content: what is in it; None to look, if it has such a name.
+    """
     if not os.path.basename(path).startswith("._"):
         return False
+    if content is not None:
+        return content.startswith(_LEFTOVER)
     try:
         with open_regular(path) as file:
             return file.read(len(_LEFTOVER)) == _LEFTOVER

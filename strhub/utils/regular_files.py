@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import FileIO
+from io import BufferedReader, FileIO
 from typing import Final, TypeAlias
 
 __all__ = ["MAX_LIST_BYTES", "check_regular", "open_regular", "read_regular", "read_regular_text"]
@@ -28,21 +28,14 @@ _KINDS: Final = (
 )
 
 
-def open_regular(path: AnyPath) -> FileIO:
-    """Open a regular file, or a link to one, to read bytes from it, unbuffered.
+def open_regular(path: AnyPath) -> BufferedReader:
+    """Open a regular file, or a link to one, to read bytes from it.
 
     Raises:
         OSError: if it cannot be opened; if it is a folder, fifo, device or socket, which its `strerror` says.
         ValueError: if no file can have such a name.
     """
-    check_regular(path)  # opening a device may already do something
-    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
-    try:
-        _check_mode(os.fstat(descriptor).st_mode, path)  # it may be another one by now
-        return FileIO(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return BufferedReader(_open(path))
 
 
 def check_regular(path: AnyPath) -> None:
@@ -52,7 +45,7 @@ def check_regular(path: AnyPath) -> None:
 
 def read_regular(path: AnyPath, *, max_bytes: int) -> bytes:
     """Return what is in a regular file; an `OSError` (EFBIG), as well as those of `open_regular`, if it is longer."""
-    with open_regular(path) as file:
+    with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise _too_long(path, max_bytes)
@@ -74,6 +67,17 @@ def read_regular_text(path: AnyPath, *, max_bytes: int = MAX_LIST_BYTES) -> str:
         OSError: see `read_regular`. UnicodeDecodeError: if it is not UTF-8.
     """
     return read_regular(path, max_bytes=max_bytes).decode("utf-8-sig")
+
+
+def _open(path: AnyPath) -> FileIO:
+    check_regular(path)  # opening a device may already do something
+    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        _check_mode(os.fstat(descriptor).st_mode, path)  # it may be another one by now
+        return FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _check_mode(mode: int, path: AnyPath) -> None:

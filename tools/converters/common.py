@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from strhub.images.crops import Polygon
+from strhub.utils.regular_files import read_regular
 
+MAX_BYTES: Final = 4 << 30  # of a file of annotations
 MAX_PROBLEMS: Final = 1000  # messages that are kept
 PICTURE_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".gif", ".bmp", ".webp")
 DONT_CARE: Final = frozenset({"###", "*", "#"})  # what scene annotations write for a text that no one can read
@@ -134,7 +136,8 @@ def read_lines(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
 
     Only a line feed ends a line: a transcription may hold the other characters that Python takes for line ends.
     """
-    for number, content in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    lines = read_regular(path, max_bytes=MAX_BYTES).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, content in enumerate(lines, start=1):
         where = f"{path.name}:{number}"
         try:
             line = content.decode("utf-8").strip("\r")
@@ -152,7 +155,7 @@ def load_json(path: Path) -> Any:
         ValueError: if it is no JSON.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig"))
     except ValueError as error:  # undecodable text is one too
         raise ValueError(f"{path}: not a JSON file: {error}. Download it again") from error
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
@@ -10,6 +9,7 @@ from converters.common import Scene, Word
 from strhub.data.curation.writer import Record, SkippedRecord
 from strhub.images.crops import UnusablePolygon, crop_word, encode_crop, open_scene, turn_if_vertical
 from strhub.images.open import MAX_BYTES, UnreadableImage
+from strhub.utils.regular_files import read_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,7 @@ class CropScene:
 
 def _read(path: str) -> bytes:
     try:
-        if Path(path).stat().st_size > MAX_BYTES:
-            raise SkippedRecord(f"{path}: over {MAX_BYTES >> 20} MiB", "unreadable picture")
-        return Path(path).read_bytes()
+        return read_regular(path, max_bytes=MAX_BYTES)
     except FileNotFoundError as error:
         raise SkippedRecord(f"{path}: there is no such picture", "missing picture") from error
     except OSError as error:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, WriteReport, write_words
 from strhub.data.sources.annotations import FORMATS, NAME_RULES, Annotation, Annotations
-from strhub.images.open import MAX_BYTES, UnreadableImage, open_bytes
+from strhub.images.open import MAX_BYTES, open_bytes
+from strhub.utils.regular_files import read_regular
 
 SHOWN_PROBLEMS = 10
 
@@ -96,9 +97,7 @@ class ReadPicture:
     def _read(self, annotation: Annotation) -> bytes:
         path, where = self.annotations.path(annotation), self.annotations.where(annotation)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise UnreadableImage(f"the file is over {MAX_BYTES >> 20} MiB")
-            content = path.read_bytes()
+            content = read_regular(path, max_bytes=MAX_BYTES)
             open_bytes(content)
         except FileNotFoundError as error:
             raise SkippedRecord(f"{where}: there is no such picture", "missing picture") from error

@@ -26,6 +26,7 @@ from strhub.data.sources.annotation_lines import (
 )
 from strhub.errors import DataError
 from strhub.images.open import SUFFIXES
+from strhub.utils.regular_files import MAX_LIST_BYTES, open_regular, read_regular, read_regular_text
 
 __all__ = ["ANNOTATION_NAMES", "FORMATS", "NAME_RULES", "Annotation", "Annotations", "find_annotation_file"]
 
@@ -39,6 +40,7 @@ NAME_RULES: Final = {
     "middle": re.compile(r"\d+_(.*)_\d+"),  # 12_word_345
 }
 MAX_PROBLEMS: Final = 1000
+MAX_TEXT_FILE: Final = 1 << 20  # bytes of a file with one label
 
 
 class Annotation(NamedTuple):
@@ -124,7 +126,7 @@ class Annotations:
 
     def _of_lines(self) -> Iterator[Annotation]:
         parse = {"jsonl": from_json, "gt": from_gt}.get(self.form) or Table(self.source, self.form)
-        with self.source.open("rb") as file:
+        with open_regular(self.source) as file:
             for number, content in enumerate(lines_of(file), 1):
                 if number == 1:
                     content = _without_mark(content, self.source)
@@ -156,7 +158,7 @@ class Annotations:
 
     def _json_entries(self) -> Iterator[tuple[str, str] | BadLine]:
         try:
-            yield from json_entries(self.source.read_bytes())
+            yield from json_entries(read_regular(self.source, max_bytes=MAX_LIST_BYTES))
         except ValueError as error:
             raise DataError(f"{self.source} is no JSON file of labels: {error}") from error
 
@@ -185,7 +187,7 @@ class Annotations:
     def _from_text_file(self, picture: str) -> str:
         path = (self.source / picture).with_suffix(".txt")
         try:
-            label = path.read_bytes().decode("utf-8-sig").strip()
+            label = read_regular_text(path, max_bytes=MAX_TEXT_FILE).strip()
         except OSError as error:
             raise BadLine(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError as error:

@@ -7,7 +7,6 @@ In: what `strhub.data.sources.annotations` reads. Out: RGB pictures with their l
 from __future__ import annotations
 
 import logging
-import os
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from strhub.data.sources.annotations import Annotation, Annotations, find_annota
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.images.open import UnreadableImage, open_image
 from strhub.text.charset import DroppedLabel
+from strhub.utils.folders import walk_folders
 
 __all__ = ["FolderWords", "find_annotated"]
 
@@ -97,13 +97,8 @@ def find_annotated(root: str | Path) -> list[Path]:
     Links to folders are followed, but no folder is taken twice. In a folder that holds an LMDB, such a file is thought
     to be what the LMDB was made from and is left out. `ValueError` if a folder has several.
     """
-    found, visited = [], set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        real = os.path.realpath(folder)
-        if real in visited:
-            subfolders.clear()
-        elif "data.mdb" not in names and (file := find_annotation_file(Path(folder), names)):
+    found = []
+    for folder, _, names in walk_folders(root, skip=lambda _, name: name.startswith(".")):
+        if "data.mdb" not in names and (file := find_annotation_file(Path(folder), names)):
             found.append(file)
-        visited.add(real)
     return sorted(found)

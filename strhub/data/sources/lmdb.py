@@ -32,6 +32,7 @@ from strhub.data.sources.lmdb_format import (
 )
 from strhub.images.open import open_bytes
 from strhub.text.charset import DroppedLabel
+from strhub.utils.folders import walk_folders
 
 if TYPE_CHECKING:
     import lmdb
@@ -148,17 +149,8 @@ def find_lmdbs(root: AnyPath) -> list[Path]:
 
     Links to folders are followed, but no folder is given twice. Unfinished ones of `write_lmdb` are left out.
     """
-    found, visited = [], set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        # In place and sorted: which of two ways to a folder is taken must not depend on the file system.
-        subfolders[:] = sorted(name for name in subfolders if not name.endswith(PARTIAL_SUFFIX))
-        real = os.path.realpath(folder)
-        if real in visited:
-            subfolders.clear()
-        elif "data.mdb" in files:
-            found.append(Path(folder))
-        visited.add(real)
-    return sorted(found)
+    folders = walk_folders(root, skip=lambda _, name: name.endswith(PARTIAL_SUFFIX))
+    return sorted(Path(folder) for folder, _, files in folders if "data.mdb" in files)
 
 
 def write_lmdb(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from strhub.data.sources.tar import SIZES, is_remote
+from strhub.utils.regular_files import read_regular_text
 
 __all__ = ["find_shards", "known_size"]
 
@@ -62,7 +63,7 @@ def known_size(shards: Sequence[str]) -> int | None:
         folder, name = Path(shard).parent, Path(shard).name
         if folder not in sizes:
             try:
-                sizes[folder] = {} if is_remote(shard) else json.loads((folder / SIZES).read_text("utf-8"))
+                sizes[folder] = {} if is_remote(shard) else json.loads(read_regular_text(folder / SIZES))
             except (OSError, ValueError):
                 sizes[folder] = {}
         size = sizes[folder].get(name) if isinstance(sizes[folder], dict) else None

@@ -19,6 +19,7 @@ from typing import IO, Final, NamedTuple, cast
 
 from strhub.errors import DataError
 from strhub.images.open import MAX_BYTES, SUFFIXES
+from strhub.utils.regular_files import open_regular
 
 __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
 
@@ -77,7 +78,7 @@ def is_remote(shard: str) -> bool:
 
 @contextmanager
 def _open(shard: str) -> Iterator[IO[bytes]]:
-    with urllib.request.urlopen(shard, timeout=TIMEOUT) if is_remote(shard) else open(shard, "rb") as stream:
+    with urllib.request.urlopen(shard, timeout=TIMEOUT) if is_remote(shard) else open_regular(shard) as stream:
         if shard.endswith(PACKED):
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield cast("IO[bytes]", unpacked)

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from strhub.data.module import SceneTextDataModule
 from strhub.data.sources.dataset import Word
 from strhub.data.synth.text import TextSampler
 from strhub.text import DroppedLabel, LabelPreparation
+from strhub.utils.regular_files import open_regular
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class TextDataModule(SceneTextDataModule):
         prepare = LabelPreparation(self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii)
         kept, dropped = [], Counter[str]()
         try:
-            with Path(path).open(encoding="utf-8-sig") as lines:
+            with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as lines:
                 for word in (word for line in lines for word in self._words_of(line)):
                     try:
                         kept.append(prepare(word))

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from strhub.data.synth.shaping import clusters
+from strhub.utils.regular_files import open_regular
 
 __all__ = ["Vocabulary", "bundled_words", "cut", "read_corpus"]
 
@@ -101,7 +103,7 @@ def read_corpus(path: str | Path) -> Vocabulary:
         raise ValueError(f"corpus {path} does not exist or is no file; pass a UTF-8 text file, one word or line a row")
     counts: Counter[str] = Counter()
     try:
-        with path.open(encoding="utf-8-sig") as rows:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as rows:
             for number, row in enumerate(rows, start=1):
                 text, count = _row(row, path, number)
                 for word in unicodedata.normalize("NFC", text).split():

@@ -21,6 +21,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ImageFont
 
+from strhub.utils.regular_files import open_regular
+
 __all__ = ["BUNDLED_FONTS", "PROBE_SIZE", "Characters", "characters_of", "find_fonts", "split_name"]
 
 BUNDLED_FONTS = Path(__file__).with_name("fonts")
@@ -139,7 +141,7 @@ def characters_of(path: str) -> Characters:
         OSError: if the file can't be read.
         ValueError, struct.error: if it is no font or has no table for Unicode.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         ranges = sorted(_unicode_ranges(file))
     if not ranges:
         raise ValueError("it has no table for Unicode characters")

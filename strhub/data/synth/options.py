@@ -18,6 +18,7 @@ from strhub.data.synth.dataset import DrawnWords
 from strhub.data.synth.fontfiles import split_name
 from strhub.data.synth.render import Difficulty
 from strhub.text import CHARSET_94
+from strhub.utils.regular_files import MAX_LIST_BYTES, read_regular
 
 __all__ = ["add_drawing_arguments", "drawing_fingerprint", "drawn_words", "parse_difficulty"]
 
@@ -70,5 +71,5 @@ def drawing_fingerprint(words: DrawnWords, arguments: argparse.Namespace) -> str
         path, instance = split_name(name)
         digest.update(f"{Path(path).name} {instance} {os.path.getsize(path)}".encode("utf-8", "backslashreplace"))
     if arguments.corpus is not None:
-        digest.update(arguments.corpus.read_bytes())
+        digest.update(read_regular(arguments.corpus, max_bytes=MAX_LIST_BYTES))
     return digest.hexdigest()

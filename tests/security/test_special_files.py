@@ -1,0 +1,127 @@
+"""A fifo that nobody writes to and a device without an end, wherever a file is read: an error at once, never a wait."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from strhub import Recognizer
+from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, pictures
+from strhub.cli.arguments import search_options
+from strhub.cli.data_commands.make import ReadPicture
+from strhub.clip.text_side import read_words
+from strhub.clip.tokenizer import load_tokenizer
+from strhub.data.curation.writer import SkippedRecord
+from strhub.data.sources.annotations import Annotation, Annotations
+from strhub.data.sources.folder import FolderWords
+from strhub.data.sources.lmdb import find_lmdbs
+from strhub.data.sources.tar import read_words as read_tar
+from strhub.data.sources.texts import TextDataModule
+from strhub.data.synth.corpus import read_corpus
+from strhub.data.synth.fontfiles import characters_of
+from strhub.images import find_images, open_image
+
+SECONDS = 10
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos")
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def words_of(path: Path) -> Any:
+    return TextDataModule(root_dir=path.parent, train_dir="", img_size=(32, 128), max_label_length=9,
+                          charset_train="ab", batch_size=1, words=path).train_dataset  # fmt: skip
+
+
+def annotated(path: Path) -> list[Annotation]:
+    return list(Annotations(path.parent))
+
+
+def lexicon(path: Path) -> Any:
+    return search_options(SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalisation=0, whitelist=None))
+
+
+def stored(path: Path) -> Any:
+    (path.parent / "gt.txt").write_text("a.png\tword\n")
+    annotations = Annotations(path.parent)
+    return list(ReadPicture(annotations, strict=False)(next(iter(annotations))))
+
+
+USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "image": ("a.png", open_image),
+    "annotations": ("gt.txt", annotated),
+    "list of words": ("words.txt", words_of),
+    "vocabulary": ("words.txt", read_words),
+    "lexicon": ("words.txt", lexicon),
+    "corpus": ("words.txt", read_corpus),
+    "font": ("a.ttf", lambda path: characters_of(str(path))),
+    "merges": ("merges.txt", lambda path: load_tokenizer(path, vocab_size=600)),
+    "tar": ("a.tar", lambda path: list(read_tar(str(path)))),
+    "image to store": ("a.png", stored),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("kind", ["fifo", "device", "link to a fifo"])
+def test_every_reader_of_files(use: str, kind: str, tmp_path: Path) -> None:
+    name, read = USES[use]
+    path = tmp_path / "in" / name
+    path.parent.mkdir()
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        os.mkfifo(tmp_path / "fifo")
+        path.symlink_to(tmp_path / "fifo")
+    with pytest.raises((ValueError, OSError, SkippedRecord)):
+        read(path)
+
+
+def test_a_folder_with_such_things_in_it(tmp_path: Path) -> None:
+    for name in ("a.png", "b.tar", "c.parquet"):
+        os.mkfifo(tmp_path / name)
+        (tmp_path / f"zero-{name}").symlink_to("/dev/zero")
+    Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
+    (tmp_path / "gt.txt").write_text("a.png\tword\nzero-a.png\tword\ngood.png\tword\n")
+    assert [path.name for path in find_images([str(tmp_path)])] == ["good.png"]
+    errors = [reading.error for reading in Recognizer()([tmp_path / "a.png", tmp_path / "good.png", "/dev/zero"])]
+    assert [error is None for error in errors] == [False, True, False]
+    words = FolderWords(tmp_path)
+    assert len(words) == 3
+    with pytest.raises(ValueError, match="not a regular file but a fifo"):
+        words.read(0)
+    found = find([tmp_path], without=tmp_path / "out")
+    counts = Counter({kind: len(names) for kind, names in found.items()})
+    assert (counts[FILES], counts[TAR], counts[PARQUET]) == (3, 2, 2)
+    errors = [picture.error for picture in pictures(Unit(FILES, files=tuple(found[FILES])))]
+    errors += [picture.error for name in found[TAR] for picture in pictures(Unit(TAR, name))]
+    assert sum("not a regular file" in str(error) for error in errors) == 4
+
+
+def test_links_round_in_a_circle(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "data.mdb").touch()
+    for number in range(3):
+        (tmp_path / f"self{number}").symlink_to(".")
+    assert len(find([tmp_path], without=tmp_path / "out")[FILES]) == 1
+    assert len(find([f"{tmp_path}/**/*.png"], without=tmp_path / "out")[FILES]) == 1
+    assert find_lmdbs(tmp_path) == [tmp_path / "words"]
