@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """See `./bench.py --help`."""
 
-from strhub.cli.bench import main
+from strhub.cli.entry import start
 
 if __name__ == "__main__":
-    main()
+    start("bench")

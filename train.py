@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """See `./train.py --help`."""
 
-from strhub.cli.train import main
+from strhub.cli.entry import start
 
 if __name__ == "__main__":
-    main()
+    start("train")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """See `./tune.py --help`."""
 
-from strhub.cli.tune import main
+from strhub.cli.entry import start
 
 if __name__ == "__main__":
-    main()
+    start("tune")

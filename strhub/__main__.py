@@ -7,6 +7,8 @@ import sys
 
 import strhub
 from strhub.cli.ending import end_with
+from strhub.cli.entry import open_streams, terminable
+from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
 from strhub.utils.options import unknown_option_message
 
 COMMANDS = {
@@ -39,7 +41,14 @@ def main() -> None:
         sys.exit(f"strhub: {unknown_option_message(name, COMMANDS, 'the list of commands')}")
     else:
         del sys.argv[1]
-        runpy.run_module(f"strhub.cli.{name}", run_name="__main__", alter_sys=True)
+        open_streams()
+        try:
+            with terminable():
+                runpy.run_module(f"strhub.cli.{name}", run_name="__main__", alter_sys=True)
+        except KeyboardInterrupt:  # such as while packages are imported
+            end_interrupted(f"strhub {name}")
+        except Terminated:
+            end_terminated(f"strhub {name}")
 
 
 if __name__ == "__main__":

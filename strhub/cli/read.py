@@ -18,6 +18,7 @@ from strhub.cli.arguments import (
     split_words,
 )
 from strhub.cli.ending import end_with
+from strhub.cli.entry import results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
 from strhub.utils.telemetry import switch_off_telemetry
@@ -179,9 +180,14 @@ def _print(reading: Reading, precision: str, *, as_json: bool) -> None:
         print(f"{reading.source}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best), flush=True)
 
 
+def _run_alone() -> int:
+    with results_alone():
+        return run()
+
+
 def main() -> None:
     """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    end_with(program("read"), run)
+    end_with(program("read"), _run_alone)
 
 
 if __name__ == "__main__":

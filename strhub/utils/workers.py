@@ -101,17 +101,18 @@ def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: 
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     """The life of a worker: jobs in, results out, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them: the one that started them ends them
+    parent = multiprocessing.parent_process()
     while True:
         try:
             chunk = connection.recv()
-            connection.send(_results(work, chunk))
+            connection.send(_results(work, chunk, lambda: parent is None or parent.is_alive()))
         except (EOFError, OSError):
             return
 
 
-def _results(work: Callable[[Any], Any], chunk: list[Any]) -> list[Any] | Exception:
+def _results(work: Callable[[Any], Any], chunk: list[Any], wanted: Callable[[], bool]) -> list[Any] | Exception:
     try:
-        return [work(job) for job in chunk]
+        return [work(job) for job in chunk if wanted()]  # of a chunk that nobody waits for, no more is worked on
     except ValueError as error:  # as text, because not every error can be pickled
         return ValueError(str(error))
     except Exception:
