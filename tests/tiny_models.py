@@ -1,7 +1,6 @@
 """Every architecture so small that a step of it takes milliseconds, with pictures and labels for one."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from strhub.checkpoint.experiments import experiment_hyper_parameters
 from strhub.images.padding import pad
 from strhub.training.systems.base import System
+from strhub.training.systems.registry import system_class
 
 CHARSET = "abcdefghijklmnopqrstuvwxyz"
 COLUMNS = {"num_fiducial": 4, "localization_channel": 16, "output_channel": 32, "hidden_size": 32}
@@ -65,13 +65,6 @@ def tiny_system(training: Training, **options: Any) -> System:
     if training.joint:
         system.joint = True  # type: ignore[assignment]
     return system
-
-
-def system_class(architecture: str) -> type[System]:
-    """The LightningModule of an architecture."""
-    kinds = vars(import_module(f"strhub.training.systems.{architecture}")).values()
-    found: type[System] = next(kind for kind in kinds if getattr(kind, "architecture", None) == architecture)
-    return found
 
 
 def pictures(training: Training, count: int = len(LABELS)) -> Tensor:

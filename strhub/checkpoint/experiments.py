@@ -35,7 +35,6 @@ def experiment_hyper_parameters(name: str) -> dict[str, Any]:
     charset = _read(CONFIG_DIR / "charset" / f"{choices['charset']}.yaml")
     merged = {**main["model"], **model, **charset["model"], **experiment.get("model", {})}
     merged["normalize"] = {**main["data"], **experiment.get("data", {})}["normalize"]
-    merged["architecture"] = merged["_target_"].split(".")[-2]
     return {key: value for key, value in merged.items() if not (key.startswith("_") or _refers(value))}
 
 

@@ -200,7 +200,8 @@ def _is_weights(value: Any) -> bool:
 
 def _architecture_of(path: Path, weights: Mapping[str, Any]) -> str:
     for architecture in architectures():
-        if network_class(architecture).marker in weights:
+        marker = network_class(architecture).marker
+        if marker is not None and marker in weights:
             return architecture
     raise CheckpointError(
         f"{path}: none of the known architectures ({', '.join(architectures())}) has these parameters: "

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import strhub.models
+from strhub.models.network import Network, Steps
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
 from strhub.text.tokenizer import Probabilities
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
-
-Steps = Callable[[int, Tensor, Tensor], Tensor]
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
 SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
@@ -46,14 +45,15 @@ def architectures() -> list[str]:
     return sorted(package.name for package in packages if package.ispkg and package.name != "layers")
 
 
-def network_class(architecture: str) -> Any:
+def network_class(architecture: str) -> type[Network]:
     """The network class of an architecture; `ValueError` names the nearest one for an unknown name."""
     if architecture not in architectures():
         raise ValueError(unknown_option_message(architecture, architectures(), "the list of architectures"))
-    return importlib.import_module(f"strhub.models.{architecture}").Network
+    network: type[Network] = importlib.import_module(f"strhub.models.{architecture}").Network
+    return network
 
 
-def build_network(hparams: Mapping[str, Any]) -> Any:
+def build_network(hparams: Mapping[str, Any]) -> Network:
     """A network with fresh weights, from hyper-parameters that may hold training options as well."""
     network = network_class(hparams["architecture"])
     values = {**complete_options(hparams), "charset_size": len(hparams["charset_train"])}
@@ -65,8 +65,7 @@ def build_network(hparams: Mapping[str, Any]) -> Any:
 
 def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name stands for."""
-    complete = getattr(network_class(hparams["architecture"]), "complete", None)
-    completed = complete(hparams) if complete else dict(hparams)
+    completed = network_class(hparams["architecture"]).complete(hparams)
     completed["charset_test"] = scored_charset(hparams["charset_train"], hparams.get("charset_test"))
     return completed
 
@@ -104,11 +103,8 @@ class SceneTextModel(nn.Module):
         What it gives takes the number of a step, the tokens read before it and the beams they came from, both
         (B, beams), and returns logits (B * beams, C).
         """
-        if not (hasattr(self.model, "begin_steps") and getattr(self.model, "decode_ar", True)):
-            return None
-        images = images.to(next(self.model.parameters()).dtype)
-        begun: Steps = self.model.begin_steps(images, beams)
-        if self._autocast is None:
+        begun = self.model.begin_steps(images.to(next(self.model.parameters()).dtype), beams)
+        if begun is None or self._autocast is None:
             return begun
 
         def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
@@ -131,15 +127,15 @@ class SceneTextModel(nn.Module):
         """Compute in these numbers from now on. Weights are rounded to them where the network allows it (attribute
         `half_weights`); in the others, what has to stay exact does, and the rest is rounded as it is used.
         """
-        if getattr(self.model, "half_weights", False):
+        if self.model.half_weights:
             self.model.to(dtype)
         else:
             self._autocast = None if dtype == torch.float32 else dtype
 
     def compile_network(self) -> None:
         """Compile what runs once a batch: the encoder, or the whole network if it has no decoder of its own."""
-        network = getattr(self.model, "encoder", self.model)
-        network.compile(dynamic=True)
+        for part in self.model.compiled_parts():
+            part.compile(dynamic=True)
 
     def set_decoding(self, **options: Any) -> None:
         """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have,

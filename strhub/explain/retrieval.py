@@ -21,6 +21,7 @@ from strhub.clip.words import WordSpace
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.models.parseq.encoders import is_clip
+from strhub.models.parseq.model import PARSeq
 
 
 class Found(NamedTuple):
@@ -94,8 +95,10 @@ class Retriever:
                 yield item if item.error else item._replace(words=next(rows))
 
     def _nearest(self, images: Tensor, count: int) -> list[list[tuple[str, float]]]:
+        network = self.model.model
+        assert isinstance(network, PARSeq)  # the contrastive objective is PARSeq's
         with torch.inference_mode():
-            directions = self.objective.image_directions(self.model.model.encoder(images.to(self.device)))
+            directions = self.objective.image_directions(network.encoder(images.to(self.device)))
             indexes, cosines = self.space.nearest(directions, count)
         return [
             [(self.space.words[index], cosine) for index, cosine in zip(*row, strict=True)]

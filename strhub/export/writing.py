@@ -183,9 +183,9 @@ def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray
 
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
-    if getattr(network, "cross", None) is not None:
+    if isinstance(network, PARSeq) and network.cross is not None:
         raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
-    if _is_written_here(network):
+    if isinstance(network, PARSeq) and _is_written_here(network):
         return _parseq(network, opset)
     from strhub.export import generic, trba
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from strhub.models.network import Network
 from strhub.utils.options import check_options
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -127,16 +128,16 @@ class Layer:
             parameter.requires_grad_(active)
 
 
-def encoder_layers(network: nn.Module, outputs: Iterable[str]) -> list[Layer]:
+def encoder_layers(network: Network, outputs: Iterable[str]) -> list[Layer]:
     """The layers of a network's encoder, from the picture on.
 
-    The encoder is what the network calls so: the part `encoder`, or those named in `encoder_parts`. Otherwise it is all
-    its parts without a table of characters. outputs: names of the parameters that are such tables.
+    The encoder is what the network says (`encoder_parts`). Otherwise it is all its parts without a table of characters.
+    outputs: names of the parameters that are such tables.
 
     The items of a list or sequence of modules are layers, and so is each other part. Norms and what has no weights
     belong to the layer before, parameters of no part to the first layer.
     """
-    parts = _encoder_parts(network, list(outputs))
+    parts: Sequence[nn.Module | nn.Parameter] = network.encoder_parts() or _encoder_parts(network, list(outputs))
     layers = [Layer()]
     for part in parts:
         if isinstance(part, nn.Parameter):
@@ -153,11 +154,6 @@ def encoder_layers(network: nn.Module, outputs: Iterable[str]) -> list[Layer]:
 
 
 def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module | nn.Parameter]:
-    named = getattr(network, "encoder_parts", None)
-    if named is not None:
-        return [network.get_submodule(name) for name in named]
-    if isinstance(getattr(network, "encoder", None), nn.Module):
-        return [network.get_submodule("encoder")]
     children = list(network.named_children())
     reading = [name for name, _ in children if any(output.startswith(f"{name}.") for output in outputs)]
     free: list[nn.Module | nn.Parameter] = [child for name, child in children if name not in reading]

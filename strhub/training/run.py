@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -25,6 +25,7 @@ from strhub.images.options import image_options
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
 from strhub.training.signals import StoppedEarly
 from strhub.training.systems.base import System
+from strhub.training.systems.registry import system_class
 from strhub.utils.locks import locked
 from strhub.utils.options import check_options, keyword_names
 from strhub.utils.telemetry import switch_off_telemetry
@@ -161,9 +162,11 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
 
 def check_config(config: DictConfig) -> None:
     """`ValueError` that names the nearest known option for a misspelt one of `model`."""
-    system: type[System] = get_class(config.model["_target_"])
+    target = get_object(config.model["_target_"])
+    system: type[System] = target if isinstance(target, type) else system_class(config.model.architecture)
+    architecture = config.model.get("architecture") or str(system.architecture)
     names = [str(name) for name in config.model if not str(name).startswith("_")]
-    check_options(names, system.known_options(), f"model {config.model.name!r}")
+    check_options(names, system.known_options(architecture), f"model {config.model.name!r}")
 
 
 def resume_path(config: DictConfig) -> str | None:
@@ -219,11 +222,13 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
 
 def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -> None:
     """Replace the options of the configured architecture by those of another, but for `names`, which are set."""
-    if f".systems.{architecture}." in config.model["_target_"]:
+    before = config.model.architecture
+    if before == architecture:
         return
     groups = [_yaml(path) for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))]
-    chosen = next(group for group in groups if f".systems.{architecture}." in group["_target_"])
-    replaced = {name for group in groups if group["_target_"] == config.model["_target_"] for name in group}
+    target = "strhub.training.systems.registry.create_system"
+    chosen = {"_target_": target} | next(group for group in groups if group["architecture"] == architecture)
+    replaced = {name for group in groups if group["architecture"] == before for name in group}
     for name in replaced - {*chosen}:
         config.model.pop(name, None)
     for name, value in chosen.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import create_model, load, locate, save
 from strhub.text import CHARSET_36
 from strhub.training.run import adopt_pretrained, experiment_keys, start_from, train
+from strhub.training.systems.vitstr import ViTSTR
 
 TINY: dict[str, Any] = {
     "embed_dim": 16, "enc_num_heads": 1, "dec_num_heads": 1, "enc_depth": 2, "patch_size": [8, 16],
@@ -277,7 +279,8 @@ def test_what_is_set_stays_and_the_rest_is_the_models(compose_main: Any) -> None
 def test_the_architecture_is_the_models(compose_main: Any, tmp_path: Path) -> None:
     save(small("vitstr"), tmp_path / "m.safetensors")
     config = adopted(compose_main, f"pretrained={tmp_path / 'm.safetensors'}", "model.lr=0.5", "model.batch_size=7")
-    assert config.model._target_ == "strhub.training.systems.vitstr.ViTSTR"
+    assert config.model.architecture == "vitstr"
+    assert type(instantiate(config.model, _recursive_=False)) is ViTSTR
     assert (config.model.embed_dim, config.model.depth) == (32, 1)
     assert (config.model.lr, config.model.batch_size) == (0.5, 7)
     assert "refine_iters" not in config.model

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from strhub.checkpoint.zoo import SceneTextModel, create_model
 from strhub.training.systems.base import System
+from strhub.training.systems.registry import system_class
 
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
 # In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in pictures of noise
@@ -43,10 +43,9 @@ def recorded_model(experiment: str) -> SceneTextModel:
 
 def recorded_system(experiment: str) -> System:
     """With norms as in reading, as the numbers were recorded."""
-    kinds = vars(import_module(f"strhub.training.systems.{experiment}")).values()
-    kind = next(one for one in kinds if getattr(one, "architecture", None) == experiment)
+    kind = system_class(experiment)
     model = recorded_model(experiment)
-    known = kind.known_options()
+    known = kind.known_options(experiment)
     system: System = kind(**{name: value for name, value in model.hparams.items() if name in known})
     system.model = model.model
     return system.eval()

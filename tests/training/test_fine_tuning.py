@@ -250,7 +250,6 @@ def test_every_architecture_has_an_encoder_of_layers(name: str) -> None:
     )
     sizes = {key: main.model[key] for key in ("img_size", "max_label_length")}
     hparams = {**sizes, **OmegaConf.to_container(model), **charset.model, **SMALLER.get(name, {})}  # type: ignore[dict-item, list-item]
-    hparams["architecture"] = hparams["_target_"].split(".")[-2]
     network, tables = build_network(hparams), character_tables(hparams)
     layers = encoder_layers(network, tables)
     assert len(layers) >= 2

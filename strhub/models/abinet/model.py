@@ -14,6 +14,7 @@ from strhub.models.abinet.language import LanguageModel
 from strhub.models.abinet.transformer import Estimate, UnitSizes
 from strhub.models.abinet.vision import VisionModel
 from strhub.models.layers.attention import MultiHeadAttention
+from strhub.models.network import Network
 
 
 class Iterations(NamedTuple):
@@ -39,7 +40,7 @@ class Fusion(nn.Module):
         return Estimate(features, self.cls(features))
 
 
-class ABINet(nn.Module):
+class ABINet(Network):
     """Autonomous, bidirectional and iterative.
 
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters.
@@ -120,8 +121,8 @@ class ABINet(nn.Module):
             fusion.append(best)
         return Iterations([vision], language, fusion)
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. What no tensor shows is as published: 3 iterations, heads of 64 features,
         pictures 32 high, or square if that does not fit.
         """

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from strhub.models.layers.convolution import check_height, check_picture_size, initialise_convolutions
 from strhub.models.layers.ctc import check_columns
 from strhub.models.layers.recurrent import BidirectionalLSTM
+from strhub.models.network import Network
 
 
-class CRNN(nn.Module):
+class CRNN(Network):
     """Convolutional recurrent neural network.
 
     charset_size: characters it knows; token ids are 0 = blank, 1 to charset_size = characters.
@@ -25,7 +26,6 @@ class CRNN(nn.Module):
     """
 
     tokenizer = "ctc"
-    decoding_options = ()
     marker = "cnn.conv0.weight"  # a parameter that only this architecture has
 
     def __init__(
@@ -60,8 +60,8 @@ class CRNN(nn.Module):
         columns = features.mean(2).transpose(1, 2)  # (B, output_channel, W') -> (B, W', output_channel)
         return self.rnn(columns)
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. Label length, picture and ReLU are as published: no tensor shows them."""
         return {
             "charset_size": weights["rnn.1.linear.bias"].shape[0] - 1,

@@ -4,7 +4,7 @@ Baek et al. 2019, "What Is Wrong With Scene Text Recognition Model Comparisons?"
 stages and, by their first letters, the recognisers: TPS-ResNet-BiLSTM-Attention (TRBA) and -CTC (TRBC).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +15,10 @@ from strhub.models.layers.convolution import check_height, check_picture_size, i
 from strhub.models.layers.recurrent import BidirectionalLSTM
 from strhub.models.layers.resnet import ResNet
 from strhub.models.layers.spatial_transformer import SpatialTransformer
+from strhub.models.network import Network
 
 
-class ColumnRecognizer(nn.Module, ABC):
+class ColumnRecognizer(Network):
     """Transformation, feature extraction, sequence modelling. What extends it adds the fourth stage, prediction.
 
     charset_size: characters it knows; max_label_length: the longest text, in characters.

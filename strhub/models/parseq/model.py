@@ -7,20 +7,21 @@ one set of weights reads left to right, all at once, or refines a first reading 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from strhub.models.layers.attention import KeyValue
+from strhub.models.network import Network, Steps
 from strhub.models.parseq.crossmodal import CrossModalBranch
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
 from strhub.models.parseq.reader import CharacterReader, Memory
 from strhub.models.parseq.stepping import SteppingDecoder
 
 
-class PARSeq(CharacterReader):
+class PARSeq(CharacterReader, Network):
     """Permuted autoregressive sequence model.
 
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
@@ -42,7 +43,6 @@ class PARSeq(CharacterReader):
     decoding_options = ("decode_ar", "refine_iters")
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
-    complete = staticmethod(complete)  # hyper-parameters that follow from others
 
     def __init__(
         self,
@@ -136,10 +136,12 @@ class PARSeq(CharacterReader):
             logits = cross.refine(second, logits)
         return logits
 
-    def begin_steps(self, images: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
+    def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
         """Read step by step along several beams: a function of the step's number, the tokens read before it and the
-        beams they came from, (B, beams) each, to logits (B * beams, charset_size + 1).
+        beams they came from, (B, beams) each, to logits (B * beams, charset_size + 1). None for one pass over all.
         """
+        if not self.decode_ar:
+            return None
         if self.cross is not None:
             raise ValueError("a model with a cross-modal branch reads with its own decoding, not along several beams")
         memory = self.decoder.project_memory(self.encoder(images))
@@ -158,8 +160,21 @@ class PARSeq(CharacterReader):
 
         return step
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    def compiled_parts(self) -> list[nn.Module]:
+        """Return the encoder."""
+        return [self.encoder]
+
+    def encoder_parts(self) -> list[nn.Module]:
+        """Return the encoder."""
+        return [self.encoder]
+
+    @classmethod
+    def complete(cls, hparams: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyper-parameters with the sizes that the encoder's name stands for."""
+        return complete(hparams)
+
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
         each) and the picture is 32 high, or square if that does not fit, since no tensor shows them.
         """

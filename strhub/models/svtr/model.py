@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from strhub.models.network import Network
 from strhub.models.svtr.encoder import COLUMN_WIDTH, Encoder
 from strhub.models.svtr.rearrangement import FeatureRearrangement
 
 IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
 
 
-class SVTRv2(nn.Module):
+class SVTRv2(Network):
     """Single visual model for text recognition, version 2.
 
     charset_size: characters it knows; token ids are 0 = blank, then the characters.
@@ -28,7 +29,6 @@ class SVTRv2(nn.Module):
     """
 
     tokenizer = "ctc"
-    decoding_options = ()
     marker = "rearrangement.selecting_token"  # a parameter that only this architecture has
 
     def __init__(
@@ -115,8 +115,16 @@ class SVTRv2(nn.Module):
         logits[..., 0] = 0
         return logits
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    def compiled_parts(self) -> list[nn.Module]:
+        """Return the encoder."""
+        return [self.encoder]
+
+    def encoder_parts(self) -> list[nn.Module]:
+        """Return the encoder."""
+        return [self.encoder]
+
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. A stage that only attends is taken to have heads of 32 channels, as in
         the paper, and pictures to be 32 high and kept in their aspect, since no tensor shows them.
         """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from strhub.models.layers.columns import ColumnRecognizer
+from strhub.models.network import Steps
 from strhub.models.trba.attention import AttentionDecoder
 
 
@@ -20,7 +21,6 @@ class TRBA(ColumnRecognizer):
     """
 
     tokenizer = "attention"
-    decoding_options = ()
     Prediction: AttentionDecoder
     marker = "Prediction.char_embeddings.weight"  # a parameter that only this architecture has
 
@@ -38,7 +38,7 @@ class TRBA(ColumnRecognizer):
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         return self.Prediction(self.columns(images), steps, stop_early=max_length is None)
 
-    def begin_steps(self, images: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
+    def begin_steps(self, images: Tensor, beams: int) -> Steps:
         """Read step by step along several beams: a function of the step's number, the tokens read before it and the
         beams they came from, (B, beams) each, to logits (B * beams, charset_size + 3).
         """
@@ -48,8 +48,8 @@ class TRBA(ColumnRecognizer):
         """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T, charset_size + 3)."""
         return self.Prediction.logits_after(self.columns(images), tokens)
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. The label length is as published, since no tensor shows it."""
         charset_size = weights["Prediction.generator.bias"].shape[0] - 3
         return {"charset_size": charset_size, "max_label_length": 25, **ColumnRecognizer.stage_sizes(weights)}

@@ -19,7 +19,6 @@ class TRBC(ColumnRecognizer):
     """
 
     tokenizer = "ctc"
-    decoding_options = ()
     marker = "Prediction.weight"  # a parameter that only this architecture has
 
     def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
@@ -34,8 +33,8 @@ class TRBC(ColumnRecognizer):
         """
         return self.Prediction(self.columns(images))
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. The label length is as published, since no tensor shows it."""
         charset_size = weights["Prediction.bias"].shape[0] - 1
         return {"charset_size": charset_size, "max_label_length": 25, **ColumnRecognizer.stage_sizes(weights)}

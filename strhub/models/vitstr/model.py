@@ -12,9 +12,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from strhub.models.layers.vision_transformer import VisionTransformer
+from strhub.models.network import Network
 
 
-class ViTSTR(VisionTransformer):
+class ViTSTR(VisionTransformer, Network):
     """Vision transformer for scene text recognition.
 
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
@@ -23,7 +24,6 @@ class ViTSTR(VisionTransformer):
     """
 
     tokenizer = "attention"
-    decoding_options = ()
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "cls_token"  # a parameter that only this architecture has
 
@@ -68,8 +68,8 @@ class ViTSTR(VisionTransformer):
         tokens = super().forward(images)  # (B, 1 + N, D)
         return self.head(tokens[:, 1 : 1 + steps])  # the class token reads nothing
 
-    @staticmethod
-    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. The label length is as published, heads are D / 64, at least one, and the
         picture is 32 high, or square if that does not fit, since no tensor shows them.
         """

@@ -1,7 +1,7 @@
-"""The LightningModule that all recognisers extend: optimiser, schedule, seeding and validation.
+"""The LightningModule that all recognizers extend: optimizer, schedule, seeding and validation.
 
-A recogniser's own `system.py` adds its loss and nothing else. The network is `self.model`, so that checkpoints carry
-the names of the published ones.
+A sub-class in a module of its own adds its loss and nothing else. The network is `self.model`, so that checkpoints
+carry the names of the published ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from strhub.checkpoint.scene_text_model import (
     complete_options,
     network_class,
 )
+from strhub.errors import ConfigError
 from strhub.evaluation.metrics import Score
+from strhub.models.network import Network
 from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.utils.options import check_options, keyword_names
@@ -47,7 +49,10 @@ class System(pl.LightningModule, ABC):
     `strhub.training.fine_tuning.FineTuning`; seed: of everything drawn in training.
     """
 
-    architecture: ClassVar[str]
+    architecture: ClassVar[str | None] = None
+    """The only architecture that it trains; None for a system of any, which is told by the option `architecture`."""
+
+    model: Network
 
     def __init__(
         self,
@@ -73,8 +78,9 @@ class System(pl.LightningModule, ABC):
             "finetune": finetune,
             "seed": seed,
         }
-        check_options(options, self.known_options(), f"the model {self.architecture!r}")
-        self.save_hyperparameters(complete_options({**options, **own, "architecture": self.architecture}))
+        architecture = self._checked_architecture(options.get("architecture"))
+        check_options(options, self.known_options(architecture), f"the model {architecture!r}")
+        self.save_hyperparameters(complete_options({**options, **own, "architecture": architecture}))
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.scored_text = ScoredText(self.hparams["charset_test"])
@@ -86,10 +92,18 @@ class System(pl.LightningModule, ABC):
         self._encoder: list[Layer] | None = None
 
     @classmethod
-    def known_options(cls) -> list[str]:
-        """Names of all options: this class's own, every model's, and the network's."""
+    def known_options(cls, architecture: str) -> list[str]:
+        """Return the names of all options: this class's own, every model's, and the network's."""
         own = [*keyword_names(System.__init__), *keyword_names(cls.__init__)]
-        return [*own, *SCENE_TEXT_OPTIONS, *keyword_names(network_class(cls.architecture))]
+        return [*own, *SCENE_TEXT_OPTIONS, *keyword_names(network_class(architecture))]
+
+    @classmethod
+    def _checked_architecture(cls, told: str | None) -> str:
+        if told is None and cls.architecture is None:
+            raise ConfigError(f"{cls.__name__} trains any architecture: say which by model.architecture")
+        if told is not None and cls.architecture not in (None, told):
+            raise ConfigError(f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}")
+        return told or str(cls.architecture)
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
@@ -112,8 +126,8 @@ class System(pl.LightningModule, ABC):
             part.compile(dynamic=None)  # fixed sizes first, any size once another one comes
 
     def compiled_parts(self) -> list[nn.Module]:
-        """Modules whose `forward` is worth compiling: the encoder, or the network if it has no part of that name."""
-        return [getattr(self.model, "encoder", self.model)]
+        """Return the modules whose `forward` is worth compiling."""
+        return self.model.compiled_parts()
 
     def rng(self) -> np.random.Generator:
         """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""

@@ -25,4 +25,6 @@ class CTCSystem(System):
         """The same: reading is one pass, in training as in use. An element is a word."""
         logits = self(images)  # (B, W, C)
         lengths = torch.tensor([len(label) for label in labels], device=self.device)
-        return logits, ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths), len(labels)
+        columns = self.model.columns_of(images)
+        loss = ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths, columns)
+        return logits, loss, len(labels)
