@@ -17,14 +17,13 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from strhub.checkpoint.formats import CheckpointError
+from strhub.checkpoint.runs import checkpoint_of_run
 
 log = logging.getLogger(__name__)
 
 SCHEMES = ("hf", "http", "https")
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 DEFAULT_FILE = "model.safetensors"
-# Looked for in a folder, in this order. `checkpoints` is where training runs keep theirs.
-FOLDER_FILES = (DEFAULT_FILE, "last.ckpt", "checkpoints/last.ckpt")
 _BLOCK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without an answer
 
@@ -84,15 +83,16 @@ def _hugging_face(address: str) -> str:
 
 
 def find_in_folder(folder: Path) -> Path:
-    """The checkpoint that a folder holds; `CheckpointError` if it is not plain which."""
-    for name in FOLDER_FILES:
-        if (folder / name).is_file():
-            return folder / name
+    """The checkpoint that a folder holds, of a run the best one; `CheckpointError` if it is not plain which."""
+    if (folder / DEFAULT_FILE).is_file():
+        return folder / DEFAULT_FILE
+    if of_run := checkpoint_of_run(folder):
+        return of_run
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
     if len(found) == 1:
         return found[0]
     state = f"it holds {', '.join(path.name for path in found)}: name one" if found else "it holds no checkpoint"
-    raise CheckpointError(f"{folder} has none of {', '.join(FOLDER_FILES)}, and {state}")
+    raise CheckpointError(f"{folder} has no {DEFAULT_FILE} and no checkpoint of a run, and {state}")
 
 
 def fetch(file: RemoteFile, cache: Path) -> Path:

@@ -20,6 +20,7 @@ import strhub
 from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.checkpoint.runs import checkpoint_of_run
 from strhub.checkpoint.scene_text_model import SceneTextModel, architectures, network_class
 from strhub.text import CHARSET_94
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
@@ -140,9 +141,9 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     """A trained model from whatever names it, in training mode as torch's are.
 
     source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning checkpoint of ours
-        or of the reference, the reference's bare weights; a folder with such a file in it, such as a run's; or an
-        address with the file's hash, `https://…/model.safetensors#sha256=…` or
-        `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
+        or of the reference, the reference's bare weights; a folder with such a file in it; a run's folder for its best
+        checkpoint, `<run>/last` for its last; or an address with the file's hash, `https://…/model.safetensors#sha256=…`
+        or `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
     The file itself says its architecture, charset, sizes and normalisation; no code in it is ever run. Raises
@@ -238,6 +239,8 @@ def locate(source: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return find_in_folder(path)
+    if of_run := checkpoint_of_run(path):
+        return of_run
     if path.suffix or path.exists():
         return path
     known = [model.id for model in list_models()]

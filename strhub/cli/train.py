@@ -32,6 +32,7 @@ STOPPED = 75  # exit status of a run that a signal ended and that may go on: to 
 def _train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.utilities import rank_zero_only
 
     from strhub.training.callbacks.last_checkpoint import Stopped
     from strhub.training.run import adopt_pretrained, train
@@ -50,8 +51,9 @@ def _train(config: DictConfig) -> None:
         raise SystemExit(
             f"{program('train')}: the process of another device has ended, so this one cannot go on"
         ) from error
-    for name, value in sorted(metrics.items()):
-        print(f"{name}: {value:.4f}")
+    if getattr(rank_zero_only, "rank", 0) == 0:  # the other devices have the same
+        for name, value in sorted(metrics.items()):
+            print(f"{name}: {value:.4f}")
 
 
 def _end_stopped(message: str, status: int) -> NoReturn:

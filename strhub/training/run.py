@@ -18,11 +18,14 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.checkpoint.adaptation import Adaptation, adapt
 from strhub.checkpoint.formats import read_checkpoint
+from strhub.checkpoint.runs import checkpoint_of_run, last_checkpoint
 from strhub.checkpoint.scene_text_model import network_class
 from strhub.checkpoint.zoo import locate
 from strhub.configs import CONFIG_DIR
 from strhub.images.options import image_options
+from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
+from strhub.training.noise import without_noise
 from strhub.training.signals import StoppedEarly
 from strhub.training.systems.base import System
 from strhub.training.systems.registry import system_class
@@ -46,7 +49,7 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
     `strhub.training.callbacks.last_checkpoint.Stopped` if a signal ended the run with its state saved.
     """
     switch_off_telemetry()
-    with only_run(Path(config.output_dir)):
+    with only_run(Path(config.output_dir)), without_noise():
         return _train(config, data)
 
 
@@ -88,6 +91,7 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
         model.compile_network()
     data = data_from_config(config, model.hparams) if data is None else data
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
+    callbacks.append(FinalValidation())
     loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:
@@ -172,17 +176,21 @@ def check_config(config: DictConfig) -> None:
 def resume_path(config: DictConfig) -> str | None:
     """The checkpoint to resume from; `ValueError` if it is not there.
 
-    `last` is the one that an earlier part of this run left in its folder; None if this is the first part.
+    `last` is the one that an earlier part of this run left in its folder; None if this is the first part. The folder of
+    a run means its last one, since that is where it stopped.
     """
     if config.ckpt_path is None:
         return None
     if config.ckpt_path == "last":
         found = latest_checkpoint(Path(config.output_dir) / "checkpoints")
         return None if found is None else str(found)
-    path = Path(config.ckpt_path)
-    if not path.is_file() and not (path.name == LAST and latest_checkpoint(path.parent)):
-        raise ValueError(f"ckpt_path: there is no file {path}")
-    return str(path)
+    path = Path(str(config.ckpt_path)).expanduser()
+    if path.is_file() or (path.name == LAST and latest_checkpoint(path.parent)):
+        return str(path)
+    state = last_checkpoint(path) if path.is_dir() else checkpoint_of_run(path)
+    if state is None:
+        raise ValueError(f"ckpt_path: there is no file {path}, and no run of that name with a checkpoint")
+    return str(state)
 
 
 def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:

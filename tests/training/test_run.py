@@ -9,7 +9,7 @@ import torch
 from small_runs import DRAWN_RUN
 from tests_support import PowerCut
 
-from strhub.checkpoint.zoo import load_from_checkpoint
+from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.cli.data import run as run_data_command
 from strhub.training.run import adopt_pretrained, model_from_config, only_run, start_from, train
 from strhub.training.systems.base import System
@@ -191,3 +191,21 @@ def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> N
 def test_mistakes_get_a_clear_message(compose_main: Any, overrides: list[str], message: str) -> None:
     with pytest.raises(Exception, match=message):
         train(compose_main(*QUICK, "trainer.limit_val_batches=0", "callbacks.best=null", *overrides))
+
+
+def test_a_run_shorter_than_an_epoch_is_validated_and_has_a_best_checkpoint(
+    compose_main: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    quiet = ("data.drawn=48", "data.draw_validation=8", "trainer.max_steps=2", "averaging=none")
+    metrics = train(compose_main(*QUICK, *quiet))
+    assert {"val_accuracy", "val_loss"} <= set(metrics)
+    assert "hp_metric" not in metrics
+    run = tmp_path / "run"
+    best = locate(run)
+    assert best.name.startswith("epoch0-step2-accuracy")
+    assert "=" not in best.name, "which would be a sign of Hydra's grammar"
+    assert locate(run / "last").name == "last.ckpt"
+    assert load_from_checkpoint(run).hparams.embed_dim == 32
+    for noise in ("Tip", "weights_only", "litlogger", "Trainer(limit_"):
+        assert noise not in caplog.text

@@ -85,7 +85,9 @@ def command(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_command_on_one_device_and_on_two(tmp_path: Path, devices: int) -> None:
     run = [f"trainer.devices={devices}", *(["trainer.strategy=ddp"] if devices == 2 else [])]
-    assert command(tmp_path, *run).returncode == 0
+    done = command(tmp_path, *run)
+    assert done.returncode == 0
+    assert done.stdout.count("\nval_loss: ") == 1, "the devices agree, and one of them says it"
     before = files(tmp_path)
     assert "last.ckpt" in before
     for where, number, status in (("made", 15, 75), ("on_sanity_check_start", 10, 75), ("setup", 2, 130)):

@@ -2,8 +2,18 @@
 
 from strhub.training.callbacks.averaging import LateWeightAveraging
 from strhub.training.callbacks.count_unreadable import CountUnreadable
+from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.sample_images import ReadingSamples
 from strhub.training.callbacks.step_guard import StepGuard
+from strhub.training.callbacks.without_dropout import WithoutDropout
 
-__all__ = ["CountUnreadable", "LastCheckpoint", "LateWeightAveraging", "ReadingSamples", "StepGuard"]
+__all__ = [
+    "CountUnreadable",
+    "FinalValidation",
+    "LastCheckpoint",
+    "LateWeightAveraging",
+    "ReadingSamples",
+    "StepGuard",
+    "WithoutDropout",
+]

@@ -185,7 +185,7 @@ class LastCheckpoint(Checkpoint):
         """Write the state, beside its place."""
         self._saved_when = time.monotonic()
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path.with_name(NEXT))
+            trainer.save_checkpoint(self.path.with_name(NEXT), weights_only=False)
             self._waiting = True
 
     def _finish(self, trainer: pl.Trainer) -> None:

@@ -292,7 +292,6 @@ class System(pl.LightningModule, ABC):
         self.log("val_accuracy", 100 * total.accuracy, prog_bar=True, sync_dist=several)
         self.log("val_NED", 100 * total.one_minus_ned, prog_bar=True, sync_dist=several)
         self.log("val_confidence", 100 * total.mean_confidence, sync_dist=several)
-        self.log("hp_metric", 100 * total.accuracy, sync_dist=several)
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
 
     def _report_untested(self, score: Score) -> None:
