@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name, lmdb_size, parquet_groups
 from strhub.inference.pipeline import Reading
+from strhub.utils.files import write_whole
 
 __all__ = ["COLUMNS", "JOB", "Row", "check_job", "count", "done_parts", "failures", "missing_units", "write_part"]
 
@@ -39,9 +40,7 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     if not path.exists():
         if any(item for item in folder.iterdir() if not item.name.startswith(".")):
             raise ValueError(f"{folder} holds something else than readings: give an empty or a new folder")
-        partial = folder / f".{JOB}.{uuid4().hex}"
-        partial.write_text(json.dumps(job, indent=1), "utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(job, indent=1))
         return
     try:
         before = json.loads(path.read_text("utf-8"))

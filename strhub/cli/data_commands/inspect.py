@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Inspect, print the summary, write the files asked for."""
     from strhub.data.curation.inspection import inspect, named_charset, text_summary
+    from strhub.utils.files import write_whole
 
     report = inspect(
         arguments.tree,
@@ -35,8 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print(text_summary(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, ensure_ascii=True, indent=1) + "\n", "utf-8")
+        write_whole(arguments.json, json.dumps(report, ensure_ascii=True, indent=1) + "\n")
     if arguments.html:
         from strhub.data.curation.inspection_page import page
 
-        arguments.html.write_text(page(report), "utf-8")
+        write_whole(arguments.html, page(report))

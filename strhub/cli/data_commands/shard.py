@@ -10,10 +10,14 @@ import re
 import sys
 import tarfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+
+from strhub.utils.files import write_whole
+from strhub.utils.locks import locked
 
 if TYPE_CHECKING:
     from strhub.data.curation.reshaping import Places
@@ -56,20 +60,34 @@ def write_shards(
     reason.
 
     Raises:
-        ValueError: if there are such shards that no unfinished run like this one has made, unless `overwrite`.
+        ValueError: if there are such shards that no unfinished run like this one has made, unless `overwrite`, or if
+            another process is writing shards to the folder.
     """
     import numpy as np
 
     from strhub.data.curation.reshaping import Places
     from strhub.data.curation.scan import scan
-    from strhub.data.sources.tar import SIZES
 
     scanned = scan(tree, pictures=False)
     for path, problem in scanned.damaged:
         print(f"left out: {path}: {problem}", file=sys.stderr)
     places = Places(scanned, np.arange(len(scanned.records)))
-    names = [pattern % number for number in range(-(-len(places) // per_shard))]
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / ".shards.lock"):
+            return _write_shards(places, folder, pattern, per_shard=per_shard, overwrite=overwrite)
+    except BlockingIOError as error:
+        raise ValueError(
+            f"another process is writing shards to {folder}: wait for it, or give another folder"
+        ) from error
+
+
+def _write_shards(
+    places: Places, folder: Path, pattern: str, *, per_shard: int, overwrite: bool
+) -> tuple[dict[str, int], Counter[str]]:
+    from strhub.data.sources.tar import SIZES
+
+    names = [pattern % number for number in range(-(-len(places) // per_shard))]
     notes = Notes(folder / f".{pattern.replace('%', '')}.progress", f"{places.fingerprint()} {per_shard}")
     if not notes.resumed:
         _make_room(folder, pattern, overwrite=overwrite)
@@ -78,7 +96,7 @@ def write_shards(
         if name not in notes.sizes or not (folder / name).exists():
             indexes = range(number * per_shard, min((number + 1) * per_shard, len(places)))
             notes.add(name, *_write_shard(folder / name, places, indexes))
-    _replace(folder / SIZES, json.dumps(_stored(folder / SIZES) | notes.sizes, indent=1))
+    write_whole(folder / SIZES, json.dumps(_stored(folder / SIZES) | notes.sizes, indent=1))
     notes.path.unlink()
     return notes.sizes, notes.dropped
 
@@ -101,7 +119,9 @@ class Notes:
 
     def save(self) -> None:
         """To the file."""
-        _replace(self.path, json.dumps({"fingerprint": self.fingerprint, "sizes": self.sizes, "dropped": self.dropped}))
+        write_whole(
+            self.path, json.dumps({"fingerprint": self.fingerprint, "sizes": self.sizes, "dropped": self.dropped})
+        )
 
 
 def _make_room(folder: Path, pattern: str, *, overwrite: bool) -> None:
@@ -121,20 +141,25 @@ def _write_shard(path: Path, places: Places, indexes: range) -> tuple[int, Count
 
     copy, written, dropped = Copy(), 0, Counter[str]()
     partial = path.with_name(f".{path.name}.partial")
-    # The plainest of tar's formats, and no times or owners: the same records give the same bytes.
-    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for index in indexes:
-            try:
-                for picture, label in copy(places[index]):
-                    suffix = _suffix(picture)
-                    for name, content in ((f"{index:09d}.{suffix}", picture), (f"{index:09d}.txt", label.encode())):
-                        member = tarfile.TarInfo(name)
-                        member.size = len(content)
-                        tar.addfile(member, io.BytesIO(content))
-                    written += 1
-            except SkippedRecord as error:
-                dropped[error.reason] += 1
-    os.replace(partial, path)
+    try:
+        # The plainest of tar's formats, and no times or owners: the same records give the same bytes.
+        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for index in indexes:
+                try:
+                    for picture, label in copy(places[index]):
+                        suffix = _suffix(picture)
+                        for name, content in ((f"{index:09d}.{suffix}", picture), (f"{index:09d}.txt", label.encode())):
+                            member = tarfile.TarInfo(name)
+                            member.size = len(content)
+                            tar.addfile(member, io.BytesIO(content))
+                        written += 1
+                except SkippedRecord as error:
+                    dropped[error.reason] += 1
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     return written, dropped
 
 
@@ -157,9 +182,3 @@ def _stored(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)

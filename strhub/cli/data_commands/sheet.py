@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL.Image import Image
 
 from strhub.data.synth.options import add_drawing_arguments, drawn_words
 from strhub.data.synth.sheet import beside, sheet, tree_words
+from strhub.utils.files import write_whole
 
 _MEASURED = 500
 
@@ -51,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.statistics is not None:
             _print_statistics(arguments, first, second)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(arguments.output, format="PNG")
+    file = BytesIO()
+    picture.save(file, format="PNG")
+    write_whole(arguments.output, file.getvalue())
     print(f"{arguments.output}: {min(shown, len(first))} words{'' if arguments.beside is None else ' beside as many'}")
 
 

@@ -6,6 +6,14 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strhub.utils.files import write_whole
+from strhub.utils.locks import locked
+
+if TYPE_CHECKING:
+    from strhub.data.curation.reshaping import Array
+    from strhub.data.curation.scan import Scan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Deal out, copy, say how many."""
-    from strhub.cli.data_commands.filter import print_outcome
-    from strhub.data.curation.reshaping import copy_records, split_by_label, split_by_record
+    """Deal out, copy, say how many. A run that was stopped is gone on with by the same command."""
     from strhub.data.curation.scan import scan
 
     if not 0 < arguments.share < 1:
@@ -37,12 +43,25 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be at least 0, not {arguments.seed}")
     if arguments.first.resolve() == arguments.second.resolve():
         raise ValueError(f"both parts would go to {arguments.first}: give two folders")
-    for folder in (arguments.first, arguments.second):
-        if folder.exists():
-            raise ValueError(f"{folder} already exists: remove it or choose another name")
-    scanned = scan(arguments.input, pictures=False)
-    for folder, problem in scanned.damaged:
-        print(f"left out: {folder}: {problem}", file=sys.stderr)
+    place = arguments.first.absolute()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    note = place.with_name(f".{place.name}.split")
+    try:
+        with locked(place.with_name(f".{place.name}.split.lock")):
+            if not note.exists():
+                _check_new(arguments)
+            scanned = scan(arguments.input, pictures=False)
+            for folder, problem in scanned.damaged:
+                print(f"left out: {folder}: {problem}", file=sys.stderr)
+            _copy(arguments, scanned, _first_part(arguments, scanned), note)
+    except BlockingIOError as error:
+        raise ValueError(f"another process is splitting to {arguments.first}: wait for it") from error
+
+
+def _first_part(arguments: argparse.Namespace, scanned: Scan) -> Array:
+    """Return which records go to the first folder, (N,) bool."""
+    from strhub.data.curation.reshaping import split_by_label, split_by_record
+
     if arguments.by == "label":
         first = split_by_label(scanned.records["label"], arguments.share, arguments.seed)
     else:
@@ -52,6 +71,33 @@ def run(arguments: argparse.Namespace) -> None:
             f"one part of {arguments.input} would be empty: it has {len(first)} records, which is too few to split"
             f" {arguments.share} by {arguments.by}"
         )
+    return first
+
+
+def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path) -> None:
+    """Write both parts. The note says which records an unfinished run writes, so that what it has done is known."""
+    import numpy as np
+
+    from strhub.cli.data_commands.filter import print_outcome
+    from strhub.data.curation.reshaping import Places, copy_records
+    from strhub.data.sources.lmdb_format import LmdbFile
+
+    work = f"{Places(scanned, np.flatnonzero(first)).fingerprint()} {arguments.second.absolute()}"
+    resumed = note.exists() and note.read_text("utf-8", "replace") == work
+    if not resumed:
+        _check_new(arguments)
+        write_whole(note, work)
     for folder, chosen in ((arguments.first, first), (arguments.second, ~first)):
+        if resumed and (folder / "data.mdb").exists():
+            count, _ = LmdbFile(folder).count()
+            print(f"{folder}: {count} records kept by the run before")
+            continue
         report = copy_records(folder, scanned, chosen)
         print_outcome(folder, report.written, Counter(report.reasons))
+    note.unlink()
+
+
+def _check_new(arguments: argparse.Namespace) -> None:
+    for folder in (arguments.first, arguments.second):
+        if folder.exists():
+            raise ValueError(f"{folder} already exists: remove it or choose another name")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import strhub.data.curation.reshaping
 from strhub.cli.data import run
 from strhub.data.curation.reshaping import split_by_label, split_by_record
 from strhub.data.curation.scan import StoredWords
@@ -181,3 +182,29 @@ def test_bad_arguments(tmp_path: Path, arguments: list[str], message: str) -> No
     with pytest.raises(ValueError, match=message):
         run(places)
     assert not list(tmp_path.glob("OUT*"))
+
+
+def test_a_split_that_was_stopped_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "in", drawn(0, 20))
+    command = ["split", str(source), str(tmp_path / "a"), str(tmp_path / "b"), "--share", "0.5"]
+    copy = strhub.data.curation.reshaping.copy_records
+
+    def stop_at_second(folder: Path, *rest: object) -> object:
+        if folder.name == "b":
+            raise KeyboardInterrupt
+        return copy(folder, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(strhub.data.curation.reshaping, "copy_records", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(command)
+    first = read(tmp_path / "a")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="a already exists"):  # of another split
+        run([*command, "--seed", "1"])
+    assert read(tmp_path / "a") == first
+    run(command)
+    assert read(tmp_path / "a") == first
+    assert sorted(map(str, first + read(tmp_path / "b"))) == sorted(map(str, read(source)))
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a", "b", "in"]
+    with pytest.raises(ValueError, match="a already exists"):  # it is complete
+        run(command)

@@ -31,6 +31,7 @@ from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.sources.shards import ShardedWords, ShardLoader, find_shards
 from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
 from strhub.text import CHARSET_36, LabelPreparation
+from strhub.utils.locks import locked
 
 
 def encoded(number: int, form: str = "PNG") -> bytes:
@@ -422,6 +423,25 @@ def test_stopped_run_is_gone_on_with(tree: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shard, "_write_shard", noted)
     assert make(tree) == ({"w-000.tar": 4, "w-001.tar": 4, "w-002.tar": 2}, {"unreadable": 1})
     assert written == ["w-002.tar"]
+
+
+def test_two_processes_do_not_write_one_folder(tree: Path) -> None:
+    out = tree.parent / "out"
+    out.mkdir()
+    with locked(out / ".shards.lock"), pytest.raises(ValueError, match="another process is writing shards to"):
+        make(tree)
+    assert make(tree)[0] == {"w-000.tar": 4, "w-001.tar": 4, "w-002.tar": 2}
+    assert sorted(item.name for item in out.iterdir()) == [SIZES, "w-000.tar", "w-001.tar", "w-002.tar"]
+
+
+def test_a_failure_leaves_no_part_of_a_shard(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shard, "_suffix", full)
+    with pytest.raises(OSError, match="No space left"):
+        make(tree)
+    assert [item.name for item in (tree.parent / "out").iterdir()] == [".w-03d.tar.progress"]
 
 
 def test_shards_that_are_there_are_not_overwritten_unasked(tree: Path) -> None:
