@@ -55,7 +55,11 @@ def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) ->
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write safetensors with the hyper-parameters and card inside, all or nothing."""
+    """Write safetensors with the hyper-parameters and card inside, all or nothing.
+
+    Raises:
+        OSError: if there is no room or no access; a file that was there before stays.
+    """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: models are saved as .safetensors")
@@ -71,6 +75,9 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         save_file({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}, temporary, metadata)
         temporary.chmod(mode)
         temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        raise OSError(f"{path} cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

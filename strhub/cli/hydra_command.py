@@ -79,6 +79,10 @@ def run_with_hydra(
         if not own:
             raise
         sys.exit(f"{program(command)}: {explained(error, config_name, sys.argv[1:])}")
+    except OSError as error:  # such as a folder for the run that cannot be made
+        if not own:
+            raise
+        sys.exit(f"{program(command)}: {error}. hydra.run.dir=… names another folder for what is written")
 
 
 def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:

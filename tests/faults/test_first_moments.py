@@ -27,7 +27,7 @@ WORDS = ["--images", "demo_images/01.png"]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("command", ["read", "bench"])
+@pytest.mark.parametrize("command", ["read", pytest.param("bench", marks=pytest.mark.slow)])
 def test_while_packages_are_imported(command: str, number: int, status: int) -> None:
     arguments = WORDS if command == "read" else []
     code = SIGNAL_AT_IMPORT.format(module=COMMANDS[command], number=int(number), command=command, arguments=arguments)
