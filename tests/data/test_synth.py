@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strhub.cli.data import run
 from strhub.data.curation.statistics import measure
+from strhub.data.sources.lmdb import LmdbWords
 from strhub.data.synth import DrawnWords, TextSampler, WordRenderer
 from strhub.data.synth.render import Difficulty
 from strhub.data.synth.typefaces import BUNDLED_FONTS, FontShelf
@@ -46,7 +48,7 @@ def test_texts_fit_charset_and_length(charset: str, max_length: int) -> None:
         text = sampler(rng)
         assert 1 <= len(text) <= max_length
         assert set(text) <= set(charset)
-        assert not any(char.isspace() for char in text)
+        assert text.split(" ") == text.split()
 
 
 @pytest.mark.parametrize("charset", CHARSETS[:-1])
@@ -201,6 +203,24 @@ def test_bundled_fonts_draw_all_printable_ascii() -> None:
     shelf = FontShelf()
     for char in ASCII_94:
         assert len(shelf.fitting(char)) >= 20, char
+
+
+def test_lines_keep_their_spaces_though_a_character_has_no_glyph() -> None:
+    words = DrawnWords(charset="abc 漢", max_length=12, seed=0, difficulty=0)
+    labels = [words.draw(index)[1] for index in range(12)]
+    assert any(" " in label for label in labels)
+    assert set("".join(labels)) <= set("abc ")
+
+
+def test_the_command_says_what_it_did_not_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["draw", str(tmp_path / "few"), "--count", "1", "--charset", "abcdefghij漢字 \u200b", "--workers", "1"])
+    said = capsys.readouterr().err
+    assert "no font has 2 of the charset's characters (漢 字): give --fonts" in said
+    label = LmdbWords(tmp_path / "few").labels[0]
+    never = [char for char in "abcdefghij" if char not in label]
+    assert f"never drawn: {len(never) + (' ' not in label)} of the charset's characters ({' '.join(never)}" in said
+    run(["draw", str(tmp_path / "more"), "--count", "30", "--charset", "ab", "--workers", "1"])
+    assert "charset" not in capsys.readouterr().err
 
 
 def test_characters_without_a_glyph_are_left_out() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from strhub.data.curation.writer import Record, SkippedRecord, write_words
 from strhub.data.synth import DrawnWords
 from strhub.data.synth.options import add_drawing_arguments, drawing_fingerprint, drawn_words
+from strhub.data.synth.shaping import is_ignorable
 
 _SHOWN_PROBLEMS = 10
+_SHOWN = 60  # characters
 
 
 class DrawRecord:
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.count < 1:
         raise ValueError(f"count must be at least 1, not {arguments.count}")
     words = drawn_words(arguments)
+    if words.undrawable:
+        print(f"no font has {_listed(words.undrawable)}: give --fonts that have them", file=sys.stderr)
     report = write_words(
         arguments.folder,
         range(arguments.count),
@@ -55,3 +59,24 @@ def run(arguments: argparse.Namespace) -> None:
         print(problem, file=sys.stderr)
     left_out = f"; {report.skipped} could not be drawn" if report.skipped else ""
     print(f"{arguments.folder}: {report.written} words written{left_out}")
+    never = never_drawn(words, arguments.folder)
+    if never:
+        print(f"never drawn: {_listed(never)}: draw more words for them to occur", file=sys.stderr)
+
+
+def never_drawn(words: DrawnWords, folder: Path) -> str:
+    """Return the characters that could be drawn and are in no label of an LMDB folder, in the charset's order."""
+    from strhub.data.sources.lmdb import LmdbWords
+
+    seen = frozenset[str]().union(*LmdbWords(folder).labels)
+    drawn = words.sampler.charset + (" " if words.sampler.spaces else "")
+    return "".join(char for char in drawn if char not in seen and not is_ignorable(char))
+
+
+def _listed(characters: str) -> str:
+    """How many characters, and the first of them; those that can't be seen by their numbers."""
+    shown = [
+        char if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}" for char in characters[:_SHOWN]
+    ]
+    more = f" and {len(characters) - _SHOWN} more" if len(characters) > _SHOWN else ""
+    return f"{len(characters)} of the charset's characters ({' '.join(shown)}{more})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch.utils.data import Dataset
 
 from strhub.data.sources.dataset import Found, Word, transform_words
 from strhub.data.synth import DrawnWords
+
+log = logging.getLogger(__name__)
 
 
 class DrawnDataset(Dataset[Word]):
@@ -47,6 +50,10 @@ class DrawnDataset(Dataset[Word]):
             blanks=blanks,
             **(texts or {}),
         )
+        if missing := self.words.undrawable:
+            log.warning(
+                "no font has %d characters of the charset, which are not rendered: %.200s", len(missing), missing
+            )
 
     def __len__(self) -> int:
         return self.size

@@ -25,7 +25,8 @@ class DrawnWords:
     """Drawn words by index; sample i of seed s depends on (s, i) and the settings alone.
 
     Args:
-        charset: the characters a text may hold; see `TextSampler`.
+        charset: the characters a text may hold; see `TextSampler`. Those that no font has are left out of texts; they
+            are in the attribute `undrawable`.
         max_length: longest text in characters, at least 1.
         seed: at least 0; another seed gives other words and pictures.
         difficulty: 0 (clean) to 1 (hard), or (lowest, highest) for an even mixture; see `WordRenderer`.
@@ -81,7 +82,7 @@ class DrawnWords:
         self.undrawable = "".join(char for char in sampler.charset if char not in drawable)
         if self.undrawable:
             sampler = TextSampler(
-                charset=drawable,
+                charset=drawable + (" " if sampler.spaces else ""),
                 max_length=max_length,
                 corpus=sampler.corpus,
                 corpus_case=corpus_case,
@@ -124,6 +125,6 @@ class DrawnWords:
         text = self.sampler(rng)
         if not self.renderer.shelf.fitting(text):
             # Each character is in some font, yet no font has all of them: keep what the best font can draw.
-            text = self.renderer.shelf.drawable_part(text)
+            text = " ".join(self.renderer.shelf.drawable_part(text).split())
         blank = bool(self.blanks) and rng.random() < self.blanks
         return self.renderer.scene(text, rng, blank=blank), "" if blank else text

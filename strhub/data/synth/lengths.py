@@ -1,16 +1,20 @@
-"""Texts of a wished length, strung together from others.
+"""Lines, and texts of a wished length, strung together from others.
 
-In: (least, most) characters, or a text and a limit. Out: the same checked, or the head of the text.
+In: what draws a text, and a limit or a length. Out: a text. Or (least, most) characters, which are checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from strhub.data.synth.shaping import clusters
 
-__all__ = ["checked_lengths", "head"]
+__all__ = ["checked_lengths", "head", "line_of", "strung"]
+
+Draw: TypeAlias = Callable[[np.random.Generator], str]
 
 
 def checked_lengths(lengths: Sequence[Any], max_length: int) -> tuple[int, int]:
@@ -32,3 +36,25 @@ def head(text: str, longest: int) -> str:
             break
         kept += cluster
     return kept
+
+
+def line_of(draw: Draw, rng: np.random.Generator, longest: int) -> str:
+    """Returns one text, or several with a space between them, as far as `longest` characters are enough for them."""
+    text = draw(rng)
+    if rng.random() < 0.5:
+        return text
+    for _ in range(int(rng.geometric(0.5))):
+        word = draw(rng)
+        if len(text) + 1 + len(word) > longest:
+            break
+        text += f" {word}"
+    return text
+
+
+def strung(draw: Draw, fill: Draw, rng: np.random.Generator, length: int, *, space: bool) -> str:
+    """Returns texts in a row, with spaces between them or not, cut to `length`; `fill` draws what may end it."""
+    text = ""
+    while len(text) < length:
+        text += (" " if text and space else "") + draw(rng)
+    text = head(text, length)
+    return text[:-1] + head(fill(rng), 1) if text.endswith(" ") else text  # a last space would not be seen

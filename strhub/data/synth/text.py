@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from strhub.data.synth import patterns
 from strhub.data.synth.corpus import Vocabulary, bundled_words, cut, read_corpus
-from strhub.data.synth.lengths import checked_lengths, head
+from strhub.data.synth.lengths import checked_lengths, line_of, strung
 from strhub.data.synth.mixture import checked_mixture, drawable_mixture
 from strhub.data.synth.patterns import listed, pick
 from strhub.data.synth.randoms import RandomStrings
@@ -59,9 +59,9 @@ class TextSampler:
     """Draws texts of 1..max_length characters that all belong to `charset`.
 
     Args:
-        charset: the characters a text may hold, in any order; whitespace in it is never drawn. With letters of
-            one case only, words are cased to fit; accents that it lacks are taken off; other characters outside the
-            charset are left out.
+        charset: the characters a text may hold, in any order; of white space only the space is drawn: with it, half
+            of the texts are lines of several words. With letters of one case only, words are cased to fit; accents
+            that it lacks are taken off; other characters outside the charset are left out.
         max_length: longest text in characters, at least 1.
         corpus: a file as `read_corpus` takes it, or what that returned; its words take the place of the bundled
             words. Words with letters outside the charset are left out; signs outside it are taken off.
@@ -95,6 +95,7 @@ class TextSampler:
         if corpus_case not in ("keep", "mix"):
             raise ValueError(f"corpus_case must be 'keep' or 'mix', got {corpus_case!r}")
         self.charset = visible
+        self.spaces = " " in charset
         self.max_length = int(max_length)
         self.lengths = None if lengths is None else checked_lengths(lengths, self.max_length)
         self.corpus = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
@@ -116,13 +117,9 @@ class TextSampler:
     def __call__(self, rng: np.random.Generator) -> str:
         """Returns one text, never empty, drawn from `rng` alone."""
         if self.lengths is None:
-            return self._one(rng)
-        least, most = self.lengths
-        length = int(rng.integers(least, most + 1))
-        text = ""
-        while len(text) < length:
-            text += self._one(rng)
-        return head(text, length) or self._one(rng)
+            return line_of(self._one, rng, self.max_length) if self.spaces else self._one(rng)
+        length = int(rng.integers(self.lengths[0], self.lengths[1] + 1))
+        return strung(self._one, self._random, rng, length, space=self.spaces) or self._one(rng)
 
     def _one(self, rng: np.random.Generator) -> str:
         """Returns one text of one kind."""
@@ -135,7 +132,8 @@ class TextSampler:
         return self._random(rng)
 
     def __reduce__(self) -> tuple[Callable[..., TextSampler], tuple[object, ...]]:
-        settings = (self.charset, self.max_length, self.corpus, self.corpus_case, self.mixture, self.lengths)
+        charset = self.charset + (" " if self.spaces else "")
+        settings = (charset, self.max_length, self.corpus, self.corpus_case, self.mixture, self.lengths)
         return _rebuild, settings
 
     def _draws(self) -> dict[str, _Draw]:

@@ -49,12 +49,31 @@ def test_texts_fit_charset_and_length(charset: str, max_length: int) -> None:
     for text in texts(TextSampler(charset=charset, max_length=max_length), 300):
         assert 1 <= len(text) <= max_length
         assert set(text) <= set(charset)
-        assert not any(char.isspace() for char in text)
+        assert text.split(" ") == text.split()
 
 
 @pytest.mark.parametrize("charset", [charset for charset in CHARSETS if " " not in charset])
 def test_every_character_occurs(charset: str) -> None:
     assert set("".join(texts(TextSampler(charset=charset, max_length=25), 6000))) == set(charset)
+
+
+def test_lines_are_drawn_if_the_charset_has_a_space() -> None:
+    sampler = TextSampler(charset=ASCII_94 + " ", max_length=25)
+    lines = texts(pickle.loads(pickle.dumps(sampler)), 2000)
+    assert lines == texts(sampler, 2000)
+    spaced = [line for line in lines if " " in line]
+    assert 0.3 < len(spaced) / len(lines) < 0.6
+    assert {len(line.split(" ")) for line in lines} >= {1, 2, 3, 4}
+    assert all(line.split(" ") == line.split() for line in lines)
+    assert not any(" " in text for text in texts(TextSampler(charset=ASCII_94 + "\t\n", max_length=25), 500))
+
+
+def test_lines_of_wished_lengths_have_them() -> None:
+    sampler = TextSampler(charset=string.ascii_lowercase + " ", max_length=40, lengths=[1, 40])
+    lines = texts(sampler, 1000)
+    assert set(map(len, lines)) == set(range(1, 41))
+    assert all(line.split(" ") == line.split() for line in lines)
+    assert sum(" " in line for line in lines) > 700
 
 
 def test_no_character_is_rare(drawn: list[str]) -> None:
