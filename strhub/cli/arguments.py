@@ -44,7 +44,8 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words that hold a `=` and look like options, and the others: `pretrained=<id>`, and files of such names."""
-    options = [word for word in words if "=" in word and not word.startswith(("pretrained=", "-"))
+    others = ("pretrained=", "-", "http://", "https://")
+    options = [word for word in words if "=" in word and not word.startswith(others)
                and word.partition("=")[0].partition(":")[0].isidentifier() and not os.path.exists(word)]  # fmt: skip
     return options, [word for word in words if word not in options]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from strhub.cli.program import program, version_line
 from strhub.utils.install import not_installed
+from strhub.utils.terminal import printable, printable_lines
 
 COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet")
 
@@ -65,13 +66,13 @@ def main() -> None:
         if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest flushing it at exit fails, too
             sys.exit(0)
-        sys.exit(f"{name}: {error}")
+        sys.exit(f"{name}: {printable_lines(error)}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("strhub"):
             raise
         sys.exit(f"{name}: {not_installed(error, 'train', 'this command')}")
     except KeyboardInterrupt as error:
-        print(f"\n{name}: {str(error) or 'stopped'}", file=sys.stderr)
+        print(f"\n{name}: {printable(error) or 'stopped'}", file=sys.stderr)
         sys.exit(130)
 
 

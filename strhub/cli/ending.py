@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from strhub.cli.interrupted import end_interrupted
+from strhub.utils.terminal import printable_lines
 
 __all__ = ["end_with"]
 
@@ -20,12 +21,12 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     try:
         result = run()
         if isinstance(result, str):
-            print(result)
+            print(printable_lines(result, indent=""))
             result = 0
         sys.stdout.flush()
         sys.exit(result)
     except (ValueError, ImportError) as error:
-        sys.exit(f"{program}: {error}")
+        sys.exit(f"{program}: {printable_lines(error)}")
     except KeyboardInterrupt:
         end_interrupted(program)
     except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
@@ -33,7 +34,7 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
         sys.exit(0)
     except OSError as error:  # such as a full disk
         _discard_output()
-        sys.exit(f"{program}: {error}")
+        sys.exit(f"{program}: {printable_lines(error)}")
 
 
 def _discard_output() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from strhub.cli.arguments import device_argument, parse_options, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.program import program, version_argument
+from strhub.utils.terminal import json_line, printable
 
 EXAMPLES = """examples:
   strhub-explain attention strhub-tiny --images demo_images/* --output attention/
@@ -79,7 +79,7 @@ def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], de
     for attended in attend(model, paths, choose_device(given.device)):
         if attended.error is not None:
             failures += 1
-            print(f"{attended.source}: unreadable: {attended.error}", file=sys.stderr, flush=True)
+            print(printable(f"{attended.source}: unreadable: {attended.error}"), file=sys.stderr, flush=True)
             continue
         target = given.output / f"{_free_name(Path(attended.source).stem, taken)}.png"
         try:
@@ -87,7 +87,7 @@ def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], de
             draw(attended).save(target)
         except OSError as error:
             raise ValueError(f"{target} cannot be written: {error.strerror or error}") from error
-        print(f"{attended.source}: {attended.text}  {attended.confidence:.4f}  {target}", flush=True)
+        print(printable(f"{attended.source}: {attended.text}  {attended.confidence:.4f}  {target}"), flush=True)
     return 1 if failures else 0
 
 
@@ -116,11 +116,12 @@ def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> 
         failures += found.error is not None
         if given.json:
             listed = [{"word": word, "cosine": round(cosine, 4)} for word, cosine in found.words]
-            print(json.dumps({"path": found.source, "words": listed, "error": found.error}, ensure_ascii=False))
+            print(json_line({"path": found.source, "words": listed, "error": found.error}))
         elif found.error is not None:
-            print(f"{found.source}: unreadable: {found.error}", file=sys.stderr, flush=True)
+            print(printable(f"{found.source}: unreadable: {found.error}"), file=sys.stderr, flush=True)
         else:
-            print(f"{found.source}: " + ", ".join(f"{word} {cosine:.3f}" for word, cosine in found.words), flush=True)
+            nearest = ", ".join(f"{word} {cosine:.3f}" for word, cosine in found.words)
+            print(printable(f"{found.source}: {nearest}"), flush=True)
     return 1 if failures else 0
 
 

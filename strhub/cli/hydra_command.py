@@ -18,6 +18,7 @@ from strhub.cli.overrides import prepare, split
 from strhub.cli.program import examples, program, typed, version_line
 from strhub.configs import CONFIG_DIR
 from strhub.utils.options import unknown_option_message
+from strhub.utils.terminal import printable_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -78,11 +79,13 @@ def run_with_hydra(
     except (HydraException, OmegaConfBaseException) as error:
         if not own:
             raise
-        sys.exit(f"{program(command)}: {explained(error, config_name, sys.argv[1:])}")
+        sys.exit(f"{program(command)}: {printable_lines(explained(error, config_name, sys.argv[1:]))}")
     except OSError as error:  # such as a folder for the run that cannot be made
         if not own:
             raise
-        sys.exit(f"{program(command)}: {error}. hydra.run.dir=… names another folder for what is written")
+        sys.exit(
+            f"{program(command)}: {printable_lines(error)}. hydra.run.dir=… names another folder for what is written"
+        )
 
 
 def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,9 @@ from strhub.cli.entry import results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
 from strhub.utils.telemetry import switch_off_telemetry
+from strhub.utils.terminal import PlainFormatter, json_line, printable
+
+STANDARD_INPUT = "-"
 
 if TYPE_CHECKING:
     from strhub.inference.recognizer import Reading
@@ -32,6 +34,7 @@ EXAMPLES = """examples:
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
   ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl
   ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray
+  curl -s "$address" | ./read.py --images -
   ./read.py --images meters/ --whitelist 0123456789 --top_k 3"""
 
 
@@ -50,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
         help="model to read with (by default the embedded one) and options of it, such as refine_iters:int=2",
     )
-    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
+    kinds = "files, folders, globs, http(s) addresses, and - for an image by standard input"
+    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=kinds)
     parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
     parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
     parser.add_argument(
@@ -85,11 +89,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(unused)
     if given.output:
         return _read_all(given, sources[0] if sources else "strhub-tiny", patterns, [*options, *in_images])
-    from strhub.images.open import find_images
     from strhub.inference.recognizer import Recognizer
 
-    paths = find_images(patterns)
-    if not paths:
+    inputs = _inputs(patterns)
+    if not inputs:
         raise ValueError(f"no pictures found in {', '.join(patterns)}")
     recognizer = Recognizer(
         sources[0] if sources else "strhub-tiny",
@@ -103,12 +106,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
         **parse_options([*options, *in_images]),
     )
     failures = 0
-    for reading in recognizer.read(paths):
+    for name, reading in zip(inputs, recognizer.read([*inputs.values()]), strict=True):
         failures += reading.error is not None
-        _print(reading, recognizer.precision, as_json=given.json)
+        _print(name, reading, recognizer.precision, as_json=given.json)
     if failures:
-        print(f"{parser.prog}: {failures} of {len(paths)} pictures could not be read", file=sys.stderr)
+        print(f"{parser.prog}: {failures} of {len(inputs)} pictures could not be read", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
+    """What to read, by name: paths, addresses as they are, and for `-` what comes by standard input."""
+    from strhub.images.open import find_images
+    from strhub.images.sources import is_address
+
+    found: dict[str, Any] = {}
+    for pattern in patterns:
+        if pattern == STANDARD_INPUT:
+            if sys.stdin.isatty():
+                raise ValueError(f"{pattern} is standard input, and that is a terminal: send an image there, by < or |")
+            found[pattern] = sys.stdin.buffer
+        elif is_address(pattern):
+            found[pattern] = pattern
+        else:
+            found.update((str(path), path) for path in find_images([pattern]))
+    return found
 
 
 def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str | None:
@@ -127,7 +148,11 @@ def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace)
 
 def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
     """Read to Parquet; 0 if every picture was read, 1 if some were not."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if STANDARD_INPUT in inputs:
+        raise ValueError("- is not for --output: a run that is stopped could not read standard input again")
     switch_off_telemetry()
     with needs("bulk"):
         import pyarrow  # noqa: F401
@@ -148,7 +173,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
         workers=given.workers, cpus=given.cpus, gpus=given.gpus, address=given.address,
     )  # fmt: skip
     rate = summary.added / summary.seconds
-    print(f"{given.output}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")
+    print(f"{printable(given.output)}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")
     if summary.unreadable:
         print(f"{program('read')}: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
     return 1 if summary.unreadable else 0
@@ -159,10 +184,10 @@ def _looks(given: argparse.Namespace) -> dict[str, Any]:
     return {"turn_tall": not given.no_turning, "second_look": given.second_look}
 
 
-def _print(reading: Reading, precision: str, *, as_json: bool) -> None:
+def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> None:
     if as_json:
         record: dict[str, Any] = {
-            "path": reading.source,
+            "path": name,
             "text": reading.text,
             "confidence": round(reading.confidence, 6),
             "character_confidences": [round(value, 6) for value in reading.character_confidences],
@@ -172,12 +197,12 @@ def _print(reading: Reading, precision: str, *, as_json: bool) -> None:
         }
         if reading.alternatives:
             record["alternatives"] = [[text, round(sure, 6)] for text, sure in reading.alternatives]
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        print(json_line(record), flush=True)
     elif reading.error is not None:
-        print(f"{reading.source}: unreadable: {reading.error}", file=sys.stderr, flush=True)
+        print(printable(f"{name}: unreadable: {reading.error}"), file=sys.stderr, flush=True)
     else:
         best = reading.alternatives or ((reading.text, reading.confidence),)
-        print(f"{reading.source}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best), flush=True)
+        print(printable(f"{name}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best)), flush=True)
 
 
 def _run_alone() -> int:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from strhub.cli.data_commands import draw
+from strhub.utils.terminal import printable_lines
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     try:
         draw.run(parser.parse_args())
     except (ValueError, OSError) as error:
-        sys.exit(f"draw: {error}")
+        sys.exit(f"draw: {printable_lines(error)}")
     except KeyboardInterrupt as error:
         sys.exit(f"\ndraw: {str(error) or 'stopped'}")
 

@@ -11,6 +11,7 @@ from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import INTERRUPTED
 from strhub.cli.program import program
 from strhub.training.signals import StoppedEarly, stopping_early
+from strhub.utils.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,7 +45,7 @@ def _train(config: DictConfig) -> None:
         _end_stopped(f"{stop}; go on with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
-        raise SystemExit(f"{program('train')}: {error}") from error
+        raise SystemExit(f"{program('train')}: {printable_lines(error)}") from error
     except RuntimeError as error:
         if "Connection closed by peer" not in str(error):  # Gloo's words
             raise
@@ -53,13 +54,13 @@ def _train(config: DictConfig) -> None:
         ) from error
     if getattr(rank_zero_only, "rank", 0) == 0:  # the other devices have the same
         for name, value in sorted(metrics.items()):
-            print(f"{name}: {value:.4f}")
+            print(f"{printable(name)}: {value:.4f}")
 
 
 def _end_stopped(message: str, status: int) -> NoReturn:
     if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in sys.argv):
         sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
-    print(f"{program('train')}: {message}", file=sys.stderr)
+    print(f"{program('train')}: {printable_lines(message)}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -22,13 +22,12 @@ def printable(text: object) -> str:
     return _UNSAFE.sub(_escape, str(text))
 
 
-def printable_lines(text: object) -> str:
-    """Return the same of a message of several lines, indented but for the first.
+def printable_lines(text: object, *, indent: str = "    ") -> str:
+    """Return the same of a text of several lines, those after the first indented.
 
-    So no line of it looks like a message of its own.
+    So no line of a message looks like a message of its own. A table is ours: its indent is none.
     """
-    first, *rest = str(text).split("\n")
-    return "\n".join([printable(first), *(f"    {printable(line).strip()}" for line in rest)])
+    return f"\n{indent}".join(printable(line) for line in str(text).split("\n"))
 
 
 def json_line(record: Any) -> str:

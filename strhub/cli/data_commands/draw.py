@@ -12,6 +12,7 @@ from strhub.data.curation.writer import Record, SkippedRecord, write_words
 from strhub.data.synth import DrawnWords
 from strhub.data.synth.options import add_drawing_arguments, drawing_fingerprint, drawn_words
 from strhub.data.synth.shaping import is_ignorable
+from strhub.utils.terminal import printable
 
 _SHOWN_PROBLEMS = 10
 _SHOWN = 60  # characters
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     for problem in report.problems[:_SHOWN_PROBLEMS]:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     left_out = f"; {report.skipped} could not be drawn" if report.skipped else ""
     print(f"{arguments.folder}: {report.written} words written{left_out}")
     never = never_drawn(words, arguments.folder)
@@ -80,3 +81,4 @@ def _listed(characters: str) -> str:
     ]
     more = f" and {len(characters) - _SHOWN} more" if len(characters) > _SHOWN else ""
     return f"{len(characters)} of the charset's characters ({' '.join(shown)}{more})"
+    print(printable(f"{arguments.folder}: {report.written} words written{left_out}"))

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from strhub.cli.arguments import default_workers
+from strhub.utils.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     scanned, kept, dropped = choose(arguments.input, wishes, workers=arguments.workers, progress=sys.stderr.isatty())
     for folder, problem in scanned.damaged:
-        print(f"left out: {folder}: {problem}", file=sys.stderr)
+        print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
     report = copy_records(arguments.output, scanned, kept, overwrite=arguments.overwrite)
     print_outcome(arguments.output, report.written, dropped + Counter(report.reasons))
 
@@ -56,4 +57,4 @@ def run(arguments: argparse.Namespace) -> None:
 def print_outcome(folder: Path, kept: int, dropped: Counter[str]) -> None:
     """One line: how many records were kept, and dropped by reason."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-    print(f"{folder}: {kept} records kept, {dropped.total()} dropped{f': {reasons}' if reasons else ''}")
+    print(printable(f"{folder}: {kept} records kept, {dropped.total()} dropped{f': {reasons}' if reasons else ''}"))

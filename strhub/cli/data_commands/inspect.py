@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from strhub.cli.arguments import default_workers
+from strhub.utils.terminal import printable_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         progress=sys.stderr.isatty(),
     )
-    print(text_summary(report))
+    print(printable_lines(text_summary(report), indent=""))
     if arguments.json:
         write_whole(arguments.json, json.dumps(report, ensure_ascii=True, indent=1) + "\n")
     if arguments.html:

@@ -14,6 +14,7 @@ from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, W
 from strhub.data.sources.annotations import FORMATS, NAME_RULES, Annotation, Annotations
 from strhub.images.open import MAX_BYTES, open_bytes
 from strhub.utils.regular_files import read_regular
+from strhub.utils.terminal import printable
 
 SHOWN_PROBLEMS = 10
 
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         what = f"none of its {found} pictures or lines can be used" if found else "there are no pictures in it"
         raise ValueError(f"{annotations.source}: {what}, so {arguments.output} was not made") from error
     _print_skipped(annotations, report)
-    print(f"{arguments.output}: {report.written} words written")
+    print(printable(f"{arguments.output}: {report.written} words written"))
 
 
 def _with_label(annotations: Annotations) -> list[Annotation]:
@@ -125,7 +126,7 @@ def _print_skipped(annotations: Annotations, report: WriteReport) -> None:
     """To stderr, where what is wrong belongs."""
     problems = [*annotations.problems, *report.problems]
     for problem in problems[:SHOWN_PROBLEMS]:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     reasons = Counter(report.reasons) + annotations.skipped
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

@@ -8,6 +8,8 @@ from collections import Counter
 from functools import reduce
 from pathlib import Path
 
+from strhub.utils.terminal import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `merge`."""
@@ -28,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     scanned = reduce(Scan.joined, [scan(tree, pictures=False) for tree in arguments.inputs])
     for folder, problem in scanned.damaged:
-        print(f"left out: {folder}: {problem}", file=sys.stderr)
+        print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
     everything = np.ones(len(scanned.records), dtype=bool)
     report = copy_records(arguments.output, scanned, everything, overwrite=arguments.overwrite)
     print_outcome(arguments.output, report.written, Counter(report.reasons))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from strhub.utils.files import write_whole
 from strhub.utils.locks import locked
+from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
     from strhub.data.curation.reshaping import Places
@@ -70,7 +71,7 @@ def write_shards(
 
     scanned = scan(tree, pictures=False)
     for path, problem in scanned.damaged:
-        print(f"left out: {path}: {problem}", file=sys.stderr)
+        print(printable(f"left out: {path}: {problem}"), file=sys.stderr)
     places = Places(scanned, np.arange(len(scanned.records)))
     folder.mkdir(parents=True, exist_ok=True)
     try:

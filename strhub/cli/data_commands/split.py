@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from strhub.utils.files import write_whole
 from strhub.utils.locks import locked
+from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
     from strhub.data.curation.reshaping import Array
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
                 _check_new(arguments)
             scanned = scan(arguments.input, pictures=False)
             for folder, problem in scanned.damaged:
-                print(f"left out: {folder}: {problem}", file=sys.stderr)
+                print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
             _copy(arguments, scanned, _first_part(arguments, scanned), note)
     except BlockingIOError as error:
         raise ValueError(f"another process is splitting to {arguments.first}: wait for it") from error

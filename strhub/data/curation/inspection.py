@@ -18,6 +18,7 @@ from strhub.data.curation.overlap import exact_across, exact_within, near_across
 from strhub.data.curation.scan import LABEL_STATES, Scan, StoredWords, Tally, scan
 from strhub.images.open import FORMATS
 from strhub.text.charset import LabelPreparation
+from strhub.utils.terminal import printable
 
 __all__ = ["inspect", "named_charset", "text_summary"]
 
@@ -290,5 +291,5 @@ def _relative(path: str, tree: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that can't change the terminal: a label may hold anything."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:200])
+    """Return text that can't change the terminal: a label may hold anything."""
+    return printable(text[:200])
