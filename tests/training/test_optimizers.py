@@ -1,5 +1,7 @@
 """Muon with AdamW."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -33,13 +35,14 @@ def test_lowers_a_loss_and_moves_every_parameter() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 
-def test_goes_on_from_its_state() -> None:
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_goes_on_from_its_state(precision: str) -> None:
     whole, part = model(), model()
-    expected = steps(whole, MuonWithAdamW(whole.named_parameters(), lr=0.01), 10)
-    optimizer = MuonWithAdamW(part.named_parameters(), lr=0.01)
+    expected = steps(whole, MuonWithAdamW(whole.named_parameters(), lr=0.01, precision=precision), 10)
+    optimizer = MuonWithAdamW(part.named_parameters(), lr=0.01, precision=precision)
     steps(part, optimizer, 5)
     state = optimizer.state_dict()
-    resumed = MuonWithAdamW(part.named_parameters(), lr=0.5)
+    resumed = MuonWithAdamW(part.named_parameters(), lr=0.5, precision=precision)
     resumed.load_state_dict(state)
     assert steps(part, resumed, 5) == expected[5:]
 
@@ -63,12 +66,14 @@ def test_a_model_without_matrices_is_refused() -> None:
         MuonWithAdamW(nn.LayerNorm(4).named_parameters(), lr=0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16), (16, 16)])
-def test_updates_are_orthogonal(shape: tuple[int, int]) -> None:
+def test_updates_are_orthogonal(shape: tuple[int, int], dtype: torch.dtype) -> None:
     matrices = (
         torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
     )
-    updates = orthogonalise(matrices)
+    updates = orthogonalise(matrices, dtype=dtype)
+    assert updates.dtype == matrices.dtype
     values = torch.linalg.svdvals(updates)
     assert updates.shape == matrices.shape
     assert values.max() < 1.25
@@ -100,3 +105,45 @@ def test_a_step_is_the_one_torch_takes_but_for_its_rounding() -> None:
 def test_muon_refuses_what_is_no_matrix() -> None:
     with pytest.raises(ValueError, match=r"\(4,\).*AdamW"):
         Muon([nn.Parameter(torch.zeros(4))], lr=0.1)
+
+
+@pytest.mark.parametrize("has_bfloat16", [False, True])
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_the_device_chooses_what_the_iteration_multiplies_in(
+    monkeypatch: pytest.MonkeyPatch, precision: str, has_bfloat16: bool
+) -> None:
+    monkeypatch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: has_bfloat16)
+    seen = []
+
+    def spied(matrices: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
+        seen.append(dtype)
+        return orthogonalise(matrices, dtype=dtype)
+
+    monkeypatch.setattr("strhub.training.optimizers.orthogonalise", spied)
+    network = model()
+    optimizer = MuonWithAdamW(network.named_parameters(), lr=0.01, precision=precision)
+    steps(network, optimizer, 1)
+    rounded = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
+    assert {*seen} == {torch.bfloat16 if rounded else torch.float32}
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert {state["momentum_buffer"].dtype for state in optimizer._parts[0].state.values()} == {torch.float32}
+
+
+def test_the_configuration_sets_muon_s_precision(compose_main: Any) -> None:
+    from strhub.training.run import model_from_config
+
+    config = compose_main("optimizer=muon", "optimizer.precision=float32")
+    assert compose_main("optimizer=muon").optimizer.precision == "auto"
+    assert model_from_config(config).hparams["optimizer"]["precision"] == "float32"
+    with pytest.raises(ValueError, match=r"Muon's precision.*Did you mean 'float32'"):
+        Muon([nn.Parameter(torch.zeros(4, 4))], lr=0.1, precision="float23")
+
+
+def test_the_loss_falls_as_fast_in_bfloat16() -> None:
+    """benchmarks/muon_precision.py shows it of a recognizer."""
+    curves = []
+    for precision in ("float32", "bfloat16"):
+        network = model()
+        optimizer = MuonWithAdamW(network.named_parameters(), lr=0.01, precision=precision)
+        curves.append(torch.tensor(steps(network, optimizer, 60)))
+    torch.testing.assert_close(curves[1], curves[0], rtol=0.05, atol=0)
