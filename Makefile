@@ -2,6 +2,7 @@
 #
 #   make read          install what reading needs and read the demonstration pictures
 #   make test          the fast tests                 make test-slow     the slow ones, and only those
+#   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
 #   make check         format, lint, types and the fast tests; `make lint` without the tests
 #   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
 #   make torch-cu128   write requirements/core.cu128.txt, to install with one platform's build of PyTorch
@@ -29,7 +30,11 @@ test := $(VENV)/.strhub-test
 dev := $(VENV)/.strhub-dev
 tune := $(VENV)/.strhub-tune
 
-.PHONY: read test test-slow lint check wheel requirements clean distclean help
+# Whole files are marked: a line `pytestmark = pytest.mark.numeric` lets a new one join.
+numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
+avx2 := ONEDNN_MAX_CPU_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+
+.PHONY: read test test-slow test-cpus lint check wheel requirements clean distclean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -45,6 +50,12 @@ test: $(test)
 # pytest's status 5: there was no such test.
 test-slow: $(test) $(tune)
 	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
+
+test-cpus: $(test)
+	@set -e; for setting in '$(avx2) ATEN_CPU_CAPABILITY=default' '$(avx2) ATEN_CPU_CAPABILITY=avx2' STRHUB_TEST_BFLOAT16=1; do \
+		echo "-- $$setting"; \
+		env $$setting $(pytest) -q -m 'numeric and not slow' $(numeric); \
+	done
 
 lint: $(dev)
 	@$(python) -m ruff format --check --quiet || { echo 'Not formatted: `$(bin)/ruff format` does it.'; exit 1; }

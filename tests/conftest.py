@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # One thread computes the same numbers in the same order wherever the tests run, and two tests do not fight for cores.
@@ -24,6 +24,15 @@ def pytest_configure() -> None:
     """Tests that press Ctrl-C work in the background of a shell, too: commands would inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bfloat16_everywhere() -> Iterator[None]:
+    """Let "auto" choose bfloat16 on any processor if STRHUB_TEST_BFLOAT16 is set, as `make test-cpus` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("STRHUB_TEST_BFLOAT16"):
+            patch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: True)
+        yield
 
 
 @pytest.fixture

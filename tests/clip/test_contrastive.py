@@ -19,6 +19,8 @@ from strhub.clip.weights import read_clip
 from strhub.clip.words import WordFeatures, WordSpace, word_keys
 from strhub.training.systems.parseq import PARSeq
 
+pytestmark = pytest.mark.numeric
+
 DIM = 32
 
 

@@ -19,6 +19,8 @@ from strhub.clip.torchscript import read_torchscript
 from strhub.clip.weights import ClipWeights, read_clip
 from strhub.models.layers.clip import ClipImageTower
 
+pytestmark = pytest.mark.numeric
+
 
 def image_tower(clip: ClipWeights, img_size: list[int]) -> ClipImageTower:
     sizes = clip.image_sizes()

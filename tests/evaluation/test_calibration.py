@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from strhub.evaluation.calibration import expected_calibration_error, fit_temperature, sequence_confidence
 
+pytestmark = pytest.mark.numeric
+
 
 def words(count: int, overconfidence: float) -> tuple[list[np.ndarray], list[bool]]:
     """One-step words over two classes: right as often as their true confidence says, the logits blown up."""

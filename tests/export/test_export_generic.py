@@ -26,6 +26,8 @@ from strhub.export.graph import Graph
 from strhub.export.writing import soft_noise
 from strhub.inference.onnx_engine import IMAGES, LOGITS, Recognizer, open_session
 
+pytestmark = pytest.mark.numeric
+
 SMALL: dict[str, dict[str, Any]] = {
     "abinet": {},
     "crnn": {"hidden_size": 16, "output_channel": 32},

@@ -22,6 +22,8 @@ from strhub.export import export, largest_difference
 from strhub.inference.onnx_engine import IMAGES, LOGITS, open_session
 from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
 
+pytestmark = pytest.mark.numeric
+
 TINY = {
     "embed_dim": 32,
     "enc_num_heads": 2,

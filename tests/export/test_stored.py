@@ -20,6 +20,8 @@ from strhub.export.stored import StoredWeights
 from strhub.inference.onnx_engine import IMAGES, LOGITS, METADATA_KEY, Recognizer, open_session
 from strhub.weights import embedded_graph, embedded_weights
 
+pytestmark = pytest.mark.numeric
+
 TINY: dict[str, Any] = {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 2, "patch_size": [16, 16]}
 
 

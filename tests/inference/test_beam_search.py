@@ -11,6 +11,8 @@ from strhub.inference.beam_search import BeamSearch, Search, log_softmax
 from strhub.text import AttentionTokenizer, CTCTokenizer
 from strhub.text.constraint import constraint
 
+pytestmark = pytest.mark.numeric
+
 ALPHABET = "abc"
 ATTENTION, CTC = AttentionTokenizer(ALPHABET), CTCTokenizer(ALPHABET)
 

@@ -13,6 +13,8 @@ from strhub import Recognizer
 from strhub.images.open import UnreadableImage, open_image
 from strhub.inference.pipeline import _SPARE
 
+pytestmark = pytest.mark.numeric
+
 DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))
 
 

@@ -24,6 +24,8 @@ from strhub.inference.precision import choose_precision, computes_in_bfloat16, p
 from strhub.inference.torch_engine import TorchEngine
 from strhub.text import CHARSET_94
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[2]
 DEMO = sorted((ROOT / "demo_images").glob("*.png"))
 CPU = torch.device("cpu")

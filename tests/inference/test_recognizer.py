@@ -11,6 +11,8 @@ import strhub
 from strhub import Recognizer
 from strhub.inference.pipeline import surest_rotation
 
+pytestmark = pytest.mark.numeric
+
 DEMO = sorted((Path(__file__).parent.parent.parent / "demo_images").glob("*.png"))
 
 

@@ -17,6 +17,8 @@ from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.torch_engine import TorchEngine
 from strhub.weights import embedded_graph
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[2]
 DEMO = sorted((ROOT / "demo_images").glob("*.png"))
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r})); "

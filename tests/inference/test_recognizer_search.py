@@ -16,6 +16,8 @@ from strhub.cli.arguments import search_options
 from strhub.cli.read import build_parser, run
 from strhub.weights import embedded_graph
 
+pytestmark = pytest.mark.numeric
+
 DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))
 SMALL: dict[str, dict[str, Any]] = {
     "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},

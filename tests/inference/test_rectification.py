@@ -17,6 +17,8 @@ from strhub.inference.pipeline import Decoded, Look, PictureArray, Reader, best_
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
+pytestmark = pytest.mark.numeric
+
 LETTERS = 10
 DEMO = sorted((Path(__file__).parent.parent.parent / "demo_images").glob("*.png"))
 

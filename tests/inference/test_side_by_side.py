@@ -16,6 +16,8 @@ from PIL import Image
 import strhub
 from strhub import Recognizer
 
+pytestmark = pytest.mark.numeric
+
 DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))
 
 

@@ -16,6 +16,8 @@ from strhub.models.abinet import Network
 from strhub.models.abinet.language import visible_characters
 from strhub.training.systems.abinet import ABINet
 
+pytestmark = pytest.mark.numeric
+
 SMALL: dict[str, Any] = {
     "img_size": [16, 32], "max_label_length": 7, "d_model": 32, "nhead": 2, "d_inner": 64, "dropout": 0.0,
     "v_num_layers": 1, "l_num_layers": 2, "iter_size": 2, "charset_train": "0123456789ab",

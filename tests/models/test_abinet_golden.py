@@ -13,6 +13,8 @@ from strhub.models.abinet import Network
 from strhub.training.systems.abinet import ABINet
 from strhub.utils.options import keyword_names
 
+pytestmark = pytest.mark.numeric
+
 EXPERIMENTS = ["abinet", "abinet-sv"]
 
 

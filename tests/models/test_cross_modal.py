@@ -15,6 +15,8 @@ from strhub.models.parseq.crossmodal import spell
 from strhub.text import CHARSET_94
 from strhub.training.run import train
 
+pytestmark = pytest.mark.numeric
+
 SMALL = {
     "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 1,
     "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 6, "cross_modal": True,

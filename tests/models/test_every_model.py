@@ -15,7 +15,7 @@ from strhub.configs import CONFIG_DIR
 from strhub.training.systems.base import System
 
 # Losses are logged by name; here nothing listens.
-pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+pytestmark = [pytest.mark.numeric, pytest.mark.filterwarnings("ignore:You are trying to `self.log")]
 every_training = pytest.mark.parametrize("training", TRAININGS, ids=str)
 every_model = pytest.mark.parametrize(
     "training", [training for training in TRAININGS if not training.joint and "-lm" not in training.experiment], ids=str

@@ -16,6 +16,8 @@ from strhub.models.parseq.permutations import sample_permutations
 from strhub.text import AttentionTokenizer
 from strhub.training.systems.parseq import ColumnReader
 
+pytestmark = pytest.mark.numeric
+
 SIZES = {
     "charset_size": 12, "max_label_length": 7, "img_size": (32, 64), "patch_size": (8, 16), "embed_dim": 32,
     "enc_num_heads": 2, "enc_mlp_ratio": 2, "enc_depth": 1, "dec_num_heads": 4, "dec_mlp_ratio": 2, "dec_depth": 1,

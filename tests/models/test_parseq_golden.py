@@ -9,6 +9,8 @@ from strhub.checkpoint.zoo import SceneTextModel, create_model, load_from_checkp
 from strhub.models.parseq.decoder import permutation_masks
 from strhub.training.systems.parseq import PARSeq
 
+pytestmark = pytest.mark.numeric
+
 EXPERIMENTS = ["parseq-tiny", "parseq", "parseq-patch16-224"]
 
 

@@ -15,6 +15,8 @@ from strhub.checkpoint.zoo import SceneTextModel, create_model
 from strhub.training.systems.base import System
 from strhub.training.systems.registry import system_class
 
+pytestmark = pytest.mark.numeric
+
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
 # In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in pictures of noise
 # that moves gradients from the sampling of pixels on by some percent, as is shown below.

@@ -1,8 +1,11 @@
 """The spline that straightens pictures: exact to single precision, and made of a file's own matrices."""
 
+import pytest
 import torch
 
 from strhub.models.layers.spatial_transformer import GridGenerator
+
+pytestmark = pytest.mark.numeric
 
 
 def generator() -> GridGenerator:

@@ -20,6 +20,8 @@ from strhub.text import CHARSET_36, CTCTokenizer
 from strhub.training.run import train
 from strhub.training.systems.svtr import SVTRv2, columns_needed, ctc_losses
 
+pytestmark = pytest.mark.numeric
+
 SIZES: dict[str, Any] = {
     "max_label_length": 40, "img_size": [32, 512], "embed_dims": [32, 32, 64], "depths": [1, 2, 1],
     "num_heads": [1, 1, 2], "local_depth": 2, "height_strides": [1, 2], "mlp_ratio": 2,

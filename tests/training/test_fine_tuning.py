@@ -20,6 +20,8 @@ from strhub.training.fine_tuning import FineTuning, encoder_layers, is_undecayed
 from strhub.training.optimizers import MuonWithAdamW
 from strhub.training.run import model_from_config, train
 
+pytestmark = pytest.mark.numeric
+
 QUICK = (
     "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=48", "trainer.log_every_n_steps=1",
     "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1",

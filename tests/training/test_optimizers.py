@@ -8,6 +8,8 @@ from torch import nn
 
 from strhub.training.optimizers import Muon, MuonWithAdamW, orthogonalise
 
+pytestmark = pytest.mark.numeric
+
 
 def model() -> nn.Module:
     torch.manual_seed(0)

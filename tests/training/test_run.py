@@ -14,6 +14,8 @@ from strhub.cli.data import run as run_data_command
 from strhub.training.run import adopt_pretrained, model_from_config, only_run, start_from, train
 from strhub.training.systems.base import System
 
+pytestmark = pytest.mark.numeric
+
 QUICK = (*DRAWN_RUN, "trainer.devices=1", "+trainer.num_sanity_val_steps=0")
 
 

@@ -7,6 +7,8 @@ import torch
 
 from strhub.data.augment.device_augment import BatchAugmentation
 
+pytestmark = pytest.mark.numeric
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
