@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     for problem in report.problems[:_SHOWN_PROBLEMS]:
         print(printable(problem), file=sys.stderr)
     left_out = f"; {report.skipped} could not be drawn" if report.skipped else ""
-    print(f"{arguments.folder}: {report.written} words written{left_out}")
+    print(printable(f"{arguments.folder}: {report.written} words written{left_out}"))
     never = never_drawn(words, arguments.folder)
     if never:
         print(f"never drawn: {_listed(never)}: draw more words for them to occur", file=sys.stderr)
@@ -81,4 +81,3 @@ def _listed(characters: str) -> str:
     ]
     more = f" and {len(characters) - _SHOWN} more" if len(characters) > _SHOWN else ""
     return f"{len(characters)} of the charset's characters ({' '.join(shown)}{more})"
-    print(printable(f"{arguments.folder}: {report.written} words written{left_out}"))
