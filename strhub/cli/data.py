@@ -16,7 +16,7 @@ from strhub.cli.program import program, version_line
 from strhub.utils.install import not_installed
 from strhub.utils.terminal import printable, printable_lines
 
-COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet")
+COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet", "charset")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

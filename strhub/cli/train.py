@@ -35,10 +35,12 @@ def _train(config: DictConfig) -> None:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.utilities import rank_zero_only
 
+    from strhub.data.curation.charsets import expand_charsets
     from strhub.training.callbacks.last_checkpoint import Stopped
     from strhub.training.run import adopt_pretrained, train
 
     try:
+        expand_charsets(config.model)
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
     except Stopped as stop:

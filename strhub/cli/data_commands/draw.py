@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from strhub.data.curation.charsets import named_charset
 from strhub.data.curation.writer import Record, SkippedRecord, write_words
 from strhub.data.synth import DrawnWords
 from strhub.data.synth.options import add_drawing_arguments, drawing_fingerprint, drawn_words
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw, write, print how many; a run that was stopped is gone on with by the same command."""
+    arguments.charset = named_charset(arguments.charset)
     if arguments.count < 1:
         raise ValueError(f"count must be at least 1, not {arguments.count}")
     words = drawn_words(arguments)

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="LMDB folder, or a tree of them")
     add("output", type=Path, help="LMDB folder to make")
-    add("--charset", help="drop labels with letters or digits outside of it: a charset's name, or its characters")
+    add(
+        "--charset",
+        help="drop labels with characters outside of it: its name, @ and a file, or its characters",
+    )
     add("--max_length", type=int, help="drop labels of more characters")
     add("--min_side", type=int, help="drop pictures of fewer pixels in width or height")
     add("--min_aspect", type=float, help="drop pictures whose width / height is lower")
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Choose, copy, say what was kept and dropped."""
-    from strhub.data.curation.inspection import named_charset
+    from strhub.data.curation.charsets import named_charset
     from strhub.data.curation.reshaping import Wishes, choose, copy_records
 
     wishes = Wishes(

@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `inspect`."""
     parser.add_argument("tree", type=Path, help="folder with LMDB folders at or below it, such as data/train")
     parser.add_argument("other", type=Path, nargs="?", help="second tree, such as data/test: what is in both is listed")
-    parser.add_argument("--charset", default="94_full", help="name of a charset configuration, or the characters")
+    parser.add_argument(
+        "--charset",
+        default="94_full",
+        help="name of a configuration, @ and a file, or the characters",
+    )
     parser.add_argument("--max_length", type=int, default=25, help="longest label that is kept, in characters")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures; it needs no other file")
@@ -24,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Inspect, print the summary, write the files asked for."""
-    from strhub.data.curation.inspection import inspect, named_charset, text_summary
+    from strhub.data.curation.charsets import named_charset
+    from strhub.data.curation.inspection import inspect, text_summary
     from strhub.utils.files import write_whole
 
     report = inspect(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from strhub.data.curation.charsets import named_charset
 from strhub.data.synth.options import add_drawing_arguments, drawn_words
 from strhub.data.synth.sheet import beside, sheet, tree_words
 from strhub.utils.files import write_whole
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read or draw, lay out, write the PNG; print statistics where asked for."""
+    arguments.charset = named_charset(arguments.charset)
     if arguments.statistics is not None and arguments.beside is None:
         raise ValueError("--statistics compares two sets: give the second one with --beside")
     shown = max(1, arguments.count)

@@ -20,7 +20,7 @@ from strhub.images.open import FORMATS
 from strhub.text.charset import LabelPreparation
 from strhub.utils.terminal import printable
 
-__all__ = ["inspect", "named_charset", "text_summary"]
+__all__ = ["inspect", "text_summary"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Report: TypeAlias = dict[str, Any]
@@ -63,18 +63,6 @@ def inspect(
             "records_of_other": len(np.unique(np.concatenate([exact["second"], near["second"]])))
         }
     return report
-
-
-def named_charset(name: str) -> str:
-    """The training charset of a configuration such as `94_full`; any other text is a charset itself."""
-    import yaml
-
-    from strhub.configs import CONFIG_DIR
-
-    path = CONFIG_DIR / "charset" / f"{name}.yaml"
-    if name and name in {known.stem for known in path.parent.glob("*.yaml")}:
-        return str(yaml.safe_load(path.read_text("utf-8"))["model"]["charset_train"])
-    return name
 
 
 def text_summary(report: Report) -> str:

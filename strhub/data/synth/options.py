@@ -28,7 +28,7 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same words")
     parser.add_argument("--difficulty", default="0.5", help="0, clean, to 1; or a mixture of two: 0.2:0.8")
     parser.add_argument("--drawing", default="default", help="what words look like: a name or a YAML file")
-    parser.add_argument("--charset", default=CHARSET_94, help="characters to use")
+    parser.add_argument("--charset", default=CHARSET_94, help="characters to use, or @ and a file that has them")
     parser.add_argument("--max_length", type=int, default=25, help="of a word, in characters")
     parser.add_argument("--fonts", nargs="+", metavar="FONT", help="font files, folders of them, bundled or system")
     parser.add_argument(

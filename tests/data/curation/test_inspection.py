@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from strhub.cli.data import run
-from strhub.data.curation.inspection import inspect, named_charset, text_summary
+from strhub.data.curation.charsets import named_charset
+from strhub.data.curation.inspection import inspect, text_summary
 from strhub.data.curation.inspection_page import page
 from strhub.data.curation.scan import scan
 from strhub.data.sources.lmdb import write_lmdb
