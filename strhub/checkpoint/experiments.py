@@ -22,14 +22,18 @@ def experiment_names() -> list[str]:
 
 
 def experiment_hyper_parameters(name: str) -> dict[str, Any]:
-    """What `+experiment=<name>` makes of `model`, less what refers to other parts of the configuration.
+    """Return what `+experiment=<name>` makes of `model`, less what refers to other parts of the configuration.
 
+    A model of `configs/model` that no experiment is named for counts as one.
     `ValueError` names the nearest experiment for an unknown one.
     """
-    if name not in experiment_names():
-        raise ValueError(unknown_option_message(name, experiment_names(), "the list of experiments"))
     main = _read(CONFIG_DIR / "main.yaml")
-    experiment = _read(CONFIG_DIR / "experiment" / f"{name}.yaml")
+    if name in experiment_names():
+        experiment = _read(CONFIG_DIR / "experiment" / f"{name}.yaml")
+    elif (CONFIG_DIR / "model" / f"{name}.yaml").is_file():
+        experiment = {"defaults": [{"override /model": name}]}
+    else:
+        raise ValueError(unknown_option_message(name, experiment_names(), "the list of experiments"))
     choices = {**_choices(main["defaults"]), **_choices(experiment.get("defaults", []))}
     model = _read(CONFIG_DIR / "model" / f"{choices['model']}.yaml")
     charset = _read(CONFIG_DIR / "charset" / f"{choices['charset']}.yaml")
