@@ -8,15 +8,16 @@ trusts it, so that one wrong byte, or a file that is cut while it is read, ends 
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from strhub.errors import DataError
+from strhub.utils.regular_files import open_regular
 
 __all__ = ["DamagedLmdb", "LmdbPages"]
 
@@ -112,36 +113,40 @@ class LmdbPages:
             except (DamagedLmdb, OSError) as error:
                 self._note(str(error))
                 continue
-            for node in nodes:
-                try:
-                    key = self._key(page, node, number)
-                    if not key.startswith(prefix):
-                        continue
-                    value = self._value(page, node, number)
-                except (DamagedLmdb, OSError) as error:
-                    self._note(str(error))
-                    continue
-                yield key, value
+            yield from self._leaf_items(page, nodes, number, prefix)
+
+    def _leaf_items(
+        self, page: bytes, nodes: memoryview[int], number: int, prefix: bytes
+    ) -> Iterator[tuple[bytes, bytes]]:
+        size, unpack = len(page), NODE.unpack_from
+        for node in nodes:
+            start = node + NODE.size
+            try:
+                if node < HEADER or start > size:
+                    raise DamagedLmdb(f"page {number}: a key lies outside of it")
+                low, high, flags, key_size = unpack(page, node)
+                middle = start + key_size
+                key = page[start:middle]
+                if key.startswith(prefix):
+                    inside = not (flags or high) and middle + low <= size
+                    yield key, page[middle : middle + low] if inside else self._value(page, node, number)
+            except (DamagedLmdb, OSError) as error:
+                self._note(str(error))
 
     def _note(self, problem: str) -> None:
         if len(self.damage) < 100:
             self.damage.append(problem)
 
-    def _open(self) -> int:
+    def _open(self) -> FileIO:
         try:
-            # Non-blocking, for a pipe in the file's place would be waited for.
-            descriptor = os.open(self.file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            file = open_regular(self.file)
         except OSError as error:
             raise ValueError(
                 f"no data.mdb in {self.path.absolute()} ({error.strerror}): give the folder of an LMDB data set, the "
                 "one that holds data.mdb itself"
             ) from error
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise self.unusable("it is no regular file")
-        self._size = status.st_size
-        return descriptor
+        self._size = os.fstat(file.fileno()).st_size
+        return file
 
     def _newest_meta(self) -> _Meta:
         """Return the state after the last complete transaction, of the two that are stored."""
@@ -249,9 +254,10 @@ def _child(page: bytes, node: int) -> int:
     return int(low | middle << 16 | high << 32)
 
 
-def _reader(owner: LmdbPages, descriptor: int) -> Callable[[int, int], bytes]:
+def _reader(owner: LmdbPages, file: FileIO) -> Callable[[int, int], bytes]:
     """Return a function of offset and size that reads a file, which is closed with its owner."""
-    weakref.finalize(owner, os.close, descriptor)
+    weakref.finalize(owner, file.close)
+    descriptor = file.fileno()
     lock = threading.Lock()
 
     def read(offset: int, size: int) -> bytes:

@@ -157,9 +157,9 @@ def test_first_label_that_is_a_columns_name_is_no_header(tmp_path: Path) -> None
 
 def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
     annotations = of_text(tmp_path, "a.csv", "".join(f"sub/{number}.jpg,word{number}\n" for number in range(200_000)))
-    start = time.perf_counter()
+    start = time.process_time()
     assert sum(1 for _ in annotations) == 200_000
-    assert time.perf_counter() - start < 4  # a tenth of that where nothing else runs
+    assert time.process_time() - start < 4  # a tenth of that where nothing else runs
 
 
 # Files as other programs and people write them

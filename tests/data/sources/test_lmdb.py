@@ -189,9 +189,9 @@ def test_empty_sets(tmp_path: Path) -> None:
 def test_label_scan_is_fast(tmp_path: Path) -> None:
     count = 100_000
     write_lmdb(tmp_path / "words", ((b"", f"w{number}") for number in range(count)))
-    start = time.perf_counter()
+    start = time.process_time()
     words = LmdbWords(tmp_path / "words", prepare_label=str.upper)
-    assert time.perf_counter() - start < 2  # it takes a tenth of that
+    assert time.process_time() - start < 2  # it takes a tenth of that
     assert words.labels[-1] == f"W{count - 1}"
 
 
@@ -386,7 +386,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data.mdb")
-    with pytest.raises(ValueError, match="it is no regular file"):
+    with pytest.raises(ValueError, match=r"no data\.mdb in .*fifo"):
         LmdbWords(tmp_path)
 
 
