@@ -24,7 +24,8 @@ from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.images.open import UnreadableImage, find_images, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
-from strhub.inference.onnx_engine import IMAGES, LOGITS, alike, open_session
+from strhub.inference.onnx_description import IMAGES, LOGITS
+from strhub.inference.onnx_engine import alike, open_session
 from strhub.inference.precision import choose_precision, precision_name
 from strhub.inference.torch_engine import choose_compiling
 from strhub.utils.options import unknown_option_message

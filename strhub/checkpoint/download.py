@@ -10,14 +10,15 @@ import hashlib
 import logging
 import os
 import re
+import time
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from strhub.checkpoint.formats import CheckpointError
 from strhub.checkpoint.runs import checkpoint_of_run
+from strhub.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 DEFAULT_FILE = "model.safetensors"
 _BLOCK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without an answer
+LARGEST = 8 << 30  # bytes of a file that is fetched
+_SLOWEST = 10_000  # bytes a second, on average, of a fetch that goes on
+_PATIENCE = 60.0  # seconds before that counts
 
 
 class RemoteFile(NamedTuple):
@@ -103,9 +107,9 @@ def fetch(file: RemoteFile, cache: Path) -> Path:
     path = cache / file.name
     if not path.exists():
         _download(file, path)
-    elif not _sha256(path).startswith(file.sha256):
+    elif not sha256(path).startswith(file.sha256):
         raise CheckpointError(
-            f"{path} is damaged: its SHA-256 begins with {_sha256(path)[:8]}, not {file.sha256[:8]}. Delete it"
+            f"{path} is damaged: its SHA-256 begins with {sha256(path)[:8]}, not {file.sha256[:8]}. Delete it"
         )
     return path
 
@@ -126,7 +130,7 @@ def _download(file: RemoteFile, path: Path) -> None:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{file.name} could not be fetched from {file.url} ({error}). "
+            f"{file.name} could not be fetched from {file.url} ({ascii(str(error))[1:-1][:300]}). "
             f"Offline, put the file at {path}; its SHA-256 must begin with {file.sha256}"
         ) from error
     finally:
@@ -137,18 +141,52 @@ def _receive(url: str, path: Path) -> str:
     """Write what a URL answers to a file; return its SHA-256. `OSError` if it breaks off."""
     digest, received = hashlib.sha256(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "strhub"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, path.open("wb") as target:
+    began = time.monotonic()
+    with open_address(request) as answer, path.open("wb") as target:
         announced = answer.headers.get("Content-Length")
-        while block := answer.read(_BLOCK):
+        if announced is not None and int(announced) > LARGEST:
+            raise OSError(f"it is {int(announced) >> 20} MiB large, more than the {LARGEST >> 20} that are fetched")
+        while block := answer.read1(_BLOCK):
             target.write(block)
             digest.update(block)
             received += len(block)
+            if received > LARGEST:
+                raise OSError(f"it is larger than the {LARGEST >> 20} MiB that are fetched")
+            seconds = time.monotonic() - began
+            if seconds > _PATIENCE and received < _SLOWEST * seconds:
+                raise OSError(f"only {received} bytes came in {seconds:.0f} seconds")
     if announced is not None and received != int(announced):
         raise OSError(f"the connection broke off after {received} of {announced} bytes")
     return digest.hexdigest()
 
 
-def _sha256(path: Path) -> str:
+class _WebRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another web address, and to nothing else: not to FTP, and not from https to http."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request for the new address; `OSError` for one that is not followed."""
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
+            raise OSError(f"the server points to an address that is not followed: {ascii(newurl)[1:-1][:200]}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_address(request: urllib.request.Request) -> Any:
+    """Open an http or https address, through the proxy of the environment if it names one; no other scheme."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler, _WebRedirects,
+        urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    answer = opener.open(request, timeout=_TIMEOUT)
+    if answer is None:
+        raise OSError("it is no web address")
+    return answer
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(_BLOCK):

@@ -7,9 +7,9 @@ weights (`.pt`), whose sizes are told from the tensors. Written: safetensors.
 from __future__ import annotations
 
 import json
+import math
 import os
-import pickle
-import warnings
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from strhub.checkpoint.bare import architecture_of, described, own_names, unwrapped
+from strhub.checkpoint.pickled import StoredTensor, plain
 from strhub.checkpoint.scene_text_model import architectures, network_class
+from strhub.checkpoint.schema import checked_card, checked_hyper_parameters, parse_json
+from strhub.checkpoint.torch_files import open_torch_file
 from strhub.errors import CheckpointError as CheckpointError
-from strhub.text import CHARSET_36, CHARSET_62, CHARSET_94
+
+__all__ = ["FORMAT", "Checkpoint", "CheckpointError", "read_checkpoint", "read_metadata", "write_checkpoint"]
 
 FORMAT = "strhub-1"
 
@@ -43,15 +48,17 @@ def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) ->
     """Read a checkpoint of any known format; `CheckpointError` says what is wrong with any other file.
 
     known: hyper-parameters that the caller will set; bare weights need charset_train if it is not a usual one.
+    Every hyper-parameter has been checked, see `strhub.checkpoint.schema`, and every weight is a finite number.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     if path.suffix in (".onnx", ".pt2"):
         raise CheckpointError(f"{path} is an exported model, no checkpoint: name the one that it was made from")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, known or {})
-    return _read_torch(path, known or {})
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
+    checkpoint = read(path, known or {})
+    _check_finite(path, checkpoint.weights)
+    return checkpoint
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -87,11 +94,13 @@ def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+    except Exception as error:  # safetensors' own, and what Python makes of impossible names
+        raise CheckpointError(f"{path} is not a whole safetensors file: {_first_line(error)}") from error
     written = metadata.get("format", "")
     if written.startswith("strhub-") and written != FORMAT:
-        raise CheckpointError(f"{path} was written as {written}, which this strhub does not know: it reads {FORMAT}")
+        raise CheckpointError(
+            f"{path} was written as {written[:40]!a}, which this strhub does not know: it reads {FORMAT}"
+        )
     if written != FORMAT:
         return _from_bare_weights(path, weights, known)
     hparams, card = read_metadata(path)
@@ -103,97 +112,81 @@ def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        hparams, card = json.loads(metadata["hyper_parameters"]), json.loads(metadata["card"])
+        texts = [metadata[name] for name in ("hyper_parameters", "card")]
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata cannot be read: {error}") from error
+        raise CheckpointError(f"{path}: its metadata cannot be read: {_first_line(error)}") from error
+    hparams, card = (parse_json(text, f"{path}: its metadata") for text in texts)
     if not isinstance(hparams, dict) or not isinstance(card, dict):
         raise CheckpointError(f"{path}: its metadata must be two mappings, hyper_parameters and card")
-    return hparams, card
-
-
-def load_torch_file(path: Path) -> Mapping[Any, Any]:
-    """What a file of `torch.save` holds; `CheckpointError` if it is no mapping or has more than tensors and values."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, before the file is refused or read
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is refused: it holds more than tensors and plain values, so loading it could run code, "
-            f"or it is no checkpoint at all ({str(error).strip().splitlines()[0][:200]})"
-        ) from error
-    except Exception as error:  # a damaged file makes the reader raise nearly anything
-        raise CheckpointError(f"{path} is not a whole PyTorch checkpoint: {_first_line(error)}") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
-    return content
+    return _checked(Path(path), hparams), checked_card(card, str(path))
 
 
 def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
-    content = load_torch_file(path)
-    if "state_dict" in content:
-        return _from_lightning(path, content)
-    return _from_bare_weights(path, {str(name): tensor for name, tensor in content.items()}, known)
+    with open_torch_file(path) as file:
+        content = file.content
+        if not isinstance(content, Mapping):
+            kind = "Tensor" if isinstance(content, StoredTensor) else type(plain(content)).__name__
+            raise CheckpointError(f"{path} holds a {kind}, not a checkpoint")
+        stored = unwrapped(content, StoredTensor)
+        if "state_dict" in content and not _is_weights(content["state_dict"]):
+            raise CheckpointError(f"{path}: its state_dict does not hold weights by name")
+        if not _is_weights(stored):
+            plain(stored)  # refuses, by its class, what is no plain value
+            raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
+        hparams = plain(content["hyper_parameters"]) if "hyper_parameters" in content else None
+        names, besides = own_names(stored)
+        weights, training = file.tensors(names), file.tensors(besides)
+    if "state_dict" in content and hparams:
+        return _from_lightning(path, weights, hparams, training)
+    if "pytorch-lightning_version" in content:
+        raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")
+    return _from_bare_weights(path, {**weights, **training}, known)
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return ascii(lines[0][:200])[1:-1] if lines else type(error).__name__
 
 
-def _checked(path: Path, hparams: dict[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters that say at least what kind of network it is and what it reads."""
-    for name in ("architecture", "charset_train", "charset_test"):
-        if not isinstance(hparams.get(name), str):
+def _checked(path: Path, values: Any) -> dict[str, Any]:
+    """Hyper-parameters of the kinds that they must have, which say at least what network it is and what it reads."""
+    given = values if isinstance(values, dict) else {}
+    if given.get("charset_test") is None and "charset_train" in given:
+        given = {**given, "charset_test": given["charset_train"]}
+    for name in ("architecture", "charset_train"):
+        if not isinstance(given.get(name), str):
             raise CheckpointError(f"{path}: its hyper-parameters do not say {name}")
-    if hparams["architecture"] not in architectures():
+    if given["architecture"] not in architectures():
         raise CheckpointError(
-            f"{path} holds a model of the architecture {hparams['architecture']!r}, which this strhub does not have. "
-            f"Known: {', '.join(architectures())}"
+            f"{path} holds a model of the architecture {ascii(given['architecture'])[:60]}, which this strhub does "
+            f"not have. Known: {', '.join(architectures())}"
         )
-    return hparams
+    return checked_hyper_parameters(given, _kinds(given["architecture"]), str(path))
 
 
-def _from_lightning(path: Path, content: Mapping[str, Any]) -> Checkpoint:
-    state, hparams = content["state_dict"], content.get("hyper_parameters")
-    if not _is_weights(state):
-        raise CheckpointError(f"{path}: its state_dict does not hold weights by name")
-    if not isinstance(hparams, Mapping) or not hparams:
-        raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")
-    named = {name: tensor for name, tensor in state.items() if name.startswith("model.")}
-    weights = {name.removeprefix("model."): tensor for name, tensor in (named or state).items()}
-    besides = {name: tensor for name, tensor in state.items() if name not in named} if named else {}
-    options = {str(name): value for name, value in hparams.items()}
-    options["architecture"] = options.get("architecture") or _architecture_of(path, weights)
-    options.setdefault("normalize", "default")
-    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"}, besides)
-
-
-def _from_bare_weights(path: Path, weights: dict[str, Any], known: Mapping[str, Any]) -> Checkpoint:
-    if not _is_weights(weights):
-        raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
-    weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
-    architecture = _architecture_of(path, weights)
+def _kinds(architecture: str) -> dict[str, Any]:
+    """The annotations of a network's options, which its hyper-parameters are held to."""
     try:
-        sizes = dict(network_class(architecture).sizes_of(weights))
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise CheckpointError(
-            f"{path}: the sizes of this {architecture} cannot be told from its weights: {error}"
-        ) from error
-    charsets = {len(charset): charset for charset in (CHARSET_36, CHARSET_62, CHARSET_94)}
-    count = sizes.pop("charset_size")
-    if count not in charsets and "charset_train" not in known:
-        raise CheckpointError(f"{path} knows {count} characters but does not say which: give charset_train")
-    defaults = {"decode_ar": True, "refine_iters": 1, "dropout": 0.1, "normalize": "default"}
-    hparams = {
-        **defaults,
-        **sizes,
-        "architecture": architecture,
-        "name": architecture,
-        "charset_train": charsets.get(count, ""),
-        "charset_test": CHARSET_36,
-    }
-    return Checkpoint(weights, hparams, {"source": "bare weights"})
+        kinds = typing.get_type_hints(network_class(architecture).__init__)
+    except NameError:  # annotations of a network of one's own that are imported for type checkers alone
+        return {}
+    return {name: kind for name, kind in kinds.items() if name != "return"}
+
+
+def _from_lightning(path: Path, weights: dict[str, Tensor], hparams: Any, training: Mapping[str, Tensor]) -> Checkpoint:
+    if not isinstance(hparams, Mapping):
+        raise CheckpointError(f"{path}: its hyper-parameters are no mapping")
+    options = {str(name): value for name, value in hparams.items()}
+    options["architecture"] = options.get("architecture") or architecture_of(path, weights)
+    options.setdefault("normalize", "default")
+    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"}, training)
+
+
+def _from_bare_weights(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]) -> Checkpoint:
+    if not weights:
+        raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
+    own, besides = own_names(weights)
+    return Checkpoint(own, described(path, own, known), {"source": "bare weights"}, besides)
 
 
 def _is_weights(value: Any) -> bool:
@@ -201,16 +194,14 @@ def _is_weights(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) > 0
-        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
+        and all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in value.items())
     )
 
 
-def _architecture_of(path: Path, weights: Mapping[str, Any]) -> str:
-    for architecture in architectures():
-        marker = network_class(architecture).marker
-        if marker is not None and marker in weights:
-            return architecture
-    raise CheckpointError(
-        f"{path}: none of the known architectures ({', '.join(architectures())}) has these parameters: "
-        f"{', '.join(sorted(weights)[:3])}, …"
-    )
+def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """`CheckpointError` that names the first weight with a number that is none: such a model reads nothing."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel():
+            ends = torch.stack(torch.aminmax(tensor.detach().float())).tolist()
+            if not all(map(math.isfinite, ends)):
+                raise CheckpointError(f"{path}: its weight {name!a} has numbers that are infinite or none (NaN)")

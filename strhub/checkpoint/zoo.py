@@ -20,24 +20,22 @@ import strhub
 from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
+from strhub.checkpoint.released import RELEASES
 from strhub.checkpoint.runs import checkpoint_of_run
-from strhub.checkpoint.scene_text_model import SceneTextModel, architectures, network_class
+from strhub.checkpoint.scene_text_model import (
+    SceneTextModel,
+    architectures,
+    build_network,
+    complete_options,
+    network_class,
+)
 from strhub.text import CHARSET_94
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import embedded_weights
 
-RELEASES = "https://github.com/baudm/parseq/releases/download/v1.0.0/"
-# Files of the reference's release. The last eight characters before the suffix begin the file's SHA-256.
-RELEASED_FILES = {
-    "parseq-tiny": "parseq_tiny-e7a21b54.pt",
-    "parseq": "parseq-bb5792a6.pt",
-    "parseq-patch16-224": "parseq_small_patch16_224-fcf06f5a.pt",
-    "abinet": "abinet-1d1e373e.pt",
-    "trba": "trba-cfaed284.pt",
-    "vitstr": "vitstr-26d0fcf4.pt",
-    "crnn": "crnn-679d0e31.pt",
-}
+_SPARE_NUMBERS = 20_000_000  # that a model may have and its file lack, such as a part that is new to it
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norms: in the file, but not learned
 # As published, to the nearest 10,000.
 _RELEASED_PARAMETERS = {
@@ -151,7 +149,9 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     """
     checkpoint = read_checkpoint(locate(source), overrides)
     _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
-    model = SceneTextModel({**checkpoint.hparams, **overrides})
+    hparams = {**checkpoint.hparams, **overrides}
+    check_sizes(hparams, checkpoint.weights, str(source))
+    model = SceneTextModel(hparams)
     load_weights(model.model, checkpoint.weights, str(source))
     return model
 
@@ -197,13 +197,41 @@ def model_card(source: str | Path) -> dict[str, Any]:
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put weights into a network; `CheckpointError` lists what is missing, left over or of another shape."""
+    _refuse(differences(network, weights), source)
+    network.load_state_dict(weights)
+
+
+def check_sizes(hparams: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, *, whole: bool = True) -> None:
+    """Hold weights against what a network of these hyper-parameters would have, before memory is taken for one.
+
+    whole: every parameter must be there and fit; else those that are there must, and make up most of it.
+    Raises `CheckpointError` with a table of what does not fit, or saying why there can be no such network.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network: nn.Module = build_network(complete_options(hparams))
+    except ImportError:  # of a package that this architecture needs
+        raise
+    except Exception as error:  # of sizes that do not go together, in whatever layer they meet
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{source}: no {hparams['architecture']} can be made of its hyper-parameters: {reason}"
+        ) from error
     problems = differences(network, weights)
+    if not whole:
+        problems = [problem for problem in problems if "nothing" not in problem[1:]]
+        numbers = [sum(tensor.numel() for tensor in tensors.values()) for tensors in (network.state_dict(), weights)]
+        if numbers[0] > 2 * numbers[1] + _SPARE_NUMBERS:
+            problems.append(("all of them", f"{numbers[1]} numbers", f"{numbers[0]} numbers"))
+    _refuse(problems, source)
+
+
+def _refuse(problems: Sequence[tuple[str, str, str]], source: str) -> None:
     if problems:
         raise CheckpointError(
             f"the weights of {source} do not fit the model:\n{mismatch_table(problems)}\n"
             "To start training another model from them: ./train.py pretrained=<id or path>"
         )
-    network.load_state_dict(weights)
 
 
 def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
@@ -222,6 +250,7 @@ def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple
 def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
     """Lines of `differences` under each other, the first `limit` of them."""
     shown = problems[:limit]
+    shown = [(ascii(name)[1:-1], has, wants) for name, has, wants in shown]  # a name may hold anything
     names, found = max(len(name) for name, *_ in shown), max(len(has) for _, has, _ in shown)
     lines = [f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}" for name, has, wants in shown]
     return "\n".join([*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])])

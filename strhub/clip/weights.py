@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from strhub.checkpoint.adaptation import resize_grid
-from strhub.checkpoint.formats import CheckpointError, load_torch_file
-from strhub.clip.torchscript import is_torchscript, read_torchscript
+from strhub.checkpoint.formats import CheckpointError
+from strhub.checkpoint.pickled import StoredTensor
+from strhub.checkpoint.torch_files import is_torchscript, module_tensors, open_torch_file
 from strhub.models.layers.clip import ClipTextTower
 
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
@@ -126,19 +127,26 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     """All tensors of a file by the names in it, floating-point ones in float32."""
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        elif is_torchscript(path):
-            content = read_torchscript(path)
-        else:
-            content = load_torch_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise error if isinstance(error, CheckpointError) else CheckpointError(f"{path}: {error}") from error
-    content = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    tensors = {str(name).removeprefix("module."): tensor for name, tensor in content.items()
-               if isinstance(tensor, Tensor)}  # fmt: skip
+    if path.suffix == ".safetensors":
+        try:
+            content = load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+    else:
+        with open_torch_file(path) as file:
+            if isinstance(file.content, list):
+                raise CheckpointError(f"{path} holds a list, not a checkpoint")
+            stored = module_tensors(file.content) if is_torchscript(path) else _listed(file.content)
+            content = file.tensors(stored)
+    tensors = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _listed(content: Any) -> dict[str, StoredTensor]:
+    """The tensors of a state dictionary, whatever lies beside them; none for something else."""
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    state = state if isinstance(state, Mapping) else {}
+    return {str(name): value for name, value in state.items() if isinstance(value, StoredTensor)}
 
 
 def _renamed(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -157,7 +165,11 @@ def _renamed(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str])
 
 
 def _depth(tower: Mapping[str, Tensor]) -> int:
-    return 1 + max(int(name.split(".")[1]) for name in tower if name.startswith("blocks."))
+    """How many blocks there are; `CheckpointError` if some are left out, as in a file that names a millionth."""
+    numbers = {int(name.split(".")[1]) for name in tower if name.startswith("blocks.")}
+    if numbers != {*range(len(numbers))}:
+        raise CheckpointError(f"the blocks of its tower are not numbered from 0 to {len(numbers) - 1}")
+    return len(numbers)
 
 
 def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:

@@ -6,14 +6,14 @@ cosines. The text tower comes from the CLIP that the model was trained with, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from strhub.checkpoint.formats import CheckpointError, load_torch_file
+from strhub.checkpoint.formats import CheckpointError, read_checkpoint
 from strhub.checkpoint.zoo import load, locate
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
 from strhub.clip.text_side import load_text_side, text_size
@@ -111,10 +111,8 @@ def _objective_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return {}
     try:
-        content = load_torch_file(path)
+        state = read_checkpoint(path).training
     except CheckpointError:
         return {}
-    state, prefix = content.get("state_dict"), "contrastive."
-    if not isinstance(state, Mapping):
-        return {}
+    prefix = "contrastive."
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export.generic import exported_program
 from strhub.images.options import image_options
-from strhub.inference.onnx_engine import METADATA_KEY
+from strhub.inference.onnx_description import METADATA_KEY
 
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
 

@@ -16,7 +16,8 @@ import numpy as np
 import onnx
 
 from strhub.export.precision import graphs_of, set_nodes
-from strhub.inference.onnx_engine import IMAGES, alike
+from strhub.inference.onnx_description import IMAGES
+from strhub.inference.onnx_engine import alike
 from strhub.inference.pipeline import PictureArray
 from strhub.utils.telemetry import switch_off_telemetry
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from strhub.export.graph import Graph
-from strhub.inference.onnx_engine import IMAGES, LOGITS
+from strhub.inference.onnx_description import IMAGES, LOGITS
 
 WIDTH_STEP = 4  # pixels of a column, of networks that take any width
 

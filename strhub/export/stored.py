@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from strhub.inference.onnx_engine import header_hash
+from strhub.inference.onnx_description import header_hash
 
 # Kinds of numbers: of ONNX, and bytes of one.
 _KINDS = {"F32": (TensorProto.FLOAT, 4), "F16": (TensorProto.FLOAT16, 2), "BF16": (TensorProto.BFLOAT16, 2)}

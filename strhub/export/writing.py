@@ -26,7 +26,8 @@ from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in
 from strhub.export.stored import StoredWeights
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
-from strhub.inference.onnx_engine import FORMAT, IMAGES, LOGITS, METADATA_KEY, open_session
+from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_KEY
+from strhub.inference.onnx_engine import open_session
 from strhub.inference.pipeline import PictureArray
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer

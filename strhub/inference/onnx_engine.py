@@ -8,8 +8,6 @@ In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pil
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,22 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from strhub.errors import CheckpointError
 from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
+from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 from strhub.utils.telemetry import import_onnxruntime
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer"]
 
-FORMAT = 1  # of the metadata; a reader takes files of its own format and older ones
-METADATA_KEY = "strhub"
-IMAGES, LOGITS = "images", "logits"  # names of the graph's input and output
-
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
-_LARGEST_HEADER = 100 << 20  # bytes
 _LANES = 8  # each holds the numbers between layers of a batch
-_NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
 
 
 class Recognizer(Reader):
@@ -86,9 +80,9 @@ class OnnxEngine:
     ) -> None:
         self._model, self._threads = Path(model), threads or _available_threads()
         self._file = _identity(self._model)  # before it is opened
+        self.description = read_description(model)
         self.session = open_session(model, device=device, threads=threads)
-        self.description = _description(self.session, model)
-        _check_weights(self.description, Path(model))
+        check_graph(self.session, self.description, model)
         images = image_options(self.description)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
@@ -114,11 +108,24 @@ class OnnxEngine:
             return self.session
         return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
 
+    def _logits(self, session: Any, images: PictureArray) -> PictureArray:
+        """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything else."""
+        try:
+            logits = session.run([LOGITS], {IMAGES: images})[0]
+        except Exception as error:  # of many kinds, all of onnxruntime's own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(f"{self._model} cannot be computed: {ascii(reason)[1:-1][:300]}") from error
+        if logits.ndim != 3 or len(logits) != len(images) or not 1 <= logits.shape[2] <= len(self.tokenizer):
+            raise CheckpointError(f"{self._model} does not give what its description says; export it again")
+        if not np.isfinite(logits).all():
+            raise CheckpointError(f"{self._model} gives numbers that are infinite or none (NaN): it is damaged")
+        return logits
+
     def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
         for places in alike(arrays):
             images = np.stack([arrays[place] for place in places])
-            logits = session.run([LOGITS], {IMAGES: images})[0]
+            logits = self._logits(session, images)
             if self.search is not None:
                 decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
                 continue
@@ -132,8 +139,7 @@ class OnnxEngine:
 def open_session(model: str | Path, *, device: str | None = None, threads: int | None = None) -> Any:
     """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`."""
     path = Path(model)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}: ./export.py <model> {path.name} makes one")
+    file_contents(path)
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}: it must be at least 1")
     try:
@@ -147,8 +153,8 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     try:
         return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
     except Exception as error:  # of many kinds, all of onnxruntime's own
-        reason = str(error).splitlines()[0]
-        raise ValueError(
+        reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:500]
+        raise CheckpointError(
             f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole, and "
             "that of its weights, if they are in another? A file written for newer operators needs a newer "
             "onnxruntime, or export it with a lower --opset"
@@ -179,40 +185,6 @@ def _available_threads() -> int:
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     return available_processors()
-
-
-def _description(session: Any, model: str | Path) -> dict[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise ValueError(f"{model} is an ONNX file, but not one of strhub: ./export.py writes those")
-    try:
-        description = json.loads(text)
-        written = int(description["format"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{model}: its description of itself is damaged; export it again") from error
-    if written > FORMAT:
-        raise ValueError(f"{model} has format {written}, this strhub reads up to {FORMAT}: update strhub")
-    missing = [name for name in _NEEDED if name not in description]
-    if missing:
-        raise ValueError(f"{model} does not say its {', '.join(missing)}; export it again")
-    return dict(description)
-
-
-def header_hash(path: Path) -> str:
-    """SHA-256 of a safetensors file's header. It says where each tensor lies, and all about the model."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return hashlib.sha256(file.read(min(length, _LARGEST_HEADER))).hexdigest()
-
-
-def _check_weights(description: dict[str, Any], model: Path) -> None:
-    """Whether the file of weights that a graph points at, if it does, is still the one it was written for."""
-    weights = description.get("weights")
-    if weights is None:
-        return
-    path = model.parent / weights["file"]
-    if header_hash(path) != weights["header"]:
-        raise ValueError(f"{model} was written for other weights than are in {path}: strhub.export.export_beside")
 
 
 def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:

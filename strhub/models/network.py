@@ -38,6 +38,9 @@ class Network(nn.Module, ABC):
     marker: ClassVar[str | None] = None
     """A parameter's name that no other architecture has: bare weights are recognized by it. None: they are not."""
 
+    untold: ClassVar[Sequence[str]] = ()
+    """Hyper-parameters that `sizes_of` assumes, since no tensor shows them: for bare weights, each is a warning."""
+
     @abstractmethod
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, C).

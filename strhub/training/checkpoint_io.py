@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from strhub.checkpoint.torch_files import check_archive
+
 __all__ = ["LAST", "PREVIOUS", "DurableCheckpointIO", "latest_checkpoint", "move_over", "put_in_place"]
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class DurableCheckpointIO(TorchCheckpointIO):
         reasons = []
         for candidate in candidates:
             try:
+                check_archive(Path(str(candidate)))
                 state = super().load_checkpoint(candidate, map_location or _as_it_is, weights_only)
             except Exception as error:  # a damaged file raises one of many kinds
                 reasons.append(f"{candidate}: {_reason(error)}")

@@ -20,7 +20,7 @@ from strhub.checkpoint.adaptation import Adaptation, adapt
 from strhub.checkpoint.formats import read_checkpoint
 from strhub.checkpoint.runs import checkpoint_of_run, last_checkpoint
 from strhub.checkpoint.scene_text_model import network_class
-from strhub.checkpoint.zoo import locate
+from strhub.checkpoint.zoo import check_sizes, locate
 from strhub.configs import CONFIG_DIR
 from strhub.images.options import image_options
 from strhub.training.callbacks.final_validation import FinalValidation
@@ -211,7 +211,9 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
         names |= own
     if "model" in names:
         return
-    hparams = read_checkpoint(locate(config.pretrained)).hparams
+    checkpoint = read_checkpoint(locate(config.pretrained))
+    check_sizes(checkpoint.hparams, checkpoint.weights, str(config.pretrained), whole=False)
+    hparams = checkpoint.hparams
     network = keyword_names(network_class(hparams["architecture"]))
     shape = [*network, "name", "charset_train", "charset_test", "img_size", "keep_aspect"]
     if "charset" in names:
@@ -235,8 +237,8 @@ def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -
         return
     groups = [_yaml(path) for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))]
     target = "strhub.training.systems.registry.create_system"
-    chosen = {"_target_": target} | next(group for group in groups if group["architecture"] == architecture)
-    replaced = {name for group in groups if group["architecture"] == before for name in group}
+    chosen = {"_target_": target} | next(group for group in groups if group.get("architecture") == architecture)
+    replaced = {name for group in groups if group.get("architecture") == before for name in group}
     for name in replaced - {*chosen}:
         config.model.pop(name, None)
     for name, value in chosen.items():

@@ -3,7 +3,6 @@
 import hashlib
 import runpy
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from golden_numbers import FOLDER, images
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from strhub.checkpoint import download
 from strhub.checkpoint.download import RemoteFile, fetch, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.formats import CheckpointError
@@ -107,7 +107,7 @@ def test_released_files_come_from_the_cache_with_a_hash_check(tmp_path: Path, mo
 
 def test_offline_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(download, "open_address", no_network)
     with pytest.raises(
         CheckpointError, match=r"put the file at .*parseq-bb5792a6.pt; its SHA-256 must begin with bb5792a6"
     ):
@@ -248,7 +248,7 @@ def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.Mo
     assert load(f"hf://someone/words#sha256={digest}").hparams.embed_dim == 32
     assert load(f"hf://someone/words/deep/er/best.safetensors@v1/x#sha256={digest}").hparams.embed_dim == 32
     monkeypatch.delenv("HF_ENDPOINT")
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(download, "open_address", no_network)
     assert load(f"hf://someone/words#sha256={digest}").hparams.embed_dim == 32, "what is in the cache needs no network"
     other = "0" * 64
     with pytest.raises(CheckpointError, match=rf"no network.*put the file at .*{other[:16]}-model.safetensors"):
@@ -278,7 +278,7 @@ def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.Mo
 def test_addresses_that_cannot_be_verified_are_refused(
     monkeypatch: pytest.MonkeyPatch, source: str, message: str
 ) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(download, "open_address", no_network)
     with pytest.raises(CheckpointError, match=message):
         load(source)
 

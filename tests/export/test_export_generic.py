@@ -24,7 +24,8 @@ from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
 from strhub.export.generic import trace
 from strhub.export.graph import Graph
 from strhub.export.writing import soft_noise
-from strhub.inference.onnx_engine import IMAGES, LOGITS, Recognizer, open_session
+from strhub.inference.onnx_description import IMAGES, LOGITS
+from strhub.inference.onnx_engine import Recognizer, open_session
 
 pytestmark = pytest.mark.numeric
 

@@ -19,8 +19,9 @@ from strhub import Recognizer, create_model, load
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.data.synth import DrawnWords
 from strhub.export import export, largest_difference
-from strhub.inference.onnx_engine import IMAGES, LOGITS, open_session
+from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
+from strhub.inference.onnx_engine import open_session
 
 pytestmark = pytest.mark.numeric
 

@@ -19,7 +19,8 @@ from strhub import load
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.export import export
 from strhub.images.preprocess import normalization, picture_to_array
-from strhub.inference.onnx_engine import IMAGES, LOGITS, open_session
+from strhub.inference.onnx_description import IMAGES, LOGITS
+from strhub.inference.onnx_engine import open_session
 from strhub.text import CHARSET_36, CharsetAdapter
 
 FOLDER = Path(__file__).parents[3] / "shared" / "words"

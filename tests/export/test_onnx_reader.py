@@ -21,7 +21,8 @@ from onnx import TensorProto, helper
 from strhub import load
 from strhub.export import export
 from strhub.images.preprocess import kept_width
-from strhub.inference.onnx_engine import FORMAT, METADATA_KEY, Recognizer
+from strhub.inference.onnx_description import FORMAT, METADATA_KEY
+from strhub.inference.onnx_engine import Recognizer
 from strhub.weights import embedded_graph, embedded_weights
 
 

@@ -17,7 +17,8 @@ import torch
 from strhub import create_model, load, save
 from strhub.export import export_beside
 from strhub.export.stored import StoredWeights
-from strhub.inference.onnx_engine import IMAGES, LOGITS, METADATA_KEY, Recognizer, open_session
+from strhub.inference.onnx_description import IMAGES, LOGITS, METADATA_KEY
+from strhub.inference.onnx_engine import Recognizer, open_session
 from strhub.weights import embedded_graph, embedded_weights
 
 pytestmark = pytest.mark.numeric

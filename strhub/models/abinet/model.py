@@ -55,6 +55,7 @@ class ABINet(Network):
     tokenizer = "attention"
     decoding_options = ("iter_size",)
     marker = "alignment.w_att.weight"  # a parameter that only this architecture has
+    untold = ("img_size", "nhead", "activation", "v_attention_mode")  # hyper-parameters that no tensor shows
 
     def __init__(
         self,

@@ -71,6 +71,8 @@ class GridGenerator(nn.Module):
 
     def _multiplied(self) -> Tensor:
         """On the CPU, since not every device has double precision."""
+        if self.P_hat.is_meta:  # a network without numbers, of which only the shapes are asked
+            return self.P_hat.new_empty(len(self.P_hat), len(self.inv_delta_C) - 3)
         spline, pixels = self.inv_delta_C.cpu().double(), self.P_hat.cpu().double()
         return (pixels @ spline)[:, :-3].float()  # the spline's side conditions are that it meets 0
 

@@ -43,6 +43,7 @@ class PARSeq(CharacterReader, Network):
     decoding_options = ("decode_ar", "refine_iters")
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
+    untold = ("img_size", "enc_num_heads", "dec_num_heads")  # hyper-parameters that no tensor shows
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class SVTRv2(Network):
 
     tokenizer = "ctc"
     marker = "rearrangement.selecting_token"  # a parameter that only this architecture has
+    untold = ("max_label_length", "img_size", "keep_aspect", "num_heads")  # hyper-parameters that no tensor shows
 
     def __init__(
         self,

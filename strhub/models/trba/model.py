@@ -23,6 +23,7 @@ class TRBA(ColumnRecognizer):
     tokenizer = "attention"
     Prediction: AttentionDecoder
     marker = "Prediction.char_embeddings.weight"  # a parameter that only this architecture has
+    untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
 
     def prediction(self, charset_size: int, hidden_size: int) -> AttentionDecoder:
         """One character after the other, looking at all columns."""

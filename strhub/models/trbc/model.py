@@ -20,6 +20,7 @@ class TRBC(ColumnRecognizer):
 
     tokenizer = "ctc"
     marker = "Prediction.weight"  # a parameter that only this architecture has
+    untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
 
     def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
         """Each column by itself."""
