@@ -12,7 +12,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from io import FileIO
+from io import BufferedReader
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -137,7 +137,7 @@ class LmdbPages:
         if len(self.damage) < 100:
             self.damage.append(problem)
 
-    def _open(self) -> FileIO:
+    def _open(self) -> BufferedReader:
         try:
             file = open_regular(self.file)
         except OSError as error:
@@ -254,7 +254,7 @@ def _child(page: bytes, node: int) -> int:
     return int(low | middle << 16 | high << 32)
 
 
-def _reader(owner: LmdbPages, file: FileIO) -> Callable[[int, int], bytes]:
+def _reader(owner: LmdbPages, file: BufferedReader) -> Callable[[int, int], bytes]:
     """Return a function of offset and size that reads a file, which is closed with its owner."""
     weakref.finalize(owner, file.close)
     descriptor = file.fileno()
