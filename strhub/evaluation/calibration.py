@@ -1,7 +1,8 @@
 """Confidence that means something: of the words read with confidence 0.8, eight in ten should be right.
 
-In: logits of words and whether each was read right. Out: a temperature to divide logits by, and how far confidence and
-accuracy are apart (Guo et al. 2017, "On Calibration of Modern Neural Networks"). NumPy only.
+In: logits of words and whether each was read right. Out: a temperature to divide logits by, a correction of words that
+were looked at again, and how far confidence and accuracy are apart (Guo et al. 2017, "On Calibration of Modern Neural
+Networks"). NumPy only.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from strhub.inference.rereading import Correction, log_odds
+
 Array: TypeAlias = npt.NDArray[Any]
 
 LOWEST, HIGHEST = 0.2, 5.0  # temperatures looked at
 _GOLDEN = (5**0.5 - 1) / 2
+_NEWTON_STEPS = 30
+_HELD = 4.0  # weight of the default correction
 
 
 def sequence_confidence(logits: Array, temperature: float) -> float:
@@ -52,6 +57,27 @@ def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> f
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
     return (low + high) / 2
+
+
+def fit_correction(evidence: Sequence[tuple[float, float]], right: Sequence[bool]) -> Correction:
+    """Return the correction under which confidences best predict which words that were looked at again are right.
+
+    evidence: of each word, as `strhub.inference.rereading.evidence` gives it. A logistic regression by Newton's method,
+    held to the default correction as by a few words, so that few words do not lead far from it. `ValueError` without
+    words, or without as many verdicts.
+    """
+    if not evidence or len(evidence) != len(right):
+        raise ValueError(f"{len(evidence)} words and {len(right)} verdicts on them: need as many of both, and some")
+    odds = np.array([[log_odds(best), log_odds(first), 1.0] for best, first in evidence])  # (N, 3)
+    verdicts = np.asarray(right, dtype=np.float64)
+    default = np.array(Correction())
+    found = default
+    for _ in range(_NEWTON_STEPS):
+        sure = 1 / (1 + np.exp(-(odds @ found)))
+        slope = odds.T @ (sure - verdicts) + _HELD * (found - default)
+        curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + _HELD * np.eye(3)
+        found = found - np.linalg.solve(curvature, slope)
+    return Correction(*(round(float(value), 3) for value in found))
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:

@@ -29,6 +29,7 @@ from strhub.images.options import image_options, image_to_array
 from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_KEY
 from strhub.inference.onnx_engine import open_session
 from strhub.inference.pipeline import PictureArray
+from strhub.inference.rereading import CORRECTION, Correction
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.model import PARSeq
@@ -232,6 +233,7 @@ def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any])
         **images,
         "img_size": list(images["img_size"]),
         "temperature": float(hparams.get("temperature", 1.0)),
+        CORRECTION: list(Correction.of(hparams)),
         "max_label_length": hparams["max_label_length"],
         "decoding": {name: getattr(model.model, name) for name in model.model.decoding_options},
         "precision": precision,

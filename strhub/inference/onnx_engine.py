@@ -22,6 +22,7 @@ from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.inference.rereading import Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 from strhub.utils.telemetry import import_onnxruntime
 
@@ -84,6 +85,7 @@ class OnnxEngine:
         self.session = open_session(model, device=device, threads=threads)
         check_graph(self.session, self.description, model)
         images = image_options(self.description)
+        self.correction = Correction.of(self.description)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         self.tokenizer = _tokenizer(self.description, model)

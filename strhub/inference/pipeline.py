@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,16 @@ from strhub.images.open import UnreadableImage, open_image
 from strhub.images.preprocess import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.rectification import other_views
+from strhub.inference.rereading import DOUBT, Correction, conclude
+from strhub.inference.rereading import Decoded as Decoded
+from strhub.inference.rereading import Look as Look
+from strhub.inference.rereading import surest_rotation as surest_rotation
 from strhub.utils.processes import PerProcess
 
 PictureArray = npt.NDArray[np.float32]
 Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
 
-SECOND_LOOK = 0.7  # confidence below which a word is read with doubt, by default
+SECOND_LOOK = DOUBT  # confidence below which a word is looked at again, by default
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
@@ -38,22 +42,6 @@ _SPARE = 4  # how many times the model's pixels, along each side, are kept when 
 _LARGE = 16_000_000  # pixels above which images are decoded one at a time, whatever the number of threads
 _HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
 _CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
-
-
-class Decoded(NamedTuple):
-    """What an engine reads in a picture: text, its confidence, that of each character, and further readings."""
-
-    text: str
-    confidence: float
-    characters: npt.NDArray[np.float32]
-    alternatives: tuple[tuple[str, float], ...] = ()
-
-
-class Look(NamedTuple):
-    """What was read in one view of a picture; rotation: degrees counter-clockwise by which the picture was turned."""
-
-    rotation: int
-    decoded: Decoded
 
 
 Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
@@ -84,7 +72,8 @@ class Engine(Protocol):
 
     img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
     of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
-    precision: what it computes in, such as "float32"; of an exported file, what that was exported in.
+    precision: what it computes in, such as "float32"; of an exported file, what that was exported in. correction: of
+    the confidence of words that are looked at again.
     """
 
     img_size: Sequence[int]
@@ -92,6 +81,7 @@ class Engine(Protocol):
     keep_aspect: bool
     lanes: int
     precision: str
+    correction: Correction
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
@@ -108,8 +98,8 @@ class Reader:
     over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
     down are read; a single character is never turned. second_look: what is read with less confidence than that, in
     [0, 1], is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for which most
-    speaks; 0: never; by default 0.7, and 0 where the aspect is kept, since of lines as long as such models read none is
-    sure.
+    speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never; by default 0.7, and 0 where the
+    aspect is kept, since of lines as long as such models read none is sure.
     """
 
     def __init__(
@@ -132,6 +122,7 @@ class Reader:
         self.batch_size = batch_size
         self.turn_tall = turn_tall
         self.second_look = float(second_look)
+        self.correction = getattr(engine, "correction", Correction())
         self.workers = min(4, available_processors()) if workers is None else workers
         self._one_large = PerProcess(threading.Lock)
         self._one_large.get()  # before there are threads
@@ -154,6 +145,15 @@ class Reader:
         Nothing raises for a bad input: its reading has `error` set.
         """
         return list(self.read(pictures))
+
+    def looks(self, pictures: Sequence[Any]) -> Iterator[list[Look]]:
+        """Yield the looks at each image, the first one first; none of an image that cannot be opened.
+
+        `read` concludes from them; fitting its correction needs them as they are.
+        """
+        for part in _taken(pictures, self.batch_size, copy=False):
+            for found in self._looks(part, self._prepare(part), self.engine.decode):
+                yield [] if isinstance(found, UnreadableImage) else found
 
     def read(self, pictures: Any) -> Iterator[Reading]:
         """The same, one after the other as batches are done, from any iterable.
@@ -244,39 +244,57 @@ class Reader:
         return self._finish(batch, [prepared for part in parts for prepared in part.result()], self.engine.decode)
 
     def _finish(self, pictures: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
+        looks = self._looks(pictures, prepared, decode)
+        return [self._reading(found, picture.name) for found, picture in zip(looks, pictures, strict=True)]
+
+    def _looks(
+        self, pictures: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
+    ) -> list[list[Look] | UnreadableImage]:
         arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
         decoded = iter(decode(arrays) if arrays else [])
-        chosen: list[Look | UnreadableImage] = []
+        looks: list[list[Look] | UnreadableImage] = []
         for views in prepared:
             if isinstance(views, UnreadableImage):
-                chosen.append(views)
+                looks.append(views)
             else:
                 found = {turn: next(decoded) for turn in views}
                 turn = surest_rotation(found)
-                chosen.append(Look(turn, found[turn]))
-        self._look_again(pictures, chosen, decode)
-        return [_reading(look, picture.name) for look, picture in zip(chosen, pictures, strict=True)]
+                looks.append([Look(turn, found[turn])])
+        self._look_again(pictures, looks, decode)
+        return looks
 
-    def _look_again(self, pictures: Sequence[Taken], chosen: list[Look | UnreadableImage], decode: Decode) -> None:
-        """Put what a second look brings in the place of a doubtful one. What was turned by 90 degrees stays."""
-        views: list[tuple[int, int, Pixels]] = []  # which picture, by how far it is turned, what it then looks like
-        for place, look in enumerate(chosen):
-            if isinstance(look, Look) and self._is_doubtful(look):
+    def _look_again(
+        self, pictures: Sequence[Taken], looks: Sequence[list[Look] | UnreadableImage], decode: Decode
+    ) -> None:
+        """Add further looks to doubtful ones. What was turned by 90 degrees is not looked at again."""
+        views: list[tuple[int, Look, Pixels]] = []  # index of the image, the look without its text, and what it sees
+        for index, found in enumerate(looks):
+            if not isinstance(found, UnreadableImage) and self._is_doubtful(found[0]):
                 with (
                     suppress(UnreadableImage, MemoryError),
-                    self._opened(pictures[place].source) as picture,
+                    self._opened(pictures[index].source) as picture,
                 ):  # a file may be gone
-                    for turn, view in other_views(picture, len(look.decoded.text), height=self._img_size[0]):
-                        views.append((place, turn, self._scaled(view)))
-        found: dict[int, list[Look]] = {}
+                    for turn, view, cut in other_views(picture, len(found[0].decoded.text), height=self._img_size[0]):
+                        views.append((index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view)))
         for part in _batches(views, self.batch_size):
             decoded = decode(list(self._normalise([pixels for *_, pixels in part])))
-            for (place, turn, _), one in zip(part, decoded, strict=True):
-                found.setdefault(place, []).append(Look(turn, one))
-        for place, others in found.items():
-            first = chosen[place]
-            assert isinstance(first, Look)
-            chosen[place] = best_supported([first, *others])
+            for (index, look, _), one in zip(part, decoded, strict=True):
+                known = looks[index]
+                assert not isinstance(known, UnreadableImage)
+                known.append(look._replace(decoded=one))
+
+    def _reading(self, looks: Sequence[Look] | UnreadableImage, source: str | None) -> Reading:
+        if isinstance(looks, UnreadableImage):
+            return Reading("", 0.0, source=source, error=str(looks))
+        rotation, (text, confidence, characters, alternatives), _ = conclude(looks, self.correction)
+        return Reading(
+            text,
+            confidence,
+            tuple(characters.tolist()),
+            source,
+            alternatives=alternatives,
+            rotation=rotation,
+        )
 
     def _is_doubtful(self, look: Look) -> bool:
         return bool(look.decoded.text) and look.decoded.confidence < self.second_look and not look.rotation
@@ -289,27 +307,6 @@ class Reader:
                 yield rotation, picture
             elif tall:
                 yield rotation, picture.transpose(turn)
-
-
-def surest_rotation(views: Mapping[int, Decoded]) -> int:
-    """The rotation with the surest reading; upright, unless what is read on a side has at least two characters.
-
-    A single character fills a tall picture as it stands, and most of them look like another one on their side.
-    """
-    turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
-    return max([0, *turned], key=lambda rotation: views[rotation][1])
-
-
-def best_supported(looks: Sequence[Look]) -> Look:
-    """The surest look of the text with the greatest sum of confidences.
-
-    So a text that several looks agree on beats one that a single look is surer of.
-    """
-    sums: dict[str, float] = {}
-    for look in looks:
-        sums[look.decoded.text] = sums.get(look.decoded.text, 0.0) + look.decoded.confidence
-    best = max(sums, key=sums.__getitem__)
-    return max((look for look in looks if look.decoded.text == best), key=lambda look: look.decoded.confidence)
 
 
 def available_processors() -> int:
@@ -343,17 +340,3 @@ def _taken(images: Iterable[Any], size: int, *, copy: bool) -> Iterator[list[Tak
             batch = []
     if batch:
         yield batch
-
-
-def _reading(look: Look | UnreadableImage, source: str | None) -> Reading:
-    if isinstance(look, UnreadableImage):
-        return Reading("", 0.0, source=source, error=str(look))
-    text, confidence, characters, alternatives = look.decoded
-    return Reading(
-        text,
-        confidence,
-        tuple(characters.tolist()),
-        source,
-        alternatives=alternatives,
-        rotation=look.rotation,
-    )

@@ -32,10 +32,13 @@ _SHARP: Final = 2  # how many times the model's height a view keeps
 
 
 class View(NamedTuple):
-    """rotation: degrees counter-clockwise by which the line was turned, [0, 360); picture: what it then looks like."""
+    """rotation: degrees counter-clockwise by which the line was turned, [0, 360); picture: what it then looks like;
+    cut: whether it lacks a part of the image.
+    """
 
     rotation: int
     picture: Image.Image
+    cut: bool
 
 
 def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[View]:
@@ -47,16 +50,16 @@ def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[
     width, tall = picture.size
     if not tall / 20 <= width <= 100 * tall:
         return
-    yield View(0, _framed(picture, 0.94, 0.8, height))
-    yield View(0, _framed(picture, 1.08, 1.25, height))
+    yield View(0, _framed(picture, 0.94, 0.8, height), cut=True)
+    yield View(0, _framed(picture, 1.08, 1.25, height), cut=False)
     climb = climb_of(width, tall, letters)
     if climb is None:
         return
     angle = round(degrees(atan(climb)))
     lean = lean_of(picture)
     for sign in (1, -1) if abs(lean) < LEAST_LEAN else (1 if lean > 0 else -1,):
-        yield View(-sign * angle % 360, _turned(picture, sign * climb, letters, height))
-        yield View(-sign * angle % 360, _sheared(picture, sign, letters, height))
+        yield View(-sign * angle % 360, _turned(picture, sign * climb, letters, height), cut=True)
+        yield View(-sign * angle % 360, _sheared(picture, sign, letters, height), cut=True)
 
 
 def ratio_of(letters: int) -> float:

@@ -19,6 +19,7 @@ from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.inference.pipeline import Decode, Decoded, PictureArray
 from strhub.inference.precision import choose_precision, precision_name
+from strhub.inference.rereading import Correction
 
 _LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 
@@ -54,6 +55,7 @@ class TorchEngine:
         if choose_compiling(compile):
             self.model.compile_network()
         images = image_options(model.hparams)
+        self.correction = Correction.of(model.hparams)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         alone = self.device.type == "cpu" and not choose_compiling(compile)

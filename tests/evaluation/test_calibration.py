@@ -1,11 +1,22 @@
 """Temperatures and the error of confidences."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strhub.evaluation.calibration import expected_calibration_error, fit_temperature, sequence_confidence
+from strhub import Recognizer
+from strhub.data.sources.lmdb import LmdbWords
+from strhub.evaluation.calibration import (
+    expected_calibration_error,
+    fit_correction,
+    fit_temperature,
+    sequence_confidence,
+)
+from strhub.inference.rereading import Correction, log_odds
+from strhub.text import CHARSET_94, ScoredText
 
 pytestmark = pytest.mark.numeric
 
@@ -55,3 +66,43 @@ def test_nothing_to_fit() -> None:
             fit_temperature(logits, right)
     with pytest.raises(ValueError, match="need as many"):
         expected_calibration_error([], [])
+
+
+def reread(count: int, true: Correction) -> tuple[list[tuple[float, float]], list[bool]]:
+    """Words that were looked at again and are right as often as a correction says."""
+    rng = np.random.default_rng(1)
+    evidence = [(max(best, first), first) for best, first in rng.uniform(0.05, 0.95, (count, 2))]
+    odds = [true.best * log_odds(best) + true.first * log_odds(first) + true.offset for best, first in evidence]
+    return evidence, (rng.random(count) < 1 / (1 + np.exp(-np.array(odds)))).tolist()
+
+
+def test_fitting_finds_how_sure_words_may_be_called_that_were_looked_at_again() -> None:
+    true = Correction(best=0.5, first=0.8, offset=-1.0)
+    assert fit_correction(*reread(4000, true)) == pytest.approx(true, abs=0.15)
+    few = fit_correction([(0.9, 0.5)], [True])
+    assert few == pytest.approx(Correction(), abs=0.3), "few words change little"
+    for evidence, right in (([], []), ([(0.5, 0.5)], [])):
+        with pytest.raises(ValueError, match="need as many"):
+            fit_correction(evidence, right)
+
+
+WORDS = Path(__file__).parents[2] / "../shared/words"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WORDS.is_dir(), reason="needs the photographed words")
+def test_confidences_of_photographed_words_are_what_they_say() -> None:
+    """Words that strhub-tiny was not trained on; every other one, since the others were fitted on."""
+    images, labels = [], []
+    for name in ("val/IIIT5k", "val/SVT", "val/IC15", "val/IC03", "train/titles/BookTitle"):
+        stored = LmdbWords(WORDS / name, prepare_label=str)
+        taken = [index * len(stored) // min(len(stored), 3000) for index in range(min(len(stored), 3000))]
+        for index in taken[1::2]:
+            image, label = stored.read(index)
+            images.append(image)
+            labels.append(label)
+    text = ScoredText(CHARSET_94)
+    for second_look in (0.0, 0.7):
+        readings = Recognizer("strhub-tiny", second_look=second_look)(images)
+        right = [text(one.text) == text(label) for one, label in zip(readings, labels, strict=True)]
+        assert expected_calibration_error([one.confidence for one in readings], right) <= 0.02

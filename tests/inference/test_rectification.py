@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageOps
 from strhub import Recognizer
 from strhub.cli.read import run
 from strhub.data.synth import DrawnWords
-from strhub.inference.pipeline import Decoded, Look, PictureArray, Reader, best_supported
+from strhub.inference.pipeline import Decoded, Look, PictureArray, Reader
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
+from strhub.inference.rereading import Correction, best_supported
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 pytestmark = pytest.mark.numeric
@@ -92,7 +93,7 @@ def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 20), (100, 1), (7, 3), (90, 80), (2400, 1900)])
 @pytest.mark.parametrize("letters", [1, 2, 25])
 def test_pictures_of_any_size_have_views(size: tuple[int, int], letters: int) -> None:
-    for rotation, view in other_views(Image.new("RGB", size, (10, 20, 30)), letters, height=32):
+    for rotation, view, _ in other_views(Image.new("RGB", size, (10, 20, 30)), letters, height=32):
         assert 0 <= rotation < 360
         assert min(view.size) >= 1
         assert view.height <= 3 * 2 * 32
@@ -135,7 +136,7 @@ def test_the_text_for_which_most_speaks(looks: Sequence[tuple[str, float]], expe
 class Engine:
     """Reads every picture as the same word, first with `first`, later with `later`; keeps how many it was given."""
 
-    img_size, normalize, lanes = (32, 128), "default", 1
+    img_size, normalize, lanes, correction = (32, 128), "default", 1, Correction(best=1, first=0, offset=0)
 
     def __init__(self, first: float, later: float = 0.9, *, keep_aspect: bool = False) -> None:
         self.first, self.later, self.keep_aspect, self.calls = first, later, keep_aspect, list[int]()
@@ -157,7 +158,7 @@ def test_only_doubtful_words_are_looked_at_again() -> None:
     assert Reader(sure, batch_size=4)([PICTURE] * 2)[0].text == "sign"
     assert sure.calls == [2]
     readings = Reader(unsure, batch_size=4)([PICTURE] * 2)
-    assert [(reading.text, reading.confidence) for reading in readings] == [("SIGN", 0.9)] * 2
+    assert [(reading.text, round(reading.confidence, 6)) for reading in readings] == [("SIGN", 0.9)] * 2
     assert unsure.calls == [2, 4, 4, 4]  # six views of each, as it is plain, and no more at a time than asked for
     never, long = Engine(0.1), Engine(0.1, keep_aspect=True)
     assert Reader(never, batch_size=4, second_look=0)([PICTURE])[0].text == "sign"

@@ -1,0 +1,128 @@
+"""What is made of several looks at a word: which text is kept, and how sure it may be called.
+
+The text is kept for which most speaks. The surest of several looks is surer than it is right, so what is reported is
+corrected by what was measured on words of which the labels are known (`tools/calibrate.py` fits the correction). A view
+that cuts a part of the image away never makes a text surer than the whole image allows: what it cut off may be a part
+of the text, or another line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, log
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+DOUBT: Final = 0.7
+"""Confidence below which a word is read with doubt, and above which no view that cuts the image lifts it."""
+CORRECTION: Final = "reread_correction"
+"""Name of the correction among a model's hyper-parameters and in an exported file's description."""
+_LEAST: Final = 1e-3  # nearer to 0 and 1 confidences say no more
+
+
+class Decoded(NamedTuple):
+    """What an engine reads in a picture: text, its confidence, that of each character, and further readings."""
+
+    text: str
+    confidence: float
+    characters: npt.NDArray[np.float32]
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def called(self, confidence: float) -> Decoded:
+        """Return the same with another confidence, in (0, 1]; those of characters and further readings go along."""
+        if not 0 < self.confidence < 1 or not 0 < confidence < 1:
+            return self._replace(confidence=confidence)
+        power, share = log(confidence) / log(self.confidence), confidence / self.confidence
+        characters = (self.characters**power).astype(np.float32)
+        alternatives = tuple((text, min(1.0, one * share)) for text, one in self.alternatives)
+        return Decoded(self.text, confidence, characters, alternatives)
+
+
+class Look(NamedTuple):
+    """What was read in one view of an image.
+
+    rotation: degrees counter-clockwise by which the image was turned; cut: whether the view lacks a part of the image.
+    """
+
+    rotation: int
+    decoded: Decoded
+    cut: bool = False
+
+
+class Correction(NamedTuple):
+    """Log-odds of being right: `best` times those of the best look, `first` times those of the first, and `offset`.
+
+    The defaults were fitted to strhub-tiny, on words that it was not trained on.
+    """
+
+    best: float = 0.89
+    first: float = 0.26
+    offset: float = -0.45
+
+    @classmethod
+    def of(cls, hparams: Mapping[str, Any]) -> Correction:
+        """Return the one that a model says of itself, else the default. `ValueError` if it is not three numbers."""
+        stored = hparams.get(CORRECTION)
+        if stored is None:
+            return cls()
+        try:
+            best, first, offset = map(float, stored)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{CORRECTION} is {stored!r}: it must be three numbers, see tools/calibrate.py") from error
+        return cls(best, first, offset)
+
+    def __call__(self, best: float, first: float) -> float:
+        """Return the confidence, in [0, `best`], of a text by that of its best look and that of the first look."""
+        odds = self.best * log_odds(best) + self.first * log_odds(first) + self.offset
+        return min(best, 1 / (1 + exp(-odds)))
+
+
+def surest_rotation(views: Mapping[int, Decoded]) -> int:
+    """The rotation with the surest reading; upright, unless what is read on a side has at least two characters.
+
+    A single character fills a tall picture as it stands, and most of them look like another one on their side.
+    """
+    turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
+    return max([0, *turned], key=lambda rotation: views[rotation][1])
+
+
+def best_supported(looks: Sequence[Look]) -> Look:
+    """The surest look of the text with the greatest sum of confidences.
+
+    So a text that several looks agree on beats one that a single look is surer of.
+    """
+    sums: dict[str, float] = {}
+    for look in looks:
+        sums[look.decoded.text] = sums.get(look.decoded.text, 0.0) + look.decoded.confidence
+    best = max(sums, key=sums.__getitem__)
+    return max((look for look in looks if look.decoded.text == best), key=lambda look: look.decoded.confidence)
+
+
+def evidence(looks: Sequence[Look], text: str) -> tuple[float, float]:
+    """Return what a correction takes: how sure the looks are of a text at most, and the first look of its own.
+
+    Looks at a part of the image count up to `DOUBT`. At least one look must have read the text.
+    """
+    sure = [look.decoded.confidence if not look.cut else min(look.decoded.confidence, DOUBT)
+            for look in looks if look.decoded.text == text]  # fmt: skip
+    return max(sure), looks[0].decoded.confidence
+
+
+def conclude(looks: Sequence[Look], correction: Correction) -> Look:
+    """Return the best supported of several looks, the first of which was at the whole image, with its confidence
+    corrected; of a single look, that look.
+    """
+    if len(looks) == 1:
+        return looks[0]
+    chosen = best_supported(looks)
+    text = chosen.decoded.text
+    confidence = correction(*evidence(looks, text)) if text else 0.0
+    return chosen._replace(decoded=chosen.decoded.called(confidence))
+
+
+def log_odds(confidence: float) -> float:
+    """Return log(p / (1 - p)), p no nearer to 0 and 1 than 0.001."""
+    held = min(max(confidence, _LEAST), 1 - _LEAST)
+    return log(held / (1 - held))

@@ -1,0 +1,38 @@
+"""tools/calibrate.py writes what it fits into a model's file, and what it measured on other words into its card."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from strhub.checkpoint.formats import read_checkpoint
+from strhub.inference.onnx_engine import OnnxEngine
+from strhub.inference.rereading import CORRECTION, Correction
+from strhub.weights import embedded_graph, embedded_weights
+
+ROOT = Path(__file__).parents[2]
+
+
+def calibrate(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "tools/calibrate.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tree: Path) -> None:
+    weights = tmp_path / embedded_weights().name
+    for file in (embedded_weights(), embedded_graph()):
+        shutil.copy(file, tmp_path / file.name)
+    done = calibrate(weights, "--data_root", word_tree, "--sets", "val/a", "SVT", "--limit", "8", "--keep_temperature")
+    assert done.returncode == 0, done.stderr
+    assert "all                           6 words: error with one look" in done.stdout
+    before, after = read_checkpoint(embedded_weights()), read_checkpoint(weights)
+    assert after.hparams["temperature"] == before.hparams["temperature"]
+    assert after.card["calibration_error"].keys() == {"val/a", "SVT", "all"}
+    assert after.card["calibrated_on"] == "every second word of val/a, SVT; the errors are of the others"
+    assert OnnxEngine(weights.with_suffix(".onnx")).correction == Correction(*after.hparams[CORRECTION])
+
+
+def test_a_set_that_is_not_there(tmp_path: Path, word_tree: Path) -> None:
+    done = calibrate("strhub-tiny", "--data_root", word_tree, "--sets", "gone")
+    assert done.returncode == 1
+    assert "calibrate: gone is neither in" in done.stderr
