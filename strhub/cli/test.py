@@ -58,16 +58,17 @@ def run(arguments: Sequence[str] | None = None) -> str:
     given = build_parser().parse_intermixed_args(arguments)
     misplaced, sets = split_words(given.sets or [])  # options may stand behind --sets, too
     options = parse_options([*given.options, *misplaced])
+    with needs("torch"):
+        from strhub.checkpoint.zoo import load_from_checkpoint
+        from strhub.inference.torch_engine import TorchEngine
+
+    model = load_from_checkpoint(given.checkpoint, **options)  # before what takes seconds to import
     with needs("test"):
         from strhub.data.module import SceneTextDataModule
         from strhub.evaluation.evaluate import any_samples, evaluate_in
         from strhub.evaluation.report import format_own, format_protocols, protocols
-    with needs("torch"):
-        from strhub.checkpoint.zoo import load_from_checkpoint
-        from strhub.inference.torch_engine import TorchEngine
     from strhub.images.options import image_options
 
-    model = load_from_checkpoint(given.checkpoint, **options)
     data = SceneTextDataModule(
         root_dir=given.data_root,
         train_dir="",

@@ -131,7 +131,10 @@ def test_max_label_length_ends_reading(tmp_path: Path) -> None:
     assert given.shape == expected.shape == (2, 10, 95)
 
 
-@pytest.mark.parametrize(("decode_ar", "refine_iters"), [(True, 1), (True, 0), (False, 2)])
+@pytest.mark.parametrize(
+    ("decode_ar", "refine_iters"),
+    [(True, 1), *(pytest.param(*decoding, marks=pytest.mark.slow) for decoding in ((True, 0), (False, 2)))],
+)
 def test_the_embedded_model_reads_the_same(
     tmp_path: Path, words: list[Any], decode_ar: bool, refine_iters: int
 ) -> None:
@@ -148,7 +151,12 @@ def test_the_embedded_model_reads_the_same(
 
 @pytest.mark.parametrize(
     ("precision", "share", "size"),
-    [("float16", 0.99, 0.6), ("int8-weights", 0.97, 0.35), ("int8", 0.9, 0.5), ("int8-static", 0.8, 0.5)],
+    [
+        ("float16", 0.99, 0.6),
+        pytest.param("int8-weights", 0.97, 0.35, marks=pytest.mark.slow),
+        pytest.param("int8", 0.9, 0.5, marks=pytest.mark.slow),
+        ("int8-static", 0.8, 0.5),
+    ],
 )
 def test_smaller_numbers_read_nearly_the_same(
     tmp_path: Path, words: list[Any], precision: str, share: float, size: float
