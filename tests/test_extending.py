@@ -45,6 +45,7 @@ def test_the_network_of_the_page_is_short() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
     for name in COPIED:
         if (ROOT / name).is_dir():
