@@ -16,6 +16,7 @@ from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 from strhub.cli.overrides import prepare, split
 from strhub.cli.program import examples, program, typed, version_line
+from strhub.cli.stored_run import with_stored
 from strhub.configs import CONFIG_DIR
 from strhub.utils.options import unknown_option_message
 from strhub.utils.terminal import printable_lines
@@ -63,7 +64,11 @@ def run_with_hydra(
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
-    sys.argv[1:] = prepare(arguments, sweep=bool({"-m", "--multirun"} & {*arguments}))
+    try:
+        prepared = prepare(arguments, sweep=bool({"-m", "--multirun"} & {*arguments}))
+        sys.argv[1:] = with_stored(prepared) if command == "train" else prepared
+    except ValueError as error:
+        sys.exit(f"{program(command)}: {error}")
     own = os.environ.setdefault(_FULL_ERROR, "0") != "1"
 
     @wraps(task)

@@ -119,7 +119,10 @@ def parse(override: str) -> Given:
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        raise ValueError(f"{override!r} is no override that Hydra can read: {_first_line(error)}") from error
+        reason = _first_line(error)
+        raise ValueError(
+            f"{override}: Hydra cannot read this ({reason}). Put the value in quotes of its own: 'option=\"value\"'"
+        ) from error
     signs = {"CHANGE": "", "ADD": "+", "FORCE_ADD": "++", "DEL": "~"}
     return Given(parsed.key_or_group, None if parsed.is_delete() else parsed.value(), signs[parsed.type.name])
 

@@ -44,7 +44,7 @@ def _train(config: DictConfig) -> None:
         adopt_pretrained(config, list(HydraConfig.get().overrides.task))
         metrics = train(config)
     except Stopped as stop:
-        _end_stopped(f"{stop}; go on with ckpt_path={stop.path}", STOPPED)
+        _end_stopped(f"{stop}; resume with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"{program('train')}: {printable_lines(error)}") from error
@@ -74,7 +74,7 @@ def main() -> None:
     except StoppedEarly as stop:
         _end_stopped(str(stop), INTERRUPTED if stop.number == signal.SIGINT else STOPPED)
     except KeyboardInterrupt:
-        _end_stopped("stopped; go on with ckpt_path=<run>/checkpoints/last.ckpt", INTERRUPTED)
+        _end_stopped("stopped; resume with ckpt_path=<run>/last", INTERRUPTED)
 
 
 if __name__ == "__main__":

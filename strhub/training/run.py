@@ -26,6 +26,7 @@ from strhub.images.options import image_options
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
 from strhub.training.noise import without_noise
+from strhub.training.resuming import ResumedPlan
 from strhub.training.signals import StoppedEarly
 from strhub.training.systems.base import System
 from strhub.training.systems.registry import system_class
@@ -91,7 +92,7 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
         model.compile_network()
     data = data_from_config(config, model.hparams) if data is None else data
     callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
-    callbacks.append(FinalValidation())
+    callbacks += [FinalValidation(), ResumedPlan()]
     loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
     trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
     try:

@@ -211,3 +211,41 @@ def test_a_run_shorter_than_an_epoch_is_validated_and_has_a_best_checkpoint(
     assert load_from_checkpoint(run).hparams.embed_dim == 32
     for noise in ("Tip", "weights_only", "litlogger", "Trainer(limit_"):
         assert noise not in caplog.text
+
+
+def rates(run: Path) -> list[float]:
+    """The learning rate of each step."""
+    with (run / "metrics.csv").open() as file:
+        return [float(row["lr-AdamW"]) for row in csv.DictReader(file) if row.get("lr-AdamW")]
+
+
+def test_a_run_that_goes_on_for_longer_or_at_another_rate_has_a_new_schedule(
+    compose_main: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    common = [*QUICK, "data.drawn=24", "averaging=none", "callbacks.best=null", "trainer.limit_val_batches=0"]
+    state = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    train(compose_main(*common, "trainer.max_epochs=2"))
+    longer = compose_main(*common, "trainer.max_epochs=4", f"output_dir={tmp_path}/a", f"ckpt_path={state}")
+    train(longer)
+    assert "the schedule is planned anew, for 12 steps in all (it was made for 6)" in caplog.text
+    whole = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(whole, 7e-4 * 8 / 256, 12, pct_start=0.075, cycle_momentum=False)
+    expected = []
+    for _ in range(12):
+        expected.append(whole.param_groups[0]["lr"])
+        whole.step()
+        schedule.step() if len(expected) < 12 else None
+    assert rates(tmp_path / "a") == pytest.approx(expected[6:])
+    caplog.clear()
+    more = ["trainer.max_epochs=3", "model.lr=0.05", "model.weight_decay=0.5", f"ckpt_path={state}"]
+    train(compose_main(*common, *more, f"output_dir={tmp_path}/b"))
+    assert "a highest rate of 0.00156 (2.19e-05)" in caplog.text
+    groups = torch.load(tmp_path / "b" / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+    assert groups["param_groups"][0]["weight_decay"] == 0.5
+    for option, message in (
+        ("model.embed_dim=64", r"cannot be resumed with model.embed_dim=64 \(it has 32\)"),
+        ("model.charset_train=abc", "cannot be resumed with model.charset_train=abc"),
+        ("optimizer=muon", r"optimizer=MuonWithAdamW \(it has AdamW\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(compose_main(*common, option, f"ckpt_path={state}", f"output_dir={tmp_path}/d"))

@@ -168,6 +168,7 @@ class ABINet(System):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the phase."""
+        super().on_load_checkpoint(checkpoint)
         phase = checkpoint.get("abinet_phase", {})
         self.joint, self._joint_from = phase.get("joint", False), phase.get("joint_from")
 

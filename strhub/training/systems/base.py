@@ -32,6 +32,7 @@ from strhub.evaluation.metrics import Score
 from strhub.models.network import Network
 from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
+from strhub.training.resuming import check_resumable
 from strhub.utils.options import check_options, keyword_names
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class System(pl.LightningModule, ABC):
         self.step = 0  # of the optimiser, in training
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
+        self.planned_groups: list[dict[str, Any]] = []  # options of the optimizer's groups as they are configured
 
     @classmethod
     def known_options(cls, architecture: str) -> list[str]:
@@ -214,14 +216,21 @@ class System(pl.LightningModule, ABC):
         # Partial: parameters and rates are no part of a configuration, which would copy them.
         make_optimizer = instantiate(self.hparams["optimizer"], _partial_=True)
         optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay)
-        make_schedule = instantiate(self.hparams["schedule"], _partial_=True)
-        schedule = make_schedule(
-            optimizer=optimizer,
-            max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=self.total_steps(),
-            pct_start=self.hparams["warmup_pct"],
-        )
+        self.planned_groups = [{**group} for group in optimizer.param_groups]
+        for group in self.planned_groups:
+            del group["params"]
+        schedule = self.make_schedule(optimizer, self.total_steps())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def make_schedule(self, optimizer: Any, total_steps: int) -> Any:
+        """Return the configured schedule of so many steps, whose highest rates are the optimizer's present ones."""
+        make = instantiate(self.hparams["schedule"], _partial_=True)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return make(optimizer=optimizer, max_lr=rates, total_steps=total_steps, pct_start=self.hparams["warmup_pct"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise `ConfigError` for a state that is not one of this system's."""
+        check_resumable(self, checkpoint)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate stays."""
@@ -249,11 +258,26 @@ class System(pl.LightningModule, ABC):
 
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch of the trainer's data module."""
+        return math.ceil(self.batches_per_epoch() / self.trainer.accumulate_grad_batches)
+
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch, as far as `trainer.limit_train_batches` lets them be used."""
+        batches: int = self.trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
+        limit: int | float = self.trainer.limit_train_batches
+        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+    def remaining_steps(self) -> int:
+        """Optimizer steps that a resumed run has before it, from where it was restored to."""
         trainer = self.trainer
-        batches = trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
-        limit: int | float = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        return math.ceil(batches / trainer.accumulate_grad_batches)
+        at_most = trainer.max_steps - trainer.global_step if trainer.max_steps >= 0 else math.inf
+        if trainer.max_epochs is None or trainer.max_epochs < 0:
+            return int(at_most)
+        loop: Any = trainer.fit_loop
+        epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
+        if epochs.started <= epochs.processed or done >= self.batches_per_epoch():  # not within an epoch
+            done = 0
+        steps = self.steps_per_epoch() * (trainer.max_epochs - trainer.current_epoch)
+        return int(min(at_most, max(0, steps - done // trainer.accumulate_grad_batches)))
 
     def effective_lr(self) -> float:
         """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""

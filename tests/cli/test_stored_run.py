@@ -1,0 +1,72 @@
+"""A resumed run has the options that it was started with, and what is given now."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from strhub.cli.overrides import prepare
+from strhub.cli.stored_run import with_stored
+
+STORED = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "ckpt_path=null", "~callbacks.samples"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder as Hydra and the callbacks leave it."""
+    folder = tmp_path / "run=1"
+    for name in ("config", "checkpoints"):
+        (folder / name).mkdir(parents=True)
+    (folder / "config" / "overrides.yaml").write_text(yaml.safe_dump(STORED), "utf-8")
+    for name in ("last.ckpt", "epoch0-step8-accuracy1.00.ckpt"):
+        (folder / "checkpoints" / name).touch()
+    return folder
+
+
+OWN = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "~callbacks.samples"]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "expected"),
+    [
+        ("checkpoints/last.ckpt", [], OWN),
+        ("checkpoints/epoch0-step8-accuracy1.00.ckpt", [], OWN),
+        ("last", [], OWN),
+        ("best", [], OWN),
+        ("", [], OWN),
+        ("last", ["model.lr=0.2"], [one for one in OWN if "lr" not in one]),
+        (
+            "last",
+            ["++model.lr=0.2", "+experiment=parseq"],
+            OWN[2:],
+        ),
+        ("last", ["callbacks.samples=null"], OWN[:-1]),
+    ],
+)
+def test_stored_options_come_first(run: Path, path: str, given: list[str], expected: list[str]) -> None:
+    given = prepare([f"ckpt_path={run / path}", *given])
+    assert with_stored(given) == [*expected, *given]
+
+
+def test_last_is_that_of_the_runs_own_folder(run: Path, tmp_path: Path) -> None:
+    given = prepare(["-m", f"hydra.run.dir={run}", "ckpt_path=last"])
+    assert with_stored(given) == ["-m", *OWN, *given[1:]]
+    (run / "checkpoints" / "last.ckpt").unlink()
+    assert with_stored(given) == given, "there is nothing to resume, so this is a new run"
+    assert with_stored(prepare([f"hydra.run.dir={tmp_path}/new", "ckpt_path=last"]))[-1] == "ckpt_path=last"
+
+
+def test_where_nothing_is_stored_or_resumed(run: Path, tmp_path: Path) -> None:
+    assert with_stored(["model=crnn"]) == ["model=crnn"]
+    (run / "config" / "overrides.yaml").unlink()
+    given = prepare([f"ckpt_path={run}/last", "seed=1"])
+    assert with_stored(given) == given
+    assert with_stored([f"ckpt_path={tmp_path}/gone.ckpt"]) == [f"ckpt_path={tmp_path}/gone.ckpt"]
+
+
+def test_the_folder_of_further_choices_is_remembered(run: Path, tmp_path: Path) -> None:
+    sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": str(tmp_path)}]
+    hydra = {"hydra": {"runtime": {"config_sources": sources}}}
+    (run / "config" / "hydra.yaml").write_text(yaml.safe_dump(hydra), "utf-8")
+    assert with_stored(prepare([f"ckpt_path={run}"]))[0] == f"--config-dir={tmp_path}"
+    assert with_stored(prepare(["--config-dir=b", f"ckpt_path={run}"]))[0] == "--config-dir=b"
