@@ -3,6 +3,7 @@
 #   make read          install what reading needs and read the demonstration pictures
 #   make test          the fast tests                 make test-slow     the slow ones, and only those
 #   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
+#   make attack        attack strhub with damaged files and kills for MINUTES=10
 #   make check         format, lint, types and the fast tests; `make lint` without the tests
 #   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
 #   make torch-cu128   write requirements/core.cu128.txt, to install with one platform's build of PyTorch
@@ -34,7 +35,7 @@ tune := $(VENV)/.strhub-tune
 numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
 avx2 := ONEDNN_MAX_CPU_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: read test test-slow test-cpus lint check wheel requirements clean distclean help
+.PHONY: attack read test test-slow test-cpus lint check wheel requirements clean distclean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -56,6 +57,11 @@ test-cpus: $(test)
 		echo "-- $$setting"; \
 		env $$setting $(pytest) -q -m 'numeric and not slow' $(numeric); \
 	done
+
+# Damaged files and kills, at random; what fails is kept in attack-failures/.
+MINUTES ?= 10
+attack: $(test)
+	@PYTHONPATH=.:tests $(python) tests/attacks --minutes $(MINUTES)
 
 lint: $(dev)
 	@$(python) -m ruff format --check --quiet || { echo 'Not formatted: `$(bin)/ruff format` does it.'; exit 1; }
