@@ -30,7 +30,6 @@ examples:
 def _compose_and_tune(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from strhub.errors import MissingExtra
     from strhub.training.run import adopt_pretrained
     from strhub.training.tuning import tune
 
@@ -38,7 +37,7 @@ def _compose_and_tune(config: DictConfig) -> None:
     try:
         adopt_pretrained(config, overrides)
         search = tune(config)
-    except (ValueError, MissingExtra) as error:
+    except (ValueError, ImportError) as error:
         log.debug("cause", exc_info=True)
         raise SystemExit(f"{program('tune')}: {error}") from error
     print(table(search))
