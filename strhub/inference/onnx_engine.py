@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.inference.rereading import Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
+from strhub.utils.processes import PerProcess
 from strhub.utils.telemetry import import_onnxruntime
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer"]
@@ -82,8 +83,10 @@ class OnnxEngine:
         self._model, self._threads = Path(model), threads or _available_threads()
         self._file = _identity(self._model)  # before it is opened
         self.description = read_description(model)
-        self.session = open_session(model, device=device, threads=threads)
-        check_graph(self.session, self.description, model)
+        session = open_session(model, device=device, threads=threads)
+        check_graph(session, self.description, model)
+        self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
+        self._shared = PerProcess(self._open_shared)
         images = image_options(self.description)
         self.correction = Correction.of(self.description)
         self.img_size: Sequence[int] = images["img_size"]
@@ -92,8 +95,13 @@ class OnnxEngine:
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))
         self.search = beam_search(self.tokenizer, search)
-        on_cpu = self.session.get_providers() == ["CPUExecutionProvider"]
+        on_cpu = session.get_providers() == ["CPUExecutionProvider"]
         self.lanes = min(self._threads, _LANES) if on_cpu else 1
+
+    @property
+    def session(self) -> Any:
+        """ONNX Runtime's session, by all threads; a forked child and an unpickled copy open one of their own."""
+        return self._alone.get()
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.inference.pipeline.Engine`."""
@@ -102,10 +110,17 @@ class OnnxEngine:
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
         """See `strhub.inference.pipeline.Engine`."""
-        yield partial(self._decode, self._shared)
+        yield partial(self._decode, self._shared.get())
 
-    @cached_property
-    def _shared(self) -> Any:
+    def _opened(self, *, device: str | None, threads: int | None) -> Any:
+        """Open the file once more; `ValueError` if it is another model's by now."""
+        if read_description(self._model) != self.description:
+            raise CheckpointError(f"{self._model} holds another model than when this reader was made: make a new one")
+        session = open_session(self._model, device=device, threads=threads)
+        check_graph(session, self.description, self._model)
+        return session
+
+    def _open_shared(self) -> Any:
         if _identity(self._model) != self._file:  # another model may be there by now, with other letters
             return self.session
         return open_session(self._model, device="cpu", threads=self._threads // self.lanes)

@@ -79,9 +79,11 @@ class Engine(Protocol):
     img_size: Sequence[int]
     normalize: str
     keep_aspect: bool
-    lanes: int
     precision: str
     correction: Correction
+
+    @property
+    def lanes(self) -> int: ...
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""

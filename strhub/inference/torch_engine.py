@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,10 +60,26 @@ class TorchEngine:
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         alone = self.device.type == "cpu" and not choose_compiling(compile)
-        self.lanes = min(torch.get_num_threads(), _LANES) if alone else 1
+        self._lanes = min(torch.get_num_threads(), _LANES) if alone else 1
+        self._process = os.getpid()
+
+    @property
+    def lanes(self) -> int:
+        """See `strhub.inference.pipeline.Engine`; 1 in a forked child."""
+        return 1 if self._is_forked else self._lanes
+
+    @property
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._process = os.getpid()
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         """See `strhub.inference.pipeline.Engine`."""
+        if self._is_forked and self.device.type == "cpu":
+            torch.set_num_threads(1)  # PyTorch's threads stayed in the parent, and it would wait for them for ever
         images = pad([torch.from_numpy(array) for array in arrays])
         if self.device.type == "cuda":  # copied while the host goes on
             images = images.pin_memory().to(self.device, non_blocking=True)

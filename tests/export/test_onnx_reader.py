@@ -23,6 +23,7 @@ from strhub.export import export
 from strhub.images.preprocess import kept_width
 from strhub.inference.onnx_description import FORMAT, METADATA_KEY
 from strhub.inference.onnx_engine import Recognizer
+from strhub.utils.processes import PerProcess
 from strhub.weights import embedded_graph, embedded_weights
 
 
@@ -108,7 +109,7 @@ def test_pictures_of_different_widths_are_computed_apart(exported: Path) -> None
             logits[:, 0, 1 + images.shape[3] // 32] = logits[:, 1, 0] = 9  # a digit that tells the width
             return [logits]
 
-    recognizer.engine.session = Session()
+    recognizer.engine._alone = PerProcess(Session)
     from strhub.images.preprocess import picture_to_kept_pixels
 
     recognizer._to_pixels = picture_to_kept_pixels
