@@ -25,7 +25,7 @@ from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransf
 from strhub.data.loading.echo import EchoLoader
 from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
-from strhub.data.sources.annotations import ANNOTATION_NAMES
+from strhub.data.sources.annotations import ANNOTATION_NAMES, OTHER_NAMES
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
@@ -226,7 +226,7 @@ class SceneTextDataModule(pl.LightningDataModule):
             state = "neither is in it or below it" if folder.is_dir() else "it does not exist"
             raise ValueError(
                 f"no words found: looked for LMDB folders (data.mdb) in {folder} and for pictures with one of "
-                f"{', '.join(ANNOTATION_NAMES)}, but {state}. "
+                f"{', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, but {state}. "
                 "Set data.root_dir (--data_root) and, for training, data.train_dir; Datasets.md shows the layout"
             )
         options: dict[str, Any] = {"prepare_label": prepare, "min_image_dim": self.min_image_dim}

@@ -92,7 +92,7 @@ class FolderWords:
 
 
 def find_annotated(root: str | Path) -> list[Path]:
-    """Every annotation file by one of the usual names, `ANNOTATION_NAMES`, at or below `root`, sorted.
+    """Return every annotation file by one of the names in `ANNOTATION_NAMES` and `OTHER_NAMES` below `root`, sorted.
 
     Links to folders are followed, but no folder is taken twice. In a folder that holds an LMDB, such a file is thought
     to be what the LMDB was made from and is left out. `ValueError` if a folder has several.

@@ -10,13 +10,16 @@ import re
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import Any, Final
 
 from strhub.data.sources.tar import SIZES, is_remote
+from strhub.errors import DataError
 from strhub.utils.regular_files import read_regular_text
 
 __all__ = ["find_shards", "known_size"]
 
+MIN_SAMPLE: Final = 3 * BLOCKSIZE  # bytes: an image with its header, and a label's header
 BRACES: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -69,5 +72,11 @@ def known_size(shards: Sequence[str]) -> int | None:
         size = sizes[folder].get(name) if isinstance(sizes[folder], dict) else None
         if not isinstance(size, int):
             return None
+        stored = Path(shard).stat().st_size
+        if size < 0 or (shard.endswith(".tar") and size * MIN_SAMPLE > stored):
+            raise DataError(
+                f"{folder / SIZES} says that {name} holds {size} words, but it has only {stored} bytes. Make it again, "
+                "or set data.shard_words"
+            )
         total += size
     return total

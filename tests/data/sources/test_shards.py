@@ -30,6 +30,7 @@ from strhub.data.loading.loader import Batch
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.sources.shards import ShardedWords, ShardLoader, find_shards
 from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
+from strhub.errors import DataError
 from strhub.text import CHARSET_36, LabelPreparation
 from strhub.utils.locks import locked
 
@@ -178,6 +179,10 @@ def test_sizes_are_read_from_beside_the_shards(folder: Path, tmp_path: Path) -> 
     assert len(sharded(tmp_path)) == 8
     (tmp_path / SIZES).write_text("rubbish")
     assert sharded(tmp_path).batches is None
+    for lie in (-1, 10**12):
+        (tmp_path / SIZES).write_text(json.dumps({"a.tar": lie}))
+        with pytest.raises(DataError, match=rf"a\.tar holds {lie} words, but it has only"):
+            sharded(tmp_path)
 
 
 class Noting(pl.LightningModule):
