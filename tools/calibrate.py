@@ -33,8 +33,9 @@ from strhub.export import export_beside
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
 from strhub.inference.recognizer import Recognizer
-from strhub.inference.rereading import CORRECTION, Correction, Look, conclude, evidence
+from strhub.inference.rereading import Look, conclude, evidence
 from strhub.text import ScoredText
+from strhub.text.correction import CORRECTION, Correction
 
 Word = tuple[Image.Image, str]
 Verdicts = list[tuple[float, bool]]

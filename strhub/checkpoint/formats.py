@@ -26,6 +26,7 @@ from strhub.checkpoint.scene_text_model import architectures, network_class
 from strhub.checkpoint.schema import checked_card, checked_hyper_parameters, parse_json
 from strhub.checkpoint.torch_files import open_torch_file
 from strhub.errors import CheckpointError as CheckpointError
+from strhub.text import scored_charset
 
 __all__ = ["FORMAT", "Checkpoint", "CheckpointError", "read_checkpoint", "read_metadata", "write_checkpoint"]
 
@@ -151,11 +152,11 @@ def _first_line(error: Exception) -> str:
 def _checked(path: Path, values: Any) -> dict[str, Any]:
     """Hyper-parameters of the kinds that they must have, which say at least what network it is and what it reads."""
     given = values if isinstance(values, dict) else {}
-    if given.get("charset_test") is None and "charset_train" in given:
-        given = {**given, "charset_test": given["charset_train"]}
     for name in ("architecture", "charset_train"):
         if not isinstance(given.get(name), str):
             raise CheckpointError(f"{path}: its hyper-parameters do not say {name}")
+    if given.get("charset_test") is None:
+        given = {**given, "charset_test": scored_charset(given["charset_train"], None)}
     if given["architecture"] not in architectures():
         raise CheckpointError(
             f"{path} holds a model of the architecture {ascii(given['architecture'])[:60]}, which this strhub does "

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from strhub.inference.rereading import Correction, log_odds
+from strhub.text.correction import Correction, log_odds
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -22,7 +22,7 @@ from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
-from strhub.inference.rereading import Correction
+from strhub.text.correction import Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 from strhub.utils.processes import PerProcess
 from strhub.utils.telemetry import import_onnxruntime

@@ -23,10 +23,11 @@ from strhub.images.open import UnreadableImage, open_image
 from strhub.images.preprocess import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.rectification import other_views
-from strhub.inference.rereading import DOUBT, Correction, conclude
+from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
 from strhub.inference.rereading import Look as Look
 from strhub.inference.rereading import surest_rotation as surest_rotation
+from strhub.text.correction import Correction
 from strhub.utils.processes import PerProcess
 
 PictureArray = npt.NDArray[np.float32]

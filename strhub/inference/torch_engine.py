@@ -20,7 +20,7 @@ from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.inference.pipeline import Decode, Decoded, PictureArray
 from strhub.inference.precision import choose_precision, precision_name
-from strhub.inference.rereading import Correction
+from strhub.text.correction import Correction
 
 _LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 

@@ -15,8 +15,8 @@ from strhub.evaluation.calibration import (
     fit_temperature,
     sequence_confidence,
 )
-from strhub.inference.rereading import Correction, log_odds
 from strhub.text import CHARSET_94, ScoredText
+from strhub.text.correction import Correction, log_odds
 
 pytestmark = pytest.mark.numeric
 

@@ -15,8 +15,9 @@ from strhub.cli.read import run
 from strhub.data.synth import DrawnWords
 from strhub.inference.pipeline import Decoded, Look, PictureArray, Reader
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
-from strhub.inference.rereading import Correction, best_supported
+from strhub.inference.rereading import best_supported
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
+from strhub.text.correction import Correction
 
 pytestmark = pytest.mark.numeric
 

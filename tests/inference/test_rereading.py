@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 import strhub
 from strhub import Recognizer, load
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.rereading import CORRECTION, DOUBT, Correction, Decoded, Look, conclude, evidence, log_odds
+from strhub.inference.rereading import DOUBT, Decoded, Look, conclude, evidence
 from strhub.inference.torch_engine import TorchEngine
+from strhub.text.correction import CORRECTION, Correction, log_odds
 from strhub.weights import embedded_graph
 
 AS_SEEN = Correction(best=1.0, first=0.0, offset=0.0)
@@ -46,6 +47,7 @@ def test_a_correction_by_hand() -> None:
     found = conclude(looks, Correction(best=1.0, first=2.0, offset=-0.5)).decoded
     assert found.text == "SALE"
     assert log_odds(found.confidence) == pytest.approx(log(0.7 / 0.3) - 0.5)
+    assert 0 < Correction(100, 100, -100)(0.001, 0.001) < 1e-6
     assert conclude([look("a", 0.3)], Correction()).decoded.confidence == 0.3, "what is looked at once stays"
     assert conclude([look("a", 0.9), look("a", 0.9)], Correction(3, 3, 3)).decoded.confidence == 0.9
 

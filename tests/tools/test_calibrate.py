@@ -7,7 +7,7 @@ from pathlib import Path
 
 from strhub.checkpoint.formats import read_checkpoint
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.rereading import CORRECTION, Correction
+from strhub.text.correction import CORRECTION, Correction
 from strhub.weights import embedded_graph, embedded_weights
 
 ROOT = Path(__file__).parents[2]
