@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from strhub.errors import DataError
-from strhub.images.open import FORMATS, MAX_PIXELS, UnreadableImage, open_image
+from strhub.images.limits import MAX_PIXELS
+from strhub.images.open import open_encoded
+from strhub.images.sources import Encoded
 
 __all__ = [
     "Polygon",
@@ -57,18 +59,8 @@ def open_scene(content: bytes, *, follow_exif: bool = False) -> tuple[Image.Imag
     Raises:
         UnreadableImage: if it is no picture, is damaged or is too large.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise UnreadableImage(f"{picture.width} x {picture.height} pixels, over {MAX_PIXELS}")
-            turned = ImageOps.exif_transpose(picture) if follow_exif else picture
-            return open_image(turned), picture.format in LOSSLESS_FORMATS
-    except UnreadableImage:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImage("not a picture in any known format") from error
-    except Exception as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
-        raise UnreadableImage(f"damaged: {error}") from error
+    picture, kind = open_encoded(Encoded(content, upright=follow_exif))
+    return picture, kind in LOSSLESS_FORMATS
 
 
 def box_polygon(left: float, top: float, right: float, bottom: float) -> Polygon:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,34 @@ def test_a_closed_image_is_an_input_that_cannot_be_read() -> None:
     assert take(image).name is None
     with pytest.raises(UnreadableImage, match="closed"):
         open_image(image)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lanes: int) -> None:
+    """Whatever the number of threads; small ones are not."""
+    import strhub.inference.pipeline as pipeline
+
+    reader = Recognizer("strhub-tiny", batch_size=4, threads=lanes, second_look=0)
+    reader.workers = 4
+    monkeypatch.setattr(pipeline, "_LARGE", 100 * 40)
+    monkeypatch.setattr(pipeline, "_CHUNK", 1)
+    for name, size in (("large", (200, 60)), ("small", (80, 30))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    now, most, turn = {"large": 0, "small": 0}, {"large": 0, "small": 0}, threading.Lock()
+    real = Recognizer._scaled
+
+    def scaled(self: Recognizer, view: Image.Image) -> Any:
+        kind = "large" if view.width == 200 else "small"
+        with turn:
+            now[kind] += 1
+            most[kind] = max(most[kind], now[kind])
+        time.sleep(0.02)
+        with turn:
+            now[kind] -= 1
+        return real(self, view)
+
+    monkeypatch.setattr(Recognizer, "_scaled", scaled)
+    for name in most:
+        assert all(reading.error is None for reading in reader([tmp_path / f"{name}.png"] * 12))
+    assert most["large"] == 1
+    assert most["small"] > 1
