@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import strhub.models
+from strhub.errors import CheckpointError
 from strhub.models.network import Network, Steps
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
 from strhub.text.tokenizer import Probabilities
@@ -27,6 +28,15 @@ _TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
     "attention": AttentionTokenizer,
     "ctc": CTCTokenizer,
 }
+
+
+def check_numbers(finite: bool) -> None:
+    """Raise `CheckpointError` unless logits are finite: of others, '' would be read without a word."""
+    if not finite:
+        raise CheckpointError(
+            "the model gives numbers that are infinite or none (NaN): its weights or its temperature are damaged, or "
+            "too large for the precision"
+        )
 
 
 class HyperParameters(dict[str, Any]):
@@ -118,8 +128,12 @@ class SceneTextModel(nn.Module):
 
         Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
         was read, the confidence is 0, however sure the model is that there is nothing.
+
+        Raises:
+            CheckpointError: if the model gives logits that are no numbers.
         """
         logits = self(images).float() / self.hparams.get("temperature", 1.0)
+        check_numbers(bool(logits.isfinite().all()))
         readings = self.tokenizer.decode_characters(logits.softmax(-1))
         return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
 

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.scene_text_model import SceneTextModel, check_numbers
 from strhub.checkpoint.zoo import load
 from strhub.images.options import image_options
 from strhub.images.padding import pad
@@ -109,15 +110,20 @@ class TorchEngine:
         temperature = float(self.model.hparams.get("temperature", 1.0))
         steps = self.model.begin_steps(images, search.search.width)
         if steps is None:
-            return search.decode(self.model(images).float().cpu().numpy() / temperature)
+            return search.decode(_checked(self.model(images).float().cpu().numpy() / temperature))
         begin = steps
 
         def step(number: int, tokens: Ids, parents: Ids) -> Floats:
             chosen = [torch.tensor(ids, device=self.device) for ids in (tokens, parents)]
             logits = begin(number, *chosen).float().cpu().numpy() / temperature  # (B * K, C)
-            return log_softmax(logits.reshape(*tokens.shape, -1))
+            return log_softmax(_checked(logits).reshape(*tokens.shape, -1))
 
         return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
+
+
+def _checked(logits: Floats) -> Floats:
+    check_numbers(bool(np.isfinite(logits).all()))
+    return logits
 
 
 def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:
