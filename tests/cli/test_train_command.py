@@ -62,8 +62,8 @@ def run_script(*arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+experiment=parsec", "Could not find 'experiment/parsec'"),
-        ("model.embed_dimm=3", "embed_dimm"),
+        pytest.param("+experiment=parsec", "Could not find 'experiment/parsec'", marks=pytest.mark.slow),
+        pytest.param("model.embed_dimm=3", "embed_dimm", marks=pytest.mark.slow),
         ("data.root_dir=/nowhere", "looked for LMDB folders (data.mdb) in /nowhere/train/real"),
         pytest.param("ckpt_path=/gone.ckpt", "there is no file /gone.ckpt", marks=pytest.mark.slow),
     ],

@@ -34,7 +34,9 @@ def rows(run: Path, name: str) -> dict[int, float]:
         return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row.get(name)}
 
 
-@pytest.mark.parametrize("model", [PARSEQ, SVTR], ids=["parseq", "svtr"])
+@pytest.mark.parametrize(
+    "model", [pytest.param(PARSEQ, id="parseq"), pytest.param(SVTR, id="svtr", marks=pytest.mark.slow)]
+)
 def test_two_processes_have_the_losses_and_metrics_of_one(compose_main: Any, tmp_path: Path, model: Any) -> None:
     """4 steps an epoch of 16 words together; 37 words to validate are shared as 19 and 18."""
     one, two = tmp_path / "one", tmp_path / "two"

@@ -92,7 +92,10 @@ def test_layers_begin_to_learn_one_after_the_other(compose_main: Any) -> None:
     assert steps == [set(), top, top, top | middle, top | middle, ENCODER]
 
 
-@pytest.mark.parametrize(("optimizer", "stop_at"), [("adamw", 2), ("adamw", 4), ("muon", 3), ("muon", 5)])
+@pytest.mark.parametrize(
+    ("optimizer", "stop_at"),
+    [("adamw", 4), ("muon", 3), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adamw", 2), ("muon", 5)))],
+)
 def test_a_stopped_run_goes_on_across_the_switch(
     compose_main: Any, tmp_path: Path, optimizer: str, stop_at: int
 ) -> None:

@@ -205,6 +205,7 @@ def found_statistics(words: list[Image.Image], distort: RandAugment) -> Statisti
     return statistics(fast_batch([words[index % len(words)] for index in range(COUNT)], distort, 12), words)
 
 
+@pytest.mark.slow
 def test_distribution_is_the_plain_one(words: list[Image.Image], expected: Statistics) -> None:
     found = found_statistics(words, RandAugment())
     gaps = {name: distance(found[name], expected[name]) for name in expected}
