@@ -15,8 +15,13 @@ from strhub.checkpoint.zoo import create_model
 dependencies = ["torch", "numpy", "PIL", "safetensors", "yaml"]
 
 
+def strhub_small(pretrained: bool = True, **options: Any) -> SceneTextModel:
+    """The default of the models that come with the package, trained unless asked for without."""
+    return create_model("strhub-small", pretrained, **options)
+
+
 def strhub_tiny(pretrained: bool = True, **options: Any) -> SceneTextModel:
-    """The model that comes with the package, trained unless asked for without."""
+    """The fastest of the models that come with the package, trained unless asked for without."""
     return create_model("strhub-tiny", pretrained, **options)
 
 

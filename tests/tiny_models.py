@@ -31,6 +31,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "svtr-tiny": {
         "embed_dims": [16, 32, 64], "depths": [1, 1, 1], "num_heads": [1, 1, 2], "local_depth": 2, "mlp_ratio": 2,
     },
+    "light_ctc": {"img_size": [48, 64]},
 }  # fmt: skip
 LABELS = ("hello", "word", "signs", "abba")
 
@@ -73,8 +74,9 @@ def pictures(training: Training, count: int = len(LABELS)) -> Tensor:
     Of several widths for a model that takes them.
     """
     clouds = torch.randn(count, 3, 8, 16, generator=torch.Generator().manual_seed(0))
-    images = nn.functional.interpolate(clouds, (32, 64), mode="bicubic")
-    if training.experiment.startswith("svtr"):
+    height, width = SIZES[training.experiment].get("img_size", (32, 64))
+    images = nn.functional.interpolate(clouds, (height, width), mode="bicubic")
+    if training.experiment.startswith(("svtr", "light")):
         return pad([image[..., : (64, 48)[index % 2]] for index, image in enumerate(images)])
     return images
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from strhub.bulk.inputs import Unit, find, pictures
 from strhub.bulk.output import Row, check_job, count, failures, missing_units, write_part
 from strhub.inference.pipeline import Reading
+from strhub.inference.recognizer import EMBEDDED
 from strhub.utils.locks import locked
 
 __all__ = ["ENGINES", "Summary", "read_all"]
@@ -50,7 +51,7 @@ def read_all(
     inputs: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
-    model: str | os.PathLike[str] = "strhub-tiny",
+    model: str | os.PathLike[str] = EMBEDDED,
     options: Mapping[str, Any] | None = None,
     engine: str = "plain",
     batch_size: int = 32,

@@ -31,7 +31,7 @@ _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("mlp_ratio",), 1e-3, 64),
     (("temperature",), 0.01, 100),
     (("reread_correction",), -100, 100),
-    (("dropout",), 0, 1),
+    (("dropout", "second_look"), 0, 1),
     (("vocab_size",), 1, 1 << 20),
     (("spelling",), -1, 1 << 20),
     (("warmup_steps", "refresh_every", "vocabulary_size", "seed"), 0, 1 << 63),
@@ -45,7 +45,7 @@ _LONGEST_LIST = 64
 _TYPES: dict[str, Any] = {
     "name": str, "architecture": str, "charset_train": str, "charset_test": str | None, "normalize": str,
     "img_size": Sequence[int], "max_label_length": int, "keep_aspect": bool, "temperature": float,
-    "decode_ar": bool, "refine_iters": int, "reread_correction": Sequence[float] | None,
+    "decode_ar": bool, "refine_iters": int, "second_look": float | None, "reread_correction": Sequence[float] | None,
 }  # fmt: skip
 _LARGEST_JSON = 16 << 20  # characters
 

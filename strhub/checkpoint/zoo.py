@@ -33,7 +33,7 @@ from strhub.checkpoint.scene_text_model import (
 from strhub.text import CHARSET_94
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.weights import EMBEDDED as EMBEDDED
-from strhub.weights import embedded_weights
+from strhub.weights import EMBEDDED_MODELS, embedded_weights
 
 _SPARE_NUMBERS = 20_000_000  # that a model may have and its file lack, such as a part that is new to it
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norms: in the file, but not learned
@@ -85,19 +85,8 @@ class Model(Protocol):
 
 
 def list_models() -> list[ModelInfo]:
-    """All models that have weights: the embedded one, then the reference's released ones."""
-    hparams, card = read_metadata(locate(EMBEDDED))
-    with safe_open(locate(EMBEDDED), framework="pt") as file:
-        names = [name for name in file.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 (not a mapping)
-        count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    embedded = ModelInfo(
-        EMBEDDED,
-        "embedded in the package",
-        str(card.get("licence", "Apache-2.0")),
-        count,
-        hparams["charset_train"],
-        {name: round(100 * share, 2) for name, share in _measured(card).items()},
-    )
+    """All models that have weights: the embedded ones, the default first, then the reference's released ones."""
+    embedded = [_embedded_info(name) for name in EMBEDDED_MODELS]
     released = [
         ModelInfo(
             name,
@@ -109,7 +98,23 @@ def list_models() -> list[ModelInfo]:
         )
         for name, file_name in _released_files().items()
     ]
-    return [embedded, *released]
+    return [*embedded, *released]
+
+
+def _embedded_info(name: str) -> ModelInfo:
+    path = embedded_weights(name)
+    hparams, card = read_metadata(path)
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 (not a mapping)
+        count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    return ModelInfo(
+        name,
+        "embedded in the package",
+        str(card.get("licence", "Apache-2.0")),
+        count,
+        hparams["charset_train"],
+        {name: round(100 * share, 2) for name, share in _measured(card).items()},
+    )
 
 
 def _released_files() -> dict[str, str]:
@@ -150,15 +155,7 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     checkpoint = read_checkpoint(locate(source), overrides)
     _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
     hparams = {**checkpoint.hparams, **overrides}
-    try:
-        check_sizes(hparams, checkpoint.weights, str(source))
-    except CheckpointError as error:
-        if not checkpoint.card.get("assumed"):
-            raise
-        assumed = ", ".join(f"{name}={value!r}" for name, value in checkpoint.card["assumed"].items())
-        raise CheckpointError(
-            f"{error}\nThe file does not say, and it was assumed: {assumed}. Set what is wrong"
-        ) from error
+    check_sizes(hparams, checkpoint.weights, str(source))
     model = SceneTextModel(hparams)
     load_weights(model.model, checkpoint.weights, str(source))
     return model
@@ -267,8 +264,8 @@ def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) ->
 def locate(source: str | Path) -> Path:
     """The file of an id, path, folder or address, fetched to torch's cache if it is not there yet."""
     name = str(source).removeprefix("pretrained=")
-    if name == EMBEDDED:
-        return embedded_weights()
+    if name in EMBEDDED_MODELS:
+        return embedded_weights(name)
     if file_name := _released_files().get(name):
         return fetch(RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name), _cache())
     if is_remote(name):

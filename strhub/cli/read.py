@@ -88,14 +88,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if unused:
         raise ValueError(unused)
     if given.output:
-        return _read_all(given, sources[0] if sources else "strhub-tiny", patterns, [*options, *in_images])
-    from strhub.inference.recognizer import Recognizer
+        from strhub.inference.recognizer import EMBEDDED
+
+        return _read_all(given, sources[0] if sources else EMBEDDED, patterns, [*options, *in_images])
+    from strhub.inference.recognizer import EMBEDDED, Recognizer
 
     inputs = _inputs(patterns)
     if not inputs:
         raise ValueError(f"no pictures found in {', '.join(patterns)}")
     recognizer = Recognizer(
-        sources[0] if sources else "strhub-tiny",
+        sources[0] if sources else EMBEDDED,
         device=given.device,
         batch_size=given.batch_size,
         threads=given.threads,

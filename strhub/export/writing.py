@@ -31,7 +31,9 @@ from strhub.inference.onnx_engine import open_session
 from strhub.inference.pipeline import PictureArray
 from strhub.inference.rereading import CORRECTION, Correction
 from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.light_conv import HEIGHT
 from strhub.models.layers.vision_transformer import VisionTransformer
+from strhub.models.light_ctc.model import LightCTC
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
 
@@ -92,7 +94,7 @@ def export(
 
 
 def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding: Any) -> Path:
-    """Write the graph of a PARSeq saved as safetensors beside that file; its path.
+    """Write the graph of a PARSeq or LightCTC saved as safetensors beside that file; its path.
 
     The graph, `<name>.onnx`, has no weights: it points at those in the file, so both must stay together, under their
     names. decoding: options such as refine_iters; by default as the file says.
@@ -105,13 +107,19 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
         raise ValueError(f"{source}: a graph points at weights in a .safetensors file")
     model = load(source, **decoding)
     network = model.model.eval()
-    if not isinstance(network, PARSeq):
-        raise ValueError(f"{source} holds {model.hparams['architecture']}: only PARSeq's graph can point at weights")
+    if not isinstance(network, PARSeq | LightCTC):
+        raise ValueError(
+            f"{source} holds {model.hparams['architecture']}: only graphs of parseq and light_ctc can point at weights"
+        )
     _check_opset(model, opset)
     stored = StoredWeights(network, source)
     described = {**_description(model, "float32", model_card(source)), "weights": stored.description()}
     target = source.with_suffix(".onnx")
-    _write(_parseq(network, opset, stored), described, target)
+    if isinstance(network, LightCTC):
+        proto = _light_ctc(network, opset, stored)
+    else:
+        proto = _parseq(network, opset, stored)
+    _write(proto, described, target)
     return target
 
 
@@ -126,6 +134,8 @@ def _check_opset(model: SceneTextModel, opset: int) -> None:
 
 def _is_written_here(network: Any) -> bool:
     """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a part of it or all."""
+    if isinstance(network, LightCTC):
+        return True
     return isinstance(network, PARSeq) and isinstance(network.encoder, VisionTransformer | ClipImageTower)
 
 
@@ -187,6 +197,8 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
     if isinstance(network, PARSeq) and network.cross is not None:
         raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
+    if isinstance(network, LightCTC):
+        return _light_ctc(network, opset)
     if isinstance(network, PARSeq) and _is_written_here(network):
         return _parseq(network, opset)
     from strhub.export import generic, trba
@@ -210,21 +222,31 @@ def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) ->
         raise ValueError("a model with a cross-modal branch cannot be exported: it is not yet written for ONNX")
     graph = Graph(opset, stored=stored)
     logits = read(graph, IMAGES, network)
+    return _finished(graph, logits, "parseq", network.encoder.patch_embed.img_size, network.head.out_features)
+
+
+def _light_ctc(network: LightCTC, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
+    from strhub.export.light_ctc import read
+
+    graph = Graph(opset, stored=stored)
+    logits = read(graph, IMAGES, network)
+    return _finished(graph, logits, "light_ctc", (HEIGHT, "width"), network.head.out_features)
+
+
+def _finished(graph: Graph, logits: str, name: str, img_size: Sequence[int | str], classes: int) -> onnx.ModelProto:
     graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
-    images = helper.make_tensor_value_info(
-        IMAGES, TensorProto.FLOAT, ["batch", 3, *network.encoder.patch_embed.img_size]
-    )
-    output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", network.head.out_features])
-    opsets = [helper.make_opsetid("", opset)]
+    images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", 3, *img_size])
+    output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes])
+    opsets = [helper.make_opsetid("", graph.opset)]
     return helper.make_model(
-        helper.make_graph(graph.nodes, "parseq", [images], [output], graph.initializers),
+        helper.make_graph(graph.nodes, name, [images], [output], graph.initializers),
         opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets),  # the newest would need the newest runtime
     )
 
 
 def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
-    hparams, images = model.hparams, image_options(model.hparams)
+    hparams, network, images = model.hparams, model.model, image_options(model.hparams)
     return {
         "format": FORMAT,
         "architecture": hparams["architecture"],
@@ -232,6 +254,8 @@ def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any])
         "charset": model.tokenizer.charset,
         **images,
         "img_size": list(images["img_size"]),
+        **({"padding": list(network.padding)} if isinstance(network, LightCTC) else {}),
+        **({"second_look": hparams["second_look"]} if "second_look" in hparams else {}),
         "temperature": float(hparams.get("temperature", 1.0)),
         CORRECTION: list(Correction.of(hparams)),
         "max_label_length": hparams["max_label_length"],

@@ -91,6 +91,8 @@ class OnnxEngine:
         self.correction = Correction.of(self.description)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
+        self.second_look: float | None = self.description.get("second_look")
+        self.padding: Sequence[int] | None = self.description.get("padding")
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))
@@ -140,6 +142,8 @@ class OnnxEngine:
 
     def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
+        if self.padding is not None:  # as the network does it itself, but so that more of them have one shape
+            arrays = [padded(array, *self.padding) for array in arrays]
         for places in alike(arrays):
             images = np.stack([arrays[place] for place in places])
             logits = self._logits(session, images)
@@ -211,6 +215,13 @@ def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:
     build: Any = _TOKENIZERS[kind]
     tokenizer: Tokenizer = build(description["charset"])
     return tokenizer
+
+
+def padded(array: PictureArray, least: int, step: int) -> PictureArray:
+    """Return an array (3, H, W) with zeros on the right, at least so wide and a multiple of `step`."""
+    width = array.shape[2]
+    missing = -(-max(width, least) // step) * step - width
+    return np.pad(array, ((0, 0), (0, 0), (0, missing))) if missing else array
 
 
 def alike(arrays: Sequence[Any]) -> list[list[int]]:

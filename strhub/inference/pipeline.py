@@ -101,8 +101,8 @@ class Reader:
     over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
     down are read; a single character is never turned. second_look: what is read with less confidence than that, in
     [0, 1], is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for which most
-    speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never; by default 0.7, and 0 where the
-    aspect is kept, since of lines as long as such models read none is sure.
+    speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never; by default what the model's file
+    says, else 0.7, and 0 where the aspect is kept, since of lines as long as such models read none is sure.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class Reader:
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
         if second_look is None:
-            second_look = 0.0 if engine.keep_aspect else SECOND_LOOK
+            chosen: float | None = getattr(engine, "second_look", None)  # what the model was measured to read best with
+            second_look = (0.0 if engine.keep_aspect else SECOND_LOOK) if chosen is None else chosen
         if not 0 <= second_look <= 1:
             raise ValueError(f"second_look is {second_look}: it is a confidence, from 0 (never) to 1")
         self.engine = engine

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from strhub.inference.pipeline import Engine, Reader, Reading
 from strhub.utils.install import not_installed
 from strhub.utils.options import check_options, check_values
-from strhub.weights import EMBEDDED, embedded_graph
+from strhub.weights import EMBEDDED as EMBEDDED
+from strhub.weights import EMBEDDED_MODELS, embedded_graph
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,8 @@ __all__ = ["Reading", "Recognizer", "choose_device"]
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-tiny`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
-    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for `strhub-tiny`.
+    model: an id (`strhub-small`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
+    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded models.
     batch_size: pictures at a time; turn_tall, second_look: read tall pictures on their sides too, and in other ways
         what is read with less confidence than that, as `Reader` says.
     threads: to compute with; by default as many as it may use.
@@ -38,11 +39,11 @@ class Recognizer(Reader):
         searched among those that a model's steps allow, and each reading has its `alternatives` if top_k is greater
     than 1. options: of decoding, such as refine_iters=2.
 
-    `strhub-tiny` is read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes half as long a word,
-    unless another device, precision or way of decoding is asked for. That, and all other models but .onnx files, need
-    PyTorch: `pip install strhub[torch]`.
+    `strhub-small` and `strhub-tiny` are read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes
+    half as long a word, unless another device, precision or way of decoding is asked for. That, and all other models
+    but .onnx files, need PyTorch: `pip install strhub[torch]`.
 
-    >>> readings = Recognizer("strhub-tiny")(["a.png", "b.jpg"])
+    >>> readings = Recognizer()(["a.png", "b.jpg"])
     """
 
     def __init__(
@@ -116,9 +117,9 @@ def _onnx_engine(
     *,
     plain: bool,
 ) -> Engine | None:
-    """The engine of an .onnx file, or of the embedded model where it does what is asked for; else none."""
+    """The engine of an .onnx file, or of an embedded model where it does what is asked for; else none."""
     exported = Path(model).suffix == ".onnx"
-    light = model == EMBEDDED and str(device or "auto") in ("auto", "cpu") and plain
+    light = model in EMBEDDED_MODELS and str(device or "auto") in ("auto", "cpu") and plain
     if not (exported or light):
         return None
     from strhub.inference.onnx_engine import OnnxEngine
@@ -127,7 +128,7 @@ def _onnx_engine(
         raise ValueError(f"{model}: precision and compile are settled when a model is exported")
     try:
         engine = OnnxEngine(
-            model if exported else embedded_graph(), device=str(device or "auto"), threads=threads, **search
+            model if exported else embedded_graph(model), device=str(device or "auto"), threads=threads, **search
         )
     except ImportError:
         if exported:

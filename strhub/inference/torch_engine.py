@@ -60,6 +60,7 @@ class TorchEngine:
         self.correction = Correction.of(model.hparams)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
+        self.second_look: float | None = model.hparams.get("second_look")
         alone = self.device.type == "cpu" and not choose_compiling(compile)
         self._lanes = min(torch.get_num_threads(), _LANES) if alone else 1
         self._process = os.getpid()
@@ -121,7 +122,7 @@ class TorchEngine:
         return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
 
 
-def _checked(logits: Any) -> Floats:
+def _checked(logits: Floats) -> Floats:
     check_numbers(bool(np.isfinite(logits).all()))
     return logits
 

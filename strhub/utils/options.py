@@ -14,7 +14,7 @@ def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
     choices = sorted(known)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"{where} has no option {name!r}.{meant} Known: {', '.join(choices)}"
+    return f"{where} has no option {name!r}.{meant} Known: {', '.join(choices) or 'none'}"
 
 
 def check_options(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -1,19 +1,20 @@
-"""The model that comes with the package: its name, and its files. Nothing else of it is known here.
+"""The models that come with the package: their names, and their files. Nothing else of them is known here.
 
-Two files stand for it: the weights, and a graph for ONNX Runtime that points at them.
+Two files stand for each: the weights, and a graph for ONNX Runtime that points at them.
 """
 
 from importlib.resources import files
 from pathlib import Path
 
-EMBEDDED = "strhub-tiny"
+EMBEDDED = "strhub-small"  # what is read with by default
+EMBEDDED_MODELS = (EMBEDDED, "strhub-tiny")
 
 
-def embedded_weights() -> Path:
-    """Its safetensors file."""
-    return Path(str(files("strhub") / "weights" / f"{EMBEDDED}.safetensors"))
+def embedded_weights(name: str = EMBEDDED) -> Path:
+    """Return the safetensors file of an embedded model."""
+    return Path(str(files("strhub") / "weights" / f"{name}.safetensors"))
 
 
-def embedded_graph() -> Path:
-    """Its .onnx file, which `strhub.export.export_beside` writes."""
-    return embedded_weights().with_suffix(".onnx")
+def embedded_graph(name: str = EMBEDDED) -> Path:
+    """Return its .onnx file, which `strhub.export.export_beside` writes."""
+    return embedded_weights(name).with_suffix(".onnx")

@@ -33,6 +33,7 @@ from strhub.checkpoint.zoo import (
     save_model,
 )
 from strhub.configs import CONFIG_DIR
+from strhub.weights import EMBEDDED_MODELS
 
 
 @pytest.mark.parametrize("name", experiment_names())
@@ -116,7 +117,7 @@ def test_offline_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytes
 
 def test_models_are_listed() -> None:
     listed = {model.id: model for model in list_models()}
-    assert next(iter(listed)) == "strhub-tiny"
+    assert list(listed)[:2] == ["strhub-small", "strhub-tiny"]
     assert {"parseq-tiny", "parseq", "parseq-patch16-224"} <= set(listed)
     embedded = listed["strhub-tiny"]
     model = load("strhub-tiny")
@@ -127,7 +128,7 @@ def test_models_are_listed() -> None:
     assert all(1 < percent < 100 for percent in embedded.accuracy.values())
     assert listed["parseq"].accuracy["all 7,672 words"] == 96.0
     for name, info in listed.items():
-        assert name == "strhub-tiny" or info.source.startswith("https://")
+        assert name in EMBEDDED_MODELS or info.source.startswith("https://")
 
 
 @pytest.mark.parametrize("name", [name for name in RELEASED_FILES if name in experiment_names()])

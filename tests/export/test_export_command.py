@@ -43,7 +43,7 @@ def test_precision(tmp_path: Path) -> None:
         (["strhub-tiny", "model.onnx", "--precision", "int1"], "int1"),
         (["strhub-tiny", "model.onnx", "--calibrate", "words"], "is for --precision int8-static"),
         (["strhub-tiny", "model.pt2", "--opset", "18"], "is for .onnx files"),
-        ([str(embedded_graph()), "model.onnx"], "is an exported model"),
+        ([str(embedded_graph("strhub-tiny")), "model.onnx"], "is an exported model"),
     ],
 )
 def test_mistakes_are_one_line(

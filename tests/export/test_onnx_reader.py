@@ -198,8 +198,8 @@ def test_a_file_that_is_replaced_while_it_is_read_with_changes_no_texts(exported
 
 
 def test_a_damaged_file_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "strhub-tiny.onnx").write_bytes(embedded_graph().read_bytes())
-    (tmp_path / "strhub-tiny.safetensors").write_bytes(embedded_weights().read_bytes()[:100_000])
+    (tmp_path / "strhub-tiny.onnx").write_bytes(embedded_graph("strhub-tiny").read_bytes())
+    (tmp_path / "strhub-tiny.safetensors").write_bytes(embedded_weights("strhub-tiny").read_bytes()[:100_000])
     with pytest.raises(ValueError, match="that of its weights, if"):
         Recognizer(tmp_path / "strhub-tiny.onnx")
     assert capfd.readouterr().err == ""

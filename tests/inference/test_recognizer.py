@@ -104,7 +104,7 @@ def test_decoding_options_change_the_model() -> None:
     ("arguments", "message"),
     [
         ({"model": "strhub-tinny"}, "Did you mean 'strhub-tiny'"),
-        ({"refine_itters": 2}, "Did you mean 'refine_iters'"),
+        ({"model": "strhub-tiny", "refine_itters": 2}, "Did you mean 'refine_iters'"),
         ({"device": "cuda:99"}, "cannot be used here"),
         ({"device": "warp"}, "cannot be used here"),
         ({"batch_size": 0}, "at least 1"),

@@ -38,7 +38,7 @@ def run(code: str, *without: str) -> subprocess.CompletedProcess[str]:
         ("strhub-tiny", {}, OnnxEngine),
         ("pretrained=strhub-tiny", {"device": "cpu", "precision": "float32"}, OnnxEngine),
         ("strhub-tiny", {"refine_iters": 1, "decode_ar": True}, OnnxEngine),
-        (embedded_graph(), {}, OnnxEngine),
+        (embedded_graph("strhub-tiny"), {}, OnnxEngine),
         ("strhub-tiny", {"refine_iters": 2}, TorchEngine),
         ("strhub-tiny", {"precision": "bfloat16"}, TorchEngine),
         ("strhub-tiny", {"device": torch.device("meta")}, TorchEngine),
@@ -73,7 +73,7 @@ def test_reading_without_torch() -> None:
     "code",
     [
         "import strhub; strhub.load",
-        "from strhub import Recognizer; Recognizer(decode_ar=False)",
+        "from strhub import Recognizer; Recognizer('strhub-tiny', decode_ar=False)",
         "from strhub import Recognizer; Recognizer('a.ckpt')",
         START + "['read.py', 'a.ckpt', '--images', 'demo_images/04.png']; start('read')",
         START + "['read.py', '--device', 'cuda', '--images', 'demo_images/04.png']; start('read')",
@@ -97,8 +97,8 @@ def test_without_onnxruntime_torch_reads() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": embedded_graph(), "refine_iters": 3}, "export it again"),
-        ({"model": embedded_graph(), "precision": "bfloat16"}, "settled when a model is exported"),
+        ({"model": embedded_graph("strhub-tiny"), "refine_iters": 3}, "export it again"),
+        ({"model": embedded_graph("strhub-tiny"), "precision": "bfloat16"}, "settled when a model is exported"),
         ({"precision": "bfloat61"}, "Did you mean 'bfloat16'"),
         ({"precision": "float16", "device": "cpu"}, "float16 is for GPUs"),
         ({"compile": "perhaps"}, "compile is 'perhaps'"),

@@ -1,0 +1,112 @@
+"""The light CTC network: an image of any width to the probabilities of a character, or none, at each of its columns.
+
+In: images 48 pixels high, the narrower ones of a batch padded on the right with NaN (see `strhub.images.padding`). Out:
+logits for CTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT, TOKEN_DIM, LightConvEncoder
+from strhub.models.network import Network
+
+LEAST_WIDTH = 160  # pixels; the published weights read narrower images worse than padded ones
+WIDTH_STEP = 32  # pixels; widths are padded to multiples of it, so that there are fewer different ones
+IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
+
+
+class LightCTC(Network):
+    """Light convolutional encoder with attention over its columns, and a linear layer.
+
+    charset_size: characters it knows; token ids are 0 = blank, then the characters.
+    max_label_length: the longest text of its training; what it can read is limited by the width of the image alone.
+    img_size: height in pixels, 48, and the greatest width that images are brought to; it takes any.
+    """
+
+    tokenizer = "ctc"
+    padding = (LEAST_WIDTH, WIDTH_STEP)  # an image is padded to at least the first, and a multiple of the second
+    untold = ("max_label_length", "img_size", "keep_aspect")
+    marker = "encoder.neck.shortcut.weight"  # a parameter that only this architecture has
+
+    def __init__(self, *, charset_size: int, max_label_length: int, img_size: Sequence[int]) -> None:
+        super().__init__()
+        if img_size[0] != HEIGHT:
+            raise ValueError(f"img_size: the height must be {HEIGHT}, not {img_size[0]}")
+        self.max_label_length = max_label_length
+        self.encoder = LightConvEncoder()
+        self.head = nn.Linear(TOKEN_DIM, charset_size + 1)
+
+    def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
+        """Read images (B, 3, 48, W), normalized, to logits (B, W' / 8, charset_size + 1), W' by `padded_width`.
+
+        Padding is zero, as it was when the published weights were trained. All that is read of an image depends on its
+        own width alone: those of different widths are read apart, and beyond each one's columns the blank is certain.
+        In training a batch is padded to the widest. max_length is of no use here, as CTC reads all columns.
+        """
+        if images.shape[1:3] != (3, HEIGHT) or not images.shape[3]:
+            raise ValueError(f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}")
+        if torch.compiler.is_exporting():
+            return self.head(self.encoder(_padded(images)))
+        if self.training:
+            return self.head(self.encoder(_padded(images.nan_to_num(0.0))))
+        widths = image_widths(images)
+        if len(set(widths)) == 1:
+            return self.head(self.encoder(_padded(images[..., : widths[0]])))
+        columns = padded_width(images.shape[3]) // COLUMN_WIDTH
+        logits = self._only_blank(columns).repeat(len(images), 1, 1)  # (B, L, C)
+        for width in sorted({padded_width(width) for width in widths}):
+            group = [index for index, own in enumerate(widths) if padded_width(own) == width]
+            read = self.head(self.encoder(_padded(images[group, ..., :width].nan_to_num(0.0))))
+            logits[group, : read.shape[1]] = read.to(logits.dtype)
+        return logits
+
+    def _only_blank(self, columns: int) -> Tensor:
+        """Return logits of columns with nothing in them, (1, L, C)."""
+        logits = self.head.bias.new_full((1, columns, self.head.out_features), IMPOSSIBLE)
+        logits[..., 0] = 0
+        return logits
+
+    def columns_of(self, images: Tensor) -> Tensor:
+        """Return how many of the logits' columns are an image's own, with the padding it is read with: (B)."""
+        if self.training:
+            return torch.full((len(images),), padded_width(images.shape[3]) // COLUMN_WIDTH, device=images.device)
+        columns = [padded_width(width) // COLUMN_WIDTH for width in image_widths(images)]
+        return torch.tensor(columns, device=images.device)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Return the encoder: what runs once a batch and width."""
+        return [self.encoder]
+
+    @classmethod
+    def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the sizes that bare weights tell; the greatest width is a usual one, since no tensor shows it."""
+        return {
+            "charset_size": weights["head.weight"].shape[0] - 1,
+            "max_label_length": 100,
+            "img_size": [HEIGHT, 1600],
+            "keep_aspect": True,
+        }
+
+
+def padded_width(width: int) -> int:
+    """Return the width in pixels to which an image of `width` is padded: at least 160, a multiple of 32."""
+    least: int = torch.sym_max(LEAST_WIDTH, width)  # as max, but an exported program keeps it open
+    return (least + WIDTH_STEP - 1) // WIDTH_STEP * WIDTH_STEP
+
+
+def image_widths(images: Tensor) -> list[int]:
+    """Return the width of each image (B, 3, H, W), less its padding of NaN."""
+    widths: list[int] = (~images[:, 0, 0].isnan()).sum(1).tolist()
+    return widths
+
+
+def _padded(images: Tensor) -> Tensor:
+    """Return images (B, 3, H, W) with zeros on the right, up to `padded_width`."""
+    width = images.shape[3]
+    return F.pad(images, (0, padded_width(width) - width))
