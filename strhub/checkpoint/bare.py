@@ -87,8 +87,12 @@ def marker_of(architecture: str) -> str | None:
     return marker if isinstance(marker, str) else None
 
 
-def described(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]) -> dict[str, Any]:
+def described(
+    path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return hyper-parameters for bare weights: told by the tensors, set by the caller, or assumed with a warning.
+
+    The second mapping has those that were assumed.
 
     known: what the caller sets, by name. Raises `CheckpointError` if what is needed cannot be told.
     """
@@ -112,16 +116,17 @@ def described(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any
         )
     if "normalize" not in known:
         assumed["normalize"] = "default"
-    charset = {"charset_train": known["charset_train"]} if "charset_train" in known else {}
-    scored = CHARSET_36 if _released(path) else (charset or assumed)["charset_train"]
+    given = {name: known[name] for name in (*network.untold, "charset_train", "normalize") if name in known}
+    released = _released(path)
+    scored = CHARSET_36 if released else {**assumed, **given}["charset_train"]
     hparams = {
-        **_DEFAULTS, **told, **assumed, **charset, "architecture": architecture, "name": architecture,
+        **_DEFAULTS, **told, **assumed, **given, "architecture": architecture, "name": architecture,
         "charset_test": scored,
     }  # fmt: skip
-    if not _released(path):
+    if not released:
         for name, value in assumed.items():
             log.warning("%s does not say its %s: taken to be %r. If it is another, set %s", path, name, value, name)
-    return checked_hyper_parameters(hparams, {}, str(path))
+    return checked_hyper_parameters(hparams, {}, str(path)), assumed
 
 
 def _released(path: Path) -> bool:

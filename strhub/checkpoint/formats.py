@@ -187,7 +187,8 @@ def _from_bare_weights(path: Path, weights: Mapping[str, Tensor], known: Mapping
     if not weights:
         raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
     own, besides = own_names(weights)
-    return Checkpoint(own, described(path, own, known), {"source": "bare weights"}, besides)
+    hparams, assumed = described(path, own, known)
+    return Checkpoint(own, hparams, {"source": "bare weights", "assumed": assumed}, besides)
 
 
 def _is_weights(value: Any) -> bool:

@@ -118,7 +118,10 @@ class _Unpickler(pickle._Unpickler):
             return Name("copyreg._reconstructor")
         elif module.partition(".")[0] in self._packages:
             last = name.rpartition(".")[2]
-            if last[:1].isupper() or last.startswith(_FUNCTIONS):  # classes; of functions, those that make tensors
+            known = f"{module}.{name}" in _MAPPINGS
+            if (
+                known or last[:1].isupper() or last.startswith(_FUNCTIONS)
+            ):  # classes; of functions, those that make tensors
                 return Name(f"{module}.{name}")
         raise Refused(f"it names {module}.{name}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -136,6 +136,25 @@ class SceneTextModel(nn.Module):
         check_numbers(bool(logits.isfinite().all()))
         readings = self.tokenizer.decode_characters(logits.softmax(-1))
         return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.model.parameters()).device
+
+    def freeze(self) -> SceneTextModel:
+        """Stop it from learning and bring it to evaluation mode, as Lightning's modules do."""
+        return self.requires_grad_(False).eval()
+
+    def unfreeze(self) -> SceneTextModel:
+        """Undo `freeze`."""
+        return self.requires_grad_(True).train()
+
+    def test_step(self, batch: tuple[Tensor, Sequence[str]], batch_idx: int = -1) -> dict[str, Any]:
+        """Read a batch of (images, labels) and score it, by the reference's name; see `strhub.evaluation`."""
+        step = importlib.import_module("strhub.evaluation.batch_result").test_step
+        result: dict[str, Any] = step(self, batch)
+        return result
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Compute in these numbers from now on. Weights are rounded to them where the network allows it (attribute

@@ -155,7 +155,15 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     checkpoint = read_checkpoint(locate(source), overrides)
     _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
     hparams = {**checkpoint.hparams, **overrides}
-    check_sizes(hparams, checkpoint.weights, str(source))
+    try:
+        check_sizes(hparams, checkpoint.weights, str(source))
+    except CheckpointError as error:
+        if not checkpoint.card.get("assumed"):
+            raise
+        assumed = ", ".join(f"{name}={value!r}" for name, value in checkpoint.card["assumed"].items())
+        raise CheckpointError(
+            f"{error}\nThe file does not say, and it was assumed: {assumed}. Set what is wrong"
+        ) from error
     model = SceneTextModel(hparams)
     load_weights(model.model, checkpoint.weights, str(source))
     return model

@@ -42,6 +42,9 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     return options
 
 
+parse_model_args = parse_options  # the reference's name for it
+
+
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words that hold a `=` and look like options, and the others: `pretrained=<id>`, and files of such names."""
     others = ("pretrained=", "-", "http://", "https://")

@@ -25,6 +25,7 @@ from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransf
 from strhub.data.loading.echo import EchoLoader
 from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
+from strhub.data.reference import ReferenceNames
 from strhub.data.sources.annotations import ANNOTATION_NAMES, OTHER_NAMES
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import FolderWords, find_annotated
@@ -41,7 +42,7 @@ DRAWN_TEXTS = 20_000  # that stand for the words of a set without end
 DRAWN = "drawn"  # the name in a mixture that stands for drawn words
 
 
-class SceneTextDataModule(pl.LightningDataModule):
+class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
     """The data of a run.
 
     root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not).
@@ -69,16 +70,16 @@ class SceneTextDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        *,
         root_dir: str | Path,
         train_dir: str,
         img_size: Sequence[int],
         max_label_length: int,
         charset_train: str,
         charset_test: str | None = None,
-        batch_size: int,
+        batch_size: int = 32,
         num_workers: int = 0,
         augment: bool | str = True,
+        *,
         augment_drawn: bool = True,
         augment_on_device: float = 0.0,
         echo: int = 1,

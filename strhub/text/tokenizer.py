@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -71,17 +71,27 @@ class Tokenizer(ABC):
 
         return torch.from_numpy(self.encode_array(labels)).to(device)
 
-    def decode(self, distribution: Any, raw: bool = False) -> tuple[list[str], list[Probabilities]]:
+    @overload
+    def decode(self, distribution: Any, raw: Literal[False] = False) -> tuple[list[str], list[Any]]: ...
+
+    @overload
+    def decode(self, distribution: Any, raw: Literal[True]) -> tuple[list[list[str]], list[Any]]: ...
+
+    def decode(self, distribution: Any, raw: bool = False) -> tuple[list[Any], list[Any]]:
         """(B, L, C) probabilities to texts and, per text, the probability of each step that made it.
 
-        The confidence of a text is the product of its array: for attention models the steps up to and including [E],
-        for CTC models all steps. With `raw`, every step is spelt out, special tokens included.
+        The confidence of a text is the product of its steps': for attention models of those up to and including [E],
+        for CTC models of all. They are tensors, on the same device, if tensors were given, else arrays. With `raw`,
+        instead of a text there is a list of all steps' tokens, special ones included.
         """
         best, probabilities = best_of_each_step(distribution)
-        texts, confidences = [], []
-        for row, confidence in zip(best, probabilities, strict=True):
+        steps_of: Any = distribution.detach().amax(-1) if hasattr(distribution, "detach") else probabilities
+        texts: list[Any] = []
+        confidences = []
+        for row, confidence in zip(best, steps_of, strict=True):
             steps, used = (np.arange(len(row)), len(row)) if raw else self.select(row)
-            texts.append(self.text_of(row[steps]))
+            tokens = [self._tokens[number] for number in row[steps]]
+            texts.append(tokens if raw else "".join(tokens))
             confidences.append(confidence[:used])
         return texts, confidences
 

@@ -65,7 +65,7 @@ def test_tensors_and_arrays_decode_alike() -> None:
 
 
 def test_raw_decoding_spells_special_tokens_out() -> None:
-    assert ATTENTION.decode(one_hot(np.array([[11, 0, 0]]), 95), raw=True)[0] == ["a[E][E]"]
+    assert ATTENTION.decode(one_hot(np.array([[11, 0, 0]]), 95), raw=True)[0] == [["a", "[E]", "[E]"]]
 
 
 def test_heads_that_predict_begin_and_padding_are_read_without_them() -> None:
