@@ -105,18 +105,17 @@ def test_no_memory_is_a_reason(monkeypatch: pytest.MonkeyPatch, recognizer: Reco
     assert recognizer(DEMO[0])[0].error == "there is not enough memory to decode it"
 
 
-@pytest.mark.parametrize("kind", ["png", "webp", "tif", "gif", "jpg"])
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
 def test_one_unloaded_image_many_times(recognizer: Recognizer, kind: str, tmp_path: Path) -> None:
     Image.open(DEMO[0]).convert("RGB").resize((640, 200)).save(tmp_path / f"a.{kind}")
     expected = recognizer(tmp_path / f"a.{kind}")[0].text
     with Image.open(tmp_path / f"a.{kind}") as one:
-        assert [(reading.text, reading.error) for reading in recognizer([one] * 24)] == [(expected, None)] * 24
+        assert [(reading.text, reading.error) for reading in recognizer([one] * 16)] == [(expected, None)] * 16
         assert one.fp is not None, "what the caller has not loaded stays so"
         assert one.convert("RGB").size == (640, 200)
 
 
-@pytest.mark.parametrize("kind", ["tif", "gif", "webp", "png"])
-@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize(("kind", "loaded"), [("tif", False), ("gif", True), ("webp", False), ("png", True)])
 def test_pages_of_a_file_as_an_iterator(
     recognizer: Recognizer, pages: list[Image.Image], kind: str, loaded: bool, tmp_path: Path
 ) -> None:
@@ -206,6 +205,6 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(Recognizer, "_scaled", scaled)
     for name in most:
-        assert all(reading.error is None for reading in reader([tmp_path / f"{name}.png"] * 12))
+        assert all(reading.error is None for reading in reader([tmp_path / f"{name}.png"] * 8))
     assert most["large"] == 1
     assert most["small"] > 1
