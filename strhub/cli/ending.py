@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from strhub.cli.interrupted import end_interrupted
-from strhub.utils.terminal import printable_lines
+from strhub.utils.terminal import PlainFormatter, printable_lines
 
 __all__ = ["end_with"]
 
@@ -18,6 +19,8 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     """Run a command and end the program: what it returns is its exit status, or a text to print."""
     if isinstance(sys.stdout, TextIOWrapper):  # a path or a text that the terminal's encoding lacks ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:  # what prints warnings where nobody has set logging up
+        logging.lastResort.setFormatter(PlainFormatter())
     try:
         result = run()
         if isinstance(result, str):

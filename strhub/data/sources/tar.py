@@ -18,6 +18,7 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 from typing import IO, Final, NamedTuple, cast
 
 from strhub.errors import DataError
+from strhub.images.find import is_leftover
 from strhub.images.open import MAX_BYTES, SUFFIXES
 from strhub.utils.regular_files import open_regular
 
@@ -91,6 +92,8 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[TarWord]:
     key, parts = "", dict[str, bytes]()
     try:
         for name, content in members:
+            if is_leftover(name, content):  # between the members of a sample, in tars made on macOS
+                continue
             path = PurePosixPath(name)
             stem, _, suffix = path.name.partition(".")
             next_key = f"{path.parent}/{stem}" if name else ""

@@ -246,6 +246,17 @@ def test_dropped_labels_are_counted_over_processes(tmp_path: Path, workers: int,
     assert words.dropped == expected
 
 
+def test_a_tar_made_on_macos(tmp_path: Path) -> None:
+    """It has a file of attributes before each member, between those of a sample as well."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number in range(3):
+            for suffix, content in (("png", encoded(number)), ("txt", f"word{number}".encode())):
+                add(tar, f"d/._{number}.{suffix}", b"\0\5\x16\7\0\2\0\0Mac OS X")
+                add(tar, f"d/{number}.{suffix}", content)
+    found = list(read_words(str(tmp_path / "a.tar")))
+    assert [(word.label, word.problem) for word in found] == [(f"word{number}", "") for number in range(3)]
+
+
 def test_unreadable_pictures_are_replaced_and_counted(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for number in range(20):
