@@ -57,7 +57,9 @@ def test_nothing_found_says_what_was_looked_for_where(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"LMDB folders \(data.mdb\) in .*train/real and .*, but it does not exist"):
         _ = module(tmp_path).train_dataset
     (tmp_path / "val").mkdir()
-    with pytest.raises(ValueError, match=r"in .*val and .*labels.csv, .*gt.txt, labels.json, labels.txt, but neither is in it"):
+    with pytest.raises(
+        ValueError, match=r"in .*val and .*labels.csv, .*gt.txt, labels.json, labels.txt, but neither is in it"
+    ):
         _ = module(tmp_path).val_dataset
     (tmp_path / "train").mkdir()
     write_lmdb(tmp_path / "train" / "real", [(Image.new("RGB", (20, 10)), "中文")])
