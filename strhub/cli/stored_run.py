@@ -1,4 +1,8 @@
-"""A resumed run's command line: what the run was started with, with what is given now on top of it."""
+"""A resumed run's command line: what the run was started with, with what is given now on top of it.
+
+A run's folder may come from a stranger, and configuration is code: so of what is stored only plain options are taken.
+What names a class, refers to something else, or says where to write has to be given again by whoever resumes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
-from strhub.cli.overrides import parse, split
+from strhub.cli.overrides import Given, parse, split
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
 STORED = "config"
 """Folder of a run in which Hydra keeps its configuration."""
 
+_WRITERS = ("logger", "callbacks", "trainer")  # groups with options that say where to write
+_LARGEST = 1 << 20  # bytes of a stored file
 _OF_ONE_START = ("ckpt_path", "output_dir")  # of the start that they were given for, not of the run
 
 
@@ -20,7 +26,8 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with those that the run of `ckpt_path` was started with before them.
 
     What is given now replaces what was stored under the same name. Without `ckpt_path`, or where nothing is stored,
-    the arguments stay as they are. Raises `ValueError` for arguments that Hydra cannot read.
+    the arguments stay as they are. Raises `ValueError` for arguments that Hydra cannot read, and for stored ones that
+    are no plain options.
     """
     overrides, flags = split(arguments)
     given = {one.name: one.value for one in map(parse, overrides)}
@@ -28,20 +35,68 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
     if run is None:
         return [*arguments]
     stored = [one for one in stored_overrides(run) if parse(one).name not in {*given, *_OF_ONE_START}]
-    if "--config-dir" not in " ".join(flags) and "-cd" not in flags:
-        flags = [*flags, *(f"--config-dir={folder}" for folder in _config_folders(run)[:1])]
+    for one in stored:
+        if not _is_plain(parse(one)):
+            raise ValueError(
+                f"ckpt_path: {run / STORED} has {ascii(one)[:200]}, which can name code or say where to write, and so "
+                f"is not taken from a file. If you want it, give it on this command line; else {parse(one).name}=null"
+            )
+    if "--config-dir" not in " ".join(flags) and "-cd" not in flags and (folders := _config_folders(run)):
+        raise ValueError(
+            f"ckpt_path: the run was started with the configuration in {ascii(folders[0])[1:-1]}. Configuration can "
+            "run code, so it is not taken from a file: if you trust it, give --config-dir again"
+        )
     return [*flags, *stored, *overrides]
 
 
-def stored_overrides(run: Path) -> list[str]:
-    """Return what a run was started with; nothing if that is not stored."""
-    from omegaconf import OmegaConf
+def _is_plain(given: Given) -> bool:
+    """Whether an option can do no more than be a number, a name or a text of the run's own."""
+    parts = given.name.split(".")
+    if parts[0].startswith("hydra") or any(part.startswith("_") for part in parts):
+        return False
+    return _is_plain_value(given.value, writes=parts[0] in _WRITERS)
 
-    path = run / STORED / "overrides.yaml"
+
+def _is_plain_value(value: object, *, writes: bool) -> bool:
+    if isinstance(value, dict):
+        return all(not str(key).startswith("_") and _is_plain_value(member, writes=writes)
+                   for key, member in value.items())  # fmt: skip
+    if isinstance(value, list):
+        return all(_is_plain_value(member, writes=writes) for member in value)
+    if value is None or isinstance(value, bool | int | float):
+        return True
+    if not isinstance(value, str) and type(value).__name__ != "QuotedString":  # sweeps, and what extends lists
+        return False
+    text = str(getattr(value, "text", value))
+    return "${" not in text and not (writes and any(mark in text for mark in "/\\"))
+
+
+def stored_overrides(run: Path) -> list[str]:
+    """Return what a run was started with; nothing if that is not stored. `ValueError` for a damaged file."""
+    content = _yaml(run / STORED / "overrides.yaml")
+    stored = [one for one in content if isinstance(one, str)] if isinstance(content, list) else []
+    if strange := next((one for one in stored if not one.isprintable()), None):
+        raise ValueError(f"{run / STORED / 'overrides.yaml'} cannot be read: it has {ascii(strange)[:200]}")
+    return stored
+
+
+def _yaml(path: Path) -> object:
+    """The content of a small YAML file, without making what it refers to; None if there is none.
+
+    Raises `ValueError` if it cannot be read.
+    """
+    import yaml
+
     if not path.is_file():
-        return []
-    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return [str(one) for one in content] if isinstance(content, list) else []
+        return None
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("it is too large")
+        content: object = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} cannot be read: {ascii(reason)[1:-1][:200]}") from error
+    return content
 
 
 def _run(given: dict[str, object]) -> Path | None:
@@ -64,10 +119,8 @@ def _run(given: dict[str, object]) -> Path | None:
 
 def _config_folders(run: Path) -> list[str]:
     """The folder of further choices that a run was started with."""
-    from omegaconf import OmegaConf
-
-    path = run / STORED / "hydra.yaml"
-    if not path.is_file():
-        return []
-    sources = OmegaConf.select(OmegaConf.load(path), "hydra.runtime.config_sources") or []
-    return [str(one.path) for one in sources if one.provider == "command-line" and Path(str(one.path)).is_dir()]
+    content = _yaml(run / STORED / "hydra.yaml")
+    for name in ("hydra", "runtime", "config_sources"):
+        content = content.get(name) if isinstance(content, dict) else None
+    sources = [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+    return [str(one.get("path")) for one in sources if one.get("provider") == "command-line"]

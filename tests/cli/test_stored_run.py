@@ -64,9 +64,45 @@ def test_where_nothing_is_stored_or_resumed(run: Path, tmp_path: Path) -> None:
     assert with_stored([f"ckpt_path={tmp_path}/gone.ckpt"]) == [f"ckpt_path={tmp_path}/gone.ckpt"]
 
 
-def test_the_folder_of_further_choices_is_remembered(run: Path, tmp_path: Path) -> None:
+def test_the_folder_of_further_choices_is_asked_for(run: Path, tmp_path: Path) -> None:
+    """It is configuration, which can run code: a file does not decide that it is used."""
     sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": str(tmp_path)}]
     hydra = {"hydra": {"runtime": {"config_sources": sources}}}
     (run / "config" / "hydra.yaml").write_text(yaml.safe_dump(hydra), "utf-8")
-    assert with_stored(prepare([f"ckpt_path={run}"]))[0] == f"--config-dir={tmp_path}"
+    with pytest.raises(ValueError, match=f"configuration in {tmp_path}.* give --config-dir again"):
+        with_stored(prepare([f"ckpt_path={run}"]))
     assert with_stored(prepare(["--config-dir=b", f"ckpt_path={run}"]))[0] == "--config-dir=b"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "callbacks.best._target_=builtins.exec", "+callbacks.x={_target_: os.system, command: id}",
+        "+trainer.plugins=[{_target_: os.system}]", "model.name=${oc.env:HOME}", "model._convert_=all",
+        "hydra.run.dir=/tmp/x", "hydra/launcher=x", "+hydra.callbacks.x._target_=a", "hydra.searchpath=[file:///x]",
+        "logger.csv.save_dir=/etc", "callbacks.best.dirpath=../x", "+trainer.default_root_dir=/x",
+        "+x={a: {_args_: [1]}}",
+        "model.lr=1,2", "+data.a=[\"${oc.env:HOME}\"]",
+    ],
+)  # fmt: skip
+def test_what_a_stranger_s_run_stores_runs_no_code(run: Path, stored: str) -> None:
+    (run / "config" / "overrides.yaml").write_text(yaml.safe_dump([*STORED, stored]), "utf-8")
+    with pytest.raises(ValueError, match="is not taken from a file") as caught:
+        with_stored(prepare([f"ckpt_path={run}"]))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "stored", ["data.mixture={drawn: 0.5, real: 0.5}", "model.charset_train='$%{}'", "trainer.precision=bf16-mixed"]
+)
+def test_plain_options_are_taken(run: Path, stored: str) -> None:
+    (run / "config" / "overrides.yaml").write_text(yaml.safe_dump([stored]), "utf-8")
+    assert with_stored(prepare([f"ckpt_path={run}"]))[0] == stored
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b"a" * (2 << 20)])
+def test_damaged_files_of_a_run_are_one_line(run: Path, content: bytes) -> None:
+    (run / "config" / "overrides.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read") as caught:
+        with_stored(prepare([f"ckpt_path={run}"]))
+    assert str(caught.value).isprintable()

@@ -6,9 +6,12 @@ import math
 import pickle
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from small_runs import Compose
 
-from strhub.checkpoint import formats
+from strhub.checkpoint import download, formats
 from strhub.checkpoint.experiments import experiment_hyper_parameters
 from strhub.checkpoint.formats import read_checkpoint, read_metadata
 from strhub.checkpoint.schema import checked_card, checked_hyper_parameters
@@ -288,6 +291,79 @@ def test_exported_files_with_more_numbers_than_bytes_are_refused(tmp_path: Path)
 
     with pytest.raises(CheckpointError, match="more numbers than there are"):
         Recognizer(graph(tmp_path, grow))
+
+
+# ---- downloads
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A server that points elsewhere, or sends more than it should."""
+
+    def do_GET(self) -> None:
+        place = {"/ftp": "ftp://127.0.0.1/x", "/file": "file:///etc/passwd", "/other": "/real.pt"}.get(self.path)
+        self.send_response(302 if place else 200)
+        if place:
+            self.send_header("Location", place)
+        if self.path == "/announced":
+            self.send_header("Content-Length", str(1 << 40))
+        self.end_headers()
+        if not place and self.path != "/announced":
+            self.wfile.write(bytes(200_000))
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("ftp", "not followed: ftp://"), ("file", "not allowed"), ("announced", "more than the 0"),
+        ("real.pt", "larger than the 0 MiB"), ("other", "larger than the 0 MiB"),
+    ],
+)  # fmt: skip
+def test_downloads_have_limits_and_stay_on_the_web(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    monkeypatch.setattr(download, "LARGEST", 100_000)
+    with pytest.raises(CheckpointError, match=message):
+        download.fetch(download.RemoteFile(f"{address}/{path}", "0" * 64, "x.pt"), tmp_path / "cache")
+    assert [*(tmp_path / "cache").iterdir()] == []
+
+
+def test_slow_downloads_end(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_PATIENCE", 0.0)
+    monkeypatch.setattr(download, "_SLOWEST", 1e12)
+    with pytest.raises(CheckpointError, match=r"only \d+ bytes came"):
+        download.fetch(download.RemoteFile(f"{address}/real.pt", "0" * 64, "x.pt"), tmp_path / "cache")
+
+
+def test_a_server_does_not_lead_from_https_to_http() -> None:
+    request = urllib.request.Request("https://127.0.0.1/x")
+    with pytest.raises(OSError, match="not followed"):
+        download._WebRedirects().redirect_request(request, None, 302, "", {}, "http://127.0.0.1/x")
+
+
+def test_towers_with_blocks_left_out_are_refused(tmp_path: Path) -> None:
+    from clip_support import small_state
+
+    from strhub.clip.weights import read_clip
+
+    state = {name.replace("resblocks.1.", "resblocks.99999999."): tensor for name, tensor in small_state().items()}
+    save_file(state, tmp_path / "clip.safetensors")
+    with pytest.raises(CheckpointError, match="not numbered from 0"):
+        read_clip(tmp_path / "clip.safetensors").image_sizes()
 
 
 # ---- damage
