@@ -55,10 +55,11 @@ def run(arguments: Sequence[str] | None = None) -> str:
     parser = build_parser()
     given = parser.parse_intermixed_args(arguments)
     options, files = split_words(given.words)
+    misplaced, calibrate = split_words(given.calibrate)  # options may stand behind --calibrate, too
     if len(files) != 2:
         parser.error(f"a model and the file to write are needed, not {len(files)} names")
     source, target = files[0], Path(files[1])
-    if given.calibrate and given.precision != "int8-static":
+    if calibrate and given.precision != "int8-static":
         raise ValueError(f"--calibrate is for --precision int8-static: {given.precision} needs no pictures")
     if given.opset is not None and target.suffix == ".pt2":
         raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
@@ -70,9 +71,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.checkpoint.zoo import load_from_checkpoint, model_card
     from strhub.images.open import find_images
 
-    model = load_from_checkpoint(source, **parse_options(options))
+    model = load_from_checkpoint(source, **parse_options([*options, *misplaced]))
     opset = DEFAULT_OPSET if given.opset is None else given.opset
-    pictures = find_images(given.calibrate)
+    pictures = find_images(calibrate)
     export(model, target, precision=given.precision, opset=opset, card=model_card(source), pictures=pictures)
     size = target.stat().st_size / 2**20
     if target.suffix == ".pt2":

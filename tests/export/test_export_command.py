@@ -42,6 +42,10 @@ def test_precision(tmp_path: Path) -> None:
         (["strhub-tiny", "model.onnx", "--opset", "5"], "opset is 5"),
         (["strhub-tiny", "model.onnx", "--precision", "int1"], "int1"),
         (["strhub-tiny", "model.onnx", "--calibrate", "words"], "is for --precision int8-static"),
+        (
+            ["strhub-tiny", "model.onnx", "--calibrate", "words", "decode_a:bool=false", "--precision", "int8-static"],
+            "has no option 'decode_a'",
+        ),
         (["strhub-tiny", "model.pt2", "--opset", "18"], "is for .onnx files"),
         ([str(embedded_graph("strhub-tiny")), "model.onnx"], "is an exported model"),
     ],
