@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from strhub.data.augment.device_augment import BatchAugmentation
 from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
 from strhub.data.loading.echo import EchoLoader
+from strhub.data.loading.held_out import split_sources
 from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.reference import ReferenceNames
@@ -65,7 +66,8 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared
         picture is used, see `strhub.data.loading.echo`. rotation: degrees, of every picture.
     min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
-    seed: of shuffling, drawing and augmentation.
+    val_share: validate on this share of each training set's words, which are then not trained on, instead of
+        root_dir/val. seed: of shuffling, drawing and augmentation.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         draw_blanks: float = 0.0,
         draw_texts: Mapping[str, Any] | None = None,
         draw_validation: int = 0,
+        val_share: float = 0.0,
         drawing: str | Mapping[str, Any] = "default",
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
@@ -123,6 +126,13 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self.draw_blanks, self.drawing = draw_blanks, drawing
         self.draw_texts, self.draw_validation = draw_texts, draw_validation
+        self.val_share = val_share
+        if not 0 <= val_share < 1 or (val_share and ((drawn and not mixture) or shards or draw_validation)):
+            raise ValueError(
+                f"data.val_share is {val_share}: it must be from 0 to less than 1, and 0 for rendered words and "
+                "shards, of which none are held out; data.draw_validation renders words to validate on"
+            )
+        self._held_out: dict[str, tuple[list[Any], list[Any]]] = {}
         self.mixture, self.mixture_size = mixture, mixture_size
         self.shards, self.shard_words = shards, shard_words
         self._train: DrawnDataset | WordDataset | Mixture | None = None
@@ -167,8 +177,14 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
 
     def _read(self, name: str) -> WordDataset:
         transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect)
-        sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
-        return WordDataset(sources, transform=transform)
+        return WordDataset(self._training_sources(name)[0], transform=transform)
+
+    def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
+        """The sets of a folder below root_dir/train, without what is held out for validation, and that."""
+        if name not in self._held_out:
+            sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
+            self._held_out[name] = split_sources(sources, self.val_share) if self.val_share else ([*sources], [])
+        return self._held_out[name]
 
     def training_words(self) -> Counter[str]:
         """The labels of the training sets and how often each occurs; of drawn words, the first 20,000 texts.
@@ -193,9 +209,22 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
             self._val = self._val or self._drawn(self.draw_validation, validation=True)
         if self._val is None:
             transform = self.get_transform(self.img_size, False, self.rotation, self.normalize, self.keep_aspect)
-            sources = self._sources(self.root_dir / "val", self.charset_train, strict=True)
-            self._val = WordDataset(sources, transform=transform, replace=False)
+            self._val = WordDataset(self._validation_sources(), transform=transform, replace=False)
         return self._val
+
+    def _validation_sources(self) -> list[Any]:
+        """The sets below root_dir/val, or what is held out of the training sets instead."""
+        if self.val_share:
+            names = [name for name, share in (self.mixture or {self.train_dir: 1}).items() if share and name != DRAWN]
+            return [part for name in names for part in self._training_sources(name)[1]]
+        folder = self.root_dir / "val"
+        if not (find_lmdbs(folder) or find_annotated(folder)):
+            raise ValueError(
+                f"no words to validate on: there are none in {folder}. Hold some of the training words out "
+                "(data.val_share=0.05), render some (data.draw_validation=500), or train without validation "
+                "(trainer.limit_val_batches=0 callbacks.best=null); data.root_dir says where val/ is"
+            )
+        return [*self._sources(folder, self.charset_train, strict=True)]
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
         """The benchmark of that name; `ValueError` if it is not there.

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.checkpoint.adaptation import Adaptation, adapt
 from strhub.checkpoint.formats import read_checkpoint
 from strhub.checkpoint.runs import checkpoint_of_run, last_checkpoint
-from strhub.checkpoint.scene_text_model import network_class
+from strhub.checkpoint.scene_text_model import complete_options, network_class
 from strhub.checkpoint.zoo import check_sizes, locate
 from strhub.configs import CONFIG_DIR
 from strhub.images.options import image_options
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
+from strhub.training.config_checks import build, check_groups, check_model, check_top, plain
 from strhub.training.noise import without_noise
 from strhub.training.resuming import ResumedPlan
 from strhub.training.signals import StoppedEarly
@@ -81,6 +81,11 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str, float]:
+    check_top(config)
+    check_config(config)
+    check_groups(config)
+    data = data_from_config(config, configured_hparams(config)) if data is None else data
+    check_data(config, data)
     pl.seed_everything(config.seed, verbose=False)
     model = model_from_config(config)
     checkpoint = resume_path(config)
@@ -90,11 +95,12 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
         model.load_initial_weights()
     if config.compile:
         model.compile_network()
-    data = data_from_config(config, model.hparams) if data is None else data
-    callbacks = [instantiate(callback) for callback in (config.get("callbacks") or {}).values() if callback]
+    callbacks = [
+        build(callback, f"callbacks.{name}") for name, callback in (config.get("callbacks") or {}).items() if callback
+    ]
     callbacks += [FinalValidation(), ResumedPlan()]
     loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
-    trainer: pl.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+    trainer: pl.Trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except StoppedEarly:
@@ -111,23 +117,34 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
 def make_logger(name: str, config: DictConfig) -> Any:
     """A logger; `ValueError` if what it needs is not installed."""
     try:
-        return instantiate(config)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ModuleNotFoundError):
-            raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
-        raise
+        return build(config, f"logger.{name}")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
 
 
 def model_from_config(config: DictConfig) -> System:
     """The configured model with fresh weights; `ValueError` for options that cannot be."""
     check_config(config)
-    try:
-        model: System = instantiate(config.model)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):  # what is wrong, without Hydra's account of where it was called
-            raise error.__cause__ from error
-        raise
+    model: System = build(config.model, f"the model {config.model.name!r}")
     return model
+
+
+def configured_hparams(config: DictConfig) -> dict[str, Any]:
+    """The hyper-parameters of the configured model, which is not built for that."""
+    options = plain(config, "model")
+    architecture = options.get("architecture") or get_object(options["_target_"]).architecture
+    return complete_options({**options, "architecture": architecture})
+
+
+def check_data(config: DictConfig, data: Any) -> None:
+    """`ValueError` if there are no words to train on or, unless the run does without, to validate on.
+
+    Before a model is built and fetched, which may take minutes. Shards are read as they come.
+    """
+    if not getattr(data, "shards", None):
+        _ = getattr(data, "train_dataset", None)
+    if config.trainer.get("limit_val_batches", 1.0) != 0:
+        _ = getattr(data, "val_dataset", None)
 
 
 def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
@@ -143,7 +160,7 @@ def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
                 f"data.{name} is {given}, but {hparams['architecture']!r} as it is configured takes {value}: leave it "
                 "out, images are made as the model takes them"
             )
-    return instantiate(config.data, **wanted)
+    return build(config.data, "data", **wanted)
 
 
 def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
@@ -172,6 +189,7 @@ def check_config(config: DictConfig) -> None:
     architecture = config.model.get("architecture") or str(system.architecture)
     names = [str(name) for name in config.model if not str(name).startswith("_")]
     check_options(names, system.known_options(architecture), f"model {config.model.name!r}")
+    check_model(config, system, architecture)
 
 
 def resume_path(config: DictConfig) -> str | None:

@@ -1,0 +1,50 @@
+"""Some words of the training sets, held out for validation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+__all__ = ["Part", "split_sources"]
+
+
+class Part:
+    """Some records of a source of words, by their indices; itself a source."""
+
+    def __init__(self, source: Any, indices: np.ndarray[Any, Any], dropped: Counter[str]) -> None:
+        self.source, self.indices, self.dropped = source, indices, dropped
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in order."""
+        return [self.source.labels[index] for index in self.indices]
+
+    def read(self, index: int) -> tuple[Image, str]:
+        """Return image and label of a record; the source's errors are raised."""
+        image, label = self.source.read(int(self.indices[index]))
+        return image, label
+
+
+def split_sources(sources: Sequence[Any], share: float) -> tuple[list[Part], list[Part]]:
+    """Return the sources without, and with only, the words that are held out: that share of each.
+
+    Which ones depends on a source's size alone, so that every run, device and seed holds the same ones out. Raises
+    `ValueError` if there are too few words for that share.
+    """
+    training, held = [], []
+    for source in sources:
+        order = np.random.default_rng(0).permutation(len(source))
+        count = round(share * len(source))
+        held.append(Part(source, np.sort(order[:count]), Counter()))
+        training.append(Part(source, np.sort(order[count:]), source.dropped))
+    if not sum(map(len, held)) or not sum(map(len, training)):
+        total = sum(map(len, sources))
+        raise ValueError(f"data.val_share is {share}: of {total} training words that leaves none on one side")
+    return [part for part in training if len(part)], [part for part in held if len(part)]
