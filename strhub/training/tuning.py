@@ -67,7 +67,7 @@ def tune(config: DictConfig) -> Search:
     if trials and all(trial.error for trial in trials):
         raise ValueError(f"every trial failed, one with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)")
     search = Search(trials, settings.metric, folder, complete=len(done) >= settings.num_samples)
-    write_results(search)
+    write_results(search, config)
     if search.complete:
         for states in folder.glob("ray/*/checkpoints"):
             shutil.rmtree(states, ignore_errors=True)

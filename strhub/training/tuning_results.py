@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from strhub.configs import CONFIG_DIR
 from strhub.utils.install import install_command
 from strhub.utils.log_axis import log_x_axis
 
@@ -75,8 +76,11 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
-def write_results(search: Search) -> None:
-    """Write `trials.csv`, a plot if there is Matplotlib and, if a trial was validated, `experiment/best.yaml`."""
+def write_results(search: Search, config: DictConfig | None = None) -> None:
+    """Write `trials.csv`, a plot if there is Matplotlib and, if a trial was validated, `experiment/best.yaml`.
+
+    config: of the search, all of which the experiment then holds; None: it holds the values that were found alone.
+    """
     with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["lr", *search.others, *METRICS, "progress", "seconds", "error"])
@@ -87,11 +91,41 @@ def write_results(search: Search) -> None:
         found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
         path = search.folder / "experiment" / "best.yaml"
         path.parent.mkdir(exist_ok=True)
-        best = OmegaConf.create()
-        for name, value in search.best.values.items():
-            OmegaConf.update(best, name, value, force_add=True)
+        best = best_experiment(search.best.values, config)
         path.write_text(f"# @package _global_\n# {found}.\n{OmegaConf.to_yaml(best)}", "utf-8")
         plot(search)
+
+
+def best_experiment(values: Mapping[str, Any], config: DictConfig | None) -> DictConfig:
+    """Return the experiment that trains as a trial with these values did, whatever train.py's defaults are.
+
+    It holds every option of the search's configuration, and chooses the groups whose other options must not be left
+    over from the defaults.
+    """
+    best = OmegaConf.create()
+    if config is not None:
+        chosen = [{f"override /{group}": name} for group in _REPLACED if (name := _choice(group, config[group]))]
+        content = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(content, dict)
+        kept = {name: value for name, value in content.items() if name not in _NOT_SEARCHED}
+        best = OmegaConf.create({"defaults": chosen, **kept})
+    for name, value in values.items():
+        OmegaConf.update(best, name, value, force_add=True)
+    return best
+
+
+_REPLACED = ("model", "optimizer", "schedule")
+_NOT_SEARCHED = ("tune", "hydra", "output_dir", "ckpt_path", "logger")
+
+
+def _choice(group: str, options: DictConfig) -> str | None:
+    """The file of a group that an option of the same architecture, or else the same target, comes from."""
+    key = "architecture" if options.get("architecture") else "_target_"
+    for path in sorted((CONFIG_DIR / group).glob("*.yaml")):
+        found: Any = OmegaConf.load(path)
+        if found.get(key) == options.get(key):
+            return path.stem
+    return None
 
 
 def plot(search: Search) -> None:

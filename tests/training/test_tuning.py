@@ -4,7 +4,7 @@ import csv
 import math
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from small_runs import SMALL
 from strhub.cli import tune as command_line
 from strhub.configs import CONFIG_DIR
 from strhub.errors import MissingExtra
-from strhub.training.run import train
+from strhub.training.run import check_config, train
 from strhub.training.tuning import (
     ReportToRay,
     Search,
@@ -46,10 +46,10 @@ Compose = Callable[..., DictConfig]
 def compose_tune(tmp_path: Path, word_tree: Path) -> Compose:
     """Compose the real search with a small model; its output goes to a temporary folder."""
 
-    def composed(*overrides: str) -> DictConfig:
+    def composed(*overrides: str, small: Sequence[str] = SMALL) -> DictConfig:
         places = (f"output_dir={tmp_path / 'run'}", f"data.root_dir={word_tree}")
         with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-            return compose("tune", overrides=[*SMALL, *QUICK, *places, *overrides])
+            return compose("tune", overrides=[*small, *QUICK, *places, *overrides])
 
     return composed
 
@@ -204,6 +204,20 @@ def test_the_best_rate_is_an_experiment_that_training_takes(tmp_path: Path) -> N
     assert (config.model.name, config.model.lr) == ("parseq-tiny", 7.18e-4)
 
 
+def test_the_best_experiment_holds_all_that_was_searched(compose_tune: Compose, tmp_path: Path) -> None:
+    """Its model, optimizer and data, too: train.py's defaults are PARSeq's."""
+    config = compose_tune("model=crnn", "optimizer=muon", "data.augment=strong", "data.root_dir=/words", small=())
+    search = Search([trial(7.18e-4, 61.5)], "val_accuracy", tmp_path, complete=True)
+    write_results(search, config)
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        composed = compose("main", overrides=[f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
+    assert composed.model == {**config.model, "lr": 7.18e-4}
+    for group in ("optimizer", "schedule", "trainer", "callbacks", "finetune"):
+        assert composed[group] == config[group]
+    assert (composed.data.augment, composed.data.root_dir) == ("strong", "/words")
+    check_config(composed)
+
+
 def test_says_how_to_train_with_the_best_rate(tmp_path: Path) -> None:
     search = Search([trial(7.18e-4, 61.5), trial(2e-5, error="no memory")], "val_accuracy", tmp_path, complete=True)
     advice = command_line.advice(search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.drawn=[1, 2]"])
@@ -264,7 +278,8 @@ def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) ->
     assert len({one.lr for one in search.trials}) == 2
     assert not list(search.folder.rglob("*.ckpt"))
     found = {"lr": search.best.lr, "dropout": search.best.others["model.dropout"]}
-    assert OmegaConf.load(search.folder / "experiment" / "best.yaml") == {"model": found}
+    best = OmegaConf.load(search.folder / "experiment" / "best.yaml")
+    assert {name: best.model[name] for name in found} == found
     with pytest.raises(ValueError, match="already holds a search"):
         tune(compose_tune(*overrides))
     again = tune(compose_tune(*overrides, f"tune.resume_dir={search.folder}"))
