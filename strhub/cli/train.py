@@ -37,11 +37,14 @@ def _train(config: DictConfig) -> None:
 
     from strhub.data.curation.charsets import expand_charsets
     from strhub.training.callbacks.last_checkpoint import Stopped
-    from strhub.training.run import adopt_pretrained, train
+    from strhub.training.run import adopt_pretrained, resumed_without_options, train
 
     try:
         expand_charsets(config.model)
-        adopt_pretrained(config, list(HydraConfig.get().overrides.task))
+        overrides = list(HydraConfig.get().overrides.task)
+        adopt_pretrained(config, overrides)
+        if alone := resumed_without_options(config):
+            adopt_pretrained(config, overrides, alone)
         metrics = train(config)
     except Stopped as stop:
         _end_stopped(f"{stop}; resume with ckpt_path={stop.path}", STOPPED)

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.checkpoint.adaptation import Adaptation, adapt
 from strhub.checkpoint.formats import read_checkpoint
-from strhub.checkpoint.runs import checkpoint_of_run, last_checkpoint
+from strhub.checkpoint.runs import checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.checkpoint.scene_text_model import complete_options, network_class
 from strhub.checkpoint.zoo import check_sizes, locate
 from strhub.configs import CONFIG_DIR
@@ -212,14 +212,16 @@ def resume_path(config: DictConfig) -> str | None:
     return str(state)
 
 
-def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
+def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | None = None) -> None:
     """Give the configuration the sizes of the model it starts from, but for what the command line itself sets.
 
     overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. A model chosen there
     decides the sizes itself, and so does an experiment, unless that one says `pretrained`: it is for fine-tuning, and
     what it sets counts as if the command line did. Words are scored with all characters of a charset that is set.
+    source: a checkpoint instead of `config.pretrained`, such as one that is resumed.
     """
-    if config.pretrained is None:
+    source = config.pretrained if source is None else source
+    if source is None:
         return
     values = {key.lstrip("+~"): value for key, _, value in (override.partition("=") for override in overrides)}
     names = {*values}
@@ -230,8 +232,8 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
         names |= own
     if "model" in names:
         return
-    checkpoint = read_checkpoint(locate(config.pretrained))
-    check_sizes(checkpoint.hparams, checkpoint.weights, str(config.pretrained), whole=False)
+    checkpoint = read_checkpoint(locate(source))
+    check_sizes(checkpoint.hparams, checkpoint.weights, str(source), whole=False)
     hparams = checkpoint.hparams
     network = keyword_names(network_class(hparams["architecture"]))
     shape = [*network, "name", "charset_train", "charset_test", "img_size", "keep_aspect"]
@@ -246,7 +248,14 @@ def adopt_pretrained(config: DictConfig, overrides: list[str]) -> None:
             config.model.charset_test = config.model.charset_train
         if "data.normalize" not in names:
             config.data.normalize = hparams.get("normalize", "default")
-    log.info("starting from %s: sizes and charset are its own, but for what is set", config.pretrained)
+    log.info("starting from %s: sizes and charset are its own, but for what is set", source)
+
+
+def resumed_without_options(config: DictConfig) -> str | None:
+    """The checkpoint that is resumed, if the run's own options are not stored beside it; else None."""
+    path = resume_path(config)
+    run = None if path is None else folder_of_run(Path(path))
+    return None if run is not None and (run / "config" / "overrides.yaml").is_file() else path
 
 
 def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -> None:

@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 import torch
+from golden_numbers import FOLDER
 from small_runs import DRAWN_RUN
 from tests_support import PowerCut
 
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.cli.data import run as run_data_command
-from strhub.training.run import adopt_pretrained, model_from_config, only_run, start_from, train
+from strhub.training.run import (
+    adopt_pretrained,
+    model_from_config,
+    only_run,
+    resumed_without_options,
+    start_from,
+    train,
+)
 from strhub.training.systems.base import System
 
 pytestmark = pytest.mark.numeric
@@ -169,6 +177,18 @@ def test_starting_from_a_model_takes_its_sizes(compose_main: Any) -> None:
     assert list(config.model.patch_size) == list(hparams.patch_size)
     assert config.model.refine_iters == 1, "the command line's own value stays"
     assert config.model.lr == pytest.approx(7e-4), "training options are the experiment's"
+
+
+def test_a_checkpoint_that_lies_alone_has_the_sizes_of_its_model(compose_main: Any) -> None:
+    """A run that is resumed from a checkpoint without the run's folder around it."""
+    checkpoint = str(FOLDER / "reference-lightning.ckpt")
+    config = compose_main(f"ckpt_path={checkpoint}", small=())
+    assert resumed_without_options(config) == checkpoint
+    adopt_pretrained(config, [f"ckpt_path={checkpoint}"], checkpoint)
+    hparams = load_from_checkpoint(checkpoint).hparams
+    assert {name: config.model[name] for name in ("embed_dim", "enc_depth")} == {
+        name: hparams[name] for name in ("embed_dim", "enc_depth")
+    }
 
 
 def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> None:
