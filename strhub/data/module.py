@@ -218,13 +218,16 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
             names = [name for name, share in (self.mixture or {self.train_dir: 1}).items() if share and name != DRAWN]
             return [part for name in names for part in self._training_sources(name)[1]]
         folder = self.root_dir / "val"
-        if not (find_lmdbs(folder) or find_annotated(folder)):
-            raise ValueError(
-                f"no words to validate on: there are none in {folder}. Hold some of the training words out "
-                "(data.val_share=0.05), render some (data.draw_validation=500), or train without validation "
-                "(trainer.limit_val_batches=0 callbacks.best=null); data.root_dir says where val/ is"
-            )
-        return [*self._sources(folder, self.charset_train, strict=True)]
+        there = bool(find_lmdbs(folder) or find_annotated(folder))
+        try:
+            return [*self._sources(folder, self.charset_train, strict=True)]
+        except ValueError as error:
+            if there:
+                raise
+            raise type(error)(
+                f"no words to validate on: {error}. Or hold some of the training words out (data.val_share=0.05), "
+                "draw some (data.draw_validation=500), or do without (trainer.limit_val_batches=0 callbacks.best=null)"
+            ) from error
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
         """The benchmark of that name; `ValueError` if it is not there.
