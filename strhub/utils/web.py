@@ -34,6 +34,8 @@ def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
             with _opener(limits).open(request, timeout=min(_SECONDS_TO_ANSWER, max_seconds)) as answer:
                 content = _read(answer, max_bytes)
         except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, HTTPError):  # it holds the connection
+                error.close()
             if limits.expired:
                 raise OSError(f"no whole answer within {max_seconds:g} seconds") from error
             raise OSError(f"it cannot be fetched: {_reason(error)}") from error
