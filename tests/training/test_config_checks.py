@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from small_runs import DRAWN_RUN, Compose
 
+from strhub.configs import CONFIG_DIR
 from strhub.training.config_checks import check_groups, check_top
 from strhub.training.run import check_config, train
 from strhub.utils.option_types import describe, takes
@@ -15,10 +17,6 @@ from strhub.utils.option_types import describe, takes
 @pytest.fixture(scope="module")
 def composed() -> DictConfig:
     """The default configuration, of which tests change copies."""
-    from hydra import compose, initialize_config_dir
-
-    from strhub.configs import CONFIG_DIR
-
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return compose("main", overrides=["output_dir=unused"])
 
@@ -81,6 +79,16 @@ def test_what_is_right_passes(composed: DictConfig) -> None:
     for option, value in (("trainer.devices", 2), ("trainer.precision", 16), ("model.lr", 1), ("pretrained", 2024)):
         OmegaConf.update(config, option, value)
     check(config)
+
+
+@pytest.mark.slow
+def test_every_experiment_passes(compose_main: Compose) -> None:
+    groups = ("experiment", "logger", "optimizer", "averaging", "debug", "hardware")
+    files = [(group, path.stem) for group in groups for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
+    assert len(files) > 25
+    for group, name in files:
+        plus = "+" if group in ("experiment", "hardware") else ""
+        check(compose_main(f"{plus}{group}={name}", small=()))
 
 
 @pytest.mark.parametrize(
