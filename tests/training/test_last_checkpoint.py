@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 
+from strhub.configs import CONFIG_DIR
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint, Stopped
 from strhub.training.callbacks.step_guard import Diverged, StepGuard
 from strhub.training.checkpoint_io import DurableCheckpointIO
@@ -161,6 +163,23 @@ def test_a_validation_that_was_cut_off_is_made_up(
     assert logged_validations(tmp_path) == [(0, 19), (1, 39)]
     assert logged_steps(tmp_path) == list(range(40))
     assert "val" in run.callback_metrics
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:Checkpoint directory")
+def test_a_best_checkpoint_that_was_saved_before_the_cut_is_not_saved_beside_itself(tmp_path: Path) -> None:
+    written: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "callbacks" / "default.yaml"), resolve=False)
+    options = {**written["best"], "dirpath": str(tmp_path), "monitor": "val", "filename": "{step}"}
+    del options["_target_"]
+
+    def fit(*callbacks: Callback, **more: Any) -> None:
+        run = trainer(tmp_path, *callbacks, ModelCheckpoint(**options), last(tmp_path), max_epochs=2)
+        run.fit(Line(), val_dataloaders=Line().train_dataloader(), weights_only=True, **more)
+
+    with pytest.raises(PowerCut):
+        fit(At(20, cut))
+    assert (tmp_path / "20.ckpt").is_file()
+    fit(ckpt_path=tmp_path / "last.ckpt")
+    assert sorted(path.name for path in tmp_path.glob("[24]0*.ckpt")) == ["20.ckpt", "40.ckpt"]
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*not resumable")
