@@ -72,7 +72,7 @@ def test_every_command_tells_its_version(shown: dict[str, str]) -> None:
 
 
 def test_the_list_of_commands() -> None:
-    scripts = re.findall(r'^strhub-(\w+) = "strhub\.cli\.(\w+):main"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    scripts = re.findall(r'^strhub-(\w+) = "strhub\.cli\.entry:(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
     assert sorted(scripts) == sorted(zip(COMMANDS, COMMANDS, strict=True))
     done = subprocess.run([sys.executable, "-m", "strhub"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, listing())
