@@ -8,7 +8,7 @@ from torch import nn
 from strhub.configs import CONFIG_DIR
 from strhub.models.layers.attention import MultiHeadAttention
 from strhub.training.callbacks import WithoutDropout
-from strhub.training.run import check_config
+from strhub.training.run import check_config, configured_hparams, data_from_config
 
 MODELS = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
 
@@ -17,9 +17,9 @@ MODELS = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
 def test_debugging_and_hardware_presets_fit_every_model(compose_main: Compose, model: str) -> None:
     config = compose_main(model, "debug=overfit", "+hardware=gpu", small=())
     check_config(config)
-    data = instantiate(config.data)
-    assert not (data.keep_aspect and (data.echo > 1 or data.augment_batch)), "which such models cannot have"
-    assert data.echo == (1 if "svtr" in model else 4)
+    data = data_from_config(config, configured_hparams(config))  # an error for what a model cannot have
+    assert data.echo == (1 if data.keep_aspect else 4)
+    assert data.keep_aspect == bool(config.model.get("keep_aspect"))
     assert data.limit_words == 64
     assert any(isinstance(instantiate(one), WithoutDropout) for one in config.callbacks.values() if one)
 
