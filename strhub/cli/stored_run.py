@@ -34,7 +34,8 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
     run = _run(given)
     if run is None:
         return [*arguments]
-    stored = [one for one in stored_overrides(run) if parse(one).name not in {*given, *_OF_ONE_START}]
+    replaced = {*given, *_OF_ONE_START}
+    stored = [one for one in stored_overrides(run) if replaced.isdisjoint(_with_parents(parse(one).name))]
     for one in stored:
         if not _is_plain(parse(one)):
             raise ValueError(
@@ -69,6 +70,12 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
         return False
     text = str(getattr(value, "text", value))
     return "${" not in text and not (writes and any(mark in text for mark in "/\\"))
+
+
+def _with_parents(name: str) -> list[str]:
+    """An option's name and those of what it is part of: `a.b.c`, `a.b`, `a`."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def stored_overrides(run: Path) -> list[str]:

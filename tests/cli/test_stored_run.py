@@ -41,6 +41,7 @@ OWN = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "~callb
             OWN[2:],
         ),
         ("last", ["callbacks.samples=null"], OWN[:-1]),
+        ("last", ["data={}"], [one for one in OWN if "data" not in one]),
     ],
 )
 def test_stored_options_come_first(run: Path, path: str, given: list[str], expected: list[str]) -> None:
