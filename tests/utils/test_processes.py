@@ -28,7 +28,7 @@ for child in range(2):
         if child:  # the other one only ends, as a server's worker without work does
             assert [reading.text for reading in reader(images)] == texts
             assert reader(images[0])[0].text == texts[0]
-        sys.exit(7)
+        sys.exit(7) if sys.argv[1] == "onnx" else os._exit(7)  # PyTorch itself crashes at a forked child's usual end
     print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
 """
 
