@@ -6,7 +6,8 @@ What names a class, refers to something else, or says where to write has to be g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
@@ -19,6 +20,8 @@ STORED = "config"
 
 _WRITERS = ("logger", "callbacks", "trainer")  # groups with options that say where to write
 _LARGEST = 1 << 20  # bytes of a stored file
+_ATTEMPTS = 3
+_PAUSE = 0.2  # seconds
 _OF_ONE_START = ("ckpt_path", "output_dir")  # of the start that they were given for, not of the run
 
 
@@ -35,7 +38,9 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
     if run is None:
         return [*arguments]
     replaced = {*given, *_OF_ONE_START}
-    stored = [one for one in stored_overrides(run) if replaced.isdisjoint(_with_parents(parse(one).name))]
+    stored = _patiently(
+        lambda: [one for one in stored_overrides(run) if replaced.isdisjoint(_with_parents(parse(one).name))]
+    )
     for one in stored:
         if not _is_plain(parse(one)):
             raise ValueError(
@@ -70,6 +75,16 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
         return False
     text = str(getattr(value, "text", value))
     return "${" not in text and not (writes and any(mark in text for mark in "/\\"))
+
+
+def _patiently(read: Callable[[], list[str]]) -> list[str]:
+    """What is read. Another process of this run may be writing the file just now, so a mistake is looked at again."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return read()
+        except ValueError:
+            time.sleep(_PAUSE)
+    return read()
 
 
 def _with_parents(name: str) -> list[str]:
