@@ -68,7 +68,7 @@ def test_a_model_says_its_own_correction() -> None:
         with pytest.raises(ValueError, match="it must be three numbers"):
             Correction.of({CORRECTION: wrong})
     model = load("strhub-tiny")
-    assert OnnxEngine(embedded_graph()).correction == Correction.of(model.hparams) == TorchEngine(model).correction
+    assert OnnxEngine(embedded_graph("strhub-tiny")).correction == Correction.of(model.hparams) == TorchEngine(model).correction
 
 
 def lines(*words: str) -> Image.Image:
