@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from strhub.errors import UnreadableImage as UnreadableImage
     from strhub.inference.recognizer import Reading as Reading
     from strhub.inference.recognizer import Recognizer as Recognizer
+    from strhub.spotting.page import Page as Page
+    from strhub.spotting.spotter import Spotter as Spotter
 
 __version__ = "0.1.0"
 
@@ -43,8 +45,10 @@ _HOMES = {
     "StrhubError": "strhub.errors",
     "TrainingError": "strhub.errors",
     "UnreadableImage": "strhub.errors",
+    "Page": "strhub.spotting.page",
     "Reading": "strhub.inference.recognizer",
     "Recognizer": "strhub.inference.recognizer",
+    "Spotter": "strhub.spotting.spotter",
     "create_model": "strhub.checkpoint.zoo",
     "list_models": "strhub.checkpoint.zoo",
     "load": "strhub.checkpoint.zoo",
@@ -57,8 +61,10 @@ __all__ = [
     "ConfigError",
     "DataError",
     "MissingExtra",
+    "Page",
     "Reading",
     "Recognizer",
+    "Spotter",
     "StrhubError",
     "TrainingError",
     "UnreadableImage",

@@ -21,7 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: where children run unless told otherwise, and from where they import strhub."""
-GRACE = 15.0  # seconds in which processes notice that who started them has gone: on a busy machine, imports take long
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Outcome:
     """What a child did.
 
     status: as `subprocess` has it, below 0 for a signal. seconds: wall time. timed_out: it was killed for its time.
-    survivors: processes of its own that were still there `GRACE` seconds after its end, and were killed.
+    survivors: processes of its own that were still there a second after its end, and were killed.
     """
 
     status: int
@@ -119,13 +118,13 @@ def _waited(child: subprocess.Popen[bytes], seconds: float, signals: Sequence[tu
 
 
 def _end_session(child: subprocess.Popen[bytes]) -> int:
-    """Kill what is left of a child's session; return how many processes outlived it by `GRACE` seconds."""
+    """Kill what is left of a child's session; return how many processes outlived it by a second."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         return 0
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + 1
     while (left := _session(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.02)
     for pid in left:

@@ -30,8 +30,10 @@ def test_public_names() -> None:
         "ConfigError",
         "DataError",
         "MissingExtra",
+        "Page",
         "Reading",
         "Recognizer",
+        "Spotter",
         "StrhubError",
         "TrainingError",
         "UnreadableImage",
@@ -64,7 +66,8 @@ def test_packages_import_only_those_before_them() -> None:
         for module in imports_of(path):
             imported = module.split(".")[1] if "." in module else ""
             if imported and imported != package:
-                edges.add((package, imported))
+                if imported != "errors":  # a module, and everybody's
+                    edges.add((package, imported))
                 if imported not in PACKAGES[: PACKAGES.index(package)]:
                     wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
     assert not wrong, wrong

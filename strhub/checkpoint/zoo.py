@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import platform
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -222,8 +221,7 @@ def check_sizes(hparams: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
     Raises `CheckpointError` with a table of what does not fit, or saying why there can be no such network.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes of 0, which are refused below
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             network: nn.Module = build_network(complete_options(hparams))
     except ImportError:  # of a package that this architecture needs
         raise

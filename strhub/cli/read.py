@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
   ./read.py words.onnx --images demo_images/*
+  ./read.py --photo street.jpg --output street.png
   ./read.py outputs/parseq/last.ckpt --images words/ refine_iters:int=2 decode_ar:bool=false
   ./read.py pretrained=parseq --images 'scans/**/*.png' --json > readings.jsonl
   ./read.py --images words/ shards/*.tar table.parquet --output readings/ --engine ray
@@ -54,7 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="model to read with (by default the embedded one) and options of it, such as refine_iters:int=2",
     )
     kinds = "files, folders, globs, http(s) addresses, and - for an image by standard input"
-    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=kinds)
+    parser.add_argument("--images", nargs="+", default=[], metavar="PATH", help=kinds)
+    photo = "whole photographs: find, read and order their words; --output names a drawing (.png, .jpg), a text (.txt, "
+    photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
+    parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
     parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
     parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
     parser.add_argument(
@@ -84,6 +88,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     in_images, patterns = split_words(given.images)  # options may follow the pictures on the line
     if len(sources) > 1:
         parser.error(f"one model at a time, not {' and '.join(sources)}; pictures go after --images")
+    if bool(given.images) == bool(given.photo):
+        parser.error("give --images with crops of words, or --photo with whole photographs")
+    if given.photo:
+        return _read_photos(given, parser, sources, [*options, *in_images])
     unused = _set_without_use(parser, given)
     if unused:
         raise ValueError(unused)
@@ -114,6 +122,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if failures:
         print(f"{parser.prog}: {failures} of {len(inputs)} pictures could not be read", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _read_photos(
+    given: argparse.Namespace, parser: argparse.ArgumentParser, sources: Sequence[str], options: Sequence[str]
+) -> int:
+    from strhub.cli.photo import read_photos
+
+    usable = ("words", "images", "photo", "output", "json", "threads")
+    changed = [name for name, value in vars(given).items() if value != parser.get_default(name) and name not in usable]
+    if changed or options:
+        raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
+    return read_photos(
+        given.photo,
+        output=given.output,
+        as_json=given.json,
+        model=sources[0] if sources else None,
+        threads=given.threads,
+        command=parser.prog,
+    )
 
 
 def _inputs(patterns: Sequence[str]) -> dict[str, Any]:

@@ -109,6 +109,16 @@ class OnnxEngine:
         """See `strhub.inference.pipeline.Engine`."""
         return self._decode(self.session, arrays)
 
+    def probabilities(self, arrays: Sequence[PictureArray]) -> list[PictureArray]:
+        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's columns included."""
+        found: dict[int, PictureArray] = {}
+        if self.padding is not None:
+            arrays = [padded(array, *self.padding) for array in arrays]
+        for places in alike(arrays):
+            logits = self._logits(self.session, np.stack([arrays[place] for place in places]))
+            found.update(zip(places, _softmax(logits / self.temperature), strict=True))
+        return [found[place] for place in range(len(arrays))]
+
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
         """See `strhub.inference.pipeline.Engine`."""

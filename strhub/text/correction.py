@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from math import exp, log
 from typing import Any, Final, NamedTuple
 
-from strhub.errors import CheckpointError
-
 CORRECTION: Final = "reread_correction"
 """Name of the correction among a model's hyper-parameters and in an exported file's description."""
 _LEAST: Final = 1e-3  # nearer to 0 and 1 confidences say no more
@@ -33,9 +31,7 @@ class Correction(NamedTuple):
         try:
             best, first, offset = map(float, stored)
         except (TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{CORRECTION} is {stored!r}: it must be three numbers, see tools/calibrate.py"
-            ) from error
+            raise ValueError(f"{CORRECTION} is {stored!r}: it must be three numbers, see tools/calibrate.py") from error
         return cls(best, first, offset)
 
     def __call__(self, best: float, first: float) -> float:

@@ -18,3 +18,8 @@ def embedded_weights(name: str = EMBEDDED) -> Path:
 def embedded_graph(name: str = EMBEDDED) -> Path:
     """Return its .onnx file, which `strhub.export.export_beside` writes."""
     return embedded_weights(name).with_suffix(".onnx")
+
+
+def embedded_detector() -> Path:
+    """Return the .onnx file of the detector of text in photographs, which `tools/embed_detector.py` makes."""
+    return Path(str(files("strhub") / "weights" / "detector.onnx"))

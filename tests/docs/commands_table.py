@@ -28,6 +28,7 @@ CLUSTER = Run(only_parsed="needs a cluster")
 MINUTES = Run(only_parsed="takes minutes, and has tests of its own")
 EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
+PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
 DRAWN = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
 SHORT = (
     "trainer.max_epochs=1 trainer.accelerator=cpu trainer.devices=1 trainer.limit_train_batches=1 "
@@ -60,6 +61,9 @@ TABLE = {
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
     "--address 10.0.0.1:6379 --gpus 0.25 --cpus 2 --batch_size 256": CLUSTER,
     "./read.py outputs/<run> --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
+    "./read.py --photo street.jpg --output street.png": PHOTO,
+    "./read.py --photo street.jpg --output street.html": PHOTO,
+    "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,
     "./export.py strhub-tiny words.onnx decode_ar:bool=false refine_iters:int=2 --precision float16": PLAIN,

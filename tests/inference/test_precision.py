@@ -72,7 +72,7 @@ def test_read_with_options_says_the_precision(has_bfloat16: bool, capsys: pytest
         (["--precision", "auto"], "float32"),  # by ONNX Runtime
         (["refine_iters:int=0", "--precision", "auto"], "bfloat16" if has_bfloat16 else "float32"),
     ):
-        assert read.run(["strhub-tiny", "--images", str(DEMO[0]), "--json", "--device", "cpu", *arguments]) == 0
+        assert read.run(["--images", str(DEMO[0]), "--json", "--device", "cpu", *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["precision"] == used
 
 

@@ -68,8 +68,7 @@ def test_a_model_says_its_own_correction() -> None:
         with pytest.raises(ValueError, match="it must be three numbers"):
             Correction.of({CORRECTION: wrong})
     model = load("strhub-tiny")
-    engines = OnnxEngine(embedded_graph("strhub-tiny")), TorchEngine(model)
-    assert [engine.correction for engine in engines] == [Correction.of(model.hparams)] * 2
+    assert OnnxEngine(embedded_graph()).correction == Correction.of(model.hparams) == TorchEngine(model).correction
 
 
 def lines(*words: str) -> Image.Image:

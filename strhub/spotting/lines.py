@@ -1,0 +1,121 @@
+"""Lines of text to words and where they are, by the columns of a CTC network that knows spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from strhub.images.preprocess import normalise, normalization, picture_to_kept_pixels
+from strhub.spotting.regions import Floats
+from strhub.text.tokenizer import CTCTokenizer
+
+_BATCH = 16
+_MEMORY = 48 * 6000  # columns of pixels of a batch, at most
+
+
+class Span(NamedTuple):
+    """A word of a line: start, end: where it is, as parts of the line's length in [0, 1]."""
+
+    text: str
+    confidence: float
+    characters: Floats
+    start: float
+    end: float
+
+
+class LineEngine(Protocol):
+    """A CTC network that keeps the aspect of its images: `strhub.inference.onnx_engine.OnnxEngine` is one."""
+
+    img_size: Sequence[int]
+    normalize: str
+    keep_aspect: bool
+    tokenizer: CTCTokenizer
+
+    def probabilities(self, arrays: Sequence[Floats]) -> list[Floats]:
+        """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed number of pixels wide."""
+
+
+def read_lines(engine: LineEngine, images: Sequence[Image.Image]) -> list[list[Span]]:
+    """Return the words of RGB images of one line each, from left to right."""
+    pixels = [picture_to_kept_pixels(image, engine.img_size, spare=4) for image in images]
+    normalize = normalization(engine.normalize)
+    found: list[list[Span]] = [[] for _ in images]
+    for batch in _like_widths([array.shape[1] for array in pixels]):
+        arrays = [normalise(pixels[index], normalize) for index in batch]
+        for index, array, probabilities in zip(batch, arrays, engine.probabilities(arrays), strict=True):
+            found[index] = spans_of(probabilities, engine.tokenizer, array.shape[2])
+    return found
+
+
+def _like_widths(widths: Sequence[int]) -> list[list[int]]:
+    """Return indexes of widths in batches, the narrowest first, each of limited size."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(widths)), key=lambda index: widths[index]):
+        full = not batches or len(batches[-1]) == _BATCH or (len(batches[-1]) + 1) * widths[index] * 48 > _MEMORY
+        if full:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def spans_of(probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_width: int = 8) -> list[Span]:
+    """Return the words that probabilities (L, C) spell, cut at spaces.
+
+    width: of the image in pixels, of which each column is `column_width`; columns beyond it are padding. A word's
+    confidence is the product of the likeliest ids' probabilities over its columns, as of a text read alone.
+    """
+    ids, sure = probabilities.argmax(1), probabilities.max(1)
+    places, _ = tokenizer.select(ids)
+    if not len(places):
+        return []
+    columns = max(1, round(width / column_width))
+    centers = _centers(ids, places, sure) + 0.5
+    space = tokenizer.charset.find(" ") + 1  # 0, the blank, if the charset has none
+    words: list[list[int]] = [[]]
+    for number, place in enumerate(places):
+        if space and ids[place] == space:
+            words.append([])
+        else:
+            words[-1].append(number)
+    words = [word for word in words if word]
+    half = _half_letter(centers, words)
+    spans = []
+    for number, word in enumerate(words):
+        before = centers[words[number - 1][-1]] if number else -half
+        after = centers[words[number + 1][0]] if number + 1 < len(words) else columns + half
+        first, last = centers[word[0]], centers[word[-1]]
+        start = 0.0 if number == 0 else max(first - half, (before + first) / 2)
+        end = float(columns) if number + 1 == len(words) else min(last + half, (last + after) / 2)
+        own = sure[int(max(0, (before + first) / 2)) : int(np.ceil((last + after) / 2)) + 1]
+        spans.append(
+            Span(
+                tokenizer.text_of(ids[places[word]]),
+                float(own.prod()),
+                sure[places[word]],
+                float(np.clip(start / columns, 0, 1)),
+                float(np.clip(end / columns, 0, 1)),
+            )
+        )
+    return spans
+
+
+def _centers(ids: np.ndarray, places: np.ndarray, sure: Floats) -> Floats:
+    """Return the middle of each character's columns: those after its first that repeat it count, too."""
+    centers = []
+    for place in places:
+        end = place + 1
+        while end < len(ids) and ids[end] == ids[place]:
+            end += 1
+        weights = sure[place:end]
+        centers.append(float((np.arange(place, end) * weights).sum() / weights.sum()))
+    return np.asarray(centers, dtype=np.float32)
+
+
+def _half_letter(centers: Floats, words: Sequence[Sequence[int]]) -> float:
+    """Return half of the usual distance between letters of a word, in columns."""
+    steps = [centers[b] - centers[a] for word in words for a, b in pairwise(word)]
+    return float(np.median(steps)) / 2 + 0.25 if steps else 1.0
