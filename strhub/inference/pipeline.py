@@ -278,7 +278,10 @@ class Reader:
                     suppress(UnreadableImage, MemoryError),
                     self._opened(pictures[index].source) as picture,
                 ):  # a file may be gone
-                    for turn, view, cut in other_views(picture, len(found[0].decoded.text), height=self._img_size[0]):
+                    letters, height = len(found[0].decoded.text), self._img_size[0]
+                    for turn, view, cut in other_views(
+                        picture, letters, height=height, keep_aspect=self.engine.keep_aspect
+                    ):
                         views.append((index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view)))
         for part in _batches(views, self.batch_size):
             decoded = decode(list(self._normalise([pixels for *_, pixels in part])))

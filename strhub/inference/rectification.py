@@ -26,6 +26,7 @@ Affine: TypeAlias = tuple[float, float, float, float, float, float]
 LETTER: Final = 0.62  # width over height, the gap to the next one included
 LEAST_CLIMB: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
 ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the line in it
+WIDER: Final = 1.25  # how many times as wide a stretched view is
 LEAST_LEAN: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
 _SIDE: Final = 48  # pixels, of the picture whose edges are looked at
 _SHARP: Final = 2  # how many times the model's height a view keeps
@@ -41,16 +42,20 @@ class View(NamedTuple):
     cut: bool
 
 
-def other_views(picture: Image.Image, letters: int, *, height: int) -> Iterator[View]:
+def other_views(picture: Image.Image, letters: int, *, height: int, keep_aspect: bool = False) -> Iterator[View]:
     """Ways to look at a word again: two of any word, two more of one that looks steep, four if either way.
 
-    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels.
+    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels;
+    keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider one looks otherwise.
     There are none of a picture over 100 times as wide as high or 20 times as high as wide, which shows no word.
     """
     width, tall = picture.size
     if not tall / 20 <= width <= 100 * tall:
         return
-    yield View(0, _framed(picture, 0.94, 0.8, height), cut=True)
+    if keep_aspect:
+        yield View(0, _stretched(picture, height), cut=False)
+    else:
+        yield View(0, _framed(picture, 0.94, 0.8, height), cut=True)
     yield View(0, _framed(picture, 1.08, 1.25, height), cut=False)
     climb = climb_of(width, tall, letters)
     if climb is None:
@@ -99,6 +104,13 @@ def _framed(picture: Image.Image, across: float, down: float, height: int) -> Im
     width, tall = picture.size
     size = (max(1, round(width * across)), max(1, round(tall * down)))
     return _through(picture, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
+
+
+def _stretched(picture: Image.Image, height: int) -> Image.Image:
+    """Return a picture with wider letters, at most twice as high as the model's."""
+    shrink = max(1, picture.height // (_SHARP * height))
+    size = (max(1, round(WIDER * picture.width / shrink)), max(1, picture.height // shrink))
+    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
 
 
 def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
