@@ -151,7 +151,7 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             read_all(**options)
     read_all([inputs / "s.tar"], output, recognizer=SleepyReader)
-    with pytest.raises(ValueError, match="with model 'strhub-tiny', not 'parseq'"):
+    with pytest.raises(ValueError, match="with model 'strhub-small', not 'parseq'"):
         read_all([inputs / "s.tar"], output, recognizer=SleepyReader, model="parseq")
     with pytest.raises(ValueError, match="with options"):
         read_all([inputs / "s.tar"], output, recognizer=SleepyReader, options={"refine_iters": 2})

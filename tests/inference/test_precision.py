@@ -68,9 +68,9 @@ def test_a_loaded_model_reads_in_float32_on_every_processor(has_bfloat16: bool) 
 def test_read_with_options_says_the_precision(has_bfloat16: bool, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, used in (
         ([], "float32"),
-        (["refine_iters:int=0"], "float32"),
+        (["strhub-tiny", "refine_iters:int=0"], "float32"),
         (["--precision", "auto"], "float32"),  # by ONNX Runtime
-        (["refine_iters:int=0", "--precision", "auto"], "bfloat16" if has_bfloat16 else "float32"),
+        (["strhub-tiny", "refine_iters:int=0", "--precision", "auto"], "bfloat16" if has_bfloat16 else "float32"),
     ):
         assert read.run(["--images", str(DEMO[0]), "--json", "--device", "cpu", *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["precision"] == used

@@ -15,7 +15,7 @@ from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.rereading import DOUBT, Decoded, Look, conclude, evidence
 from strhub.inference.torch_engine import TorchEngine
 from strhub.text.correction import CORRECTION, Correction, log_odds
-from strhub.weights import embedded_graph
+from strhub.weights import EMBEDDED_MODELS, embedded_graph
 
 AS_SEEN = Correction(best=1.0, first=0.0, offset=0.0)
 FONT = f"{strhub.__path__[0]}/data/synth/fonts/OpenSans-Bold.ttf"
@@ -67,8 +67,9 @@ def test_a_model_says_its_own_correction() -> None:
     for wrong in ([1, 2], "abc", 3):
         with pytest.raises(ValueError, match="it must be three numbers"):
             Correction.of({CORRECTION: wrong})
-    model = load("strhub-tiny")
-    assert OnnxEngine(embedded_graph()).correction == Correction.of(model.hparams) == TorchEngine(model).correction
+    for name in EMBEDDED_MODELS:
+        model, engine = load(name), OnnxEngine(embedded_graph(name))
+        assert engine.correction == Correction.of(model.hparams) == TorchEngine(model).correction
 
 
 def lines(*words: str) -> Image.Image:
