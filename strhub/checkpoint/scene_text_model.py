@@ -19,6 +19,7 @@ from strhub.errors import CheckpointError
 from strhub.models.network import Network, Steps
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
 from strhub.text.tokenizer import Probabilities
+from strhub.text.word_prior import with_prior
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
@@ -134,7 +135,10 @@ class SceneTextModel(nn.Module):
         """
         logits = self(images).float() / self.hparams.get("temperature", 1.0)
         check_numbers(bool(logits.isfinite().all()))
-        readings = self.tokenizer.decode_characters(logits.softmax(-1))
+        probabilities = logits.softmax(-1)
+        readings = self.tokenizer.decode_characters(probabilities)
+        if weight := getattr(self.model, "word_prior", 0):
+            readings = with_prior(readings, probabilities.cpu().numpy(), self.tokenizer.charset, weight)
         return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
 
     @property

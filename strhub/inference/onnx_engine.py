@@ -24,6 +24,7 @@ from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.correction import Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
+from strhub.text.word_prior import with_prior
 from strhub.utils.processes import PerProcess
 from strhub.utils.telemetry import import_onnxruntime
 
@@ -93,6 +94,7 @@ class OnnxEngine:
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         self.second_look: float | None = self.description.get("second_look")
         self.padding: Sequence[int] | None = self.description.get("padding")
+        self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
         self.tokenizer = _tokenizer(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))
@@ -160,7 +162,10 @@ class OnnxEngine:
             if self.search is not None:
                 decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
                 continue
-            readings = self.tokenizer.decode_characters(_softmax(logits / self.temperature))
+            probabilities = _softmax(logits / self.temperature)
+            readings = self.tokenizer.decode_characters(probabilities)
+            if self.word_prior:
+                readings = with_prior(readings, probabilities, self.tokenizer.charset, self.word_prior)
             for place, (text, sure, characters) in zip(places, readings, strict=True):
                 # However sure a model is that there is nothing to read, no text is no confidence.
                 decoded[place] = Decoded(text, sure if text else 0.0, characters)

@@ -137,6 +137,9 @@ def _onnx_engine(
     settled = engine.description.get("decoding", {})
     check_options(options, settled, f"the model {model}")
     check_values(options, settled, f"the model {model}", counts=settled)
+    if "word_prior" in options:  # what is made of the logits, not what the graph computes
+        engine.word_prior = int(options["word_prior"])
+        settled = {**settled, "word_prior": options["word_prior"]}
     differ = [name for name, value in options.items() if settled[name] != value]
     if differ and exported:
         raise ValueError(f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to change that")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from golden_numbers import FOLDER, images, weight
 
-from strhub import load
+from strhub import Recognizer, load
 from strhub.checkpoint.formats import CheckpointError
 from strhub.checkpoint.ppocr import Published, choose_characters, read_published
 from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -83,6 +83,14 @@ def test_the_embedded_graph_reads_as_the_embedded_weights_do() -> None:
         expected = model(pictures).numpy()
     np.testing.assert_allclose(session.run(None, {"images": pictures.numpy()})[0], expected, atol=1e-3)
     assert embedded_weights("strhub-small").stat().st_size + embedded_graph("strhub-small").stat().st_size < 8 << 20
+
+
+def test_the_word_prior_can_be_switched_off() -> None:
+    assert Recognizer("strhub-small").engine.word_prior == 3  # type: ignore[attr-defined]
+    assert Recognizer("strhub-small", word_prior=0).engine.word_prior == 0  # type: ignore[attr-defined]
+    assert Recognizer(load("strhub-small"), word_prior=0, device="cpu").model.model.word_prior == 0
+    with pytest.raises(ValueError, match="a whole number from 0 on"):
+        Recognizer("strhub-small", word_prior=-1)
 
 
 def test_characters_are_chosen_from_the_published_ones() -> None:

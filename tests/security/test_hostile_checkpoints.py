@@ -228,9 +228,9 @@ def graph(folder: Path, change: Callable[[Any], None]) -> Path:
     """The embedded model's graph beside its weights, changed."""
     import onnx
 
-    proto = onnx.load(str(embedded_graph()), load_external_data=False)
+    proto = onnx.load(str(embedded_graph("strhub-tiny")), load_external_data=False)
     change(proto)
-    (folder / embedded_weights().name).write_bytes(embedded_weights().read_bytes())
+    (folder / embedded_weights("strhub-tiny").name).write_bytes(embedded_weights("strhub-tiny").read_bytes())
     path = folder / "m.onnx"
     path.write_bytes(proto.SerializeToString())
     return path
@@ -262,7 +262,7 @@ def test_descriptions_of_exported_files_are_checked(tmp_path: Path, changed: dic
 @pytest.mark.parametrize("place", ["/etc/passwd", "../x.safetensors", "folder/x", "gone", ".", "", "a\\b"])
 def test_weights_of_exported_files_lie_beside_them(tmp_path: Path, place: str) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "x.safetensors").write_bytes(embedded_weights().read_bytes())
+    (tmp_path / "x.safetensors").write_bytes(embedded_weights("strhub-tiny").read_bytes())
 
     def point(proto: Any) -> None:
         for entry in proto.graph.initializer[0].external_data:
@@ -387,8 +387,8 @@ def test_damaged_hyper_parameters_are_one_line(tmp_path: Path, files: dict[str, 
 
 
 def test_damaged_exported_files_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / embedded_weights().name).write_bytes(embedded_weights().read_bytes())
-    whole = embedded_graph().read_bytes()
+    (tmp_path / embedded_weights("strhub-tiny").name).write_bytes(embedded_weights("strhub-tiny").read_bytes())
+    whole = embedded_graph("strhub-tiny").read_bytes()
     outcomes = [
         outcome(tmp_path / "m.onnx", damaged(whole, np.random.default_rng(seed)), read_demo) for seed in range(30)
     ]

@@ -27,15 +27,21 @@ class LightCTC(Network):
     charset_size: characters it knows; token ids are 0 = blank, then the characters.
     max_label_length: the longest text of its training; what it can read is limited by the width of the image alone.
     img_size: height in pixels, 48, and the greatest width that images are brought to; it takes any.
+    word_prior: what an English word is worth where a reading is doubtful, in nats, see `strhub.text.word_prior`; 0: no
+        more than any other; can be changed at any time.
     """
 
     tokenizer = "ctc"
+    decoding_options = ("word_prior",)
     padding = (LEAST_WIDTH, WIDTH_STEP)  # an image is padded to at least the first, and a multiple of the second
     untold = ("max_label_length", "img_size", "keep_aspect")
     marker = "encoder.neck.shortcut.weight"  # a parameter that only this architecture has
 
-    def __init__(self, *, charset_size: int, max_label_length: int, img_size: Sequence[int]) -> None:
+    def __init__(
+        self, *, charset_size: int, max_label_length: int, img_size: Sequence[int], word_prior: int = 0
+    ) -> None:
         super().__init__()
+        self.word_prior = word_prior
         if img_size[0] != HEIGHT:
             raise ValueError(f"img_size: the height must be {HEIGHT}, not {img_size[0]}")
         self.max_label_length = max_label_length

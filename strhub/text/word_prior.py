@@ -1,0 +1,133 @@
+"""A prior for the words of a language: what is read with doubt may be a known word that looks nearly as likely.
+
+In: what CTC reads, and the probabilities that it was read from. Out: the same readings, a doubtful one replaced by a
+known word within two letters of it whose probability, times e to the power of a weight, is greater. NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+DOUBT: Final = 0.9  # confidence below which a reading may be replaced
+SHORTEST: Final = 3  # letters of a reading that may be; of fewer, most are within reach of any other
+LONG: Final = 6  # letters from which two may differ, below that one
+_LEAST: Final = 1e-30
+
+Floats = npt.NDArray[np.float32]
+Reading = tuple[str, float, Any]  # text, its confidence, that of each character
+
+
+class WordPrior:
+    """words: in lower case; charset: what the model reads, id 0 being the blank; weight: of the prior, in nats."""
+
+    def __init__(self, words: Iterable[str], *, charset: str, weight: float) -> None:
+        self.weight = weight
+        self._ids = {character: number for number, character in enumerate(charset, 1)}
+        self._known = frozenset(words)
+        lengths: dict[int, list[str]] = {}
+        for word in sorted(self._known):
+            lengths.setdefault(len(word), []).append(word)
+        self._tables = {length: letters_of(some) for length, some in lengths.items()}
+
+    def __call__(self, readings: Sequence[Reading], probabilities: Floats) -> list[Reading]:
+        """Return the readings, doubtful ones replaced where a known word speaks against them.
+
+        probabilities: (B, L, C). A replaced text keeps its confidence, which all of its characters share.
+        """
+        return [
+            self._replaced(reading, row) if reading[1] < DOUBT else reading
+            for reading, row in zip(readings, probabilities, strict=True)
+        ]
+
+    def _replaced(self, reading: Reading, row: Floats) -> Reading:
+        text, confidence, _ = reading
+        letters = "".join(character for character in text.lower() if character.isascii() and character.isalnum())
+        if not text or len(letters) < SHORTEST or text.lower() in self._known:
+            return reading
+        near = self.near(letters)
+        spelt = [text, *(form for word in near for form in dict.fromkeys((word, word.upper(), word.capitalize())))]
+        spelt = [word for word in spelt if set(word) <= self._ids.keys()]
+        if len(spelt) < 2 or spelt[0] != text:
+            return reading
+        scores = ctc_log_likelihoods(row, [[self._ids[character] for character in word] for word in spelt])
+        best = 1 + int(scores[1:].argmax())
+        if not scores[best] + self.weight > scores[0]:
+            return reading
+        share = np.full(len(spelt[best]), confidence ** (1 / len(spelt[best])), dtype=np.float32)
+        return spelt[best], confidence, share
+
+    def near(self, letters: str) -> list[str]:
+        """Return the words that differ in one letter, or in two if there are six or more, from `letters`."""
+        most = 2 if len(letters) >= LONG else 1
+        target, found = np.frombuffer(letters.encode("ascii"), dtype=np.uint8), []
+        for length, table in self._tables.items():
+            if abs(length - len(target)) > 1:
+                continue
+            if length == len(target):
+                chosen = (table != target).sum(1) <= most
+            elif length > len(target):  # the word has a letter more: any one of it left out
+                chosen = _any_left_out(table, target, most - 1)
+            else:
+                shorter = (np.delete(target, place) for place in range(len(target)))
+                chosen = np.logical_or.reduce([(table != some).sum(1) <= most - 1 for some in shorter])
+            found += [bytes(row).decode("ascii") for row in table[chosen]]
+        return found
+
+
+def letters_of(words: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return ASCII words of one length as (N, length)."""
+    return np.frombuffer("".join(words).encode("ascii"), dtype=np.uint8).reshape(len(words), -1)
+
+
+def _any_left_out(table: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], most: int) -> Any:
+    """Return which rows of a table differ in at most so many places from the target, less any one letter."""
+    places = range(table.shape[1])
+    return np.logical_or.reduce([(np.delete(table, place, 1) != target).sum(1) <= most for place in places])
+
+
+def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -> Floats:
+    """Return the log-likelihood of each of K texts, by CTC's forward recursion (Graves et al. 2006, section 4.1).
+
+    probabilities: (L, C), id 0 the blank; texts: ids, at least one each. -inf for a text that needs more columns.
+    """
+    longest = max(map(len, texts))
+    states = np.zeros((len(texts), 2 * longest + 1), dtype=np.int64)  # blank, first, blank, second, ...
+    for row, text in zip(states, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    skips = np.zeros(states.shape, dtype=bool)  # a letter may follow another one without a blank
+    skips[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    logs = np.log(np.maximum(probabilities, _LEAST))
+    alpha = np.full(states.shape, -np.inf, dtype=np.float64)
+    alpha[:, :2] = logs[0][states[:, :2]]
+    for column in logs[1:]:
+        before = np.pad(alpha, ((0, 0), (2, 0)), constant_values=-np.inf)
+        skipped = np.where(skips, before[:, :-2], -np.inf)
+        alpha = np.logaddexp(np.logaddexp(alpha, before[:, 1:-1]), skipped) + column[states]
+    ends = np.array([2 * len(text) for text in texts])
+    rows = np.arange(len(texts))
+    return np.logaddexp(alpha[rows, ends], alpha[rows, ends - 1]).astype(np.float32)
+
+
+@cache
+def english_words() -> frozenset[str]:
+    """Return the package's English words and names of at least two letters, in lower case."""
+    folder = files("strhub") / "data" / "synth"
+    lines = (line for name in ("words.txt", "names.txt") for line in (folder / name).read_text("utf-8").splitlines())
+    words = (line.split("\t")[0].strip().lower() for line in lines)
+    return frozenset(word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
+
+
+def with_prior(readings: Sequence[Reading], probabilities: Floats, charset: str, weight: float) -> list[Reading]:
+    """Return readings with the prior of English words; see `WordPrior`."""
+    return _english(charset, weight)(readings, probabilities)
+
+
+@cache
+def _english(charset: str, weight: float) -> WordPrior:
+    return WordPrior(english_words(), charset=charset, weight=weight)

@@ -1,0 +1,82 @@
+"""The prior of known words: likelihoods, which words are near, and what is replaced."""
+
+from itertools import groupby, product
+
+import numpy as np
+import pytest
+
+from strhub.text.word_prior import WordPrior, ctc_log_likelihoods, english_words
+
+CHARSET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-1"
+
+
+def prior(*words: str, weight: float = 3) -> WordPrior:
+    return WordPrior(words, charset=CHARSET, weight=weight)
+
+
+def columns(text: str, *, second: str = "", share: float = 0.45) -> np.ndarray:  # type: ignore[type-arg]
+    """Probabilities (L, C) of a text, with a blank after each letter; `second` has `share` where its letters differ."""
+    rows = np.full((2 * len(text), len(CHARSET) + 1), 1e-6, dtype=np.float32)
+    rows[1::2, 0] = 1
+    for place, (first, other) in enumerate(zip(text, second or text, strict=True)):
+        rows[2 * place, 1 + CHARSET.index(other)] = share
+        rows[2 * place, 1 + CHARSET.index(first)] = 1 - share if first != other else 1
+    return rows
+
+
+def test_likelihoods_are_the_sums_over_all_alignments() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(3), size=5).astype(np.float32)
+    sums: dict[tuple[int, ...], float] = {}
+    for path in product(range(3), repeat=5):
+        text = tuple(key for key, _ in groupby(path) if key)
+        sums[text] = sums.get(text, 0.0) + float(np.prod(probabilities[range(5), path]))
+    texts = [text for text in sums if text]
+    found = ctc_log_likelihoods(probabilities, texts)
+    np.testing.assert_allclose(found, np.log([sums[text] for text in texts]), rtol=1e-4)
+    assert ctc_log_likelihoods(probabilities, [(1, 1, 1, 1)])[0] == -np.inf, "that needs seven columns"
+
+
+@pytest.mark.parametrize(
+    ("letters", "near"),
+    [
+        ("tram", {"tramp", "trim"}),
+        ("tramq", {"tramp"}),
+        ("trampp", {"tramp"}),
+        ("shudemt", {"student"}),
+        ("shucemt", set()),
+    ],
+)
+def test_near_words_differ_in_one_letter_or_in_long_ones_two(letters: str, near: set[str]) -> None:
+    assert set(prior("tramp", "trim", "student", "a").near(letters)) == near
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "expected"),
+    [
+        ("bramp", 0.5, "tramp"),
+        ("bramp", 0.95, "bramp"),  # sure of it
+        ("BRAMP", 0.5, "TRAMP"),
+        ("Bramp", 0.5, "Tramp"),
+    ],
+)
+def test_a_doubtful_reading_becomes_a_likely_word(text: str, confidence: float, expected: str) -> None:
+    second = {"bramp": "tramp", "BRAMP": "TRAMP", "Bramp": "Tramp"}[text]
+    [(read, sure, characters)] = prior("tramp")([(text, confidence, None)], columns(text, second=second)[None])
+    assert (read, sure) == (expected, confidence)
+    if expected != text:
+        assert len(characters) == len(read)
+        assert float(np.prod(characters)) == pytest.approx(confidence, rel=1e-4)
+
+
+def test_what_is_a_word_or_far_likelier_stays() -> None:
+    reading = ("bramp", 0.5, None)
+    assert prior("tramp", "bramp")([reading], columns("bramp", second="tramp")[None]) == [reading]
+    assert prior("tramp")([reading], columns("bramp", second="tramp", share=1e-3)[None]) == [reading]
+    assert prior("cat")([("", 0.0, None), ("b", 0.3, None)], np.stack([columns("b"), columns("b")]))[1][0] == "b"
+
+
+def test_the_words_of_the_package() -> None:
+    words = english_words()
+    assert {"student", "hygiene", "london"} <= words
+    assert len(words) > 30_000
