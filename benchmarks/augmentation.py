@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast training pictures are made on one core: decoded, augmented, resized, normalised and collated.
+"""How fast training pictures are made on one core: decoded, augmented, resized, normalized and collated.
 
 Prints pictures a second and shares by stage, for RandAugment written plainly with Pillow and applied word by word, for
 the one in the package, applied to 32 words at a time as `WordTransform.batch` does it, and for the strong preset; then
@@ -62,7 +62,7 @@ def word_by_word(words: Keyed) -> dict[str, float]:
         clock.lap("resize")
         pixels = np.asarray(resized, dtype=np.float32)
         done.append(torch.from_numpy(np.ascontiguousarray((pixels * np.float32(1 / 127.5) - 1).transpose(2, 0, 1))))
-        clock.lap("normalise")
+        clock.lap("normalize")
     torch.stack(done)
     clock.lap("collate")
     return clock.stages
@@ -92,11 +92,11 @@ def in_chunks(words: Keyed, inner: ArrayAugmentation) -> dict[str, float]:
         rngs = [default_rng([0, index]) for index, _ in chunk]
         clock.lap("augment")
         done.extend(transform.batch(pictures, rngs))
-        clock.lap("resize and normalise")
+        clock.lap("resize and normalize")
     torch.stack(done)
     clock.lap("collate")
     clock.stages["augment"] += timed.seconds
-    clock.stages["resize and normalise"] -= timed.seconds
+    clock.stages["resize and normalize"] -= timed.seconds
     return clock.stages
 
 

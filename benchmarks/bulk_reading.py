@@ -87,7 +87,7 @@ def rate(output: Path, per_part: int) -> float:
 
 
 class Timed:
-    """The recogniser, that notes process, time and the processor time of all its threads whenever it is called."""
+    """The recognizer, that notes process, time and the processor time of all its threads whenever it is called."""
 
     def __init__(self, path: str, threads: int | None) -> None:
         self.path, self.reader = path, Recognizer("strhub-tiny", device="cpu", threads=threads)
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["ray"], choices=("plain", "ray"))
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of ray, a thread each, for `speed`")
     parser.add_argument(
-        "--threads", type=int, help="of the recogniser alone and of plain reading; by default all cores"
+        "--threads", type=int, help="of the recognizer alone and of plain reading; by default all cores"
     )
     parser.add_argument(
         "--counts", type=int, nargs="+", default=[1, 2, 4, 8], help="of sleeping workers, for `scaling`"

@@ -50,13 +50,13 @@ def stored_words(folder: Path) -> Iterator[Word]:
 
 
 def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
-    """Flat colours, slopes, noise, and grounds of drawn words without the words, in turn."""
+    """Flat colors, slopes, noise, and grounds of drawn words without the words, in turn."""
     drawn = DrawnWords(charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
     for index in range(count):
         rng = np.random.default_rng([seed, index])
         height, width = int(rng.integers(16, 64)), int(rng.integers(24, 200))
-        colour, other = rng.uniform(0, 255, (2, 1, 1, 3))
-        flat = np.broadcast_to(colour, (height, width, 3))
+        color, other = rng.uniform(0, 255, (2, 1, 1, 3))
+        flat = np.broadcast_to(color, (height, width, 3))
         if index % 5 == 0:
             pixels = flat
         elif index % 5 == 1:

@@ -11,7 +11,7 @@ from PIL import ImageEnhance, ImageFilter, ImageOps
 from PIL.Image import Image, Resampling, Transform, fromarray
 
 FILL: Final = (128, 128, 128)
-"""What geometric operations put where the picture doesn't reach: mid-grey, about 0 once normalised to [-1, 1]."""
+"""What geometric operations put where the picture doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
 
 MAX_MAGNITUDE: Final = 10
 PROBABILITY: Final = 0.5
@@ -24,9 +24,9 @@ MAX_SHEAR_Y: Final = 0.2
 MAX_TRANSLATION_X: Final = 0.10  # of the width
 MAX_TRANSLATION_Y: Final = 0.30  # of the height
 MAX_ENHANCEMENT: Final = 0.9  # factors of 0.1 and 1.9
-MAX_SOLARIZE_ADDITION: Final = 110  # grey levels
+MAX_SOLARIZE_ADDITION: Final = 110  # gray levels
 MAX_BLUR: Final = 4.0  # standard deviation in pixels
-MAX_NOISE: Final = 40.0  # mean size of the noise in grey levels
+MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
 Operation: TypeAlias = Callable[[Image, float, Generator], Image]
 """`(image, level, rng) -> image`, RGB in and out; `level` is the share of the full strength, in [-1, 1]."""

@@ -69,7 +69,7 @@ def tiny_system(training: Training, **options: Any) -> System:
 
 
 def pictures(training: Training, count: int = len(LABELS)) -> Tensor:
-    """Clouds, since what samples a picture at places that are learnt finds no slope in noise.
+    """Clouds, since what samples a picture at places that are learned finds no slope in noise.
 
     Of several widths for a model that takes them.
     """

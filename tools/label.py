@@ -24,7 +24,7 @@ from strhub.images.open import UnreadableImage, open_bytes
 CHUNK = 32  # pictures read at a time
 
 
-class Labeller:
+class Labeler:
     """Work for `write_words`: the records of (data set, first record) that are read with confidence."""
 
     def __init__(self, sources: list[StoredWords], recognizers: list[Recognizer], min_confidence: float) -> None:
@@ -80,7 +80,7 @@ def main() -> None:
         report = write_words(
             given.output,
             jobs,
-            Labeller(sources, recognizers, given.min_confidence),
+            Labeler(sources, recognizers, given.min_confidence),
             fingerprint=hashlib.sha256(repr(inputs).encode()).hexdigest(),
             overwrite=given.overwrite,
         )
@@ -88,7 +88,7 @@ def main() -> None:
         print(f"none of {total} pictures is read with confidence {given.min_confidence}: {given.output} is not made")
         return
     print(
-        f"{given.output}: {report.written} of {total} pictures labelled, {total - report.written} left out as doubtful"
+        f"{given.output}: {report.written} of {total} pictures labeled, {total - report.written} left out as doubtful"
     )
 
 

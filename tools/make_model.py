@@ -102,8 +102,8 @@ class Maker:
         return self.out / stage / "checkpoints" / "last.ckpt"
 
     def _folder(self, name: str) -> str:
-        labelled = {stage["label"] for stage in self.recipe["stages"] if "label" in stage}
-        return str(self.out / name) if name in labelled else name
+        labeled = {stage["label"] for stage in self.recipe["stages"] if "label" in stage}
+        return str(self.out / name) if name in labeled else name
 
     def _is_there(self, name: str) -> bool:
         there = name == "drawn" or (self.data_root / "train" / self._folder(name)).is_dir()

@@ -30,7 +30,7 @@ class Cost(NamedTuple):
     activations: int
 
 
-def summarise(times: Sequence[float]) -> Latency:
+def summarize(times: Sequence[float]) -> Latency:
     """Median and quartiles of at least two times."""
     lower, _, upper = quantiles(times, n=4, method="inclusive")  # within the times, however few
     return Latency(median(times), lower, upper)
@@ -38,7 +38,7 @@ def summarise(times: Sequence[float]) -> Latency:
 
 def time_calls(call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None) -> Latency:
     """Time a call `repeats` times after `warm_up` untimed ones; on a GPU, of any make, each is waited for."""
-    return summarise(time_in_turn({"": call}, repeats=repeats, warm_up=warm_up, device=device)[""])
+    return summarize(time_in_turn({"": call}, repeats=repeats, warm_up=warm_up, device=device)[""])
 
 
 def time_in_turn(
@@ -61,7 +61,7 @@ def time_in_turn(
 
 def ratios(times: Mapping[str, Sequence[float]], to: str) -> dict[str, Latency]:
     """Each call's time over that of one of them in the same round: median and quartiles."""
-    return {name: summarise([one / other for one, other in zip(values, times[to], strict=True)])
+    return {name: summarize([one / other for one, other in zip(values, times[to], strict=True)])
             for name, values in times.items()}  # fmt: skip
 
 

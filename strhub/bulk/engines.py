@@ -142,7 +142,7 @@ def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
 
 
 class _Maker:
-    """Makes the recogniser where it is needed. A class, so that it can be sent to workers."""
+    """Makes the recognizer where it is needed. A class, so that it can be sent to workers."""
 
     def __init__(self, model: str, options: Mapping[str, Any]) -> None:
         self.model, self.options = model, options
@@ -154,7 +154,7 @@ class _Maker:
 
 
 def _once(make: Callable[[], BatchReader], units: Sequence[Unit]) -> Iterator[BatchReader]:
-    """The recogniser, unless there is nothing to read."""
+    """The recognizer, unless there is nothing to read."""
     if units:
         yield make()
 

@@ -1,4 +1,4 @@
-"""Units read by actors of Ray Data: they stream through, each actor with a recogniser of its own.
+"""Units read by actors of Ray Data: they stream through, each actor with a recognizer of its own.
 
 An actor that dies is replaced, and what it was at is read again; a part that is there already is not.
 """

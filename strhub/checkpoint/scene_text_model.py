@@ -1,4 +1,4 @@
-"""A network together with what its numbers mean: tokenizer, charset, picture size and normalisation.
+"""A network together with what its numbers mean: tokenizer, charset, picture size and normalization.
 
 This is what the zoo and torch.hub give: pictures to logits by `model(images)`, logits to text by `model.tokenizer`.
 Torch only; no training framework.
@@ -87,7 +87,7 @@ def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
 
 
 class SceneTextModel(nn.Module):
-    """A recogniser ready for use.
+    """A recognizer ready for use.
 
     hparams: everything it was built and trained with; `model`: the network; `tokenizer`: ids and text;
     `charset_adapter`: text to the charset it is scored with.
@@ -102,7 +102,7 @@ class SceneTextModel(nn.Module):
         self._autocast: torch.dtype | None = None
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        """Read pictures (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
         if self._autocast is not None:
             with torch.autocast(images.device.type, self._autocast):
                 return self.model(images, max_length)
@@ -125,7 +125,7 @@ class SceneTextModel(nn.Module):
         return step
 
     def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
-        """Read pictures (B, 3, H, W), normalised: text, its confidence, and that of each character, a picture.
+        """Read pictures (B, 3, H, W), normalized: text, its confidence, and that of each character, a picture.
 
         Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
         was read, the confidence is 0, however sure the model is that there is nothing.

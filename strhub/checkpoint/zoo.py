@@ -149,7 +149,7 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
         or `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
-    The file itself says its architecture, charset, sizes and normalisation; no code in it is ever run. Raises
+    The file itself says its architecture, charset, sizes and normalization; no code in it is ever run. Raises
     `CheckpointError` for a file that is not usable and `ValueError` for an unknown id or option.
     """
     checkpoint = read_checkpoint(locate(source), overrides)
@@ -183,7 +183,7 @@ def save(
     licence: str | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset and normalisation.
+    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset and normalization.
 
     metrics: accuracies as shares in [0, 1] by test set; provenance: data, commands, the model it was started from;
     both end in the file's card with the versions used. dtype: to store the numbers smaller, such as torch.float16.

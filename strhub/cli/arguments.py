@@ -71,7 +71,7 @@ def search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top_k", type=int, default=1, metavar="N", help="so many readings, the best first")
     parser.add_argument("--beam_width", type=int, metavar="N", help="beginnings of texts that are kept in searching")
     parser.add_argument(
-        "--length_normalisation", type=float, default=0.0, metavar="A", help="greater than 0: for longer texts"
+        "--length_normalization", type=float, default=0.0, metavar="A", help="greater than 0: for longer texts"
     )
     parser.add_argument("--lexicon", type=Path, metavar="FILE", help="read words of this list only, one a line")
     parser.add_argument("--whitelist", metavar="CHARACTERS", help="read these characters only")
@@ -79,7 +79,7 @@ def search_arguments(parser: argparse.ArgumentParser) -> None:
 
 def search_options(given: argparse.Namespace) -> dict[str, Any]:
     """What was given for `search_arguments`. Raises `ValueError` for a lexicon that cannot be read."""
-    names = ("top_k", "beam_width", "length_normalisation", "whitelist")
+    names = ("top_k", "beam_width", "length_normalization", "whitelist")
     options = {name: getattr(given, name) for name in names}
     if given.lexicon is not None:
         try:

@@ -193,7 +193,7 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
     with torch.inference_mode():
         calls = {str(length): partial(model, images, length) for length in lengths}
         times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
-    latencies = {int(length): benchmark.summarise(values) for length, values in times.items()}
+    latencies = {int(length): benchmark.summarize(values) for length, values in times.items()}
     path = Path(config.plot or RANGE_PLOT)
     benchmark_report.plot_range(
         latencies, f"{name}, batches of {batch}, {precision_name(asked, device)}, {device}", path
@@ -241,7 +241,7 @@ def _compare(
             "precision": subject.precision,
             "batch_size": subject.batch_size,
             "accuracy": subject.accuracy,
-            "milliseconds": list(latency := benchmark.summarise(times[subject.name])),
+            "milliseconds": list(latency := benchmark.summarize(times[subject.name])),
             "words_per_second": 1000 * subject.batch_size / latency.median,
             "ratio": list(against[subject.name]),
         }
@@ -265,16 +265,16 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
     system = model_from_config(config).to(device).train()
     if config.compile:
         system.compile_network()
-    optimiser = torch.optim.AdamW(system.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(system.parameters(), lr=1e-4)
     images = torch.randn(config.training_batch, 3, *config.model.img_size, device=device)
     characters, length = str(system.hparams["charset_train"]), min(10, int(config.model.max_label_length))
     labels = ["".join(characters[(7 * row + place) % len(characters)] for place in range(length))
               for row in range(config.training_batch)]  # fmt: skip
 
     def step() -> None:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         system.training_loss(images, labels).backward()
-        optimiser.step()
+        optimizer.step()
 
     return benchmark.time_calls(step, repeats=config.repeats, warm_up=config.warm_up, device=device)
 

@@ -94,7 +94,7 @@ def run_with_hydra(
 
 
 def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:
-    """Return one line about a mistake in the arguments; a misspelt option gets the nearest known one."""
+    """Return one line about a mistake in the arguments; a misspelled option gets the nearest known one."""
     from hydra.errors import OverrideParseException
 
     text = str(error)

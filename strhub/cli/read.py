@@ -193,7 +193,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
     own = {**_looks(given), "precision": given.precision, "compile": given.compile, **search_options(given)}
     usual = {
         "turn_tall": True, "second_look": None, "precision": "float32", "compile": False, "top_k": 1,
-        "length_normalisation": 0.0,
+        "length_normalization": 0.0,
     }  # fmt: skip
     own = {name: value for name, value in own.items() if value != usual.get(name)}
     summary = read_all(
@@ -209,7 +209,7 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
 
 
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
-    """The recogniser's options of how a picture is looked at."""
+    """The recognizer's options of how a picture is looked at."""
     return {"turn_tall": not given.no_turning, "second_look": given.second_look}
 
 

@@ -70,7 +70,7 @@ class ContrastiveOptions:
         return given
 
     def weight_at(self, step: int) -> float:
-        """Lambda at an optimiser step, counted from 0."""
+        """Lambda at an optimizer step, counted from 0."""
         return self.weight * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
 
@@ -90,7 +90,7 @@ class Adapter(nn.Module):
 
 
 class Negatives(NamedTuple):
-    """Words beside the batch's that a row's picture is not of. directions: (B, X, E), normalised; hidden: (B, X), true
+    """Words beside the batch's that a row's picture is not of. directions: (B, X, E), normalized; hidden: (B, X), true
     for those that the row must not count.
     """
 
@@ -116,12 +116,12 @@ class Contrastive(nn.Module):
         self.placing = copy.deepcopy(self.adapter).requires_grad_(False) if self.adapter else None
 
     def image_directions(self, encoded: Tensor) -> Tensor:
-        """The encoder's tokens (B, N, D) to a normalised vector a picture (B, E): the class token, or their mean."""
+        """The encoder's tokens (B, N, D) to a normalized vector a picture (B, E): the class token, or their mean."""
         pooled = (encoded[:, 0] if self.class_token else encoded.mean(1)).float()
         return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
 
     def text_directions(self, features: Tensor) -> Tensor:
-        """Frozen text features (..., E) to normalised vectors, through the adapter if there is one."""
+        """Frozen text features (..., E) to normalized vectors, through the adapter if there is one."""
         return F.normalize(features if self.adapter is None else self.adapter(features), dim=-1)
 
     def place(self, space: WordSpace) -> None:
@@ -162,7 +162,7 @@ class Contrastive(nn.Module):
     ) -> Tensor:
         """The mean of both directions' losses over this device's rows, among the words and pictures of all devices.
 
-        images, texts: normalised, (B, E). A word equal to the row's own but for case is no negative of it.
+        images, texts: normalized, (B, E). A word equal to the row's own but for case is no negative of it.
         """
         scale = self.log_scale.exp().clamp(max=_LARGEST_SCALE)
         keys = word_keys(labels).to(images.device)

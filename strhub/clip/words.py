@@ -34,7 +34,7 @@ def word_keys(words: Iterable[str]) -> Tensor:
 
 
 class WordFeatures:
-    """What CLIP's text tower makes of words: (n, E), float32, not normalised, without gradient.
+    """What CLIP's text tower makes of words: (n, E), float32, not normalized, without gradient.
 
     tower: frozen here, and in evaluation mode. Features are kept by word on the tower's device.
     """
@@ -106,7 +106,7 @@ class WordSpace:
             self.directions = F.normalize(adapt(self.frozen), dim=-1)
 
     def nearest(self, directions: Tensor, count: int, *, besides: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The `count` words nearest to each of the normalised directions (B, E), the nearest first.
+        """The `count` words nearest to each of the normalized directions (B, E), the nearest first.
 
         besides: keys (B) of a word each that is not wanted. Returns indexes and cosines, (B, count) or fewer.
         """

@@ -42,7 +42,7 @@ def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | Non
 
 
 class WordTransform:
-    """Picture to tensor: rotate, augment, resize, normalise.
+    """Picture to tensor: rotate, augment, resize, normalize.
 
     rotation: degrees counter-clockwise, the canvas expanded. augment: a choice for `augmentation`; what it gives is
     called with the picture and a generator.
@@ -88,7 +88,7 @@ class WordTransform:
         resized = torch.empty((len(pictures), 3, *self.img_size), dtype=torch.uint8)
         for place, pixels in zip(resized, distorted, strict=True):
             planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, 3, h, w)
-            # Torch's is Pillow's to within a grey level, but for a few pixels in a thousand, in half the time.
+            # Torch's is Pillow's to within a gray level, but for a few pixels in a thousand, in half the time.
             place.copy_(torch.nn.functional.interpolate(planes, self.img_size, mode="bicubic", antialias=True)[0])
         scale, shift = scale_and_shift(self.normalize)
         return resized.float().mul_(torch.from_numpy(scale)).sub_(torch.from_numpy(shift))

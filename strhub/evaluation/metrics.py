@@ -19,7 +19,7 @@ from strhub.text import ScoredText
 class Score:
     """Sums over samples; the properties are means, 0 where there is no sample.
 
-    samples: words scored; correct: exact matches; similarity: sum of 1 - normalised edit distance, each in [0, 1];
+    samples: words scored; correct: exact matches; similarity: sum of 1 - normalized edit distance, each in [0, 1];
     confidence: sum of sequence confidences, each in [0, 1]; label_length: characters in all labels;
     unreadable: samples whose picture could not be read, which count as wrong; untested: words that are not among the
     samples, since their label has no character of the tested charset; shortened: samples whose label has letters,

@@ -23,8 +23,8 @@ from strhub.models.parseq.model import PARSeq
 _TILE_HEIGHT, _LABEL_HEIGHT, _GAP = 96, 26, 6  # pixels
 _LONGEST_ROW = 9  # tiles beside each other
 _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
-# From dark to bright: what is attended to stands out on photographs of any colour.
-_COLOURS = np.array([(10, 10, 45), (95, 20, 110), (200, 55, 70), (250, 150, 35), (252, 250, 165)], dtype=np.float64)
+# From dark to bright: what is attended to stands out on photographs of any color.
+_COLORS = np.array([(10, 10, 45), (95, 20, 110), (200, 55, 70), (250, 150, 35), (252, 250, 165)], dtype=np.float64)
 
 
 class Attended(NamedTuple):
@@ -90,13 +90,13 @@ def draw(attended: Attended) -> Image.Image:
 
 
 def _overlay(picture: Image.Image, shares: npt.NDArray[np.float32]) -> Image.Image:
-    """Shares (H', W') over a grey picture, scaled so that the largest is brightest."""
+    """Shares (H', W') over a gray picture, scaled so that the largest is brightest."""
     scaled = shares / max(float(shares.max()), 1e-9)
     smooth = Image.fromarray(scaled.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
     heat = np.clip(np.asarray(smooth, dtype=np.float64), 0, 1)[..., None]  # (H, W, 1)
-    place = heat[..., 0] * (len(_COLOURS) - 1)
-    below = np.minimum(place.astype(int), len(_COLOURS) - 2)
-    colours = _COLOURS[below] + (_COLOURS[below + 1] - _COLOURS[below]) * (place - below)[..., None]
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
-    mixed = (0.45 + 0.25 * heat) * colours + (0.55 - 0.25 * heat) * grey
+    place = heat[..., 0] * (len(_COLORS) - 1)
+    below = np.minimum(place.astype(int), len(_COLORS) - 2)
+    colors = _COLORS[below] + (_COLORS[below + 1] - _COLORS[below]) * (place - below)[..., None]
+    gray = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
+    mixed = (0.45 + 0.25 * heat) * colors + (0.55 - 0.25 * heat) * gray
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))

@@ -25,10 +25,10 @@ BATCH = 8
 ENOUGH = 512  # pictures, of which the ranges hardly change any more
 
 
-def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
+def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
     """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would cost accuracy.
 
-    arrays: normalised pictures (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
+    arrays: normalized pictures (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
     of one width.
     Raises `ValueError` without pictures.
     """
@@ -50,7 +50,7 @@ def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
     logger.setLevel(logging.ERROR)  # advice on preparing a model, which has been done
     try:
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "quantised.onnx"
+            target = Path(folder) / "quantized.onnx"
             quantize_static(
                 proto,
                 target,
@@ -63,9 +63,9 @@ def quantise(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
                 weight_type=QuantType.QInt8,
                 extra_options={"MatMulConstBOnly": True},
             )
-            quantised: onnx.ModelProto = onnx.load(target)
-            _sort(quantised.graph)
-            return quantised
+            quantized: onnx.ModelProto = onnx.load(target)
+            _sort(quantized.graph)
+            return quantized
     finally:
         logger.setLevel(level)
 
@@ -78,7 +78,7 @@ def _batches(arrays: Sequence[PictureArray]) -> Iterator[PictureArray]:
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Put nodes in an order in which each comes after what it uses, also within its loops, where quantising forgets."""
+    """Put nodes in an order in which each comes after what it uses, also within its loops, where quantizing forgets."""
     makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
     order: dict[int, None] = {}
 

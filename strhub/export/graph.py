@@ -1,6 +1,6 @@
 """ONNX graphs written node by node: what a network's own export needs, and no more.
 
-In: weights as tensors, and the operators in the order they run. Out: nodes and initialisers for `onnx.helper`.
+In: weights as tensors, and the operators in the order they run. Out: nodes and initializers for `onnx.helper`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """Nodes and initialisers of a graph in the making. Values are known by their names, which it chooses.
+    """Nodes and initializers of a graph in the making. Values are known by their names, which it chooses.
 
     opset: of the standard operators, at least 17. outer: the graph in which this one is a loop's body; the body sees
     all values of the outer graph, and its weights are kept there. stored: a file whose tensors the graph points at; by
@@ -73,7 +73,7 @@ class Graph:
         return self._known[key]
 
     def weight(self, values: Tensor | np.ndarray[Any, Any]) -> str:
-        """Add an initialiser, or find the one of equal numbers: a layer that is passed twice is kept once."""
+        """Add an initializer, or find the one of equal numbers: a layer that is passed twice is kept once."""
         array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
         array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())

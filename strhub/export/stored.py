@@ -39,7 +39,7 @@ class StoredWeights:
         }
 
     def tensor(self, values: Tensor) -> onnx.TensorProto:
-        """An initialiser that points at a parameter, or at a part of one whose numbers lie together.
+        """An initializer that points at a parameter, or at a part of one whose numbers lie together.
 
         Raises `ValueError` for a tensor that is not stored, such as the result of a computation.
         """

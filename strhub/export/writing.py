@@ -20,7 +20,7 @@ from torch import Tensor
 import strhub
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import load, model_card
-from strhub.export.calibration import ENOUGH, quantise
+from strhub.export.calibration import ENOUGH, quantize
 from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
 from strhub.export.stored import StoredWeights
@@ -56,7 +56,7 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all or nothing.
 
-    The file takes `images` (B, 3, H, W), float32, normalised, and gives `logits` (B, L, C), float32, as the model does,
+    The file takes `images` (B, 3, H, W), float32, normalized, and gives `logits` (B, L, C), float32, as the model does,
     and decodes as it is set. Autoregressive reading stops when every row has read [E], so L depends on the batch.
 
     precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and compute in 32; int8,
@@ -87,7 +87,7 @@ def export(
     elif precision == "int8-weights":
         store_in_8_bits(proto.graph)
     elif precision == "int8-static":
-        proto = quantise(proto, _arrays(model, pictures))
+        proto = quantize(proto, _arrays(model, pictures))
     if precision in ("int8", "int8-static"):
         compute_in_8_bits(proto.graph)
     _write(proto, _description(model, precision, card or {}), path)

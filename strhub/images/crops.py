@@ -69,12 +69,12 @@ def box_polygon(left: float, top: float, right: float, bottom: float) -> Polygon
 
 
 def rotated_box_polygon(
-    centre_x: float, centre_y: float, width: float, height: float, angle: float
+    center_x: float, center_y: float, width: float, height: float, angle: float
 ) -> tuple[tuple[float, float], ...]:
-    """The polygon of a box turned clockwise, as seen, about its centre. `angle` is in degrees."""
+    """The polygon of a box turned clockwise, as seen, about its center. `angle` is in degrees."""
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     half = box_polygon(-width / 2, -height / 2, width / 2, height / 2)
-    return tuple((centre_x + x * cosine - y * sine, centre_y + x * sine + y * cosine) for x, y in half)
+    return tuple((center_x + x * cosine - y * sine, center_y + x * sine + y * cosine) for x, y in half)
 
 
 def from_top_left(polygon: Polygon) -> Polygon:
@@ -128,7 +128,7 @@ def turn_if_vertical(crop: Image.Image, label: str) -> Image.Image:
 
 
 def encode_crop(crop: Image.Image, *, lossless: bool, quality: int = 95) -> bytes:
-    """The crop as a PNG file, or else as a JPEG file of a quality from 1 to 95 with colours at full resolution."""
+    """The crop as a PNG file, or else as a JPEG file of a quality from 1 to 95 with colors at full resolution."""
     file = io.BytesIO()
     if lossless:
         crop.save(file, "PNG")
@@ -225,11 +225,11 @@ def _curved_grid(upper: Array, lower: Array, lengths: Array, across: Array, down
 
 
 def _sample(picture: Image.Image, size: tuple[int, int], grid: Array) -> Image.Image:
-    """The colours at the points of a grid (H, W, 2), blended from the four nearest pixels, as a picture."""
+    """The colors at the points of a grid (H, W, 2), blended from the four nearest pixels, as a picture."""
     if size[0] * size[1] > MAX_PIXELS:
         raise UnusablePolygon(f"the straightened word would have {size[0]} x {size[1]} pixels")
     limit = np.asarray(picture.size) - 1
-    places = np.clip(grid - 0.5, 0, limit)  # from corners to centres of pixels; beyond the edge, the edge itself
+    places = np.clip(grid - 0.5, 0, limit)  # from corners to centers of pixels; beyond the edge, the edge itself
     left, top = np.floor(places.min(axis=(0, 1))).astype(int)
     right, bottom = np.ceil(places.max(axis=(0, 1))).astype(int) + 1
     pixels = np.asarray(picture.crop((left, top, right, bottom)), dtype=np.float32)

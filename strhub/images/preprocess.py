@@ -15,7 +15,7 @@ COLUMN = 4  # widths of pictures that keep their aspect are multiples of so many
 
 
 class Normalization(NamedTuple):
-    """Mean and standard deviation of the colours, red, green, blue, each in [0, 1]."""
+    """Mean and standard deviation of the colors, red, green, blue, each in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -30,7 +30,7 @@ NORMALIZATIONS = {
 def normalization(name: str) -> Normalization:
     """The preset of that name."""
     if name not in NORMALIZATIONS:
-        raise ValueError(f"there is no normalisation {name!r}; known: {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"there is no normalization {name!r}; known: {', '.join(NORMALIZATIONS)}")
     return NORMALIZATIONS[name]
 
 
@@ -38,14 +38,14 @@ def picture_to_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: f
     """RGB picture of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
 
     spare: first take means of whole pixels, where that leaves at least so many times `img_size`: several times as fast
-    for large pictures, and the same to within a grey level or two.
+    for large pictures, and the same to within a gray level or two.
     """
     height, width = img_size
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
 
 
-def normalise(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
-    """Pixels (..., H, W, 3), 0 to 255, to normalised arrays (..., 3, H, W): of many pictures at once in least time."""
+def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
+    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many pictures at once in least time."""
     planes = np.moveaxis(pixels, -1, -3)
     scale, shift = scale_and_shift(normalize)
     result = np.empty(planes.shape, dtype=np.float32)
@@ -57,8 +57,8 @@ def normalise(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float3
 def picture_to_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB picture of any size to a normalised array (3, H, W), resized bicubically with no regard to its aspect."""
-    return normalise(picture_to_pixels(picture, img_size), normalize)
+    """RGB picture of any size to a normalized array (3, H, W), resized bicubically with no regard to its aspect."""
+    return normalize_pixels(picture_to_pixels(picture, img_size), normalize)
 
 
 def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
@@ -80,8 +80,8 @@ def picture_to_kept_pixels(picture: Image.Image, img_size: Sequence[int], *, spa
 def picture_to_kept_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB picture to a normalised array (3, H, W), H of `img_size` and W by `kept_width`."""
-    return normalise(picture_to_kept_pixels(picture, img_size), normalize)
+    """RGB picture to a normalized array (3, H, W), H of `img_size` and W by `kept_width`."""
+    return normalize_pixels(picture_to_kept_pixels(picture, img_size), normalize)
 
 
 def scale_and_shift(normalize: Normalization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -32,14 +32,14 @@ class Search:
     """What to search for.
 
     beam_width: beginnings of texts that are kept at every step; by default 8, or 1 if there is but a whitelist.
-    top_k: readings wanted, at most as many as there are beams. length_normalisation: 0 for none; with a greater one
-    longer texts win more often: scores are divided by ((5 + length) / 6) ** length_normalisation (Wu et al. 2016,
+    top_k: readings wanted, at most as many as there are beams. length_normalization: 0 for none; with a greater one
+    longer texts win more often: scores are divided by ((5 + length) / 6) ** length_normalization (Wu et al. 2016,
     equation 14). lexicon: the words that may be read; whitelist: the characters.
     """
 
     beam_width: int | None = None
     top_k: int = 1
-    length_normalisation: float = 0.0
+    length_normalization: float = 0.0
     lexicon: Iterable[str] | None = None
     whitelist: str | None = None
 
@@ -48,8 +48,8 @@ class Search:
             raise ValueError(f"top_k is {self.top_k}: it must be at least 1")
         if self.beam_width is not None and self.beam_width < self.top_k:
             raise ValueError(f"beam_width is {self.beam_width}: it must be at least 1, and at least top_k")
-        if not 0 <= self.length_normalisation < float("inf"):
-            raise ValueError(f"length_normalisation is {self.length_normalisation}: it must be a number from 0 on")
+        if not 0 <= self.length_normalization < float("inf"):
+            raise ValueError(f"length_normalization is {self.length_normalization}: it must be a number from 0 on")
         if isinstance(self.lexicon, str):
             raise ValueError("the lexicon is a list of words, not one text")
 
@@ -63,7 +63,7 @@ class Search:
         """How many beams."""
         if self.beam_width is not None:
             return self.beam_width
-        greedy = self.top_k == 1 and self.lexicon is None and not self.length_normalisation
+        greedy = self.top_k == 1 and self.lexicon is None and not self.length_normalization
         return 1 if greedy else max(_USUAL_WIDTH, self.top_k)
 
 
@@ -170,7 +170,7 @@ class BeamSearch:
             beams = parents[rows, beams]
         ids, sure = np.stack(tokens[::-1], axis=-1), np.exp(np.stack(logs[::-1], axis=-1))  # (B, K, T)
         lengths = (ids > 0).sum(-1)
-        ranked = scores / ((5 + lengths) / 6) ** self.search.length_normalisation
+        ranked = scores / ((5 + lengths) / 6) ** self.search.length_normalization
         order = np.argsort(-ranked, axis=1, kind="stable")[:, : self.search.top_k]
         return [self._reading(ids[row], sure[row], scores[row], order[row]) for row in range(batch)]
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from strhub.images.open import UnreadableImage, open_image
-from strhub.images.preprocess import Pixels, normalise, normalization, picture_to_kept_pixels, picture_to_pixels
+from strhub.images.preprocess import Pixels, normalization, normalize_pixels, picture_to_kept_pixels, picture_to_pixels
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.rectification import other_views
 from strhub.inference.rereading import DOUBT, conclude
@@ -87,7 +87,7 @@ class Engine(Protocol):
     def lanes(self) -> int: ...
 
     def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        """Normalised arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
+        """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
 
     def side_by_side(self) -> AbstractContextManager[Decode]:
         """`decode` on a share of the processors, for as many threads at once as there are lanes."""
@@ -211,7 +211,7 @@ class Reader:
     def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
         opened = [self._open(image.source) for image in images]
         pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
-        arrays = iter(self._normalise(pixels))
+        arrays = iter(self._normalize_pixels(pixels))
         return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
 
     def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
@@ -237,11 +237,11 @@ class Reader:
     def _scaled(self, view: Image.Image) -> Pixels:
         return self._to_pixels(view, self._img_size, spare=_SPARE)
 
-    def _normalise(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
+    def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
         """All at once if they have one shape: per picture that would take as long as reading its file."""
         if pixels and all(array.shape == pixels[0].shape for array in pixels):
-            return normalise(np.stack(pixels), self._normalize)
-        return [normalise(array, self._normalize) for array in pixels]
+            return normalize_pixels(np.stack(pixels), self._normalize)
+        return [normalize_pixels(array, self._normalize) for array in pixels]
 
     def _finish_next(self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]) -> list[Reading]:
         batch, parts = waiting.popleft()
@@ -284,7 +284,7 @@ class Reader:
                     ):
                         views.append((index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view)))
         for part in _batches(views, self.batch_size):
-            decoded = decode(list(self._normalise([pixels for *_, pixels in part])))
+            decoded = decode(list(self._normalize_pixels([pixels for *_, pixels in part])))
             for (index, look, _), one in zip(part, decoded, strict=True):
                 known = looks[index]
                 assert not isinstance(known, UnreadableImage)

@@ -35,7 +35,7 @@ class Recognizer(Reader):
     precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto": bfloat16
         where the device computes in it. Its rounding changes confidences, and a text here and there.
     compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
-    beam_width, top_k, length_normalisation, lexicon, whitelist: see `strhub.inference.beam_search.Search`; texts are
+    beam_width, top_k, length_normalization, lexicon, whitelist: see `strhub.inference.beam_search.Search`; texts are
         searched among those that a model's steps allow, and each reading has its `alternatives` if top_k is greater
     than 1. options: of decoding, such as refine_iters=2.
 
@@ -59,7 +59,7 @@ class Recognizer(Reader):
         compile: bool | str = "auto",
         beam_width: int | None = None,
         top_k: int = 1,
-        length_normalisation: float = 0.0,
+        length_normalization: float = 0.0,
         lexicon: Iterable[str] | None = None,
         whitelist: str | None = None,
         **options: Any,
@@ -67,7 +67,7 @@ class Recognizer(Reader):
         search = {
             "beam_width": beam_width,
             "top_k": top_k,
-            "length_normalisation": length_normalisation,
+            "length_normalization": length_normalization,
             "lexicon": lexicon if lexicon is None or isinstance(lexicon, str) else tuple(lexicon),
             "whitelist": whitelist,
         }

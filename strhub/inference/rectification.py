@@ -87,8 +87,8 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
 def lean_of(picture: Image.Image) -> float:
     """Whether what is in a picture climbs (up to 1) or falls (down to -1): the correlation of its edges' places."""
     small = picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
-    grey = np.asarray(small, dtype=np.float32)
-    edges = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]  # (rows, columns)
+    gray = np.asarray(small, dtype=np.float32)
+    edges = np.abs(np.diff(gray, axis=1))[:-1] + np.abs(np.diff(gray, axis=0))[:, :-1]  # (rows, columns)
     edges = np.maximum(edges - edges.mean(), 0)
     total = float(edges.sum())
     if total == 0:

@@ -1,4 +1,4 @@
-"""A page drawn: the image with outlines around its words, coloured by confidence, and the texts beside it."""
+"""A page drawn: the image with outlines around its words, colored by confidence, and the texts beside it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from strhub.images.preprocess import normalise, normalization, picture_to_kept_pixels
+from strhub.images.preprocess import normalization, normalize_pixels, picture_to_kept_pixels
 from strhub.spotting.regions import Floats
 from strhub.text.tokenizer import CTCTokenizer
 
@@ -45,7 +45,7 @@ def read_lines(engine: LineEngine, images: Sequence[Image.Image]) -> list[list[S
     normalize = normalization(engine.normalize)
     found: list[list[Span]] = [[] for _ in images]
     for batch in _like_widths([array.shape[1] for array in pixels]):
-        arrays = [normalise(pixels[index], normalize) for index in batch]
+        arrays = [normalize_pixels(pixels[index], normalize) for index in batch]
         for index, array, probabilities in zip(batch, arrays, engine.probabilities(arrays), strict=True):
             found[index] = spans_of(probabilities, engine.tokenizer, array.shape[2])
     return found

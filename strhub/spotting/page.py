@@ -106,7 +106,7 @@ class Page:
         return export(self, format)
 
     def draw(self, image: Image.Image | None = None) -> Image.Image:
-        """Return the image with the words' outlines, coloured by confidence, and the texts beside it.
+        """Return the image with the words' outlines, colored by confidence, and the texts beside it.
 
         Raises:
             ValueError: if no image is given and none was kept.

@@ -159,13 +159,13 @@ def grow(quad: Floats, growth: float) -> Floats:
     """Return a rectangle (4, 2) with `growth` times its area over its perimeter added on each side."""
     width, height = _sides(quad)
     distance = growth * width * height / (2 * (width + height)) if width + height else 0.0
-    centre = quad.mean(0)
+    center = quad.mean(0)
     right = (quad[1] - quad[0]) / max(width, 1e-6)
     down = (quad[3] - quad[0]) / max(height, 1e-6)
     half_right = right * (width / 2 + distance)
     half_down = down * (height / 2 + distance)
     signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    return np.stack([centre + x * half_right + y * half_down for x, y in signs]).astype(np.float32)
+    return np.stack([center + x * half_right + y * half_down for x, y in signs]).astype(np.float32)
 
 
 def _sides(quad: Floats) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def check_charset(charset: str) -> str:
     if repeated:
         raise ValueError(f"the charset repeats {''.join(repeated)!r}: every character must occur once")
     if unicodedata.normalize("NFC", charset) != charset:
-        raise ValueError("the charset is not in Unicode's composed form (NFC): normalise it first")
+        raise ValueError("the charset is not in Unicode's composed form (NFC): normalize it first")
     return charset
 
 

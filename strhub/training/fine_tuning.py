@@ -1,7 +1,7 @@
 """How gently a trained model is trained on: a frozen encoder, rates by layer, weight decay on weights alone.
 
 In: the options of `finetune` in the configuration and a network. Out: which layers learn at which step, and parameter
-groups for the optimiser. Everything follows from the number of the step, so a resumed run does what it would have done.
+groups for the optimizer. Everything follows from the number of the step, so a resumed run does what it would have done.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FineTuning:
 
     @property
     def groups(self) -> bool:
-        """Whether not all parameters are treated alike by the optimiser."""
+        """Whether not all parameters are treated alike by the optimizer."""
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:

@@ -1,4 +1,4 @@
-"""Optimisers: Muon for matrices, with AdamW for everything else."""
+"""Optimizers: Muon for matrices, with AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of Jordan et al. 2024, for f
 class MuonWithAdamW(Optimizer):
     """Muon for the weight matrices, AdamW for the rest: embeddings, heads, convolutions, norms and biases.
 
-    Muon (Jordan et al. 2024) makes each matrix's update orthogonal. Trained from nothing on few words, recognisers
+    Muon (Jordan et al. 2024) makes each matrix's update orthogonal. Trained from nothing on few words, recognizers
     learn from several times fewer than with AdamW alone. Its updates are scaled to AdamW's usual size (Liu et al.
     2025), so that one learning rate serves both.
 
@@ -41,7 +41,7 @@ class MuonWithAdamW(Optimizer):
     ) -> None:
         matrices, rest = split_by_kind(params)
         if not matrices or not rest:
-            raise ValueError("this optimiser needs both weight matrices and other parameters")
+            raise ValueError("this optimizer needs both weight matrices and other parameters")
         self._parts: list[Optimizer] = [
             Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=momentum, precision=precision),
             AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(betas[0], betas[1])),
@@ -123,7 +123,7 @@ class Muon(Optimizer):
             ahead.append(gradient.lerp(mean, momentum))
         scale = 0.2 * max(ahead[0].shape) ** 0.5  # an orthogonal update of this size has AdamW's usual root mean square
         dtype = choose_precision(self.precision, ahead[0].device)
-        for parameter, update in zip(parameters, orthogonalise(torch.stack(ahead), dtype=dtype), strict=True):
+        for parameter, update in zip(parameters, orthogonalize(torch.stack(ahead), dtype=dtype), strict=True):
             parameter.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * scale)
 
 
@@ -135,7 +135,7 @@ def evaluate(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
-def orthogonalise(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
+def orthogonalize(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
     """Matrices (N, R, C) with their singular values brought near 1, by Newton and Schulz's iteration.
 
     They end between 0.7 and 1.2, but for those that begin next to nothing; that is near enough (Jordan et al. 2024).

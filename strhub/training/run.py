@@ -183,7 +183,7 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
 
 
 def check_config(config: DictConfig) -> None:
-    """`ValueError` that names the nearest known option for a misspelt one of `model`."""
+    """`ValueError` that names the nearest known option for a misspelled one of `model`."""
     target = get_object(config.model["_target_"])
     system: type[System] = target if isinstance(target, type) else system_class(config.model.architecture)
     architecture = config.model.get("architecture") or str(system.architecture)

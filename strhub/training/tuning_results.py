@@ -129,7 +129,7 @@ def _choice(group: str, options: DictConfig) -> str | None:
 
 
 def plot(search: Search) -> None:
-    """Write `trials.png`: the metric against each option that was searched; how far a trial got is its colour."""
+    """Write `trials.png`: the metric against each option that was searched; how far a trial got is its color."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -84,7 +84,7 @@ def test_calls_take_turns_and_are_compared_within_a_round() -> None:
     compared = ratios({"a": [1.0, 10.0, 100.0], "b": [2.0, 20.0, 200.0]}, "a")
     assert compared["a"].median == 1
     assert compared["b"] == (2, 2, 2)
-    assert benchmark.summarise([1.0, 9.0]) == (5, 3, 7)  # quartiles are no lower than the least
+    assert benchmark.summarize([1.0, 9.0]) == (5, 3, 7)  # quartiles are no lower than the least
     assert benchmark.peak_memory(torch.device("cpu")) > 50
 
 

@@ -158,7 +158,7 @@ def test_interpolation_is_smooth() -> None:
     down, across = torch.meshgrid(torch.arange(8.0) + 0.5, torch.arange(16.0) + 0.5, indexing="ij")
     table = torch.stack([down / 8, across / 16, torch.full_like(down, 3.0)], dim=-1).flatten(0, 1)
     finer = resize_grid(table, (8, 16), (16, 32)).unflatten(0, (16, 32))
-    inside = finer[4:-4, 4:-4]  # the border has neighbours on one side only
+    inside = finer[4:-4, 4:-4]  # the border has neighbors on one side only
     torch.testing.assert_close(inside[..., 0], ((torch.arange(16.0) + 0.5) / 16)[4:-4, None].expand(8, 24))
     torch.testing.assert_close(inside[..., 1], ((torch.arange(32.0) + 0.5) / 32)[None, 4:-4].expand(8, 24))
     torch.testing.assert_close(finer[..., 2], torch.full((16, 32), 3.0))

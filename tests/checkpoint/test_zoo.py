@@ -86,7 +86,7 @@ def test_missing_file() -> None:
         load_from_checkpoint("no/such/file.ckpt")
 
 
-def test_misspelt_hyper_parameters() -> None:
+def test_misspelled_hyper_parameters() -> None:
     with pytest.raises(ValueError, match="Did you mean 'refine_iters'"):
         create_model("parseq", refine_iter=2)
     with pytest.raises(ValueError, match="Did you mean 'parseq-tiny'"):

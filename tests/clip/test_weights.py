@@ -110,7 +110,7 @@ def test_positions_of_another_picture_size_are_interpolated(golden_clip: ClipWei
     assert wide.shape == (1, 1 + 8 * 32, 64)
     assert torch.equal(wide[:, 0], golden_clip.image["pos_embed"][:, 0]), "the class token has no place"
     assert image_tower(golden_clip, [64, 256])(images(1, 64, 256)).shape == (1, 257, 32)
-    # The middle of a row that grows from 4 to 8 columns lies between its neighbours of before.
+    # The middle of a row that grows from 4 to 8 columns lies between its neighbors of before.
     row = golden_clip.image_state((4, 8))["pos_embed"][0, 1:9]
     assert not torch.equal(row[3], row[4])
 

@@ -191,7 +191,7 @@ def test_collating_counts_unreadable_records_and_keeps_lost_labels() -> None:
     assert collate([Word(None, "x", 1)]).labels == []
 
 
-def test_transform_is_resize_to_unit_range_and_normalisation() -> None:
+def test_transform_is_resize_to_unit_range_and_normalization() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8))
     tensor = SceneTextDataModule.get_transform([32, 128])(picture)
     resized = np.asarray(picture.resize((128, 32), Image.Resampling.BICUBIC), dtype=np.float64) / 255
@@ -213,7 +213,7 @@ def test_rotation_augmentation_and_modes() -> None:
 
 @pytest.mark.parametrize("arguments", [{"normalize": "imagenet"}, {"img_size": (32,)}, {"img_size": (0, 5)}])
 def test_bad_transforms(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"normalisation|img_size"):
+    with pytest.raises(ValueError, match=r"normalization|img_size"):
         WordTransform(**{"img_size": (32, 128), **arguments})
 
 

@@ -108,8 +108,8 @@ def test_single_marks_are_told_apart_by_their_place() -> None:
     for index in range(20):
         rows = []
         for text in ("'", "."):
-            grey = np.asarray(render(text, np.random.default_rng(index)).convert("L"), dtype=np.float32)
-            ink = np.abs(grey - np.median(grey))
+            gray = np.asarray(render(text, np.random.default_rng(index)).convert("L"), dtype=np.float32)
+            ink = np.abs(gray - np.median(gray))
             rows.append(float((ink.sum(axis=1) * np.linspace(0, 1, len(ink))).sum() / ink.sum()))
         assert rows[0] < rows[1]
 
@@ -233,15 +233,15 @@ def test_characters_without_a_glyph_are_left_out() -> None:
         DrawnWords(charset="漢字", max_length=5, seed=0)
 
 
-def test_every_bundled_font_comes_with_its_licence() -> None:
+def test_every_bundled_font_comes_with_its_license() -> None:
     table = (BUNDLED_FONTS / "README.md").read_text(encoding="utf-8")
     fonts = sorted(BUNDLED_FONTS.glob("*.ttf"))
     assert len({font.name.split("-")[0] for font in fonts}) >= 20
     assert sum(file.stat().st_size for file in BUNDLED_FONTS.iterdir()) <= 12 * 2**20
     for font in fonts:
-        licence = (BUNDLED_FONTS / f"{font.name.split('-')[0]}-LICENSE.txt").read_text(encoding="utf-8")
-        assert "SIL OPEN FONT LICENSE" in licence.upper() or "APACHE LICENSE" in licence.upper()
-        assert "copyright" in licence[:400].lower()
+        license = (BUNDLED_FONTS / f"{font.name.split('-')[0]}-LICENSE.txt").read_text(encoding="utf-8")
+        assert "SIL OPEN FONT LICENSE" in license.upper() or "APACHE LICENSE" in license.upper()
+        assert "copyright" in license[:400].lower()
         assert f"`{font.name}`" in table
 
 

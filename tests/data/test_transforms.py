@@ -52,7 +52,7 @@ def test_fast_resizing_is_the_readers_but_for_rounding(normalize: str) -> None:
         # Not noise: words are smooth in comparison.
         picture = noise(max(1, width // 6), max(1, height // 6)).resize((width, height), Image.Resampling.BICUBIC)
         gap = (plain(picture) - fast(picture)).abs() * min(NORMALIZATIONS[normalize].std) * 255
-        assert gap.mean() < 0.2  # grey levels
+        assert gap.mean() < 0.2  # gray levels
         assert gap.quantile(0.99) < 1.5
 
 

@@ -32,14 +32,14 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def painted(size: tuple[int, int], place: Map) -> Image.Image:
-    """Four coloured quarters of a word, red and green above blue and yellow, wherever `place` puts its unit square."""
+    """Four colored quarters of a word, red and green above blue and yellow, wherever `place` puts its unit square."""
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     steps = np.linspace(0, 1, 41)
-    for colour, left, top in ((RED, 0, 0), (GREEN, 20, 0), (BLUE, 0, 20), (YELLOW, 20, 20)):
+    for color, left, top in ((RED, 0, 0), (GREEN, 20, 0), (BLUE, 0, 20), (YELLOW, 20, 20)):
         u, v = steps[left : left + 21], steps[top : top + 21]
         outline = [place(x, v[0]) for x in u] + [place(x, v[-1]) for x in u[::-1]]
-        draw.polygon(outline, fill=colour)
+        draw.polygon(outline, fill=color)
     return picture
 
 
@@ -59,12 +59,12 @@ def on_quadrilateral(corners: list[tuple[float, float]]) -> Map:
     return lambda u, v: ((a * u + b * v + c) / (g * u + h * v + 1), (d * u + e * v + f) / (g * u + h * v + 1))
 
 
-def on_arc(centre: float, inner: float, outer: float) -> Map:
-    """A band over a centre, read from the left to the right."""
+def on_arc(center: float, inner: float, outer: float) -> Map:
+    """A band over a center, read from the left to the right."""
 
     def place(u: float, v: float) -> tuple[float, float]:
         angle, radius = math.pi * (1 - 0.2 - 0.6 * u), outer - (outer - inner) * v
-        return centre + radius * math.cos(angle), centre - radius * math.sin(angle)
+        return center + radius * math.cos(angle), center - radius * math.sin(angle)
 
     return place
 

@@ -13,19 +13,19 @@ from PIL import Image, ImageDraw, ImageFont
 from strhub import Recognizer
 from strhub.images import UnreadableImage, open_image
 
-GREY = np.tile(np.linspace(20, 250, 64).astype(np.uint8), (16, 1))
+GRAY = np.tile(np.linspace(20, 250, 64).astype(np.uint8), (16, 1))
 DEEP = {
-    "8 bits in 16": GREY.astype(np.uint16),
-    "10 bits in 16": GREY.astype(np.uint16) * 4,
-    "12 bits in 16": GREY.astype(np.uint16) * 16,
-    "16 bits": GREY.astype(np.uint16) * 257,
-    "big end first": (GREY.astype(np.uint16) * 257).astype(">u2"),
-    "16 bits in 32": GREY.astype(np.int32) * 257,
-    "31 bits in 32": (GREY.astype(np.int64) * 8421504).astype(np.int32),
-    "floats 0 to 1": GREY.astype(np.float32) / 255,
-    "floats -1 to 1": GREY.astype(np.float32) / 127.5 - 1,
-    "floats 0 to 255": GREY.astype(np.float32),
-    "floats 0 to 65535": GREY.astype(np.float32) * 257,
+    "8 bits in 16": GRAY.astype(np.uint16),
+    "10 bits in 16": GRAY.astype(np.uint16) * 4,
+    "12 bits in 16": GRAY.astype(np.uint16) * 16,
+    "16 bits": GRAY.astype(np.uint16) * 257,
+    "big end first": (GRAY.astype(np.uint16) * 257).astype(">u2"),
+    "16 bits in 32": GRAY.astype(np.int32) * 257,
+    "31 bits in 32": (GRAY.astype(np.int64) * 8421504).astype(np.int32),
+    "floats 0 to 1": GRAY.astype(np.float32) / 255,
+    "floats -1 to 1": GRAY.astype(np.float32) / 127.5 - 1,
+    "floats 0 to 255": GRAY.astype(np.float32),
+    "floats 0 to 65535": GRAY.astype(np.float32) * 257,
 }
 
 
@@ -39,7 +39,7 @@ def test_every_depth_looks_the_same(name: str, tmp_path: Path) -> None:
         sources.append(tmp_path / "a.png")
     for source in sources:
         shown = np.asarray(open_image(source), dtype=int)
-        assert np.abs(shown - GREY[..., None]).max() <= 1
+        assert np.abs(shown - GRAY[..., None]).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_what_is_transparent_contrasts(color: tuple[int, int, int], ground: int,
     assert shown.getpixel((15, 5)) == color
     if kind == "png":
         assert np.array_equal(np.asarray(open_image(np.asarray(image))), np.asarray(shown))
-        grey = open_image(image.convert("LA"))
-        assert grey.getpixel((0, 0)) == (ground,) * 3
+        gray = open_image(image.convert("LA"))
+        assert gray.getpixel((0, 0)) == (ground,) * 3
 
 
 def test_a_color_that_stands_for_transparent(tmp_path: Path) -> None:

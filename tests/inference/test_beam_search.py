@@ -36,8 +36,10 @@ def attention_texts(logs: np.ndarray) -> dict[str, float]:
     texts = {}
     for length in range(len(logs) + 1):
         for path in product(range(1, logs.shape[1]), repeat=length):
-            spelt = [*path, *([0] if length < len(logs) else [])]
-            texts[ATTENTION.text_of(path)] = float(np.exp(sum(logs[step, number] for step, number in enumerate(spelt))))
+            spelled = [*path, *([0] if length < len(logs) else [])]
+            texts[ATTENTION.text_of(path)] = float(
+                np.exp(sum(logs[step, number] for step, number in enumerate(spelled)))
+            )
     return texts
 
 
@@ -100,18 +102,18 @@ def test_steps_are_told_what_the_beams_took() -> None:
     texts = {}
     for length in range(5):
         for path in product(range(1, 4), repeat=length):
-            spelt = [*path, *([0] if length < 4 else [])]
-            logs = [first[spelt[0]], *(table[one, other] for one, other in pairwise(spelt))]
+            spelled = [*path, *([0] if length < 4 else [])]
+            logs = [first[spelled[0]], *(table[one, other] for one, other in pairwise(spelled))]
             texts[ATTENTION.text_of(path)] = float(np.exp(sum(logs)))
     for reading in BeamSearch(ATTENTION, Search(beam_width=90, top_k=5)).decode_steps(steps, 2, 4):
         assert [text for text, _ in reading.alternatives] == [text for text, _ in ranked(texts, 5)]
 
 
-def test_longer_texts_win_with_length_normalisation() -> None:
+def test_longer_texts_win_with_length_normalization() -> None:
     logits = some_logits(40, 6, seed=5)
     lengths = []
     for value in (0.0, 1.0, 4.0):
-        search = BeamSearch(CTC, Search(beam_width=50, length_normalisation=value))
+        search = BeamSearch(CTC, Search(beam_width=50, length_normalization=value))
         lengths.append(sum(len(reading.text) for reading in search.decode(logits)))
     assert lengths[0] < lengths[1] < lengths[2]
 
@@ -132,7 +134,7 @@ def test_what_no_beam_may_read_is_nothing(tokenizer: CTCTokenizer | AttentionTok
         ({"top_k": 0}, "top_k is 0"),
         ({"beam_width": 2, "top_k": 3}, "beam_width is 2"),
         ({"beam_width": 0}, "beam_width is 0"),
-        ({"length_normalisation": -1}, "a number from 0 on"),
+        ({"length_normalization": -1}, "a number from 0 on"),
         ({"lexicon": "word"}, "list of words"),
         ({"lexicon": []}, "no word"),
         ({"lexicon": ["xyz"]}, "'xyz' has 'x'"),

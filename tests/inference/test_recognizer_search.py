@@ -108,7 +108,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--lexicon", str(tmp_path / "none.txt")], "cannot be read"),
         (["--whitelist", "é"], "'é'"),
         (["--top_k", "0"], "top_k is 0"),
-        (["--length_normalisation", "nan"], "length_normalisation is nan"),
+        (["--length_normalization", "nan"], "length_normalization is nan"),
     ):
         with pytest.raises(ValueError, match=message):
             run(["--images", str(DEMO[7]), *arguments])

@@ -219,7 +219,7 @@ def test_bare_weights_tell_their_sizes(options: dict[str, Any]) -> None:
     assert told == expected
 
 
-def test_a_recogniser_reads_with_it() -> None:
+def test_a_recognizer_reads_with_it() -> None:
     words = [np.full((20, 50, 3), shade, dtype=np.uint8) for shade in (0, 128, 255)]
     readings = Recognizer(small_model(), device="cpu", iter_size=1)([*words, "no such file.png"])
     assert [reading.error is None for reading in readings] == [True, True, True, False]

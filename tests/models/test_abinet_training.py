@@ -145,7 +145,7 @@ def test_the_language_model_learns_from_a_word_list(compose_main: Any, tmp_path:
     language += ["model.batch_size=16", "model.lr=0.16", "model.dropout=0", "trainer.check_val_every_n_epoch=8"]
     metrics = train(compose_main(*language, "trainer.max_epochs=8", small=SMALL))
     assert metrics["val_accuracy"] == 100, "each word is told from any one letter left out"
-    learnt = saved(run)["state_dict"]
+    learned = saved(run)["state_dict"]
 
     start = [*WHOLE, f"model.language_weights={run / LAST}", "averaging=none"]
     with pytest.raises(PowerCut):
@@ -155,7 +155,7 @@ def test_the_language_model_learns_from_a_word_list(compose_main: Any, tmp_path:
             )
         )
     begun = saved(tmp_path / "start")["state_dict"]
-    for name, tensor in learnt.items():
+    for name, tensor in learned.items():
         if name.startswith("model.language."):
             torch.testing.assert_close(begun[name], tensor, rtol=0, atol=1e-4)  # but for one small step
 

@@ -33,7 +33,7 @@ def small(**options: Any) -> Any:
     return model
 
 
-def test_texts_are_spelt_with_clips_own_tokens() -> None:
+def test_texts_are_spelled_with_clips_own_tokens() -> None:
     model = small()
     cross, tokenizer = model.model.cross, ClipTokenizer(())
     words = ["Ab1", "x", "", "$9!~"]

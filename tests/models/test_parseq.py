@@ -238,8 +238,8 @@ class TestColumnReader:
         reader = ColumnReader(4, 3)
         torch.nn.init.eye_(reader.weight)
         torch.nn.init.zeros_(reader.bias)
-        spelt = [1, 1, 0, 2, 0, 2]  # a a - b - b, which is "abb"
-        columns = 20 * torch.nn.functional.one_hot(torch.tensor([spelt]), 4).float()
+        spelled = [1, 1, 0, 2, 0, 2]  # a a - b - b, which is "abb"
+        columns = 20 * torch.nn.functional.one_hot(torch.tensor([spelled]), 4).float()
         assert self.loss(reader, columns, ["abb"]) < 1e-3
         assert self.loss(reader, columns, ["ab"]) > 1
 

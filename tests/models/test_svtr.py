@@ -1,4 +1,4 @@
-"""SVTRv2: any width, padding that changes nothing, both losses, memorising a few words."""
+"""SVTRv2: any width, padding that changes nothing, both losses, memorizing a few words."""
 
 import csv
 from pathlib import Path
@@ -106,9 +106,9 @@ def test_a_word_reads_the_same_alone_and_padded(training: bool) -> None:
 def test_without_the_mask_padding_would_change_the_reading() -> None:
     model = network()
     (word,) = pictures(64)
-    grey = torch.cat([word, torch.zeros(3, 32, 64)], dim=-1)
+    gray = torch.cat([word, torch.zeros(3, 32, 64)], dim=-1)
     with torch.inference_mode():
-        assert not torch.allclose(model(grey[None])[0, :16], model(word[None])[0], rtol=1e-2, atol=1e-2)
+        assert not torch.allclose(model(gray[None])[0, :16], model(word[None])[0], rtol=1e-2, atol=1e-2)
 
 
 def test_words_of_like_widths_are_grouped() -> None:
@@ -185,15 +185,15 @@ def test_the_loss_is_that_of_its_definition() -> None:
     probabilities = logits[0, :3].softmax(-1)
     paths = [(a, b, c) for a in range(4) for b in range(4) for c in range(4)]
     tokenizer = CTCTokenizer("abc")
-    spelt = [path for path in paths if tokenizer.text_of(np.array(path)[tokenizer.select(np.array(path))[0]]) == "ab"]
-    assert len(spelt) == 5
+    spelled = [path for path in paths if tokenizer.text_of(np.array(path)[tokenizer.select(np.array(path))[0]]) == "ab"]
+    assert len(spelled) == 5
     likelihood = sum(float(torch.stack([probabilities[i, token] for i, token in enumerate(path)]).prod())
-                     for path in spelt)  # fmt: skip
+                     for path in spelled)  # fmt: skip
     losses, _ = ctc_losses(logits, torch.tensor([3]), tokenizer.encode(["ab"]), ["ab"])
     assert losses.item() == pytest.approx(-np.log(likelihood) / 2, rel=1e-5)
 
 
-def test_contexts_are_the_neighbours_nearest_first() -> None:
+def test_contexts_are_the_neighbors_nearest_first() -> None:
     left, right = contexts(torch.tensor([[1, 2, 3, 4]]), 2)[0].tolist()
     assert left == [[0, 0], [1, 0], [2, 1], [3, 2]]
     assert right == [[2, 3], [3, 4], [4, 0], [0, 0]]

@@ -55,7 +55,7 @@ def annotated(path: Path) -> list[Annotation]:
 
 
 def lexicon(path: Path) -> Any:
-    return search_options(SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalisation=0, whitelist=None))
+    return search_options(SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalization=0, whitelist=None))
 
 
 def stored(path: Path) -> Any:

@@ -1,6 +1,6 @@
 """One small data set, drawn, and written down in the published formats.
 
-Two scenes hold words at known places, each on a colour of its own: an upright one, a rotated one, a curved one, and one
+Two scenes hold words at known places, each on a color of its own: an upright one, a rotated one, a curved one, and one
 that no one can read. A third scene is in the annotations, but its picture is missing. Each writer also adds a damaged
 line where the format has lines.
 """
@@ -25,7 +25,7 @@ BOM = "\ufeff"
 class Drawn:
     label: str
     polygon: Polygon
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
     readable: bool = True
 
     @property
@@ -74,7 +74,7 @@ def draw_scenes(folder: Path, name: str, suffix: str = ".png") -> None:
         picture = Image.new("RGB", (300, 300), "white")
         draw = ImageDraw.Draw(picture)
         for word in SCENES[number]:
-            draw.polygon(list(word.polygon), fill=word.colour)
+            draw.polygon(list(word.polygon), fill=word.color)
             x, y = np.mean(word.polygon, axis=0)
             draw.text((x - 8, y - 5), word.label[:4], fill="black")
         path = folder / (name.format(number) + suffix)
@@ -86,7 +86,7 @@ def draw_words(folder: Path, name: str = "word_{}.png") -> list[tuple[str, str]]
     """Pictures of single words, and all names with labels, the last picture's missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, word in enumerate(READABLE, start=1):
-        Image.new("RGB", (64, 24), word.colour).save(folder / name.format(number))
+        Image.new("RGB", (64, 24), word.color).save(folder / name.format(number))
     labels = [word.label for word in READABLE]
     return [(name.format(number), label) for number, label in enumerate([*labels, "lost"], start=1)]
 

@@ -60,13 +60,13 @@ def run(name: str, published: sets.Published, output: Path, *options: str) -> li
     return [(label, picture) for picture, label in records]
 
 
-def share(picture: Image.Image, colour: tuple[int, int, int]) -> float:
-    """How much of a picture has nearly this colour, from 0 to 1."""
-    return float((np.abs(np.subtract(np.asarray(picture).astype(int), colour)).max(axis=2) <= 25).mean())
+def share(picture: Image.Image, color: tuple[int, int, int]) -> float:
+    """How much of a picture has nearly this color, from 0 to 1."""
+    return float((np.abs(np.subtract(np.asarray(picture).astype(int), color)).max(axis=2) <= 25).mean())
 
 
-def is_on(picture: Image.Image, colour: tuple[int, int, int]) -> bool:
-    return share(picture, colour) > 0.75
+def is_on(picture: Image.Image, color: tuple[int, int, int]) -> bool:
+    return share(picture, color) > 0.75
 
 
 def is_straight(word: sets.Drawn, writer: Writer, *, rectified: bool) -> bool:
@@ -95,7 +95,7 @@ def test_scenes(name: str, writer: Writer, rectified: bool, tmp_path: Path, caps
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
     for word, (_, picture) in zip(sets.READABLE, records, strict=True):
         straight = is_straight(word, writer, rectified=rectified)
-        assert share(picture, word.colour) > (0.75 if straight else 0.3), word
+        assert share(picture, word.color) > (0.75 if straight else 0.3), word
     assert count(told, "missing picture") == 1
     assert count(told, "damaged annotation") == published.damaged
     unreadable = ("don't care (###)", "don't care (.)", "difficult", "illegible", "ignored")
@@ -109,7 +109,7 @@ def test_pictures_of_words(name: str, writer: Writer, tmp_path: Path, capsys: py
     records = run(name, published, tmp_path / "lmdb")
     told = capsys.readouterr().err
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
-    assert all(is_on(picture, word.colour) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
+    assert all(is_on(picture, word.color) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
     assert all(picture.size == (64, 24) for _, picture in records)
     assert count(told, "missing picture") == 1
     assert count(told, "damaged annotation") == published.damaged
@@ -254,7 +254,7 @@ def test_synthtext(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     published = sets.Published(sets.write(tmp_path / "gt.mat", ""), tmp_path)
     records = run("synthtext", published, tmp_path / "lmdb", "--rectified")
     assert [label for label, _ in records] == ["Hello", "round", "Curve", "word"]
-    assert [is_on(records[index][1], sets.READABLE[index].colour) for index in (0, 1, 3)] == [True] * 3
+    assert [is_on(records[index][1], sets.READABLE[index].color) for index in (0, 1, 3)] == [True] * 3
     told = capsys.readouterr().err
     assert count(told, "damaged annotation") == 1
     assert "2 words and 1 boxes" in told
@@ -273,7 +273,7 @@ def iiit5k(root: Path, monkeypatch: pytest.MonkeyPatch) -> sets.Published:
 def test_iiit5k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = run("iiit5k", iiit5k(tmp_path, monkeypatch), tmp_path / "lmdb")
     assert [label for label, _ in records] == [word.label.upper() for word in sets.READABLE]
-    assert all(is_on(picture, word.colour) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
+    assert all(is_on(picture, word.color) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
 
 
 def test_iiit5k_with_labels_of_a_list(

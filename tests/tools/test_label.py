@@ -1,4 +1,4 @@
-"""Pictures without labels, labelled by the embedded model."""
+"""Pictures without labels, labeled by the embedded model."""
 
 import subprocess
 import sys

@@ -123,7 +123,7 @@ def test_a_stopped_run_goes_on_across_the_switch(
 
 
 def groups_of(config: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """A model made ready for training, and its optimiser's groups before the schedule touches them."""
+    """A model made ready for training, and its optimizer's groups before the schedule touches them."""
     system = model_from_config(config)
     return system, split_groups(
         system.named_parameters(), system.fine_tuning, system.encoder(), lr=1.0, weight_decay=0.1
@@ -153,7 +153,7 @@ def test_weight_decay_on_weights_alone(compose_main: Any) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_the_optimiser_and_schedule_have_the_rates(compose_main: Any, optimizer: str) -> None:
+def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer: str) -> None:
     config = compose_main(
         *QUICK, f"optimizer={optimizer}", "finetune.layer_decay=0.5", "trainer.max_epochs=1", "model.warmup_pct=0.5"
     )
@@ -177,7 +177,7 @@ def test_the_optimiser_and_schedule_have_the_rates(compose_main: Any, optimizer:
     assert sum(p.numel() for group in made["optimizer"].param_groups for p in group["params"]) == count
 
 
-def test_without_options_the_optimiser_is_as_before(compose_main: Any) -> None:
+def test_without_options_the_optimizer_is_as_before(compose_main: Any) -> None:
     system = model_from_config(compose_main(*QUICK))
     system.trainer = SimpleNamespace(  # type: ignore[assignment]
         accumulate_grad_batches=1, world_size=1, datamodule=None, estimated_stepping_batches=6

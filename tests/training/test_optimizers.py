@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from strhub.training.optimizers import Muon, MuonWithAdamW, orthogonalise
+from strhub.training.optimizers import Muon, MuonWithAdamW, orthogonalize
 
 pytestmark = pytest.mark.numeric
 
@@ -74,7 +74,7 @@ def test_updates_are_orthogonal(shape: tuple[int, int], dtype: torch.dtype) -> N
     matrices = (
         torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
     )
-    updates = orthogonalise(matrices, dtype=dtype)
+    updates = orthogonalize(matrices, dtype=dtype)
     assert updates.dtype == matrices.dtype
     values = torch.linalg.svdvals(updates)
     assert updates.shape == matrices.shape
@@ -119,9 +119,9 @@ def test_the_device_chooses_what_the_iteration_multiplies_in(
 
     def spied(matrices: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
         seen.append(dtype)
-        return orthogonalise(matrices, dtype=dtype)
+        return orthogonalize(matrices, dtype=dtype)
 
-    monkeypatch.setattr("strhub.training.optimizers.orthogonalise", spied)
+    monkeypatch.setattr("strhub.training.optimizers.orthogonalize", spied)
     network = model()
     optimizer = MuonWithAdamW(network.named_parameters(), lr=0.01, precision=precision)
     steps(network, optimizer, 1)

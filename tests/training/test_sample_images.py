@@ -27,8 +27,8 @@ def test_a_sheet_and_a_table() -> None:
     picture = Image.new("RGB", (128, 32), "gray")
     page = sheet([Sample(picture, "word", "word", 0.9)] * 4 + [Sample(picture, "слово", "слoво", 0.5)])
     assert page.size == (800, 2 * 66)
-    colours = np.asarray(page).astype(int)
-    red = colours[..., 0] - colours[..., 1] > 100
+    colors = np.asarray(page).astype(int)
+    red = colors[..., 0] - colors[..., 1] > 100
     assert not red[:66].any()
     assert red[66:, :200].any()
     assert table([Sample(picture, "a|b", "ab", 0.5)]).splitlines()[-1] == "| `a|b` | `ab` | 0.500 |"

@@ -1,6 +1,6 @@
 """Random distortions of whole batches on the device that trains: light, lens and view, in a few large operations.
 
-In: normalised pictures (B, 3, H, W) and a generator of their device. Out: as many of the same size. For a fast device
+In: normalized pictures (B, 3, H, W) and a generator of their device. Out: as many of the same size. For a fast device
 that `strhub.data.augment.operations`, a picture at a time on the CPU, cannot feed. It is no RandAugment: geometry stays
 within the canvas, since the pictures have their final size already.
 """
@@ -20,7 +20,7 @@ MAX_SHIFT = 0.08  # of half a side
 MAX_PERSPECTIVE = 0.12  # change of scale from one edge to the other
 MAX_CONTRAST = 0.6  # factors of 0.4 to 1.6
 MAX_BRIGHTNESS = 0.4  # deviations
-MAX_TINT = 0.25  # deviations, each colour by itself
+MAX_TINT = 0.25  # deviations, each color by itself
 MAX_BLUR = 1.5  # standard deviation in pixels
 MAX_NOISE = 0.3  # deviations
 TAPS = 7  # of the blur
@@ -39,7 +39,7 @@ class BatchAugmentation:
         self.strength, self.probability = strength, probability
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Pictures (B, 3, H, W), normalised, to as many distorted ones; `generator` is of their device."""
+        """Pictures (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their device."""
         if not len(images):
             return images
         dice = _Dice(images, generator, self.strength, self.probability)

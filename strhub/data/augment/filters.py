@@ -19,7 +19,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """(H, W, 3), red, green, blue, 0 to 255."""
 
 FILL: Final = (128, 128, 128)
-"""What geometric operations put where the picture doesn't reach: mid-grey, about 0 once normalised to [-1, 1]."""
+"""What geometric operations put where the picture doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
 
 FRACTIONS: Final = 64  # of a pixel: how finely shifts are told apart
 MAX_NOISE_STEPS: Final = 32768  # equally likely sizes of noise; another bit says its sign
@@ -49,7 +49,7 @@ def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
     length = (width + 3) * 3
     runs = np.ndarray((padded.size - length + 1, length), np.uint8, padded, strides=(1, 1))
     starts = (np.arange(height) * padded.shape[1] + whole + left - 1) * 3
-    rows = _centred(runs[starts])  # (H, (W + 3) * 3)
+    rows = _centered(runs[starts])  # (H, (W + 3) * 3)
     end = width * 3
     result = _mix([rows[:, 3 * tap : 3 * tap + end] for tap in range(4)], weights[:, :, None])
     first, last = _bounds(shifts[:, None], width)
@@ -65,13 +65,13 @@ def shift_columns(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
     above, below = 1 + max(0, -int(whole.min())), 2 + max(0, int(whole.max()))
     padded = np.empty((above + height + below, width, 3), dtype=np.uint8)
     padded[:above], padded[above : above + height], padded[above + height :] = pixels[:1], pixels, pixels[-1:]
-    # Neighbouring columns mostly move by the same number of whole pixels: copy them together.
+    # Neighboring columns mostly move by the same number of whole pixels: copy them together.
     moved = np.empty((height + 3, width, 3), dtype=np.uint8)
     ends = [*(np.flatnonzero(np.diff(whole)) + 1).tolist(), width]
     for begin, end in zip([0, *ends], ends, strict=False):
         start = above - 1 + int(whole[begin])
         moved[:, begin:end] = padded[start : start + height + 3, begin:end]
-    rows = _centred(moved.reshape(height + 3, width * 3))
+    rows = _centered(moved.reshape(height + 3, width * 3))
     result = _mix([rows[tap : tap + height] for tap in range(4)], weights.repeat(3, axis=1))
     first, last = _bounds(shifts.repeat(3), height)
     lines = np.arange(height, dtype=np.int32)[:, None]
@@ -97,13 +97,13 @@ def _kernel() -> npt.NDArray[np.int16]:
     return kernel.astype(np.int16)
 
 
-def _centred(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+def _centered(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
     """Less 128, so that products with weights of 128 and their sums fit 16 bits."""
     return (values ^ np.uint8(128)).view(np.int8).astype(np.int16)
 
 
 def _mix(taps: list[npt.NDArray[np.int16]], weights: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
-    """Weighted sum of what `_centred` gave, (H, n) each."""
+    """Weighted sum of what `_centered` gave, (H, n) each."""
     total = taps[0] * weights[0]
     product = np.empty_like(total)
     for tap, weight in zip(taps[1:], weights[1:], strict=True):
@@ -166,7 +166,7 @@ def _blur_weights(deviation: float) -> tuple[int, ...]:
 
 
 def poisson_noise(pixels: Pixels, mean: float, rng: Generator) -> Pixels:
-    """Poisson noise of that mean size in grey levels, of either sign, the same in all three channels."""
+    """Poisson noise of that mean size in gray levels, of either sign, the same in all three channels."""
     height, width = pixels.shape[:2]
     count = height * width
     raw = np.asarray(rng.bit_generator.random_raw(count // 4 + 1)).view(np.uint16)[:count]  # 16 random bits a pixel

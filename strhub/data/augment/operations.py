@@ -35,11 +35,11 @@ MAX_SHEAR_Y: Final = 0.2
 MAX_TRANSLATION_X: Final = 0.10  # of the width
 MAX_TRANSLATION_Y: Final = 0.30  # of the height
 MAX_ENHANCEMENT: Final = 0.9  # factors of 0.1 and 1.9
-MAX_SOLARIZE_ADDITION: Final = 110  # grey levels
+MAX_SOLARIZE_ADDITION: Final = 110  # gray levels
 MAX_BLUR: Final = 4.0  # standard deviation in pixels
-MAX_NOISE: Final = 40.0  # mean size of the noise in grey levels
+MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
-GREY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # shares of red, green and blue in brightness
+GRAY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # shares of red, green and blue in brightness
 
 Operation: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
 """`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the share of the full
@@ -130,14 +130,14 @@ def _solarize_add(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 def _color(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     factor = np.float32(1 + level * MAX_ENHANCEMENT)
-    mixing = factor * np.eye(3, dtype=np.float32) + (1 - factor) * GREY[:, None]
+    mixing = factor * np.eye(3, dtype=np.float32) + (1 - factor) * GRAY[:, None]
     return to_uint8(pixels.astype(np.float32).reshape(-1, 3) @ mixing).reshape(pixels.shape)
 
 
 def _contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     factor = np.float32(1 + level * MAX_ENHANCEMENT)
     height, width = pixels.shape[:2]
-    mean = round(float(pixels.sum(axis=0, dtype=np.uint32).sum(axis=0) @ GREY) / (height * width))
+    mean = round(float(pixels.sum(axis=0, dtype=np.uint32).sum(axis=0) @ GRAY) / (height * width))
     return to_uint8(pixels * factor + np.float32((1 - factor) * mean))
 
 

@@ -82,12 +82,12 @@ def _jpeg(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _gaussian_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """A standard deviation of up to 45 grey levels, in each channel."""
+    """A standard deviation of up to 45 gray levels, in each channel."""
     return to_uint8(pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(45 * level))
 
 
 def _shot_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Photons: noise that grows with the root of brightness, up to a deviation of 60 grey levels in white."""
+    """Photons: noise that grows with the root of brightness, up to a deviation of 60 gray levels in white."""
     noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.sqrt(pixels, dtype=np.float32)
     return to_uint8(pixels + noise * np.float32(60 * level / math.sqrt(255)))
 
@@ -112,7 +112,7 @@ def _less_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _brightness(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Up to 90 grey levels more or less."""
+    """Up to 90 gray levels more or less."""
     return to_uint8(pixels + np.float32(rng.choice((-90.0, 90.0)) * level))
 
 
@@ -123,8 +123,8 @@ def _gamma(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     return table.take(pixels)
 
 
-def _colour_shift(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Each channel's gain from 0.5 to 1.5 and offset from -40 to 40 grey levels."""
+def _color_shift(pixels: Pixels, level: float, rng: Generator) -> Pixels:
+    """Each channel's gain from 0.5 to 1.5 and offset from -40 to 40 gray levels."""
     gain, offset = rng.uniform(-1, 1, (2, 3)).astype(np.float32) * np.float32(level)
     return to_uint8(pixels * (1 + gain / 2) + 40 * offset)
 
@@ -149,7 +149,7 @@ FAMILIES: Final[Mapping[str, Mapping[str, Distortion]]] = MappingProxyType(
             "less_contrast": _less_contrast,
             "brightness": _brightness,
             "gamma": _gamma,
-            "colour_shift": _colour_shift,
+            "color_shift": _color_shift,
         },
         "noise": {
             "gaussian_noise": _gaussian_noise,

@@ -69,9 +69,9 @@ def _between(values: Nodes, down: npt.NDArray[np.float64], along: npt.NDArray[np
 def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
     """Seen from the side or from below: one end is up to twice as near as the other, top and bottom up to 1.5 times."""
     lean = rng.uniform(-1, 1, 2) * [0.33, 0.2] * level
-    centred = 2 * nodes - 1
-    depth = 1 + centred @ lean
-    return 0.5 + 0.5 * centred / depth[..., None] * (1 + 0.6 * np.abs(lean).sum())
+    centered = 2 * nodes - 1
+    depth = 1 + centered @ lean
+    return 0.5 + 0.5 * centered / depth[..., None] * (1 + 0.6 * np.abs(lean).sum())
 
 
 def rotation(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
@@ -105,7 +105,7 @@ WARPS: Final[Mapping[str, Warp]] = MappingProxyType(
 def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
     """The picture as the nodes have it, of its own size but up to twice as high if it is seen smaller.
 
-    What is outside of the picture gets the median colour of its edge, as the ground around a word mostly goes on.
+    What is outside of the picture gets the median color of its edge, as the ground around a word mostly goes on.
     """
     height, width = pixels.shape[:2]
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])

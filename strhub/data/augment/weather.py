@@ -28,9 +28,9 @@ def smooth_field(height: int, width: int, rng: Generator, *, cell: float) -> Flo
     return np.clip(np.asarray(field), 0, 1)[..., None]
 
 
-def _blend(pixels: Pixels, colour: float | Floats, share: Floats) -> Pixels:
-    """`share` (H, W, 1) in [0, 1] of `colour`, the rest of the picture."""
-    return to_uint8(pixels + (colour - pixels.astype(np.float32)) * share)
+def _blend(pixels: Pixels, color: float | Floats, share: Floats) -> Pixels:
+    """`share` (H, W, 1) in [0, 1] of `color`, the rest of the picture."""
+    return to_uint8(pixels + (color - pixels.astype(np.float32)) * share)
 
 
 def _mask(image: Image) -> Floats:
@@ -67,14 +67,14 @@ def snow(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def fog(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Light grey clouds, up to 0.75 opaque where they are thickest and two thirds of that where thinnest."""
+    """Light gray clouds, up to 0.75 opaque where they are thickest and two thirds of that where thinnest."""
     height, width = pixels.shape[:2]
     clouds = smooth_field(height, width, rng, cell=0.8 * height)
     return _blend(pixels, rng.uniform(170, 235), (0.5 + 0.25 * clouds) * np.float32(level))
 
 
 def frost(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Ice crystals: bright ridges between cells of two sizes, up to 0.75 opaque, thicker towards the edges."""
+    """Ice crystals: bright ridges between cells of two sizes, up to 0.75 opaque, thicker toward the edges."""
     height, width = pixels.shape[:2]
     ridges = np.zeros((height, width, 1), np.float32)
     for cell in (0.35 * height, 0.12 * height):
@@ -130,12 +130,12 @@ def _lattice(pixels: Pixels, level: float, rng: Generator, *, across: bool, down
 
 
 def horizontal_lines(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Lines of one colour, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
+    """Lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
     return _lattice(pixels, level, rng, across=True, down=False)
 
 
 def vertical_lines(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Lines of one colour, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
+    """Lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
     return _lattice(pixels, level, rng, across=False, down=True)
 
 
@@ -156,13 +156,13 @@ def dots(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def patches(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """One to three rectangles of one colour each hide up to 0.35 of the height in either direction."""
+    """One to three rectangles of one color each hide up to 0.35 of the height in either direction."""
     height, width = pixels.shape[:2]
     result = pixels.copy()
-    for x, y, wide, high, *colour in rng.random((int(rng.integers(1, 4)), 7)).tolist():
+    for x, y, wide, high, *color in rng.random((int(rng.integers(1, 4)), 7)).tolist():
         across, down = (max(1, round((0.1 + 0.25 * size) * level * height)) for size in (wide, high))
         left, top = int(x * width), int(y * height)
-        result[top : top + down, left : left + across] = [int(256 * value) for value in colour]
+        result[top : top + down, left : left + across] = [int(256 * value) for value in color]
     return result
 
 

@@ -61,7 +61,7 @@ PRINTS_SHAPE: Final = (len(CROPS), 2)
 GRID: Final = (32, 64)  # height, width that a picture is reduced to
 FREQUENCIES: Final = (8, 16)  # vertical, horizontal ones that are kept: low ones survive re-encoding and resizing
 TABLES: Final = 8  # orders in which prints are sorted
-NEIGHBOURS: Final = 24  # prints that each is compared with in each order
+NEIGHBORS: Final = 24  # prints that each is compared with in each order
 CHUNK: Final = 1 << 17  # records compared at a time: bounds the memory
 
 
@@ -85,13 +85,13 @@ def label_key(label: str) -> int:
 def picture_prints(image: Image.Image) -> Array:
     """A picture's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five ways.
 
-    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of the grey picture.
+    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of the gray picture.
     """
-    grey = image.convert("L")
+    gray = image.convert("L")
     rows, columns = _cosines(FREQUENCIES[0], GRID[0]), _cosines(FREQUENCIES[1], GRID[1])
     bits = np.zeros((len(CROPS), FREQUENCIES[0] * FREQUENCIES[1]), dtype=bool)
     for number, crop in enumerate(CROPS):
-        small = grey.resize(GRID[::-1], Image.Resampling.BILINEAR, box=_cropped(grey.size, crop))
+        small = gray.resize(GRID[::-1], Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
         spectrum = rows @ np.asarray(small, dtype=np.float64) @ columns.T
         bits[number, :-1] = spectrum.ravel()[1:] > 1e-6  # without the mean; what is zero but for rounding stays zero
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
@@ -147,12 +147,12 @@ def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_di
 def similarity(first: Image.Image, second: Image.Image) -> float:
     """How alike two pictures are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the second step.
 
-    The correlation of their grey pixels at a common size, highest among the crops tried; brightness and contrast don't
+    The correlation of their gray pixels at a common size, highest among the crops tried; brightness and contrast don't
     matter.
     """
-    greys = first.convert("L"), second.convert("L")
+    grays = first.convert("L"), second.convert("L")
     best = 0.0
-    for cropped, whole in (greys, greys[::-1]):
+    for cropped, whole in (grays, grays[::-1]):
         target = _pattern(whole, CROPS[0])
         value, crop = max((float(_pattern(cropped, crop) @ target), crop) for crop in CROPS)
         if value > FAR:
@@ -187,20 +187,20 @@ def _cropped(size: tuple[int, int], crop: Crop) -> tuple[float, float, float, fl
     return left, top, width - right, height - bottom
 
 
-def _pattern(grey: Image.Image, crop: Crop) -> Array:
+def _pattern(gray: Image.Image, crop: Crop) -> Array:
     """The pixels of a cropped picture at a common size, with mean 0 and length 1 (0 if all are the same)."""
-    small = grey.resize(PATTERN_SIZE, Image.Resampling.BILINEAR, box=_cropped(grey.size, crop))
+    small = gray.resize(PATTERN_SIZE, Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
     values = np.asarray(small, dtype=np.float64).ravel()
     values = values - values.mean()
     return np.asarray(values / max(np.linalg.norm(values), 1e-9))
 
 
-def _refined(grey: Image.Image, crop: Crop, target: Array, value: float) -> float:
+def _refined(gray: Image.Image, crop: Crop, target: Array, value: float) -> float:
     """The highest correlation found by changing a crop side by side, twice round."""
     for side in (0, 1, 2, 3) * 2:
         for pixels in range(4):
             left, top, right, bottom = (pixels if other == side else crop[other] for other in range(4))
-            changed = float(_pattern(grey, (left, top, right, bottom)) @ target)
+            changed = float(_pattern(gray, (left, top, right, bottom)) @ target)
             if changed > value:
                 value, crop = changed, (left, top, right, bottom)
     return value
@@ -216,7 +216,7 @@ def _near_in_chunk(prints: Array, groups: Array, sides: Array | None, max_distan
     for table in range(TABLES):
         high, low = _rotated(entries, table * 128 // TABLES)
         order = np.lexsort((low, high, group))
-        for step in range(1, NEIGHBOURS + 1):
+        for step in range(1, NEIGHBORS + 1):
             one, other = order[:-step], order[step:]
             same_group = group[one] == group[other]
             if not same_group.any():

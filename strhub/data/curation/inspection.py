@@ -106,7 +106,7 @@ def _inside(pairs: Array, span: slice) -> Array:
 
 
 def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
-    readable, labelled = records[records["readable"]], records[records["label_state"] == 0]
+    readable, labeled = records[records["readable"]], records[records["label_state"] == 0]
     dropped = {
         reason: {
             "count": count,
@@ -121,7 +121,7 @@ def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
         "unreadable": dict(_by_count(tally.unreadable)),
         "problems": [{"number": number, "problem": problem} for number, problem in tally.problems],
         "labels": {name: int((records["label_state"] == state).sum()) for state, name in enumerate(LABEL_STATES)},
-        "label_length": _distribution(labelled["characters"], range(int(labelled["characters"].max(initial=0)) + 2)),
+        "label_length": _distribution(labeled["characters"], range(int(labeled["characters"].max(initial=0)) + 2)),
         "width": _distribution(readable["width"], PIXEL_EDGES),
         "height": _distribution(readable["height"], PIXEL_EDGES),
         "aspect_ratio": _distribution(readable["width"] / readable["height"], ASPECT_EDGES),
@@ -136,11 +136,11 @@ def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
 def _duplicate_counts(records: Array, near: Array) -> Report:
     """How many records repeat an earlier one: of the same bytes, of the same pixels, near it."""
     stored, readable = records[records["content"] != 0], records[records["readable"]]
-    labelled = np.unique(np.stack([readable["pixels"], readable["label"]], 1), axis=0)
+    labeled = np.unique(np.stack([readable["pixels"], readable["label"]], 1), axis=0)
     return {
         "same_bytes": len(stored) - len(np.unique(stored["content"])),
         "same_pixels": len(readable) - len(np.unique(readable["pixels"])),
-        "same_pixels_other_label": len(labelled) - len(np.unique(readable["pixels"])),
+        "same_pixels_other_label": len(labeled) - len(np.unique(readable["pixels"])),
         "near": len(np.unique(near["second"])),
     }
 

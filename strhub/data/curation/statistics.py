@@ -24,12 +24,12 @@ MEASURES: Final = {
     "height": "pixels",
     "aspect": "width over height",
     "letter_aspect": "width over height, by character",
-    "brightness": "mean grey level, 0..255",
-    "contrast": "deviation of the grey levels",
-    "step": "grey levels between text and ground, by the best threshold",
+    "brightness": "mean gray level, 0..255",
+    "contrast": "deviation of the gray levels",
+    "step": "gray levels between text and ground, by the best threshold",
     "sharpness": "deviation of the Laplacian at 32 pixels height",
-    "colourfulness": "after Hasler and Suesstrunk (2003), 0 is grey",
-    "noise": "deviation in grey levels, from the median of second differences",
+    "colorfulness": "after Hasler and Suesstrunk (2003), 0 is gray",
+    "noise": "deviation in gray levels, from the median of second differences",
 }
 """What is measured, and in which unit."""
 _HEIGHT: Final = 32
@@ -39,9 +39,9 @@ def _luma(picture: Image.Image) -> _Pixels:
     return np.asarray(picture.convert("L"), dtype=np.float32)
 
 
-def _text_step(grey: _Pixels) -> float:
+def _text_step(gray: _Pixels) -> float:
     """Returns the distance of the means of the two classes of Otsu's threshold."""
-    counts = np.bincount(grey.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    counts = np.bincount(gray.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
     levels = np.arange(256)
     below, total = np.cumsum(counts), counts.sum()
     sums = np.cumsum(counts * levels)
@@ -58,24 +58,24 @@ def _text_step(grey: _Pixels) -> float:
 def _sharpness(picture: Image.Image) -> float:
     """Returns the deviation of the Laplacian once every picture has the same height: blur, not size, counts."""
     width = max(3, round(picture.width * _HEIGHT / picture.height))
-    grey = _luma(picture.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
-    inner = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
+    gray = _luma(picture.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
+    inner = gray[1:-1, 1:-1]
+    laplacian = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner
     return float(laplacian.std())
 
 
-def _colourfulness(picture: Image.Image) -> float:
+def _colorfulness(picture: Image.Image) -> float:
     red, green, blue = (np.asarray(band, dtype=np.float32) for band in picture.split())
     first, second = red - green, (red + green) / 2 - blue
     spread = float(np.hypot(first.std(), second.std()))
     return spread + 0.3 * float(np.hypot(first.mean(), second.mean()))
 
 
-def _noise(grey: _Pixels) -> float:
+def _noise(gray: _Pixels) -> float:
     """Returns Immerkaer's estimate, with the median in place of the mean: letters' edges hardly count."""
-    if min(grey.shape) < 3:
+    if min(gray.shape) < 3:
         return 0.0
-    rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
+    rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
     both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     return float(np.median(np.abs(both))) / (6 * 0.6745)
 
@@ -83,18 +83,18 @@ def _noise(grey: _Pixels) -> float:
 def measure(picture: Image.Image, label: str) -> dict[str, float]:
     """Returns each of `MEASURES` for one word."""
     picture = picture.convert("RGB")
-    grey = _luma(picture)
+    gray = _luma(picture)
     aspect = picture.width / picture.height
     return {
         "height": float(picture.height),
         "aspect": aspect,
         "letter_aspect": aspect / max(1, len(label)),
-        "brightness": float(grey.mean()),
-        "contrast": float(grey.std()),
-        "step": _text_step(grey),
+        "brightness": float(gray.mean()),
+        "contrast": float(gray.std()),
+        "step": _text_step(gray),
         "sharpness": _sharpness(picture),
-        "colourfulness": _colourfulness(picture),
-        "noise": _noise(grey),
+        "colorfulness": _colorfulness(picture),
+        "noise": _noise(gray),
     }
 
 

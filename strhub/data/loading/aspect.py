@@ -1,7 +1,7 @@
 """Pictures of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's multi-size resizing).
 
 In: pictures of any size. Out: tensors of one height, and batches of words of like widths, padded on the right with NaN.
-NaN is no colour: a network tells by it what is padding, and one that cannot handle padding does not mistake it for a
+NaN is no color: a network tells by it what is padding, and one that cannot handle padding does not mistake it for a
 picture. So nothing else has to be passed along with the pictures.
 """
 

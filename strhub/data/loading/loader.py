@@ -22,7 +22,7 @@ Key = tuple[int, int]
 class Batch(NamedTuple):
     """Words of one step.
 
-    images: (B, 3, H, W), normalised; labels: B texts; unreadable: records met that could not be read;
+    images: (B, 3, H, W), normalized; labels: B texts; unreadable: records met that could not be read;
     lost_labels: labels of words whose picture could not be read and was not replaced (evaluation only).
     """
 

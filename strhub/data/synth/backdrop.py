@@ -1,8 +1,8 @@
 """What a word stands on: plain, shaded and textured grounds.
 
-In: a colour, a size (width, height) in pixels and a random generator. Out: RGB pictures of that size. The textures
-are drawn once per process from a fixed seed, as large grey tiles; each ground takes a piece of one, at some scale, and
-blends two colours by it, which costs microseconds.
+In: a color, a size (width, height) in pixels and a random generator. Out: RGB pictures of that size. The textures
+are drawn once per process from a fixed seed, as large gray tiles; each ground takes a piece of one, at some scale, and
+blends two colors by it, which costs microseconds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from strhub.data.synth.colours import any_colour, clip_colour
-from strhub.data.synth.scene import Colour
+from strhub.data.synth.colors import any_color, clip_color
+from strhub.data.synth.scene import Color
 
 __all__ = ["BACKDROPS", "coarse_field", "ground", "photo_like", "piece", "slope", "texture_bank"]
 
@@ -143,23 +143,23 @@ def coarse_field(
 
 
 def ground(
-    kind: str, size: tuple[int, int], colour: Colour, reach: float, em: float, rng: np.random.Generator
+    kind: str, size: tuple[int, int], color: Color, reach: float, em: float, rng: np.random.Generator
 ) -> Image.Image:
-    """Returns a surface of one of `BACKDROPS` around `colour`.
+    """Returns a surface of one of `BACKDROPS` around `color`.
 
     Args:
         kind: one of `BACKDROPS`.
         size: (width, height) in pixels.
-        colour: the middle of the surface.
+        color: the middle of the surface.
         reach: how far from it the surface may stray, 0..255; 0 is plain.
         em: size of the letters in pixels: bricks and boards keep some proportion to them.
         rng: where all chance comes from.
     """
     if kind == "flat" or reach < 0.5:
-        return Image.new("RGB", size, colour)
+        return Image.new("RGB", size, color)
     tint = rng.uniform(0.6, 1.0, size=3).tolist()
-    light = clip_colour(*(value + reach * part for value, part in zip(colour, tint, strict=True)))
-    dark = clip_colour(*(value - reach * part for value, part in zip(colour, tint, strict=True)))
+    light = clip_color(*(value + reach * part for value, part in zip(color, tint, strict=True)))
+    dark = clip_color(*(value - reach * part for value, part in zip(color, tint, strict=True)))
     if kind == "gradient":
         field = slope(size, 6.2832 * rng.random())
     else:
@@ -170,13 +170,13 @@ def ground(
 
 
 def photo_like(size: tuple[int, int], em: float, rng: np.random.Generator) -> Image.Image:
-    """Returns what may be seen around a sign: two surfaces of any colours, one showing through the other."""
+    """Returns what may be seen around a sign: two surfaces of any colors, one showing through the other."""
     kinds = BACKDROPS[2:]
     rolls = rng.random(5).tolist()
-    first = ground(kinds[int(rolls[0] * len(kinds))], size, any_colour(30 + 190 * rolls[1], rng), 50.0, em, rng)
+    first = ground(kinds[int(rolls[0] * len(kinds))], size, any_color(30 + 190 * rolls[1], rng), 50.0, em, rng)
     if rolls[2] < 0.4:
         return first
-    second = ground(kinds[int(rolls[3] * len(kinds))], size, any_colour(30 + 190 * rolls[4], rng), 40.0, em, rng)
+    second = ground(kinds[int(rolls[3] * len(kinds))], size, any_color(30 + 190 * rolls[4], rng), 40.0, em, rng)
     tiles = texture_bank()["blocks"]
     cut = piece(tiles[int(rng.integers(len(tiles)))], size, 24.0 / em, rng)
     return Image.composite(first, second, cut.point(_STEEP))

@@ -1,4 +1,4 @@
-"""Steps of the camera: exposure, colour, blur, resolution, noise and the file format.
+"""Steps of the camera: exposure, color, blur, resolution, noise and the file format.
 
 In: a `Scene`, a strength and a random generator. Out: the same scene with a picture of the same size; strength 0
 changes nothing.
@@ -14,24 +14,24 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from strhub.data.synth.scene import Colour, Scene, Step
+from strhub.data.synth.scene import Color, Scene, Step
 
 __all__ = ["CAMERA_STEPS"]
 
 _NOISE_SEED: Final = 20_261
 _NOISE_DEVIATION: Final = 32.0
-_LEAST_CONTRAST: Final = 18.0  # grey levels that have to be left between text and ground
+_LEAST_CONTRAST: Final = 18.0  # gray levels that have to be left between text and ground
 _LEAST_EM: Final = 8.5  # pixels an em that have to be left for letters to be told apart
 
 
 def _tone(scene: Scene, tables: list[list[int]]) -> None:
-    """Passes every channel through its table, and the colours that say how much noise the letters bear."""
+    """Passes every channel through its table, and the colors that say how much noise the letters bear."""
     scene.picture = scene.picture.point([value for table in tables for value in table])
     scene.text, scene.ground = _passed(scene.text, tables), _passed(scene.ground, tables)
 
 
-def _passed(colour: Colour, tables: list[list[int]]) -> Colour:
-    return tables[0][colour[0]], tables[1][colour[1]], tables[2][colour[2]]
+def _passed(color: Color, tables: list[list[int]]) -> Color:
+    return tables[0][color[0]], tables[1][color[1]], tables[2][color[2]]
 
 
 def _under_exposure(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -117,7 +117,7 @@ def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=1)
 def _noise_bank() -> tuple[Image.Image, ...]:
-    """RGB pictures of noise around 128: per channel, grey, and both again in coarser grains."""
+    """RGB pictures of noise around 128: per channel, gray, and both again in coarser grains."""
     rng = np.random.default_rng(_NOISE_SEED)
     shape = (160, 700)
     tiles = []
@@ -128,8 +128,8 @@ def _noise_bank() -> tuple[Image.Image, ...]:
             small = (round(shape[1] / grain), round(shape[0] / grain))
             bands = [band.resize(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC) for band in bands]
             noise = [np.asarray(band) / np.asarray(band).std() * _NOISE_DEVIATION + 128.5 for band in bands]
-            grey = [Image.fromarray(band.clip(0, 255).astype(np.uint8)) for band in noise]
-            tiles.append(Image.merge("RGB", (grey * 3)[:3]))
+            gray = [Image.fromarray(band.clip(0, 255).astype(np.uint8)) for band in noise]
+            tiles.append(Image.merge("RGB", (gray * 3)[:3]))
     return tuple(tiles)
 
 
@@ -166,12 +166,12 @@ CAMERA_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("gamma", _gamma, 1.5, "how far the exponent, or one over it, is above 1"),
     Step("under_exposure", _under_exposure, 0.9, "share of the light that is missing"),
     Step("over_exposure", _over_exposure, 1.5, "share of the light that there is too much"),
-    Step("cast", _cast, 0.8, "how far a coloured lamp changes the channels; 0.5 halves one"),
-    Step("pale", _pale, 1.0, "share of the colour that is lost; 1 is grey"),
+    Step("cast", _cast, 0.8, "how far a colored lamp changes the channels; 0.5 halves one"),
+    Step("pale", _pale, 1.0, "share of the color that is lost; 1 is gray"),
     Step("defocus", _defocus, 0.12, "radius of the blur, in em"),
     Step("motion", _motion, 0.25, "length of the shake, in em"),
     Step("low_resolution", _low_resolution, 4.0, "how many times too few pixels, less 1; 8.5 an em are always left"),
-    Step("noise", _noise, 30.0, "deviation in grey levels of 255"),
+    Step("noise", _noise, 30.0, "deviation in gray levels of 255"),
     Step("sharpen", _sharpen, 2.5, "strength of the halo around edges; 1 doubles a step"),
     Step("jpeg", _jpeg, 80.0, "96 less the quality of the JPEG file"),
 )

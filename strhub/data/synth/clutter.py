@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from strhub.data.synth.colours import any_colour, clip_colour, mix
-from strhub.data.synth.scene import Colour
+from strhub.data.synth.colors import any_color, clip_color, mix
+from strhub.data.synth.scene import Color
 
 __all__ = ["clutter"]
 
@@ -31,20 +31,20 @@ def clutter(size: Size, rng: np.random.Generator) -> Image.Image:
 
 
 class _Palette:
-    """Colours of one thing: about one colour, or between two, more or less alike."""
+    """Colors of one thing: about one color, or between two, more or less alike."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         dark, light = sorted((255 * rng.random(2)).tolist())
-        self._ends = any_colour(dark, rng), any_colour(max(light, dark + 25), rng)
+        self._ends = any_color(dark, rng), any_color(max(light, dark + 25), rng)
         self._spread = 10 + 40 * rng.random()
         self._rng = rng
 
-    def __call__(self) -> Colour:
+    def __call__(self) -> Color:
         """Returns one of them."""
         base = mix(*self._ends, float(self._rng.random()))
         shift = float(self._spread * self._rng.standard_normal())
         red, green, blue = base
-        return clip_colour(red + shift, green + shift, blue + shift)
+        return clip_color(red + shift, green + shift, blue + shift)
 
 
 def _outline(x: float, y: float, radius: float, corners: int, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -59,10 +59,10 @@ def _outline(x: float, y: float, radius: float, corners: int, rng: np.random.Gen
     return points
 
 
-def _leaves(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Image:
+def _leaves(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     """Shapes of all sizes, the later ones before the earlier: gravel, foliage, crowds of things."""
     width, height = size
-    picture = Image.new("RGB", size, colour())
+    picture = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(picture)
     smallest = height * (0.03 + 0.12 * rng.random())
     largest = max(height * (0.2 + 0.8 * rng.random()), 1.5 * smallest)
@@ -72,14 +72,14 @@ def _leaves(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Ima
     edged = rng.random() < 0.4
     for radius, x, y in zip(radii.tolist(), *(rng.random((2, count)) * [[width], [height]]).tolist(), strict=True):
         outline = _outline(x, y, radius, 3 + int(rng.random() * 6), rng)
-        pen.polygon(outline, fill=colour(), outline=colour() if edged else None)
+        pen.polygon(outline, fill=color(), outline=color() if edged else None)
     return picture
 
 
-def _strokes(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Image:
+def _strokes(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     """Bent strokes, all about one direction or in any: grass, hair, twigs, wires, cracks."""
     width, height = size
-    picture = Image.new("RGB", size, colour())
+    picture = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(picture)
     direction, disorder = rng.random() * pi, rng.random() ** 2 * pi
     length = height * (0.15 + 1.2 * rng.random())
@@ -91,34 +91,34 @@ def _strokes(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Im
             x, y = x + length / 4 * cos(angle), y + length / 4 * sin(angle)
             points.append((x, y))
             angle += bend
-        pen.line(points, fill=colour(), width=max(1, round(thick * (0.5 + rng.random()))), joint="curve")
+        pen.line(points, fill=color(), width=max(1, round(thick * (0.5 + rng.random()))), joint="curve")
     return picture
 
 
-def _rows(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Image:
+def _rows(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     """Rows of oblongs with joints between, seen a little askew: bricks, windows, tiles, boards, bars, fences."""
     width, height = size
     high = max(3.0, height * (0.12 + 0.7 * rng.random()))
     wide = max(3.0, high * (0.2 + 3 * rng.random() ** 2))
     joint = max(1.0, 0.15 * min(high, wide) * rng.random())
     reach = int(1.5 * max(width, height))
-    picture = Image.new("RGB", (reach, reach), colour())
+    picture = Image.new("RGB", (reach, reach), color())
     pen = ImageDraw.Draw(picture)
     alike, shifted, disorder = rng.random() < 0.4, 0.5 * (rng.random() < 0.5), 0.1 * rng.random()
-    one = colour()
+    one = color()
     for row in range(int(reach / high) + 1):
         for column in range(-1, int(reach / wide) + 1):
             if (row + 1) * (column + 2) > 900:
                 break
             x = (column + shifted * (row % 2) + disorder * rng.random()) * wide
             y = (row + disorder * rng.random()) * high
-            pen.rectangle((x, y, x + wide - joint, y + high - joint), fill=one if alike else colour())
+            pen.rectangle((x, y, x + wide - joint, y + high - joint), fill=one if alike else color())
     turned = picture.rotate(float(rng.normal(0, 12)), Image.Resampling.BILINEAR)
     left, top = (reach - width) // 2, (reach - height) // 2
     return turned.crop((left, top, left + width, top + height))
 
 
-def _clouds(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Image:
+def _clouds(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     """Noise whose amplitude falls with a power of its frequency: skin, stone, water, clouds, the sky at night."""
     width, height = size
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
@@ -130,14 +130,14 @@ def _clouds(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Ima
     if rng.random() < 0.4:
         field = np.abs(field) - 1  # ridges and veins
     share = (0.5 + 0.25 * field * (0.3 + rng.random())).clip(0, 1)[..., None]
-    low, high = (np.array(colour(), dtype=np.float32) for _ in range(2))
+    low, high = (np.array(color(), dtype=np.float32) for _ in range(2))
     return Image.fromarray((low + (high - low) * share).astype(np.uint8))
 
 
-def _things(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Image:
+def _things(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     """A few large, round, shaded things: cups, fruit, wheels, faces, limbs, and the edges between them."""
     width, height = size
-    picture = _clouds(size, colour, rng) if rng.random() < 0.5 else Image.new("RGB", size, colour())
+    picture = _clouds(size, color, rng) if rng.random() < 0.5 else Image.new("RGB", size, color())
     for _ in range(1 + int(rng.random() * 5)):
         radius = height * (0.15 + 1.2 * rng.random() ** 2)
         x, y = rng.random() * width, rng.random() * height
@@ -152,7 +152,7 @@ def _things(size: Size, colour: _Palette, rng: np.random.Generator) -> Image.Ima
             pen.polygon(_outline(x, y, 1.5 * radius, 4 + int(rng.random() * 4), rng), fill=255)
         shade = Image.linear_gradient("L").rotate(360 * rng.random()).resize(size)
         picture = Image.composite(
-            Image.composite(Image.new("RGB", size, colour()), Image.new("RGB", size, colour()), shade), picture, mask
+            Image.composite(Image.new("RGB", size, color()), Image.new("RGB", size, color()), shade), picture, mask
         )
     return picture
 

@@ -27,7 +27,7 @@ _FOLDER = Path(__file__).parent
 # Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all pictures.
 _RANK_EXPONENT, _RANK_OFFSET = 0.8, 60.0
 _COUNT_EXPONENT = 0.6
-# Signs favour short words: every letter more makes a word of the bundled lists this much rarer.
+# Signs favor short words: every letter more makes a word of the bundled lists this much rarer.
 _LENGTH_FACTORS = {"words": 0.75, "names": 0.85, "words-europe": 0.85}
 # Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters.
 _UNSPACED = (
@@ -75,7 +75,7 @@ class Vocabulary:
 def bundled_words(name: str, *, longest: int) -> Vocabulary:
     """Returns a word list of the package, `words`, `names` or `words-europe`, without words over `longest` characters.
 
-    All favour short words; `words` is ordered from common to rare and weighted so as well. May be empty.
+    All favor short words; `words` is ordered from common to rare and weighted so as well. May be empty.
     """
     listed = _FOLDER.joinpath(f"{name}.txt").read_text(encoding="utf-8").split()
     lengths: npt.NDArray[np.float64] = np.array([len(word) for word in listed], dtype=np.float64)

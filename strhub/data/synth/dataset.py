@@ -109,7 +109,7 @@ class DrawnWords:
         """Returns the picture of `draw(index)` as a file, and its text.
 
         A word that the JPEG step has struck is that very file, so nothing is compressed twice. The others are JPEG of
-        quality 95 without loss of colour resolution, two fifths of what PNG takes, for PNG keeps every grain of noise.
+        quality 95 without loss of color resolution, two fifths of what PNG takes, for PNG keeps every grain of noise.
         """
         scene, text = self._scene(index)
         if scene.encoded is not None:

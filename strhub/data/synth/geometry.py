@@ -99,7 +99,7 @@ def _cut(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
         geometry.margins[side] = -strength
 
 
-def _neighbours(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
+def _neighbors(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
     for side, roll in enumerate(rng.random(4).tolist()):
         geometry.sides[side] = geometry.sides[side] or roll < strength
 
@@ -134,7 +134,7 @@ GEOMETRY_STEPS: Final[tuple[Step[Geometry], ...]] = (
     Step("perspective", _perspective, 0.5, "foreshortening of a half word: 0.3 makes one end 1.3 / 0.7 times larger"),
     Step("loose_crop", _loose_crop, 1.2, "room around the word, in em, beyond the usual 0.1"),
     Step("uneven_crop", _uneven_crop, 1.5, "room at one side, in em"),
-    Step("neighbours", _neighbours, 0.8, "chance that a word shows, for each of the four sides"),
+    Step("neighbours", _neighbors, 0.8, "chance that a word shows, for each of the four sides"),
     Step("frame", _frame, 1.0, "distance of a frame or rule: 0.14 to 0.44 em"),
     Step("panel", _panel, 1.0, "the sign's edge shows; at 1 it is 0.12 em from the word"),
     Step("cut", _cut, 0.15, "how far the picture's edge cuts into the outer letters, in em"),

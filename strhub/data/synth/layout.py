@@ -1,7 +1,7 @@
 """From a text to masks: glyphs, baseline, what stands beside the word, and the plane on which all of it lies.
 
 In: a text, an opened font and a `Geometry`, which the steps of `geometry.py` have set. Out: `L` pictures whose pixels
-say how much of them the word covers (0..255). Nothing here knows of colours.
+say how much of them the word covers (0..255). Nothing here knows of colors.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Geometry:
     stretch: width over what the font says. arc: height of the baseline's bow, positive up. wave: (height, half waves
     over the word, phase). turn: clockwise. shear: sideways shift per height. rise: shift down per width. tilt:
     perspective across and down, each -0.5..0.5. quarter: turns of 90 degrees. margins: left, top, right, bottom;
-    negative cuts into the word. sides: which neighbours there are, same order. frame: distance of a drawn frame, 0 for
-    none. panel: distance of the edge of the sign, 0 for none. choices: chances for whoever draws frames and neighbours,
+    negative cuts into the word. sides: which neighbors there are, same order. frame: distance of a drawn frame, 0 for
+    none. panel: distance of the edge of the sign, 0 for none. choices: chances for whoever draws frames and neighbors,
     each 0..1.
     """
 
@@ -105,13 +105,11 @@ def _draw_letters(
         x += font.getlength(char) + gap
 
 
-def draw_word(
-    text: str, path: str, size: int, geometry: Geometry, rng: np.random.Generator, *, neighbours: str
-) -> Line:
+def draw_word(text: str, path: str, size: int, geometry: Geometry, rng: np.random.Generator, *, neighbors: str) -> Line:
     """Returns `text` drawn flat in the font at `path`, `size` pixels an em.
 
-    `neighbours` are characters that the same font has; other words are made of them. Changes `geometry.margins` where
-    a neighbour is to show.
+    `neighbors` are characters that the same font has; other words are made of them. Changes `geometry.margins` where
+    a neighbor is to show.
     """
     font = open_font(path, size, layout_engine_for(text))
     if needs_shaping(text):
@@ -128,7 +126,7 @@ def draw_word(
     others = panel = None
     if any(geometry.sides) or geometry.frame > 0:
         others = Image.new("L", canvas.size)
-        _draw_neighbours(others, box, baseline, font, geometry, rng, neighbours)
+        _draw_neighbors(others, box, baseline, font, geometry, rng, neighbors)
         _draw_frame(others, box, size, geometry)
     if geometry.panel > 0:
         panel = Image.new("L", canvas.size)
@@ -136,7 +134,7 @@ def draw_word(
     return Line(canvas, box, others, panel)
 
 
-def _draw_neighbours(
+def _draw_neighbors(
     canvas: Image.Image,
     box: Box,
     baseline: float,
@@ -147,7 +145,7 @@ def _draw_neighbours(
 ) -> None:
     """Draws words beside, above or below and sets the margins that let their edges show.
 
-    Sideways at most half a letter of a neighbour shows and the gap is at least 0.28 em: with more, or closer, a
+    Sideways at most half a letter of a neighbor shows and the gap is at least 0.28 em: with more, or closer, a
     reader could not know where the word ends.
     """
     if not any(geometry.sides):
@@ -239,31 +237,31 @@ class Plane:
 
 @dataclass(frozen=True)
 class Bow:
-    """A bent baseline: a circle of `radius` pixels (0: none; positive: bowed up) around `centre`, and a wave."""
+    """A bent baseline: a circle of `radius` pixels (0: none; positive: bowed up) around `center`, and a wave."""
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     radius: float
     wave: tuple[float, float, float]  # height in pixels, radians per pixel, phase
 
     def bend(self, points: _Matrix) -> _Matrix:
         """Returns where `points` (2, n) of the flat canvas come to lie."""
-        x, y = points[0] - self.centre[0], points[1] - self.centre[1]
+        x, y = points[0] - self.center[0], points[1] - self.center[1]
         y = y + self.wave[0] * np.sin(x * self.wave[1] + self.wave[2])
         if self.radius:
             away = self.radius - y
             x, y = away * np.sin(x / self.radius), self.radius - away * np.cos(x / self.radius)
-        bent: _Matrix = np.stack([x + self.centre[0], y + self.centre[1]])
+        bent: _Matrix = np.stack([x + self.center[0], y + self.center[1]])
         return bent
 
     def flatten(self, points: _Matrix) -> _Matrix:
         """The other way round of `bend`."""
-        x, y = points[0] - self.centre[0], points[1] - self.centre[1]
+        x, y = points[0] - self.center[0], points[1] - self.center[1]
         if self.radius:
             sign = np.sign(self.radius)
             along, up = x * sign, (self.radius - y) * sign
             x, y = self.radius * np.arctan2(along, up), self.radius - sign * np.hypot(along, up)
         y = y - self.wave[0] * np.sin(x * self.wave[1] + self.wave[2])
-        flat: _Matrix = np.stack([x + self.centre[0], y + self.centre[1]])
+        flat: _Matrix = np.stack([x + self.center[0], y + self.center[1]])
         return flat
 
 
@@ -282,8 +280,8 @@ def _choose_bow(box: Box, em: float, geometry: Geometry) -> Bow | None:
     if abs(rise) < 0.02 * em and abs(height) < 0.01:
         return None
     radius = float(np.sign(rise)) * (half**2 + rise**2) / (2 * abs(rise)) if abs(rise) >= 0.02 * em else 0.0
-    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    return Bow(centre, radius, (height * em, turns * float(np.pi) / max(2 * half, 1.0), phase))
+    center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    return Bow(center, radius, (height * em, turns * float(np.pi) / max(2 * half, 1.0), phase))
 
 
 def _matrix(box: Box, geometry: Geometry) -> _Matrix:

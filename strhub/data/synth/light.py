@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from strhub.data.synth.backdrop import coarse_field, slope
-from strhub.data.synth.colours import mix
+from strhub.data.synth.colors import mix
 from strhub.data.synth.scene import Scene, Step
 
 __all__ = ["LIGHT_STEPS"]
@@ -69,14 +69,12 @@ def _glare(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _haze(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Mist, a dirty pane, light in the lens: everything moves to one light grey."""
+    """Mist, a dirty pane, light in the lens: everything moves to one light gray."""
     if strength > 0:
         level = 90 + int(rng.integers(140))
         veil = Image.new("RGB", scene.picture.size, (level, level, min(255, level + 10)))
         scene.picture = Image.blend(scene.picture, veil, strength)
-        scene.text, scene.ground = (
-            mix(colour, (level, level, level), strength) for colour in (scene.text, scene.ground)
-        )
+        scene.text, scene.ground = (mix(color, (level, level, level), strength) for color in (scene.text, scene.ground))
 
 
 LIGHT_STEPS: Final[tuple[Step[Scene], ...]] = (

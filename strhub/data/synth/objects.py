@@ -12,17 +12,17 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from strhub.data.synth.backdrop import piece, texture_bank
-from strhub.data.synth.colours import any_colour, clip_colour, mix
-from strhub.data.synth.scene import Colour, Scene, Step
+from strhub.data.synth.colors import any_color, clip_color, mix
+from strhub.data.synth.scene import Color, Scene, Step
 
 __all__ = ["OBJECT_STEPS"]
 
 
-def _thing_colour(scene: Scene, rng: np.random.Generator) -> Colour:
-    """Any colour, but rarely that of the letters: a pole of their colour would be read as an I."""
+def _thing_color(scene: Scene, rng: np.random.Generator) -> Color:
+    """Any color, but rarely that of the letters: a pole of their color would be read as an I."""
     brightness = 20.0 + 215.0 * rng.random()
-    colour = any_colour(brightness, rng)
-    return mix(colour, scene.ground, 0.5) if rng.random() < 0.3 else colour
+    color = any_color(brightness, rng)
+    return mix(color, scene.ground, 0.5) if rng.random() < 0.3 else color
 
 
 def _wires(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -30,7 +30,7 @@ def _wires(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     width, height = scene.picture.size
     canvas = Image.new("L", (2 * width, 2 * height))
-    pen, colour = ImageDraw.Draw(canvas), _thing_colour(scene, rng)
+    pen, color = ImageDraw.Draw(canvas), _thing_color(scene, rng)
     for _ in range(1 + int(rng.integers(2))):
         ends = rng.uniform(-0.2, 1.2, size=3).tolist()
         sag = ends[2] * 0.4 * 2 * height
@@ -40,7 +40,7 @@ def _wires(scene: Scene, strength: float, rng: np.random.Generator) -> None:
             y = (ends[0] + (ends[1] - ends[0]) * part) * 2 * height + sag * (1 - (2 * part - 1) ** 2)
             points.append((part * 2 * width, y))
         pen.line(points, fill=255, width=max(1, round(2 * strength * scene.em)), joint="curve")
-    scene.picture.paste(colour, (0, 0), canvas.reduce(2))
+    scene.picture.paste(color, (0, 0), canvas.reduce(2))
 
 
 def _pole(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -53,12 +53,12 @@ def _pole(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     canvas = Image.new("L", (2 * width, 2 * height))
     corners = [(top - thick / 2, -1), (top + thick / 2, -1), (bottom + thick / 2, height), (bottom - thick / 2, height)]
     ImageDraw.Draw(canvas).polygon([(2 * x, 2 * y) for x, y in corners], fill=255)
-    mask, colour = canvas.reduce(2), _thing_colour(scene, rng)
-    scene.picture.paste(colour, (0, 0), mask)
+    mask, color = canvas.reduce(2), _thing_color(scene, rng)
+    scene.picture.paste(color, (0, 0), mask)
     if shade < 0.6:
         # A round pole is lit from one side.
         edge = ImageChops.subtract(mask, ImageChops.offset(mask, max(1, round(0.4 * thick)), 0))
-        scene.picture.paste(mix(colour, (0, 0, 0) if shade < 0.3 else (255, 255, 255), 0.5), (0, 0), edge)
+        scene.picture.paste(mix(color, (0, 0, 0) if shade < 0.3 else (255, 255, 255), 0.5), (0, 0), edge)
 
 
 def _leaves(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -75,7 +75,7 @@ def _leaves(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     clumps = piece(tiles[int(rng.integers(2))], scene.picture.size, 24.0 / scene.em, rng)
     mask = ImageChops.add(where.point([round(value * strength) for value in range(256)]), clumps, 1.0, -255)
     mask = mask.point([min(255, value * 8) for value in range(256)])
-    dark = clip_colour(20 + 60 * hue, 40 + 70 * tone, 15 + 40 * hue)
+    dark = clip_color(20 + 60 * hue, 40 + 70 * tone, 15 + 40 * hue)
     light = mix(dark, (220, 230, 160), 0.4)
     tone_map = piece(tiles[0], scene.picture.size, 40.0 / scene.em, rng)
     leaf = Image.composite(Image.new("RGB", mask.size, light), Image.new("RGB", mask.size, dark), tone_map)
@@ -111,22 +111,22 @@ def _object(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     else:
         pen.rectangle(box, fill=255)
     tiles = texture_bank()["clouds"]
-    colour = _thing_colour(scene, rng)
+    color = _thing_color(scene, rng)
     field = piece(tiles[0], scene.picture.size, 30.0 / scene.em, rng)
-    light, dark = mix(colour, (255, 255, 255), 0.15), mix(colour, (0, 0, 0), 0.25)
+    light, dark = mix(color, (255, 255, 255), 0.15), mix(color, (0, 0, 0), 0.25)
     surface = Image.composite(Image.new("RGB", field.size, light), Image.new("RGB", field.size, dark), field)
     scene.picture.paste(surface, (0, 0), canvas.reduce(2))
 
 
 def _dirt(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Stains, rust, scratches: a second colour over ground and letters alike."""
+    """Stains, rust, scratches: a second color over ground and letters alike."""
     if strength <= 0:
         return
     kinds = ("clouds", "plaster", "metal", "foliage")
     tiles = texture_bank()[kinds[int(rng.integers(len(kinds)))]]
     field = piece(tiles[0], scene.picture.size, 20.0 / scene.em, rng)
     mask = field.point([round(strength * max(0, min(255, (value - 140) * 3))) for value in range(256)])
-    scene.picture.paste(mix(any_colour(30 + 190 * rng.random(), rng), scene.ground, 0.4), (0, 0), mask)
+    scene.picture.paste(mix(any_color(30 + 190 * rng.random(), rng), scene.ground, 0.4), (0, 0), mask)
 
 
 OBJECT_STEPS: Final[tuple[Step[Scene], ...]] = (

@@ -18,7 +18,7 @@ from PIL import Image
 
 from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like
 from strhub.data.synth.clutter import clutter
-from strhub.data.synth.colours import any_colour, colour_pair
+from strhub.data.synth.colors import any_color, color_pair
 from strhub.data.synth.layout import Geometry, draw_word, make_plane
 from strhub.data.synth.scene import Scene, Step
 from strhub.data.synth.settings import Drawing, Pair, load_drawing
@@ -34,7 +34,7 @@ Difficulty: TypeAlias = float | tuple[float, float]
 # Glyphs are drawn at the next larger of these and scaled down with the warp: few sizes keep few fonts open.
 _SIZES: Final = (20, 28, 40, 56, 80)
 _CLUTTERED: Final = 0.6  # share of the pictures without a word that show other things than an empty ground
-_NEIGHBOUR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
+_NEIGHBOR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 
 def check_difficulty(difficulty: Difficulty) -> Pair:
@@ -176,25 +176,25 @@ class WordRenderer:
         height = _between(drawing.height_median, difficulty) * spread
         height = min(max(height, _between(drawing.height_least, difficulty)), _between(drawing.height_most, difficulty))
         size = _glyph_size(height, len(text), geometry)
-        line = draw_word(text, path, size, geometry, rng, neighbours=self._neighbour_letters(path))
+        line = draw_word(text, path, size, geometry, rng, neighbors=self._neighbor_letters(path))
         least = _between(drawing.least_em, difficulty)
         plane = make_plane(line.box, size, geometry, height=height, least_em=least)
         others, panel = (None if mask is None else plane.place(mask) for mask in (line.others, line.panel))
         return _Masks(plane.place(line.word), others, panel, size * plane.scale)
 
-    def _neighbour_letters(self, path: str) -> str:
+    def _neighbor_letters(self, path: str) -> str:
         """Those of some common letters that the font has."""
         if path not in self._letters:
-            letters = "".join(char for char in _NEIGHBOUR_LETTERS if self.shelf.has_glyphs(path, char))
+            letters = "".join(char for char in _NEIGHBOR_LETTERS if self.shelf.has_glyphs(path, char))
             self._letters[path] = letters or "-"
         return self._letters[path]
 
     def _paint_ground(
         self, masks: _Masks, struck: Mapping[str, float], difficulty: float, rng: np.random.Generator
     ) -> Scene:
-        """Chooses colours and paints all that is not the word."""
+        """Chooses colors and paints all that is not the word."""
         drawing, size = self.drawing, masks.word.size
-        text, base = colour_pair(rng, _between(drawing.sign_colours, difficulty))
+        text, base = color_pair(rng, _between(drawing.sign_colours, difficulty))
         scene = Scene(Image.new("RGB", size), masks.word, text, base, masks.em)
         _apply(self.stages.contrast, scene, struck, rng)
         scene.fill = scene.text
@@ -206,5 +206,5 @@ class WordRenderer:
         if masks.panel is not None:
             scene.picture = Image.composite(scene.picture, photo_like(size, masks.em, rng), masks.panel)
         if masks.others is not None:
-            scene.picture.paste(scene.text if rolls[2] < 0.8 else any_colour(235 * rolls[3], rng), (0, 0), masks.others)
+            scene.picture.paste(scene.text if rolls[2] < 0.8 else any_color(235 * rolls[3], rng), (0, 0), masks.others)
         return scene

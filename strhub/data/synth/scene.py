@@ -13,14 +13,14 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image
 
-__all__ = ["Colour", "Scene", "Step", "distance"]
+__all__ = ["Color", "Scene", "Step", "distance"]
 
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 Target = TypeVar("Target")
 
 
-def distance(first: Colour, second: Colour) -> float:
-    """Returns how well two colours are told apart, 0..255: by brightness or, somewhat worse, by one channel."""
+def distance(first: Color, second: Color) -> float:
+    """Returns how well two colors are told apart, 0..255: by brightness or, somewhat worse, by one channel."""
     red, green, blue = (abs(one - other) for one, other in zip(first, second, strict=True))
     luma = 0.299 * first[0] + 0.587 * first[1] + 0.114 * first[2]
     luma -= 0.299 * second[0] + 0.587 * second[1] + 0.114 * second[2]
@@ -33,19 +33,19 @@ class Scene:
 
     picture: RGB, what has been painted so far.
     cover: `L`, of the same size: how much of each pixel the word covers, 0..255.
-    text, ground: the colours of both.
+    text, ground: the colors of both.
     em: size of the letters in pixels, as a typographer measures it.
-    fill: what the letters are filled with, a colour or an RGB picture of the same size.
+    fill: what the letters are filled with, a color or an RGB picture of the same size.
     sharpness: how much further blur the letters bear, as a radius in em; each blur takes its part of it.
     encoded: the bytes of `picture` as a JPEG file, if making that file was the last that happened to it.
     """
 
     picture: Image.Image
     cover: Image.Image
-    text: Colour
-    ground: Colour
+    text: Color
+    ground: Color
     em: float
-    fill: Image.Image | Colour = (0, 0, 0)
+    fill: Image.Image | Color = (0, 0, 0)
     sharpness: float = 0.085
     encoded: bytes | None = field(default=None, repr=False)
 

@@ -46,8 +46,8 @@ class Drawing:
     height_median, height_spread: of the pictures' heights in pixels: the median, and the deviation of the logarithm.
     height_least, height_most: no picture is lower or, but for what `least_em` asks, higher.
     least_em: smallest letters, in pixels an em. margin: most room around a word that no step has changed, in em.
-    sign_colours: share of words whose colours are from the table of signs, 0..1. texture_reach: how far a textured
-    ground strays from its colour, as a share of the contrast. backdrops: shares of the kinds of ground. steps: by name.
+    sign_colours: share of words whose colors are from the table of signs, 0..1. texture_reach: how far a textured
+    ground strays from its color, as a share of the contrast. backdrops: shares of the kinds of ground. steps: by name.
     """
 
     height_median: Pair

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from strhub.data.synth.backdrop import BACKDROPS, piece, slope, texture_bank
-from strhub.data.synth.colours import any_colour, mix
-from strhub.data.synth.scene import Colour, Scene, Step, distance
+from strhub.data.synth.colors import any_color, mix
+from strhub.data.synth.scene import Color, Scene, Step, distance
 
 __all__ = ["CONTRAST_STEPS", "FILL_STEPS", "OVER_STEPS", "UNDER_STEPS", "fill_letters"]
 
@@ -43,19 +43,19 @@ def _grown(mask: Image.Image, reach: float) -> Image.Image:
 _GROW: Final = [max(0, min(255, (value - 18) * 6)) for value in range(256)]
 
 
-def _brightness(colour: Colour) -> float:
-    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+def _brightness(color: Color) -> float:
+    return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
 def _low_contrast(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength > 0:
         far = scene.contrast
-        # Below about 24 grey levels apart, noise and compression leave nothing to read.
+        # Below about 24 gray levels apart, noise and compression leave nothing to read.
         strength = min(strength, max(0.0, 1.0 - 24.0 / max(far, 1.0)))
-        towards = rng.random()
+        toward = rng.random()
         scene.text, scene.ground = (
-            mix(scene.text, scene.ground, strength * towards),
-            mix(scene.ground, scene.text, strength * (1.0 - towards)),
+            mix(scene.text, scene.ground, strength * toward),
+            mix(scene.ground, scene.text, strength * (1.0 - toward)),
         )
 
 
@@ -69,8 +69,8 @@ def _shadow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if softness < 0.6:
         fallen = fallen.filter(ImageFilter.GaussianBlur((0.2 + softness) * away))
     # A shadow as bright as the letters would be read as part of them.
-    colour = mix(scene.ground, _BLACK if _brightness(scene.text) > 90 else _WHITE, 0.35 + 0.5 * darkness)
-    scene.picture.paste(colour, (0, 0), _scaled(fallen, 0.6 + 0.4 * darkness))
+    color = mix(scene.ground, _BLACK if _brightness(scene.text) > 90 else _WHITE, 0.35 + 0.5 * darkness)
+    scene.picture.paste(color, (0, 0), _scaled(fallen, 0.6 + 0.4 * darkness))
 
 
 def _extrusion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -94,10 +94,10 @@ def _outline(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     rolls = rng.random(2).tolist()
     ring = _grown(scene.cover, max(0.6, strength * scene.em))
-    colour = _WHITE if _brightness(scene.text) < 128 else _BLACK
+    color = _WHITE if _brightness(scene.text) < 128 else _BLACK
     if rolls[0] < 0.4:
-        colour = any_colour(min(240.0, max(10.0, 255.0 - _brightness(scene.text) + 60 * (rolls[1] - 0.5))), rng)
-    scene.picture.paste(colour, (0, 0), ring)
+        color = any_color(min(240.0, max(10.0, 255.0 - _brightness(scene.text) + 60 * (rolls[1] - 0.5))), rng)
+    scene.picture.paste(color, (0, 0), ring)
 
 
 def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -106,8 +106,8 @@ def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     rolls = rng.random(2).tolist()
     halo = scene.cover.filter(ImageFilter.GaussianBlur((0.08 + 0.2 * rolls[0]) * scene.em))
-    colour = scene.text if _brightness(scene.text) > 110 else mix(scene.text, _WHITE, 0.6)
-    scene.picture.paste(mix(colour, scene.ground, 0.25), (0, 0), _scaled(halo, strength))
+    color = scene.text if _brightness(scene.text) > 110 else mix(scene.text, _WHITE, 0.6)
+    scene.picture.paste(mix(color, scene.ground, 0.25), (0, 0), _scaled(halo, strength))
     if rolls[1] < 0.5:
         # Tubes and screens are overexposed: the letters themselves turn white.
         scene.text = mix(scene.text, _WHITE, 0.7 * strength)
@@ -164,14 +164,14 @@ def _fill_picture(scene: Scene) -> Image.Image:
 
 
 def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Letters that change from one colour to another, mostly from top to bottom."""
+    """Letters that change from one color to another, mostly from top to bottom."""
     if strength <= 0:
         return
     rolls = rng.random(4).tolist()
     angle = pi / 2 if rolls[0] < 0.6 else 2 * pi * rolls[1]
     # Away from the ground, so that no part of a letter meets it.
     away = mix(scene.text, scene.ground, -strength) if rolls[2] < 0.5 else scene.text
-    other = mix(away, any_colour(_brightness(scene.text), rng), strength)
+    other = mix(away, any_color(_brightness(scene.text), rng), strength)
     if distance(other, scene.ground) < 0.5 * scene.contrast:
         other = mix(scene.text, _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK, strength)
     ends = (scene.text, other) if rolls[3] < 0.5 else (other, scene.text)
@@ -231,7 +231,7 @@ FILL_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("rough", _rough, 1.0, "how far the letters' edges wander; 1 is about half a stroke"),
     Step("dots", _dots, 1.0, "letters of lamps; at 1 it is dark between them"),
     Step("hollow", _hollow, 1.0, "how much of the letters' inside is left out; 1 is all"),
-    Step("gradient", _gradient, 1.0, "how far the letters' colour changes; 1 is to any other"),
+    Step("gradient", _gradient, 1.0, "how far the letters' color changes; 1 is to any other"),
     Step("texture", _texture, 1.0, "structure in the letters, as a share of the contrast"),
 )
 OVER_STEPS: Final[tuple[Step[Scene], ...]] = (
@@ -241,4 +241,4 @@ OVER_STEPS: Final[tuple[Step[Scene], ...]] = (
 CONTRAST_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("low_contrast", _low_contrast, 0.95, "share of the contrast that is lost"),
 )
-"""Before the ground is painted, for it changes the colour of both."""
+"""Before the ground is painted, for it changes the color of both."""

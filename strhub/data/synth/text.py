@@ -65,7 +65,7 @@ class TextSampler:
         max_length: longest text in characters, at least 1.
         corpus: a file as `read_corpus` takes it, or what that returned; its words take the place of the bundled
             words. Words with letters outside the charset are left out; signs outside it are taken off.
-        corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and capitalised.
+        corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and capitalized.
         mixture: kind -> weight, at least 0, in place of the table in `mixture`; a kind not named is not drawn. Kinds
             that the charset can't hold, such as numbers without digits, are left out.
         lengths: (least, most) characters, both included, each length as likely: texts are strung together, without
@@ -104,7 +104,7 @@ class TextSampler:
         self._allowed = frozenset(visible)
         self._accents = _accented_forms(visible)
         self._joints = tuple(joint for joint in _JOINTS if joint in self._allowed)
-        self._spelt: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}
         self._lists = {name: bundled_words(name, longest=self.max_length) for name in _BUNDLED}
         self._own = self._fitted_corpus()
         self._random = RandomStrings(charset=visible, max_length=self.max_length)
@@ -176,11 +176,11 @@ class TextSampler:
 
     def _spelling(self, char: str) -> str:
         """Returns `char` as the charset can spell it: itself, its other case, without its accent, or nothing."""
-        if char not in self._spelt:
+        if char not in self._spelled:
             plain = _SPELLINGS.get(char) or unicodedata.normalize("NFD", char)[0]
             forms = (char, char.lower(), char.upper(), plain, plain.lower(), plain.upper())
-            self._spelt[char] = next((form for form in forms if self._allowed.issuperset(form)), "")
-        return self._spelt[char]
+            self._spelled[char] = next((form for form in forms if self._allowed.issuperset(form)), "")
+        return self._spelled[char]
 
     def _fitted_corpus(self) -> Vocabulary | None:
         if self.corpus is None:
@@ -188,10 +188,10 @@ class TextSampler:
         rng = np.random.default_rng(0)
 
         def fit(word: str) -> list[str]:
-            spelt = [self._own_spelling(char) for char in word]
-            if None in spelt:
+            spelled = [self._own_spelling(char) for char in word]
+            if None in spelled:
                 return []
-            return cut("".join(form for form in spelt if form), self.max_length, rng)
+            return cut("".join(form for form in spelled if form), self.max_length, rng)
 
         fitted = self.corpus.fitted(lambda word: [part for part in fit(word) if part and not is_mark(part[0])])
         if not fitted.words:

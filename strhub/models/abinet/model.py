@@ -100,10 +100,10 @@ class ABINet(Network):
             self_attention=l_use_self_attn,
         )
         self.alignment = Fusion(embed_dim=d_model, classes=classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, L, charset_size + 1).
+        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: give this many character steps and one for [E], at most the model's own number, which is the
             default.
@@ -149,7 +149,7 @@ class ABINet(Network):
         }
 
 
-def initialise(module: nn.Module, generator: torch.Generator | None = None) -> None:
+def initialize(module: nn.Module, generator: torch.Generator | None = None) -> None:
     """Give a module fresh weights: normal ones for linear layers, He et al.'s for convolutions.
 
     generator: where the randomness comes from, on the module's device; torch's own by default.

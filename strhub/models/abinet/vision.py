@@ -73,7 +73,7 @@ def _convolution(source: int, target: int, *, stride: tuple[int, int] = (1, 1), 
 class ParallelAttention(nn.Module):
     """The lighter attention of the small vision model (ABINet-SV), by learned reading orders.
 
-    Yu et al. 2020, "Towards Accurate Scene Text Recognition with Semantic Reasoning Networks", section 3.2.
+    Yu et al. 2020, "Toward Accurate Scene Text Recognition with Semantic Reasoning Networks", section 3.2.
     places: N, how many the features have.
     """
 
@@ -131,7 +131,7 @@ class VisionModel(nn.Module):
         self.cls = nn.Linear(sizes.embed_dim, classes)
 
     def forward(self, images: Tensor) -> Estimate:
-        """Pictures (B, 3, H, W), normalised, to T characters each."""
+        """Pictures (B, 3, H, W), normalized, to T characters each."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
                 f"the model takes pictures of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from strhub.models.layers.convolution import check_height, check_picture_size, initialise_convolutions
+from strhub.models.layers.convolution import check_height, check_picture_size, initialize_convolutions
 from strhub.models.layers.ctc import check_columns
 from strhub.models.layers.recurrent import BidirectionalLSTM
 from strhub.models.network import Network
@@ -49,10 +49,10 @@ class CRNN(Network):
             BidirectionalLSTM(input_size=output_channel, hidden_size=hidden_size, output_size=hidden_size),
             BidirectionalLSTM(input_size=hidden_size, hidden_size=hidden_size, output_size=charset_size + 1),
         )
-        initialise_convolutions(self)
+        initialize_convolutions(self)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, W // 4 + 1, charset_size + 1), one a column.
+        """Read pictures (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
 
         max_length has no effect: every column is read, whatever the length of the text.
         """
@@ -75,7 +75,7 @@ class CRNN(Network):
 
 
 def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
-    """Table 1 of the paper, for colour: pictures (B, 3, H, W) to (B, output_channel, H // 16 - 1, W // 4 + 1).
+    """Table 1 of the paper, for color: pictures (B, 3, H, W) to (B, output_channel, H // 16 - 1, W // 4 + 1).
 
     The last two poolings halve the height only, so that narrow characters keep columns of their own.
     """
@@ -83,14 +83,14 @@ def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
     channels = (3, eighth, quarter, half, half, output_channel, output_channel, output_channel)
     poolings = {0: nn.MaxPool2d(2), 1: nn.MaxPool2d(2)}
     poolings |= {index: nn.MaxPool2d(2, stride=(2, 1), padding=(0, 1)) for index in (3, 5)}
-    normalised = (2, 4, 6)
+    normalized = (2, 4, 6)
     layers: list[tuple[str, nn.Module]] = []
     for index, (source, target) in enumerate(pairwise(channels)):
         kernel, padding = (2, 0) if index == 6 else (3, 1)
         layers.append(
-            (f"conv{index}", nn.Conv2d(source, target, kernel, padding=padding, bias=index not in normalised))
+            (f"conv{index}", nn.Conv2d(source, target, kernel, padding=padding, bias=index not in normalized))
         )
-        if index in normalised:
+        if index in normalized:
             layers.append((f"batchnorm{index}", nn.BatchNorm2d(target)))
         layers.append((f"relu{index}", nn.LeakyReLU(0.2) if leaky_relu else nn.ReLU()))
         if index in poolings:

@@ -1,1 +1,1 @@
-"""Layers that several recognisers share."""
+"""Layers that several recognizers share."""

@@ -1,4 +1,4 @@
-"""CLIP's two towers: a picture to tokens, a tokenised text to one vector, both in the space that they share.
+"""CLIP's two towers: a picture to tokens, a tokenized text to one vector, both in the space that they share.
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", section 2.4. The parts are
 named as those of `VisionTransformer`, so that what knows its layers knows these; `strhub.clip.weights` has the names
@@ -55,7 +55,7 @@ class ClipImageTower(nn.Module):
             nn.init.normal_(parameter, std=scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, to tokens (B, 1 + N, output_dim), the class token first."""
+        """(B, 3, H, W), normalized, to tokens (B, 1 + N, output_dim), the class token first."""
         tokens = self.patch_embed(images)  # (B, N, D)
         tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm_pre(tokens + self.pos_embed)

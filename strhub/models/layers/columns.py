@@ -1,7 +1,7 @@
-"""A picture to a sequence of columns that know their neighbours: the first three of four stages.
+"""A picture to a sequence of columns that know their neighbors: the first three of four stages.
 
 Baek et al. 2019, "What Is Wrong With Scene Text Recognition Model Comparisons?", section 3 and Figure 3, which name the
-stages and, by their first letters, the recognisers: TPS-ResNet-BiLSTM-Attention (TRBA) and -CTC (TRBC).
+stages and, by their first letters, the recognizers: TPS-ResNet-BiLSTM-Attention (TRBA) and -CTC (TRBC).
 """
 
 from abc import abstractmethod
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from strhub.models.layers.convolution import check_height, check_picture_size, initialise_convolutions
+from strhub.models.layers.convolution import check_height, check_picture_size, initialize_convolutions
 from strhub.models.layers.recurrent import BidirectionalLSTM
 from strhub.models.layers.resnet import ResNet
 from strhub.models.layers.spatial_transformer import SpatialTransformer
@@ -19,7 +19,7 @@ from strhub.models.network import Network
 
 
 class ColumnRecognizer(Network):
-    """Transformation, feature extraction, sequence modelling. What extends it adds the fourth stage, prediction.
+    """Transformation, feature extraction, sequence modeling. What extends it adds the fourth stage, prediction.
 
     charset_size: characters it knows; max_label_length: the longest text, in characters.
     img_size: height and width in pixels, the height at least 32; num_fiducial: points of the transformation;
@@ -51,7 +51,7 @@ class ColumnRecognizer(Network):
             BidirectionalLSTM(input_size=output_channel, hidden_size=hidden_size, output_size=hidden_size),
             BidirectionalLSTM(input_size=hidden_size, hidden_size=hidden_size, output_size=hidden_size),
         )
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         self.Prediction = self.prediction(charset_size, hidden_size)
 
     @abstractmethod
@@ -59,7 +59,7 @@ class ColumnRecognizer(Network):
         """The fourth stage, with fresh weights: columns (B, W, hidden_size) to characters."""
 
     def columns(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W), normalised, to columns (B, W // 4 + 1, hidden_size)."""
+        """Pictures (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
         check_picture_size(images, self.img_size)
         straight = self.Transformation(images)  # (B, 3, H, W)
         features = self.FeatureExtraction(straight)  # (B, output_channel, H', W')

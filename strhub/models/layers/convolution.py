@@ -5,7 +5,7 @@ from torch import Tensor, nn
 MINIMUM_HEIGHT = 32  # pixels: less leaves no row of features
 
 
-def initialise_convolutions(network: nn.Module) -> None:
+def initialize_convolutions(network: nn.Module) -> None:
     """Weights that keep the size of gradients through ReLUs (He et al. 2015, section 2.2)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -13,7 +13,7 @@ class BidirectionalLSTM(nn.Module):
         super().__init__()
         self.rnn = nn.LSTM(input_size, hidden_size, bidirectional=True, batch_first=True)
         self.linear = nn.Linear(2 * hidden_size, output_size)
-        initialise_recurrent(self)
+        initialize_recurrent(self)
 
     def forward(self, columns: Tensor) -> Tensor:
         """(B, W, input_size) to (B, W, output_size)."""
@@ -22,7 +22,7 @@ class BidirectionalLSTM(nn.Module):
         return self.linear(recurrent)
 
 
-def initialise_recurrent(layer: nn.Module) -> None:
+def initialize_recurrent(layer: nn.Module) -> None:
     """Weights under which two such layers in turn still tell columns apart; torch's own leave a seventieth of it.
 
     Glorot & Bengio 2010 for what comes in, orthogonal for what comes back (Saxe et al. 2014), gate by gate.

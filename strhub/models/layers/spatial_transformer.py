@@ -2,7 +2,7 @@
 
 Shi et al. 2016, "Robust Scene Text Recognition with Automatic Rectification" (RARE), section 3.1; the spline is
 Bookstein's of 1989. Pictures are in coordinates from -1 (left, top) to 1 (right, bottom), x before y. The parameters
-are named as in the published recognisers.
+are named as in the published recognizers.
 """
 
 from itertools import pairwise
@@ -61,7 +61,7 @@ class GridGenerator(nn.Module):
         self.img_size = img_size
         straight = _straight_edges(num_fiducial)
         self.register_buffer("inv_delta_C", torch.linalg.inv(_spline_system(straight)).float())
-        self.register_buffer("P_hat", _spline_basis(_pixel_centres(img_size), straight).float())
+        self.register_buffer("P_hat", _spline_basis(_pixel_centers(img_size), straight).float())
         self.register_buffer("influence", self._multiplied(), persistent=False)
         self.register_load_state_dict_post_hook(_multiply_again)  # type: ignore[no-untyped-call]
 
@@ -118,7 +118,7 @@ def _slanted_edges(num_fiducial: int) -> Tensor:
     return torch.stack([across, (down - across) / 2], dim=1)
 
 
-def _pixel_centres(img_size: tuple[int, int]) -> Tensor:
+def _pixel_centers(img_size: tuple[int, int]) -> Tensor:
     """(H * W, 2), row by row."""
     height, width = img_size
     down, across = (((2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1) for side in (height, width))
@@ -130,13 +130,13 @@ def _bending(distance: Tensor) -> Tensor:
     return distance.square() * distance.clamp_min(1e-12).log()
 
 
-def _spline_basis(places: Tensor, centres: Tensor) -> Tensor:
+def _spline_basis(places: Tensor, centers: Tensor) -> Tensor:
     """Places (N, 2) to what the spline's coefficients weigh there, (N, F + 3): 1, x, y and bending about each."""
-    return torch.cat([torch.ones(len(places), 1), places, _bending(torch.cdist(places, centres))], dim=1)
+    return torch.cat([torch.ones(len(places), 1), places, _bending(torch.cdist(places, centers))], dim=1)
 
 
-def _spline_system(centres: Tensor) -> Tensor:
-    """The matrix Delta_C (equation 3), (F + 3, F + 3): the basis at the centres, and side conditions below it."""
-    basis = _spline_basis(centres, centres)
-    conditions = torch.cat([centres.new_zeros(3, 3), basis[:, [1, 2, 0]].T], dim=1)
+def _spline_system(centers: Tensor) -> Tensor:
+    """The matrix Delta_C (equation 3), (F + 3, F + 3): the basis at the centers, and side conditions below it."""
+    basis = _spline_basis(centers, centers)
+    conditions = torch.cat([centers.new_zeros(3, 3), basis[:, [1, 2, 0]].T], dim=1)
     return torch.cat([basis, conditions])

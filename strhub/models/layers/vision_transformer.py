@@ -1,7 +1,7 @@
 """A vision transformer without a head: a picture to a sequence of tokens, with or without a class token.
 
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Parameters are named as in timm's
-`VisionTransformer`, the naming of the published recognisers. A stem of convolutions, which they lack, is an option.
+`VisionTransformer`, the naming of the published recognizers. A stem of convolutions, which they lack, is an option.
 """
 
 from collections.abc import Callable, Sequence
@@ -184,7 +184,7 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, to tokens (B, N, D), the class token first if there is one."""
+        """(B, 3, H, W), normalized, to tokens (B, N, D), the class token first if there is one."""
         tokens = self.patch_embed(images)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)

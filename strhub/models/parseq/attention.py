@@ -12,7 +12,7 @@ from strhub.models.parseq.model import PARSeq
 
 @torch.no_grad()
 def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Read pictures (B, 3, H, W), normalised, and tell where the last layer looked for each position.
+    """Read pictures (B, 3, H, W), normalized, and tell where the last layer looked for each position.
 
     Returns logits (B, L, C), as the network is set to decode, and attention (B, L, H', W'), the mean over heads on the
     patches' grid. A position's shares add up to 1, less what a class token takes. They are those of a pass with the

@@ -1,7 +1,7 @@
 """A second branch that reads a picture again, together with what the first has read (CLIP4STR: Zhao et al. 2023).
 
 The first reading goes through CLIP's text tower; a decoder like the first branch's attends to the picture's tokens and
-the text's. The text is spelt: a token a character, from the 512 that CLIP has for single bytes, so that no table of
+the text's. The text is spelled: a token a character, from the 512 that CLIP has for single bytes, so that no table of
 merges is needed to read. The text tower does not learn.
 """
 
@@ -24,7 +24,7 @@ def spell(charset: str) -> list[int]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     order = [*printable, *(byte for byte in range(BYTES) if byte not in printable)]
     lowered = [character.lower().encode("utf-8") for character in charset]
-    return [order.index(spelt[0] if len(spelt) == 1 else ord("?")) for spelt in lowered]
+    return [order.index(spelled[0] if len(spelled) == 1 else ord("?")) for spelled in lowered]
 
 
 class CrossModalBranch(CharacterReader):
@@ -86,6 +86,6 @@ class CrossModalBranch(CharacterReader):
         """Character ids (B, L) to CLIP's tokens (B, L + 2): start, the text up to its [E], and ends to fill up."""
         ended = (ids == self.eos_id).cumsum(-1) > 0
         last = ~ended & torch.cat([ended[:, 1:], torch.ones_like(ended[:, :1])], dim=1)  # of a word: another token
-        spelt = (self.spelling[ids] + BYTES * last).masked_fill(ended, self.end_token)
+        spelled = (self.spelling[ids] + BYTES * last).masked_fill(ended, self.end_token)
         start = torch.full_like(ids[:, :1], self.start_token)
-        return torch.cat([start, spelt, torch.full_like(start, self.end_token)], dim=1)
+        return torch.cat([start, spelled, torch.full_like(start, self.end_token)], dim=1)

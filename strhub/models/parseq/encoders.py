@@ -43,7 +43,7 @@ def is_clip(encoder: str) -> bool:
 def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters with the sizes that the encoder's name stands for.
 
-    Raises `ValueError` for an unknown name, for CLIP's tower with pictures that are not normalised as CLIP saw them,
+    Raises `ValueError` for an unknown name, for CLIP's tower with pictures that are not normalized as CLIP saw them,
     and for `clip` without sizes.
     """
     encoder = hparams.get("encoder", OWN)

@@ -109,7 +109,7 @@ class PARSeq(CharacterReader, Network):
             )
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, L, charset_size + 1).
+        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: run exactly this many character steps and one for [E], at most the model's own number, as a loss
             needs it. By default autoregressive reading stops when every row has read [E], so L may be smaller.

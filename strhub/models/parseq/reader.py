@@ -35,7 +35,7 @@ class CharacterReader(nn.Module):
     """A decoder with the embeddings that go into it and the head that comes after.
 
     Sub-classes call `build_reader` in their `__init__`, when their other parts are made: released weights and the order
-    of parameters in the optimisers of stopped runs depend on it.
+    of parameters in the optimizers of stopped runs depend on it.
     """
 
     steps_between_checks: int | None = None  # of whether all rows have ended; None: by the device

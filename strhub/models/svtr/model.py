@@ -69,7 +69,7 @@ class SVTRv2(Network):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, W any multiple of 4, to logits (B, W / 4, charset_size + 1).
+        """Read pictures (B, 3, H, W), normalized, W any multiple of 4, to logits (B, W / 4, charset_size + 1).
 
         Where a picture is padded, the blank is certain. max_length is of no use here, as CTC reads all columns.
         """
@@ -150,7 +150,7 @@ class SVTRv2(Network):
 def padded_columns(images: Tensor) -> Tensor | None:
     """Which columns of pictures (B, 3, H, W) are padding, (B, W); None if none is.
 
-    Padding is NaN, which is no colour. An exported network takes pictures without it.
+    Padding is NaN, which is no color. An exported network takes pictures without it.
     """
     if torch.compiler.is_exporting():
         return None

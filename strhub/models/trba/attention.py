@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from strhub.models.layers.recurrent import initialise_recurrent
+from strhub.models.layers.recurrent import initialize_recurrent
 
 State = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, (B, hidden_size) each
 
@@ -46,7 +46,7 @@ class AttentionDecoder(nn.Module):
         self.attention_cell = AttentionCell(column_size=column_size, embed_dim=hidden_size, hidden_size=hidden_size)
         self.generator = nn.Linear(hidden_size, charset_size + 3)
         self.char_embeddings = nn.Embedding(charset_size + 3, hidden_size)
-        initialise_recurrent(self.attention_cell)
+        initialize_recurrent(self.attention_cell)
         nn.init.trunc_normal_(self.char_embeddings.weight, std=0.02)  # no louder at first than what is seen
 
     def forward(self, columns: Tensor, steps: int, *, stop_early: bool) -> Tensor:

@@ -61,7 +61,7 @@ class ViTSTR(VisionTransformer, Network):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, L, charset_size + 1).
+        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: give this many characters and one step for [E], at most the model's own number, its default.
         """

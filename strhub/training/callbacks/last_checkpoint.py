@@ -39,7 +39,7 @@ class Stopped(Exception):
 class LastCheckpoint(Checkpoint):
     """Keep `<dirpath>/last.ckpt`, from which a stopped run goes on, and the one before it, `previous.ckpt`.
 
-    every_n_steps: optimiser steps; every_n_minutes: of wall time; either may be None. Besides, before each validation
+    every_n_steps: optimizer steps; every_n_minutes: of wall time; either may be None. Besides, before each validation
         and at the end.
     signals: names of those that end the run, after the step that is being done and with its state saved; SIGINT is
         Ctrl-C, and the second one ends it at once. On several devices it is enough if one process gets it.

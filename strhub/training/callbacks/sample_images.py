@@ -63,7 +63,7 @@ class ReadingSamples(Callback):
 
 
 def to_pictures(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]:
-    """Normalised images (B, 3, H, W) to pictures; what is padding, not a number, becomes black."""
+    """Normalized images (B, 3, H, W) to pictures; what is padding, not a number, becomes black."""
     mean, deviation = (np.asarray(values).reshape(-1, 1, 1) for values in NORMALIZATIONS[normalize])
     values = np.clip(np.nan_to_num((images * deviation + mean) * 255), 0, 255).astype(np.uint8)
     return [Image.fromarray(np.ascontiguousarray(value.transpose(1, 2, 0))) for value in values]

@@ -27,11 +27,11 @@ class Diverged(TrainingError):
 
 
 class StepGuard(Callback):
-    """Leave out optimiser steps whose gradient is not finite, or many times as long as it usually is.
+    """Leave out optimizer steps whose gradient is not finite, or many times as long as it usually is.
 
     factor: how many times the median length, before clipping, of the last `window` good steps; None: any finite one
         will do. patience: after so many in a row the run goes back to `last.ckpt`, or to the one before it if it has
-        been there already: weights, averages, a model's phase and the optimiser's state, while words and schedule go
+        been there already: weights, averages, a model's phase and the optimizer's state, while words and schedule go
         on. returns: how often it does that before it gives up.
 
     The statistics of batch norm that a bad batch has touched are put back, too. All devices see the same gradients, so
@@ -126,7 +126,7 @@ class StepGuard(Callback):
 
 
 def _restore(trainer: pl.Trainer, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-    """Weights, averages, optimiser and what the module keeps besides (ABINet: its phase) as in a checkpoint; the rates
+    """Weights, averages, optimizer and what the module keeps besides (ABINet: its phase) as in a checkpoint; the rates
     stay those of the schedule's present step.
     """
     trainer.strategy.load_model_state_dict(state)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from strhub.checkpoint.formats import CheckpointError, read_checkpoint
 from strhub.checkpoint.zoo import load_weights, locate
 from strhub.models.abinet.model import ABINet as Network
-from strhub.models.abinet.model import initialise
+from strhub.models.abinet.model import initialize
 from strhub.models.abinet.transformer import Estimate
 from strhub.text import AttentionTokenizer
 from strhub.training.systems.base import System
@@ -95,7 +95,7 @@ class ABINet(System):
         }
 
     def weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The loss to minimise, of losses by part."""
+        """The loss to minimize, of losses by part."""
         return torch.stack([self.loss_weights[name] * loss for name, loss in losses.items()]).sum()
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
@@ -158,12 +158,12 @@ class ABINet(System):
         """Make the fusion's weights anew, the same on every device, and let all learn together from now on."""
         log.info("step %d: vision, language and fusion learn together from here on", self.global_step)
         fresh = copy.deepcopy(self.model.alignment).cpu()
-        initialise(fresh, torch.Generator().manual_seed(int(self.rng().integers(2**62))))
+        initialize(fresh, torch.Generator().manual_seed(int(self.rng().integers(2**62))))
         self.model.alignment.load_state_dict(fresh.state_dict())
         self.joint = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the phase. The learning rates are in the optimiser's and schedule's own states."""
+        """Keep the phase. The learning rates are in the optimizer's and schedule's own states."""
         checkpoint["abinet_phase"] = {"joint": self.joint, "joint_from": self._joint_from}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

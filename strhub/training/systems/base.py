@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class System(pl.LightningModule, ABC):
-    """Training and validation of one recogniser.
+    """Training and validation of one recognizer.
 
-    Options, all by keyword and all in the checkpoint: those of the network, those every recogniser has (charsets,
-    sizes, normalisation), and the ones below and the sub-class's own. An unknown one is an error.
+    Options, all by keyword and all in the checkpoint: those of the network, those every recognizer has (charsets,
+    sizes, normalization), and the ones below and the sub-class's own. An unknown one is an error.
 
     batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
     warmup_pct: share of the steps in which the rate rises; weight_decay: of all weights;
@@ -88,7 +88,7 @@ class System(pl.LightningModule, ABC):
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
         self._told_untested = False
         self._batch_number = self._steps_together = 0
-        self.step = 0  # of the optimiser, in training
+        self.step = 0  # of the optimizer, in training
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
         self.planned_groups: list[dict[str, Any]] = []  # options of the optimizer's groups as they are configured
@@ -109,7 +109,7 @@ class System(pl.LightningModule, ABC):
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The loss of a batch: images (B, 3, H, W), normalised, and their labels. A scalar."""
+        """The loss of a batch: images (B, 3, H, W), normalized, and their labels. A scalar."""
 
     @abstractmethod
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
@@ -119,7 +119,7 @@ class System(pl.LightningModule, ABC):
         """Load what a run begins with that starts from no model of ours; by default nothing."""
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalised, to logits (B, L, C); see the network's `forward`."""
+        """Read pictures (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
         return self.model(images, max_length)
 
     def compile_network(self) -> None:
@@ -205,7 +205,7 @@ class System(pl.LightningModule, ABC):
         return F.pad(targets, (0, max(0, self._steps_together - targets.shape[1])), value=padding)
 
     def configure_optimizers(self) -> Any:
-        """Instantiate optimiser and schedule from the configuration."""
+        """Instantiate optimizer and schedule from the configuration."""
         if self.hparams["optimizer"] is None or self.hparams["schedule"] is None:
             raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
         lr, decay = self.effective_lr(), self.hparams["weight_decay"]
@@ -238,11 +238,11 @@ class System(pl.LightningModule, ABC):
             scheduler.step()
 
     def parameter_groups(self, lr: float) -> Iterable[Any]:
-        """What the optimiser gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
+        """What the optimizer gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
         return self.named_parameters()
 
     def total_steps(self) -> int:
-        """Optimiser steps of the whole run.
+        """Optimizer steps of the whole run.
 
         Not Lightning's own estimate, which makes the training loader before a resumed run knows where it stands.
         """
@@ -257,7 +257,7 @@ class System(pl.LightningModule, ABC):
         return steps
 
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch of the trainer's data module."""
+        """Optimizer steps of an epoch of the trainer's data module."""
         return math.ceil(self.batches_per_epoch() / self.trainer.accumulate_grad_batches)
 
     def batches_per_epoch(self) -> int:

@@ -1,4 +1,4 @@
-"""Training of the recognisers whose columns are read each by itself: connectionist temporal classification."""
+"""Training of the recognizers whose columns are read each by itself: connectionist temporal classification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strhub.training.systems.base import System
 
 
 class CTCSystem(System):
-    """Train a recogniser with CTC's loss alone."""
+    """Train a recognizer with CTC's loss alone."""
 
     tokenizer: CTCTokenizer
 

@@ -1,4 +1,4 @@
-"""PARSeq's training: permutation language modelling (section 3.3 of the paper)."""
+"""PARSeq's training: permutation language modeling (section 3.3 of the paper)."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ SIGNED = ["rotate", "color", "contrast", "brightness", "shear_x", "shear_y", "tr
 
 
 def picture(width: int = 60, height: int = 20, *, low: int = 40, high: int = 200) -> Image.Image:
-    """Colourful, of limited range and without symmetry, so that no operation leaves it as it is."""
+    """Colorful, of limited range and without symmetry, so that no operation leaves it as it is."""
     values = np.linspace(low, high, width * height * 3).reshape(height, width, 3)
     values[..., 1] = values[::-1, :, 1]
     values[: height // 2, : width // 3, 2] = high
     return Image.fromarray(values.astype(np.uint8))
 
 
-def grey(width: int, height: int, value: int) -> Image.Image:
+def gray(width: int, height: int, value: int) -> Image.Image:
     return Image.new("RGB", (width, height), (value, value, value))
 
 
@@ -81,8 +81,8 @@ def test_rotation_expands_canvas(level: float, degrees: float) -> None:
     assert abs(height - (50 * math.cos(angle) + 200 * math.sin(angle))) <= 2
 
 
-def test_rotation_fills_with_grey() -> None:
-    result = apply("rotate", grey(100, 40, 0), 1.0)
+def test_rotation_fills_with_gray() -> None:
+    result = apply("rotate", gray(100, 40, 0), 1.0)
     corners = [(0, 0), (result.width - 1, 0), (0, result.height - 1), (result.width - 1, result.height - 1)]
     assert FILL in {result.getpixel(corner) for corner in corners}
 
@@ -110,7 +110,7 @@ def test_translation_distance(name: str, axis: int, full: float, level: float) -
 @pytest.mark.parametrize(("name", "full"), [("shear_x", 0.9), ("shear_y", 0.2)])
 @pytest.mark.parametrize("level", [1.0, 0.5])
 def test_shear_slope(name: str, full: float, level: float) -> None:
-    image = grey(201, 201, 0)
+    image = gray(201, 201, 0)
     # A white line in the middle, across the direction of the shear, must come out with the slope asked for.
     box = (99, 0, 102, 201) if name == "shear_x" else (0, 99, 201, 102)
     image.paste((255, 255, 255), box)
@@ -123,7 +123,7 @@ def test_shear_slope(name: str, full: float, level: float) -> None:
 
 @pytest.mark.parametrize(("level", "share"), [(1.0, 0.9), (0.5, 0.45)])
 def test_brightness_factors(level: float, share: float) -> None:
-    darker, brighter = outcomes("brightness", grey(4, 4, 100), level)
+    darker, brighter = outcomes("brightness", gray(4, 4, 100), level)
     assert np.abs(darker - 100 * (1 - share)).max() <= 1
     assert np.abs(brighter - 100 * (1 + share)).max() <= 1
 
@@ -141,10 +141,10 @@ def test_enhancement_scales_spread(name: str, level: float, share: float) -> Non
     assert spreads == pytest.approx([20 * (1 - share), 20 * (1 + share)], abs=1)
 
 
-@pytest.mark.parametrize(("level", "colours"), [(0.0, 16), (0.5, 4), (0.8, 2), (1.0, 2)])
-def test_posterize_levels(level: float, colours: int) -> None:
+@pytest.mark.parametrize(("level", "colors"), [(0.0, 16), (0.5, 4), (0.8, 2), (1.0, 2)])
+def test_posterize_levels(level: float, colors: int) -> None:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3))
-    assert len(np.unique(pixels(apply("posterize", ramp, level)))) == colours
+    assert len(np.unique(pixels(apply("posterize", ramp, level)))) == colors
 
 
 @pytest.mark.parametrize(("level", "threshold"), [(0.0, 256), (0.5, 128), (1.0, 0)])
@@ -174,7 +174,7 @@ def test_contrast_invert_and_equalize() -> None:
 
 @pytest.mark.parametrize(("level", "radius"), [(0.5, 2.0), (1.0, 4.0)])
 def test_blur_radius(level: float, radius: float) -> None:
-    image = grey(81, 81, 0)
+    image = gray(81, 81, 0)
     image.paste((255, 255, 255), (36, 0, 45, 81))  # 9 pixels wide: a variance of (81 - 1) / 12
     row = pixels(apply("gaussian_blur", image, level))[40, :, 0]
     positions = np.arange(81)
@@ -185,7 +185,7 @@ def test_blur_radius(level: float, radius: float) -> None:
 
 @pytest.mark.parametrize(("level", "size"), [(0.5, 20), (1.0, 40)])
 def test_noise_size(level: float, size: float) -> None:
-    noise = pixels(apply("poisson_noise", grey(100, 100, 128), level)) - 128
+    noise = pixels(apply("poisson_noise", gray(100, 100, 128), level)) - 128
     assert (noise[..., 0] == noise[..., 1]).all()
     assert (noise[..., 0] == noise[..., 2]).all()
     assert np.abs(noise).mean() == pytest.approx(size, rel=0.03)
@@ -195,7 +195,7 @@ def test_noise_size(level: float, size: float) -> None:
 
 def test_noise_does_not_wrap_around() -> None:
     for value in (0, 255):
-        result = pixels(apply("poisson_noise", grey(50, 50, value), 1.0))
+        result = pixels(apply("poisson_noise", gray(50, 50, value), 1.0))
         assert np.abs(result - value).max() < 100
 
 

@@ -52,7 +52,7 @@ def noise_ratio(first: np.ndarray, second: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / max(square, 1e-9)))
 
 
-# 48 dB is an error of one grey level. Blurring misses it, with its weights in 256ths and one pass for Pillow's three.
+# 48 dB is an error of one gray level. Blurring misses it, with its weights in 256ths and one pass for Pillow's three.
 DECIBELS = dict.fromkeys(OPERATIONS, 48.0) | {"gaussian_blur": 42.0}
 
 
@@ -85,12 +85,12 @@ def test_that_a_tenth_more_or_nothing_would_be_noticed(name: str, change: float,
 
 
 def test_noise_has_the_plain_distribution() -> None:
-    grey = Image.new("RGB", (400, 400), (128, 128, 128))
+    gray = Image.new("RGB", (400, 400), (128, 128, 128))
     found, expected = (
         np.sort(np.asarray(operation(picture, 0.5, default_rng(seed)))[..., 0].ravel())
         for seed, operation, picture in (
-            (1, OPERATIONS["poisson_noise"], to_pixels(grey)),
-            (2, plain.OPERATIONS["poisson_noise"], grey),
+            (1, OPERATIONS["poisson_noise"], to_pixels(gray)),
+            (2, plain.OPERATIONS["poisson_noise"], gray),
         )
     )
     assert distance(found, expected) < 0.006  # of two halves of the same distribution: 0.007 in one case of a thousand
@@ -124,7 +124,7 @@ def followed(words: list[Image.Image]) -> dict[int, np.ndarray]:
 
 def check_followed(words: list[Image.Image], followed: dict[int, np.ndarray]) -> None:
     found = fast_batch(words, RandAugment(), 3)
-    errors = [np.abs(found[index] - expected).mean() * 127.5 for index, expected in followed.items()]  # grey levels
+    errors = [np.abs(found[index] - expected).mean() * 127.5 for index, expected in followed.items()]  # gray levels
     assert np.median(errors) < 0.3
     assert np.quantile(errors, 0.98) < 2  # one level can be enough to be on the other side of a threshold
     assert len(errors) > 400
@@ -152,13 +152,13 @@ def test_that_any_operation_left_out_would_be_noticed(
 
 def statistics(batch: np.ndarray, words: list[Image.Image]) -> Statistics:
     """What a picture looks like in numbers, for each of (B, 3, H, W), made of the words over and over again."""
-    grey = batch.mean(1)
+    gray = batch.mean(1)
     before = plain_batch(words, lambda image, index: image).mean(1)[np.arange(len(batch)) % len(words)]
-    centred, centred_before = (values - values.mean((1, 2), keepdims=True) for values in (grey, before))
-    product = (centred * centred_before).mean((1, 2))
-    across, down = np.diff(grey, axis=2), np.diff(grey, axis=1)
-    filled = (np.abs(batch) < 0.012).all(1)  # mid-grey, which pictures seldom are otherwise
-    _, height, width = grey.shape
+    centered, centered_before = (values - values.mean((1, 2), keepdims=True) for values in (gray, before))
+    product = (centered * centered_before).mean((1, 2))
+    across, down = np.diff(gray, axis=2), np.diff(gray, axis=1)
+    filled = (np.abs(batch) < 0.012).all(1)  # mid-gray, which pictures seldom are otherwise
+    _, height, width = gray.shape
     corners = [
         filled[:, : height // 4, : width // 8],
         filled[:, -height // 4 :, -width // 8 :],
@@ -166,16 +166,16 @@ def statistics(batch: np.ndarray, words: list[Image.Image]) -> Statistics:
         filled[:, -height // 4 :, : width // 8],
     ]
     return {
-        "brightness": grey.mean((1, 2)),
-        "contrast": grey.std((1, 2)),
-        "colour": batch.std(1).mean((1, 2)),
+        "brightness": gray.mean((1, 2)),
+        "contrast": gray.std((1, 2)),
+        "color": batch.std(1).mean((1, 2)),
         "edges across": np.abs(across).mean((1, 2)),
         "edges down": np.abs(down).mean((1, 2)),
         "sharpness": np.abs(np.diff(across, axis=2)).mean((1, 2)) / (np.abs(across).mean((1, 2)) + 1e-3),
-        "darkest": grey.min((1, 2)),
-        "brightest": grey.max((1, 2)),
+        "darkest": gray.min((1, 2)),
+        "brightest": gray.max((1, 2)),
         "fill": filled.mean((1, 2)),
-        "likeness": product / (grey.std((1, 2)) * before.std((1, 2)) + 1e-3),
+        "likeness": product / (gray.std((1, 2)) * before.std((1, 2)) + 1e-3),
     } | {f"fill in corner {number}": corner.mean((1, 2)) for number, corner in enumerate(corners)}
 
 

@@ -26,7 +26,7 @@ def word(width: int = 120, height: int = 40) -> np.ndarray:
 
 
 def change(name: str, level: float) -> float:
-    """Mean difference that a distortion makes, in grey levels, over some seeds."""
+    """Mean difference that a distortion makes, in gray levels, over some seeds."""
     pixels = word()
     if name in WARPS:
         results = [resample(pixels, WARPS[name](grid(), level, 3.0, default_rng(seed))) for seed in range(12)]
@@ -97,11 +97,11 @@ def test_moves_no_farther_than_documented() -> None:
 
 
 def test_noise_is_as_strong_as_documented() -> None:
-    grey = np.full((100, 300, 3), 128, dtype=np.uint8)
+    gray = np.full((100, 300, 3), 128, dtype=np.uint8)
     for name, deviation in (("gaussian_noise", 22.5), ("shot_noise", 30 * np.sqrt(128 / 255)), ("speckle_noise", 22.4)):
-        result = DISTORTIONS[name](grey, 0.5, default_rng(0)).astype(float)
+        result = DISTORTIONS[name](gray, 0.5, default_rng(0)).astype(float)
         assert result.std() == pytest.approx(deviation, rel=0.03), name
-    result = DISTORTIONS["impulse_noise"](grey, 1.0, default_rng(0))
+    result = DISTORTIONS["impulse_noise"](gray, 1.0, default_rng(0))
     assert (result == 0).mean() == pytest.approx(0.075, rel=0.1)
     assert (result == 255).mean() == pytest.approx(0.075, rel=0.1)
 

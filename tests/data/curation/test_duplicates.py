@@ -121,7 +121,7 @@ def test_tiny_pictures_have_prints(size: tuple[int, int]) -> None:
 
 
 def test_flat_pictures_have_no_pattern() -> None:
-    prints = {picture_prints(Image.new("RGB", (50, 20), (grey,) * 3)).tobytes() for grey in (0, 77, 255)}
+    prints = {picture_prints(Image.new("RGB", (50, 20), (gray,) * 3)).tobytes() for gray in (0, 77, 255)}
     assert prints == {bytes(np.zeros(PRINTS_SHAPE, dtype=np.uint64).tobytes())}
 
 

@@ -75,7 +75,7 @@ def test_sizes_that_are_no_columns_are_refused(img_size: list[int]) -> None:
         AspectTransform(img_size)
 
 
-def test_padding_is_no_colour_and_reaches_a_bucket() -> None:
+def test_padding_is_no_color_and_reaches_a_bucket() -> None:
     images = [torch.ones(3, 32, 40), torch.ones(3, 32, 68)]
     batch = pad(images)
     assert batch.shape == (2, 3, 32, 80)

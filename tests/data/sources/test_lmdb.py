@@ -117,7 +117,7 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=b"\x80\xff")
     write_lmdb(tmp_path / "words", [(buffer.getvalue(), "a")])
-    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (132, 137, 142)  # half its colour, half white
+    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (132, 137, 142)  # half its color, half white
 
 
 def test_one_pixel(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_kept_label_stays_with_its_picture(tmp_path: Path) -> None:
         assert image.getpixel((0, 0)) == picture(int(label.strip("x"))).getpixel((0, 0))
 
 
-def test_unlabelled(tmp_path: Path) -> None:
+def test_unlabeled(tmp_path: Path) -> None:
     image = encoded(picture(0))
     pairs = {f"image-{number:09d}": image for number in (1, 2, 3, 4)}
     pairs |= {"label-000000002": b"two", "label-000000003": b"\xff", "num-samples": b"4"}

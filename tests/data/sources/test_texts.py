@@ -98,7 +98,7 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, content: bytes | No
         _ = texts(words=path).train_dataset
 
 
-def test_nothing_to_train_on_and_misspelt_options() -> None:
+def test_nothing_to_train_on_and_misspelled_options() -> None:
     with pytest.raises(ValueError, match=r"set data\.words"):
         texts()
     with pytest.raises(TypeError, match="wordz"):

@@ -28,8 +28,8 @@ def test_blanks_are_empty_grounds_and_clutter() -> None:
         words = DrawnWords(charset="abc", max_length=6, seed=1, difficulty=difficulty, blanks=1.0)
         drawn = [words.draw(index) for index in range(60)]
         assert all(text == "" for _, text in drawn)
-        greys = [np.asarray(picture.convert("L"), dtype=np.float32) for picture, _ in drawn]
-        return sorted(float(np.abs(np.diff(grey, axis=1)).mean()) for grey in greys)
+        grays = [np.asarray(picture.convert("L"), dtype=np.float32) for picture, _ in drawn]
+        return sorted(float(np.abs(np.diff(gray, axis=1)).mean()) for gray in grays)
 
     smooth_to_busy = edges(0.0)
     assert smooth_to_busy[10] < 2, "plain grounds"

@@ -42,10 +42,10 @@ def test_bundled_lists_are_clean(name: str, least: int) -> None:
             assert line.islower()
 
 
-def test_lists_stay_small_and_carry_their_licence() -> None:
+def test_lists_stay_small_and_carry_their_license() -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.txt") if "LICENSE" not in file.name) < 400_000
-    licence = (FOLDER / "words-LICENSE.txt").read_text(encoding="utf-8")
-    assert "Copyright 2000-2011 by Kevin Atkinson" in licence
+    license = (FOLDER / "words-LICENSE.txt").read_text(encoding="utf-8")
+    assert "Copyright 2000-2011 by Kevin Atkinson" in license
 
 
 def test_common_words_are_drawn_more_often() -> None:

@@ -12,7 +12,7 @@ FONT = str(BUNDLED_FONTS / "Roboto-Bold.ttf")
 
 
 def placed(geometry: Geometry, *, height: float = 40.0, text: str = "Hamburg") -> tuple[Line, Plane]:
-    line = draw_word(text, FONT, 40, geometry, np.random.default_rng(0), neighbours="abc")
+    line = draw_word(text, FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
     return line, make_plane(line.box, 40, geometry, height=height, least_em=4)
 
 
@@ -49,7 +49,7 @@ def test_cut_takes_a_little_of_the_word() -> None:
 
 def test_small_letters_get_a_taller_picture() -> None:
     geometry = Geometry(turn=0.4)
-    line = draw_word("Hamburg", FONT, 40, geometry, np.random.default_rng(0), neighbours="abc")
+    line = draw_word("Hamburg", FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
     low, high = (make_plane(line.box, 40, geometry, height=30, least_em=least) for least in (4, 15))
     assert 30 == low.size[1] < high.size[1] <= 48
 
@@ -80,7 +80,7 @@ def test_bow_and_back(radius: float) -> None:
     assert np.sign(end - middle) == np.sign(radius) or radius == 0
 
 
-def test_neighbours_frames_and_panels_lie_beside_the_word() -> None:
+def test_neighbors_frames_and_panels_lie_beside_the_word() -> None:
     geometry = Geometry(sides=[True] * 4, frame=0.3, panel=0.4)
     line, plane = placed(geometry)
     assert line.others is not None

@@ -1,4 +1,4 @@
-"""The renderer: harder settings give harder pictures, each stage does its part, colours stay apart."""
+"""The renderer: harder settings give harder pictures, each stage does its part, colors stay apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from strhub.data.curation.statistics import measure
 from strhub.data.synth.backdrop import BACKDROPS, ground, photo_like, piece, slope, texture_bank
-from strhub.data.synth.colours import any_colour, colour_pair
+from strhub.data.synth.colors import any_color, color_pair
 from strhub.data.synth.render import WordRenderer
 from strhub.data.synth.scene import distance
 
@@ -26,7 +26,7 @@ def test_difficulty_takes_contrast_and_sharpness() -> None:
     assert (np.diff(found, axis=0) < 0).all(), found
 
 
-def test_switched_off_everything_is_two_colours() -> None:
+def test_switched_off_everything_is_two_colors() -> None:
     off = dict.fromkeys(WordRenderer().drawing.steps)
     flat = {kind: int(kind == "flat") for kind in BACKDROPS}
     scene = WordRenderer(drawing={"steps": off, "backdrops": flat}).scene("Plain", np.random.default_rng(0))
@@ -58,20 +58,20 @@ def test_stages_can_be_replaced() -> None:
     assert len(set(called)) > 10
 
 
-def test_colours_stay_apart() -> None:
+def test_colors_stay_apart() -> None:
     rng = np.random.default_rng(0)
     for share in (0.0, 1.0):
         for _ in range(300):
-            text, base = colour_pair(rng, share)
+            text, base = color_pair(rng, share)
             assert distance(text, base) >= 60
             assert all(0 <= value <= 255 for value in (*text, *base))
     for brightness in (10, 128, 245):
-        red, green, blue = any_colour(brightness, rng)
+        red, green, blue = any_color(brightness, rng)
         assert 0.299 * red + 0.587 * green + 0.114 * blue == pytest.approx(brightness, abs=1.5)
 
 
 @pytest.mark.parametrize("kind", BACKDROPS)
-def test_grounds_stay_near_their_colour(kind: str) -> None:
+def test_grounds_stay_near_their_color(kind: str) -> None:
     rng = np.random.default_rng(1)
     for size in ((120, 40), (6, 14), (1400, 96)):
         pixels = np.asarray(ground(kind, size, (120, 130, 140), 30.0, 30.0, rng), dtype=int)

@@ -111,7 +111,7 @@ def test_drawable_part_keeps_marks_on_their_letters() -> None:
     assert clusters("कि") == ["कि"]
 
 
-def test_test_fonts_come_with_their_licence() -> None:
+def test_test_fonts_come_with_their_license() -> None:
     for font in FONTS.glob("*.ttf"):
-        licence = (FONTS / f"{font.name.split('-')[0]}-LICENSE.txt").read_text(encoding="utf-8")
-        assert "SIL OPEN FONT LICENSE" in licence.upper()
+        license = (FONTS / f"{font.name.split('-')[0]}-LICENSE.txt").read_text(encoding="utf-8")
+        assert "SIL OPEN FONT LICENSE" in license.upper()

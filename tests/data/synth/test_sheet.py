@@ -24,18 +24,18 @@ def run(command: object, *given: object) -> None:
     command.run(parser.parse_args([str(value) for value in given]))  # type: ignore[attr-defined]
 
 
-def coloured(count: int, colour: tuple[int, int, int] = (200, 0, 0)) -> list[tuple[Image.Image, str]]:
-    return [(Image.new("RGB", (60 + 10 * number, 30), colour), f"w{number}") for number in range(count)]
+def colored(count: int, color: tuple[int, int, int] = (200, 0, 0)) -> list[tuple[Image.Image, str]]:
+    return [(Image.new("RGB", (60 + 10 * number, 30), color), f"w{number}") for number in range(count)]
 
 
 def test_cells_have_one_size() -> None:
-    small, large = sheet(coloured(3), columns=4), sheet(coloured(9), columns=4)
+    small, large = sheet(colored(3), columns=4), sheet(colored(9), columns=4)
     width = large.width / 4
     assert small.width == pytest.approx(3 * width, abs=6)
     assert large.height == pytest.approx(3 * (CELL[1] + 6), abs=6)
-    labelled = sheet(coloured(9), columns=4, labels=True)
-    assert labelled.height - large.height == 3 * LABEL_HEIGHT
-    below = np.asarray(labelled.convert("L"))[6 + CELL[1] + 1 : 6 + CELL[1] + LABEL_HEIGHT, :40]
+    labeled = sheet(colored(9), columns=4, labels=True)
+    assert labeled.height - large.height == 3 * LABEL_HEIGHT
+    below = np.asarray(labeled.convert("L"))[6 + CELL[1] + 1 : 6 + CELL[1] + LABEL_HEIGHT, :40]
     assert below.min() < 120, "the label is written there"
 
 
@@ -47,7 +47,7 @@ def test_very_long_words_and_labels_fit() -> None:
 
 
 def test_two_sets_side_by_side() -> None:
-    both = np.asarray(beside(coloured(8), coloured(8, (0, 0, 200)), columns=4))
+    both = np.asarray(beside(colored(8), colored(8, (0, 0, 200)), columns=4))
     half = both.shape[1] // 2
     assert (both[:, :half] == (200, 0, 0)).all(axis=2).any()
     assert not (both[:, :half] == (0, 0, 200)).all(axis=2).any()
@@ -58,7 +58,7 @@ def test_bad_sheets(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one word"):
         sheet([])
     with pytest.raises(ValueError, match="columns"):
-        sheet(coloured(1), columns=0)
+        sheet(colored(1), columns=0)
     with pytest.raises(ValueError, match="no LMDB folder"):
         tree_words(tmp_path, 5)
     with pytest.raises(ValueError, match="--beside"):
@@ -66,9 +66,9 @@ def test_bad_sheets(tmp_path: Path) -> None:
 
 
 def test_words_of_a_tree_are_drawn_evenly_and_damaged_ones_left_out(tmp_path: Path) -> None:
-    write_lmdb(tmp_path / "a", [*coloured(10), (b"no picture", "bad")])
+    write_lmdb(tmp_path / "a", [*colored(10), (b"no picture", "bad")])
     (tmp_path / "b").mkdir()
-    write_lmdb(tmp_path / "b" / "c", [(picture, f"c{label}") for picture, label in coloured(10)])
+    write_lmdb(tmp_path / "b" / "c", [(picture, f"c{label}") for picture, label in colored(10)])
     labels = [label for _, label in tree_words(tmp_path, 100)]
     assert len(labels) == 20
     assert "bad" not in labels
@@ -77,7 +77,7 @@ def test_words_of_a_tree_are_drawn_evenly_and_damaged_ones_left_out(tmp_path: Pa
 
 
 def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_lmdb(tmp_path / "set", coloured(12))
+    write_lmdb(tmp_path / "set", colored(12))
     run(sheet_command, tmp_path / "tree.png", "--from", tmp_path / "set", "--count", 8)
     run(
         sheet_command, tmp_path / "both.png", "--beside", tmp_path / "set", "--count", 8, "--statistics", 12, "--labels"

@@ -30,7 +30,7 @@ CHANGES: dict[str, Change] = {
     "step": lambda picture: ImageEnhance.Contrast(picture).enhance(0.3),
     "contrast": lambda picture: ImageEnhance.Contrast(picture).enhance(0.3),
     "sharpness": lambda picture: picture.filter(ImageFilter.GaussianBlur(picture.height / 12)),
-    "colourfulness": lambda picture: picture.convert("L").convert("RGB"),
+    "colorfulness": lambda picture: picture.convert("L").convert("RGB"),
     "noise": noisy,
     "height": lambda picture: picture.resize((2 * picture.width, 2 * picture.height)),
     "aspect": lambda picture: picture.resize((2 * picture.width, picture.height)),
@@ -57,12 +57,12 @@ def test_known_values() -> None:
     assert found["brightness"] == pytest.approx(100)
     assert found["contrast"] == pytest.approx(50)
     assert found["step"] == pytest.approx(100)
-    assert found["colourfulness"] == found["noise"] == 0
+    assert found["colorfulness"] == found["noise"] == 0
 
 
-def test_noise_is_measured_in_grey_levels() -> None:
-    grey = np.random.default_rng(0).normal(128, 6, (60, 200))
-    picture = Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+def test_noise_is_measured_in_gray_levels() -> None:
+    gray = np.random.default_rng(0).normal(128, 6, (60, 200))
+    picture = Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
     assert measure(picture, "x")["noise"] == pytest.approx(6, rel=0.15)
 
 

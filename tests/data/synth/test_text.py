@@ -163,7 +163,7 @@ def test_patterns_hold_digits(name: str) -> None:
     assert len(set(made)) > 100
 
 
-def test_random_strings_favour_what_is_rare() -> None:
+def test_random_strings_favor_what_is_rare() -> None:
     strings, rng = RandomStrings(charset="abc", max_length=10), np.random.default_rng(0)
     strings.balance(["aaaa", "bbbb"] * 100, share=0.01)
     counts = Counter("".join(strings(rng) for _ in range(3000)))

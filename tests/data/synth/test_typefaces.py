@@ -29,7 +29,7 @@ def stems(paths: list[str]) -> set[str]:
     return {Path(path).stem for path in paths}
 
 
-def test_every_bundled_font_comes_with_its_licence() -> None:
+def test_every_bundled_font_comes_with_its_license() -> None:
     table = (BUNDLED_FONTS / "README.md").read_text(encoding="utf-8")
     fonts = sorted(BUNDLED_FONTS.glob("*.ttf"))
     assert len({font.name.split("-")[0] for font in fonts}) >= 64
@@ -37,9 +37,9 @@ def test_every_bundled_font_comes_with_its_licence() -> None:
     classes = {stem: kind for kind, members in FONT_CLASSES.items() for stem in members}
     for font in fonts:
         family = font.name.split("-")[0]
-        licence = (BUNDLED_FONTS / f"{family}-LICENSE.txt").read_text(encoding="utf-8")
-        assert "SIL OPEN FONT LICENSE" in licence.upper() or "APACHE LICENSE" in licence.upper()
-        assert "copyright" in licence[:400].lower()
+        license = (BUNDLED_FONTS / f"{family}-LICENSE.txt").read_text(encoding="utf-8")
+        assert "SIL OPEN FONT LICENSE" in license.upper() or "APACHE LICENSE" in license.upper()
+        assert "copyright" in license[:400].lower()
         assert f"| `{font.name}` | {family} | {classes[font.stem]} |" in table
     assert table.count("| `") == len(fonts)
 

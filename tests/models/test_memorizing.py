@@ -55,7 +55,7 @@ def drawn() -> list[Any]:
 
 
 @pytest.mark.parametrize("experiment", RUNS)
-def test_64_drawn_words_are_memorised(experiment: str, drawn: list[Any]) -> None:
+def test_64_drawn_words_are_memorized(experiment: str, drawn: list[Any]) -> None:
     run = RUNS[experiment]
     system = tiny_system(Training(experiment), **run.options)
     kind = AspectTransform if experiment.startswith("svtr") else WordTransform

@@ -50,7 +50,7 @@ def _large(picture: Image.Image, path: Path, times: int = 12) -> None:
 
 WAYS: dict[str, Callable[[Image.Image, Path], None]] = {
     "cmyk.jpg": lambda picture, path: picture.convert("CMYK").save(path, quality=95),
-    "grey.jpg": lambda picture, path: picture.convert("L").save(path, quality=95),
+    "gray.jpg": lambda picture, path: picture.convert("L").save(path, quality=95),
     "deep.png": _sixteen_bits,
     "deep.tif": _sixteen_bits,
     "palette.png": lambda picture, path: picture.quantize(255).save(path),
@@ -122,7 +122,7 @@ def test_a_large_jpeg_is_decoded_smaller_but_large_enough(
 
 
 def test_what_a_reader_prepares_is_close_to_plain_scaling(recognizer: Recognizer, tmp_path: Path) -> None:
-    """Of large pictures, where it is not the same: within a few grey levels on a smooth one."""
+    """Of large pictures, where it is not the same: within a few gray levels on a smooth one."""
     ramp = np.add.outer(np.arange(700) / 10, np.arange(2900) / 20)[..., None] * (1.0, 0.7, 0.4)
     Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "ramp.jpg", quality=95)
     prepared = recognizer.prepare([tmp_path / "ramp.jpg"])[0]
