@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,34 @@ def speed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="of the CPU to compute with")
 
 
+class _Renamed(argparse.Action):
+    """Store the value of an option that was given by its old name, and warn."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        warnings.warn(
+            f"{option_string} is now called --{self.dest}; the old name goes in the next version", FutureWarning, 2
+        )
+        setattr(namespace, self.dest, values)
+
+
 def search_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `strhub.inference.beam_search.Search`."""
     parser.add_argument("--top_k", type=int, default=1, metavar="N", help="so many readings, the best first")
     parser.add_argument("--beam_width", type=int, metavar="N", help="beginnings of texts that are kept in searching")
     parser.add_argument(
-        "--length_normalization", type=float, default=0.0, metavar="A", help="greater than 0: for longer texts"
+        "--length_normalization",
+        type=float,
+        default=0.0,
+        metavar="A",
+        help="greater than 0: longer texts win more often",
+    )
+    parser.add_argument(
+        "--length_normalisation",
+        type=float,
+        default=argparse.SUPPRESS,
+        action=_Renamed,
+        dest="length_normalization",
+        help=argparse.SUPPRESS,
     )
     parser.add_argument("--lexicon", type=Path, metavar="FILE", help="read words of this list only, one a line")
     parser.add_argument("--whitelist", metavar="CHARACTERS", help="read these characters only")

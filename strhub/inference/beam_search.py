@@ -16,7 +16,7 @@ import numpy.typing as npt
 from strhub.inference.pipeline import Decoded
 from strhub.text.constraint import constraint
 from strhub.text.tokenizer import CTCTokenizer, Tokenizer
-from strhub.utils.options import check_options
+from strhub.utils.options import check_options, take_renamed
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -25,6 +25,8 @@ Steps = Callable[[int, Ids, Ids], Floats]
 
 _NEVER = np.float32(-np.inf)
 _USUAL_WIDTH = 8
+RENAMED = {"length_normalisation": "length_normalization"}
+"""Old names of options, which go on working for one version."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ def beam_search(tokenizer: Tokenizer, options: Mapping[str, Any]) -> BeamSearch 
 
     `ValueError` for an option that there isn't.
     """
+    options = take_renamed(options, RENAMED)
     check_options(options, [field.name for field in fields(Search)], "a search")
     search = Search(**options)
     return None if search.is_plain else BeamSearch(tokenizer, search)

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strhub.inference.beam_search import RENAMED
 from strhub.inference.pipeline import Engine, Reader, Reading
 from strhub.utils.install import not_installed
-from strhub.utils.options import check_options, check_values
+from strhub.utils.options import check_options, check_values, take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS, embedded_graph
 
@@ -64,10 +65,11 @@ class Recognizer(Reader):
         whitelist: str | None = None,
         **options: Any,
     ) -> None:
+        options = take_renamed(options, RENAMED)
         search = {
             "beam_width": beam_width,
             "top_k": top_k,
-            "length_normalization": length_normalization,
+            "length_normalization": options.pop("length_normalization", length_normalization),
             "lexicon": lexicon if lexicon is None or isinstance(lexicon, str) else tuple(lexicon),
             "whitelist": whitelist,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any
@@ -23,6 +24,22 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
     for name in names:
         if name not in choices:
             raise ValueError(unknown_option_message(name, choices, where))
+
+
+def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return `options` with old names, the keys of `names`, replaced by the new ones, and warn of each.
+
+    `ValueError` if an option is given by both of its names.
+    """
+    renamed: dict[str, Any] = {}
+    for name, value in options.items():
+        new = names.get(name, name)
+        if new != name:
+            warnings.warn(f"{name} is now called {new}; the old name goes in the next version", FutureWarning, 3)
+            if new in options:
+                raise ValueError(f"{name} and {new} are two names of one option: give one")
+        renamed[new] = value
+    return renamed
 
 
 def check_values(

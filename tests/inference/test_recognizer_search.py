@@ -14,6 +14,8 @@ from strhub import Recognizer, create_model
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.cli.arguments import search_options
 from strhub.cli.read import build_parser, run
+from strhub.inference.beam_search import beam_search
+from strhub.text.tokenizer import CTCTokenizer
 from strhub.weights import embedded_graph
 
 pytestmark = pytest.mark.numeric
@@ -112,6 +114,21 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ):
         with pytest.raises(ValueError, match=message):
             run(["--images", str(DEMO[7]), *arguments])
+
+
+def test_an_option_by_its_old_name_warns() -> None:
+    old = {"length_normalisation": 0.5}
+    with pytest.warns(FutureWarning, match="length_normalisation is now called length_normalization"):
+        reader = Recognizer("strhub-tiny", **old)
+    assert reader.engine.search.search.length_normalization == 0.5
+    with pytest.warns(FutureWarning, match="now called"):
+        assert beam_search(CTCTokenizer("ab"), old).search.length_normalization == 0.5
+    with pytest.raises(ValueError, match="two names"), pytest.warns(FutureWarning):
+        beam_search(CTCTokenizer("ab"), {**old, "length_normalization": 1})
+    with pytest.warns(FutureWarning, match="now called --length_normalization"):
+        given = build_parser().parse_args(["--images", "a.png", "--length_normalisation", "0.5"])
+    assert search_options(given)["length_normalization"] == 0.5
+    assert search_options(build_parser().parse_args(["--images", "a.png"]))["length_normalization"] == 0
 
 
 def test_a_lexicon_has_a_word_a_line_whatever_wrote_it(tmp_path: Path) -> None:
