@@ -51,16 +51,16 @@ class WordPrior:
         if not text or len(letters) < SHORTEST or text.lower() in self._known:
             return reading
         near = self.near(letters)
-        spelt = [text, *(form for word in near for form in dict.fromkeys((word, word.upper(), word.capitalize())))]
-        spelt = [word for word in spelt if set(word) <= self._ids.keys()]
-        if len(spelt) < 2 or spelt[0] != text:
+        spelled = [text, *(form for word in near for form in dict.fromkeys((word, word.upper(), word.capitalize())))]
+        spelled = [word for word in spelled if set(word) <= self._ids.keys()]
+        if len(spelled) < 2 or spelled[0] != text:
             return reading
-        scores = ctc_log_likelihoods(row, [[self._ids[character] for character in word] for word in spelt])
+        scores = ctc_log_likelihoods(row, [[self._ids[character] for character in word] for word in spelled])
         best = 1 + int(scores[1:].argmax())
         if not scores[best] + self.weight > scores[0]:
             return reading
-        share = np.full(len(spelt[best]), confidence ** (1 / len(spelt[best])), dtype=np.float32)
-        return spelt[best], confidence, share
+        share = np.full(len(spelled[best]), confidence ** (1 / len(spelled[best])), dtype=np.float32)
+        return spelled[best], confidence, share
 
     def near(self, letters: str) -> list[str]:
         """Return the words that differ in one letter, or in two if there are six or more, from `letters`."""
