@@ -117,6 +117,15 @@ def test_a_picture_of_no_words_shape_is_looked_at_once(size: tuple[int, int]) ->
     assert list(other_views(Image.new("RGB", size), 5, height=32)) == []
 
 
+def test_models_that_keep_the_aspect_look_at_wider_letters_instead_of_closer() -> None:
+    image = Image.new("RGB", (400, 200), (10, 20, 30))
+    wider, further = itertools.islice(other_views(image, 3, height=48, keep_aspect=True), 2)
+    assert wider.picture.size == (250, 100), "twice the model's height, as near as halving comes"
+    assert not wider.cut
+    assert not further.cut
+    assert wider.picture.getpixel((0, 0)) == (10, 20, 30)
+
+
 def decoded(text: str, confidence: float) -> Decoded:
     return Decoded(text, confidence, np.full(len(text), confidence, np.float32))
 
@@ -130,15 +139,6 @@ def decoded(text: str, confidence: float) -> Decoded:
         ([("SALF", 0.5), ("", 0.0), ("", 0.0)], ("SALF", 0.5)),
     ],
 )
-def test_models_that_keep_the_aspect_look_at_wider_letters_instead_of_closer() -> None:
-    image = Image.new("RGB", (400, 200), (10, 20, 30))
-    wider, further = itertools.islice(other_views(image, 3, height=48, keep_aspect=True), 2)
-    assert wider.picture.size == (250, 100), "twice the model's height, as near as halving comes"
-    assert not wider.cut
-    assert not further.cut
-    assert wider.picture.getpixel((0, 0)) == (10, 20, 30)
-
-
 def test_the_text_for_which_most_speaks(looks: Sequence[tuple[str, float]], expected: tuple[str, float]) -> None:
     best = best_supported([Look(number, decoded(*look)) for number, look in enumerate(looks)]).decoded
     assert (best.text, best.confidence) == expected
