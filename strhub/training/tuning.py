@@ -32,6 +32,7 @@ from strhub.errors import MissingExtra
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.step_guard import StepGuard
 from strhub.training.run import data_from_config, model_from_config, train
+from strhub.training.systems.base import System
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
 from strhub.utils.cluster import ray_session
 from strhub.utils.install import install_command
@@ -186,7 +187,8 @@ class ReportToRay(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the number of steps."""
-        self.steps = trainer.estimated_stepping_batches
+        assert isinstance(pl_module, System)
+        self.steps = pl_module.total_steps()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report, unless this is the check before training; go on only if the model has not diverged."""

@@ -201,7 +201,8 @@ def test_saved_and_loaded_is_the_same(experiment: str, tmp_path: Path) -> None:
     model = small_model(experiment).eval()
     save_model(model, tmp_path / "m.safetensors", {"data": "none"})
     loaded = load_from_checkpoint(tmp_path / "m.safetensors").eval()
-    assert loaded.hparams == model.hparams
+    kept = {name: value for name, value in model.hparams.items() if name != "language_weights"}  # of training alone
+    assert loaded.hparams == kept
     with torch.inference_mode():
         assert torch.equal(model(pictures()), loaded(pictures()))
 

@@ -162,9 +162,11 @@ def test_a_trial_uses_lent_data_and_goes_on_where_it_was_killed(
     assert [report["progress"] for report in reports] == [50, 100]
     state = torch.load(tmp_path / "trial" / "checkpoints" / "previous.ckpt", weights_only=True)
     assert (state["global_step"], state["hyper_parameters"]["lr"]) == (4, 0.00123)
-    (tmp_path / "trial" / "checkpoints" / "last.ckpt").unlink()
     run_trial(config, {"model.lr": 0.00123456, "data.augment": False}, tmp_path / "trial", lent)
     assert len(reports) == 2, "it was done already, and with data of its own"
+    (tmp_path / "trial" / "checkpoints" / "last.ckpt").unlink()  # what is left was saved before the last validation
+    run_trial(config, {"model.lr": 0.00123456}, tmp_path / "trial", lent)
+    assert reports[2:] == reports[1:2], "which is made up"
 
 
 def test_resources(compose_tune: Compose) -> None:

@@ -141,6 +141,11 @@ class LastCheckpoint(Checkpoint):
             self._last_step = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1  # until the validation has ended
 
+    @property
+    def added_steps(self) -> int:
+        """How many steps the trainer was allowed beyond the run's own, for its last validation to be made up."""
+        return 0 if self._last_step is None else 1
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the run end where it is to end."""
         if self._last_step is not None:

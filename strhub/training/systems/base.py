@@ -31,6 +31,7 @@ from strhub.errors import ConfigError
 from strhub.evaluation.metrics import Score
 from strhub.models.network import Network
 from strhub.text import ScoredText
+from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
 from strhub.training.resuming import check_resumable
 from strhub.utils.options import check_options, keyword_names
@@ -250,8 +251,10 @@ class System(pl.LightningModule, ABC):
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             return int(trainer.estimated_stepping_batches)
         steps = self.steps_per_epoch() * max(1, trainer.max_epochs or 1)
-        if trainer.max_epochs == -1 or 0 <= trainer.max_steps < steps:
-            steps = trainer.max_steps
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        allowed = trainer.max_steps - sum(one.added_steps for one in callbacks if isinstance(one, LastCheckpoint))
+        if trainer.max_epochs == -1 or 0 <= allowed < steps:
+            steps = allowed
         if steps < 1:
             raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
         return steps
