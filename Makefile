@@ -1,6 +1,6 @@
 # strhub's commands. Each installs what it needs into .venv first, once.
 #
-#   make read          install what reading needs and read the demonstration pictures
+#   make read          install what reading needs and read the demonstration images
 #   make test          the fast tests                 make test-slow     the slow ones, and only those
 #   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
 #   make attack        attack strhub with damaged files and kills for MINUTES=10

@@ -36,7 +36,7 @@ def parseq(pretrained: bool = False, **options: Any) -> SceneTextModel:
 
 
 def parseq_patch16_224(pretrained: bool = False, **options: Any) -> SceneTextModel:
-    """PARSeq, base, on 224 x 224 pictures in patches of 16 x 16: 24.12 M parameters."""
+    """PARSeq, base, on 224 x 224 images in patches of 16 x 16: 24.12 M parameters."""
     return create_model("parseq-patch16-224", pretrained, **options)
 
 

@@ -27,7 +27,7 @@ def slug(arm: str) -> str:
 
 
 def stored(folder: Path) -> list[tuple[Any, str]]:
-    """Pictures and labels of all sets below a folder."""
+    """Images and labels of all sets below a folder."""
     prepare = LabelPreparation(CHARSET_36, max_length=None, strict=False)
     found = []
     for path in find_lmdbs(folder):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How fast training pictures are made on one core: decoded, augmented, resized, normalized and collated.
+"""How fast training images are made on one core: decoded, augmented, resized, normalized and collated.
 
-Prints pictures a second and shares by stage, for RandAugment written plainly with Pillow and applied word by word, for
+Prints images a second and shares by stage, for RandAugment written plainly with Pillow and applied word by word, for
 the one in the package, applied to 32 words at a time as `WordTransform.batch` does it, and for the strong preset; then
-the time of every operation of both. The pictures are drawn words at their natural sizes, as JPEG and as PNG files. The
+the time of every operation of both. The images are rendered words at their natural sizes, as JPEG and as PNG files. The
 sides are timed in turn, in processor time, so that other work on the machine disturbs all alike; medians of repeats.
 """
 
@@ -123,7 +123,7 @@ def compare(words: Keyed, repeats: int) -> None:
 
 
 def compare_operations(pictures: Sequence[Image.Image], repeats: int) -> None:
-    print("operation, µs a picture: plain, default")
+    print("operation, µs an image: plain, default")
     arrays, rng = [to_pixels(picture) for picture in pictures], default_rng(0)
     for name, fast in augment.OPERATIONS.items():
         slow, pairs = plain.OPERATIONS[name], []

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Sleepy:
-    """Reads nothing, in 5 ms a picture."""
+    """Reads nothing, in 5 ms an image."""
 
     batch_size = 32
 

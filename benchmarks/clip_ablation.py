@@ -4,10 +4,10 @@
 python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --steps 300 --real data/val
 python benchmarks/clip_ablation.py outputs/clip_ablation --table
 
-Every arm takes the same steps over the same drawn words in the same order; only the objective differs. One JSON line
+Every arm takes the same steps over the same rendered words in the same order; only the objective differs. One JSON line
 a run goes to <folder>/results.jsonl; runs that are there already are not repeated, so the command can be stopped and
-given again. Measured are words read right and words found among the vocabulary by their picture, on drawn words that
-were not trained on, and words read right in the pictures below --real, of those that are not too long for the model.
+given again. Measured are words read right and words found among the vocabulary by their image, on rendered words that
+were not trained on, and words read right in the images below --real, of those that are not too long for the model.
 
 The text tower is small, reads bytes and has random weights that never change: it tells spellings apart, but it has
 learned nothing. What a trained one would bring, these runs do not show.
@@ -135,7 +135,7 @@ def run(folder: Path, arm: str, seed: int, steps: int, real: Path | None) -> dic
 
 
 def retrieval(config: Any, checkpoint: Path, words: Sequence[tuple[Any, str]]) -> float:
-    """Percent of pictures whose own word is the nearest of all words that occur in them."""
+    """Percent of images whose own word is the nearest of all words that occur in them."""
     system = model_from_config(config)
     assert isinstance(system, PARSeq)
     state = torch.load(checkpoint, weights_only=True)["state_dict"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a first word costs: new processes that import strhub, load a model and read one picture.
+"""What a first word costs: new processes that import strhub, load a model and read one image.
 
 python benchmarks/cold_start.py                  # the embedded model, as `pip install strhub` gives it
 python benchmarks/cold_start.py --also last.ckpt words.onnx
@@ -22,7 +22,7 @@ PICTURE = Path(__file__).parents[1] / "demo_images" / "04.png"
 
 
 def measure(python: str, model: str) -> dict[str, float]:
-    """Read one picture in a new process: seconds, processor seconds, MB at the peak."""
+    """Read one image in a new process: seconds, processor seconds, MB at the peak."""
     begin = time.perf_counter()
     process = subprocess.Popen([python, "-c", CODE, model, str(PICTURE)], stdout=subprocess.PIPE)
     _, status, used = os.wait4(process.pid, 0)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How fast words are drawn: words a second of one core by difficulty, and the share of time of each step.
+"""How fast words are drawn: words a second of one core by difficulty, and the fraction of time of each step.
 
-Pictures are as high as the settings make them, by default 36 pixels in the median. Processor time is counted, and the
+Images are as high as the settings make them, by default 36 pixels in the median. Processor time is counted, and the
 difficulties are timed in turn, so that other work on the machine disturbs little and all alike. The median counts.
 """
 
@@ -54,7 +54,7 @@ def timed_method(method: Callable[..., Any], name: str, spent: Counter[str]) -> 
 
 
 def shares(difficulty: float, drawing: str, count: int) -> None:
-    """Print the share of time of every step; layout and ground are given less the steps in them."""
+    """Print the fraction of time of every step; layout and ground are given less the steps in them."""
     spent: Counter[str] = Counter()
     words = words_at(difficulty, drawing)
     seconds(words, range(count))
@@ -66,7 +66,7 @@ def shares(difficulty: float, drawing: str, count: int) -> None:
         setattr(renderer, name, timed_method(getattr(renderer, name), name.strip("_"), spent))
     words.sampler = timed_method(words.sampler, "text", spent)  # type: ignore[assignment]
     total, _ = seconds(words, range(count))
-    print(f"share of time at difficulty {difficulty} (layout and ground with the steps in them):")
+    print(f"fraction of time at difficulty {difficulty} (layout and ground with the steps in them):")
     for name, part in spent.most_common():
         print(f"  {name:16} {100 * part / total:5.1f} %")
 
@@ -76,7 +76,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="words a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--drawing", default="default", help="settings: a name or a file")
-    parser.add_argument("--steps", action="store_true", help="also the share of time of each step, at difficulty 0.5")
+    parser.add_argument(
+        "--steps", action="store_true", help="also the fraction of time of each step, at difficulty 0.5"
+    )
     given = parser.parse_args()
     sets = {difficulty: words_at(difficulty, given.drawing) for difficulty in DIFFICULTIES}
     for words in sets.values():

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Pictures in a folder to readings against the model alone, and memory over time.
+"""Images in a folder to readings against the model alone, and memory over time.
 
 python benchmarks/end_to_end.py pictures/of/words
 python benchmarks/end_to_end.py pictures/of/words --model parseq.ckpt --count 10000 --rounds 1
 
-Prints words a second of the bare model, on pictures ready in memory, and of the reader, from files to texts; the share
+Prints words a second of the bare model, on images ready in memory, and of the reader, from files to texts; the share
 that the reader keeps, in wall and in processor time; and resident memory after each tenth of the words. Both sides
 take turns in rounds, so that other work on the machine disturbs both alike.
 """
@@ -55,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     paths = list(itertools.islice(itertools.cycle(find_images(given.pictures)), given.count))
     if not paths:
-        parser.error(f"no pictures found in {', '.join(given.pictures)}")
+        parser.error(f"no images found in {', '.join(given.pictures)}")
     model: Any = given.model
     if given.torch:
         from strhub import load
@@ -63,7 +63,7 @@ def main() -> None:
         model = load(given.model)
     recognizer = Recognizer(
         model, device=given.device, batch_size=given.batch_size, threads=given.threads, second_look=0
-    )  # a second look depends on what is read
+    )  # a re-reading depends on what is read
     start = resident()
     held = [start]
     for number, reading in enumerate(recognizer.read(paths), 1):
@@ -74,7 +74,7 @@ def main() -> None:
     print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))
     if given.rounds < 2:
         return
-    # Tall pictures are read on their sides, too: that is the model's work on both sides of the comparison.
+    # Tall images are read on their sides, too: that is the model's work on both sides of the comparison.
     arrays = [array for views in recognizer.prepare(paths) if isinstance(views, dict) for array in views.values()]
     bare(recognizer, arrays)  # what is made when first needed is there
     rounds = [(timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths))) for _ in range(given.rounds)]

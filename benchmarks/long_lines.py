@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well drawn lines of given lengths are read: exactly, and letter by letter.
+"""How well rendered lines of given lengths are read: exactly, and letter by letter.
 
 python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-40 41-60
 

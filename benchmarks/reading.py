@@ -3,10 +3,10 @@
 
 python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 
-Prints accuracy in percent with 95 % intervals (Wilson) on drawn words and on folders of <data_root>/test, for 36 and 94
-characters, step by step (AR, one refinement) and all at once (NAR), with the second look at doubtful words and without;
-how far confidences are from the truth; the share of pictures without text, drawn ones and cuttings of --photographs,
-that come back with a confidence above 0.5; and milliseconds a word.
+Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of <data_root>/test, for 36 and
+94 characters, step by step (AR, one refinement) and all at once (NAR), with doubtful words re-read and without;
+how far confidences are from the truth; the fraction of images without text, rendered ones and cuttings of
+--photographs, that come back with a confidence above 0.5; and milliseconds a word.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def stored_words(folder: Path) -> Iterator[Word]:
 
 
 def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
-    """Flat colors, slopes, noise, and grounds of drawn words without the words, in turn."""
+    """Flat colors, slopes, noise, and grounds of rendered words without the words, in turn."""
     drawn = DrawnWords(charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
     for index in range(count):
         rng = np.random.default_rng([seed, index])
@@ -108,8 +108,8 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
 
 
 def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
-    """Milliseconds a word, from pictures in memory to texts: as `Recognizer` does it by itself, with one look at each
-    picture, and by PyTorch.
+    """Milliseconds a word, from images in memory to texts: as `Recognizer` does it by itself, with one look at each
+    image, and by PyTorch.
     """
     ways: dict[str, tuple[Any, float]] = {
         "by default": (model, SECOND_LOOK), "one look": (model, 0), "PyTorch, one look": (load(model), 0),
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
     parser.add_argument("--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test")
     parser.add_argument("--drawn", type=int, default=1000, help="words to draw")
-    parser.add_argument("--empty", type=int, default=1000, help="pictures with nothing to read")
+    parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
     parser.add_argument("--photographs", type=Path, help="folder of photographs without text, to cut as many from")
     parser.add_argument("--threads", type=int, default=2, help="for the latency")
     given = parser.parse_args()
@@ -156,7 +156,7 @@ def main() -> None:
     print_accuracy({name: words for name, words in sets.items() if words}, given.model)
     if given.empty:
         share = share_above(empty_pictures(given.empty, 40_000), given.model, 0.5)
-        print(f"\n{given.empty} pictures with nothing to read: {100 * share:.1f} % come back with confidence above 0.5")
+        print(f"\n{given.empty} images with nothing to read: {100 * share:.1f} % come back with confidence above 0.5")
     if given.photographs and given.empty:
         share = share_above(cuttings(given.photographs, given.empty, 50_000), given.model, 0.5)
         print(f"{given.empty} cuttings of photographs: {100 * share:.1f} % come back with confidence above 0.5")

@@ -7,7 +7,7 @@ python benchmarks/recipe_ablation.py outputs/shapes --data_root data --steps 400
 python benchmarks/recipe_ablation.py outputs/recipe --table
 
 A fifth of <data_root>/train/real is kept out of training and read after each run; --start should not have seen it, so
-it is best a model of drawn words alone. Other names of the mixture are folders of <data_root>/train, too; every arm
+it is best a model of rendered words alone. Other names of the mixture are folders of <data_root>/train, too; every arm
 sees the same number of words. A head that --start does not have, as that of CTC may be, is best switched off (--options
 model.ctc_weight=0): so short a run would go into it. One JSON line a run goes to <folder>/results.jsonl; runs that are
 there already are not repeated, so the command can be stopped and given again.

@@ -1,4 +1,4 @@
-"""strhub reads words in pictures: scene text recognition, for research and for use.
+"""strhub reads words in images: scene text recognition, for research and for use.
 
     from strhub import Recognizer
     readings = Recognizer("strhub-tiny")(["a.png", "b.jpg"])

@@ -48,7 +48,7 @@ def compose_main(tmp_path: Path) -> Compose:
 
 @pytest.fixture(scope="session")
 def word_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder: 40 drawn words to train on, in two nested sets, 12 to validate, 10 to test."""
+    """A data folder: 40 rendered words to train on, in two nested sets, 12 to validate, 10 to test."""
     from strhub.data.sources.lmdb import write_lmdb
     from strhub.data.synth import DrawnWords
     from strhub.text import CHARSET_62

@@ -1,4 +1,4 @@
-"""RandAugment written plainly with Pillow, picture by picture: what the fast one is compared and timed against."""
+"""RandAugment written plainly with Pillow, image by image: what the fast one is compared and timed against."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from PIL import ImageEnhance, ImageFilter, ImageOps
 from PIL.Image import Image, Resampling, Transform, fromarray
 
 FILL: Final = (128, 128, 128)
-"""What geometric operations put where the picture doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
+"""What geometric operations put where the image doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
 
 MAX_MAGNITUDE: Final = 10
 PROBABILITY: Final = 0.5
@@ -29,11 +29,11 @@ MAX_BLUR: Final = 4.0  # standard deviation in pixels
 MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
 Operation: TypeAlias = Callable[[Image, float, Generator], Image]
-"""`(image, level, rng) -> image`, RGB in and out; `level` is the share of the full strength, in [-1, 1]."""
+"""`(image, level, rng) -> image`, RGB in and out; `level` is the fraction of the full strength, in [-1, 1]."""
 
 
 def _affine(image: Image, matrix: tuple[float, float, float, float, float, float]) -> Image:
-    """The picture on a canvas of the same size; `matrix` takes output coordinates to input ones, as Pillow has it."""
+    """The image on a canvas of the same size; `matrix` takes output coordinates to input ones, as Pillow has it."""
     return image.transform(image.size, Transform.AFFINE, matrix, resample=Resampling.BICUBIC, fillcolor=FILL)
 
 
@@ -56,7 +56,7 @@ def _rotate(image: Image, level: float, rng: Generator) -> Image:
 
 
 def _posterize(image: Image, level: float, rng: Generator) -> Image:
-    # Four bits down to one. At none the picture would be black, whatever its label.
+    # Four bits down to one. At none the image would be black, whatever its label.
     return ImageOps.posterize(image, max(1, 4 - int(abs(level) * 4)))
 
 

@@ -1,4 +1,4 @@
-"""Every architecture so small that a step of it takes milliseconds, with pictures and labels for one."""
+"""Every architecture so small that a step of it takes milliseconds, with images and labels for one."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ TRAININGS = [*(Training(name) for name in SIZES), Training("abinet", joint=True)
 
 
 def tiny_system(training: Training, **options: Any) -> System:
-    """Ready to train, with the same fresh weights each time, on pictures 32 high and 64 wide."""
+    """Ready to train, with the same fresh weights each time, on images 32 high and 64 wide."""
     hparams = {
         **experiment_hyper_parameters(training.experiment),
         "charset_train": CHARSET,
@@ -69,7 +69,7 @@ def tiny_system(training: Training, **options: Any) -> System:
 
 
 def pictures(training: Training, count: int = len(LABELS)) -> Tensor:
-    """Clouds, since what samples a picture at places that are learned finds no slope in noise.
+    """Clouds, since what samples an image at places that are learned finds no slope in noise.
 
     Of several widths for a model that takes them.
     """

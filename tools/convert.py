@@ -76,7 +76,7 @@ def convert(converter: Converter, given: argparse.Namespace, notes: Notes) -> Wr
 
 
 def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str:
-    """Of all that decides what is written, but for the pictures themselves."""
+    """Of all that decides what is written, but for the images themselves."""
     files = sorted(source.annotations.iterdir()) if source.annotations.is_dir() else [source.annotations]
     files += [source.labels] if source.labels else []
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
@@ -121,7 +121,7 @@ def _add_option(command: argparse.ArgumentParser, name: str) -> None:
     elif name == "level":
         command.add_argument("--level", choices=["lines", "chars"], default="lines", help="what a record is")
     elif name == "cropped":
-        command.add_argument("--cropped", action="store_true", help="the pictures are words already; take them whole")
+        command.add_argument("--cropped", action="store_true", help="the images are words already; take them whole")
     elif name == "separator":
         command.add_argument(
             "--separator", choices=["auto", "tab", "comma", "space"], default="auto", help="after a list's names"
@@ -137,7 +137,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--margin", type=_margin, default=0.0, help="added on each side, in heights of the word")
     command.add_argument("--turn-vertical", action="store_true", help="turn what is over 1.5 times as high as wide")
     command.add_argument(
-        "--follow-exif", action="store_true", help="the annotations are of pictures turned as their tag says"
+        "--follow-exif", action="store_true", help="the annotations are of images turned as their tag says"
     )
     command.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that crop")
     command.add_argument("--overwrite", action="store_true", help="replace a database that is there")

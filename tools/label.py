@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Label pictures that have no labels with a model's own readings, for self-training.
+"""Label images that have no labels with a model's own readings, for self-training.
 
 tools/label.py data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt --min_confidence 0.9
 
@@ -21,7 +21,7 @@ from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, w
 from strhub.data.sources.lmdb import find_lmdbs
 from strhub.images.open import UnreadableImage, open_bytes
 
-CHUNK = 32  # pictures read at a time
+CHUNK = 32  # images read at a time
 
 
 class Labeler:
@@ -47,7 +47,7 @@ class Labeler:
 
 
 def opened(encoded: bytes) -> Image | None:
-    """The picture, or None, which a `Recognizer` reports as unreadable."""
+    """The image, or None, which a `Recognizer` reports as unreadable."""
     try:
         return open_bytes(encoded)
     except UnreadableImage:
@@ -85,11 +85,9 @@ def main() -> None:
             overwrite=given.overwrite,
         )
     except NothingWritten:
-        print(f"none of {total} pictures is read with confidence {given.min_confidence}: {given.output} is not made")
+        print(f"none of {total} images is read with confidence {given.min_confidence}: {given.output} is not made")
         return
-    print(
-        f"{given.output}: {report.written} of {total} pictures labeled, {total - report.written} left out as doubtful"
-    )
+    print(f"{given.output}: {report.written} of {total} images labeled, {total - report.written} left out as doubtful")
 
 
 if __name__ == "__main__":

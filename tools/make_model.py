@@ -36,7 +36,7 @@ class TimeIsUp(Exception):
 class Maker:
     """Runs the stages of a recipe.
 
-    recipe: as read from its file; data_root: holds train/, test/ and pictures without labels; out: where everything
+    recipe: as read from its file; data_root: holds train/, test/ and images without labels; out: where everything
     goes; overrides: options of train.py for every training stage; deadline: in seconds of `time.monotonic`, or None.
     """
 

@@ -45,11 +45,11 @@ def write_json(results: Mapping[str, Any], path: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """`ValueError` for a suffix that no kind of picture has, `ModuleNotFoundError` without matplotlib."""
+    """`ValueError` for a suffix that no kind of image has, `ModuleNotFoundError` without matplotlib."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):
-        raise ValueError(f"plot: {path} would be no picture that can be drawn: take .png")
+        raise ValueError(f"plot: {path} would be no image that can be drawn: take .png")
 
 
 def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None:

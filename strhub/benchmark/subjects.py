@@ -40,7 +40,7 @@ FORMATS = ("torch", "compiled", *ONNX_PRECISIONS)
 MOST_PICTURES = 1024
 FRESH = "fresh:"
 
-Batch = list[Tensor]  # pictures (B', 3, H, W) that are computed together; one such, or one of each width
+Batch = list[Tensor]  # images (B', 3, H, W) that are computed together; one such, or one of each width
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Subject:
 class Settings:
     """How to run the models.
 
-    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of pictures or LMDBs
+    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of images or LMDBs
     whose words are read, in turn, over and over; else noise, of which PyTorch runs all steps, and exported files those
     that it takes. folder: for exported files.
     """
@@ -102,7 +102,7 @@ def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: flo
 
 
 def picture_size(model: SceneTextModel) -> tuple[int, int]:
-    """Height and width of a picture in pixels; where a model keeps the aspect, of a usual word."""
+    """Height and width of an image in pixels; where a model keeps the aspect, of a usual word."""
     options = image_options(model.hparams)
     height, width = options["img_size"]
     return height, min(width, 4 * height) if options["keep_aspect"] else width
@@ -152,11 +152,11 @@ def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *
 
 
 def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
-    """The pictures of a folder as the model takes them, (3, H, W) each."""
+    """The images of a folder as the model takes them, (3, H, W) each."""
     options = image_options(model.hparams)
     words = [torch.from_numpy(image_to_array(picture, options)) for picture in _pictures(folder)]
     if not words:
-        raise ValueError(f"there are no pictures in {folder}")
+        raise ValueError(f"there are no images in {folder}")
     return words
 
 

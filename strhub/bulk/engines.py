@@ -39,7 +39,7 @@ class BatchReader(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an output holds after a run, and what the run itself added: pictures, and seconds it took."""
+    """What an output holds after a run, and what the run itself added: images, and seconds it took."""
 
     pictures: int
     unreadable: int
@@ -64,19 +64,19 @@ def read_all(
     address: str | None = None,
     recognizer: Callable[[], BatchReader] | None = None,
 ) -> Summary:
-    """Read all pictures of the inputs that the output does not have yet.
+    """Read all images of the inputs that the output does not have yet.
 
-    inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, pictures, globs.
-    output: a folder for Parquet files with `COLUMNS`; a row for every picture, `error` set where it cannot be read, and
+    inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, images, globs.
+    output: a folder for Parquet files with `COLUMNS`; a row for every image, `error` set where it cannot be read, and
         for every input that cannot be opened.
     model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as refine_iters or
         turn_tall. threads: None: all cores for `plain`, as many as a worker has CPUs for `ray`. recognizer: makes
-        another reader instead, in each worker; give `model` a name for it. per_part: pictures a file, about; a tar is
+        another reader instead, in each worker; give `model` a name for it. per_part: images a file, about; a tar is
         one part whatever its size.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
         cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
 
-    A run that was stopped in any way goes on with the same call; at most a part a worker is read again, and no picture
+    A run that was stopped in any way goes on with the same call; at most a part a worker is read again, and no image
     is in the output twice. Two runs at once on one output are an error.
 
     Raises:
@@ -87,7 +87,7 @@ def read_all(
     folder, began = Path(output), time.monotonic()
     found = find(inputs, without=folder)
     if not any(found.values()):
-        raise ValueError(f"no pictures found in {', '.join(map(str, inputs))}")
+        raise ValueError(f"no images found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
     if engine == "ray" and threads is None:
         threads = max(1, int(cpus))  # more than its share, and the workers would wait for each other
@@ -126,7 +126,7 @@ def _check(engine: str, **counts: int | None) -> None:
 
 
 def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
-    """Read a unit's pictures and write its part; how many there were. Nothing if the part is there."""
+    """Read a unit's images and write its part; how many there were. Nothing if the part is there."""
     if (folder / f"{unit.name}.parquet").exists():
         return 0
     rows: list[Row] = []
@@ -166,7 +166,7 @@ def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]
         added += pictures_read
         if time.monotonic() - said >= 10 or number == parts:
             said = time.monotonic()
-            log.info("%d of %d parts, %d pictures, %.0f a second", number, parts, added, added / (said - began))
+            log.info("%d of %d parts, %d images, %.0f a second", number, parts, added, added / (said - began))
         yield pictures_read
 
 

@@ -1,7 +1,7 @@
-"""What there is to read, cut into units of work that are done or not, and the pictures of a unit.
+"""What there is to read, cut into units of work that are done or not, and the images of a unit.
 
-In: folders, LMDB data sets, Parquet files, tar shards, pictures, globs. Out: `Unit`s, small enough to be sent about,
-and from a unit its pictures one by one, decoded.
+In: folders, LMDB data sets, Parquet files, tar shards, images, globs. Out: `Unit`s, small enough to be sent about,
+and from a unit its images one by one, decoded.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """Pictures that are read together, to one part of the output.
+    """Images that are read together, to one part of the output.
 
     kind: FILES, LMDB, PARQUET or TAR; path: of the input, none for FILES; span: its records, none for FILES and TAR;
-    files: for FILES, the pictures.
+    files: for FILES, the images.
     """
 
     kind: str
@@ -90,7 +90,7 @@ def input_name(kind: str, path: str) -> str:
 
 
 def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str, list[str]]:
-    """Everything to read, by kind, in order and none twice. A name that matches nothing counts as a picture, so that
+    """Everything to read, by kind, in order and none twice. A name that matches nothing counts as an image, so that
     it is in the output as unreadable. `without`: a folder that is left out, that of the output.
     """
     found: dict[str, dict[str, None]] = {kind: {} for kind in (FILES, LMDB, PARQUET, TAR)}
@@ -141,7 +141,7 @@ def _check_size(chunks: list[Any], metadata: Any, path: str) -> None:
 
 
 def pictures(unit: Unit) -> Iterator[Picture]:
-    """The pictures of a unit, in order; what is damaged comes as such, in its place."""
+    """The images of a unit, in order; what is damaged comes as such, in its place."""
     if unit.kind == FILES:
         for name in unit.files:
             yield _picture(name, name)
@@ -204,7 +204,7 @@ def _parquet_pictures(unit: Unit) -> Iterator[Picture]:
                 content = value.as_py()
                 content = content.get("bytes") if isinstance(content, dict) else content
                 source = f"{unit.path}#{row}"
-                yield Picture(source, None, "there is no picture") if content is None else _picture(source, content)
+                yield Picture(source, None, "there is no image") if content is None else _picture(source, content)
                 row += 1
     except (ArrowException, OSError) as error:
         yield from (Picture(f"{unit.path}#{at}", None, f"damaged: {error}") for at in range(row, unit.span.stop))
@@ -248,7 +248,7 @@ def _parquet_file(path: str, **options: Any) -> Any:
 
 
 def _image_column(schema: Any, path: str) -> str:
-    """The column of encoded pictures: binary, or a struct with `bytes` as Hugging Face has it; by name if in doubt."""
+    """The column of encoded images: binary, or a struct with `bytes` as Hugging Face has it; by name if in doubt."""
     import pyarrow
 
     def holds_pictures(kind: Any) -> bool:
@@ -260,8 +260,8 @@ def _image_column(schema: Any, path: str) -> str:
     chosen = next((name for name in IMAGE_COLUMNS if name in names), names[0] if len(names) == 1 else None)
     if chosen is None:
         raise ValueError(
-            f"{path}: of its columns {', '.join(schema.names)} none is known to hold pictures; "
-            f"name one with the encoded pictures {IMAGE_COLUMNS[0]!r}"
+            f"{path}: of its columns {', '.join(schema.names)} none is known to hold images; "
+            f"name one with the encoded images {IMAGE_COLUMNS[0]!r}"
         )
     return str(chosen)
 

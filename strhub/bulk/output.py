@@ -105,7 +105,7 @@ def done_parts(folder: Path) -> set[str]:
 def missing_units(
     found: Mapping[str, Sequence[str]], folder: Path, *, per_part: int
 ) -> tuple[list[Unit], dict[str, str]]:
-    """The units that are still to be read, of about `per_part` pictures, and why the inputs without any have none."""
+    """The units that are still to be read, of about `per_part` images, and why the inputs without any have none."""
     done = done_parts(folder)
     spans = defaultdict(list)
     for name in done:
@@ -134,7 +134,7 @@ def failures(folder: Path, problems: Mapping[str, str]) -> None:
 
 
 def count(folder: Path) -> tuple[int, int]:
-    """How many rows all parts have together, and how many of them are of pictures that could not be read."""
+    """How many rows all parts have together, and how many of them are of images that could not be read."""
     from pyarrow.parquet import ParquetFile
 
     rows = unreadable = 0
@@ -174,7 +174,7 @@ def _parquet_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]
 
 
 def _sources(folder: Path, done: set[str]) -> set[str]:
-    """Pictures in files that have been read."""
+    """Images in files that have been read."""
     from pyarrow import parquet
 
     names: set[str] = set()

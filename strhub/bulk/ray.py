@@ -28,7 +28,7 @@ def read_units(
     address: str | None,
     report: Callable[[Iterator[int]], Iterable[int]],
 ) -> int:
-    """Read units and write their parts; how many pictures there were. The arguments are those of `read_all`.
+    """Read units and write their parts; how many images there were. The arguments are those of `read_all`.
 
     Raises:
         ValueError: if Ray has not so much as one actor takes, or no cluster is at `address`.

@@ -1,4 +1,4 @@
-"""Weights of one model into another of another alphabet, label length, picture size or patch.
+"""Weights of one model into another of another alphabet, label length, image size or patch.
 
 In: a network with fresh weights, its hyper-parameters, and a checkpoint. Out: the network with everything that the
 checkpoint knows of use to it, and a table of what was kept, resized, new and dropped.
@@ -82,7 +82,7 @@ class Adaptation:
 def adapt(
     network: nn.Module, hparams: Mapping[str, Any], checkpoint: Checkpoint, *, variants: bool = False
 ) -> Adaptation:
-    """Load a checkpoint into a network that may differ from it in charset, label length, picture size and patch.
+    """Load a checkpoint into a network that may differ from it in charset, label length, image size and patch.
 
     network: with fresh weights, which what is new keeps; hparams: its hyper-parameters; variants: a character that the
     checkpoint lacks takes the weights of its other case or of its base letter (Ä: ä, A or a), if those are known.

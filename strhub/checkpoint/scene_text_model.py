@@ -1,6 +1,6 @@
-"""A network together with what its numbers mean: tokenizer, charset, picture size and normalization.
+"""A network together with what its numbers mean: tokenizer, charset, image size and normalization.
 
-This is what the zoo and torch.hub give: pictures to logits by `model(images)`, logits to text by `model.tokenizer`.
+This is what the zoo and torch.hub give: images to logits by `model(images)`, logits to text by `model.tokenizer`.
 Torch only; no training framework.
 """
 
@@ -102,14 +102,14 @@ class SceneTextModel(nn.Module):
         self._autocast: torch.dtype | None = None
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
+        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
         if self._autocast is not None:
             with torch.autocast(images.device.type, self._autocast):
                 return self.model(images, max_length)
         return self.model(images.to(next(self.model.parameters()).dtype), max_length)
 
     def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
-        """Begin to read pictures (B, 3, H, W) step by step, `beams` ways each; none if the network does not read so.
+        """Begin to read images (B, 3, H, W) step by step, `beams` ways each; none if the network does not read so.
 
         What it gives takes the number of a step, the tokens read before it and the beams they came from, both
         (B, beams), and returns logits (B * beams, C).
@@ -125,7 +125,7 @@ class SceneTextModel(nn.Module):
         return step
 
     def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
-        """Read pictures (B, 3, H, W), normalized: text, its confidence, and that of each character, a picture.
+        """Read images (B, 3, H, W), normalized: text, its confidence, and that of each character, an image.
 
         Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
         was read, the confidence is 0, however sure the model is that there is nothing.

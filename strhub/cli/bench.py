@@ -103,7 +103,7 @@ def _check(config: DictConfig) -> None:
         if several or exported or config.models or config.pictures:
             raise ValueError(
                 "latency against label length is measured on noise, of one model by PyTorch, in one precision and "
-                "batches of one size: range does not go with models, pictures, exported formats or several of anything"
+                "batches of one size: range does not go with models, images, exported formats or several of anything"
             )
 
 

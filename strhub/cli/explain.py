@@ -1,4 +1,4 @@
-"""`strhub-explain`: what a model looks at, and which words it takes a picture for."""
+"""`strhub-explain`: what a model looks at, and which words it takes an image for."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of strhub-explain."""
     parser = argparse.ArgumentParser(
         prog=program("explain"),
-        description="Draw what a PARSeq attends to for each character, or find the words nearest to a picture.",
+        description="Draw what a PARSeq attends to for each character, or find the words nearest to an image.",
         epilog=EXAMPLES.replace("strhub-explain", program("explain")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    attention = commands.add_parser("attention", help="a PNG a picture, with a tile for each character")
+    attention = commands.add_parser("attention", help="a PNG an image, with a tile for each character")
     attention.add_argument("--output", type=Path, default=Path("attention"), metavar="FOLDER")
     retrieve = commands.add_parser("retrieve", help="the nearest words of a vocabulary, for models of CLIP's space")
     retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
-    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words a picture")
+    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words an image")
     retrieve.add_argument("--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with")
     retrieve.add_argument(
         "--merges", metavar="FILE", help="table of CLIP's tokens; by default an installed open_clip's"
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Explain; 0 if every picture was read, 1 if some were not. Raises `ValueError` for bad arguments."""
+    """Explain; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad arguments."""
     parser = build_parser()
     given, late = parser.parse_known_args(arguments)
     options, sources = split_words([*given.words, *late])  # options may stand anywhere
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     paths = find_images(patterns)
     if not paths:
-        raise ValueError(f"no pictures found in {', '.join(patterns)}")
+        raise ValueError(f"no images found in {', '.join(patterns)}")
     decoding = [*options, *in_images]
     if given.command == "attention":
         return _attention(given, sources[0], paths, decoding)
@@ -92,7 +92,7 @@ def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], de
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    """The stem, or with a number if another picture of this call has it."""
+    """The stem, or with a number if another image of this call has it."""
     name, number = stem, 1
     while name in taken:
         number += 1

@@ -40,10 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
         default="float32",
         metavar="KIND",
         help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 bits; int8: computed "
-        "in 8 bits; int8-static: the same, calibrated on pictures",
+        "in 8 bits; int8-static: the same, calibrated on images",
     )
     parser.add_argument(
-        "--calibrate", nargs="+", default=[], metavar="PATH", help="pictures for int8-static: files, folders and globs"
+        "--calibrate", nargs="+", default=[], metavar="PATH", help="images for int8-static: files, folders and globs"
     )
     parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
     version_argument(parser, "export")
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         parser.error(f"a model and the file to write are needed, not {len(files)} names")
     source, target = files[0], Path(files[1])
     if calibrate and given.precision != "int8-static":
-        raise ValueError(f"--calibrate is for --precision int8-static: {given.precision} needs no pictures")
+        raise ValueError(f"--calibrate is for --precision int8-static: {given.precision} needs no images")
     if given.opset is not None and target.suffix == ".pt2":
         raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
     with needs("export"):

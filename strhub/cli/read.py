@@ -1,4 +1,4 @@
-"""`read.py`: pictures to text on the command line."""
+"""`read.py`: images to text on the command line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
     parser = argparse.ArgumentParser(
         prog=program("read"),
-        description="Read the word in each picture. Prints one line a picture: path, text, confidence. The embedded "
+        description="Read the word in each image. Prints one line an image: path, text, confidence. The embedded "
         "model and .onnx files need no PyTorch.",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     photo = "whole photographs: find, read and order their words; --output names a drawing (.png, .jpg), a text (.txt, "
     photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
     parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
-    parser.add_argument("--batch_size", type=int, default=32, help="pictures at a time")
-    parser.add_argument("--no_turning", action="store_true", help="read tall pictures upright only, not on their sides")
+    parser.add_argument("--batch_size", type=int, default=32, help="images at a time")
+    parser.add_argument("--no_turning", action="store_true", help="read tall images upright only, not on their sides")
     parser.add_argument(
         "--second_look", type=float, metavar="CONFIDENCE", help="look again at what is read with less (0.7); 0: never"
     )
@@ -68,26 +68,28 @@ def build_parser() -> argparse.ArgumentParser:
     device_argument(parser)
     speed_arguments(parser)
     search_arguments(parser)
-    bulk = parser.add_argument_group("very many pictures", "to Parquet files; a stopped run goes on by the same call")
+    bulk = parser.add_argument_group("very many images", "to Parquet files; a stopped run goes on by the same call")
     bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
     bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
     bulk.add_argument("--workers", type=int, help="of ray; by default as many as fit")
     bulk.add_argument("--cpus", type=float, default=1, help="of ray, for each worker")
-    bulk.add_argument("--gpus", type=float, default=0, help="of ray, for each worker; a share such as 0.25 is allowed")
-    bulk.add_argument("--per_part", type=int, default=2000, help="pictures a file")
+    bulk.add_argument(
+        "--gpus", type=float, default=0, help="of ray, for each worker; a fraction such as 0.25 is allowed"
+    )
+    bulk.add_argument("--per_part", type=int, default=2000, help="images a file")
     bulk.add_argument("--address", help="of a Ray cluster; by default Ray is started on this machine")
     version_argument(parser, "read")
     return parser
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Read and print; 0 if every picture was read, 1 if some were not. Raises `ValueError` for bad arguments."""
+    """Read and print; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad arguments."""
     parser = build_parser()
     given = parser.parse_intermixed_args(arguments)
     options, sources = split_words(given.words)
-    in_images, patterns = split_words(given.images)  # options may follow the pictures on the line
+    in_images, patterns = split_words(given.images)  # options may follow the images on the line
     if len(sources) > 1:
-        parser.error(f"one model at a time, not {' and '.join(sources)}; pictures go after --images")
+        parser.error(f"one model at a time, not {' and '.join(sources)}; images go after --images")
     if bool(given.images) == bool(given.photo):
         parser.error("give --images with crops of words, or --photo with whole photographs")
     if given.photo:
@@ -103,7 +105,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     inputs = _inputs(patterns)
     if not inputs:
-        raise ValueError(f"no pictures found in {', '.join(patterns)}")
+        raise ValueError(f"no images found in {', '.join(patterns)}")
     recognizer = Recognizer(
         sources[0] if sources else EMBEDDED,
         device=given.device,
@@ -120,7 +122,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         failures += reading.error is not None
         _print(name, reading, recognizer.precision, as_json=given.json)
     if failures:
-        print(f"{parser.prog}: {failures} of {len(inputs)} pictures could not be read", file=sys.stderr)
+        print(f"{parser.prog}: {failures} of {len(inputs)} images could not be read", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -171,12 +173,12 @@ def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace)
         if given.engine != "ray" and name in of_ray:
             return f"--{name} needs --engine ray"
         if given.output and name in of_lines:
-            return f"--{name} is not for --output: the files have one reading a picture, and are Parquet"
+            return f"--{name} is not for --output: the files have one reading an image, and are Parquet"
     return None
 
 
 def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
-    """Read to Parquet; 0 if every picture was read, 1 if some were not."""
+    """Read to Parquet; 0 if every image was read, 1 if some were not."""
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -202,14 +204,14 @@ def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], opti
         workers=given.workers, cpus=given.cpus, gpus=given.gpus, address=given.address,
     )  # fmt: skip
     rate = summary.added / summary.seconds
-    print(f"{printable(given.output)}: {summary.pictures} pictures, {summary.added} of them now, {rate:.0f} a second")
+    print(f"{printable(given.output)}: {summary.pictures} images, {summary.added} of them now, {rate:.0f} a second")
     if summary.unreadable:
         print(f"{program('read')}: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
     return 1 if summary.unreadable else 0
 
 
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
-    """The recognizer's options of how a picture is looked at."""
+    """The recognizer's options of how an image is looked at."""
     return {"turn_tall": not given.no_turning, "second_look": given.second_look}
 
 

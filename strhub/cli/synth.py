@@ -1,4 +1,4 @@
-"""The same as `python -m strhub.data draw`: drawn words to an LMDB folder."""
+"""The same as `python -m strhub.data draw`: rendered words to an LMDB folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contrastive objective: a word's picture and CLIP's text embedding of the word come to lie together.
+"""The contrastive objective: a word's image and CLIP's text embedding of the word come to lie together.
 
 InfoNCE (van den Oord et al. 2018) as CLIP is trained with it (Radford et al. 2021, figure 3), with negatives that teach
 spelling: the vocabulary's words nearest to the label in text space, and what the model itself reads when it is wrong.
@@ -90,7 +90,7 @@ class Adapter(nn.Module):
 
 
 class Negatives(NamedTuple):
-    """Words beside the batch's that a row's picture is not of. directions: (B, X, E), normalized; hidden: (B, X), true
+    """Words beside the batch's that a row's image is not of. directions: (B, X, E), normalized; hidden: (B, X), true
     for those that the row must not count.
     """
 
@@ -101,7 +101,7 @@ class Negatives(NamedTuple):
 class Contrastive(nn.Module):
     """What the objective learns: temperature, adapter, and a projection where the encoder has none of CLIP's.
 
-    image_dim: of the encoder's tokens; class_token: whether the first of them stands for the picture.
+    image_dim: of the encoder's tokens; class_token: whether the first of them stands for the image.
     """
 
     def __init__(self, options: ContrastiveOptions, *, image_dim: int, text_dim: int, class_token: bool) -> None:
@@ -116,7 +116,7 @@ class Contrastive(nn.Module):
         self.placing = copy.deepcopy(self.adapter).requires_grad_(False) if self.adapter else None
 
     def image_directions(self, encoded: Tensor) -> Tensor:
-        """The encoder's tokens (B, N, D) to a normalized vector a picture (B, E): the class token, or their mean."""
+        """The encoder's tokens (B, N, D) to a normalized vector an image (B, E): the class token, or their mean."""
         pooled = (encoded[:, 0] if self.class_token else encoded.mean(1)).float()
         return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
 
@@ -160,7 +160,7 @@ class Contrastive(nn.Module):
     def loss(
         self, images: Tensor, texts: Tensor, labels: Sequence[str], negatives: Negatives | None, share: Share
     ) -> Tensor:
-        """The mean of both directions' losses over this device's rows, among the words and pictures of all devices.
+        """The mean of both directions' losses over this device's rows, among the words and images of all devices.
 
         images, texts: normalized, (B, E). A word equal to the row's own but for case is no negative of it.
         """

@@ -69,7 +69,7 @@ class ClipWeights(NamedTuple):
         return {"text_embed_dim": width, "text_depth": _depth(self.text), "text_vocab_size": vocab_size}
 
     def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """The image tower's weights for pictures of so many rows and columns of patches, positions interpolated."""
+        """The image tower's weights for images of so many rows and columns of patches, positions interpolated."""
         positions = self.image["pos_embed"]  # (1, 1 + N, D)
         side = round((positions.shape[1] - 1) ** 0.5)
         if side * side != positions.shape[1] - 1:
@@ -173,5 +173,5 @@ def _depth(tower: Mapping[str, Tensor]) -> int:
 
 
 def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of patches of a picture."""
+    """Rows and columns of patches of an image."""
     return img_size[0] // patch_size[0], img_size[1] // patch_size[1]

@@ -4,7 +4,7 @@ root_dir/train/<train_dir>/**   training sets, any nesting
 root_dir/val/**                 validation sets, all taken together
 root_dir/test/<name>/           one folder a benchmark
 
-A set is an LMDB folder, or a folder of pictures with labels.csv, labels.tsv, labels.jsonl or gt.txt.
+A set is an LMDB folder, or a folder of images with labels.csv, labels.tsv, labels.jsonl or gt.txt.
 """
 
 from __future__ import annotations
@@ -40,33 +40,32 @@ from strhub.text import LabelPreparation, scored_charset
 log = logging.getLogger(__name__)
 
 DRAWN_TEXTS = 20_000  # that stand for the words of a set without end
-DRAWN = "drawn"  # the name in a mixture that stands for drawn words
+DRAWN = "drawn"  # the name in a mixture that stands for rendered words
 
 
 class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
     """The data of a run.
 
     root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0: do not).
-        draw_difficulty in [0, 1], or [lowest, highest], says how hard drawn words are to read, draw_max_length how
-        long they may be, draw_blanks which share of them has nothing to read and an empty label, drawing what they
+        draw_difficulty in [0, 1], or [lowest, highest], says how hard rendered words are to read, draw_max_length how
+        long they may be, draw_blanks which fraction of them has nothing to read and an empty label, drawing what they
         look like: a name in `configs/drawing`, a path or a mapping. draw_texts: which texts, options of
-        `strhub.data.synth.TextSampler`. draw_validation: validate on so many drawn words instead of root_dir/val.
+        `strhub.data.synth.TextSampler`. draw_validation: validate on so many rendered words instead of root_dir/val.
     shards: instead of training sets, tar files to stream, see `strhub.data.sources.shards`; shard_words: how many words
         they hold, where no sizes.json beside them says so.
     mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
         mixture_size: words an epoch.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`. keep_aspect:
-        pictures are as wide as their aspect makes them, up to that width; batches are of like widths, and padded.
+        images are as wide as their aspect makes them, up to that width; batches are of like widths, and padded.
     charset_train, charset_test: training labels are brought to the first, scored ones to the second, which follows from
         the first if it is None: see `strhub.text.scored_charset`.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
-    batch_size: a device. num_workers: processes that prepare pictures. worker_start: how they start, None for the
-        system's own way. augment: in training, true for RandAugment, 'strong' for scene-text
-        effects, false; augment_drawn: drawn words too. augment_on_device: distort whole batches where the model trains,
-        with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared
-        picture is used, see `strhub.data.loading.echo`. rotation: degrees, of every picture.
-    min_image_dim: smaller pictures count as unreadable. limit_words: train on the first so many (0: all).
-    val_share: validate on this share of each training set's words, which are then not trained on, instead of
+    batch_size: a device. num_workers: processes that prepare images. worker_start: how they start, None for the
+        system's own way. augment: in training, true for RandAugment, 'strong' for scene-text effects, false;
+        augment_drawn: rendered words too. augment_on_device: distort whole batches where the model trains, with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared
+        image is used, see `strhub.data.loading.echo`. rotation: degrees, of every image.
+    min_image_dim: smaller images count as unreadable. limit_words: train on the first so many (0: all).
+    val_share: validate on this fraction of each training set's words, which are then not trained on, instead of
         root_dir/val. seed: of shuffling, drawing and augmentation.
     """
 
@@ -118,11 +117,11 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         self.echo = echo
         if echo < 1 or (echo > 1 and (keep_aspect or shards)):
             raise ValueError(
-                f"data.echo is {echo}: it must be at least 1, and 1 for shards and for models that keep a picture's "
+                f"data.echo is {echo}: it must be at least 1, and 1 for shards and for models that keep an image's "
                 "aspect"
             )
         if self.augment_batch and keep_aspect:
-            raise ValueError("data.augment_on_device is for pictures of one size: this model keeps their aspect")
+            raise ValueError("data.augment_on_device is for images of one size: this model keeps their aspect")
         self.drawn, self.draw_difficulty, self.draw_max_length = drawn, draw_difficulty, draw_max_length
         self.draw_blanks, self.drawing = draw_blanks, drawing
         self.draw_texts, self.draw_validation = draw_texts, draw_validation
@@ -146,7 +145,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         normalize: str = "default",
         keep_aspect: bool = False,
     ) -> WordTransform:
-        """Picture to the tensor (3, H, W) that a model of this picture size takes."""
+        """Image to the tensor (3, H, W) that a model of this image size takes."""
         kind = AspectTransform if keep_aspect else WordTransform
         return kind(img_size, augment=augment, rotation=rotation, normalize=normalize)
 
@@ -187,7 +186,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         return self._held_out[name]
 
     def training_words(self) -> Counter[str]:
-        """The labels of the training sets and how often each occurs; of drawn words, the first 20,000 texts.
+        """The labels of the training sets and how often each occurs; of rendered words, the first 20,000 texts.
 
         `ValueError` for shards, whose labels are not known before they are read.
         """
@@ -258,7 +257,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         if not databases and not annotated:
             state = "neither is in it or below it" if folder.is_dir() else "it does not exist"
             raise ValueError(
-                f"no words found: looked for LMDB folders (data.mdb) in {folder} and for pictures with one of "
+                f"no words found: looked for LMDB folders (data.mdb) in {folder} and for images with one of "
                 f"{', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, but {state}. "
                 "Set data.root_dir (--data_root) and, for training, data.train_dir; Datasets.md shows the layout"
             )

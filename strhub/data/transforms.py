@@ -17,7 +17,7 @@ Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | None:
-    """What to distort training pictures with.
+    """What to distort training images with.
 
     Args:
         choice: None or False for nothing; True or 'default' for `RandAugment` as in the PARSeq paper; 'strong' for
@@ -42,10 +42,10 @@ def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | Non
 
 
 class WordTransform:
-    """Picture to tensor: rotate, augment, resize, normalize.
+    """Image to tensor: rotate, augment, resize, normalize.
 
     rotation: degrees counter-clockwise, the canvas expanded. augment: a choice for `augmentation`; what it gives is
-    called with the picture and a generator.
+    called with the image and a generator.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class WordTransform:
         self.normalize = normalization(normalize)
 
     def __call__(self, picture: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """Picture to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
+        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
         return self.batch([picture], [rng if rng is not None else np.random.default_rng()])[0]
 
     def batch(self, pictures: Sequence[Image.Image], rngs: Sequence[np.random.Generator]) -> torch.Tensor:
-        """B pictures with a generator each to (B, 3, H, W): what calling for each gives, in less time.
+        """B images with a generator each to (B, 3, H, W): what calling for each gives, in less time.
 
-        Some tens of pictures are a good number: all of them are held in memory at full size.
+        Some tens of images are a good number: all of them are held in memory at full size.
         """
         import torch
 
@@ -82,7 +82,7 @@ class WordTransform:
                 pictures = [self.augment(picture, rng) for picture, rng in zip(pictures, rngs, strict=True)]
             arrays = [picture_to_array(picture, self.img_size, self.normalize) for picture in pictures]
             return torch.from_numpy(np.stack(arrays))
-        # Step by step, not picture by picture: so each step's code is in the processor's cache for all but the first.
+        # Step by step, not image by image: so each step's code is in the processor's cache for all but the first.
         copies = [to_pixels(picture) for picture in pictures]
         distorted = [self.augment.distort(pixels, rng) for pixels, rng in zip(copies, rngs, strict=True)]
         resized = torch.empty((len(pictures), 3, *self.img_size), dtype=torch.uint8)

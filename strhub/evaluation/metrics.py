@@ -21,7 +21,7 @@ class Score:
 
     samples: words scored; correct: exact matches; similarity: sum of 1 - normalized edit distance, each in [0, 1];
     confidence: sum of sequence confidences, each in [0, 1]; label_length: characters in all labels;
-    unreadable: samples whose picture could not be read, which count as wrong; untested: words that are not among the
+    unreadable: samples whose image could not be read, which count as wrong; untested: words that are not among the
     samples, since their label has no character of the tested charset; shortened: samples whose label has letters,
     digits or symbols outside the tested charset, and is scored without them.
     """
@@ -58,9 +58,9 @@ class Score:
         lost_labels: Iterable[str],
         adapt: Callable[[str], str],
     ) -> None:
-        """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose picture could not be read.
+        """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose image could not be read.
 
-        adapt: brings texts to the tested charset. Pictures of nothing, which have an empty label, are passed over.
+        adapt: brings texts to the tested charset. Images of nothing, which have an empty label, are passed over.
         """
         for (text, confidence, _), label in zip(readings, labels, strict=True):
             if label:
@@ -76,7 +76,7 @@ class Score:
             self.shortened += bool(text(label)) and text.loses_letters(label)
 
     def add_unreadable(self, label: str) -> None:
-        """Count a word whose picture could not be read: wrong, with confidence 0."""
+        """Count a word whose image could not be read: wrong, with confidence 0."""
         self.add("", label, 0.0)
         self.unreadable += bool(label)
 
@@ -97,7 +97,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of exact matches, in [0, 1]."""
+        """Fraction of exact matches, in [0, 1]."""
         return self._mean(self.correct)
 
     @property

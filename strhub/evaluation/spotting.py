@@ -17,7 +17,7 @@ import numpy.typing as npt
 Polygon = Sequence[tuple[float, float]]
 
 LEAST_IOU = 0.5
-_IGNORED = 0.5  # share of a found word's area that lies on an unreadable one
+_IGNORED = 0.5  # fraction of a found word's area that lies on an unreadable one
 
 
 @dataclass(frozen=True)

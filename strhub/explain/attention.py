@@ -1,6 +1,6 @@
-"""Pictures of what a PARSeq looks at: one tile a character, the brighter the more it attends there.
+"""Images of what a PARSeq looks at: one tile a character, the brighter the more it attends there.
 
-In: a model and pictures. Out: readings, attention as arrays, and drawings. Needs Pillow alone beside torch.
+In: a model and images. Out: readings, attention as arrays, and drawings. Needs Pillow alone beside torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COLORS = np.array([(10, 10, 45), (95, 20, 110), (200, 55, 70), (250, 150, 35), 
 
 
 class Attended(NamedTuple):
-    """What was read in a picture and where.
+    """What was read in an image and where.
 
     source: as given; picture: RGB, None if it could not be read; characters: the text, then [E] where it was read;
     confidence: of the text; maps: (len(characters), H', W'), shares on the patches' grid.
@@ -45,7 +45,7 @@ class Attended(NamedTuple):
 def attend(
     model: SceneTextModel, sources: Sequence[str | Path], device: torch.device | str = "cpu"
 ) -> Iterator[Attended]:
-    """Read pictures one by one, with attention. `ValueError` for a model that is no PARSeq."""
+    """Read images one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
         raise ValueError(f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}")
     options = image_options(model.hparams)
@@ -66,7 +66,7 @@ def attend(
 
 
 def draw(attended: Attended) -> Image.Image:
-    """The picture, then a tile for each character and one for the end, with what was attended to."""
+    """The image, then a tile for each character and one for the end, with what was attended to."""
     if attended.picture is None:
         raise ValueError(f"{attended.source} could not be read: {attended.error}")
     width, height = attended.picture.size
@@ -90,7 +90,7 @@ def draw(attended: Attended) -> Image.Image:
 
 
 def _overlay(picture: Image.Image, shares: npt.NDArray[np.float32]) -> Image.Image:
-    """Shares (H', W') over a gray picture, scaled so that the largest is brightest."""
+    """Shares (H', W') over a gray image, scaled so that the largest is brightest."""
     scaled = shares / max(float(shares.max()), 1e-9)
     smooth = Image.fromarray(scaled.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
     heat = np.clip(np.asarray(smooth, dtype=np.float64), 0, 1)[..., None]  # (H, W, 1)

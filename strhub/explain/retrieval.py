@@ -1,4 +1,4 @@
-"""The words of a vocabulary that lie nearest to a picture, in the space that the contrastive objective made.
+"""The words of a vocabulary that lie nearest to an image, in the space that the contrastive objective made.
 
 In: a checkpoint with CLIP's encoder, or one trained with the contrastive objective; a vocabulary. Out: words with
 cosines. The text tower comes from the CLIP that the model was trained with, or another file of it.
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 
 class Retriever:
-    """Finds words by their pictures.
+    """Finds words by their images.
 
     source: see `strhub.checkpoint.zoo.load`. vocabulary: the words to find. clip: file or name of the CLIP whose text
     tower it is, merges: table of its tokens; None for those that the model was trained with.
@@ -57,7 +57,7 @@ class Retriever:
         class_token = is_clip(hparams.get("encoder", "vit"))
         if not class_token and not trained:
             raise ValueError(
-                f"{source} cannot compare pictures with words: it has no encoder of CLIP's and was not trained with "
+                f"{source} cannot compare images with words: it has no encoder of CLIP's and was not trained with "
                 "the contrastive objective (that part is in a run's checkpoints, not in safetensors)"
             )
         given: dict[str, Any] = {**(hparams.get("contrastive") or {}), "nearest": 0}
@@ -81,7 +81,7 @@ class Retriever:
         self._images = image_options(hparams)
 
     def __call__(self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32) -> Iterator[Found]:
-        """The `count` nearest words of each picture, in order; one that cannot be read has an error instead."""
+        """The `count` nearest words of each image, in order; one that cannot be read has an error instead."""
         for start in range(0, len(sources), batch_size):
             pictures, found = [], []
             for source in sources[start : start + batch_size]:

@@ -3,7 +3,7 @@
     program = torch.export.load("words.pt2")
     logits = program.module()(images)
 
-A program has no loop that ends by what is read: step-by-step reading takes all of its steps, whatever a picture shows.
+A program has no loop that ends by what is read: step-by-step reading takes all of its steps, whatever an image shows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Weights and activations in 8 bits, the activations' ranges settled beforehand by what real pictures cause.
+"""Weights and activations in 8 bits, the activations' ranges settled beforehand by what real images cause.
 
-What is in a loop is not seen when pictures are run for their ranges: products there find theirs as they go, see
+What is in a loop is not seen when images are run for their ranges: products there find theirs as they go, see
 `strhub.export.precision.compute_in_8_bits`.
 """
 
@@ -22,18 +22,18 @@ from strhub.inference.pipeline import PictureArray
 from strhub.utils.telemetry import switch_off_telemetry
 
 BATCH = 8
-ENOUGH = 512  # pictures, of which the ranges hardly change any more
+ENOUGH = 512  # images, of which the ranges hardly change any more
 
 
 def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
     """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would cost accuracy.
 
-    arrays: normalized pictures (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
+    arrays: normalized images (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
     of one width.
-    Raises `ValueError` without pictures.
+    Raises `ValueError` without images.
     """
     if not arrays:
-        raise ValueError("8 bits for weights and activations need pictures to calibrate on: some hundred words")
+        raise ValueError("8 bits for weights and activations need images to calibrate on: some hundred words")
     switch_off_telemetry()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -71,7 +71,7 @@ def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
 
 
 def _batches(arrays: Sequence[PictureArray]) -> Iterator[PictureArray]:
-    """Pictures (3, H, W) in batches (B, 3, H, W) of one width."""
+    """Images (3, H, W) in batches (B, 3, H, W) of one width."""
     for places in alike(arrays):
         for start in range(0, len(places), BATCH):
             yield np.stack([arrays[place] for place in places[start : start + BATCH]])

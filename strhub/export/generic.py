@@ -23,7 +23,7 @@ WIDTH_STEP = 4  # pixels of a column, of networks that take any width
 def trace(
     network: nn.Module, img_size: tuple[int, int], *, any_width: bool, opset: int, output: str = LOGITS
 ) -> onnx.ModelProto:
-    """A network of pictures (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if `any_width`.
+    """A network of images (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if `any_width`.
 
     output: what the logits are called. Raises `ValueError` for a network whose course depends on what it reads, and for
     one with an operator that ONNX has nothing for.
@@ -62,7 +62,7 @@ def extend(traced: onnx.ModelProto, graph: Graph, logits: str, classes: int) -> 
 def exported_program(
     network: nn.Module, img_size: tuple[int, int], *, any_width: bool = False
 ) -> torch.export.ExportedProgram:
-    """A network of pictures as a program of `torch.export`, for any B, and any W if `any_width`.
+    """A network of images as a program of `torch.export`, for any B, and any W if `any_width`.
 
     Raises `ValueError` for a network whose course depends on what it reads.
     """

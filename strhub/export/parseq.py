@@ -2,7 +2,7 @@
 
 The mathematics is that of `strhub.models.parseq`. One position at a time and all positions at once are the same code
 here: a step is a pass over one position whose content is what was kept of the earlier ones. What does not depend on
-the picture, such as the projected position queries, is written as operators on constants: the runtime computes it
+the image, such as the projected position queries, is written as operators on constants: the runtime computes it
 once, when it loads the file.
 """
 
@@ -29,9 +29,9 @@ class KeyValue(NamedTuple):
 
 
 def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) -> str:
-    """Pictures (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode.
+    """Images (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode.
 
-    tokens: what an encoder that is not written here makes of the pictures, (B, N, D).
+    tokens: what an encoder that is not written here makes of the images, (B, N, D).
     """
     if tokens is None:
         tokens = encode(graph, images, network.encoder)
@@ -44,7 +44,7 @@ def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) 
 
 
 class _Reader:
-    """The decoder and the pictures' keys and values, one pair a layer."""
+    """The decoder and the images' keys and values, one pair a layer."""
 
     def __init__(self, graph: Graph, network: PARSeq, memory: list[KeyValue]) -> None:
         self.graph, self.network, self.memory = graph, network, memory
@@ -168,7 +168,7 @@ class _Reader:
         return graph.linear(graph.layer_norm(stream, self.network.decoder.norm), head.weight, head.bias)
 
     def _update(self, graph: Graph, number: int, stream: str, query: str, content: KeyValue, mask: str | None) -> str:
-        """One stream, (B, L, D), through a layer: attention to the content, to the picture, MLP."""
+        """One stream, (B, L, D), through a layer: attention to the content, to the image, MLP."""
         layer: DecoderLayer = self.layers[number]
         stream = graph.op("Add", stream, _output(graph, graph.attend(query, *content, mask), layer.self_attn.out_proj))
         query = _query(graph, graph.layer_norm(stream, layer.norm1), layer.cross_attn)

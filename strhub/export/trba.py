@@ -32,7 +32,7 @@ class _ColumnsOf(nn.Module):
 
 
 def read(network: TRBA, img_size: tuple[int, int], opset: int) -> onnx.ModelProto:
-    """Pictures (B, 3, H, W) to logits (B, L, charset_size + 3), as a model of any B."""
+    """Images (B, 3, H, W) to logits (B, L, charset_size + 3), as a model of any B."""
     traced = trace(_ColumnsOf(network), img_size, any_width=False, opset=opset, output=COLUMNS)
     graph = Graph(opset)
     logits = step_by_step(graph, network.Prediction, network.max_label_length + 1)

@@ -10,7 +10,7 @@ from strhub.models.layers.vision_transformer import MLP, EncoderBlock, PatchEmbe
 
 
 def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTower) -> str:
-    """Pictures (B, 3, H, W) to tokens (B, N, D), the class token first if there is one."""
+    """Images (B, 3, H, W) to tokens (B, N, D), the class token first if there is one."""
     tokens = _embed(graph, images, encoder.patch_embed)
     if encoder.cls_token is not None:
         shape = graph.op("Concat", graph.size(tokens, 0), graph.integers(1, 1), axis=0)

@@ -155,7 +155,7 @@ def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most, on soft noise, one and three pictures at a time.
+    """By how much the file's logits differ from the model's at most, on soft noise, one and three images at a time.
 
     Infinity if a batch's number of steps differs. Needs onnxruntime.
     """
@@ -176,7 +176,7 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
 
 
 def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
-    """Pictures (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial transformers chaotic."""
+    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial transformers chaotic."""
     generator = torch.Generator().manual_seed(batch)
     coarse = torch.rand(batch, 3, 4, 16, generator=generator) * 2 - 1
     size = (int(img_size[0]), int(img_size[1]))
@@ -184,7 +184,7 @@ def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
 
 
 def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray]:
-    """Pictures as the model takes them, the unreadable ones left out."""
+    """Images as the model takes them, the unreadable ones left out."""
     options = image_options(model.hparams)
     arrays = []
     for picture in islice(pictures, ENOUGH):

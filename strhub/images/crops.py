@@ -1,7 +1,7 @@
 """Upright crops of words out of photographs: what the converters of published annotations have in common.
 
-In: a picture and a polygon round a word, in pixels, x to the right and y down, (0, 0) being the outer corner of the
-first pixel. Out: an RGB picture of the word, and its encoded file.
+In: an image and a polygon round a word, in pixels, x to the right and y down, (0, 0) being the outer corner of the
+first pixel. Out: an RGB image of the word, and its encoded file.
 
 A polygon is a sequence of points in the order in which a text is read: the upper edge from its start to its end, then
 the lower edge back. Four points are a quadrilateral, more are a curved line of text. The opposite sense of rotation,
@@ -50,14 +50,14 @@ def open_scene(content: bytes, *, follow_exif: bool = False) -> tuple[Image.Imag
 
     Args:
         content: the file as it is.
-        follow_exif: turn the picture as its orientation tag says. Only right where the annotations were made on turned
-            pictures; most sets' were not.
+        follow_exif: turn the image as its orientation tag says. Only right where the annotations were made on turned
+            images; most sets' were not.
 
     Returns:
-        The picture, and whether its format is lossless.
+        The image, and whether its format is lossless.
 
     Raises:
-        UnreadableImage: if it is no picture, is damaged or is too large.
+        UnreadableImage: if it is no image, is damaged or is too large.
     """
     picture, kind = open_encoded(Encoded(content, upright=follow_exif))
     return picture, kind in LOSSLESS_FORMATS
@@ -88,18 +88,18 @@ def crop_word(picture: Image.Image, polygon: Polygon, *, rectified: bool = False
 
     Args:
         picture: RGB.
-        polygon: at least three points round the word; they may lie outside of the picture.
+        polygon: at least three points round the word; they may lie outside of the image.
         rectified: straighten the word: a quadrilateral by its perspective, a curved text along its line. Without, and
             for a polygon whose edges can't be told apart (an odd number of points, or edges that cross), the crop is
             the upright box round the polygon, as in most of the field's published databases.
         margin: how much to add on each side, in heights of the word, at least 0.
 
     Returns:
-        The word. A straightened one is as large as in the picture, and what lies outside of the picture is filled
-        with the picture's edge; an upright box ends at the picture's edge.
+        The word. A straightened one is as large as in the image, and what lies outside of the image is filled
+        with the image's edge; an upright box ends at the image's edge.
 
     Raises:
-        UnusablePolygon: if the polygon has too few points, no area, or lies outside of the picture.
+        UnusablePolygon: if the polygon has too few points, no area, or lies outside of the image.
     """
     points = _checked(polygon, picture.size)
     if rectified:
@@ -147,14 +147,14 @@ def _checked(polygon: Polygon, size: tuple[int, int]) -> Array:
     width, height = size
     low, high = points.min(axis=0), points.max(axis=0)
     if (high <= 0).any() or low[0] >= width or low[1] >= height:
-        raise UnusablePolygon(f"the polygon lies outside of the picture of {width} x {height} pixels")
+        raise UnusablePolygon(f"the polygon lies outside of the image of {width} x {height} pixels")
     if (low < (-width, -height)).any() or (high > (2 * width, 2 * height)).any():
-        raise UnusablePolygon(f"the polygon reaches far outside of the picture of {width} x {height} pixels")
+        raise UnusablePolygon(f"the polygon reaches far outside of the image of {width} x {height} pixels")
     seen = np.minimum(high, size) - np.maximum(low, 0)
     # Twice the spread across the polygon's thinnest direction; zero for points on one line, whatever its slope.
     thickness = 2 * np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[-1] / math.sqrt(len(points))
     if thickness < MIN_THICKNESS / 2 or seen.min() < MIN_THICKNESS:
-        raise UnusablePolygon("the polygon has no area, or less than a pixel of it is within the picture")
+        raise UnusablePolygon("the polygon has no area, or less than a pixel of it is within the image")
     if _area(points) < 0:
         points = np.concatenate([points[:1], points[:0:-1]])
     return points
@@ -167,7 +167,7 @@ def _area(points: Array) -> float:
 
 
 def _straight_grid(points: Array, margin: float) -> tuple[tuple[int, int], Array | None]:
-    """The size of the straightened word and, for each of its pixels, where in the picture it is: (H, W, 2).
+    """The size of the straightened word and, for each of its pixels, where in the image it is: (H, W, 2).
 
     The grid is None for a polygon whose upper and lower edges can't be told apart.
     """
@@ -225,7 +225,7 @@ def _curved_grid(upper: Array, lower: Array, lengths: Array, across: Array, down
 
 
 def _sample(picture: Image.Image, size: tuple[int, int], grid: Array) -> Image.Image:
-    """The colors at the points of a grid (H, W, 2), blended from the four nearest pixels, as a picture."""
+    """The colors at the points of a grid (H, W, 2), blended from the four nearest pixels, as an image."""
     if size[0] * size[1] > MAX_PIXELS:
         raise UnusablePolygon(f"the straightened word would have {size[0]} x {size[1]} pixels")
     limit = np.asarray(picture.size) - 1

@@ -10,7 +10,7 @@ BUCKET = 16  # widths of batches are multiples of so many pixels, so that there 
 
 
 def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Pictures (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 16.
+    """Images (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 16.
 
     If all have the same width, that is the width of the batch.
     """

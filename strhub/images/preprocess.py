@@ -11,7 +11,7 @@ from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
-COLUMN = 4  # widths of pictures that keep their aspect are multiples of so many pixels: the networks' columns
+COLUMN = 4  # widths of images that keep their aspect are multiples of so many pixels: the networks' columns
 
 
 class Normalization(NamedTuple):
@@ -35,17 +35,17 @@ def normalization(name: str) -> Normalization:
 
 
 def picture_to_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
-    """RGB picture of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
+    """RGB image of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
 
     spare: first take means of whole pixels, where that leaves at least so many times `img_size`: several times as fast
-    for large pictures, and the same to within a gray level or two.
+    for large images, and the same to within a gray level or two.
     """
     height, width = img_size
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
 
 
 def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
-    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many pictures at once in least time."""
+    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many images at once in least time."""
     planes = np.moveaxis(pixels, -1, -3)
     scale, shift = scale_and_shift(normalize)
     result = np.empty(planes.shape, dtype=np.float32)
@@ -57,14 +57,14 @@ def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np
 def picture_to_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB picture of any size to a normalized array (3, H, W), resized bicubically with no regard to its aspect."""
+    """RGB image of any size to a normalized array (3, H, W), resized bicubically with no regard to its aspect."""
     return normalize_pixels(picture_to_pixels(picture, img_size), normalize)
 
 
 def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
-    """The width to which a picture of `size`, (width, height), is brought, in pixels: a multiple of 4.
+    """The width to which an image of `size`, (width, height), is brought, in pixels: a multiple of 4.
 
-    img_size: [height, greatest width]. A picture that would be wider than that is squeezed, one that would be narrower
+    img_size: [height, greatest width]. An image that would be wider than that is squeezed, one that would be narrower
     than it is high is stretched to a square.
     """
     height, widest = img_size
@@ -73,14 +73,14 @@ def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
 
 
 def picture_to_kept_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
-    """RGB picture to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see `picture_to_pixels`."""
+    """RGB image to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see `picture_to_pixels`."""
     return picture_to_pixels(picture, (img_size[0], kept_width(picture.size, img_size)), spare=spare)
 
 
 def picture_to_kept_array(
     picture: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB picture to a normalized array (3, H, W), H of `img_size` and W by `kept_width`."""
+    """RGB image to a normalized array (3, H, W), H of `img_size` and W by `kept_width`."""
     return normalize_pixels(picture_to_kept_pixels(picture, img_size), normalize)
 
 

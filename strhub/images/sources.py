@@ -20,7 +20,7 @@ from strhub.utils.regular_files import read_regular
 
 __all__ = ["Address", "Encoded", "Taken", "is_address", "is_one_image", "load", "name_of", "take"]
 
-_KEPT_BYTES: Final = 4 << 20  # of what was fetched, for a second look
+_KEPT_BYTES: Final = 4 << 20  # of what was fetched, for a re-reading
 _BLOCK: Final = 1 << 20
 
 

@@ -1,7 +1,7 @@
 """Beam search over what a model gives: the best texts and how sure they are, under constraints.
 
 For attention models, step by step or all at once, and for CTC models (Graves & Jaitly 2014; Hannun et al. 2014). All
-pictures and beams are searched together, in NumPy. Shapes: B pictures, K beams, T steps, C classes.
+images and beams are searched together, in NumPy. Shapes: B images, K beams, T steps, C classes.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class BeamSearch:
         return self._readings(scores, history)
 
     def _readings(self, scores: Floats, history: list[tuple[Ids, Ids, Floats]]) -> list[Decoded]:
-        """Scores (B, K) and the way to each beam, to the best texts of each picture."""
+        """Scores (B, K) and the way to each beam, to the best texts of each image."""
         batch, width = scores.shape
         rows, beams = np.arange(batch)[:, None], np.broadcast_to(np.arange(width), scores.shape)
         tokens, logs = [], []

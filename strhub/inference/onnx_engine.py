@@ -1,4 +1,4 @@
-"""`Recognizer` of exported models: pictures of words to readings without PyTorch.
+"""`Recognizer` of exported models: images of words to readings without PyTorch.
 
     from strhub.inference.onnx_engine import Recognizer
     readings = Recognizer("model.onnx")(["a.png", "b.jpg"])
@@ -38,7 +38,7 @@ class Recognizer(Reader):
     """Read words with an exported model; used as `strhub.Recognizer` is.
 
     model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
-    batch_size: pictures at a time; turn_tall, second_look: as for `Reader`. threads: to compute with; by default
+    batch_size: images at a time; turn_tall, second_look: as for `Reader`. threads: to compute with; by default
     OMP_NUM_THREADS, else the processors that this process may use. search: options of
     `strhub.inference.beam_search.Search`, such as top_k or a lexicon, of the texts that the logits allow. How it
     decodes otherwise was settled when the file was written. `description`: what the file says.
@@ -73,9 +73,9 @@ class Recognizer(Reader):
 class OnnxEngine:
     """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of `Recognizer`.
 
-    A few pictures are computed by all threads together. For many there is a second session, made when it is needed,
-    that computes on a share of the threads and is called by several at once. If the file has gone or been replaced by
-    then, the first one serves all.
+    A few images are computed by all threads together. For many there is a second session, made when it is needed,
+    that computes on a fraction of the threads and is called by several at once. If the file has gone or been replaced
+    by then, the first one serves all.
     """
 
     def __init__(

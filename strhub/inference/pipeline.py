@@ -1,6 +1,6 @@
-"""What every reader shares, with PyTorch or without: pictures in any form to readings, in batches.
+"""What every reader shares, with PyTorch or without: images in any form to readings, in batches.
 
-NumPy and Pillow only. A reader prepares the pictures, in threads beside the model; an engine is the model.
+NumPy and Pillow only. A reader prepares the images, in threads beside the model; an engine is the model.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from strhub.text.correction import Correction
 from strhub.utils.processes import PerProcess
 
 PictureArray = npt.NDArray[np.float32]
-Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that a picture is turned
+Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that an image is turned
 
 SECOND_LOOK = DOUBT  # confidence below which a word is looked at again, by default
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
 
 _AHEAD = 2  # batches that are prepared, or read, while another one is waited for
-_SHARE = 4  # pictures that a thread reads alone, at least
-_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large picture is made smaller coarsely
+_SHARE = 4  # images that a thread reads alone, at least
+_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large image is made smaller coarsely
 _LARGE = 16_000_000  # pixels above which images are decoded one at a time, whatever the number of threads
 _HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
-_CHUNK = 8  # pictures that a thread prepares at a time: handing over each would cost as much as a small picture
+_CHUNK = 8  # images that a thread prepares at a time: handing over each would cost as much as a small image
 
 
 Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
@@ -50,12 +50,12 @@ Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in one picture.
+    """What was read in one image.
 
     text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
     is none; character_confidences: in [0, 1], one a character; source: the path or address given, None for others;
     error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
-    first, if several were asked for; rotation: degrees counter-clockwise by which the picture was turned to be read, or
+    first, if several were asked for; rotation: degrees counter-clockwise by which the image was turned to be read, or
     its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most.
     """
 
@@ -71,7 +71,7 @@ class Reading:
 class Engine(Protocol):
     """A model and how it decodes.
 
-    img_size: height and width of its pictures in pixels, the width the greatest one if `keep_aspect`; normalize: name
+    img_size: height and width of its images in pixels, the width the greatest one if `keep_aspect`; normalize: name
     of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
     precision: what it computes in, such as "float32"; of an exported file, what that was exported in. correction: of
     the confidence of words that are looked at again.
@@ -90,14 +90,14 @@ class Engine(Protocol):
         """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
 
     def side_by_side(self) -> AbstractContextManager[Decode]:
-        """`decode` on a share of the processors, for as many threads at once as there are lanes."""
+        """`decode` on a fraction of the processors, for as many threads at once as there are lanes."""
 
 
 class Reader:
-    """Pictures to readings, in batches. What cannot be read comes back as such, in its place.
+    """Images to readings, in batches. What cannot be read comes back as such, in its place.
 
-    batch_size: pictures at a time, in each of the engine's lanes. workers: threads that prepare pictures while the
-    model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read pictures
+    batch_size: images at a time, in each of the engine's lanes. workers: threads that prepare images while the
+    model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read images
     over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
     down are read; a single character is never turned. second_look: what is read with less confidence than that, in
     [0, 1], is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for which most
@@ -194,7 +194,7 @@ class Reader:
         return self._finish(images, self._prepare(images), decode)
 
     def _read_ahead(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
-        """Threads prepare pictures; this one has them read. Lists are prepared ahead of the model."""
+        """Threads prepare images; this one has them read. Lists are prepared ahead of the model."""
         with _pool(self.workers) as pool:
             waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]] = deque()
             for batch in _taken(pictures, self.batch_size, copy=count is None):
@@ -205,7 +205,7 @@ class Reader:
                 yield from self._finish_next(waiting)
 
     def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
-        """What the engine takes of each picture: an array for every way to look at it, or why there is none."""
+        """What the engine takes of each image: an array for every way to look at it, or why there is none."""
         return self._prepare([take(picture) for picture in pictures])
 
     def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
@@ -238,7 +238,7 @@ class Reader:
         return self._to_pixels(view, self._img_size, spare=_SPARE)
 
     def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
-        """All at once if they have one shape: per picture that would take as long as reading its file."""
+        """All at once if they have one shape: per image that would take as long as reading its file."""
         if pixels and all(array.shape == pixels[0].shape for array in pixels):
             return normalize_pixels(np.stack(pixels), self._normalize)
         return [normalize_pixels(array, self._normalize) for array in pixels]
@@ -307,7 +307,7 @@ class Reader:
         return bool(look.decoded.text) and look.decoded.confidence < self.second_look and not look.rotation
 
     def _views(self, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-        """The ways to look at a picture: degrees by which it is turned, and what it then looks like."""
+        """The ways to look at an image: degrees by which it is turned, and what it then looks like."""
         tall = self.turn_tall and picture.height > TALL * picture.width
         for rotation, turn in TURNS.items():
             if turn is None:

@@ -1,4 +1,4 @@
-"""`Recognizer`: pictures of words to readings, in batches. What cannot be read comes back as such, in its place.
+"""`Recognizer`: images of words to readings, in batches. What cannot be read comes back as such, in its place.
 
 Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model needs.
 """
@@ -30,7 +30,7 @@ class Recognizer(Reader):
 
     model: an id (`strhub-small`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded models.
-    batch_size: pictures at a time; turn_tall, second_look: read tall pictures on their sides too, and in other ways
+    batch_size: images at a time; turn_tall, second_look: read tall images on their sides too, and in other ways
         what is read with less confidence than that, as `Reader` says.
     threads: to compute with; by default as many as it may use.
     precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto": bfloat16

@@ -1,10 +1,10 @@
 """Other ways to look at a word that was read with doubt: its line made level, cut closer, with more around it.
 
-In: a picture and how many letters were read in it. Out: other pictures of the same word, and how far each was turned.
+In: an image and how many letters were read in it. Out: other images of the same word, and how far each was turned.
 
 A box around a word is as high as its letters if the line is level, and higher the steeper it is. Letters are about
 0.62 times as wide as they are high; so the number of letters and the shape of the box tell how steep the line is, and
-the picture's edges whether it climbs or falls. Whether the letters stand upright on it, as on a sign seen from a side,
+the image's edges whether it climbs or falls. Whether the letters stand upright on it, as on a sign seen from a side,
 or are turned with it, neither tells. A model shrinks the whole box to its few rows of pixels, so what is steep loses
 most of its letters' height; made level first, it keeps it.
 """
@@ -21,14 +21,14 @@ from PIL import Image
 __all__ = ["View", "other_views"]
 
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
-"""Where each pixel (x, y) of a view comes from: (a x + b y + c, d x + e y + f) of the picture."""
+"""Where each pixel (x, y) of a view comes from: (a x + b y + c, d x + e y + f) of the image."""
 
 LETTER: Final = 0.62  # width over height, the gap to the next one included
 LEAST_CLIMB: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
 ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the line in it
 WIDER: Final = 1.25  # how many times as wide a stretched view is
 LEAST_LEAN: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
-_SIDE: Final = 48  # pixels, of the picture whose edges are looked at
+_SIDE: Final = 48  # pixels, of the image whose edges are looked at
 _SHARP: Final = 2  # how many times the model's height a view keeps
 
 
@@ -45,9 +45,9 @@ class View(NamedTuple):
 def other_views(picture: Image.Image, letters: int, *, height: int, keep_aspect: bool = False) -> Iterator[View]:
     """Ways to look at a word again: two of any word, two more of one that looks steep, four if either way.
 
-    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's pictures, in pixels;
+    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's images, in pixels;
     keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider one looks otherwise.
-    There are none of a picture over 100 times as wide as high or 20 times as high as wide, which shows no word.
+    There are none of an image over 100 times as wide as high or 20 times as high as wide, which shows no word.
     """
     width, tall = picture.size
     if not tall / 20 <= width <= 100 * tall:
@@ -85,7 +85,7 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
 
 
 def lean_of(picture: Image.Image) -> float:
-    """Whether what is in a picture climbs (up to 1) or falls (down to -1): the correlation of its edges' places."""
+    """Whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of its edges' places."""
     small = picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
     gray = np.asarray(small, dtype=np.float32)
     edges = np.abs(np.diff(gray, axis=1))[:-1] + np.abs(np.diff(gray, axis=0))[:, :-1]  # (rows, columns)
@@ -100,21 +100,21 @@ def lean_of(picture: Image.Image) -> float:
 
 
 def _framed(picture: Image.Image, across: float, down: float, height: int) -> Image.Image:
-    """The middle of a picture, or more than all of it, by shares of its sides."""
+    """The middle of an image, or more than all of it, by fractions of its sides."""
     width, tall = picture.size
     size = (max(1, round(width * across)), max(1, round(tall * down)))
     return _through(picture, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
 
 
 def _stretched(picture: Image.Image, height: int) -> Image.Image:
-    """Return a picture with wider letters, at most twice as high as the model's."""
+    """Return an image with wider letters, at most twice as high as the model's."""
     shrink = max(1, picture.height // (_SHARP * height))
     size = (max(1, round(WIDER * picture.width / shrink)), max(1, picture.height // shrink))
     return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
 
 
 def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
-    """A picture turned so that a line climbing by so much lies level, and cut to that line."""
+    """An image turned so that a line climbing by so much lies level, and cut to that line."""
     width, tall = picture.size
     cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
     ratio = ratio_of(letters)
@@ -125,7 +125,7 @@ def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Im
 
 
 def _sheared(picture: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
-    """A picture whose columns are moved so that a climbing (1) or falling (-1) line of upright letters lies level."""
+    """An image whose columns are moved so that a climbing (1) or falling (-1) line of upright letters lies level."""
     width, tall = picture.size
     letter = min(tall, 1.15 * width / ratio_of(letters))
     climb = sign * (tall - letter) / width
@@ -134,9 +134,9 @@ def _sheared(picture: Image.Image, sign: int, letters: int, height: int) -> Imag
 
 
 def _through(picture: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:
-    """A view of so many pixels of a picture.
+    """A view of so many pixels of an image.
 
-    height: of the model's pictures; a view that is much higher is computed smaller.
+    height: of the model's images; a view that is much higher is computed smaller.
     """
     shrink = max(1, size[1] // (_SHARP * height))
     if shrink > 1:
@@ -152,7 +152,7 @@ def _through(picture: Image.Image, size: tuple[int, int], affine: Affine, height
 
 
 def _rectangle(picture: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """So many pixels of a picture from a corner (x, y) on. Beyond the picture its edge goes on."""
+    """So many pixels of an image from a corner (x, y) on. Beyond the image its edge goes on."""
     (left, top), (columns, rows) = corner, size
     pixels = np.asarray(picture)
     for axis, first, count in ((0, top, rows), (1, left, columns)):

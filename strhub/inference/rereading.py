@@ -23,7 +23,7 @@ DOUBT: Final = 0.7
 
 
 class Decoded(NamedTuple):
-    """What an engine reads in a picture: text, its confidence, that of each character, and further readings."""
+    """What an engine reads in an image: text, its confidence, that of each character, and further readings."""
 
     text: str
     confidence: float
@@ -54,7 +54,7 @@ class Look(NamedTuple):
 def surest_rotation(views: Mapping[int, Decoded]) -> int:
     """The rotation with the surest reading; upright, unless what is read on a side has at least two characters.
 
-    A single character fills a tall picture as it stands, and most of them look like another one on their side.
+    A single character fills a tall image as it stands, and most of them look like another one on their side.
     """
     turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
     return max([0, *turned], key=lambda rotation: views[rotation][1])

@@ -96,7 +96,7 @@ class TorchEngine:
         threads, ended = torch.get_num_threads(), threading.Event()
 
         def decode(arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-            if not ended.is_set():  # by a reading that was given up while this one's pictures were prepared
+            if not ended.is_set():  # by a reading that was given up while this one's images were prepared
                 torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
             return self.decode(arrays)
 
@@ -107,7 +107,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
 
     def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
-        """Step by step if the network reads so, and then without its refinement, which knows of one text a picture."""
+        """Step by step if the network reads so, and then without its refinement, which knows of one text an image."""
         temperature = float(self.model.hparams.get("temperature", 1.0))
         steps = self.model.begin_steps(images, search.search.width)
         if steps is None:

@@ -22,7 +22,7 @@ _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _TILED_FROM = 1.6  # times the side, from which on tiles are looked at, too
 _OVERLAP = 0.15  # of tiles, of their side
 _MOST_TILES = 24
-_SAME = 0.4  # share of the smaller region's box from which two regions are one
+_SAME = 0.4  # fraction of the smaller region's box from which two regions are one
 
 
 class Detector(Protocol):

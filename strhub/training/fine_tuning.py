@@ -84,7 +84,7 @@ class FineTuning:
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:
-        """How many of so many encoder layers, counted from the picture, do not learn at a step; see `in_steps`."""
+        """How many of so many encoder layers, counted from the image, do not learn at a step; see `in_steps`."""
         if self.freeze_encoder is True:
             return layers
         since = step - int(self.freeze_encoder or 0)
@@ -129,7 +129,7 @@ class Layer:
 
 
 def encoder_layers(network: Network, outputs: Iterable[str]) -> list[Layer]:
-    """The layers of a network's encoder, from the picture on.
+    """The layers of a network's encoder, from the image on.
 
     The encoder is what the network says (`encoder_parts`). Otherwise it is all its parts without a table of characters.
     outputs: names of the parameters that are such tables.
@@ -161,7 +161,7 @@ def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module
         return [*(parameter for _, parameter in network.named_parameters(recurse=False)), *free]
     if not reading:
         raise ValueError(f"{type(network).__name__} has no part that could be its encoder")
-    # Every part reads characters, the first one from the picture: its encoder is the model's.
+    # Every part reads characters, the first one from the image: its encoder is the model's.
     inner = [name.removeprefix(f"{reading[0]}.") for name in outputs if name.startswith(f"{reading[0]}.")]
     return _encoder_parts(network.get_submodule(reading[0]), inner)
 

@@ -89,7 +89,7 @@ class ResumedPlan(Callback):
 
 
 def _warmup(schedule: Any, total: int) -> float | None:
-    """The share of the steps in which the rate rises, rounded as OneCycleLR's is; None for other schedules."""
+    """The fraction of the steps in which the rate rises, rounded as OneCycleLR's is; None for other schedules."""
     phases = getattr(schedule, "_schedule_phases", None)
     return round((phases[0]["end_step"] + 1) / total, 9) if phases else None
 

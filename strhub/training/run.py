@@ -166,7 +166,7 @@ def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
 def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
     """Give a model the weights of another, by id, path or address, as far as they serve it; say what became of them.
 
-    Charset, label length, picture size and patch may differ; see `strhub.checkpoint.adaptation.adapt`. What serves
+    Charset, label length, image size and patch may differ; see `strhub.checkpoint.adaptation.adapt`. What serves
     training alone, such as a second loss's head, is taken along from a run's checkpoint if the charset is the same.
     """
     checkpoint = read_checkpoint(locate(source))

@@ -1,4 +1,4 @@
-"""Work done by processes, its results in order: for command lines that go through many pictures.
+"""Work done by processes, its results in order: for command lines that go through many images.
 
 In: a function and its arguments. Out: the results, in the order of the arguments, with a bounded number in memory.
 Plain pipes and not a pool of the standard library, whose processes live on when the one that started them is killed,

@@ -145,7 +145,7 @@ def test_accuracy_against_latency(tmp_path: Path) -> None:
         ("formats=[onyx]", "Did you mean 'onnx'"),
         ("models=[strhub-tinny]", "Did you mean 'strhub-tiny'"),
         ("precision=float61", "Did you mean 'float16'"),
-        ("pictures=nowhere", "no pictures in nowhere"),
+        ("pictures=nowhere", "no images in nowhere"),
         ("device=warp", "cannot be used here"),
     ],
 )
@@ -167,7 +167,7 @@ def test_options_that_cannot_be_or_would_do_nothing(tmp_path: Path) -> None:
         ({"range": True, "precision": ["float32", "bfloat16"]}, "several of anything"),
         ({"range": True, "models": ["strhub-tiny"]}, "range does not go with models"),
         ({"range": True, "formats": "onnx"}, "exported formats"),
-        ({"plot": str(tmp_path / "plot.table")}, "no picture that can be drawn"),
+        ({"plot": str(tmp_path / "plot.table")}, "no image that can be drawn"),
         ({"plot": str(tmp_path)}, "cannot be written"),
         ({"json": str(tmp_path)}, "cannot be written"),
         ({"json": str(Path(__file__) / "all.json")}, "cannot be written"),

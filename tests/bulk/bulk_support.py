@@ -12,7 +12,7 @@ from strhub.inference.pipeline import Reading
 
 
 class SleepyReader:
-    """Reads a picture's color, as a number, `seconds` for each. kill_once: a file; who sees it removes it and dies."""
+    """Reads an image's color, as a number, `seconds` for each. kill_once: a file; who sees it removes it and dies."""
 
     batch_size = 16
 

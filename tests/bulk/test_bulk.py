@@ -1,4 +1,4 @@
-"""Reading very many pictures: every one once, whatever happens on the way."""
+"""Reading very many images: every one once, whatever happens on the way."""
 
 import json
 import os
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def encoded(number: int) -> bytes:
-    """A picture that `SleepyReader` reads as this number."""
+    """An image that `SleepyReader` reads as this number."""
     buffer = BytesIO()
     Image.fromarray(np.full((4, 8, 3), (number // 256, number % 256, 7), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -64,7 +64,7 @@ def inputs(tmp_path: Path) -> Path:
     for number in range(100):
         (root / ("deep/er" if number % 2 else "deep") / f"{number:03d}.png").write_bytes(encoded(number))
     (root / "deep" / "cut.png").write_bytes(encoded(1)[:40])
-    (root / "deep" / "notes.txt").write_text("no picture")
+    (root / "deep" / "notes.txt").write_text("no image")
     words = [(encoded(number), "") for number in range(100, 200)]
     words[10] = (b"no picture", "")
     write_lmdb(root / "words", words)
@@ -76,7 +76,7 @@ def inputs(tmp_path: Path) -> Path:
     members = [(f"{number}.png", encoded(number)) for number in range(300, 350)]
     write_tar(root / "s.tar", [*members, ("300.txt", b"label")])
     whole = (root / "s.tar").read_bytes()
-    (root / "cut.tar").write_bytes(whole[: 512 * 3 + 20])  # one picture, and a part of the next
+    (root / "cut.tar").write_bytes(whole[: 512 * 3 + 20])  # one image, and a part of the next
     (root / "bad.parquet").write_bytes(b"PAR1 no more")
     (root / "broken").mkdir()
     (root / "broken" / "data.mdb").write_bytes(b"nothing")
@@ -144,7 +144,7 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
     for changes, message in (
         ({"engine": "spark"}, "no engine 'spark'; known: plain, ray"),
         ({"per_part": 0}, "per_part is 0"),
-        ({"inputs": [tmp_path / "nothing-*"]}, "no pictures found"),
+        ({"inputs": [tmp_path / "nothing-*"]}, "no images found"),
         ({"output": inputs}, "holds something else than readings"),
     ):
         options: dict[str, Any] = {"inputs": [inputs], "output": output, "recognizer": SleepyReader, **changes}
@@ -157,7 +157,7 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
         read_all([inputs / "s.tar"], output, recognizer=SleepyReader, options={"refine_iters": 2})
     parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "numbers.parquet")
     read_all([tmp_path / "numbers.parquet"], tmp_path / "other", recognizer=SleepyReader)
-    assert "of its columns x none is known to hold pictures" in table(tmp_path / "other")[0]["error"]
+    assert "of its columns x none is known to hold images" in table(tmp_path / "other")[0]["error"]
 
 
 def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(arguments) == 1
     pictures_there = len(list((ROOT / "demo_images").glob("*.png")))
     printed = capsys.readouterr()
-    assert f"{pictures_there + 1} pictures, {pictures_there + 1} of them now" in printed.out
+    assert f"{pictures_there + 1} images, {pictures_there + 1} of them now" in printed.out
     assert "1 could not be read" in printed.err
     single = {row["source"]: row["text"] for row in table(output)}
     run(["--images", str(ROOT / "demo_images"), "--json"])

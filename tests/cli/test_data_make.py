@@ -1,4 +1,4 @@
-"""`python -m strhub.data make`: pictures to LMDB on the command line, and the commands as a whole."""
+"""`python -m strhub.data make`: images to LMDB on the command line, and the commands as a whole."""
 
 import os
 import signal
@@ -67,15 +67,15 @@ def test_what_can_not_be_used_is_counted_and_listed(tmp_path: Path, capsys: pyte
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'out'}: 7 words written\n"
     lines = err.splitlines()
-    assert lines[-1] == "skipped: 3 unreadable picture, 2 missing picture, 1 empty label, 1 bad line"
+    assert lines[-1] == "skipped: 3 unreadable image, 2 missing image, 1 empty label, 1 bad line"
     table_path = source / "labels.csv"
     for line, problem in enumerate(
         [
             f"{table_path}:14: one column only",
             f"{table_path}:13: 8.webp: the label is empty",
             f"{table_path}:4: 3.bmp: ",
-            f"{table_path}:5: 4.gif: there is no such picture",
-            f"{table_path}:6: 5.tif: there is no such picture",
+            f"{table_path}:5: 4.gif: there is no such image",
+            f"{table_path}:6: 5.tif: there is no such image",
             f"{table_path}:7: 6.png: damaged: ",
             f"{table_path}:8: 7.jpg: ",
         ]
@@ -108,14 +108,14 @@ def test_nothing_to_write_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty has no annotations"):
         commands.run(["make", str(tmp_path / "empty"), str(tmp_path / "out")])
-    with pytest.raises(ValueError, match=r"empty: there are no pictures in it, so .*out was not made"):
+    with pytest.raises(ValueError, match=r"empty: there are no images in it, so .*out was not made"):
         commands.run(["make", str(tmp_path / "empty"), str(tmp_path / "out"), "--format", "names"])
     (tmp_path / "empty" / "labels.csv").write_text("a.png,a\nb.png,\n")
     done = strhub_data("make", tmp_path / "empty", tmp_path / "out", "--workers", 1)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-2:] == [
-        "skipped: 1 missing picture, 1 empty label",
-        f"strhub-data make: {tmp_path / 'empty' / 'labels.csv'}: none of its 2 pictures or lines can be used, so "
+        "skipped: 1 missing image, 1 empty label",
+        f"strhub-data make: {tmp_path / 'empty' / 'labels.csv'}: none of its 2 images or lines can be used, so "
         f"{tmp_path / 'out'} was not made",
     ]
     assert sorted(item.name for item in tmp_path.iterdir()) == ["empty"]
@@ -155,7 +155,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path: Path) -> No
     source = pictures(tmp_path / "in", 300)
     with start_slowly(source, tmp_path / "out") as process:
         assert process.stdout is not None
-        for _ in range(60):  # pictures
+        for _ in range(60):  # images
             process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=100)
@@ -209,7 +209,7 @@ def test_help_lists_the_commands_that_are_there() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("usage: strhub-data <command>")
-    assert "  make     Make an LMDB of a folder of pictures and the file that says what they show." in lines
+    assert "  make     Make an LMDB of a folder of images and the file that says what they show." in lines
     assert lines[-1] == "[]"
     assert strhub_data().stdout.splitlines() == lines[:-1]
 

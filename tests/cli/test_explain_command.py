@@ -48,7 +48,7 @@ def test_attention_is_that_of_the_pass_it_explains(options: dict[str, Any], dec_
     logits, maps = read_with_attention(network, images)
     assert maps.shape == (2, logits.shape[1], 4, 8)
     assert len(set(logits.argmax(-1).flatten().tolist())) > 2
-    # The same pass by the network itself, with the queries that its last layer has for the picture.
+    # The same pass by the network itself, with the queries that its last layer has for the image.
     last, seen = network.decoder.stack[-1].cross_attn, []
     attended = last.attend
     last.attend = lambda query, context, mask=None: seen.append(query) or attended(query, context, mask)
@@ -78,7 +78,7 @@ def test_any_parseq_and_nothing_else(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_read_do_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "a.png").write_text("no image")
     (tmp_path / "b").mkdir()
     for folder in (tmp_path, tmp_path / "b"):
         Image.new("RGB", (1, 300)).save(folder / "c.png")
@@ -92,7 +92,7 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["attention", "strhub-tiny", "--images", "/none/*.png"], "no pictures found"),
+        (["attention", "strhub-tiny", "--images", "/none/*.png"], "no images found"),
         (["retrieve", "strhub-tiny", "--images", DEMO[0], "--vocabulary", "/none"], "vocabulary /none cannot be read"),
         (["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "--top", "0"], "--top is 0"),
         (["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "a:int=1"], "does not matter"),
@@ -104,7 +104,7 @@ def test_mistakes_are_named(arguments: list[str], message: str) -> None:
 
 
 def test_retrieval_finds_the_words_that_a_run_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two pictures are taught their words; the checkpoint finds them, adapter included."""
+    """Two images are taught their words; the checkpoint finds them, adapter included."""
     path = small_clip(tmp_path)
     contrastive = {"weight": 1.0, "adapter": 8}
     hparams = {**create_model("parseq", **SMALL).hparams, "contrastive": contrastive}

@@ -57,7 +57,7 @@ def test_bad_pictures_do_not_stop_the_others(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", "nothing-here/*.png"], "no pictures found"),
+        (["--images", "nothing-here/*.png"], "no images found"),
         (["refine_iters:number=2", "--images", DEMO[0]], "unknown type 'number'"),
         (["refine_iters:int=two", "--images", DEMO[0]], "refine_iters:int=two"),
         (["decode_ar:bool=perhaps", "--images", DEMO[0]], "neither true nor false"),
@@ -85,7 +85,7 @@ def test_a_picture_may_have_a_name_like_an_option(tmp_path: Path, monkeypatch: p
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no pictures found"):
+    with pytest.raises(ValueError, match="no images found"):
         run(["--images", str(tmp_path)])
 
 

@@ -1,4 +1,4 @@
-"""The commands as a user gives them, on a CLIP-PARSeq of two devices' training: evaluation, figures, pictures."""
+"""The commands as a user gives them, on a CLIP-PARSeq of two devices' training: evaluation, figures, images."""
 
 import csv
 import json

@@ -81,7 +81,7 @@ def test_words_equal_but_for_case_do_not_push_each_other_away() -> None:
     images.requires_grad_()
     masked = loss(["Sale", "two", "SALE", "four"])
     (gradient,) = torch.autograd.grad(masked, images)
-    # Row 0 without word 2 and picture 2, computed by leaving them out.
+    # Row 0 without word 2 and image 2, computed by leaving them out.
     scale = contrastive.log_scale.exp()
     logits = (scale * images @ texts.T).detach()
     for first, second in ((0, 2), (2, 0)):

@@ -1,4 +1,4 @@
-"""Drawn words: texts stay in their charset, pictures are legible, reproducible and refuse bad input."""
+"""Rendered words: texts stay in their charset, images are legible, reproducible and refuse bad input."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_pictures_have_the_promised_form(difficulty: float) -> None:
 
 
 def _contrast(picture: Image.Image) -> float:
-    """Distance between the darkest and the lightest hundredth of the picture in its most telling channel."""
+    """Distance between the darkest and the lightest hundredth of the image in its most telling channel."""
     low, high = np.percentile(np.asarray(picture, dtype=np.float32), [1, 99], axis=(0, 1))
     return float((high - low).max())
 
@@ -289,7 +289,7 @@ def test_bad_settings_are_refused() -> None:
 
 
 def test_blanks_have_no_letters_and_no_text() -> None:
-    """With nothing on them, pictures of clean words are all but flat; where there is a word, they are not."""
+    """With nothing on them, images of clean words are all but flat; where there is a word, they are not."""
     words = DrawnWords(charset="ABCDEFGH", max_length=6, seed=1, difficulty=0.0, blanks=0.5)
     spread: dict[bool, list[float]] = {True: [], False: []}
     for index in range(60):

@@ -1,4 +1,4 @@
-"""Transforms: which augmentation a name means, and that pictures come out alike one by one and many at once."""
+"""Transforms: which augmentation a name means, and that images come out alike one by one and many at once."""
 
 import warnings
 

@@ -54,7 +54,7 @@ def test_other_architectures(tmp_path: Path, name: str) -> None:
 
 
 def same_logits_and_texts(model: SceneTextModel, path: Path, batch: int, atol: float = 1e-3) -> None:
-    """Logits to 1e-3 and the same texts as PyTorch's, on pictures of clouds."""
+    """Logits to 1e-3 and the same texts as PyTorch's, on images of clouds."""
     images = soft_noise(batch, (model.hparams.img_size[0], min(model.hparams.img_size[1], 256)))
     with torch.inference_mode():
         expected = model(images).numpy()
@@ -70,7 +70,7 @@ def lively_trba() -> SceneTextModel:
     model = create_model("trba", **SMALL["trba"], charset_train="abc", max_label_length=9).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Not where the picture is straightened: larger weights there only make more of the rounding.
+            # Not where the image is straightened: larger weights there only make more of the rounding.
             parameter.mul_(2 if parameter.ndim > 1 and "Transformation" not in name else 1)
         model.model.Prediction.char_embeddings.weight.normal_()
         model.model.Prediction.generator.weight.mul_(4)

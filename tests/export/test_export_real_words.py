@@ -26,13 +26,13 @@ from strhub.text import CHARSET_36, CharsetAdapter
 FOLDER = Path(__file__).parents[3] / "shared" / "words"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs word pictures in {FOLDER}, which are not redistributed"),
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs word images in {FOLDER}, which are not redistributed"),
 ]
 Words = tuple[np.ndarray[Any, Any], list[str]]
 
 
 def some_words(part: str, count: int) -> tuple[list[Any], list[str]]:
-    """Pictures and labels, evenly from all sets of a part."""
+    """Images and labels, evenly from all sets of a part."""
     sets = [LmdbWords(path, prepare_label=str) for path in find_lmdbs(FOLDER / part)]
     places = [(words, index) for words in sets for index in range(len(words))]
     chosen = np.linspace(0, len(places) - 1, count).astype(int)

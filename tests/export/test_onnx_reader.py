@@ -184,7 +184,7 @@ def test_without_onnxruntime_the_extra_is_named(exported: Path, monkeypatch: pyt
 
 
 def test_a_file_that_is_replaced_while_it_is_read_with_changes_no_texts(exported: Path, tmp_path: Path) -> None:
-    """Many pictures take a second session, which must not be of the model that is there by then."""
+    """Many images take a second session, which must not be of the model that is there by then."""
     path = tmp_path / "model.onnx"
     path.write_bytes(exported.read_bytes())
     pictures = [np.zeros((20, 60, 3), np.uint8)] * 10

@@ -1,4 +1,4 @@
-"""Words cropped out of pictures whose every pixel is known."""
+"""Words cropped out of images whose every pixel is known."""
 
 import io
 import math

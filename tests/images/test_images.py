@@ -1,4 +1,4 @@
-"""Whatever a user has, to a picture or a clear reason."""
+"""Whatever a user has, to an image or a clear reason."""
 
 import io
 import struct

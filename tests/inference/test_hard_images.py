@@ -1,4 +1,4 @@
-"""Pictures as they come in life: every mode and orientation reads as the plain one; a bad one disturbs no other."""
+"""Images as they come in life: every mode and orientation reads as the plain one; a bad one disturbs no other."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_large_jpeg_is_decoded_smaller_but_large_enough(
 
 
 def test_what_a_reader_prepares_is_close_to_plain_scaling(recognizer: Recognizer, tmp_path: Path) -> None:
-    """Of large pictures, where it is not the same: within a few gray levels on a smooth one."""
+    """Of large images, where it is not the same: within a few gray levels on a smooth one."""
     ramp = np.add.outer(np.arange(700) / 10, np.arange(2900) / 20)[..., None] * (1.0, 0.7, 0.4)
     Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "ramp.jpg", quality=95)
     prepared = recognizer.prepare([tmp_path / "ramp.jpg"])[0]

@@ -1,4 +1,4 @@
-"""Reading many pictures takes no more memory than reading some, and what a plain install reads with takes little."""
+"""Reading many images takes no more memory than reading some, and what a plain install reads with takes little."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if model == "torch":
     from strhub import load
     model = load("strhub-tiny")
 recognizer = Recognizer(model, device="cpu", threads=1)
-pictures = sorted(Path("demo_images").glob("*.png")) * (count // 8)
+images = sorted(Path("demo_images").glob("*.png")) * (count // 8)
 held = []
-for number, reading in enumerate(recognizer.read(pictures), 1):
+for number, reading in enumerate(recognizer.read(images), 1):
     assert reading.error is None
     if number % (count // 8) == 0:
         held.append(resident())

@@ -1,4 +1,4 @@
-"""Pictures in, readings out."""
+"""Images in, readings out."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_the_surest_way_up(upright: tuple[str, float], left: tuple[str, float], 
 
 
 def test_unreadable_inputs_come_back_in_place(recognizer: Recognizer, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     readings = recognizer([DEMO[0], tmp_path / "text.png", None, DEMO[1], np.zeros((1, 1), np.uint8)])
     assert [reading.error is None for reading in readings] == [True, False, False, True, True]
     assert readings[1].source == str(tmp_path / "text.png")
@@ -130,7 +130,7 @@ def test_the_embedded_model_reads_clean_drawn_words() -> None:
 
 
 def test_the_embedded_model_is_not_sure_of_words_where_there_are_none() -> None:
-    """Empty grounds of drawn words, of other seeds than in training; 1.8 % of 1,000 when the weights were made."""
+    """Empty grounds of rendered words, of other seeds than in training; 1.8 % of 1,000 when the weights were made."""
     from strhub.data.synth import DrawnWords
 
     blanks = DrawnWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)

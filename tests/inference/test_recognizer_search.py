@@ -44,7 +44,7 @@ def pictures(count: int) -> list[np.ndarray[Any, Any]]:
 
 
 def probability(model: SceneTextModel, images: torch.Tensor, text: str) -> float:
-    """Of one text in one picture, by the pass that training makes."""
+    """Of one text in one image, by the pass that training makes."""
     network: Any = model.model
     # (1, [B], characters, [E]), without [E] where the characters have used up all steps.
     tokens = torch.tensor(model.tokenizer.encode_array([text]))[:, : network.max_label_length + 2]

@@ -145,7 +145,7 @@ def test_the_text_for_which_most_speaks(looks: Sequence[tuple[str, float]], expe
 
 
 class Engine:
-    """Reads every picture as the same word, first with `first`, later with `later`; keeps how many it was given."""
+    """Reads every image as the same word, first with `first`, later with `later`; keeps how many it was given."""
 
     img_size, normalize, lanes, correction = (32, 128), "default", 1, Correction(best=1, first=0, offset=0)
 

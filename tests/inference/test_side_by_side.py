@@ -1,4 +1,4 @@
-"""Many pictures read by several threads at once: the same readings, in order, and nothing left behind."""
+"""Many images read by several threads at once: the same readings, in order, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every architecture, made small, learns 64 drawn words by heart: its loss leads where its reading begins."""
+"""Every architecture, made small, learns 64 rendered words by heart: its loss leads where its reading begins."""
 
 from typing import Any, NamedTuple
 

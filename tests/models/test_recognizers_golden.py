@@ -18,7 +18,7 @@ from strhub.training.systems.registry import system_class
 pytestmark = pytest.mark.numeric
 
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
-# In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in pictures of noise
+# In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in images of noise
 # that moves gradients from the sampling of pixels on by some percent, as is shown below.
 ROUNDED = {"Transformation.": 5e-2}
 # And where a gradient is next to nothing beside the others, rounding is a larger share of it: of the total, so much.

@@ -1,4 +1,4 @@
-"""The spline that straightens pictures: exact to single precision, and made of a file's own matrices."""
+"""The spline that straightens images: exact to single precision, and made of a file's own matrices."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """One small data set, drawn, and written down in the published formats.
 
 Two scenes hold words at known places, each on a color of its own: an upright one, a rotated one, a curved one, and one
-that no one can read. A third scene is in the annotations, but its picture is missing. Each writer also adds a damaged
+that no one can read. A third scene is in the annotations, but its image is missing. Each writer also adds a damaged
 line where the format has lines.
 """
 
@@ -69,7 +69,7 @@ READABLE = [word for number in (1, 2) for word in SCENES[number] if word.readabl
 
 
 def draw_scenes(folder: Path, name: str, suffix: str = ".png") -> None:
-    """The pictures of the scenes that are there, by a name with `{}` for the scene's number."""
+    """The images of the scenes that are there, by a name with `{}` for the scene's number."""
     for number in (1, 2):
         picture = Image.new("RGB", (300, 300), "white")
         draw = ImageDraw.Draw(picture)
@@ -83,7 +83,7 @@ def draw_scenes(folder: Path, name: str, suffix: str = ".png") -> None:
 
 
 def draw_words(folder: Path, name: str = "word_{}.png") -> list[tuple[str, str]]:
-    """Pictures of single words, and all names with labels, the last picture's missing."""
+    """Images of single words, and all names with labels, the last image's missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, word in enumerate(READABLE, start=1):
         Image.new("RGB", (64, 24), word.color).save(folder / name.format(number))

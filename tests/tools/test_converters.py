@@ -61,7 +61,7 @@ def run(name: str, published: sets.Published, output: Path, *options: str) -> li
 
 
 def share(picture: Image.Image, color: tuple[int, int, int]) -> float:
-    """How much of a picture has nearly this color, from 0 to 1."""
+    """How much of an image has nearly this color, from 0 to 1."""
     return float((np.abs(np.subtract(np.asarray(picture).astype(int), color)).max(axis=2) <= 25).mean())
 
 
@@ -96,7 +96,7 @@ def test_scenes(name: str, writer: Writer, rectified: bool, tmp_path: Path, caps
     for word, (_, picture) in zip(sets.READABLE, records, strict=True):
         straight = is_straight(word, writer, rectified=rectified)
         assert share(picture, word.color) > (0.75 if straight else 0.3), word
-    assert count(told, "missing picture") == 1
+    assert count(told, "missing image") == 1
     assert count(told, "damaged annotation") == published.damaged
     unreadable = ("don't care (###)", "don't care (.)", "difficult", "illegible", "ignored")
     assert sum(count(told, reason) for reason in unreadable) == 1
@@ -111,7 +111,7 @@ def test_pictures_of_words(name: str, writer: Writer, tmp_path: Path, capsys: py
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
     assert all(is_on(picture, word.color) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
     assert all(picture.size == (64, 24) for _, picture in records)
-    assert count(told, "missing picture") == 1
+    assert count(told, "missing image") == 1
     assert count(told, "damaged annotation") == published.damaged
 
 
@@ -187,7 +187,7 @@ def test_word_outside_of_its_picture_is_listed_and_the_others_are_kept(
     assert "'away'" in listed
     assert "'flat'" in listed
     assert "gt_img_1.txt:5" in listed  # the damaged line
-    assert "img_3" in listed  # the missing picture
+    assert "img_3" in listed  # the missing image
 
 
 def test_damaged_picture_and_undecodable_line_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +197,7 @@ def test_damaged_picture_and_undecodable_line_are_counted(tmp_path: Path, capsys
         file.write(b"1,1,2,1,2,2,1,2,\xff\xfe\r\n")
     assert [label for label, _ in run("ic15", published, tmp_path / "lmdb")] == ["Grüße"]
     told = capsys.readouterr().err
-    assert count(told, "unreadable picture") == 1
+    assert count(told, "unreadable image") == 1
     assert count(told, "not UTF-8") == 1
 
 
@@ -228,9 +228,7 @@ def test_mjsynth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = sets.Published(sets.write(tmp_path / "annotation_train.txt", lines), tmp_path)
     assert [label for label, _ in run("mjsynth", published, tmp_path / "lmdb")] == ["Lube"]
     told = capsys.readouterr().err
-    assert [count(told, reason) for reason in ("unreadable picture", "missing picture", "no label in the name")] == [
-        1
-    ] * 3
+    assert [count(told, reason) for reason in ("unreadable image", "missing image", "no label in the name")] == [1] * 3
 
 
 def cells(values: list[Any]) -> "np.ndarray[Any, Any]":
@@ -343,7 +341,7 @@ def test_without_any_picture_nothing_is_written_and_the_reasons_are_told(
     (tmp_path / "none").mkdir()
     with pytest.raises(SystemExit, match="gave no record"):
         run("ic15", sets.Published(published.annotations, tmp_path / "none"), tmp_path / "lmdb")
-    assert count(capsys.readouterr().err, "missing picture") == 3
+    assert count(capsys.readouterr().err, "missing image") == 3
 
 
 def test_existing_database_is_replaced_only_if_asked(tmp_path: Path) -> None:

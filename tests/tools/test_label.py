@@ -1,4 +1,4 @@
-"""Pictures without labels, labeled by the embedded model."""
+"""Images without labels, labeled by the embedded model."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 """What the parsers of all formats share: their common record, and what they do about lines that can't be used.
 
-A parser takes a `Source` and `Notes` and returns scenes, one a picture, each with its words. What it leaves out it
+A parser takes a `Source` and `Notes` and returns scenes, one an image, each with its words. What it leaves out it
 counts in the notes, by reason; what is damaged it lists there too. Nothing in an annotation ends a run, unless the
 whole file is of no use.
 """
@@ -30,11 +30,11 @@ class Word(NamedTuple):
 
     label: str
     polygon: Polygon | None = None
-    """Round the word, in pixels of the scene; None if the picture is a word's already."""
+    """Round the word, in pixels of the scene; None if the image is a word's already."""
 
 
 class Scene(NamedTuple):
-    """A picture and its words: one job."""
+    """An image and its words: one job."""
 
     picture: str
     words: tuple[Word, ...]
@@ -169,14 +169,14 @@ def unquote(text: str) -> str:
 
 
 def locate(folder: Path, name: str) -> str:
-    """The picture of this name in a folder; if there is none, its name alone is looked for right in the folder.
+    """The image of this name in a folder; if there is none, its name alone is looked for right in the folder.
 
-    A name without a picture's suffix is given that of a file that is there. If nothing fits, the path where the
-    picture should be is returned, and is found missing when it is to be read.
+    A name without an image's suffix is given that of a file that is there. If nothing fits, the path where the
+    image should be is returned, and is found missing when it is to be read.
     """
     name = name.strip()
     if not name:
-        raise ValueError("the picture has no name")
+        raise ValueError("the image has no name")
     for candidate in (folder / name, folder / Path(name).name):
         if candidate.suffix in PICTURE_SUFFIXES and candidate.is_file():
             return str(candidate)
@@ -188,7 +188,7 @@ def locate(folder: Path, name: str) -> str:
 
 
 def annotation_files(folder: Path, pattern: str) -> list[Path]:
-    """The annotation files of a folder, one a picture, in the order of their numbers.
+    """The annotation files of a folder, one an image, in the order of their numbers.
 
     Raises:
         ValueError: if it is no folder or holds none.

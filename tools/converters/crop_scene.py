@@ -25,13 +25,13 @@ class CropScene:
         """The records of a scene's words.
 
         Raises:
-            SkippedRecord: if the picture can't be used, or, after the others, for the words that can't be cropped.
+            SkippedRecord: if the image can't be used, or, after the others, for the words that can't be cropped.
         """
         content = _read(scene.picture)
         try:
             picture, lossless = open_scene(content, follow_exif=self.follow_exif)
         except UnreadableImage as error:
-            raise SkippedRecord(f"{scene.picture}: {error}", "unreadable picture") from error
+            raise SkippedRecord(f"{scene.picture}: {error}", "unreadable image") from error
         failures = []
         for word in scene.words:
             try:
@@ -47,7 +47,7 @@ class CropScene:
         else:
             crop = crop_word(picture, word.polygon, rectified=self.rectified, margin=self.margin)
         turned = turn_if_vertical(crop, word.label) if self.turn_vertical else crop
-        # A picture of one word stays the file that it is, unless it is turned.
+        # An image of one word stays the file that it is, unless it is turned.
         return content if turned is picture else encode_crop(turned, lossless=lossless)
 
 
@@ -55,6 +55,6 @@ def _read(path: str) -> bytes:
     try:
         return read_regular(path, max_bytes=MAX_BYTES)
     except FileNotFoundError as error:
-        raise SkippedRecord(f"{path}: there is no such picture", "missing picture") from error
+        raise SkippedRecord(f"{path}: there is no such image", "missing image") from error
     except OSError as error:
-        raise SkippedRecord(f"{path}: {error.strerror or error}", "unreadable picture") from error
+        raise SkippedRecord(f"{path}: {error.strerror or error}", "unreadable image") from error

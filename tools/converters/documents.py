@@ -59,7 +59,7 @@ def openvino(source: Source, notes: Notes) -> Sequence[Scene]:
             of_picture[annotation["image_id"]].append(annotation)
     scenes = []
     for number, entry in enumerate(images):
-        with notes.guard(f"{path.name}: picture {number}"):
+        with notes.guard(f"{path.name}: image {number}"):
             words = []
             for annotation in of_picture[entry["id"]]:
                 with notes.guard(f"{entry['file_name']}: annotation {annotation.get('id')}"):
@@ -145,13 +145,13 @@ def _union_entries(path: Path, notes: Notes) -> Iterator[tuple[str, dict[str, An
 
 
 def _indexed_scenes(source: Source, notes: Notes, parse: Any) -> Sequence[Scene]:
-    """The form of COCO-Text: pictures and annotations by number, and which annotations are of which picture."""
+    """The form of COCO-Text: images and annotations by number, and which annotations are of which image."""
     path = source.annotations
     document = _an_object(path)
     images, annotations, index = (_part(document, key, dict, path) for key in ("imgs", "anns", "imgToAnns"))
     scenes = []
     for key, of_picture in index.items():
-        with notes.guard(f"picture {key}"):
+        with notes.guard(f"image {key}"):
             entry = images[str(key)]
             if source.split and entry.get("set") != source.split:
                 continue

@@ -1,4 +1,4 @@
-"""MATLAB files, label files, and the drawn sets, MJSynth and SynthText, whose scenes are made when asked for."""
+"""MATLAB files, label files, and the rendered sets, MJSynth and SynthText, whose scenes are made when asked for."""
 
 import csv
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def synthtext(source: Source, notes: Notes) -> Sequence[Scene]:
 
     whole = []
     for number in range(len(names)):
-        with notes.guard(f"{source.annotations.name}, picture {number}"):
+        with notes.guard(f"{source.annotations.name}, image {number}"):
             scene(number)
             whole.append(number)
     return LazyScenes(whole, scene)
@@ -66,7 +66,7 @@ def iiit5k(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def label_files(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A folder of `1.txt`, `2.txt`, ... with a label each, for pictures `1.jpg` or `1.png`, ..."""
+    """A folder of `1.txt`, `2.txt`, ... with a label each, for images `1.jpg` or `1.png`, ..."""
     if not source.annotations.is_dir():
         raise ValueError(f"{source.annotations}: not a folder; --annotations is the folder `label` here")
     scenes = []
@@ -108,6 +108,6 @@ def _text(value: Any) -> str:
 
 
 def _labels_by_name(path: Path) -> dict[str, str]:
-    """`name,label` a line, to labels by the picture's name."""
+    """`name,label` a line, to labels by the image's name."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         return {Path(row[0].strip()).name: row[1] for row in csv.reader(file, skipinitialspace=True) if len(row) > 1}

@@ -1,6 +1,6 @@
 """Text files with a word a line: ICDAR 2013 and 2015, MLT 2019, RCTW-17 and Uber-Text.
 
-Scenes have a text file a picture, with coordinates before each transcription. Lists of cropped words name a picture a
+Scenes have a text file an image, with coordinates before each transcription. Lists of cropped words name an image a
 line, with its label.
 """
 
@@ -93,7 +93,7 @@ def named_words(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def coco_text_words(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_words_gt.txt` with `number,label`; the pictures are `number.jpg`."""
+    """`train_words_gt.txt` with `number,label`; the images are `number.jpg`."""
     scenes = []
     for where, line in read_lines(source.annotations, notes):
         with notes.guard(where):
@@ -104,7 +104,7 @@ def coco_text_words(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def _scenes(source: Source, notes: Notes, parse: Callable[[str], Word | None]) -> Sequence[Scene]:
-    """A folder with a text file a picture, of the picture's name, often with a prefix."""
+    """A folder with a text file an image, of the image's name, often with a prefix."""
     scenes = []
     for path in annotation_files(source.annotations, "*.txt"):
         prefix = next((prefix for prefix in PREFIXES if path.name.startswith(prefix)), "")

@@ -20,7 +20,7 @@ _SHOWN = 60  # characters
 
 
 class DrawRecord:
-    """The picture file and label of drawn word `index`."""
+    """The image file and label of rendered word `index`."""
 
     def __init__(self, words: DrawnWords) -> None:
         self.words = words

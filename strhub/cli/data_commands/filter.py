@@ -21,15 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="drop labels with characters outside of it: its name, @ and a file, or its characters",
     )
     add("--max_length", type=int, help="drop labels of more characters")
-    add("--min_side", type=int, help="drop pictures of fewer pixels in width or height")
-    add("--min_aspect", type=float, help="drop pictures whose width / height is lower")
-    add("--max_aspect", type=float, help="drop pictures whose width / height is higher")
+    add("--min_side", type=int, help="drop images of fewer pixels in width or height")
+    add("--min_aspect", type=float, help="drop images whose width / height is lower")
+    add("--max_aspect", type=float, help="drop images whose width / height is higher")
     add("--match", metavar="REGEX", help="keep labels only in which this regular expression is found")
-    add("--vertical", choices=("keep", "drop"), default="keep", help="words in pictures 1.5 times as high as wide")
-    add("--drop_unreadable", action="store_true", help="implied by every other wish about pictures")
-    add("--drop_duplicates", action="store_true", help="keep the first of pictures that are the same or nearly so")
-    add("--without", type=Path, metavar="TREE", help="drop what shows the same picture as a record of this tree")
-    add("--workers", type=int, default=default_workers(), help="processes that read pictures")
+    add("--vertical", choices=("keep", "drop"), default="keep", help="words in images 1.5 times as high as wide")
+    add("--drop_unreadable", action="store_true", help="implied by every other wish about images")
+    add("--drop_duplicates", action="store_true", help="keep the first of images that are the same or nearly so")
+    add("--without", type=Path, metavar="TREE", help="drop what shows the same image as a record of this tree")
+    add("--workers", type=int, default=default_workers(), help="processes that read images")
     add("--overwrite", action="store_true", help="replace an LMDB that is there")
 
 

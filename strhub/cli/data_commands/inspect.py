@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max_length", type=int, default=25, help="longest label that is kept, in characters")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures; it needs no other file")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that read pictures")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with images; it needs no other file")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that read images")
 
 
 def run(arguments: argparse.Namespace) -> None:

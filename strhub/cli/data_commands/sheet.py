@@ -1,4 +1,4 @@
-"""Lay many words out on one picture: drawn ones, those of an LMDB, or both side by side."""
+"""Lay many words out on one image: rendered ones, those of an LMDB, or both side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _MEASURED = 500
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of sheet."""
     parser.add_argument("output", type=Path, help="PNG file to make")
-    parser.add_argument("--from", dest="source", type=Path, metavar="TREE", help="LMDB folder or tree, not drawn words")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="TREE", help="LMDB folder or tree, not rendered words"
+    )
     parser.add_argument(
         "--beside", type=Path, metavar="TREE", help="LMDB folder, or a tree of them, to show at the right"
     )

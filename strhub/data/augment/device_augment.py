@@ -1,8 +1,8 @@
 """Random distortions of whole batches on the device that trains: light, lens and view, in a few large operations.
 
-In: normalized pictures (B, 3, H, W) and a generator of their device. Out: as many of the same size. For a fast device
-that `strhub.data.augment.operations`, a picture at a time on the CPU, cannot feed. It is no RandAugment: geometry stays
-within the canvas, since the pictures have their final size already.
+In: normalized images (B, 3, H, W) and a generator of their device. Out: as many of the same size. For a fast device
+that `strhub.data.augment.operations`, an image at a time on the CPU, cannot feed. It is no RandAugment: geometry stays
+within the canvas, since the images have their final size already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 MAX_ROTATION = math.radians(12)
-MAX_SHEAR = 0.35  # columns sideways a row down, as shares of the half width and the half height
+MAX_SHEAR = 0.35  # columns sideways a row down, as fractions of the half width and the half height
 MAX_SCALE = 0.15
 MAX_SHIFT = 0.08  # of half a side
 MAX_PERSPECTIVE = 0.12  # change of scale from one edge to the other
@@ -27,9 +27,9 @@ TAPS = 7  # of the blur
 
 
 class BatchAugmentation:
-    """Distort each picture of a batch in some of four ways, each with its probability.
+    """Distort each image of a batch in some of four ways, each with its probability.
 
-    strength: 0 leaves pictures as they are, 1 goes to the limits above. probability: of each way.
+    strength: 0 leaves images as they are, 1 goes to the limits above. probability: of each way.
     """
 
     def __init__(self, *, strength: float = 1.0, probability: float = 0.5) -> None:
@@ -39,7 +39,7 @@ class BatchAugmentation:
         self.strength, self.probability = strength, probability
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Pictures (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their device."""
+        """Images (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their device."""
         if not len(images):
             return images
         dice = _Dice(images, generator, self.strength, self.probability)
@@ -47,7 +47,7 @@ class BatchAugmentation:
 
 
 class _Dice:
-    """Random numbers of each picture of a batch: 0 for the pictures that a way is not applied to."""
+    """Random numbers of each image of a batch: 0 for the images that a way is not applied to."""
 
     def __init__(self, images: Tensor, generator: Generator, strength: float, probability: float) -> None:
         self.count, self.device, self.dtype = len(images), images.device, images.dtype
@@ -58,7 +58,7 @@ class _Dice:
         return 2 * torch.rand(self.count, *shape, generator=self.generator, device=self.device) - 1
 
     def chosen(self) -> Tensor:
-        """(B), `strength` for the pictures that are chosen and 0 for the others."""
+        """(B), `strength` for the images that are chosen and 0 for the others."""
         return self.strength * ((self.uniform() + 1) / 2 < self.probability)
 
     def normal_like(self, images: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _lit(images: Tensor, dice: _Dice) -> Tensor:
-    """With another contrast about the picture's mean, another brightness and a tint."""
+    """With another contrast about the image's mean, another brightness and a tint."""
     chosen = dice.chosen()[:, None]
     factors, tint = dice.uniform(2) * chosen, dice.uniform(3) * chosen
     contrast = (1 + MAX_CONTRAST * factors[:, :1])[..., None, None]  # (B, 1, 1, 1)
@@ -99,7 +99,7 @@ def _lit(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _blurred(images: Tensor, dice: _Dice) -> Tensor:
-    """Blurred by a Gaussian, a width for each picture; those not chosen are left as they are, exactly."""
+    """Blurred by a Gaussian, a width for each image; those not chosen are left as they are, exactly."""
     chosen = dice.chosen()
     deviation = MAX_BLUR * chosen * (dice.uniform() + 1) / 2  # (B)
     offsets = torch.arange(TAPS, device=images.device) - TAPS // 2
@@ -113,6 +113,6 @@ def _blurred(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _noised(images: Tensor, dice: _Dice) -> Tensor:
-    """With normal noise, more or less of it in each picture."""
+    """With normal noise, more or less of it in each image."""
     level = MAX_NOISE * dice.chosen() * (dice.uniform() + 1) / 2
     return images + level[:, None, None, None].to(images.dtype) * dice.normal_like(images)

@@ -1,7 +1,7 @@
 """Fast NumPy building blocks of the augmentations: shifts, Gaussian blur, noise from a table.
 
-In and out: pictures as uint8 arrays (H, W, 3). Nothing writes into its input. Each does what Pillow's operation of that
-name does, with its kernels and rounding, several times as fast on pictures of words; the trick is the same everywhere:
+In and out: images as uint8 arrays (H, W, 3). Nothing writes into its input. Each does what Pillow's operation of that
+name does, with its kernels and rounding, several times as fast on images of words; the trick is the same everywhere:
 work on rows of W * 3 numbers, so that the innermost loop is long.
 """
 
@@ -19,7 +19,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """(H, W, 3), red, green, blue, 0 to 255."""
 
 FILL: Final = (128, 128, 128)
-"""What geometric operations put where the picture doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
+"""What geometric operations put where the image doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
 
 FRACTIONS: Final = 64  # of a pixel: how finely shifts are told apart
 MAX_NOISE_STEPS: Final = 32768  # equally likely sizes of noise; another bit says its sign
@@ -31,7 +31,7 @@ def to_uint8(values: npt.NDArray[np.floating]) -> Pixels:
 
 
 def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
-    """`result[y, x] = pixels[y, x + shifts[y]]`, interpolated bicubically; `FILL` from outside of the picture.
+    """`result[y, x] = pixels[y, x + shifts[y]]`, interpolated bicubically; `FILL` from outside of the image.
 
     Args:
         pixels: (H, W, 3).
@@ -39,7 +39,7 @@ def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
     """
     height, width = pixels.shape[:2]
     whole, weights = _split(shifts, width)
-    # The kernel takes a pixel before and two after, and the picture's edges count as going on for two more.
+    # The kernel takes a pixel before and two after, and the image's edges count as going on for two more.
     left, right = 1 + max(0, -int(whole.min())), 2 + max(0, int(whole.max()))
     padded = np.empty((height, left + width + right, 3), dtype=np.uint8)
     padded[:, :left] = pixels[:, :1]
@@ -81,7 +81,7 @@ def shift_columns(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
 
 def _split(shifts: npt.NDArray[np.float64], length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
     """Whole pixels of each shift (N,), and weights (4, N) of the pixels at -1, 0, 1 and 2 from there."""
-    # Farther than the picture's length there is nothing but fill, and the room made for shifted pixels can end there.
+    # Farther than the image's length there is nothing but fill, and the room made for shifted pixels can end there.
     steps = np.rint(np.clip(shifts, -length - 4, length + 4) * FRACTIONS).astype(np.int64)
     whole = steps // FRACTIONS
     return whole, _kernel().take(steps - whole * FRACTIONS, axis=1)
@@ -114,7 +114,7 @@ def _mix(taps: list[npt.NDArray[np.int16]], weights: npt.NDArray[np.int16]) -> n
 
 
 def _bounds(shifts: npt.NDArray[np.float64], length: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """From where and to before where the result shows the picture: pixels whose middle is in it."""
+    """From where and to before where the result shows the image: pixels whose middle is in it."""
     first = np.ceil(-0.5 - shifts)
     return first.astype(np.int32), np.ceil(length - 0.5 - shifts).astype(np.int32)
 

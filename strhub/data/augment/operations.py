@@ -1,8 +1,8 @@
-"""Random distortions of word pictures for training: RandAugment with the settings of the PARSeq paper.
+"""Random distortions of word images for training: RandAugment with the settings of the PARSeq paper.
 
-In: an RGB picture of any size and a NumPy generator. Out: an RGB picture, larger than the one put in if it was rotated.
+In: an RGB image of any size and a NumPy generator. Out: an RGB image, larger than the one put in if it was rotated.
 Nothing here resizes to the model's input or makes tensors; that comes after. All randomness is drawn from the generator
-passed in, so a picture and a seed always give the same result.
+passed in, so an image and a seed always give the same result.
 
 The operations are the "increasing" ones of RandAugment as timm has them (the larger the magnitude, the stronger the
 distortion), less sharpness, plus Gaussian blur and Poisson noise. `strhub.data.augment.scene` has a stronger preset.
@@ -39,40 +39,40 @@ MAX_SOLARIZE_ADDITION: Final = 110  # gray levels
 MAX_BLUR: Final = 4.0  # standard deviation in pixels
 MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
-GRAY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # shares of red, green and blue in brightness
+GRAY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # fractions of red, green and blue in brightness
 
 Operation: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
-"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the share of the full
+"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the fraction of the full
 strength, in [-1, 1]; its sign is the direction, and of no meaning to operations that have none."""
 
 
 class ArrayAugmentation(ABC):
-    """A random distortion of pictures, for pictures and for arrays."""
+    """A random distortion of images, for images and for arrays."""
 
     @abstractmethod
     def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
         """Distort uint8 (H, W, 3), from 1x1 pixels, which is left as it is; the result may be of another size."""
 
     def __call__(self, image: Image, rng: Generator) -> Image:
-        """Distort a picture. The one passed in is left as it is.
+        """Distort an image. The one passed in is left as it is.
 
         Args:
             image: RGB, of any size from 1x1 pixels.
             rng: all randomness comes from it.
 
         Returns:
-            An RGB picture, perhaps of another size.
+            An RGB image, perhaps of another size.
 
         Raises:
-            ValueError: if the picture isn't RGB.
+            ValueError: if the image isn't RGB.
         """
         return fromarray(self.distort(to_pixels(image), rng))
 
 
 def to_pixels(image: Image) -> Pixels:
-    """The pixels (H, W, 3) of an RGB picture, as a copy that may be written to; `ValueError` for other pictures."""
+    """The pixels (H, W, 3) of an RGB image, as a copy that may be written to; `ValueError` for other images."""
     if image.mode != "RGB":
-        raise ValueError(f"augmentation takes RGB pictures, not {image.mode}: call image.convert('RGB') first")
+        raise ValueError(f"augmentation takes RGB images, not {image.mode}: call image.convert('RGB') first")
     # Half the time that np.array(image) takes.
     return np.frombuffer(bytearray(image.tobytes()), dtype=np.uint8).reshape(image.height, image.width, 3)
 
@@ -114,7 +114,7 @@ def _rotate(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _posterize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    # Four bits down to one. At none the picture would be black, whatever its label.
+    # Four bits down to one. At none the image would be black, whatever its label.
     bits = max(1, 4 - int(abs(level) * 4))
     return pixels & np.uint8(256 - (1 << (8 - bits)))
 
@@ -205,7 +205,7 @@ class RandAugment(ArrayAugmentation):
     """Pick some operations at random and apply each with probability one half.
 
     Args:
-        operations: how many different ones are picked for a picture, 0 to `len(OPERATIONS)`.
+        operations: how many different ones are picked for an image, 0 to `len(OPERATIONS)`.
         magnitude: how strong they are, 0 to 10; a rotation of 30 degrees at 10 is one of 15 degrees at 5. Rotations,
             shears, translations and enhancements go either way with equal chance.
 
@@ -223,7 +223,7 @@ class RandAugment(ArrayAugmentation):
             raise ValueError(f"RandAugment: magnitude must be 0 to {MAX_MAGNITUDE}, not {self.magnitude}")
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to a picture, in order: names of different operations with levels in [-1, 1].
+        """What to apply to an image, in order: names of different operations with levels in [-1, 1].
 
         Every operation is as likely as any other to be picked, and those picked are applied with probability one half.
         """

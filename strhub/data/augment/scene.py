@@ -1,8 +1,8 @@
 """A stronger augmentation for scene text: what light, weather, lens, sensor and file do to a word, and bends of it.
 
-In: an RGB picture (or its pixels) and a NumPy generator. Out: the same, perhaps up to twice as high. All randomness is
+In: an RGB image (or its pixels) and a NumPy generator. Out: the same, perhaps up to twice as high. All randomness is
 drawn from the generator. The families are those of STRAug (Atienza 2021, "Data Augmentation for Scene Text
-Recognition"), with ranges of our own; all sizes are in heights of the picture unless said otherwise.
+Recognition"), with ranges of our own; all sizes are in heights of the image unless said otherwise.
 """
 
 import io
@@ -26,7 +26,7 @@ __all__ = ["DISTORTIONS", "FAMILIES", "Distortion", "SceneAugment"]
 
 Distortion: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
 """`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is and the size kept. `level` in [0, 1] is
-the share of the range that the docstring gives."""
+the fraction of the range that the docstring gives."""
 
 WARP_CHANCE: Final = 0.3
 """How likely each of the warps is."""
@@ -160,7 +160,7 @@ FAMILIES: Final[Mapping[str, Mapping[str, Distortion]]] = MappingProxyType(
         "file": {"low_resolution": _low_resolution, "jpeg": _jpeg},
     }
 )
-"""Distortions that keep the picture's shape, by family and name, in the order in which they happen to a word."""
+"""Distortions that keep the image's shape, by family and name, in the order in which they happen to a word."""
 
 DISTORTIONS: Final = MappingProxyType({name: call for family in FAMILIES.values() for name, call in family.items()})
 """All of them by name."""
@@ -171,9 +171,9 @@ class SceneAugment(ArrayAugmentation):
     """Some warps together, then one distortion each of a few families.
 
     Args:
-        strength: 0 (pictures stay as they are) to 1; the level of a distortion is a random one from a fifth of this
+        strength: 0 (images stay as they are) to 1; the level of a distortion is a random one from a fifth of this
             up to this. Those without a range, such as inverting, are as likely whatever the strength.
-        families: how many different families are picked for a picture, 0 to `len(FAMILIES)`; each is then applied with
+        families: how many different families are picked for an image, 0 to `len(FAMILIES)`; each is then applied with
             probability 0.6, one distortion of it. Each warp has probability 0.3.
         operations: names, of `WARPS` and of those in `FAMILIES`, to choose from; None for all.
 
@@ -196,7 +196,7 @@ class SceneAugment(ArrayAugmentation):
                 raise ValueError(f"SceneAugment: there is no operation {name!r}; known: {', '.join(known)}")
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to a picture, in order: names with levels in [0, `strength`]; warps come first."""
+        """What to apply to an image, in order: names with levels in [0, `strength`]; warps come first."""
         if not self.strength:
             return []
         chances = rng.random((len(WARPS) + len(FAMILIES), 4)).tolist()

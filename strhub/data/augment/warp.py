@@ -1,7 +1,7 @@
-"""Bending pictures of words: curve, stretch, wobble, perspective, rotation and a jittered crop, in one resampling.
+"""Bending images of words: curve, stretch, wobble, perspective, rotation and a jittered crop, in one resampling.
 
 A warp moves the nodes of a grid that is laid over the result: it says where in the source each of them is looked up.
-Warps compose by being applied to the nodes in turn; `resample` then bends the picture once, whatever their number.
+Warps compose by being applied to the nodes in turn; `resample` then bends the image once, whatever their number.
 
 Nodes are (rows, columns, 2) with x and y, where the source goes from 0 to 1 in both.
 """
@@ -22,14 +22,14 @@ __all__ = ["WARPS", "Nodes", "Warp", "grid", "resample"]
 
 Nodes: TypeAlias = npt.NDArray[np.float64]
 Warp: TypeAlias = Callable[[Nodes, float, float, Generator], Nodes]
-"""`(nodes, level, aspect, rng) -> nodes`; `level` in [0, 1] is the share of the range that the docstring gives, and
+"""`(nodes, level, aspect, rng) -> nodes`; `level` in [0, 1] is the fraction of the range that the docstring gives, and
 `aspect` is the source's width over its height."""
 
 ROWS, COLUMNS = 4, 9  # of nodes
 
 
 def grid() -> Nodes:
-    """Nodes that leave the picture as it is."""
+    """Nodes that leave the image as it is."""
     y, x = np.mgrid[0 : 1 : ROWS * 1j, 0 : 1 : COLUMNS * 1j]
     return np.stack([x, y], axis=2)
 
@@ -103,9 +103,9 @@ WARPS: Final[Mapping[str, Warp]] = MappingProxyType(
 
 
 def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
-    """The picture as the nodes have it, of its own size but up to twice as high if it is seen smaller.
+    """The image as the nodes have it, of its own size but up to twice as high if it is seen smaller.
 
-    What is outside of the picture gets the median color of its edge, as the ground around a word mostly goes on.
+    What is outside of the image gets the median color of its edge, as the ground around a word mostly goes on.
     """
     height, width = pixels.shape[:2]
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])

@@ -1,7 +1,7 @@
 """What is between the camera and a word: rain, snow, fog, frost, shadow, glare, and things that hide parts of it.
 
-In and out: uint8 pictures (H, W, 3) of one size; the input is left as it is. Every function takes a level in [0, 1],
-the share of the range its docstring gives; sizes are in heights of the picture, so that large ones get as much.
+In and out: uint8 images (H, W, 3) of one size; the input is left as it is. Every function takes a level in [0, 1],
+the fraction of the range its docstring gives; sizes are in heights of the image, so that large ones get as much.
 """
 
 import math
@@ -29,7 +29,7 @@ def smooth_field(height: int, width: int, rng: Generator, *, cell: float) -> Flo
 
 
 def _blend(pixels: Pixels, color: float | Floats, share: Floats) -> Pixels:
-    """`share` (H, W, 1) in [0, 1] of `color`, the rest of the picture."""
+    """`share` (H, W, 1) in [0, 1] of `color`, the rest of the image."""
     return to_uint8(pixels + (color - pixels.astype(np.float32)) * share)
 
 
@@ -105,7 +105,7 @@ def flare(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     spread = (0.15 + 0.35 * size) * height
     light = 0.9 * level * np.exp(-square / (2 * spread**2))
     for along, radius in rng.random((int(rng.integers(1, 4)), 2)).tolist():
-        # The rings are on the line through the light and the middle of the picture.
+        # The rings are on the line through the light and the middle of the image.
         ring_x, ring_y = (at_x + 2 * along * (0.5 - at_x)) * width, (at_y + 2 * along * (0.5 - at_y)) * height
         distance = np.sqrt((x - ring_x) ** 2 + (y - ring_y) ** 2) - (0.1 + 0.2 * radius) * height
         light = np.maximum(light, 0.25 * level * (distance < 0))

@@ -1,9 +1,9 @@
-"""Pictures that occur twice: exactly, or re-encoded, resized, made brighter or cropped by a few pixels.
+"""Images that occur twice: exactly, or re-encoded, resized, made brighter or cropped by a few pixels.
 
-In: decoded pictures and their labels, one at a time, then arrays of what was kept of each. Out: pairs of records.
+In: decoded images and their labels, one at a time, then arrays of what was kept of each. Out: pairs of records.
 Pairs are looked for in two steps. First, those whose labels agree and whose prints (the coarse pattern of light and
 dark) differ in few bits; the time this takes grows with the number of records, not with its square. Then, by
-`similarity`, those are left out whose pictures show the same word but are not the same.
+`similarity`, those are left out whose images show the same word but are not the same.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ PAIR: Final = np.dtype([("first", "i8"), ("second", "i8"), ("similarity", "f4")]
 """Two records, the lower number first, and how alike they are, 0 to 1."""
 
 MAX_DISTANCE: Final = 28
-"""Differing bits of 127 up to which a pair is looked at closely: the nearest of 239,000 pairs of different drawn words
-differed by 30."""
+"""Differing bits of 127 up to which a pair is looked at closely: the nearest of 239,000 pairs of different rendered
+words differed by 30."""
 
 MIN_SIMILARITY: Final = 0.95
-"""What two pictures must reach to count as one. Both steps together, measured with 400 drawn words of difficulty 0.5
+"""What two images must reach to count as one. Both steps together, measured with 400 rendered words of difficulty 0.5
 that are at least 24 pixels high: copies as JPEG of quality 60, resized by 0.8 and 1.2, with 10 % more or less light, or
 cropped by 2 pixels at one side or all are found 98 to 100 times of 100, copies that underwent all of that 94 times, and
 the same word drawn anew never."""
 
 CROPS: Final = ((0, 0, 0, 0), (2, 2, 2, 2), (2, 2, 0, 0), (0, 0, 2, 2), (2, 0, 0, 2), (0, 2, 2, 0))
 """Pixels taken off left, top, right, bottom before a print is made. A crop moves every stroke, which a print of the
-whole picture alone would not forgive."""
+whole image alone would not forgive."""
 
 PATTERN_SIZE: Final = (96, 32)  # width, height at which `similarity` compares
-FAR: Final = 0.7  # pictures less alike than this after a coarse crop are not worth a finer one
+FAR: Final = 0.7  # images less alike than this after a coarse crop are not worth a finer one
 
 PRINTS_SHAPE: Final = (len(CROPS), 2)
-GRID: Final = (32, 64)  # height, width that a picture is reduced to
+GRID: Final = (32, 64)  # height, width that an image is reduced to
 FREQUENCIES: Final = (8, 16)  # vertical, horizontal ones that are kept: low ones survive re-encoding and resizing
 TABLES: Final = 8  # orders in which prints are sorted
 NEIGHBORS: Final = 24  # prints that each is compared with in each order
@@ -71,7 +71,7 @@ def content_hash(content: bytes) -> int:
 
 
 def pixel_hash(image: Image.Image) -> int:
-    """64 bits of a hash of an RGB picture's size and pixels, whatever format it was stored in."""
+    """64 bits of a hash of an RGB image's size and pixels, whatever format it was stored in."""
     return content_hash(b"%dx%d" % image.size + image.tobytes())
 
 
@@ -83,9 +83,9 @@ def label_key(label: str) -> int:
 
 
 def picture_prints(image: Image.Image) -> Array:
-    """A picture's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five ways.
+    """An image's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five ways.
 
-    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of the gray picture.
+    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of the gray image.
     """
     gray = image.convert("L")
     rows, columns = _cosines(FREQUENCIES[0], GRID[0]), _cosines(FREQUENCIES[1], GRID[1])
@@ -112,7 +112,7 @@ def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_di
     """Pairs of records whose labels agree and whose prints differ in few bits: the first step.
 
     Every print is compared with those that follow it in eight sorted orders, each beginning at another bit. So among a
-    great many pictures with the same label some pairs may be missed; among a few none is.
+    great many images with the same label some pairs may be missed; among a few none is.
 
     Args:
         prints: (N, 6, 2) uint64 of `picture_prints`. keys: (N,) uint64 of `label_key`.
@@ -145,7 +145,7 @@ def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_di
 
 
 def similarity(first: Image.Image, second: Image.Image) -> float:
-    """How alike two pictures are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the second step.
+    """How alike two images are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the second step.
 
     The correlation of their gray pixels at a common size, highest among the crops tried; brightness and contrast don't
     matter.
@@ -162,10 +162,10 @@ def similarity(first: Image.Image, second: Image.Image) -> float:
 
 
 def repeats_to_drop(pixels: Array, pairs: Array) -> Array:
-    """Which records to leave out so that of each picture the first copy stays: (N,) bool.
+    """Which records to leave out so that of each image the first copy stays: (N,) bool.
 
-    pixels: (N,) of `pixel_hash`, 0 for a picture that can't be read. pairs: (P,) of `PAIR`. A record goes if it is near
-    one that stays, so of a chain of ever less alike pictures not all but the first go.
+    pixels: (N,) of `pixel_hash`, 0 for an image that can't be read. pairs: (P,) of `PAIR`. A record goes if it is near
+    one that stays, so of a chain of ever less alike images not all but the first go.
     """
     dropped = (first_with_same(pixels) != np.arange(len(pixels))) & (pixels != 0)
     for pair in pairs[np.lexsort((pairs["first"], pairs["second"]))]:
@@ -183,12 +183,12 @@ def _cosines(frequencies: int, length: int) -> Array:
 def _cropped(size: tuple[int, int], crop: Crop) -> tuple[float, float, float, float]:
     (width, height), (left, top, right, bottom) = size, crop
     if width <= left + right or height <= top + bottom:
-        return 0, 0, width, height  # nothing would be left of so small a picture
+        return 0, 0, width, height  # nothing would be left of so small an image
     return left, top, width - right, height - bottom
 
 
 def _pattern(gray: Image.Image, crop: Crop) -> Array:
-    """The pixels of a cropped picture at a common size, with mean 0 and length 1 (0 if all are the same)."""
+    """The pixels of a cropped image at a common size, with mean 0 and length 1 (0 if all are the same)."""
     small = gray.resize(PATTERN_SIZE, Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
     values = np.asarray(small, dtype=np.float64).ravel()
     values = values - values.mean()
@@ -221,7 +221,7 @@ def _near_in_chunk(prints: Array, groups: Array, sides: Array | None, max_distan
             same_group = group[one] == group[other]
             if not same_group.any():
                 break
-            # Two cropped prints would make pictures near that share the middle only.
+            # Two cropped prints would make images near that share the middle only.
             wanted = same_group & (owner[one] != owner[other]) & (whole[one] | whole[other])
             if sides is not None:
                 wanted &= sides[owner[one]] != sides[owner[other]]

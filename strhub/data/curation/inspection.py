@@ -29,7 +29,7 @@ QUANTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)  # percent
 PIXEL_EDGES: Final = (1, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096)
 ASPECT_EDGES: Final = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
 MAX_LISTED: Final = 100_000  # pairs in a report, of each kind
-SAMPLES: Final = 24  # pictures of each set on the page
+SAMPLES: Final = 24  # images of each set on the page
 
 
 def inspect(
@@ -257,7 +257,7 @@ def _detail_lines(total: Report) -> list[str]:
         more = f" and {len(outside) - 20} more" if len(outside) > 20 else ""
         lines.append(f"  characters outside the charset: {', '.join(outside[:20])}{more}")
     if other := total["duplicates"]["same_pixels_other_label"]:
-        lines.append(f"  the same picture with another label: {other}")
+        lines.append(f"  the same image with another label: {other}")
     return [*lines, f"  formats: {', '.join(f'{count} {name}' for name, count in total['formats'].items()) or 'none'}"]
 
 

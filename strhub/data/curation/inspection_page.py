@@ -1,7 +1,7 @@
-"""The report of an inspection as one HTML page that needs nothing else: pictures are in it, scripts are not.
+"""The report of an inspection as one HTML page that needs nothing else: images are in it, scripts are not.
 
-In: a report of `strhub.data.curation.inspection.inspect` and the LMDB folders it names, for their pictures. Out: HTML.
-Labels may hold anything, so every text is escaped; pictures are decoded and encoded anew, so no byte of theirs is
+In: a report of `strhub.data.curation.inspection.inspect` and the LMDB folders it names, for their images. Out: HTML.
+Labels may hold anything, so every text is escaped; images are decoded and encoded anew, so no byte of theirs is
 passed on.
 """
 
@@ -26,7 +26,7 @@ Report: TypeAlias = dict[str, Any]
 MAX_PAIRS: Final = 60  # shown of each list
 MAX_ROWS: Final = 200
 MAX_CHARACTERS: Final = 400
-PICTURE_SIZE: Final = (320, 64)  # width, height that a picture is reduced to if it is larger
+PICTURE_SIZE: Final = (320, 64)  # width, height that an image is reduced to if it is larger
 BAR_WIDTH: Final = 14  # pixels, one bar of a chart
 CHART_HEIGHT: Final = 70
 
@@ -49,7 +49,7 @@ rect { fill: #3b73af; }
 
 
 def page(report: Report) -> str:
-    """The whole page. A picture that can't be read any more is left out; its label stays."""
+    """The whole page. An image that can't be read any more is left out; its label stays."""
     pictures = _Pictures()
     parts = [f"<h1>{_text(report['tree'])}</h1>", _tree(report, report, pictures)]
     if "other" in report:
@@ -68,13 +68,13 @@ def page(report: Report) -> str:
 
 
 class _Pictures:
-    """Pictures by their place, as data URIs."""
+    """Images by their place, as data URIs."""
 
     def __init__(self) -> None:
         self._opened: dict[str, StoredWords] = {}
 
     def uri(self, place: Report) -> str | None:
-        """None if the picture can't be read."""
+        """None if the image can't be read."""
         try:
             if place["path"] not in self._opened:
                 self._opened[place["path"]] = StoredWords(Path(place["path"]))
@@ -88,7 +88,7 @@ class _Pictures:
         return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
     def figure(self, place: Report, note: str = "") -> str:
-        """The picture above its label and place."""
+        """The image above its label and place."""
         uri = self.uri(place)
         shown = f'<img src="{uri}" alt="{_text(place["label"])}">' if uri else "<em>unreadable</em>"
         where = f"{_text(Path(place['path']).name)} {place['number']}"
@@ -110,7 +110,7 @@ def _tree(tree: Report, report: Report, pictures: _Pictures) -> str:
         _characters(total),
         f"<h2>Labels that the charset drops</h2><p>Charset {_text(report['charset'])}; {limit}.</p>",
         _dropped(total),
-        "<h2>Unreadable pictures</h2>",
+        "<h2>Unreadable images</h2>",
         _unreadable(tree),
         "<h2>Duplicates</h2>",
         _pairs(tree["duplicates"], pictures),

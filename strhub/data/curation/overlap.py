@@ -1,4 +1,4 @@
-"""Records of one or two scanned trees that show the same picture.
+"""Records of one or two scanned trees that show the same image.
 
 In: a `Scan` (of two trees: joined, with the side of each record). Out: pairs of records, exact and near.
 """
@@ -23,7 +23,7 @@ __all__ = ["exact_across", "exact_within", "near_across", "near_within"]
 Array: TypeAlias = np.ndarray[Any, Any]
 Place: TypeAlias = tuple[Path, int]
 
-MAX_ASPECT_CHANGE: Final = 1.3  # a crop of 2 pixels a side changes a small picture's by a fifth
+MAX_ASPECT_CHANGE: Final = 1.3  # a crop of 2 pixels a side changes a small image's by a fifth
 PAIRS_A_JOB: Final = 50
 
 
@@ -48,7 +48,7 @@ def exact_across(scanned: Scan, boundary: int) -> Array:
 
 
 def near_within(scanned: Scan, *, among: Array | None = None, workers: int = 1) -> Array:
-    """(P,) of `PAIR`: records that are not the same but show the same picture, with agreeing labels.
+    """(P,) of `PAIR`: records that are not the same but show the same image, with agreeing labels.
 
     Of records whose pixels and labels are the same only the first is looked at. among: (N,) bool, of those to look at.
     """
@@ -105,7 +105,7 @@ def _compare(pairs: Sequence[tuple[Place, Place]]) -> list[float]:
     def words(folder: Path) -> StoredWords:
         return StoredWords(folder)
 
-    @lru_cache(maxsize=16)  # pairs are sorted, so that their first pictures are mostly the same
+    @lru_cache(maxsize=16)  # pairs are sorted, so that their first images are mostly the same
     def picture(place: Place) -> Image.Image:
         folder, number = place
         (stored,) = words(folder).records([number])

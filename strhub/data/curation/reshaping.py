@@ -31,13 +31,13 @@ VERTICAL_ASPECT: Final = 1.5  # height / width from which a word of several lett
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What records must be like to be kept. Any wish about pictures leaves out those that can't be read.
+    """What records must be like to be kept. Any wish about images leaves out those that can't be read.
 
     charset: its letters and digits must be enough for the label. max_length: of the label, in characters.
-    min_side: of the picture, in pixels. min_aspect, max_aspect: bounds of width / height. match: found in the label.
-    drop_vertical: leave out labels of several characters in pictures at least 1.5 times as high as wide.
-    drop_unreadable: leave out what can't be decoded. drop_duplicates: keep the first of the same or near pictures.
-    without: a tree; what shows the same picture as a record of it is left out.
+    min_side: of the image, in pixels. min_aspect, max_aspect: bounds of width / height. match: found in the label.
+    drop_vertical: leave out labels of several characters in images at least 1.5 times as high as wide.
+    drop_unreadable: leave out what can't be decoded. drop_duplicates: keep the first of the same or near images.
+    without: a tree; what shows the same image as a record of it is left out.
     """
 
     charset: str | None = None
@@ -53,7 +53,7 @@ class Wishes:
 
     @property
     def about_pictures(self) -> bool:
-        """Whether pictures must be decoded."""
+        """Whether images must be decoded."""
         bounds = (self.min_side, self.min_aspect, self.max_aspect, self.without)
         flags = (self.drop_vertical, self.drop_unreadable, self.drop_duplicates)
         return any(flags) or any(bound is not None for bound in bounds)
@@ -122,7 +122,7 @@ def copy_records(
 ) -> WriteReport:
     """Write the chosen records (N,) bool of a scan to an LMDB folder, as they are stored and in their order.
 
-    Those without a picture, or with a label that isn't UTF-8, are left out and counted in the report; a label that is
+    Those without an image, or with a label that isn't UTF-8, are left out and counted in the report; a label that is
     missing becomes an empty one. Raises as `write_words`.
     """
     places = Places(scanned, np.flatnonzero(chosen))
@@ -162,7 +162,7 @@ class Copy:
     """Gives the record at a place as it is stored, a missing label as an empty one.
 
     Raises:
-        SkippedRecord: if it has no picture or its label isn't UTF-8.
+        SkippedRecord: if it has no image or its label isn't UTF-8.
     """
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ class Copy:
         (stored,) = self._words.records([number])
         text = stored.text
         if stored.encoded is None:
-            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no picture'}", "no picture")
+            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no picture'}", "no image")
         if text is None:
             raise SkippedRecord(f"{folder}: record {number}: its label isn't UTF-8", "undecodable label")
         yield stored.encoded, text
@@ -206,14 +206,14 @@ def _drop_by_size(records: Array, wishes: Wishes, drop: Callable[[str, Array], N
 
 
 def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Array:
-    """Which records show the same picture as one of the other tree."""
+    """Which records show the same image as one of the other tree."""
     second = scan(other, workers=workers, progress=progress)
     both, boundary = second.joined(scanned), len(second.records)
     exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
     found = np.zeros(len(both.records), dtype=bool)
     found[exact["second"]] = True
     found[near["second"]] = True
-    # Of equal pictures only the first was compared.
+    # Of equal images only the first was compared.
     pixels = scanned.records["pixels"]
     return np.asarray(found[boundary:] | np.isin(pixels, pixels[found[boundary:] & (pixels != 0)]))
 

@@ -1,7 +1,7 @@
 """Every record of a tree of LMDB folders looked at once, as stored: what `inspect`, `filter`, `merge` and `split` need.
 
-In: folders. Out: one row of numbers a record, in NumPy arrays (about 150 bytes a record, whatever the pictures' sizes),
-and counts. Pictures are decoded in several processes; the result doesn't depend on how many.
+In: folders. Out: one row of numbers a record, in NumPy arrays (about 150 bytes a record, whatever the images' sizes),
+and counts. Images are decoded in several processes; the result doesn't depend on how many.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ RECORD: Final = np.dtype(
         ("characters", "u4"),
         ("width", "u4"),  # pixels, 0 if unreadable, as all below
         ("height", "u4"),
-        ("size", "u4"),  # bytes of the stored picture
-        ("content", "u8"),  # 0 if there is no picture
+        ("size", "u4"),  # bytes of the stored image
+        ("content", "u8"),  # 0 if there is no image
         ("pixels", "u8"),
         ("label", "u8"),  # label_key
         ("prints", "u8", PRINTS_SHAPE),
@@ -92,7 +92,7 @@ class StoredWords:
         self.count, self.remark = self._file.count()
 
     def records(self, numbers: Iterable[int], *, pictures: bool = True) -> Iterator[Stored]:
-        """The records of these numbers, in their order; if so asked without their pictures, which takes far less."""
+        """The records of these numbers, in their order; if so asked without their images, which takes far less."""
         for number in numbers:
             try:
                 label = self._file.get(stored_label_key(number))
@@ -114,7 +114,7 @@ class Tally:
     """The first few of them by reason: number and label."""
     unreadable: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[int, str]] = field(default_factory=list)
-    """Number and message of the first 1000 unreadable pictures."""
+    """Number and message of the first 1000 unreadable images."""
 
     def add(self, other: Tally) -> None:
         """Take in the counts of the records that come next."""
@@ -278,10 +278,10 @@ def _reason_to_drop(state: str, text: str, prepare: LabelPreparation) -> str:
 def _look_at_picture(stored: Stored, row: Any, tally: Tally) -> None:
     try:
         if stored.encoded is None:
-            raise UnreadableImage(stored.error or "there is no picture")
+            raise UnreadableImage(stored.error or "there is no image")
         image = open_bytes(stored.encoded)
         row["prints"] = picture_prints(image)
-    except Exception as error:  # whatever one picture does, the others are looked at
+    except Exception as error:  # whatever one image does, the others are looked at
         message = str(error) or type(error).__name__
         tally.unreadable[message.partition(":")[0]] += 1
         if len(tally.problems) < MAX_PROBLEMS:

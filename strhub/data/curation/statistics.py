@@ -1,7 +1,7 @@
-"""How the pictures of two sets of words differ, in numbers.
+"""How the images of two sets of words differ, in numbers.
 
-In: words, as (RGB picture, label) pairs. Out: per measure, such as brightness or sharpness, the quantiles of both sets
-and the distance of their distributions. Meant for drawn words beside real ones: it says which effect is too strong.
+In: words, as (RGB image, label) pairs. Out: per measure, such as brightness or sharpness, the quantiles of both sets
+and the distance of their distributions. Meant for rendered words beside real ones: it says which effect is too strong.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _text_step(gray: _Pixels) -> float:
 
 
 def _sharpness(picture: Image.Image) -> float:
-    """Returns the deviation of the Laplacian once every picture has the same height: blur, not size, counts."""
+    """Returns the deviation of the Laplacian once every image has the same height: blur, not size, counts."""
     width = max(3, round(picture.width * _HEIGHT / picture.height))
     gray = _luma(picture.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
     inner = gray[1:-1, 1:-1]

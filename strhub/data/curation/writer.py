@@ -33,7 +33,7 @@ __all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "write_wo
 
 Job = TypeVar("Job")
 Record = tuple[bytes, str]
-"""An encoded picture file, such as PNG or JPEG, and its label."""
+"""An encoded image file, such as PNG or JPEG, and its label."""
 Outcome = tuple[list[tuple[bytes, bytes]], tuple[str, str] | None]  # of a job: records; reason and message if skipped
 
 MAX_PROBLEMS: Final = 1000

@@ -1,8 +1,8 @@
-"""Pictures of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's multi-size resizing).
+"""Images of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's multi-size resizing).
 
-In: pictures of any size. Out: tensors of one height, and batches of words of like widths, padded on the right with NaN.
-NaN is no color: a network tells by it what is padding, and one that cannot handle padding does not mistake it for a
-picture. So nothing else has to be passed along with the pictures.
+In: images of any size. Out: tensors of one height, and batches of words of like widths, padded on the right with NaN.
+NaN is no color: a network tells by it what is padding, and one that cannot handle padding does not mistake it for an
+image. So nothing else has to be passed along with the images.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def collate_kept(words: Sequence[Word]) -> Batch:
 
 
 class AspectTransform(WordTransform):
-    """Picture to tensor as `WordTransform` does it, but for the width, which the picture has after its augmentation.
+    """Image to tensor as `WordTransform` does it, but for the width, which the image has after its augmentation.
 
     img_size: [height, greatest width], multiples of 4.
     """
@@ -49,14 +49,14 @@ class AspectTransform(WordTransform):
             )
 
     def __call__(self, picture: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """Picture to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
+        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
         picture = self._upright(picture)
         if self.augment is not None:
             picture = self.augment(picture, rng if rng is not None else np.random.default_rng())
         return torch.from_numpy(picture_to_kept_array(picture, self.img_size, self.normalize))
 
     def batch(self, pictures: Sequence[Image.Image], rngs: Sequence[np.random.Generator]) -> torch.Tensor:
-        """B pictures with a generator each to (B, 3, H, W), padded to the widest."""
+        """B images with a generator each to (B, 3, H, W), padded to the widest."""
         return pad([self(picture, rng) for picture, rng in zip(pictures, rngs, strict=True)])
 
 

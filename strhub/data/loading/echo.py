@@ -1,7 +1,7 @@
-"""Use each prepared picture several times, for a device that trains faster than words can be drawn or decoded.
+"""Use each prepared image several times, for a device that trains faster than words can be drawn or decoded.
 
 Data echoing (Choi et al. 2020, "Faster Neural Network Training with Data Echoing"): every fresh batch is followed by
-others that are dealt anew from the last few. With distortions on the device no picture is seen twice as it is.
+others that are dealt anew from the last few. With distortions on the device no image is seen twice as it is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class EchoLoader:
 
     def __init__(self, loader: TrainLoader, batches: SeededBatches, *, echo: int, start: int = 0) -> None:
         if echo < 1:
-            raise ValueError(f"data.echo is {echo}: each picture must be used at least once")
+            raise ValueError(f"data.echo is {echo}: each image must be used at least once")
         self.loader, self.batches, self.echo = loader, batches, echo
         self._start = start
         batches.seek(batches.epoch, self._first_needed(start))

@@ -33,7 +33,7 @@ class Part:
 
 
 def split_sources(sources: Sequence[Any], share: float) -> tuple[list[Part], list[Part]]:
-    """Return the sources without, and with only, the words that are held out: that share of each.
+    """Return the sources without, and with only, the words that are held out: that fraction of each.
 
     Which ones depends on a source's size alone, so that every run, device and seed holds the same ones out. Raises
     `ValueError` if there are too few words for that share.

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """Words of one step.
 
     images: (B, 3, H, W), normalized; labels: B texts; unreadable: records met that could not be read;
-    lost_labels: labels of words whose picture could not be read and was not replaced (evaluation only).
+    lost_labels: labels of words whose image could not be read and was not replaced (evaluation only).
     """
 
     images: torch.Tensor

@@ -1,4 +1,4 @@
-"""Which picture shows which word, read from the files that people keep this in.
+"""Which image shows which word, read from the files that people keep this in.
 
 In: a CSV, TSV, JSONL, JSON or `gt.txt` file, or a folder of images with a text file each or named by their labels.
 Out: `Annotation`s, one an image; what could not be understood is counted and listed with its file and line.
@@ -44,7 +44,7 @@ MAX_TEXT_FILE: Final = 1 << 20  # bytes of a file with one label
 
 
 class Annotation(NamedTuple):
-    """One picture: its path, relative to `Annotations.images` or absolute, its label, and the line that says so."""
+    """One image: its path, relative to `Annotations.images` or absolute, its label, and the line that says so."""
 
     picture: str
     label: str  # without outer white space; it may be empty
@@ -68,7 +68,7 @@ class Annotations:
             middle (12_word_345.png).
 
     Attributes:
-        skipped: how many lines or pictures gave no annotation, by reason. problems: the first 1000 of those, each
+        skipped: how many lines or images gave no annotation, by reason. problems: the first 1000 of those, each
             with its file and line. Both are of the latest iteration.
 
     Raises:
@@ -90,7 +90,7 @@ class Annotations:
         self.source, self.form = _choose(Path(source), form)
         self.images = Path(images) if images is not None else self.source.parent if self._is_file else self.source
         if not self.images.is_dir():
-            raise ValueError(f"{self.images}: there is no such folder of pictures")
+            raise ValueError(f"{self.images}: there is no such folder of images")
         if self.form == "json" and images is None:
             self.images = self._folder_of_json()
         self.name_rule = name_rule
@@ -108,13 +108,13 @@ class Annotations:
         return self._of_lines() if self._is_file else self._of_pictures()
 
     def where(self, annotation: Annotation) -> str:
-        """The picture, and the line that names it if there is one, for messages."""
+        """The image, and the line that names it if there is one, for messages."""
         return (
             f"{self.source}:{annotation.line}: {annotation.picture}" if annotation.line else str(self.path(annotation))
         )
 
     def path(self, annotation: Annotation) -> Path:
-        """The picture's file."""
+        """The image's file."""
         path = self.images / annotation.picture
         return path if annotation.picture.isascii() else _as_stored(path)
 
@@ -135,7 +135,7 @@ class Annotations:
                 try:
                     picture, label = parse(content.decode("utf-8"))
                     if not picture.strip():
-                        raise BadLine("it names no picture")
+                        raise BadLine("it names no image")
                     if number == 1 and is_header(picture, label):
                         raise HeaderLine
                 except HeaderLine:
@@ -210,7 +210,7 @@ def _choose(source: Path, form: str | None) -> tuple[Path, str]:
     """The file or folder to read, and its format."""
     if source.is_file():
         if form in ("txt", "names"):
-            raise ValueError(f"{source} is a file: the format {form} is for a folder of pictures")
+            raise ValueError(f"{source} is a file: the format {form} is for a folder of images")
         if form is None and source.suffix.lower() not in FORMAT_OF_SUFFIX:
             raise ValueError(f"{source}: name its format, one of csv, tsv, jsonl, json and gt")
         return source, form or FORMAT_OF_SUFFIX[source.suffix.lower()]
@@ -235,13 +235,13 @@ def _choose(source: Path, form: str | None) -> tuple[Path, str]:
         return source, "txt"
     raise ValueError(
         f"{source} has no annotations: looked for {', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, another file in "
-        "one of these formats and a text file beside each picture. If the pictures are named by their labels, say so: "
+        "one of these formats and a text file beside each image. If the images are named by their labels, say so: "
         "--format names"
     )
 
 
 def _pictures_below(folder: Path) -> Iterator[str]:
-    """Paths of pictures, relative to the folder, sorted; hidden ones, as some systems make beside others, left out."""
+    """Paths of images, relative to the folder, sorted; hidden ones, as some systems make beside others, left out."""
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         relative = os.path.relpath(parent, folder)

@@ -26,11 +26,11 @@ __all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
 logger = logging.getLogger(__name__)
 
 MAX_WARNINGS: Final = 20
-CHUNK: Final = 32  # pictures held at full size at a time
+CHUNK: Final = 32  # images held at full size at a time
 
 
 class UnreadableRecord(DataError):
-    """A record whose picture can't be used. The message says which file, which record and what is wrong.
+    """A record whose image can't be used. The message says which file, which record and what is wrong.
 
     Attributes:
         label: the record's label, as the source would have returned it.
@@ -45,15 +45,15 @@ class UnreadableRecord(DataError):
 
 
 class WordSource(Protocol):
-    """Pictures of words with their labels, by number. Must be picklable if worker processes are spawned."""
+    """Images of words with their labels, by number. Must be picklable if worker processes are spawned."""
 
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> tuple[Image, str]:
-        """The RGB picture and label of a record, `0 <= index < len(self)`.
+        """The RGB image and label of a record, `0 <= index < len(self)`.
 
         Raises:
-            UnreadableRecord: if there is such a record, but its picture can't be used.
+            UnreadableRecord: if there is such a record, but its image can't be used.
         """
         ...
 
@@ -70,7 +70,7 @@ class Word(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A word before its transform: `Word`, with the picture (None if unreadable) and the generator to transform it."""
+    """A word before its transform: `Word`, with the image (None if unreadable) and the generator to transform it."""
 
     image: Image | None
     label: str
@@ -93,7 +93,7 @@ class WordDataset:
 
     Args:
         sources: where the words come from.
-        transform: `(image, rng) -> anything`, called with the RGB picture; its randomness must come from `rng`.
+        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come from `rng`.
         attempts: how many records are tried for one item, the one asked for included, before the data set is given up
             as damaged.
         replace: for training, an unreadable record is replaced by another, drawn evenly from the whole data set. With
@@ -157,7 +157,7 @@ class WordDataset:
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
         """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch in this way.
 
-        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of pictures at a time.
+        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of images at a time.
         """
         words: list[Word] = []
         for start in range(0, len(keys), CHUNK):

@@ -1,6 +1,6 @@
-"""Words straight from a folder of pictures with a file that says what they show, without making an LMDB of them.
+"""Words straight from a folder of images with a file that says what they show, without making an LMDB of them.
 
-In: what `strhub.data.sources.annotations` reads. Out: RGB pictures with their labels, as from
+In: what `strhub.data.sources.annotations` reads. Out: RGB images with their labels, as from
 `strhub.data.sources.lmdb`.
 """
 
@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 class FolderWords:
     """The words of an annotation file whose labels can be used; a `WordSource`.
 
-    All labels are read once, here; pictures are opened when asked for.
+    All labels are read once, here; images are opened when asked for.
 
     Args:
         path: the annotation file, or a folder as `Annotations` takes it.
         prepare_label: takes a label, returns it as it is to be trained on or scored against, or raises `DroppedLabel`,
-            and the picture is left out. None: every picture is kept, its label as it is.
-        min_image_dim: pictures of less than this many pixels in width or height count as unreadable.
+            and the image is left out. None: every image is kept, its label as it is.
+        min_image_dim: images of less than this many pixels in width or height count as unreadable.
 
     Attributes:
-        dropped: how many lines or pictures were left out, by reason: those of `prepare_label` and of `Annotations`.
-        labels: the labels of the pictures that were kept, in the order of the file.
+        dropped: how many lines or images were left out, by reason: those of `prepare_label` and of `Annotations`.
+        labels: the labels of the images that were kept, in the order of the file.
 
     Raises:
         ValueError: if there are no annotations.
@@ -68,15 +68,15 @@ class FolderWords:
             logger.warning("%s: %d left out for want of a path or label, such as %s", self.path, count, problems[0])
 
     def __len__(self) -> int:
-        """How many pictures were kept."""
+        """How many images were kept."""
         return len(self.labels)
 
     def read(self, index: int) -> tuple[Image, str]:
-        """The RGB picture and label of a record, `0 <= index < len(self)`.
+        """The RGB image and label of a record, `0 <= index < len(self)`.
 
         Raises:
             IndexError: if there is no such record.
-            UnreadableRecord: if its picture is missing, damaged, under `min_image_dim` or over 64 megapixels.
+            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64 megapixels.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")

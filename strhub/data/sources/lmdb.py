@@ -56,9 +56,9 @@ class LmdbWords:
     Args:
         path: the folder that holds `data.mdb`.
         prepare_label: takes a label as stored, returns it as it is to be trained on or scored against, or raises
-            `DroppedLabel`, and the record is left out. None is for pictures without labels: every record is kept, its
+            `DroppedLabel`, and the record is left out. None is for images without labels: every record is kept, its
             label as stored, or '' where there is none or it isn't UTF-8.
-        min_image_dim: pictures of less than this many pixels in width or height count as unreadable.
+        min_image_dim: images of less than this many pixels in width or height count as unreadable.
 
     Attributes:
         dropped: how many records were left out, by reason: those of `prepare_label`, 'no label', 'undecodable label'.
@@ -120,11 +120,11 @@ class LmdbWords:
         return self.__dict__ | {"_opened": None}
 
     def read(self, index: int) -> tuple[Image, str]:
-        """The RGB picture and label of a record, `0 <= index < len(self)`.
+        """The RGB image and label of a record, `0 <= index < len(self)`.
 
         Raises:
             IndexError: if there is no such record.
-            UnreadableRecord: if its picture is missing, damaged, under `min_image_dim` or over 64 megapixels.
+            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64 megapixels.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")
@@ -163,7 +163,7 @@ def write_lmdb(
 
     Args:
         path: the folder to make, with those above it.
-        samples: pictures with their labels. Encoded pictures are stored as they are, others as PNG.
+        samples: images with their labels. Encoded images are stored as they are, others as PNG.
         map_size, map_growth: the bytes the file may take at first, and the factor over 1 for when that doesn't suffice.
 
     Raises:

@@ -1,7 +1,7 @@
 """Several training sets in fixed shares: each word comes from one of them, by chance.
 
 In: data sets whose items are pure functions of (index, seed), with weights. Out: one such data set. A small set can be
-seen more often, or a large one less often, than its size says; photographs and drawn words mix this way.
+seen more often, or a large one less often, than its size says; photographs and rendered words mix this way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mixture(Dataset[Word]):
 
     def __init__(self, sets: Mapping[str, SeededDataset], shares: Mapping[str, float], *, size: int) -> None:
         if set(sets) != set(shares):
-            raise ValueError(f"mixture: there are the sets {sorted(sets)}, but shares of {sorted(shares)}")
+            raise ValueError(f"mixture: there are the sets {sorted(sets)}, but fractions of {sorted(shares)}")
         weights = np.array([shares[name] for name in sets], dtype=np.float64)
         if not len(weights) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
             raise ValueError(f"mixture: shares must be 0 or more and not all 0, not {dict(shares)}")

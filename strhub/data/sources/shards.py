@@ -6,7 +6,7 @@ release since June 2025 and can't go on in the middle of an epoch, and `litdata`
 dependencies.
 
 The order is a function of seed, epoch, devices and worker processes; with the same ones, a run that was stopped after
-any batch goes on exactly as it would have. It does so by reading on to its place without decoding pictures.
+any batch goes on exactly as it would have. It does so by reading on to its place without decoding images.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["ShardLoader", "ShardedWords", "find_shards"]
 log = logging.getLogger(__name__)
 
 REASONS: Final = (
-    *("empty", "too long", "outside the charset", "no label", "undecodable label", "no picture", "damaged"),
+    *("empty", "too long", "outside the charset", "no label", "undecodable label", "no image", "damaged"),
     *("truncated shard", "other"),
 )
 MAX_WORKERS: Final = 256
@@ -62,15 +62,15 @@ class ShardedWords(IterableDataset[Word]):
 
     Args:
         shards: paths, globs or addresses, with braces as in `words-{000000..000099}.tar`; or several of these.
-        transform: `(image, rng) -> anything`, called with the RGB picture; its randomness must come from `rng`.
+        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come from `rng`.
         batch_size: words of a batch of one device.
         prepare_label: as for `LmdbWords`; None takes labels as they are.
-        min_image_dim: pictures with a smaller side, in pixels, count as unreadable.
+        min_image_dim: images with a smaller side, in pixels, count as unreadable.
         words: how many there are in an epoch; None: what the shards' `sizes.json` says, if it has all of them.
-        shuffle, buffer: shards are put in another order each epoch, and words drawn from so many in memory.
+        shuffle, buffer: shards are put in another order each epoch, and words rendered from so many in memory.
         rank, devices: of the device that this is for.
 
-    An unreadable picture is replaced by another from the buffer and counted in the item, as by `WordDataset`. A shard
+    An unreadable image is replaced by another from the buffer and counted in the item, as by `WordDataset`. A shard
     that is cut short or can't be opened is logged and counted in `dropped`; what was read of it counts.
 
     Raises:
@@ -218,7 +218,7 @@ class ShardedWords(IterableDataset[Word]):
             else:
                 return Word(self.transform(image, rng), record.label, unreadable)
         raise ValueError(
-            f"the shards seem damaged: {ATTEMPTS} pictures in a row were unreadable. Check or make them again"
+            f"the shards seem damaged: {ATTEMPTS} images in a row were unreadable. Check or make them again"
         )
 
 

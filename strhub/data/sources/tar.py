@@ -49,7 +49,7 @@ class TarWord(NamedTuple):
 def read_words(shard: str) -> Iterator[TarWord]:
     """Yield the samples of a local tar or one at an http(s) address; `.gz` and `.tgz` are unpacked.
 
-    Problems: 'no picture', 'no label', 'undecodable label', 'damaged' (a run of blocks that are no tar).
+    Problems: 'no image', 'no label', 'undecodable label', 'damaged' (a run of blocks that are no tar).
 
     Raises:
         TruncatedShard: once there is no more to read, if that was not the end.
@@ -126,7 +126,7 @@ def _take(parts: dict[str, bytes], suffix: str, content: bytes) -> None:
 def _word(parts: dict[str, bytes]) -> TarWord:
     encoded = parts.get("image")
     if encoded is None:
-        return TarWord(problem="no picture")
+        return TarWord(problem="no image")
     try:
         if "txt" in parts:
             return TarWord(encoded, parts["txt"].decode("utf-8").rstrip("\r\n"))

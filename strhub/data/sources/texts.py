@@ -1,4 +1,4 @@
-"""Texts without pictures, for a language model: from word lists, or drawn as drawn words have them.
+"""Texts without images, for a language model: from word lists, or drawn as rendered words have them.
 
 In: UTF-8 files, a word or more a line. Out: a data module like `SceneTextDataModule`, whose batches have their texts as
 labels and images of shape (B, 0).
@@ -34,9 +34,9 @@ class TextDataModule(SceneTextDataModule):
     """The texts of a run.
 
     words: file of words to train on, an epoch being one pass; None: draw `drawn` texts an epoch, by the same mixture
-        of words, names, numbers and signs as drawn pictures. val_words: file of words to validate on; None: every
-        20th of `words`, which is then not trained on, or drawn texts.
-    options: those of `SceneTextDataModule`, of which what concerns pictures and their sets is not used.
+        of words, names, numbers and signs as rendered images. val_words: file of words to validate on; None: every
+        20th of `words`, which is then not trained on, or rendered texts.
+    options: those of `SceneTextDataModule`, of which what concerns images and their sets is not used.
     """
 
     def __init__(self, *, words: str | Path | None = None, val_words: str | Path | None = None, **options: Any) -> None:
@@ -115,7 +115,7 @@ class ListedTexts(Dataset[Word]):
 
 
 class DrawnTexts(Dataset[Word]):
-    """`size` drawn texts; an item is a function of its key, index or (index, seed)."""
+    """`size` rendered texts; an item is a function of its key, index or (index, seed)."""
 
     def __init__(self, sampler: TextSampler, size: int) -> None:
         self.sampler, self.size = sampler, size

@@ -1,4 +1,4 @@
-"""Drawn words for training: texts, a renderer, settings of what it does, and an endless indexed set of words."""
+"""Rendered words for training: texts, a renderer, settings of what it does, and an endless indexed set of words."""
 
 from strhub.data.synth.dataset import DrawnWords
 from strhub.data.synth.render import WordRenderer

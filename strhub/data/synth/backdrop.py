@@ -1,6 +1,6 @@
 """What a word stands on: plain, shaded and textured grounds.
 
-In: a color, a size (width, height) in pixels and a random generator. Out: RGB pictures of that size. The textures
+In: a color, a size (width, height) in pixels and a random generator. Out: RGB images of that size. The textures
 are drawn once per process from a fixed seed, as large gray tiles; each ground takes a piece of one, at some scale, and
 blends two colors by it, which costs microseconds.
 """
@@ -44,7 +44,7 @@ def _octaves(rng: np.random.Generator, first: int, count: int, fall: float, stre
 
 
 def _tile(field: _Field) -> Image.Image:
-    """Returns a field as an `L` picture with mean 128 and a deviation of 56."""
+    """Returns a field as an `L` image with mean 128 and a deviation of 56."""
     field = (field - field.mean()) / max(float(field.std()), 1e-6)
     return Image.fromarray((field * 56 + 128.5).clip(0, 255).astype(np.uint8))
 
@@ -126,7 +126,7 @@ def _ramp() -> Image.Image:
 
 
 def slope(size: tuple[int, int], angle: float) -> Image.Image:
-    """Returns an `L` picture that rises evenly from 0 to 255 along `angle` (radians, 0 is to the right)."""
+    """Returns an `L` image that rises evenly from 0 to 255 along `angle` (radians, 0 is to the right)."""
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     across, down = cos * size[0], sin * size[1]
     steep = 252.0 / max(abs(across) + abs(down), 1.0)
@@ -137,7 +137,7 @@ def slope(size: tuple[int, int], angle: float) -> Image.Image:
 def coarse_field(
     size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator, *, low: int = 0, high: int = 255
 ) -> Image.Image:
-    """Returns an `L` picture that varies smoothly in low..high over `cells` (across, down) random patches."""
+    """Returns an `L` image that varies smoothly in low..high over `cells` (across, down) random patches."""
     coarse = rng.integers(low, high + 1, size=(cells[1], cells[0]), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 

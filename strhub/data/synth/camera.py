@@ -1,6 +1,6 @@
 """Steps of the camera: exposure, color, blur, resolution, noise and the file format.
 
-In: a `Scene`, a strength and a random generator. Out: the same scene with a picture of the same size; strength 0
+In: a `Scene`, a strength and a random generator. Out: the same scene with an image of the same size; strength 0
 changes nothing.
 """
 
@@ -117,7 +117,7 @@ def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=1)
 def _noise_bank() -> tuple[Image.Image, ...]:
-    """RGB pictures of noise around 128: per channel, gray, and both again in coarser grains."""
+    """RGB images of noise around 128: per channel, gray, and both again in coarser grains."""
     rng = np.random.default_rng(_NOISE_SEED)
     shape = (160, 700)
     tiles = []
@@ -164,10 +164,10 @@ def _jpeg(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 CAMERA_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("gamma", _gamma, 1.5, "how far the exponent, or one over it, is above 1"),
-    Step("under_exposure", _under_exposure, 0.9, "share of the light that is missing"),
-    Step("over_exposure", _over_exposure, 1.5, "share of the light that there is too much"),
+    Step("under_exposure", _under_exposure, 0.9, "fraction of the light that is missing"),
+    Step("over_exposure", _over_exposure, 1.5, "fraction of the light that there is too much"),
     Step("cast", _cast, 0.8, "how far a colored lamp changes the channels; 0.5 halves one"),
-    Step("pale", _pale, 1.0, "share of the color that is lost; 1 is gray"),
+    Step("pale", _pale, 1.0, "fraction of the color that is lost; 1 is gray"),
     Step("defocus", _defocus, 0.12, "radius of the blur, in em"),
     Step("motion", _motion, 0.25, "length of the shake, in em"),
     Step("low_resolution", _low_resolution, 4.0, "how many times too few pixels, less 1; 8.5 an em are always left"),

@@ -1,6 +1,6 @@
-"""Pictures of things that are no text, as a detector of text is fooled by them: foliage, gravel, bricks, folds, clouds.
+"""Images of things that are no text, as a detector of text is fooled by them: foliage, gravel, bricks, folds, clouds.
 
-In: a size and a random generator. Out: an RGB picture of that size. All are made of what photographs are made of by
+In: a size and a random generator. Out: an RGB image of that size. All are made of what photographs are made of by
 statistics: shapes of all sizes that hide one another ("dead leaves", Lee et al. 2001), strokes, rows, and noise whose
 power falls with its frequency. They teach a reader that edges alone are no letters.
 """
@@ -23,7 +23,7 @@ Size: TypeAlias = tuple[int, int]
 
 
 def clutter(size: Size, rng: np.random.Generator) -> Image.Image:
-    """Returns a picture of `size` (width, height) with nothing to read."""
+    """Returns an image of `size` (width, height) with nothing to read."""
     kind = _KINDS[int(rng.random() * len(_KINDS))]
     picture = kind(size, _Palette(rng), rng)
     blur = 0.02 * size[1] * rng.random() ** 2

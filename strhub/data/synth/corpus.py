@@ -24,7 +24,7 @@ from strhub.utils.regular_files import open_regular
 __all__ = ["Vocabulary", "bundled_words", "cut", "read_corpus"]
 
 _FOLDER = Path(__file__).parent
-# Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all pictures.
+# Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all images.
 _RANK_EXPONENT, _RANK_OFFSET = 0.8, 60.0
 _COUNT_EXPONENT = 0.6
 # Signs favor short words: every letter more makes a word of the bundled lists this much rarer.

@@ -1,6 +1,6 @@
-"""An endless, reproducible set of drawn words.
+"""An endless, reproducible set of rendered words.
 
-In: a charset, a seed and a difficulty. Out: (RGB picture, text) pairs by index, the same on every machine that has
+In: a charset, a seed and a difficulty. Out: (RGB image, text) pairs by index, the same on every machine that has
 the same fonts and drawing libraries, in any order and from any process.
 """
 
@@ -22,19 +22,19 @@ __all__ = ["DrawnWords"]
 
 
 class DrawnWords:
-    """Drawn words by index; sample i of seed s depends on (s, i) and the settings alone.
+    """Rendered words by index; sample i of seed s depends on (s, i) and the settings alone.
 
     Args:
         charset: the characters a text may hold; see `TextSampler`. Those that no font has are left out of texts; they
             are in the attribute `undrawable`.
         max_length: longest text in characters, at least 1.
-        seed: at least 0; another seed gives other words and pictures.
+        seed: at least 0; another seed gives other words and images.
         difficulty: 0 (clean) to 1 (hard), or (lowest, highest) for an even mixture; see `WordRenderer`.
         fonts: font files or folders of them; None takes the fonts of the package.
         size: how many samples `len` reports and `draw` allows; None for no end.
-        drawing: what the pictures look like; see `strhub.data.synth.settings.load_drawing`.
+        drawing: what the images look like; see `strhub.data.synth.settings.load_drawing`.
         corpus, corpus_case, mixture, lengths: which texts are drawn; see `TextSampler`.
-        blanks: share of pictures with nothing to read, whose text is empty.
+        blanks: fraction of images with nothing to read, whose text is empty.
 
     Raises:
         ValueError: for a charset without visible characters or without any that the fonts can draw, a difficulty
@@ -62,7 +62,7 @@ class DrawnWords:
         if size is not None and size < 0:
             raise ValueError(f"size must be 0 or more, or None for an endless set, got {size}")
         if not 0 <= blanks <= 1:
-            raise ValueError(f"blanks is a share in [0, 1], not {blanks}")
+            raise ValueError(f"blanks is a fraction in [0, 1], not {blanks}")
         self.blanks = blanks
         self.seed = int(seed)
         self.size = size
@@ -78,7 +78,7 @@ class DrawnWords:
         drawable = "".join(char for char in sampler.charset if self.renderer.shelf.drawable_part(char))
         if not drawable:
             raise ValueError(f"no font can draw any character of charset {charset!r}; pass fonts that have them")
-        # Characters that no font has would otherwise stay in labels without ever being in a picture.
+        # Characters that no font has would otherwise stay in labels without ever being in an image.
         self.undrawable = "".join(char for char in sampler.charset if char not in drawable)
         if self.undrawable:
             sampler = TextSampler(
@@ -93,11 +93,11 @@ class DrawnWords:
 
     def __len__(self) -> int:
         if self.size is None:
-            raise TypeError("endless set of drawn words has no length; pass size= to give it one")
+            raise TypeError("endless set of rendered words has no length; pass size= to give it one")
         return self.size
 
     def draw(self, index: int) -> tuple[Image.Image, str]:
-        """Returns (RGB picture, its text) for `index` >= 0; most pictures are 20..80 pixels high.
+        """Returns (RGB image, its text) for `index` >= 0; most images are 20..80 pixels high.
 
         Raises:
             IndexError: if `index` is negative or not below `size`.
@@ -106,7 +106,7 @@ class DrawnWords:
         return scene.picture, text
 
     def draw_encoded(self, index: int) -> tuple[bytes, str]:
-        """Returns the picture of `draw(index)` as a file, and its text.
+        """Returns the image of `draw(index)` as a file, and its text.
 
         A word that the JPEG step has struck is that very file, so nothing is compressed twice. The others are JPEG of
         quality 95 without loss of color resolution, two fifths of what PNG takes, for PNG keeps every grain of noise.

@@ -1,4 +1,4 @@
-"""Steps that say how a word lies in its picture: spacing, bends, turns, room around it, what stands beside it.
+"""Steps that say how a word lies in its image: spacing, bends, turns, room around it, what stands beside it.
 
 In: a `Geometry` with the lengths in em, a strength and a random generator. Out: the same object, changed; strength 0
 changes nothing.
@@ -137,7 +137,7 @@ GEOMETRY_STEPS: Final[tuple[Step[Geometry], ...]] = (
     Step("neighbours", _neighbors, 0.8, "chance that a word shows, for each of the four sides"),
     Step("frame", _frame, 1.0, "distance of a frame or rule: 0.14 to 0.44 em"),
     Step("panel", _panel, 1.0, "the sign's edge shows; at 1 it is 0.12 em from the word"),
-    Step("cut", _cut, 0.15, "how far the picture's edge cuts into the outer letters, in em"),
+    Step("cut", _cut, 0.15, "how far the image's edge cuts into the outer letters, in em"),
     Step("steep", _steep, 40.0, "degrees beyond 12 by which the word is turned"),
     Step("rise", _rise, 1.0, "how far the line climbs or falls per width, letters upright: a sign seen from a side"),
 )

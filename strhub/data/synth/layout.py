@@ -1,6 +1,6 @@
 """From a text to masks: glyphs, baseline, what stands beside the word, and the plane on which all of it lies.
 
-In: a text, an opened font and a `Geometry`, which the steps of `geometry.py` have set. Out: `L` pictures whose pixels
+In: a text, an opened font and a `Geometry`, which the steps of `geometry.py` have set. Out: `L` images whose pixels
 say how much of them the word covers (0..255). Nothing here knows of colors.
 """
 
@@ -74,7 +74,7 @@ def word_box(mask: Image.Image, path: str, size: int, baseline: float) -> Box:
     """Returns (left, top, right, bottom) in pixels around the word in `mask`.
 
     A lone dot or dash gets the band of the small letters as its height, for otherwise '.', '-' and a quote would
-    all fill their pictures and nothing would tell them apart.
+    all fill their images and nothing would tell them apart.
     """
     left, top, right, bottom = (float(edge) for edge in mask.getbbox() or (0, 0, 1, 1))
     x_top, x_bottom = _small_letters(path, size)
@@ -187,7 +187,7 @@ def _draw_frame(canvas: Image.Image, box: Box, size: int, geometry: Geometry) ->
 
 
 def _fill_panel(canvas: Image.Image, box: Box, size: int, geometry: Geometry) -> None:
-    """The sign itself, where the picture shows its edges: filled, on all sides or on some."""
+    """The sign itself, where the image shows its edges: filled, on all sides or on some."""
     away, far = geometry.panel * size, 9.0 * size
     left, top, right, bottom = (away * (0.7 + 0.9 * roll) for roll in geometry.choices[2:6])
     if geometry.choices[1] < 0.3:
@@ -203,7 +203,7 @@ def _fill_panel(canvas: Image.Image, box: Box, size: int, geometry: Geometry) ->
 
 @dataclass(frozen=True)
 class Plane:
-    """A map from picture to canvas and the size, in pixels, of the picture it fills."""
+    """A map from image to canvas and the size, in pixels, of the image it fills."""
 
     backward: _Matrix
     size: tuple[int, int]
@@ -211,14 +211,14 @@ class Plane:
     bow: Bow | None = None
 
     def place(self, mask: Image.Image) -> Image.Image:
-        """Returns `mask` seen on this plane, as a picture of `size`; uncovered parts are 0."""
+        """Returns `mask` seen on this plane, as an image of `size`; uncovered parts are 0."""
         if self.bow is None:
             values = tuple(float(value) for value in self.backward.ravel()[:8])
             return mask.transform(self.size, Image.Transform.PERSPECTIVE, values, Image.Resampling.BILINEAR)
         return mask.transform(self.size, Image.Transform.MESH, self._mesh(self.bow), Image.Resampling.BILINEAR)
 
     def _mesh(self, bow: Bow) -> list[tuple[tuple[int, int, int, int], tuple[float, ...]]]:
-        """Cells of the picture with the quadrilaterals of the canvas that they show."""
+        """Cells of the image with the quadrilaterals of the canvas that they show."""
         width, height = self.size
         across = max(3, min(20, round(width / (0.6 * height)) + 2))
         columns = [round(number * width / across) for number in range(across + 1)]
@@ -302,14 +302,14 @@ def _matrix(box: Box, geometry: Geometry) -> _Matrix:
 
 
 def make_plane(box: Box, em: float, geometry: Geometry, *, height: float, least_em: float) -> Plane:
-    """Returns the plane that shows `box` as `geometry` says, in a picture of `height` pixels.
+    """Returns the plane that shows `box` as `geometry` says, in an image of `height` pixels.
 
     Args:
         box: the word on the canvas, in pixels.
         em: size of its letters there, in pixels.
         geometry: how the word lies and what room is left around it.
-        height: of the picture, in pixels; more where letters would otherwise be smaller than `least_em`.
-        least_em: smallest size of letters in the picture, in pixels; never makes a picture more than 2.2 times taller.
+        height: of the image, in pixels; more where letters would otherwise be smaller than `least_em`.
+        least_em: smallest size of letters in the image, in pixels; never makes an image more than 2.2 times taller.
     """
     matrix, bow = _matrix(box, geometry), _choose_bow(box, em, geometry)
     left, top, right, bottom = box

@@ -20,7 +20,7 @@ __all__ = ["LIGHT_STEPS"]
 
 
 def _multiply(scene: Scene, factor: Image.Image) -> None:
-    """Darkens the picture by an `L` picture of factors, 255 for 1."""
+    """Darkens the image by an `L` image of factors, 255 for 1."""
     scene.picture = ImageChops.multiply(scene.picture, Image.merge("RGB", (factor, factor, factor)))
 
 
@@ -32,7 +32,7 @@ def _uneven_light(scene: Scene, strength: float, rng: np.random.Generator) -> No
 
 
 def _shade(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A picture that grows darker to one side."""
+    """An image that grows darker to one side."""
     if strength <= 0:
         return
     field = slope(scene.picture.size, 2 * pi * rng.random())
@@ -40,7 +40,7 @@ def _shade(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _shadow_edge(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """The shadow of something outside the picture, with a more or less sharp edge."""
+    """The shadow of something outside the image, with a more or less sharp edge."""
     if strength <= 0:
         return
     angle, place, softness = rng.random(3).tolist()
@@ -78,9 +78,9 @@ def _haze(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 LIGHT_STEPS: Final[tuple[Step[Scene], ...]] = (
-    Step("uneven_light", _uneven_light, 0.8, "light lost where it is darkest, as a share"),
-    Step("shade", _shade, 0.8, "light lost at the darker side, as a share"),
-    Step("shadow_edge", _shadow_edge, 0.8, "light lost in the shadow, as a share"),
+    Step("uneven_light", _uneven_light, 0.8, "light lost where it is darkest, as a fraction"),
+    Step("shade", _shade, 0.8, "light lost at the darker side, as a fraction"),
+    Step("shadow_edge", _shadow_edge, 0.8, "light lost in the shadow, as a fraction"),
     Step("glare", _glare, 1.0, "brightness of the spot; 1 hides what is there"),
-    Step("haze", _haze, 0.7, "share of the veil in every pixel"),
+    Step("haze", _haze, 0.7, "fraction of the veil in every pixel"),
 )

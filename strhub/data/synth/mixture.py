@@ -1,4 +1,4 @@
-"""The kinds of drawn texts and how often each is drawn.
+"""The kinds of rendered texts and how often each is drawn.
 
 In: a user's weights, or none, and a charset. Out: the weights that apply to it. `MIXTURE` is the usual table:
 

@@ -1,7 +1,7 @@
 """Steps that put things before a word: wires, poles, leaves, other objects, dirt.
 
 In: a `Scene` with the painted word, a strength and a random generator. Out: the same scene, changed; strength 0 changes
-nothing. Widths are in em, so that a thing hides the same share of a letter in small and large pictures.
+nothing. Widths are in em, so that a thing hides the same fraction of a letter in small and large images.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _pole(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _leaves(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Leaves, or whatever hangs into the picture; thickest in one place, gone within about an em of it."""
+    """Leaves, or whatever hangs into the image; thickest in one place, gone within about an em of it."""
     if strength <= 0:
         return
     width, height = scene.picture.size
@@ -132,7 +132,7 @@ def _dirt(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 OBJECT_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("dirt", _dirt, 0.7, "how dense the stains are where they are densest; 1 hides"),
     Step("leaves", _leaves, 1.0, "how dense the leaves are; at 1 half of what is behind shows"),
-    Step("object", _object, 0.6, "how far a thing reaches into the picture, as a share of its height"),
+    Step("object", _object, 0.6, "how far a thing reaches into the image, as a fraction of its height"),
     Step("wires", _wires, 0.12, "thickness in em"),
     Step("pole", _pole, 0.35, "thickness in em"),
 )

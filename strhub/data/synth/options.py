@@ -1,7 +1,7 @@
-"""Drawn words from a command line.
+"""Rendered words from a command line.
 
 In: a parser to which the options are added, later what it parsed. Out: `DrawnWords`, and a fingerprint of all that
-their pictures depend on.
+their images depend on.
 """
 
 from __future__ import annotations

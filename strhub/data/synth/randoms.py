@@ -18,7 +18,7 @@ from strhub.data.synth.shaping import is_ignorable, is_mark
 
 __all__ = ["RandomStrings"]
 
-# Every character shall have at least this share of all characters drawn, where the charset is small enough. The aim
+# Every character shall have at least this fraction of all characters drawn, where the charset is small enough. The aim
 # is 0.3 %; the rest is for the error of a trial.
 _LEAST_SHARE = 0.0037
 _USUAL_LENGTH = 7

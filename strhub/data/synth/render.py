@@ -1,6 +1,6 @@
 """Draws one word as it may look in a photo.
 
-In: a text and a random generator. Out: an RGB picture about 12..96 pixels high, as wide as the word asks for. The
+In: a text and a random generator. Out: an RGB image about 12..96 pixels high, as wide as the word asks for. The
 steps live in the files beside this one: `geometry` and `layout`, `surface`, `objects`, `light`, `camera`; here they are
 put in order and strike with the probability and strength that the settings give them.
 """
@@ -33,7 +33,7 @@ Difficulty: TypeAlias = float | tuple[float, float]
 """One number in [0, 1], or the lowest and highest of an even mixture."""
 # Glyphs are drawn at the next larger of these and scaled down with the warp: few sizes keep few fonts open.
 _SIZES: Final = (20, 28, 40, 56, 80)
-_CLUTTERED: Final = 0.6  # share of the pictures without a word that show other things than an empty ground
+_CLUTTERED: Final = 0.6  # fraction of the images without a word that show other things than an empty ground
 _NEIGHBOR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 
@@ -76,7 +76,7 @@ def _apply(
 
 
 def _glyph_size(height: float, letters: int, geometry: Geometry) -> int:
-    """The size at which to draw letters that shall fill a picture of `height`, from a rough guess of their share."""
+    """The size at which to draw letters that shall fill an image of `height`, from a rough guess of their share."""
     length = 0.55 * letters * geometry.stretch
     share = 0.8 + geometry.margins[1] + geometry.margins[3] + abs(geometry.arc) + abs(sin(geometry.turn)) * length
     if geometry.quarter:
@@ -86,7 +86,7 @@ def _glyph_size(height: float, letters: int, geometry: Geometry) -> int:
 
 @dataclass(frozen=True)
 class _Masks:
-    """`L` pictures of one size: the word, other words and frames, the sign's surface; `em` is their letters' size."""
+    """`L` images of one size: the word, other words and frames, the sign's surface; `em` is their letters' size."""
 
     word: Image.Image
     others: Image.Image | None
@@ -95,7 +95,7 @@ class _Masks:
 
 
 class WordRenderer:
-    """Renders words as pictures.
+    """Renders words as images.
 
     Args:
         fonts: font files or folders of them; None takes the fonts of the package.
@@ -123,7 +123,7 @@ class WordRenderer:
         self._letters: dict[str, str] = {}
 
     def __call__(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Returns an RGB picture of `text` that depends on `text`, `rng`, the settings and the fonts alone.
+        """Returns an RGB image of `text` that depends on `text`, `rng`, the settings and the fonts alone.
 
         Raises:
             ValueError: if `text` is blank or no single font has all of its characters.
@@ -131,9 +131,9 @@ class WordRenderer:
         return self.scene(text, rng).picture
 
     def scene(self, text: str, rng: np.random.Generator, *, blank: bool = False) -> Scene:
-        """Returns the finished picture with what is known of it; see `__call__`.
+        """Returns the finished image with what is known of it; see `__call__`.
 
-        blank: leave the letters out, and the words beside them. What is left is a picture of the same kind with nothing
+        blank: leave the letters out, and the words beside them. What is left is an image of the same kind with nothing
             to read: an empty ground, or things that are no text.
         """
         path, text = self._choose_font(text, rng)

@@ -1,6 +1,6 @@
-"""What the steps of drawing work on: a word's picture while it is being made, and the steps themselves.
+"""What the steps of drawing work on: a word's image while it is being made, and the steps themselves.
 
-In: nothing. Out: `Scene`, the picture of a word with all that later steps need to know of it, and `Step`, one effect
+In: nothing. Out: `Scene`, the image of a word with all that later steps need to know of it, and `Step`, one effect
 that can be used alone. A step changes its target in place; at strength 0 it changes nothing.
 """
 
@@ -29,13 +29,13 @@ def distance(first: Color, second: Color) -> float:
 
 @dataclass
 class Scene:
-    """A word's picture while it is being made.
+    """A word's image while it is being made.
 
     picture: RGB, what has been painted so far.
     cover: `L`, of the same size: how much of each pixel the word covers, 0..255.
     text, ground: the colors of both.
     em: size of the letters in pixels, as a typographer measures it.
-    fill: what the letters are filled with, a color or an RGB picture of the same size.
+    fill: what the letters are filled with, a color or an RGB image of the same size.
     sharpness: how much further blur the letters bear, as a radius in em; each blur takes its part of it.
     encoded: the bytes of `picture` as a JPEG file, if making that file was the last that happened to it.
     """

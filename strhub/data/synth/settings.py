@@ -43,11 +43,12 @@ class StepRange:
 class Drawing:
     """Checked settings of the drawing of words.
 
-    height_median, height_spread: of the pictures' heights in pixels: the median, and the deviation of the logarithm.
-    height_least, height_most: no picture is lower or, but for what `least_em` asks, higher.
+    height_median, height_spread: of the images' heights in pixels: the median, and the deviation of the logarithm.
+    height_least, height_most: no image is lower or, but for what `least_em` asks, higher.
     least_em: smallest letters, in pixels an em. margin: most room around a word that no step has changed, in em.
-    sign_colours: share of words whose colors are from the table of signs, 0..1. texture_reach: how far a textured
-    ground strays from its color, as a share of the contrast. backdrops: shares of the kinds of ground. steps: by name.
+    sign_colours: fraction of words whose colors are from the table of signs, 0..1. texture_reach: how far a textured
+    ground strays from its color, as a fraction of the contrast. backdrops: fractions of the kinds of ground. steps: by
+    name.
     """
 
     height_median: Pair
@@ -132,10 +133,12 @@ def _checked(merged: Mapping[str, Any], where: str) -> Drawing:
     if max(numbers["height_least"]) > min(numbers["height_most"]):
         raise ValueError(f"{where}: height_least must not be above height_most")
     if max(numbers["sign_colours"]) > 1:
-        raise ValueError(f"{where}: sign_colours is a share and must lie in 0..1, not {max(numbers['sign_colours'])}")
+        raise ValueError(
+            f"{where}: sign_colours is a fraction and must lie in 0..1, not {max(numbers['sign_colours'])}"
+        )
     backdrops = {name: _pair(merged["backdrops"].get(name, 0), f"{where}: backdrops.{name}") for name in BACKDROPS}
     if min(sum(pair[end] for pair in backdrops.values()) for end in (0, 1)) <= 0:
-        raise ValueError(f"{where}: backdrops must have a share above 0 at both difficulties, such as flat: 1")
+        raise ValueError(f"{where}: backdrops must have a fraction above 0 at both difficulties, such as flat: 1")
     steps = {
         name: _step_range(merged["steps"][name], f"{where}: {name}", limit) for name, limit in step_limits().items()
     }

@@ -1,7 +1,7 @@
 """Which texts need a shaping engine, whether one is there, and where a text may be cut.
 
 In: a text in logical order, as labels hold it. Out: the layout engine that Pillow must draw it with. Arabic letters
-join, Hebrew runs from right to left, Indic vowel signs move before their consonant: drawn letter by letter such a
+join, Hebrew runs from right to left, Indic vowel signs move before their consonant: rendered letter by letter such a
 text shows something else than its label says. Pillow's Raqm engine (HarfBuzz with FriBiDi) does all of it; without
 Raqm such a text is refused, never drawn wrongly.
 
@@ -68,7 +68,7 @@ def is_mark(char: str) -> bool:
 
 
 def is_ignorable(char: str) -> bool:
-    """Returns whether `char` steers shaping and has no picture: a joiner, direction mark or variation selector."""
+    """Returns whether `char` steers shaping and has no image: a joiner, direction mark or variation selector."""
     if char.isascii():
         return False
     return unicodedata.category(char) == "Cf" or 0xFE00 <= ord(char) <= 0xFE0F or 0xE0100 <= ord(char) <= 0xE01EF
@@ -83,7 +83,7 @@ def _is_shaped(char: str) -> bool:
 
 
 def needs_shaping(text: str) -> bool:
-    """Returns whether `text` can't be drawn letter by letter: it joins, stacks, reorders or runs right to left."""
+    """Returns whether `text` can't be rendered letter by letter: it joins, stacks, reorders or runs right to left."""
     return not text.isascii() and any(map(_is_shaped, text))
 
 

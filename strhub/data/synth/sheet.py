@@ -1,7 +1,7 @@
-"""Sheets of words: many pictures at one glance, with or without their labels.
+"""Sheets of words: many images at one glance, with or without their labels.
 
-In: (RGB picture, label) pairs. Out: one RGB picture with a cell for each, all of the same size. Two sets can be laid
-side by side, to see what drawn words lack of real ones.
+In: (RGB image, label) pairs. Out: one RGB image with a cell for each, all of the same size. Two sets can be laid
+side by side, to see what rendered words lack of real ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["CELL", "LABEL_HEIGHT", "beside", "sheet", "tree_words"]
 
 Word: TypeAlias = tuple[Image.Image, str]
 CELL: Final = (168, 48)
-"""Width and height of a picture's place, in pixels."""
+"""Width and height of an image's place, in pixels."""
 LABEL_HEIGHT: Final = 18
 _GAP: Final = 6
 _LABEL_FONT: Final = "Roboto-Regular.ttf"
@@ -42,7 +42,7 @@ class _Labels:
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
-    """Returns the picture as large as its cell allows, in its own proportions."""
+    """Returns the image as large as its cell allows, in its own proportions."""
     scale = min(CELL[1] / picture.height, CELL[0] / picture.width)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)

@@ -21,7 +21,7 @@ __all__ = ["Stages", "step_limits"]
 
 @dataclass(frozen=True)
 class Stages:
-    """The steps by stage: how the word lies; its colors; under, in and over the letters; over the whole picture."""
+    """The steps by stage: how the word lies; its colors; under, in and over the letters; over the whole image."""
 
     geometry: tuple[Step[Geometry], ...] = GEOMETRY_STEPS
     contrast: tuple[Step[Scene], ...] = CONTRAST_STEPS

@@ -1,6 +1,6 @@
 """Steps that paint a word: what lies under the letters, what fills them and what lies over their edges.
 
-In: a `Scene` whose picture shows the ground and whose cover says where the letters are, a strength and a random
+In: a `Scene` whose image shows the ground and whose cover says where the letters are, a strength and a random
 generator. Out: the same scene, changed. `UNDER_STEPS` paint before the letters are filled, `FILL_STEPS` change cover
 and fill, `OVER_STEPS` paint onto the filled letters. Strength 0 changes nothing.
 """
@@ -232,13 +232,13 @@ FILL_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("dots", _dots, 1.0, "letters of lamps; at 1 it is dark between them"),
     Step("hollow", _hollow, 1.0, "how much of the letters' inside is left out; 1 is all"),
     Step("gradient", _gradient, 1.0, "how far the letters' color changes; 1 is to any other"),
-    Step("texture", _texture, 1.0, "structure in the letters, as a share of the contrast"),
+    Step("texture", _texture, 1.0, "structure in the letters, as a fraction of the contrast"),
 )
 OVER_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("bevel", _bevel, 1.0, "brightness of lit and shaded edges; 1 is white and black"),
     Step("inner_line", _inner_line, 1.0, "brightness of a line within each stroke; 1 is full"),
 )
 CONTRAST_STEPS: Final[tuple[Step[Scene], ...]] = (
-    Step("low_contrast", _low_contrast, 0.95, "share of the contrast that is lost"),
+    Step("low_contrast", _low_contrast, 0.95, "fraction of the contrast that is lost"),
 )
 """Before the ground is painted, for it changes the color of both."""

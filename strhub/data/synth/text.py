@@ -1,4 +1,4 @@
-"""Texts for drawn training words.
+"""Texts for rendered training words.
 
 In: a charset, a length limit and, per call, a random generator. Out: one string per call that holds only
 characters of that charset. The mix follows what stands on signs, packs and screens: mostly words and names, then

@@ -75,7 +75,7 @@ FONT_CLASSES: Mapping[str, tuple[str, ...]] = {
     "stencil": ("AllertaStencil-Regular", "SairaStencilOne-Regular"),
     "blackletter": ("PirataOne-Regular", "UnifrakturMaguntia-Regular"),
 }  # fmt: skip
-# Characters of the package's fonts whose picture shows another character, or none that a reader knows.
+# Characters of the package's fonts whose image shows another character, or none that a reader knows.
 _MISLEADING: Mapping[str, frozenset[str]] = {
     "DSEG14Classic-Bold": frozenset("!\"#$%&'(),/;<>?@[\\]^`{|}~"),
     "Monoton-Regular": frozenset("amqw"),
@@ -85,10 +85,10 @@ _MISLEADING: Mapping[str, frozenset[str]] = {
 _UNASSIGNED = "\U0003fffe"
 # Letters whose two cases differ in shape and not in size alone, in fonts that have both.
 _CASE_PROBES = "abdeghnqrt"
-# Correlation of the two cases' pictures: at least 0.7 for most letters of every font of capitals that was looked at,
+# Correlation of the two cases' images: at least 0.7 for most letters of every font of capitals that was looked at,
 # at most 0.6 for most letters of all others.
 _ALIKE = 0.65
-# Capitals of two designs, which the pictures don't tell.
+# Capitals of two designs, which the images don't tell.
 _CAPITALS = ("Monoton-Regular",)
 
 
@@ -215,7 +215,7 @@ class FontShelf:
     def fitting(self, text: str) -> list[str]:
         """Returns, in shelf order, all fonts that have every glyph of `text`, joined forms included.
 
-        Fonts of capitals only are left out for a text with lower case letters: their picture of "open" reads
+        Fonts of capitals only are left out for a text with lower case letters: their image of "open" reads
         "OPEN", so the label would be wrong.
 
         Raises:

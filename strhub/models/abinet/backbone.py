@@ -1,4 +1,4 @@
-"""ABINet's feature extractor: ResNet-45, then transformer units over all places of the picture (section 3.1)."""
+"""ABINet's feature extractor: ResNet-45, then transformer units over all places of the image (section 3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from strhub.models.abinet.transformer import EncoderUnit, PositionalEncoding, Stack, UnitSizes
 
-STRIDE = 4  # by how much a picture shrinks, in both directions
+STRIDE = 4  # by how much an image shrinks, in both directions
 _DEPTHS = (3, 4, 6, 6, 3)
 _STRIDES = (2, 1, 2, 1, 1)
 

@@ -1,4 +1,4 @@
-"""ABINet's language model: it corrects a text, given as probabilities, without seeing the picture (section 3.2)."""
+"""ABINet's language model: it corrects a text, given as probabilities, without seeing the image (section 3.2)."""
 
 from __future__ import annotations
 

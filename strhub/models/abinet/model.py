@@ -103,7 +103,7 @@ class ABINet(Network):
         initialize(self)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
+        """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: give this many character steps and one for [E], at most the model's own number, which is the
             default.
@@ -113,7 +113,7 @@ class ABINet(Network):
         return (fused or by_sight)[-1].logits[:, :steps]
 
     def iterate(self, images: Tensor) -> Iterations:
-        """Read pictures (B, 3, H, W), then correct the reading again and again (section 3.2.3)."""
+        """Read images (B, 3, H, W), then correct the reading again and again (section 3.2.3)."""
         vision = self.vision(images)
         best, language, fusion = vision, [], []
         for _ in range(self.iter_size):
@@ -125,7 +125,7 @@ class ABINet(Network):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. What no tensor shows is as published: 3 iterations, heads of 64 features,
-        pictures 32 high, or square if that does not fit.
+        images 32 high, or square if that does not fit.
         """
         classes, d_model = weights["vision.cls.weight"].shape
         places = weights.get("vision.backbone.pos_encoder.pe")

@@ -1,4 +1,4 @@
-"""ABINet's vision model: a picture to a first estimate of its text (section 3.1 of the paper)."""
+"""ABINet's vision model: an image to a first estimate of its text (section 3.1 of the paper)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
 class PositionAttention(nn.Module):
-    """Each character position looks for its place in the picture, all at once.
+    """Each character position looks for its place in the image, all at once.
 
     Queries are positions; keys come from the features by a small U-Net; values are the features themselves (figure 3).
     mode: how the U-Net enlarges.
@@ -131,10 +131,10 @@ class VisionModel(nn.Module):
         self.cls = nn.Linear(sizes.embed_dim, classes)
 
     def forward(self, images: Tensor) -> Estimate:
-        """Pictures (B, 3, H, W), normalized, to T characters each."""
+        """Images (B, 3, H, W), normalized, to T characters each."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
-                f"the model takes pictures of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
+                f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
                 f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
             )
         features = self.attention(self.backbone(images))  # (B, T, D)

@@ -52,18 +52,18 @@ class CRNN(Network):
         initialize_convolutions(self)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
+        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
 
         max_length has no effect: every column is read, whatever the length of the text.
         """
         check_picture_size(images, self.img_size)
-        features = self.cnn(images)  # (B, output_channel, H', W'); H' is 1 for pictures 32 high
+        features = self.cnn(images)  # (B, output_channel, H', W'); H' is 1 for images 32 high
         columns = features.mean(2).transpose(1, 2)  # (B, output_channel, W') -> (B, W', output_channel)
         return self.rnn(columns)
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. Label length, picture and ReLU are as published: no tensor shows them."""
+        """The sizes that bare weights tell. Label length, image and ReLU are as published: no tensor shows them."""
         return {
             "charset_size": weights["rnn.1.linear.bias"].shape[0] - 1,
             "max_label_length": 25,
@@ -75,7 +75,7 @@ class CRNN(Network):
 
 
 def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
-    """Table 1 of the paper, for color: pictures (B, 3, H, W) to (B, output_channel, H // 16 - 1, W // 4 + 1).
+    """Table 1 of the paper, for color: images (B, 3, H, W) to (B, output_channel, H // 16 - 1, W // 4 + 1).
 
     The last two poolings halve the height only, so that narrow characters keep columns of their own.
     """

@@ -1,4 +1,4 @@
-"""CLIP's two towers: a picture to tokens, a tokenized text to one vector, both in the space that they share.
+"""CLIP's two towers: an image to tokens, a tokenized text to one vector, both in the space that they share.
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", section 2.4. The parts are
 named as those of `VisionTransformer`, so that what knows its layers knows these; `strhub.clip.weights` has the names

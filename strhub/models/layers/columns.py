@@ -1,4 +1,4 @@
-"""A picture to a sequence of columns that know their neighbors: the first three of four stages.
+"""An image to a sequence of columns that know their neighbors: the first three of four stages.
 
 Baek et al. 2019, "What Is Wrong With Scene Text Recognition Model Comparisons?", section 3 and Figure 3, which name the
 stages and, by their first letters, the recognizers: TPS-ResNet-BiLSTM-Attention (TRBA) and -CTC (TRBC).
@@ -59,7 +59,7 @@ class ColumnRecognizer(Network):
         """The fourth stage, with fresh weights: columns (B, W, hidden_size) to characters."""
 
     def columns(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
+        """Images (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
         check_picture_size(images, self.img_size)
         straight = self.Transformation(images)  # (B, 3, H, W)
         features = self.FeatureExtraction(straight)  # (B, output_channel, H', W')
@@ -67,7 +67,7 @@ class ColumnRecognizer(Network):
 
     @staticmethod
     def stage_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes of these stages that bare weights tell. The picture is taken to be 32 high, if that fits."""
+        """The sizes of these stages that bare weights tell. The image is taken to be 32 high, if that fits."""
         pixels = weights["Transformation.GridGenerator.P_hat"].shape[0]
         return {
             "img_size": [32, pixels // 32],

@@ -1,4 +1,4 @@
-"""What the networks share that shrink a picture to one row of columns by convolutions."""
+"""What the networks share that shrink an image to one row of columns by convolutions."""
 
 from torch import Tensor, nn
 
@@ -15,15 +15,15 @@ def initialize_convolutions(network: nn.Module) -> None:
 
 
 def check_height(height: int) -> None:
-    """`ValueError` for pictures that would lose all their rows."""
+    """`ValueError` for images that would lose all their rows."""
     if height < MINIMUM_HEIGHT:
-        raise ValueError(f"pictures are {height} pixels high: this architecture needs at least {MINIMUM_HEIGHT}")
+        raise ValueError(f"images are {height} pixels high: this architecture needs at least {MINIMUM_HEIGHT}")
 
 
 def check_picture_size(images: Tensor, img_size: tuple[int, int]) -> None:
-    """`ValueError` for pictures that are not (B, 3, *img_size)."""
+    """`ValueError` for images that are not (B, 3, *img_size)."""
     if tuple(images.shape[1:]) != (3, *img_size):
         raise ValueError(
-            f"the model takes pictures of shape (B, 3, {img_size[0]}, {img_size[1]}), "
+            f"the model takes images of shape (B, 3, {img_size[0]}, {img_size[1]}), "
             f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
         )

@@ -24,6 +24,6 @@ def check_columns(columns: int, max_label_length: int) -> None:
     """`ValueError` if a text of the greatest length cannot be read from so many columns."""
     if columns < max_label_length:
         raise ValueError(
-            f"max_label_length is {max_label_length}, but pictures of this width give {columns} columns to read, "
+            f"max_label_length is {max_label_length}, but images of this width give {columns} columns to read, "
             "at most one character each: make img_size wider or max_label_length smaller"
         )

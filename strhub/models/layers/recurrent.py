@@ -1,4 +1,4 @@
-"""Recurrent layers over the columns of a picture's features."""
+"""Recurrent layers over the columns of an image's features."""
 
 from torch import Tensor, nn
 

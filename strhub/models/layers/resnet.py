@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Sequential):
-    """Pictures (B, 3, H, W) to features (B, output_channel, H // 16 - 1, W // 4 + 1).
+    """Images (B, 3, H, W) to features (B, output_channel, H // 16 - 1, W // 4 + 1).
 
     output_channel: a multiple of 16; the first layers have fractions of it.
     """

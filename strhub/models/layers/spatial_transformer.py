@@ -1,7 +1,7 @@
 """A thin-plate-spline spatial transformer: straightens curved and tilted text.
 
 Shi et al. 2016, "Robust Scene Text Recognition with Automatic Rectification" (RARE), section 3.1; the spline is
-Bookstein's of 1989. Pictures are in coordinates from -1 (left, top) to 1 (right, bottom), x before y. The parameters
+Bookstein's of 1989. Images are in coordinates from -1 (left, top) to 1 (right, bottom), x before y. The parameters
 are named as in the published recognizers.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class LocalizationNetwork(nn.Module):
-    """Where the text's fiducial points lie in the picture (section 3.1.1): half along its upper edge, half below.
+    """Where the text's fiducial points lie in the image (section 3.1.1): half along its upper edge, half below.
 
     channels: of the last convolution, a multiple of 8; the first layers have fractions of it.
     """
@@ -31,7 +31,7 @@ class LocalizationNetwork(nn.Module):
         self._start_from(_slanted_edges(num_fiducial))
 
     def _start_from(self, points: Tensor) -> None:
-        """Predict these points (F, 2) whatever the picture shows, until training changes it."""
+        """Predict these points (F, 2) whatever the image shows, until training changes it."""
         nn.init.zeros_(self.localization_fc2.weight)
         with torch.no_grad():
             self.localization_fc2.bias.copy_(points.flatten())
@@ -43,9 +43,9 @@ class LocalizationNetwork(nn.Module):
 
 
 class GridGenerator(nn.Module):
-    """The spline that takes the straight picture's edges to the fiducial points (section 3.1.2).
+    """The spline that takes the straight image's edges to the fiducial points (section 3.1.2).
 
-    It is linear in the points, so all that depends on the picture's size alone is kept: `inv_delta_C`, from points to
+    It is linear in the points, so all that depends on the image's size alone is kept: `inv_delta_C`, from points to
     the spline's coefficients, and `P_hat`, from coefficients to where each pixel comes from. H * W pixels, F points.
 
     The coefficients are large and cancel: in single precision, pixels would be misplaced by 2e-5, differently by every
@@ -66,7 +66,7 @@ class GridGenerator(nn.Module):
         self.register_load_state_dict_post_hook(_multiply_again)  # type: ignore[no-untyped-call]
 
     def forward(self, points: Tensor) -> Tensor:
-        """Fiducial points (B, F, 2) to the place in the picture of each straightened pixel, (B, H, W, 2)."""
+        """Fiducial points (B, F, 2) to the place in the image of each straightened pixel, (B, H, W, 2)."""
         return (self.influence @ points).unflatten(1, self.img_size)  # (B, H * W, 2) -> (B, H, W, 2)
 
     def _multiplied(self) -> Tensor:
@@ -83,7 +83,7 @@ def _multiply_again(generator: GridGenerator, _: object) -> None:
 
 
 class SpatialTransformer(nn.Module):
-    """Find the text's edges and sample a picture in which they are straight (RARE's Figure 2).
+    """Find the text's edges and sample an image in which they are straight (RARE's Figure 2).
 
     num_fiducial: points on both edges together, even; img_size: height and width in pixels, in and out;
     localization_channel: of the network that finds them, a multiple of 8.
@@ -112,7 +112,7 @@ def _straight_edges(num_fiducial: int) -> Tensor:
 
 
 def _slanted_edges(num_fiducial: int) -> Tensor:
-    """The same of a band that rises by half the picture's height, where training begins (RARE's Figure 6 a)."""
+    """The same of a band that rises by half the image's height, where training begins (RARE's Figure 6 a)."""
     straight = _straight_edges(num_fiducial)
     across, down = straight.unbind(1)
     return torch.stack([across, (down - across) / 2], dim=1)

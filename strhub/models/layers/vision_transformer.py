@@ -1,4 +1,4 @@
-"""A vision transformer without a head: a picture to a sequence of tokens, with or without a class token.
+"""A vision transformer without a head: an image to a sequence of tokens, with or without a class token.
 
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Parameters are named as in timm's
 `VisionTransformer`, the naming of the published recognizers. A stem of convolutions, which they lack, is an option.
@@ -15,7 +15,7 @@ class Stem(nn.Sequential):
     """Early convolutions (Xiao et al. 2021): 3 x 3, each halving the height, and the width as often as a patch allows.
 
     channels: of each; patch_size: of the patches that follow, whose height must be a multiple of 2 ** len(channels).
-    `stride` is by how much the whole shrinks a picture.
+    `stride` is by how much the whole shrinks an image.
     """
 
     def __init__(self, *, channels: Sequence[int], patch_size: tuple[int, int]) -> None:
@@ -36,7 +36,7 @@ class Stem(nn.Sequential):
 
 
 class PatchEmbedding(nn.Module):
-    """Cut a picture into patches and project each to a token.
+    """Cut an image into patches and project each to a token.
 
     stem: channels of convolutions that come first; the patches are then cut from what they give, at the same places.
     bias: of the projection.
@@ -70,7 +70,7 @@ class PatchEmbedding(nn.Module):
         """(B, 3, H, W) to (B, N, D), patches in reading order."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
-                f"the model takes pictures of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
+                f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
                 f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
             )
         return self.proj(self.stem(images)).flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)

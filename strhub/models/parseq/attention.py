@@ -1,4 +1,4 @@
-"""Where PARSeq looks for each character: the decoder's attention to the picture (section 3.2 of the paper)."""
+"""Where PARSeq looks for each character: the decoder's attention to the image (section 3.2 of the paper)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from strhub.models.parseq.model import PARSeq
 
 @torch.no_grad()
 def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Read pictures (B, 3, H, W), normalized, and tell where the last layer looked for each position.
+    """Read images (B, 3, H, W), normalized, and tell where the last layer looked for each position.
 
     Returns logits (B, L, C), as the network is set to decode, and attention (B, L, H', W'), the mean over heads on the
     patches' grid. A position's shares add up to 1, less what a class token takes. They are those of a pass with the
@@ -37,7 +37,7 @@ def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor
 
 
 def _last_attention(network: PARSeq, tokens: Tensor, steps: int, memory: list[KeyValue], masks: Masks) -> Tensor:
-    """The last layer's attention to the picture's tokens, (B, L, N), from content tokens (B, S)."""
+    """The last layer's attention to the image's tokens, (B, L, N), from content tokens (B, S)."""
     decoder = network.decoder
     query = network.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
     content = network.embed_content(tokens).unsqueeze(1)
@@ -53,7 +53,7 @@ def _last_attention(network: PARSeq, tokens: Tensor, steps: int, memory: list[Ke
 
 
 def _shares(attention: MultiHeadAttention, queries: Tensor, context: KeyValue) -> Tensor:
-    """Queries (B, L, D) to what share of each context token goes into them, (B, L, N), the mean over heads."""
+    """Queries (B, L, D) to what fraction of each context token goes into them, (B, L, N), the mean over heads."""
     query = attention.project_query(queries)  # (B, H, L, D / H)
     scores = query @ context.key.transpose(-1, -2) * query.shape[-1] ** -0.5
     return scores.softmax(-1).mean(1)

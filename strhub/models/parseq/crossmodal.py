@@ -1,6 +1,6 @@
-"""A second branch that reads a picture again, together with what the first has read (CLIP4STR: Zhao et al. 2023).
+"""A second branch that reads an image again, together with what the first has read (CLIP4STR: Zhao et al. 2023).
 
-The first reading goes through CLIP's text tower; a decoder like the first branch's attends to the picture's tokens and
+The first reading goes through CLIP's text tower; a decoder like the first branch's attends to the image's tokens and
 the text's. The text is spelled: a token a character, from the 512 that CLIP has for single bytes, so that no table of
 merges is needed to read. The text tower does not learn.
 """
@@ -28,7 +28,7 @@ def spell(charset: str) -> list[int]:
 
 
 class CrossModalBranch(CharacterReader):
-    """Reads from pictures and a first reading of them. Options as for `PARSeq`; activation: of the text tower."""
+    """Reads from images and a first reading of them. Options as for `PARSeq`; activation: of the text tower."""
 
     spelling: Tensor
 
@@ -77,7 +77,7 @@ class CrossModalBranch(CharacterReader):
         )
 
     def see(self, encoded: Tensor, logits: Tensor) -> Tensor:
-        """The picture's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N + L + 2, D)."""
+        """The image's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N + L + 2, D)."""
         with torch.no_grad():
             text = self.text_tower.tokens(self.text_tokens(logits.argmax(-1)))
         return torch.cat([encoded, text.to(encoded.dtype)], dim=1)

@@ -15,7 +15,7 @@ from strhub.models.layers.attention import KeyValue, MultiHeadAttention
 
 
 class DecoderLayer(nn.Module):
-    """Attention to the content under a permutation's mask, attention to the picture, MLP; pre-norm with residuals."""
+    """Attention to the content under a permutation's mask, attention to the image, MLP; pre-norm with residuals."""
 
     def __init__(self, *, embed_dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class DecoderLayer(nn.Module):
 
         stream: (B, P, L, D); normed: the same after the stream's own norm.
         content: keys and values of the content stream, (B * P or B, H, S, D / H); B if all P share one content.
-        memory: keys and values of the picture's tokens, (B, H, N, D / H).
+        memory: keys and values of the image's tokens, (B, H, N, D / H).
         mask: bool, (B, 1, P * L, S) if all P share one content, else (B * P, 1, L, S); true where
             a position may attend.
         """
@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         return cast("list[DecoderLayer]", list(self.layers))
 
     def project_memory(self, memory: Tensor) -> list[KeyValue]:
-        """Each layer's keys and values of the picture's tokens (B, N, D): the same in every pass over it."""
+        """Each layer's keys and values of the image's tokens (B, N, D): the same in every pass over it."""
         return [layer.cross_attn.project_key_value(memory) for layer in self.stack]
 
     def forward(self, query: Tensor, content: Tensor, memory: Sequence[KeyValue], masks: "Masks") -> Tensor:

@@ -43,7 +43,7 @@ def is_clip(encoder: str) -> bool:
 def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters with the sizes that the encoder's name stands for.
 
-    Raises `ValueError` for an unknown name, for CLIP's tower with pictures that are not normalized as CLIP saw them,
+    Raises `ValueError` for an unknown name, for CLIP's tower with images that are not normalized as CLIP saw them,
     and for `clip` without sizes.
     """
     encoder = hparams.get("encoder", OWN)
@@ -53,7 +53,7 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
         return dict(hparams)
     if hparams.get("normalize") != "clip":
         raise ValueError(
-            f"the encoder {encoder} sees pictures with CLIP's mean and deviation: set data.normalize=clip "
+            f"the encoder {encoder} sees images with CLIP's mean and deviation: set data.normalize=clip "
             f"(normalize='clip'), not {hparams.get('normalize')!r}"
         )
     completed = {**hparams, **CLIP_SIZES.get(encoder, {})}
@@ -82,7 +82,7 @@ def build_encoder(
     activation: str | None,
     stem: Sequence[int],
 ) -> VisionTransformer | ClipImageTower:
-    """A picture (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
+    """An image (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
 
     embed_dim: of CLIP's own tokens, before their projection; PARSeq's encoder has none of its own.
     """

@@ -1,6 +1,6 @@
-"""The PARSeq network: a picture to the probabilities of its characters.
+"""The PARSeq network: an image to the probabilities of its characters.
 
-A vision transformer encodes the picture; a shallow two-stream decoder reads characters from it in any order, so that
+A vision transformer encodes the image; a shallow two-stream decoder reads characters from it in any order, so that
 one set of weights reads left to right, all at once, or refines a first reading (sections 3.1 to 3.4 of the paper).
 """
 
@@ -109,7 +109,7 @@ class PARSeq(CharacterReader, Network):
             )
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
+        """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: run exactly this many character steps and one for [E], at most the model's own number, as a loss
             needs it. By default autoregressive reading stops when every row has read [E], so L may be smaller.
@@ -177,7 +177,7 @@ class PARSeq(CharacterReader, Network):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
-        each) and the picture is 32 high, or square if that does not fit, since no tensor shows them.
+        each) and the image is 32 high, or square if that does not fit, since no tensor shows them.
         """
         if "encoder.cls_token" in weights:
             raise ValueError("the sizes of a model with CLIP's encoder cannot be told from its weights alone")

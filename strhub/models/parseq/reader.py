@@ -1,4 +1,4 @@
-"""What reads characters from a picture's tokens: PARSeq without its encoder (sections 3.2 to 3.4 of the paper)."""
+"""What reads characters from an image's tokens: PARSeq without its encoder (sections 3.2 to 3.4 of the paper)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class CharacterReader(nn.Module):
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
 
-        encoded: what the encoder makes of the pictures, (B, N, D); tokens: (B, T) from [B] on, without the last;
+        encoded: what the encoder makes of the images, (B, N, D); tokens: (B, T) from [B] on, without the last;
         permutations: (P, T + 1) of positions.
         """
         memory = self.decoder.project_memory(encoded)

@@ -1,6 +1,6 @@
 """Autoregressive reading, one position at a time, at the cost of one new query a step.
 
-What a step needs and earlier steps or the picture have settled is kept: the picture's keys and values, those of the
+What a step needs and earlier steps or the image have settled is kept: the image's keys and values, those of the
 characters read so far, and the first layer's projected position queries. No earlier content can change, since each
 position sees only itself and those before it. The mathematics is that of `Decoder.forward` under causal masks, laid out
 for a few rows at a time: streams are (B, D), and heads are folded into the batch for plain batched products.
@@ -21,7 +21,7 @@ from strhub.models.parseq.decoder import Decoder, DecoderLayer
 class SteppingDecoder:
     """A decoder in the middle of reading a batch.
 
-    memory: each layer's keys and values of the picture, as `Decoder.project_memory` gives. positions: the position
+    memory: each layer's keys and values of the image, as `Decoder.project_memory` gives. positions: the position
     queries of all steps, (L, D). Not for training: there is no dropout.
     """
 
@@ -49,7 +49,7 @@ class SteppingDecoder:
         return self.norm(stream)
 
     def reorder(self, rows: Tensor) -> None:
-        """Go on with what these rows, (B), have read; a row takes the place of one of the same picture."""
+        """Go on with what these rows, (B), have read; a row takes the place of one of the same image."""
         for layer in self.layers:
             layer.past_key, layer.past_value = layer.past_key[rows], layer.past_value[rows]
 
@@ -79,7 +79,7 @@ class SteppingLayer:
         self.past_value[:, :, index] = projected[:, 1]
 
     def update(self, index: int, stream: Tensor, query: Tensor) -> Tensor:
-        """One stream at one position, (B, D), through attention to past and picture and the MLP."""
+        """One stream at one position, (B, D), through attention to past and image and the MLP."""
         past = index + 1
         mixed = self._attend(query, self.past_key.flatten(0, 1)[:, :, :past], self.past_value.flatten(0, 1)[:, :past])
         stream = stream + self._self_output(mixed.view(stream.shape))

@@ -1,4 +1,4 @@
-"""SVTR's encoder: a picture of any width to a map of features with a column every 4 pixels.
+"""SVTR's encoder: an image of any width to a map of features with a column every 4 pixels.
 
 Three stages of mixing blocks, local ones first (Du et al. 2022, section 3): strokes, then characters, then the word.
 As in SVTRv2, local mixing is two grouped convolutions and no position is learned, so that any width will do.
@@ -127,7 +127,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dims[-1])
 
     def forward(self, images: Tensor, padding: Tensor | None) -> Tensor:
-        """Pictures (B, 3, H, W), zero in padded columns, to features (B, H', W / 4, D).
+        """Images (B, 3, H, W), zero in padded columns, to features (B, H', W / 4, D).
 
         padding: (B, W) of pixels, or None.
         """

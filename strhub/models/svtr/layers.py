@@ -1,7 +1,7 @@
-"""What the encoder, the rearrangement and the guidance share: features of pictures of unlike widths.
+"""What the encoder, the rearrangement and the guidance share: features of images of unlike widths.
 
-Features are (B, H, W, D), the channels last. Pictures that are narrower than their batch are padded on the right;
-`padding` is (B, W), true for a padded column, or None if the batch has none. Nothing that is read of a picture depends
+Features are (B, H, W, D), the channels last. Images that are narrower than their batch are padded on the right;
+`padding` is (B, W), true for a padded column, or None if the batch has none. Nothing that is read of an image depends
 on how far it is padded: convolutions see zeros there, as beyond the edge, and attention does not see it at all.
 """
 

@@ -1,6 +1,6 @@
-"""The SVTRv2 network: a picture of any width to the probabilities of a character, or none, at each of its columns.
+"""The SVTRv2 network: an image of any width to the probabilities of a character, or none, at each of its columns.
 
-In: pictures of one height, the narrower ones padded on the right with NaN (see `strhub.data.loading.aspect`). Out:
+In: images of one height, the narrower ones padded on the right with NaN (see `strhub.data.loading.aspect`). Out:
 logits for CTC. The paper's third part, semantic guidance, is of training only: `strhub.models.svtr.guidance`.
 """
 
@@ -23,8 +23,8 @@ class SVTRv2(Network):
     """Single visual model for text recognition, version 2.
 
     charset_size: characters it knows; token ids are 0 = blank, then the characters.
-    max_label_length: the longest text of its training; what it can read is limited by the width of the picture alone.
-    img_size: height in pixels, and the greatest width that pictures are brought to; it takes any.
+    max_label_length: the longest text of its training; what it can read is limited by the width of the image alone.
+    img_size: height in pixels, and the greatest width that images are brought to; it takes any.
     embed_dims, depths, num_heads, local_depth, height_strides: see `strhub.models.svtr.encoder.Encoder`.
     """
 
@@ -69,9 +69,9 @@ class SVTRv2(Network):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, W any multiple of 4, to logits (B, W / 4, charset_size + 1).
+        """Read images (B, 3, H, W), normalized, W any multiple of 4, to logits (B, W / 4, charset_size + 1).
 
-        Where a picture is padded, the blank is certain. max_length is of no use here, as CTC reads all columns.
+        Where an image is padded, the blank is certain. max_length is of no use here, as CTC reads all columns.
         """
         if self.training or padded_columns(images) is None:
             return self.read(*self.encode(images))
@@ -84,10 +84,10 @@ class SVTRv2(Network):
         return logits
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Pictures (B, 3, H, W) to features (B, H', W / 4, D), and which of their columns are padding, (B, W / 4)."""
+        """Images (B, 3, H, W) to features (B, H', W / 4, D), and which of their columns are padding, (B, W / 4)."""
         if images.shape[1:3] != (3, self.height) or images.shape[3] % COLUMN_WIDTH or not images.shape[3]:
             raise ValueError(
-                f"the model takes pictures of shape (B, 3, {self.height}, W), W a multiple of {COLUMN_WIDTH}, "
+                f"the model takes images of shape (B, 3, {self.height}, W), W a multiple of {COLUMN_WIDTH}, "
                 f"not {tuple(images.shape)}"
             )
         pixels = padded_columns(images)
@@ -104,7 +104,7 @@ class SVTRv2(Network):
         return torch.where(padding[..., None], self._only_blank(1).to(logits.dtype), logits)
 
     def columns_of(self, images: Tensor) -> Tensor:
-        """How many columns of features each of the pictures (B, 3, H, W) has, less its padding: (B)."""
+        """How many columns of features each of the images (B, 3, H, W) has, less its padding: (B)."""
         padding = padded_columns(images)
         if padding is None:
             return torch.full((len(images),), images.shape[3] // COLUMN_WIDTH, device=images.device)
@@ -127,7 +127,7 @@ class SVTRv2(Network):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. A stage that only attends is taken to have heads of 32 channels, as in
-        the paper, and pictures to be 32 high and kept in their aspect, since no tensor shows them.
+        the paper, and images to be 32 high and kept in their aspect, since no tensor shows them.
         """
         stages, strides = _stages_of(weights)
         local = [[block for block in blocks if "mixing.conv1.conv.weight" in block] for blocks in stages]
@@ -148,9 +148,9 @@ class SVTRv2(Network):
 
 
 def padded_columns(images: Tensor) -> Tensor | None:
-    """Which columns of pictures (B, 3, H, W) are padding, (B, W); None if none is.
+    """Which columns of images (B, 3, H, W) are padding, (B, W); None if none is.
 
-    Padding is NaN, which is no color. An exported network takes pictures without it.
+    Padding is NaN, which is no color. An exported network takes images without it.
     """
     if torch.compiler.is_exporting():
         return None

@@ -30,7 +30,7 @@ class TRBA(ColumnRecognizer):
         return AttentionDecoder(charset_size=charset_size, column_size=hidden_size, hidden_size=hidden_size)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 3).
+        """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 3).
 
         Its head, as published, has classes for [B] and [P] too, which no target ever is.
         max_length: run exactly this many character steps and one for [E], at most the model's own number, as a loss

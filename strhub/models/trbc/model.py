@@ -28,7 +28,7 @@ class TRBC(ColumnRecognizer):
         return nn.Linear(hidden_size, charset_size + 1)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
+        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
 
         max_length has no effect: every column is read, whatever the length of the text.
         """

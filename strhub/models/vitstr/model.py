@@ -1,6 +1,6 @@
 """The ViTSTR network: a vision transformer whose first tokens become characters (section 3 and Figure 3 of the paper).
 
-No decoder: attention among the tokens brings the picture of each character to the token that is read for it.
+No decoder: attention among the tokens brings the image of each character to the token that is read for it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ViTSTR(VisionTransformer, Network):
         patches = self.pos_embed.shape[1] - 1
         if patches <= max_label_length:
             raise ValueError(
-                f"max_label_length is {max_label_length}, but a picture of {list(img_size)} has {patches} patches of "
+                f"max_label_length is {max_label_length}, but an image of {list(img_size)} has {patches} patches of "
                 f"{list(patch_size)}, one to read each character and one for the end: use smaller patches"
             )
         self.max_label_length = max_label_length
@@ -61,7 +61,7 @@ class ViTSTR(VisionTransformer, Network):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
+        """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
         max_length: give this many characters and one step for [E], at most the model's own number, its default.
         """
@@ -72,7 +72,7 @@ class ViTSTR(VisionTransformer, Network):
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """The sizes that bare weights tell. The label length is as published, heads are D / 64, at least one, and the
-        picture is 32 high, or square if that does not fit, since no tensor shows them.
+        image is 32 high, or square if that does not fit, since no tensor shows them.
         """
         embed_dim, _, *patch_size = weights["patch_embed.proj.weight"].shape
         patches = weights["pos_embed"].shape[1] - 1

@@ -10,9 +10,9 @@ from torch.optim.swa_utils import get_ema_avg_fn
 
 
 class LateWeightAveraging(WeightAveraging):
-    """Average the weights from a certain share of the training steps on; before that nothing changes.
+    """Average the weights from a certain fraction of the training steps on; before that nothing changes.
 
-    start: share of all steps in [0, 1). decay: None for the plain mean (Izmailov et al. 2018, SWA), else that of the
+    start: fraction of all steps in [0, 1). decay: None for the plain mean (Izmailov et al. 2018, SWA), else that of the
     exponential moving average. every_n_steps: how often the mean takes a sample.
 
     Unlike Lightning's own it validates and saves the current weights for as long as there is no average.

@@ -1,4 +1,4 @@
-"""Pictures of the validation set with what a model reads in them, in the log: progress that one can look at."""
+"""Images of the validation set with what a model reads in them, in the log: progress that one can look at."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from strhub.images.preprocess import NORMALIZATIONS
 
 __all__ = ["ReadingSamples", "Sample", "sheet"]
 
-WIDTH, CAPTION, COLUMNS = 200, 16, 4  # pixels of a picture, of the line below it; pictures side by side
+WIDTH, CAPTION, COLUMNS = 200, 16, 4  # pixels of an image, of the line below it; images side by side
 
 
 class Sample(NamedTuple):
-    """A picture and what was read in it."""
+    """An image and what was read in it."""
 
     picture: Image.Image
     label: str
@@ -63,14 +63,14 @@ class ReadingSamples(Callback):
 
 
 def to_pictures(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]:
-    """Normalized images (B, 3, H, W) to pictures; what is padding, not a number, becomes black."""
+    """Normalized images (B, 3, H, W) to images; what is padding, not a number, becomes black."""
     mean, deviation = (np.asarray(values).reshape(-1, 1, 1) for values in NORMALIZATIONS[normalize])
     values = np.clip(np.nan_to_num((images * deviation + mean) * 255), 0, 255).astype(np.uint8)
     return [Image.fromarray(np.ascontiguousarray(value.transpose(1, 2, 0))) for value in values]
 
 
 def sheet(samples: Sequence[Sample]) -> Image.Image:
-    """All samples in one picture, with what was read below each, in red where it is not the label."""
+    """All samples in one image, with what was read below each, in red where it is not the label."""
     height = max(round(one.picture.height * WIDTH / one.picture.width) for one in samples)
     rows = -(-len(samples) // COLUMNS)
     page = Image.new("RGB", (WIDTH * min(COLUMNS, len(samples)), (height + CAPTION) * rows), "white")
@@ -91,7 +91,7 @@ def table(samples: Sequence[Sample]) -> str:
 
 
 def _log(logger: Any, samples: Sequence[Sample], step: int) -> None:
-    """By what the logger is; one that knows no pictures, such as CSV, is left alone."""
+    """By what the logger is; one that knows no images, such as CSV, is left alone."""
     kind = type(logger).__name__
     if kind == "TensorBoardLogger":
         logger.experiment.add_image("readings", np.asarray(sheet(samples)), step, dataformats="HWC")

@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 class ABINet(System):
     """Train ABINet.
 
-    pretrain_pct: share of the steps in which vision, language and fusion learn apart: language from the labels alone,
-        fusion from the other two's features without teaching them. Then the fusion's weights are made anew and all
-        learn together. Which of the two it is, and since when, is in the checkpoint.
+    pretrain_pct: fraction of the steps in which vision, language and fusion learn apart: language from the labels
+        alone, fusion from the other two's features without teaching them. Then the fusion's weights are made anew and
+        all learn together. Which of the two it is, and since when, is in the checkpoint.
     v_loss_weight, l_loss_weight, a_loss_weight: of the losses of vision, language and fusion.
     lr, l_lr: learning rates, the second one of the language model.
     language_weights: id or path of a model to take the language model from when training begins, such as what a run
         with lm_only leaves.
-    lm_only: train the language model alone, with `lr`; pictures are not looked at, see `strhub.data.sources.texts`.
+    lm_only: train the language model alone, with `lr`; images are not looked at, see `strhub.data.sources.texts`.
     All options of the network and of `System` besides.
     """
 

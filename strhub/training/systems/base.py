@@ -46,7 +46,7 @@ class System(pl.LightningModule, ABC):
     sizes, normalization), and the ones below and the sub-class's own. An unknown one is an error.
 
     batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
-    warmup_pct: share of the steps in which the rate rises; weight_decay: of all weights;
+    warmup_pct: fraction of the steps in which the rate rises; weight_decay: of all weights;
     optimizer, schedule: what to instantiate, with `_target_`; finetune: options of
     `strhub.training.fine_tuning.FineTuning`; seed: of everything drawn in training.
     """
@@ -120,7 +120,7 @@ class System(pl.LightningModule, ABC):
         """Load what a run begins with that starts from no model of ours; by default nothing."""
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read pictures (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
+        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
         return self.model(images, max_length)
 
     def compile_network(self) -> None:
@@ -166,7 +166,7 @@ class System(pl.LightningModule, ABC):
         return self._encoder
 
     def frozen_layers(self) -> int:
-        """How many encoder layers, counted from the picture, do not learn at this step."""
+        """How many encoder layers, counted from the image, do not learn at this step."""
         return self.fine_tuning.frozen_layers(self.trainer.global_step, len(self.encoder()))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -90,7 +90,7 @@ class PARSeq(System):
         return is_clip(self.hparams.get("encoder", "vit"))
 
     def load_initial_weights(self) -> None:
-        """Give the encoder CLIP's weights, its positions interpolated to the picture's size."""
+        """Give the encoder CLIP's weights, its positions interpolated to the image's size."""
         source = self.hparams["pretrained_encoder"]
         if not self.has_clip_encoder or source is None:
             return
@@ -143,7 +143,7 @@ class PARSeq(System):
         encoded = self.model.encoder(images)  # (B, N, D)
         elements = self._counted_targets(tokens, len(permutations))
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
-        if self.model.cross is not None:  # reads again what the first branch makes of the picture now
+        if self.model.cross is not None:  # reads again what the first branch makes of the image now
             seen = self.model.cross.see(encoded, self.model.first_reading(encoded.detach()))
             again = self.permutation_loss(seen, tokens, permutations, self.model.cross)
             loss = loss + self.balanced(again, elements)
@@ -159,7 +159,7 @@ class PARSeq(System):
         return loss
 
     def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
-        """InfoNCE between pictures, as the encoder sees them (B, N, D), and their words; in float32."""
+        """InfoNCE between images, as the encoder sees them (B, N, D), and their words; in float32."""
         if self.contrastive is None or self.text_side is None:
             raise ValueError("the contrastive objective needs its text side: it is made when training begins")
         objective, side = self.contrastive, self.text_side
@@ -246,7 +246,7 @@ def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 class ColumnReader(nn.Linear):
-    """Reads each column of a picture by itself, for CTC: features (B, W, D) to logits (B, W, charset_size + 1).
+    """Reads each column of an image by itself, for CTC: features (B, W, D) to logits (B, W, charset_size + 1).
 
     The blank has id 0, so that characters have the ids that they have elsewhere.
     """

@@ -20,11 +20,11 @@ class SVTRv2(System):
     """Train SVTRv2.
 
     guidance_context: how many characters on each side the guidance sees; ctc_weight, guidance_weight: of the two
-    losses, both a character; with a guidance_weight of 0 there is none. keep_aspect: pictures are brought to the
+    losses, both a character; with a guidance_weight of 0 there is none. keep_aspect: images are brought to the
     model's height with their aspect kept, rather than to its greatest width; the data must be made so, too.
     All options of the network and of `System` besides.
 
-    `dropped_labels` counts the labels that a picture had too few columns for. They teach CTC nothing.
+    `dropped_labels` counts the labels that an image had too few columns for. They teach CTC nothing.
     """
 
     architecture = "svtr"

@@ -33,7 +33,7 @@ class TRBA(System):
         return logits, self._cross_entropy(logits, targets), int((targets != self.tokenizer.pad_id).sum())
 
     def compiled_parts(self) -> list[nn.Module]:
-        """The picture's way to columns; the network's own `forward` reads greedily and is not what trains it."""
+        """The image's way to columns; the network's own `forward` reads greedily and is not what trains it."""
         return [self.model.FeatureExtraction, self.model.SequenceModeling]
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:

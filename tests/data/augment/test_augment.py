@@ -133,7 +133,7 @@ def test_brightness_factors(level: float, share: float) -> None:
 def test_enhancement_scales_spread(name: str, level: float, share: float) -> None:
     values = np.full((2, 2, 3), 100, dtype=np.uint8)
     if name == "contrast":
-        values[0] = 120  # spread over the picture
+        values[0] = 120  # spread over the image
     else:
         values[..., 0] = 120  # spread over the channels
     image = Image.fromarray(values)
@@ -279,5 +279,5 @@ def test_refuses_bad_options(options: dict[str, int], message: str) -> None:
 
 
 def test_refuses_other_modes() -> None:
-    with pytest.raises(ValueError, match="takes RGB pictures, not L"):
+    with pytest.raises(ValueError, match="takes RGB images, not L"):
         RandAugment()(Image.new("L", (4, 4)), default_rng(0))

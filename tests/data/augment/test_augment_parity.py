@@ -1,6 +1,6 @@
-"""The fast RandAugment is the plain one: operation by operation, picture by picture, and in distribution.
+"""The fast RandAugment is the plain one: operation by operation, image by image, and in distribution.
 
-Thresholds were set from what was measured on the pictures used here, which the seeds fix; most have a factor of two to
+Thresholds were set from what was measured on the images used here, which the seeds fix; most have a factor of two to
 spare. That they are tight enough is tested too: with an operation left out or doubled, the same checks fail.
 """
 
@@ -151,13 +151,13 @@ def test_that_any_operation_left_out_would_be_noticed(
 
 
 def statistics(batch: np.ndarray, words: list[Image.Image]) -> Statistics:
-    """What a picture looks like in numbers, for each of (B, 3, H, W), made of the words over and over again."""
+    """What an image looks like in numbers, for each of (B, 3, H, W), made of the words over and over again."""
     gray = batch.mean(1)
     before = plain_batch(words, lambda image, index: image).mean(1)[np.arange(len(batch)) % len(words)]
     centered, centered_before = (values - values.mean((1, 2), keepdims=True) for values in (gray, before))
     product = (centered * centered_before).mean((1, 2))
     across, down = np.diff(gray, axis=2), np.diff(gray, axis=1)
-    filled = (np.abs(batch) < 0.012).all(1)  # mid-gray, which pictures seldom are otherwise
+    filled = (np.abs(batch) < 0.012).all(1)  # mid-gray, which images seldom are otherwise
     _, height, width = gray.shape
     corners = [
         filled[:, : height // 4, : width // 8],
@@ -180,7 +180,7 @@ def statistics(batch: np.ndarray, words: list[Image.Image]) -> Statistics:
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's: the largest gap between the shares of two samples below a value."""
+    """Kolmogorov and Smirnov's: the largest gap between the fractions of two samples below a value."""
     both = np.concatenate([first, second])
     shares = [np.searchsorted(np.sort(sample), both, side="right") / len(sample) for sample in (first, second)]
     return float(np.abs(shares[0] - shares[1]).max())

@@ -16,7 +16,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    """Smooth pictures (8, 3, 32, 128) with some structure, in [-1, 1]."""
+    """Smooth images (8, 3, 32, 128) with some structure, in [-1, 1]."""
     rows, columns = torch.meshgrid(torch.linspace(0, 6, 32), torch.linspace(0, 25, 128), indexing="ij")
     phases = torch.arange(8.0)[:, None, None, None] + torch.arange(3.0)[None, :, None, None]
     return torch.sin(columns + phases) * torch.cos(rows)
@@ -30,7 +30,7 @@ def test_changes_some_pictures_and_keeps_size_and_range(images: torch.Tensor) ->
     assert after.isfinite().all()
     assert after.abs().max() < 4
     different = [not torch.equal(a, b) for a, b in zip(after, images, strict=True)]
-    assert sum(different) >= 5, "each of four ways has an even chance: 15 of 16 pictures change"
+    assert sum(different) >= 5, "each of four ways has an even chance: 15 of 16 images change"
 
 
 def test_the_seed_decides(images: torch.Tensor) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from strhub.data.augment.scene import DISTORTIONS, FAMILIES, SceneAugment
 from strhub.data.augment.warp import WARPS, grid, resample
 
-# Their strength says nothing of how far the result is from the picture, or they have none.
+# Their strength says nothing of how far the result is from the image, or they have none.
 UNORDERED = {"invert", "equalize", "auto_contrast", "posterize", "solarize", "gamma"}
 
 

@@ -1,4 +1,4 @@
-"""Duplicates: changed copies are found, other pictures are not, and what is found doesn't depend on the order."""
+"""Duplicates: changed copies are found, other images are not, and what is found doesn't depend on the order."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def drawn() -> list[tuple[Image.Image, str]]:
 
 
 def at_least_high(image: Image.Image, height: int) -> Image.Image:
-    """Larger if need be: of a picture 15 pixels high, a crop of 2 pixels a side takes a quarter."""
+    """Larger if need be: of an image 15 pixels high, a crop of 2 pixels a side takes a quarter."""
     factor = max(1, height / image.height)
     return image.resize((round(image.width * factor), round(image.height * factor)))
 
@@ -91,7 +91,7 @@ def test_changed_copies_are_found(drawn: list[tuple[Image.Image, str]], name: st
 
 def test_other_words_are_not_near_even_without_their_labels(drawn: list[tuple[Image.Image, str]]) -> None:
     prints = np.array([picture_prints(image) for image, _ in drawn])
-    bits = distance(prints[:, None, :1], prints[None]).min(axis=2)  # whole pictures with all crops
+    bits = distance(prints[:, None, :1], prints[None]).min(axis=2)  # whole images with all crops
     keys = keys_of([label for _, label in drawn])
     different = keys[:, None] != keys[None]
     assert different.sum() > 39_000
@@ -139,7 +139,7 @@ def test_pixel_hash_tells_sizes_apart() -> None:
 
 
 def flip(prints: np.ndarray, bits: list[int]) -> np.ndarray:
-    """Of every print of a picture the same bits."""
+    """Of every print of an image the same bits."""
     mask = np.zeros(2, dtype=np.uint64)
     for bit in bits:
         mask[bit // 64] |= np.uint64(1 << (63 - bit % 64))
@@ -160,7 +160,7 @@ def test_distance_counts_bits() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_small_groups_are_searched_completely(seed: int) -> None:
-    """As comparing all with all: three pictures a label, with differences spread over all bits."""
+    """As comparing all with all: three images a label, with differences spread over all bits."""
     rng = np.random.default_rng(seed)
     prints, keys = [], []
     for group in range(100):

@@ -78,7 +78,7 @@ def test_counts(report: dict[str, Any]) -> None:
     assert sum(second["unreadable"].values()) == 3
     problems = {problem["number"]: problem["problem"] for problem in second["problems"]}
     assert problems.keys() == {3, 4, 7}
-    assert problems[7] == "there is no picture"
+    assert problems[7] == "there is no image"
     assert total["formats"] == {"PNG": 28, "BMP": 1}
 
 

@@ -125,7 +125,7 @@ def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     remove(tmp_path / "a", b"image-000000002", b"label-000000003")
     run(["merge", str(tmp_path / "out"), str(tmp_path / "b"), str(tmp_path / "a")])
     assert read(tmp_path / "out") == [*second, first[0], (first[2][0], ""), first[3]]
-    assert "5 records kept, 1 dropped: 1 no picture" in capsys.readouterr().out
+    assert "5 records kept, 1 dropped: 1 no image" in capsys.readouterr().out
     with pytest.raises(ValueError, match="exists"):
         run(["merge", str(tmp_path / "out"), str(tmp_path / "a")])
 

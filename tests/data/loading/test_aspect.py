@@ -1,4 +1,4 @@
-"""Pictures that keep their aspect: widths, padding, batches of like widths that can be resumed, reading in order."""
+"""Images that keep their aspect: widths, padding, batches of like widths that can be resumed, reading in order."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Each prepared picture used several times."""
+"""Each prepared image used several times."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_is_refused(overrides: list[str], message: str, compose_m
 
 
 def test_words_of_any_width_are_not_echoed(word_tree: Path) -> None:
-    with pytest.raises(ValueError, match="keep a picture's aspect"):
+    with pytest.raises(ValueError, match="keep an image's aspect"):
         SceneTextDataModule(
             root_dir=word_tree, train_dir="real", img_size=[32, 64], max_label_length=10, charset_train="abc",
             batch_size=4, keep_aspect=True, echo=2,

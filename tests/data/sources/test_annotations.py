@@ -87,11 +87,11 @@ DAMAGED = {
     "a.csv": (
         b'a.png,one\nb.png\nc.png,"open\nd.png,5,5\n\xff.png,x\n,empty\n"e.png"x,y\nf.png,six\n',
         ["2: one column only", "3: not CSV: unexpected end", "4: 3 columns, not 2 as in the first line; put a label",
-         "5: the line is not UTF-8", "6: it names no picture", "7: not CSV: "],
+         "5: the line is not UTF-8", "6: it names no image", "7: not CSV: "],
     ),
     "a.tsv": (
         b"a.png\tone\nb.png\nd.png\tx\ty\nc.png\t\xff\n\tx\nf.png\tsix\n",
-        ["2: one column only", "3: 3 columns, not 2", "4: the line is not UTF-8", "5: it names no picture"],
+        ["2: one column only", "3: 3 columns, not 2", "4: the line is not UTF-8", "5: it names no image"],
     ),
     "a.jsonl": (
         b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'
@@ -101,7 +101,7 @@ DAMAGED = {
     ),
     "gt.txt": (
         b'a.png, "one"\nb.png"two"\n, "three"\n\xff\xff, "x"\nf.png, "six"\n',
-        ["2: no tab, comma or blank", "3: it names no picture", "4: the line is not UTF-8"],
+        ["2: no tab, comma or blank", "3: it names no image", "4: the line is not UTF-8"],
     ),
 }  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_files_that_can_not_be_understood(tmp_path: Path) -> None:
         Annotations(tmp_path, form="names", name_rule="infix")
     with pytest.raises(ValueError, match="is a file: the format txt is for a folder"):
         Annotations(tmp_path / "a.csv", form="txt")
-    with pytest.raises(ValueError, match="nowhere: there is no such folder of pictures"):
+    with pytest.raises(ValueError, match="nowhere: there is no such folder of images"):
         Annotations(tmp_path / "a.csv", images=tmp_path / "nowhere")
 
 

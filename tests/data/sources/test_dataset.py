@@ -41,7 +41,7 @@ class Dropping(Memory):
 
 
 def red(image: Image.Image, rng: Generator) -> tuple[int, float]:
-    """What the picture was and what randomness it was given."""
+    """What the image was and what randomness it was given."""
     return image.getpixel((0, 0))[0], float(rng.random())  # type: ignore[index]
 
 

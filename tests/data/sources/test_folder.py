@@ -1,4 +1,4 @@
-"""Words read from a folder of pictures: those of an LMDB made of it, with what is wrong named by file and line."""
+"""Words read from a folder of images: those of an LMDB made of it, with what is wrong named by file and line."""
 
 import logging
 import pickle
@@ -16,7 +16,7 @@ from strhub.text import CHARSET_36, LabelPreparation
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Three good pictures and five bad lines."""
+    """Three good images and five bad lines."""
     folder = tmp_path / "shop"
     (folder / "crops").mkdir(parents=True)
     for number in range(3):

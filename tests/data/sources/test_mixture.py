@@ -47,7 +47,7 @@ def test_an_item_depends_on_its_key_alone() -> None:
 @pytest.mark.parametrize(
     ("shares", "size", "message"),
     [
-        ({"a": 1, "b": 1}, 10, "shares of"),
+        ({"a": 1, "b": 1}, 10, "fractions of"),
         ({"a": 1, "b": -1, "c": 1}, 10, "0 or more"),
         ({"a": 0, "b": 0, "c": 0}, 10, "not all 0"),
         ({"a": 1, "b": float("nan"), "c": 1}, 10, "0 or more"),

@@ -56,7 +56,7 @@ def write_tar(path: Path, numbers: range, **options: Any) -> Path:
 
 
 def to_tensor(image: Image.Image, rng: np.random.Generator) -> torch.Tensor:
-    """Of one size, with the picture's number and something random."""
+    """Of one size, with the image's number and something random."""
     red, green, _ = image.getpixel((0, 0))  # type: ignore[misc]
     return torch.tensor([red + 256 * green, float(rng.random())])
 
@@ -238,7 +238,7 @@ def test_dropped_labels_are_counted_over_processes(tmp_path: Path, workers: int,
         ):  # fmt: skip
             add(tar, name, content)
     expected = {
-        "empty": 1, "undecodable label": 2, "no label": 2, "no picture": 1, "outside the charset": 1,
+        "empty": 1, "undecodable label": 2, "no label": 2, "no image": 1, "outside the charset": 1,
     }  # fmt: skip
     words = sharded(tmp_path, prepare_label=LabelPreparation(CHARSET_36, max_length=9))
     batches = loader(words, workers, multiprocessing_context=start)
@@ -331,7 +331,7 @@ def test_all_formats_of_tar_with_long_names(tmp_path: Path, form: int) -> None:
         for number in range(3):
             add(tar, f"{long}{number}.jpg", encoded(number, "JPEG"), mtime=1.5 if form == tarfile.PAX_FORMAT else 1)
             add(tar, f"{long}{number}.txt", f"word{number}".encode())
-    found = [word for word in read_words(str(tmp_path / "a.tar")) if word.problem != "no picture"]
+    found = [word for word in read_words(str(tmp_path / "a.tar")) if word.problem != "no image"]
     assert [word.label for word in found] == ["word0", "word1", "word2"]
 
 
@@ -554,7 +554,7 @@ def zeros(path: Path, headers: list[tuple[str, bytes, int]]) -> Path:
 def test_a_huge_header_of_names_takes_no_memory(tmp_path: Path) -> None:
     path = zeros(tmp_path / "pax.tar.gz", [("x", tarfile.XHDTYPE, 40 << 20), ("a.txt", tarfile.REGTYPE, 1 << 20)])
     assert peak(path) < 12
-    assert samples_of(path) == ["damaged", "no picture"]
+    assert samples_of(path) == ["damaged", "no image"]
 
 
 def test_many_members_of_one_name_take_no_more_memory_than_two(tmp_path: Path) -> None:

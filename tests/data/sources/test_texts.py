@@ -1,4 +1,4 @@
-"""Texts without pictures: word lists, drawn texts, batches."""
+"""Texts without images: word lists, rendered texts, batches."""
 
 from pathlib import Path
 from typing import Any

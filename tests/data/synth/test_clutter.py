@@ -1,4 +1,4 @@
-"""Pictures of things that are no text."""
+"""Images of things that are no text."""
 
 import numpy as np
 import pytest

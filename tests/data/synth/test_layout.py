@@ -1,4 +1,4 @@
-"""Where words lie: whole within their pictures, as high as asked for, bent and back again."""
+"""Where words lie: whole within their images, as high as asked for, bent and back again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The renderer: harder settings give harder pictures, each stage does its part, colors stay apart."""
+"""The renderer: harder settings give harder images, each stage does its part, colors stay apart."""
 
 from __future__ import annotations
 

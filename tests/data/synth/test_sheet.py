@@ -1,4 +1,4 @@
-"""Sheets and the commands that make drawn sets: sizes, labels, two sets side by side, going on after a stop."""
+"""Sheets and the commands that make rendered sets: sizes, labels, two sets side by side, going on after a stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn texts: they stay in charset and length, the mix holds its shares, and no character is rare."""
+"""Rendered texts: they stay in charset and length, the mix holds its shares, and no character is rare."""
 
 from __future__ import annotations
 
