@@ -62,8 +62,9 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the charset is ASCII.
     batch_size: a device. num_workers: processes that prepare images. worker_start: how they start, None for the
         system's own way. augment: in training, true for RandAugment, 'strong' for scene-text effects, false;
-        augment_drawn: rendered words too. augment_on_device: distort whole batches where the model trains, with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared
-        image is used, see `strhub.data.loading.echo`. rotation: degrees, of every image.
+        augment_drawn: rendered words too. augment_on_device: distort whole batches where the model trains, with this
+        strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not. echo: how often each prepared image
+        is used, see `strhub.data.loading.echo`. rotation: degrees, of every image.
     min_image_dim: smaller images count as unreadable. limit_words: train on the first so many (0: all).
     val_share: validate on this fraction of each training set's words, which are then not trained on, instead of
         root_dir/val. seed: of shuffling, drawing and augmentation.

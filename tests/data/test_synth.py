@@ -297,5 +297,5 @@ def test_blanks_have_no_letters_and_no_text() -> None:
         spread[text == ""].append(float(np.asarray(picture.convert("L"), dtype=np.float32).std()))
     assert 15 < len(spread[True]) < 45
     assert np.median(spread[True]) < 8 < 25 < np.median(spread[False])
-    with pytest.raises(ValueError, match="share"):
+    with pytest.raises(ValueError, match="fraction"):
         DrawnWords(charset="a", max_length=5, seed=0, blanks=1.5)
