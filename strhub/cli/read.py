@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,8 +136,11 @@ def _read_photos(
     changed = [name for name, value in vars(given).items() if value != parser.get_default(name) and name not in usable]
     if changed or options:
         raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
+    inputs = _inputs(given.photo)
+    if not inputs:
+        raise ValueError(f"no images found in {', '.join(given.photo)}")
     return read_photos(
-        given.photo,
+        inputs,
         output=given.output,
         as_json=given.json,
         model=sources[0] if sources else None,
@@ -237,6 +241,7 @@ def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> Non
 
 
 def _run_alone() -> int:
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; the reading has the error
     with results_alone():
         return run()
 

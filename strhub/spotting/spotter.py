@@ -13,8 +13,9 @@ from PIL import Image
 from strhub.errors import ConfigError, DataError, UnreadableImage
 from strhub.images.crops import crop_word
 from strhub.images.open import open_image
+from strhub.images.sources import is_one_image
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.recognizer import Recognizer
+from strhub.inference.recognizer import Reading, Recognizer
 from strhub.spotting.detector import Detector, EmbeddedDetector
 from strhub.spotting.lines import LineEngine, Span, read_lines
 from strhub.spotting.page import Line, Page, Quad, Word
@@ -77,7 +78,7 @@ class Spotter:
 
     def read(self, images: Iterable[Any]) -> Iterator[Page]:
         """Yield the page of each image; one that cannot be opened has `error` set and does not stop the others."""
-        for image in images:
+        for image in [images] if is_one_image(images) else images:
             try:
                 yield self(image)
             except UnreadableImage as error:
@@ -152,14 +153,22 @@ class Spotter:
         words = [list(line.words) for line in lines]
         crops = [_crop(image, np.asarray(lines[n].words[w].quad, dtype=np.float32)) for n, w in doubtful]
         for (n, w), reading in zip(doubtful, self.reader(crops) if crops else (), strict=True):
-            if reading.text and reading.confidence > words[n][w].confidence and not reading.rotation:
-                words[n][w] = replace(
-                    words[n][w],
-                    text=reading.text,
-                    confidence=reading.confidence,
-                    character_confidences=reading.character_confidences,
-                )
+            found = _one_word(reading)
+            if found is not None and found[1] > words[n][w].confidence and not reading.rotation:
+                words[n][w] = replace(words[n][w], text=found[0], confidence=found[1], character_confidences=found[2])
         return [replace(line, words=tuple(own)) for line, own in zip(lines, words, strict=True)]
+
+
+def _one_word(reading: Reading) -> tuple[str, float, tuple[float, ...]] | None:
+    """Return text, confidence and those of the characters, without spaces around; None for no word or several.
+
+    There is some room around a word that is read again, so the next word's first letter may be in it.
+    """
+    text = reading.text.strip(" ")
+    if not text or " " in text:
+        return None
+    start = len(reading.text) - len(reading.text.lstrip(" "))
+    return text, reading.confidence, tuple(reading.character_confidences[start : start + len(text)])
 
 
 def _crop(image: Image.Image, quad: Floats) -> Image.Image:

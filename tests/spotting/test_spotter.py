@@ -75,3 +75,26 @@ def test_images_without_text_and_of_any_shape_have_no_lines() -> None:
     (page,) = spotter.read(["nowhere.png"])
     assert page.source == "nowhere.png"
     assert page.error
+
+
+def test_one_image_alone_is_no_list_of_letters() -> None:
+    from strhub.spotting.spotter import Spotter
+
+    (page,) = Spotter(lambda image: []).read("nowhere.png")
+    assert (page.source, bool(page.error)) == ("nowhere.png", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("over t", None), (" quick ", "quick"), ("  ", None), ("", None), ("lazy", "lazy")],
+)
+def test_a_word_that_is_read_again_is_one_word_without_its_neighbors_letters(text: str, expected: str | None) -> None:
+    from strhub.inference.recognizer import Reading
+    from strhub.spotting.spotter import _one_word
+
+    places = tuple(index / 10 for index in range(len(text)))
+    found = _one_word(Reading(text, 0.9, places))
+    assert (None if found is None else found[0]) == expected
+    if found is not None and expected is not None:
+        start = text.index(expected)
+        assert found[2] == places[start : start + len(expected)]
