@@ -43,6 +43,6 @@ def fill(network: nn.Module) -> None:
 
 
 def images(count: int, height: int, width: int) -> Tensor:
-    """The recorded pictures, (count, 3, height, width) in [-1, 1]."""
+    """The recorded images, (count, 3, height, width) in [-1, 1]."""
     generator = np.random.RandomState(zlib.crc32(b"images"))
     return torch.from_numpy(generator.uniform(-1, 1, (count, 3, height, width)).astype(np.float32))

@@ -1,0 +1,76 @@
+"""The words of the code and the documents: American spelling, and one word for each thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("benchmarks", "docs", "strhub", "tests", "tools")
+BRITISH = re.compile(
+    r"recognis|normalis|initialis|optimis(?!t)|colour|neighbour|centre|grey|behaviour|memoris|serialis|summaris"
+    r"|minimis|maximis|quantis|regularis|tokenis|labelled|labeller|modelling|learnt|spelt",
+    re.IGNORECASE,
+)
+KEPT = re.compile(
+    r"sign_colours|\"neighbours\"|\bneighbours: |unlabelled|length_normalisation"  # options and keys in people's files
+)
+OLD = re.compile(r"\bpictures?\b(?![:/=])|\bdrawn (words?|texts?)\b|\bsecond look\b", re.IGNORECASE)
+CODE = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
+
+
+def files(*endings: str) -> list[Path]:
+    """Return the project's files with one of these endings; data sets and this list are left out."""
+    below = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
+    found = [path for path in (*ROOT.glob("*"), *below) if path.suffix in endings and "golden" not in path.parts]
+    return sorted(path for path in found if path.is_file() and path != Path(__file__) and path.parent.name != "fonts")
+
+
+def first_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the first line of each docstring, and its number."""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        text = line.lstrip()
+        if text.startswith('"""'):
+            yield number, text
+
+
+def test_the_lists_catch_old_words() -> None:
+    for text in ("Normalised colour", "the recogniser", "misspelt", "greyscale"):
+        assert BRITISH.search(text), text
+    for text in ("A picture of a word", "drawn words", "Pictures"):
+        assert OLD.search(text), text
+    for text in ("an optimist reads rendered words", "pictures/of/words"):
+        assert not BRITISH.search(text)
+        assert not OLD.search(text)
+
+
+def test_spelling_is_american() -> None:
+    paths = files(".md", ".py", ".toml", ".yaml")
+    assert len(paths) > 300
+    wrong = [str(path.relative_to(ROOT)) for path in paths if BRITISH.search(path.name)]
+    for path in paths:
+        text = KEPT.sub("", path.read_text("utf-8"))
+        for number, line in enumerate(text.splitlines() if BRITISH.search(text) else (), 1):
+            if match := BRITISH.search(line):
+                wrong.append(f"{path.relative_to(ROOT)}:{number}: {match[0]}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", files(".md"), ids=lambda path: path.name)
+def test_documents_have_one_word_for_each_thing(path: Path) -> None:
+    text = CODE.sub(lambda match: "\n" * match[0].count("\n"), path.read_text("utf-8"))
+    lines = enumerate(text.splitlines(), 1)
+    assert not [f"line {number}: {match[0]}" for number, line in lines if (match := OLD.search(line))]
+
+
+def test_docstrings_have_one_word_for_each_thing() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in files(".py")
+        for number, line in first_lines(path)
+        if (match := OLD.search(CODE.sub("", line)))
+    ]
+    assert not wrong, "\n".join(wrong)
