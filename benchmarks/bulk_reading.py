@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and how it grows.
 
-python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, at random moments, and gone on with
+python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, at random moments, and resumed
 python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, engine plain and engine ray, in turn;
                                                          # with --workers 1 --threads 1, all on one core
 python benchmarks/bulk_reading.py scaling                # workers whose model sleeps: more of them than there are cores

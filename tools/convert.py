@@ -3,7 +3,7 @@
 
 tools/convert.py textocr --annotations TextOCR_0.1_train.json --images train_val_images --output data/train/real/TextOCR
 
-A run that was stopped goes on where it was when the same command is given again. Datasets.md has a line for each set.
+A run that was stopped resumes where it was when the same command is given again. Datasets.md has a line for each set.
 """
 
 import argparse

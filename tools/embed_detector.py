@@ -3,8 +3,9 @@
 
     python tools/embed_detector.py PP-OCRv6_det_small.onnx strhub/weights/detector.onnx
 
-Its weights are stored in 8 bits, with a scale for each output channel, or in 16 bits where they are few; they are computed
-with in 32. Operators that do nothing are left out. The original lies in the `rapidocr` wheel (Apache-2.0); NOTICE credits it.
+Its weights are stored in 8 bits, with a scale for each output channel, or in 16 bits where they are few; they are
+computed with in 32. Operators that do nothing are left out. The original lies in the `rapidocr` wheel (Apache-2.0);
+NOTICE credits it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 tools/label.py data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt --min_confidence 0.9
 
 Kept is what the model reads with at least that confidence and, if its architecture can read in several ways, the same
-step by step as all at once. The rest is counted. A run that is stopped goes on where it was.
+step by step as all at once. The rest is counted. A run that is stopped resumes where it was.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 """Make a model from nothing, by a recipe: train, label, train on, save, calibrate, evaluate.
 
 tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data                 # all of it
-tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # a leg; the same again goes on
+tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # a leg; the same again resumes
 tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3  # options of train.py, all stages
 
-Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command goes on from the
+Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command resumes from the
 last checkpoint. Exit status: 0 when the model is made, 75 when there is more to do.
 """
 
@@ -128,7 +128,7 @@ class Maker:
             finally:
                 end(process)
         if status:
-            raise SystemExit(f"make_model: {program} failed with status {status}; mended, the same command goes on")
+            raise SystemExit(f"make_model: {program} failed with status {status}; mended, the same command resumes")
         if output and partial:
             partial.replace(output)
 
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="name=value", help="options of train.py, for every stage")
     parser.add_argument("--data_root", type=Path, default=Path("data"), help="holds train/, val/, test/")
     parser.add_argument("--out", type=Path, help="folder for everything; by default outputs/<the recipe's name>")
-    parser.add_argument("--minutes", type=float, help="stop after so many; the same command goes on")
+    parser.add_argument("--minutes", type=float, help="stop after so many; the same command resumes")
     given = parser.parse_intermixed_args()
     out = given.out or Path("outputs") / given.recipe.stem
     out.mkdir(parents=True, exist_ok=True)
@@ -175,10 +175,10 @@ def main() -> None:
     try:
         print(f"{maker.make()} is made; into the package: tools/embed_weights.py {out / maker.recipe['weights']}")
     except TimeIsUp:
-        print(f"stopped after {given.minutes:g} minutes; the same command goes on")
+        print(f"stopped after {given.minutes:g} minutes; the same command resumes")
         sys.exit(MORE_TO_DO)
     except KeyboardInterrupt:
-        sys.exit("\nmake_model: stopped; the same command goes on")
+        sys.exit("\nmake_model: stopped; the same command resumes")
 
 
 if __name__ == "__main__":

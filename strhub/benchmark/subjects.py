@@ -25,7 +25,7 @@ from strhub.images.open import UnreadableImage, find_images, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
 from strhub.inference.onnx_description import IMAGES, LOGITS
-from strhub.inference.onnx_engine import alike, open_session
+from strhub.inference.onnx_engine import group_by_shape, open_session
 from strhub.inference.precision import choose_precision, precision_name
 from strhub.inference.torch_engine import choose_compiling
 from strhub.utils.options import unknown_option_message
@@ -148,7 +148,7 @@ def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *
     batches = [list(itertools.islice(remaining, size)) for _ in range(-(-len(words) // size))]
     if padded:
         return [[pad(batch)] for batch in batches]
-    return [[torch.stack([batch[place] for place in places]) for places in alike(batch)] for batch in batches]
+    return [[torch.stack([batch[place] for place in places]) for places in group_by_shape(batch)] for batch in batches]
 
 
 def _words(model: SceneTextModel, folder: str) -> list[Tensor]:

@@ -76,7 +76,7 @@ def read_all(
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
         cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
 
-    A run that was stopped in any way goes on with the same call; at most a part a worker is read again, and no image
+    A run that was stopped in any way is resumed by the same call; at most a part a worker is read again, and no image
     is in the output twice. Two runs at once on one output are an error.
 
     Raises:

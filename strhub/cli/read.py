@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     device_argument(parser)
     speed_arguments(parser)
     search_arguments(parser)
-    bulk = parser.add_argument_group("very many images", "to Parquet files; a stopped run goes on by the same call")
+    bulk = parser.add_argument_group("very many images", "to Parquet files; a stopped run is resumed by the same call")
     bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
     bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
     bulk.add_argument("--workers", type=int, help="of ray; by default as many as fit")

@@ -17,7 +17,7 @@ import onnx
 
 from strhub.export.precision import graphs_of, set_nodes
 from strhub.inference.onnx_description import IMAGES
-from strhub.inference.onnx_engine import alike
+from strhub.inference.onnx_engine import group_by_shape
 from strhub.inference.pipeline import PictureArray
 from strhub.utils.telemetry import switch_off_telemetry
 
@@ -72,7 +72,7 @@ def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
 
 def _batches(arrays: Sequence[PictureArray]) -> Iterator[PictureArray]:
     """Images (3, H, W) in batches (B, 3, H, W) of one width."""
-    for places in alike(arrays):
+    for places in group_by_shape(arrays):
         for start in range(0, len(places), BATCH):
             yield np.stack([arrays[place] for place in places[start : start + BATCH]])
 

@@ -116,7 +116,7 @@ class OnnxEngine:
         found: dict[int, PictureArray] = {}
         if self.padding is not None:
             arrays = [padded(array, *self.padding) for array in arrays]
-        for places in alike(arrays):
+        for places in group_by_shape(arrays):
             logits = self._logits(self.session, np.stack([arrays[place] for place in places]))
             found.update(zip(places, _softmax(logits / self.temperature), strict=True))
         return [found[place] for place in range(len(arrays))]
@@ -156,7 +156,7 @@ class OnnxEngine:
         decoded: dict[int, Decoded] = {}
         if self.padding is not None:  # as the network does it itself, but so that more of them have one shape
             arrays = [padded(array, *self.padding) for array in arrays]
-        for places in alike(arrays):
+        for places in group_by_shape(arrays):
             images = np.stack([arrays[place] for place in places])
             logits = self._logits(session, images)
             if self.search is not None:
@@ -239,11 +239,11 @@ def padded(array: PictureArray, least: int, step: int) -> PictureArray:
     return np.pad(array, ((0, 0), (0, 0), (0, missing))) if missing else array
 
 
-def alike(arrays: Sequence[Any]) -> list[list[int]]:
-    """Places of arrays of one shape, a list each: only those can be computed together."""
+def group_by_shape(arrays: Sequence[Any]) -> list[list[int]]:
+    """Return the indices of equally shaped arrays, a list for each shape: only those can be computed together."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for place, array in enumerate(arrays):
-        groups.setdefault(array.shape, []).append(place)
+    for index, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(index)
     return list(groups.values())
 
 

@@ -94,7 +94,7 @@ class Engine(Protocol):
 
 
 class Reader:
-    """Images to readings, in batches. What cannot be read comes back as such, in its place.
+    """Images to readings, in batches. An input that cannot be read gets a `Reading` with `error` set.
 
     batch_size: images at a time, in each of the engine's lanes. workers: threads that prepare images while the
     model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read images

@@ -1,4 +1,4 @@
-"""`Recognizer`: images of words to readings, in batches. What cannot be read comes back as such, in its place.
+"""`Recognizer`: images of words to readings, in batches. What cannot be read gets a `Reading` with `error` set.
 
 Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model needs.
 """

@@ -67,9 +67,9 @@ class DurableCheckpointIO(TorchCheckpointIO):
                 reasons.append(f"{candidate}: {_reason(error)}")
             else:
                 if reasons:
-                    log.warning("going on from the checkpoint before the last: %s", "; ".join(reasons))
+                    log.warning("resuming from the checkpoint before the last: %s", "; ".join(reasons))
                 return state
-        raise ValueError(f"no checkpoint to go on from: {'; '.join(reasons)}")
+        raise ValueError(f"no checkpoint to resume from: {'; '.join(reasons)}")
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

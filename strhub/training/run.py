@@ -45,7 +45,7 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
 
     data: what `config.data` describes, if the caller has it already.
 
-    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` goes on with a stopped run. Raises
+    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` resumes a stopped run. Raises
     `ValueError` for what is wrong with the configuration or the data, or if another run is writing to `output_dir`,
     `strhub.training.callbacks.last_checkpoint.Stopped` if a signal ended the run with its state saved.
     """

@@ -1,13 +1,13 @@
 """`tune(config)`: from a composed configuration (`configs/tune.yaml`) to the best learning rate and all trials.
 
 Ray Tune runs the trials, Optuna proposes their rates and whatever else `tune.space` has, and ASHA stops those that fall
-behind. A trial is a run of `strhub.training.run.train`; one that is killed goes on from its last state. The search
+behind. A trial is a run of `strhub.training.run.train`; one that is killed resumes from its last state. The search
 leaves in `output_dir`
 
     search.yaml             its configuration, which `tune.resume_dir` checks
     trials.csv, trials.png  a line a trial, best first, and a plot
     experiment/best.yaml    the best values, for train.py: `--config-dir <output_dir> +experiment=best`
-    ray/                    the state to go on from, and a folder a trial with its logs
+    ray/                    the state to resume from, and a folder a trial with its logs
 
 Needs the extra `tune`; ray and optuna are imported only when a search runs.
 """
@@ -40,7 +40,7 @@ from strhub.utils.telemetry import switch_off_telemetry
 
 DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
 _MISSING = object()
-MAY_CHANGE = ("output_dir", "tune.resume_dir", "tune.address", "tune.resources_per_trial")  # when a search goes on
+MAY_CHANGE = ("output_dir", "tune.resume_dir", "tune.address", "tune.resources_per_trial")  # when a search is resumed
 
 
 def tune(config: DictConfig) -> Search:
@@ -57,7 +57,7 @@ def tune(config: DictConfig) -> Search:
     if settings.resume_dir:
         check_same_search(config, folder)
     elif (folder / "search.yaml").exists():
-        raise ValueError(f"{folder} already holds a search: go on with it by tune.resume_dir, or give another folder")
+        raise ValueError(f"{folder} already holds a search: resume it by tune.resume_dir, or give another folder")
     with ray_session(settings.address, option="tune.address") as cluster:
         tuner = _tuner(config, folder, cluster, data)
         folder.mkdir(parents=True, exist_ok=True)

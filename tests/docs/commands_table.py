@@ -35,7 +35,7 @@ SHORT = (
     "trainer.limit_val_batches=1 +trainer.num_sanity_val_steps=0 +trainer.enable_progress_bar=false data.num_workers=0 "
     "model.batch_size=4 callbacks.summary=null callbacks.samples=null callbacks.best=null callbacks.last=null "
 )
-KEPT = SHORT.replace("callbacks.last=null ", "")  # of a run that another command goes on from
+KEPT = SHORT.replace("callbacks.last=null ", "")  # of a run that another command resumes from
 TRAIN = Run(SHORT)
 DRAWING = Run(SHORT + "data.drawn=8 data.draw_validation=4 data.drawing=simple")
 FAST_BENCH = Run("repeats=2 warm_up=0")

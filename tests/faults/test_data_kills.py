@@ -1,4 +1,4 @@
-"""Data commands that are killed, or started twice: no record is lost or doubled, and the same command goes on."""
+"""Data commands that are killed, or started twice: no record is lost or doubled, and the same command resumes."""
 
 from __future__ import annotations
 

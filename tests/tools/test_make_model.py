@@ -43,7 +43,7 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     arguments = (tmp_path / "recipe.yaml", "--data_root", tmp_path / "data", "--out", tmp_path / "out")
     stopped = make(*arguments, "--minutes", "0.05")
     assert stopped.returncode == 75, stopped.stderr
-    assert "the same command goes on" in stopped.stdout
+    assert "the same command resumes" in stopped.stdout
     made = make(*arguments)
     assert made.returncode == 0, made.stderr
     assert "left out of the mixture: pseudo" in made.stdout

@@ -41,12 +41,12 @@ def test_the_one_before_is_kept_and_used_if_the_last_is_damaged(
         (tmp_path / "last.ckpt").write_bytes(whole[:size])
         caplog.clear()
         assert step(tmp_path) == 2
-        assert "going on from the checkpoint before the last" in caplog.text
+        assert "resuming from the checkpoint before the last" in caplog.text
     (tmp_path / "last.ckpt").unlink()
     assert latest_checkpoint(tmp_path) == tmp_path / "last.ckpt"
     assert step(tmp_path) == 2
     (tmp_path / "previous.ckpt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no checkpoint to go on from: .*last.ckpt.*; .*previous.ckpt"):
+    with pytest.raises(ValueError, match=r"no checkpoint to resume from: .*last.ckpt.*; .*previous.ckpt"):
         step(tmp_path)
 
 

@@ -52,7 +52,7 @@ def slurm(run: Path, *overrides: str) -> list[subprocess.Popen[bytes]]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_torchrun_and_slurm_and_a_signal_to_one_task(tmp_path: Path) -> None:
-    """SLURM warns a task with SIGUSR1; both save and end with 75, and the same command goes on, under torchrun too."""
+    """SLURM warns a task with SIGUSR1; both save and end with 75, and the same command resumes, under torchrun too."""
     run = tmp_path / "slurm"
     tasks = slurm(run, "data.drawn=4000", "trainer.max_epochs=1", "callbacks.last.every_n_steps=4")
     try:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Draw, write, print how many; a run that was stopped is gone on with by the same command."""
+    """Draw, write, print how many; a run that was stopped is resumed by the same command."""
     arguments.charset = named_charset(arguments.charset)
     if arguments.count < 1:
         raise ValueError(f"count must be at least 1, not {arguments.count}")

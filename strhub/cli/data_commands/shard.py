@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Copy, say how many. What a stopped run has finished stays, and the same command goes on from there."""
+    """Copy, say how many. What a stopped run has finished stays, and the same command resumes from there."""
     from strhub.cli.data_commands.filter import print_outcome
 
     folder, pattern = arguments.output.parent, arguments.output.name

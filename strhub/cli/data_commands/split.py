@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Deal out, copy, say how many. A run that was stopped is gone on with by the same command."""
+    """Deal out, copy, say how many. A run that was stopped is resumed by the same command."""
     from strhub.data.curation.scan import scan
 
     if not 0 < arguments.share < 1:

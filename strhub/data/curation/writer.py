@@ -1,4 +1,4 @@
-"""Words written to LMDB by worker processes, in order; a run that was stopped goes on where it was.
+"""Words written to LMDB by worker processes, in order; a run that was stopped resumes where it was.
 
 In: jobs, and a function that turns one job into records. Out: an LMDB folder in the format of
 `strhub.data.sources.lmdb`. It is built in a hidden folder beside its place, `.<name>.partial`, and renamed when it is
@@ -114,7 +114,7 @@ def write_words(
             try:
                 _run(partial, jobs, work, workers, sys.stderr.isatty() if progress is None else progress)
             except KeyboardInterrupt as error:
-                kept = f"stopped; {partial.written} records are kept, and the same command goes on from there"
+                kept = f"stopped; {partial.written} records are kept, and the same command resumes from there"
                 raise KeyboardInterrupt(kept) from error
             report = partial.finish()
         if not report.written:
@@ -257,7 +257,7 @@ def _put_in_place(partial: Path, place: Path) -> None:
 @contextmanager
 def _told(place: Path) -> Iterator[None]:
     """Errors of the disk, of LMDB and of worker processes as one that says what to do."""
-    kept = "What was written is kept, and the same command goes on from there"
+    kept = "What was written is kept, and the same command resumes from there"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         yield

@@ -89,7 +89,7 @@ class SortedPool:
 class AspectLoader(TrainLoader):
     """Batches of words of like widths.
 
-    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can go on from any batch, for which
+    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can resume from any batch, for which
     the pool that it belongs to is made anew. On several devices, the batches of one step have about the same widths.
     """
 

@@ -72,7 +72,7 @@ class EchoLoader:
         return Batch(images, [window[owners[index]].labels[rows[index]] for index in chosen])
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell Lightning that this loader can go on in the middle of an epoch."""
+        """Tell Lightning that this loader can resume in the middle of an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ class TrainLoader(RestartingLoader):
     """A loader over `SeededBatches`. Its place is part of the run's own progress, so it has no state to save."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell Lightning that this loader can go on in the middle of an epoch."""
+        """Tell Lightning that this loader can resume in the middle of an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 In: shards, local or at http(s) addresses, a transform and how labels are prepared. Out: `Word`s, for a `DataLoader`.
 The tars are read by `strhub.data.sources.tar` and not by a package: of the two in question `webdataset` has not had a
-release since June 2025 and can't go on in the middle of an epoch, and `litdata` has a format of its own and many
+release since June 2025 and can't resume in the middle of an epoch, and `litdata` has a format of its own and many
 dependencies.
 
 The order is a function of seed, epoch, devices and worker processes; with the same ones, a run that was stopped after

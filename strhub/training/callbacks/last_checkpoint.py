@@ -1,4 +1,4 @@
-"""The training state that a stopped run goes on from: on a schedule, and when the run is told to stop.
+"""The training state that a stopped run resumes from: on a schedule, and when the run is told to stop.
 
 A state is dumped when a step has ended, but it gets its name only once the step's row is in the logs, so that a run
 that is killed at any moment has both or neither: the resumed one continues the curve without a gap.

@@ -219,7 +219,7 @@ def test_goes_on_after_any_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(writer, "COMMIT_SECONDS", -1)  # after every job
     first = Calls(90, error)
     kind = RuntimeError if isinstance(error, KeyError) else type(error)
-    with pytest.raises(kind, match=r"no font|records are kept, and the same command goes on|90: KeyError: 'odd'"):
+    with pytest.raises(kind, match=r"no font|records are kept, and the same command resumes|90: KeyError: 'odd'"):
         write_words(tmp_path / "words", range(150), first, fingerprint="a")
     assert not (tmp_path / "words").exists()
     assert find_lmdbs(tmp_path) == []
@@ -351,7 +351,7 @@ def test_lock_of_another_process_holds_until_it_dies(tmp_path: Path) -> None:
 
 @POSIX
 def test_worker_that_is_killed_ends_the_run_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"a worker process ended \(exit status -9\).* fewer workers. .* goes on from"):
+    with pytest.raises(ValueError, match=r"a worker process ended \(exit status -9\).* fewer workers. .* resumes from"):
         write_words(tmp_path / "words", range(150), die, fingerprint="a", workers=2)
     assert not (tmp_path / "words").exists()
     monkeypatch.setenv("STRHUB_TEST_LIVE", "1")
@@ -416,7 +416,7 @@ def test_disk_that_is_full(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path / "words")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "words can't be written: " in done.stdout, done.stderr
-    assert "What was written is kept, and the same command goes on from there once there is room" in done.stdout
+    assert "What was written is kept, and the same command resumes from there once there is room" in done.stdout
     assert not (tmp_path / "words").exists()
     again = Calls()
     write_words(tmp_path / "words", range(150), again, fingerprint="a")
