@@ -117,7 +117,7 @@ def compare(words: Keyed, repeats: int) -> None:
         stages = {stage: median(run[stage] for run in found) for stage in found[0]}
         whole = median(totals[name])
         shares = ", ".join(f"{stage} {taken / sum(stages.values()):.0%}" for stage, taken in stages.items())
-        print(f"  {name:8} {len(words) / whole:6.0f} pictures/s, {1e6 * whole / len(words):5.0f} µs each: {shares}")
+        print(f"  {name:8} {len(words) / whole:6.0f} images/s, {1e6 * whole / len(words):5.0f} µs each: {shares}")
     ratio = median(first / second for first, second in zip(totals["plain"], totals["default"], strict=True))
     print(f"  default over plain: {ratio:.2f} times as fast (goal 2.0)", flush=True)
 

@@ -176,7 +176,7 @@ class Copy:
         (stored,) = self._words.records([number])
         text = stored.text
         if stored.encoded is None:
-            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no picture'}", "no image")
+            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no image'}", "no image")
         if text is None:
             raise SkippedRecord(f"{folder}: record {number}: its label isn't UTF-8", "undecodable label")
         yield stored.encoded, text
