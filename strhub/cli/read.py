@@ -88,13 +88,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     given = parser.parse_intermixed_args(arguments)
     options, sources = split_words(given.words)
-    in_images, patterns = split_words(given.images)  # options may follow the images on the line
+    in_images, patterns = split_words([*given.images, *given.photo])  # options may follow the images on the line
     if len(sources) > 1:
         parser.error(f"one model at a time, not {' and '.join(sources)}; images go after --images")
     if bool(given.images) == bool(given.photo):
         parser.error("give --images with crops of words, or --photo with whole photographs")
     if given.photo:
-        return _read_photos(given, parser, sources, [*options, *in_images])
+        return _read_photos(given, parser, sources, patterns, [*options, *in_images])
     unused = _set_without_use(parser, given)
     if unused:
         raise ValueError(unused)
@@ -128,7 +128,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read_photos(
-    given: argparse.Namespace, parser: argparse.ArgumentParser, sources: Sequence[str], options: Sequence[str]
+    given: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    sources: Sequence[str],
+    patterns: Sequence[str],
+    options: Sequence[str],
 ) -> int:
     from strhub.cli.photo import read_photos
 
@@ -136,9 +140,9 @@ def _read_photos(
     changed = [name for name, value in vars(given).items() if value != parser.get_default(name) and name not in usable]
     if changed or options:
         raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
-    inputs = _inputs(given.photo)
+    inputs = _inputs(patterns)
     if not inputs:
-        raise ValueError(f"no images found in {', '.join(given.photo)}")
+        raise ValueError(f"no images found in {', '.join(patterns)}")
     return read_photos(
         inputs,
         output=given.output,

@@ -88,3 +88,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_nothing_found(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no images found"):
         photo(tmp_path / "*.jpg")
+
+
+def test_an_option_after_the_images_is_no_image(blank: Path) -> None:
+    with pytest.raises(ValueError, match="refine_iters:int=2 has no use with --photo"):
+        run(["--photo", str(blank), "refine_iters:int=2"])
