@@ -13,6 +13,7 @@ from strhub.images.preprocess import normalization, normalize_pixels, picture_to
 from strhub.spotting.regions import Floats
 from strhub.text.tokenizer import CTCTokenizer
 
+LEAST_SPACE = 0.03  # probability of a space between two letters, over all columns there, from which there is one
 _BATCH = 16
 _MEMORY = 48 * 6000  # columns of pixels of a batch, at most
 
@@ -79,8 +80,10 @@ def spans_of(probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_
     for number, place in enumerate(places):
         if space and ids[place] == space:
             words.append([])
-        else:
-            words[-1].append(number)
+            continue
+        if space and number and probabilities[places[number - 1] + 1 : place, space].sum() > LEAST_SPACE:
+            words.append([])
+        words[-1].append(number)
     words = [word for word in words if word]
     half = _half_letter(centers, words)
     spans = []

@@ -51,7 +51,7 @@ class Spotter:
         reader: Recognizer | str = EMBEDDED,
         *,
         reread: float = 0.8,
-        least_confidence: float = 0.3,
+        least_confidence: float = 0.2,
         turned: bool = True,
         keep_images: bool = True,
         threads: int | None = None,

@@ -15,7 +15,7 @@ LETTERS = "abc "
 def probabilities(columns: str) -> np.ndarray:
     """One column a character; '-' is the blank."""
     ids = [0 if char == "-" else LETTERS.index(char) + 1 for char in columns]
-    return np.eye(len(LETTERS) + 1, dtype=np.float32)[ids] * 0.9 + 0.02
+    return np.eye(len(LETTERS) + 1, dtype=np.float32)[ids] * 0.96 + 0.008
 
 
 def test_words_are_cut_at_spaces_and_lie_where_their_columns_are() -> None:
@@ -26,6 +26,14 @@ def test_words_are_cut_at_spaces_and_lie_where_their_columns_are() -> None:
     assert spans[0].end <= 6.5 / 12 <= spans[1].start
     assert [len(span.characters) for span in spans] == [2, 2]
     assert all(0 < span.confidence < span.characters.min() for span in spans)
+
+
+def test_a_faint_space_between_letters_parts_words() -> None:
+    columns = probabilities("-a-b-c-")
+    columns[4] = [0.93, 0.01, 0.01, 0.01, 0.04]  # the blank is surer than the space
+    assert [span.text for span in spans_of(columns, CTCTokenizer(LETTERS), 7 * 8)] == ["ab", "c"]
+    columns[4] = [0.96, 0.01, 0.01, 0.01, 0.01]
+    assert [span.text for span in spans_of(columns, CTCTokenizer(LETTERS), 7 * 8)] == ["abc"]
 
 
 def test_spaces_alone_are_no_words() -> None:
