@@ -31,7 +31,9 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError) and error.errno is not None:  # name the file that was asked for
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -30,3 +30,9 @@ def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "new"
     write_whole("/dev/null", "gone")
     assert not Path("/dev/null").is_file()
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_whole(tmp_path / "absent" / "x.txt", "x")
+    assert caught.value.filename == str(tmp_path / "absent" / "x.txt")
