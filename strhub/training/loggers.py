@@ -55,10 +55,11 @@ class ContinuedCSVLogger(CSVLogger):
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The rows of an earlier part; a last line that was cut off is left out."""
-    if not path.is_file():
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
+    except FileNotFoundError:  # there is none, or the first device is just writing it anew
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
     return [row for row in rows if row.get("step", "").isdigit()]
 
 
