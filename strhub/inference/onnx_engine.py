@@ -114,11 +114,8 @@ class OnnxEngine:
     def probabilities(self, arrays: Sequence[PictureArray]) -> list[PictureArray]:
         """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's columns included."""
         found: dict[int, PictureArray] = {}
-        if self.padding is not None:
-            arrays = [padded(array, *self.padding) for array in arrays]
-        for places in group_by_shape(arrays):
-            logits = self._logits(self.session, np.stack([arrays[place] for place in places]))
-            found.update(zip(places, _softmax(logits / self.temperature), strict=True))
+        for places, logits in self._calibrated(self.session, arrays):
+            found.update(zip(places, _softmax(logits), strict=True))
         return [found[place] for place in range(len(arrays))]
 
     @contextmanager
@@ -152,17 +149,20 @@ class OnnxEngine:
             raise CheckpointError(f"{self._model} gives numbers that are infinite or none (NaN): it is damaged")
         return logits
 
-    def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        decoded: dict[int, Decoded] = {}
+    def _calibrated(self, session: Any, arrays: Sequence[PictureArray]) -> Iterator[tuple[list[int], PictureArray]]:
+        """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C) over the temperature."""
         if self.padding is not None:  # as the network does it itself, but so that more of them have one shape
             arrays = [padded(array, *self.padding) for array in arrays]
         for places in group_by_shape(arrays):
-            images = np.stack([arrays[place] for place in places])
-            logits = self._logits(session, images)
+            yield places, self._logits(session, np.stack([arrays[place] for place in places])) / self.temperature
+
+    def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        decoded: dict[int, Decoded] = {}
+        for places, logits in self._calibrated(session, arrays):
             if self.search is not None:
-                decoded.update(zip(places, self.search.decode(logits / self.temperature), strict=True))
+                decoded.update(zip(places, self.search.decode(logits), strict=True))
                 continue
-            probabilities = _softmax(logits / self.temperature)
+            probabilities = _softmax(logits)
             readings = self.tokenizer.decode_characters(probabilities)
             if self.word_prior:
                 readings = with_prior(readings, probabilities, self.tokenizer.charset, self.word_prior)

@@ -54,7 +54,7 @@ def find_regions(
         own = order[bounds[label] : bounds[label + 1]]
         corners = _corners(runs.rows[own], runs.starts[own], runs.ends[own])
         quad = smallest_rectangle(corners)
-        if min(_sides(quad)) >= least_side:
+        if min(sides_of(quad)) >= least_side:
             found.append(Region(grow(quad, growth), float(totals[label] / sizes[label])))
     return sorted(found, key=lambda region: -region.score)
 
@@ -157,7 +157,7 @@ def _cross(one: Floats, two: Floats) -> float:
 
 def grow(quad: Floats, growth: float) -> Floats:
     """Return a rectangle (4, 2) with `growth` times its area over its perimeter added on each side."""
-    width, height = _sides(quad)
+    width, height = sides_of(quad)
     distance = growth * width * height / (2 * (width + height)) if width + height else 0.0
     center = quad.mean(0)
     right = (quad[1] - quad[0]) / max(width, 1e-6)
@@ -168,6 +168,6 @@ def grow(quad: Floats, growth: float) -> Floats:
     return np.stack([center + x * half_right + y * half_down for x, y in signs]).astype(np.float32)
 
 
-def _sides(quad: Floats) -> tuple[float, float]:
-    """Return width and height of a rectangle (4, 2)."""
+def sides_of(quad: Floats) -> tuple[float, float]:
+    """Return the width and the height of a quadrilateral (4, 2), by the sides at its first corner."""
     return float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))

@@ -20,7 +20,7 @@ from strhub.spotting.detector import Detector, EmbeddedDetector
 from strhub.spotting.lines import LineEngine, Span, read_lines
 from strhub.spotting.page import Line, Page, Quad, Word
 from strhub.spotting.reading_order import paragraphs_in_order
-from strhub.spotting.regions import Floats, Region
+from strhub.spotting.regions import Floats, Region, sides_of
 from strhub.text.tokenizer import CTCTokenizer
 from strhub.weights import EMBEDDED
 
@@ -173,19 +173,14 @@ def _one_word(reading: Reading) -> tuple[str, float, tuple[float, ...]] | None:
 
 def _crop(image: Image.Image, quad: Floats) -> Image.Image:
     """Return what is within a quadrilateral, straightened, with some room of its shorter side around it."""
-    width, height = _sides(quad)
+    width, height = sides_of(quad)
     return crop_word(image, _as_quad(quad), rectified=True, margin=_ROOM * min(width, height) / max(height, 1e-6))
-
-
-def _sides(quad: Floats) -> tuple[float, float]:
-    """Return the width and the height of a quadrilateral (4, 2), from where its text begins."""
-    return float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))
 
 
 def _word(span: Span, quad: Floats) -> Word:
     """Return a span of a line as a word; quad: the line's, from where its text begins, without the room around it."""
     top, bottom = quad[1] - quad[0], quad[2] - quad[3]
-    width, height = _sides(quad)
+    width, height = sides_of(quad)
     room = _ROOM * min(width, height) / max(width, 1e-6)
     start, end = (float(np.clip(at * (1 + 2 * room) - room, 0, 1)) for at in (span.start, span.end))
     corners = (quad[0] + start * top, quad[0] + end * top, quad[3] + end * bottom, quad[3] + start * bottom)
