@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.augment.device_augment import BatchAugmentation
@@ -28,10 +29,11 @@ from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collat
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.reference import ReferenceNames
 from strhub.data.sources.annotations import ANNOTATION_NAMES, OTHER_NAMES
+from strhub.data.sources.composed import ComposedLines, stands_on_end
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.data.sources.mixture import Mixture
+from strhub.data.sources.mixture import Mixture, SeededDataset
 from strhub.data.sources.rendered import DrawnDataset
 from strhub.data.sources.shards import ShardedWords, ShardLoader
 from strhub.data.transforms import WordTransform
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 
 DRAWN_TEXTS = 20_000  # that stand for the words of a set without end
 DRAWN = "drawn"  # the name in a mixture that stands for rendered words
+LINES = "lines"  # and for lines composed of the words of its other sets
+WITHOUT_FILES = (DRAWN, LINES)
 
 
 class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
@@ -53,8 +57,9 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         `strhub.data.synth.TextSampler`. draw_validation: validate on so many rendered words instead of root_dir/val.
     shards: instead of training sets, tar files to stream, see `strhub.data.sources.shards`; shard_words: how many words
         they hold, where no sizes.json beside them says so.
-    mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`;
-        mixture_size: words an epoch.
+    mixture: instead of one kind of words, several: shares by the name of a folder below root_dir/train, or `drawn`, or
+        `lines`: words of the folders side by side; mixture_size: words an epoch. drop_tall: do without stored words of
+        several characters over 1.5 times as high as wide, which stand on end.
     img_size: [height, width] in pixels; normalize: a preset of `strhub.data.transforms.NORMALIZATIONS`. keep_aspect:
         images are as wide as their aspect makes them, up to that width; batches are of like widths, and padded.
     charset_train, charset_test: training labels are brought to the first, scored ones to the second, which follows from
@@ -101,6 +106,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         drawing: str | Mapping[str, Any] = "default",
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
+        drop_tall: bool = False,
         shards: str | Sequence[str] | None = None,
         shard_words: int | None = None,
         limit_words: int = 0,
@@ -133,7 +139,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
                 "shards, of which none are held out; data.draw_validation renders words to validate on"
             )
         self._held_out: dict[str, tuple[list[Any], list[Any]]] = {}
-        self.mixture, self.mixture_size = mixture, mixture_size
+        self.mixture, self.mixture_size, self.drop_tall = mixture, mixture_size, drop_tall
         self.shards, self.shard_words = shards, shard_words
         self._train: DrawnDataset | WordDataset | Mixture | None = None
         self._val: DrawnDataset | WordDataset | None = None
@@ -155,12 +161,34 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         """Words for training; `ValueError` if there are none."""
         if self._train is None:
             if self.mixture:
-                shares = {name: share for name, share in self.mixture.items() if share}
-                sets = {name: self._drawn(self.mixture_size) if name == DRAWN else self._read(name) for name in shares}
-                self._train = Mixture(sets, shares, size=self.mixture_size)
+                self._train = self._mixed({name: share for name, share in self.mixture.items() if share})
             else:
                 self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
         return self._train
+
+    def _mixed(self, shares: Mapping[str, float]) -> Mixture:
+        sets: dict[str, SeededDataset] = {
+            name: self._read(name) for name in shares if name not in WITHOUT_FILES
+        }
+        if LINES in shares:
+            if not sets:
+                raise ValueError(
+                    f"data.mixture has {LINES!r}, which are composed of the words of its other sets, "
+                    "but no folder of words beside it"
+                )
+            sets[LINES] = self._composed({name: shares[name] for name in sets})
+        if DRAWN in shares:
+            sets[DRAWN] = self._drawn(self.mixture_size)
+        return Mixture({name: sets[name] for name in shares}, shares, size=self.mixture_size)
+
+    def _composed(self, shares: Mapping[str, float]) -> ComposedLines:
+        as_stored = {name: WordDataset(self._training_sources(name)[0], transform=_as_it_is) for name in shares}
+        return ComposedLines(
+            Mixture(as_stored, shares, size=self.mixture_size),
+            size=self.mixture_size,
+            max_length=self.max_label_length,
+            transform=self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect),
+        )
 
     def _drawn(self, size: int, *, validation: bool = False) -> DrawnDataset:
         augment = self.augment if self.augment_drawn and not validation else False
@@ -177,7 +205,8 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
 
     def _read(self, name: str) -> WordDataset:
         transform = self.get_transform(self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect)
-        return WordDataset(self._training_sources(name)[0], transform=transform)
+        refuse = stands_on_end if self.drop_tall else None
+        return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
 
     def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
         """The sets of a folder below root_dir/train, without what is held out for validation, and that."""
@@ -215,7 +244,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
     def _validation_sources(self) -> list[Any]:
         """The sets below root_dir/val, or what is held out of the training sets instead."""
         if self.val_share:
-            names = [name for name, share in (self.mixture or {self.train_dir: 1}).items() if share and name != DRAWN]
+            names = [name for name, share in (self.mixture or {self.train_dir: 1}).items() if share and name not in WITHOUT_FILES]
             return [part for name in names for part in self._training_sources(name)[1]]
         folder = self.root_dir / "val"
         there = bool(find_lmdbs(folder) or find_annotated(folder))
@@ -383,3 +412,8 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
             options["worker_init_fn"] = let_go_of_signals
         return options
+
+
+def _as_it_is(image: Image, rng: np.random.Generator) -> Image:
+    """Return an image that something is yet to be made of."""
+    return image

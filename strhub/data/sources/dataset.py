@@ -99,6 +99,8 @@ class WordDataset:
         replace: for training, an unreadable record is replaced by another, drawn evenly from the whole data set. With
             False, for evaluation, it comes back as `Word(None, label, 1)`: swapping it for another word would change
             what is measured. The caller counts it as a wrong reading.
+        refuse: words (image, label) that are not wanted, replaced by others like unreadable ones but not counted; only
+            where those are replaced.
 
     An unreadable record is logged as a warning, once per process and data set, and the first 20 of them only.
 
@@ -113,6 +115,7 @@ class WordDataset:
         transform: Callable[[Image, Generator], Any],
         attempts: int = 100,
         replace: bool = True,
+        refuse: Callable[[Image, str], bool] | None = None,
     ) -> None:
         if attempts < 1:
             raise ValueError(f"WordDataset: attempts must be at least 1, not {attempts}")
@@ -120,6 +123,7 @@ class WordDataset:
         self.transform = transform
         self.attempts = attempts
         self.replace = replace
+        self.refuse = refuse if replace else None
         self._ends = list(accumulate(len(source) for source in self.sources))
         self._warned: set[int] = set()
         self._silent = False
@@ -170,20 +174,25 @@ class WordDataset:
         if not 0 <= index < len(self):
             raise IndexError(f"no word {index}: the data set has {len(self)}, counted from 0")
         rng = default_rng([seed, index])
-        for unreadable in range(self.attempts):
+        unreadable = 0
+        last_error: UnreadableRecord | None = None
+        for _ in range(self.attempts):
             try:
                 image, label = self._read(index)
             except UnreadableRecord as error:
                 self._warn(index, error)
                 if not self.replace:
                     return Found(None, error.label, 1, rng)
-                last_error = error
-                index = int(rng.integers(len(self)))
+                last_error, unreadable = error, unreadable + 1
             else:
-                return Found(image, label, unreadable, rng)
+                if self.refuse is None or not self.refuse(image, label):
+                    return Found(image, label, unreadable, rng)
+            index = int(rng.integers(len(self)))
         raise ValueError(
             f"the data set seems damaged: {self.attempts} records in a row were unreadable, the last one being "
             f"{last_error}. Check its files, or make them again"
+            if last_error
+            else f"no word of the data set is wanted: {self.attempts} in a row stand on end; set data.drop_tall=false"
         ) from last_error
 
     def _read(self, index: int) -> tuple[Image, str]:
