@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--second_look", type=float, metavar="CONFIDENCE", help="look again at what is read with less (0.7); 0: never"
     )
+    parser.add_argument("--lines", action="store_true", help="each image is a line of words: read its spaces, too")
     parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
     device_argument(parser)
     speed_arguments(parser)
@@ -114,6 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         threads=given.threads,
         precision=given.precision,
         compile=given.compile,
+        lines=given.lines,
         **_looks(given),
         **search_options(given),
         **parse_options([*options, *in_images]),
@@ -180,6 +182,8 @@ def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace)
             return f"--{name} needs --output, the folder for the readings"
         if given.engine != "ray" and name in of_ray:
             return f"--{name} needs --engine ray"
+        if given.output and name == "lines":
+            return "--lines is not for --output: the files have one text an image"
         if given.output and name in of_lines:
             return f"--{name} is not for --output: the files have one reading an image, and are Parquet"
     return None
@@ -236,6 +240,11 @@ def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> Non
         }
         if reading.alternatives:
             record["alternatives"] = [[text, round(sure, 6)] for text, sure in reading.alternatives]
+        if reading.words:
+            record["words"] = [
+                {"text": word.text, "confidence": round(word.confidence, 6), "start": word.start, "end": word.end}
+                for word in reading.words
+            ]
         print(json_line(record), flush=True)
     elif reading.error is not None:
         print(printable(f"{name}: unreadable: {reading.error}"), file=sys.stderr, flush=True)

@@ -167,9 +167,7 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         return self._train
 
     def _mixed(self, shares: Mapping[str, float]) -> Mixture:
-        sets: dict[str, SeededDataset] = {
-            name: self._read(name) for name in shares if name not in WITHOUT_FILES
-        }
+        sets: dict[str, SeededDataset] = {name: self._read(name) for name in shares if name not in WITHOUT_FILES}
         if LINES in shares:
             if not sets:
                 raise ValueError(
@@ -244,7 +242,11 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
     def _validation_sources(self) -> list[Any]:
         """The sets below root_dir/val, or what is held out of the training sets instead."""
         if self.val_share:
-            names = [name for name, share in (self.mixture or {self.train_dir: 1}).items() if share and name not in WITHOUT_FILES]
+            names = [
+                name
+                for name, share in (self.mixture or {self.train_dir: 1}).items()
+                if share and name not in WITHOUT_FILES
+            ]
             return [part for name in names for part in self._training_sources(name)[1]]
         folder = self.root_dir / "val"
         there = bool(find_lmdbs(folder) or find_annotated(folder))

@@ -56,7 +56,8 @@ class Reading:
     is none; character_confidences: in [0, 1], one a character; source: the path or address given, None for others;
     error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
     first, if several were asked for; rotation: degrees counter-clockwise by which the image was turned to be read, or
-    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most.
+    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most; words: of a line,
+    where lines are read.
     """
 
     text: str
@@ -66,6 +67,18 @@ class Reading:
     error: str | None = None
     alternatives: tuple[tuple[str, float], ...] = ()
     rotation: int = 0
+    words: tuple[LineWord, ...] = ()
+
+
+@dataclass(frozen=True)
+class LineWord:
+    """A word of a line. start, end: where it is, as fractions of the image's width, once the image is turned."""
+
+    text: str
+    confidence: float
+    start: float
+    end: float
+    character_confidences: tuple[float, ...] = ()
 
 
 class Engine(Protocol):
@@ -293,7 +306,7 @@ class Reader:
     def _reading(self, looks: Sequence[Look] | UnreadableImage, source: str | None) -> Reading:
         if isinstance(looks, UnreadableImage):
             return Reading("", 0.0, source=source, error=str(looks))
-        rotation, (text, confidence, characters, alternatives), _ = conclude(looks, self.correction)
+        rotation, (text, confidence, characters, alternatives, words), _ = conclude(looks, self.correction)
         return Reading(
             text,
             confidence,
@@ -301,6 +314,10 @@ class Reader:
             source,
             alternatives=alternatives,
             rotation=rotation,
+            words=tuple(
+                LineWord(word.text, word.confidence, word.start, word.end, tuple(word.characters.tolist()))
+                for word in words
+            ),
         )
 
     def _is_doubtful(self, look: Look) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strhub.errors import ConfigError
 from strhub.inference.beam_search import RENAMED
-from strhub.inference.pipeline import Engine, Reader, Reading
+from strhub.inference.lines import LineReading
+from strhub.inference.pipeline import Engine, LineWord, Reader, Reading
 from strhub.utils.install import not_installed
 from strhub.utils.options import check_options, check_values, take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from strhub.checkpoint.scene_text_model import SceneTextModel
     from strhub.inference.torch_engine import TorchEngine
 
-__all__ = ["Reading", "Recognizer", "choose_device"]
+__all__ = ["LineWord", "Reading", "Recognizer", "choose_device"]
 
 
 class Recognizer(Reader):
@@ -32,6 +34,8 @@ class Recognizer(Reader):
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded models.
     batch_size: images at a time; turn_tall, second_look: read tall images on their sides too, and in other ways
         what is read with less confidence than that, as `Reader` says.
+    lines: each image is a line of several words: readings are its text, with spaces, and its `words` with where they
+        are. Nothing is read again then, and no word preferred for being known. For models that read spaces.
     threads: to compute with; by default as many as it may use.
     precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto": bfloat16
         where the device computes in it. Its rounding changes confidences, and a text here and there.
@@ -55,6 +59,7 @@ class Recognizer(Reader):
         batch_size: int = 32,
         turn_tall: bool = True,
         second_look: float | None = None,
+        lines: bool = False,
         threads: int | None = None,
         precision: str = "float32",
         compile: bool | str = "auto",
@@ -83,6 +88,11 @@ class Recognizer(Reader):
             engine = build(
                 model, device=device, threads=threads, precision=precision, compile=compile, search=search, **options
             )
+        if lines:
+            searched = beam_width or top_k > 1 or length_normalization or lexicon is not None or whitelist is not None
+            if second_look or searched:
+                raise ConfigError("lines=True reads each line once: second_look and searching have no use beside it")
+            engine, second_look = LineReading(engine), 0.0
         super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
 
     @property
@@ -97,9 +107,9 @@ class Recognizer(Reader):
 
     @property
     def _torch(self) -> TorchEngine:
-        if not hasattr(self.engine, "model"):
+        engine: Any = self.engine.words if isinstance(self.engine, LineReading) else self.engine
+        if not hasattr(engine, "model"):
             raise AttributeError("this recognizer reads with ONNX Runtime: it has no PyTorch model")
-        engine: Any = self.engine
         return engine
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,15 @@ DOUBT: Final = 0.7
 
 
 class Decoded(NamedTuple):
-    """What an engine reads in an image: text, its confidence, that of each character, and further readings."""
+    """What an engine reads in an image: text, its confidence, that of each character, further readings, and the words
+    of a line, if it reads lines, as `strhub.inference.lines.Span`.
+    """
 
     text: str
     confidence: float
     characters: npt.NDArray[np.float32]
     alternatives: tuple[tuple[str, float], ...] = ()
+    words: tuple[Any, ...] = ()
 
     def called(self, confidence: float) -> Decoded:
         """Return the same with another confidence, in (0, 1]; those of characters and further readings go along."""
@@ -37,7 +40,7 @@ class Decoded(NamedTuple):
         power, share = log(confidence) / log(self.confidence), confidence / self.confidence
         characters = (self.characters**power).astype(np.float32)
         alternatives = tuple((text, min(1.0, one * share)) for text, one in self.alternatives)
-        return Decoded(self.text, confidence, characters, alternatives)
+        return Decoded(self.text, confidence, characters, alternatives, self.words)
 
 
 class Look(NamedTuple):

@@ -90,6 +90,18 @@ class TorchEngine:
                 return self._search(self.search, images.to(self.device))
             return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
 
+    @property
+    def tokenizer(self) -> Any:
+        """Return the model's tokenizer."""
+        return self.model.tokenizer
+
+    def probabilities(self, arrays: Sequence[PictureArray]) -> list[PictureArray]:
+        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's columns included."""
+        images = pad([torch.from_numpy(array) for array in arrays]).to(self.device)
+        with torch.inference_mode():
+            logits = self.model(images).float() / float(self.model.hparams.get("temperature", 1.0))
+        return list(np.exp(log_softmax(_checked(logits.cpu().numpy()))))
+
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
         """See `strhub.inference.pipeline.Engine`. PyTorch's number of threads is lower until the end."""

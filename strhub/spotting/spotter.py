@@ -14,10 +14,10 @@ from strhub.errors import ConfigError, DataError, UnreadableImage
 from strhub.images.crops import crop_word
 from strhub.images.open import open_image
 from strhub.images.sources import is_one_image
+from strhub.inference.lines import LineEngine, Span, read_lines
 from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.recognizer import Reading, Recognizer
 from strhub.spotting.detector import Detector, EmbeddedDetector
-from strhub.spotting.lines import LineEngine, Span, read_lines
 from strhub.spotting.page import Line, Page, Quad, Word
 from strhub.spotting.reading_order import paragraphs_in_order
 from strhub.spotting.regions import Floats, Region, sides_of

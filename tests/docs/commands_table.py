@@ -51,6 +51,7 @@ TABLE = {
     # Reading
     "./read.py --images demo_images/*": PLAIN,
     "./read.py --images demo_images --top_k 3": PLAIN,
+    "./read.py --lines --images demo_images/*": PLAIN,
     "./read.py --images demo_images --json": PLAIN,
     "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,

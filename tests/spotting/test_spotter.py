@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from strhub.errors import StrhubError
+from strhub.inference.lines import spans_of
 from strhub.spotting.detector import tile_boxes
-from strhub.spotting.lines import spans_of
 from strhub.text.tokenizer import CTCTokenizer
 
 LETTERS = "abc "

@@ -1,17 +1,27 @@
-"""Lines of text to words and where they are, by the columns of a CTC network that knows spaces."""
+"""Lines of text to words and where they are, by the columns of a CTC network that knows spaces.
+
+`read_lines` is for those who have images of lines at hand, such as `strhub.spotting`; `LineReading` makes an engine of
+single words one of lines, for `Recognizer(lines=True)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from strhub.errors import ConfigError
 from strhub.images.preprocess import normalization, normalize_pixels, picture_to_kept_pixels
-from strhub.spotting.regions import Floats
+from strhub.inference.rereading import Decoded
+from strhub.text.correction import Correction
 from strhub.text.tokenizer import CTCTokenizer
+
+Floats = npt.NDArray[np.float32]
 
 LEAST_SPACE = 0.03  # probability of a space between two letters, over all columns there, from which there is one
 _BATCH = 16
@@ -122,3 +132,61 @@ def _half_letter(centers: Floats, words: Sequence[Sequence[int]]) -> float:
     """Return half of the usual distance between letters of a word, in columns."""
     steps = [centers[b] - centers[a] for word in words for a, b in pairwise(word)]
     return float(np.median(steps)) / 2 + 0.25 if steps else 1.0
+
+
+def line_engine(engine: Any) -> LineEngine | None:
+    """Return an engine as one that lines can be read with; none if it cannot tell words by their columns."""
+    tokenizer = getattr(engine, "tokenizer", None)
+    can = isinstance(tokenizer, CTCTokenizer) and " " in tokenizer.charset and engine.keep_aspect
+    return cast(LineEngine, engine) if can and hasattr(engine, "probabilities") else None
+
+
+class LineReading:
+    """An engine that reads lines: what it decodes is a line's text, with its words and where they are.
+
+    engine: one of single words, as `strhub.inference.pipeline.Engine`; `ConfigError` if it cannot read lines. Nothing
+    is read again: views for that are made for single words.
+    """
+
+    lanes = 1
+
+    def __init__(self, engine: Any) -> None:
+        able = line_engine(engine)
+        if able is None:
+            raise ConfigError(
+                "lines=True needs a CTC model that keeps the aspect of images and whose charset has a space, "
+                "such as strhub-small"
+            )
+        self.words, self._engine = engine, able
+        self.img_size, self.normalize, self.keep_aspect = able.img_size, able.normalize, able.keep_aspect
+        self.precision: str = engine.precision
+        self.correction: Correction = engine.correction
+        self.second_look = 0.0
+
+    def decode(self, arrays: Sequence[Floats]) -> list[Decoded]:
+        """See `strhub.inference.pipeline.Engine`; confidences are those of all words together."""
+        found = self._engine.probabilities(arrays)
+        return [
+            line_of(spans_of(probabilities, self._engine.tokenizer, array.shape[2]))
+            for array, probabilities in zip(arrays, found, strict=True)
+        ]
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Any]:
+        """See `strhub.inference.pipeline.Engine`: there is but one lane."""
+        yield self.decode
+
+
+def line_of(spans: Sequence[Span]) -> Decoded:
+    """Return the words of a line as what is read of it, with a space between them.
+
+    A space's confidence is that of the less sure one of the characters beside it.
+    """
+    if not spans:
+        return Decoded("", 0.0, np.zeros(0, dtype=np.float32))
+    parts = [spans[0].characters]
+    for before, after in pairwise(spans):
+        space = min(before.characters[-1:].min(initial=1), after.characters[:1].min(initial=1))
+        parts += [np.array([space], dtype=np.float32), after.characters]
+    sure = float(np.prod([span.confidence for span in spans]))
+    return Decoded(" ".join(span.text for span in spans), sure, np.concatenate(parts), words=tuple(spans))
