@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from strhub.errors import UnreadableImage as UnreadableImage
     from strhub.inference.recognizer import Reading as Reading
     from strhub.inference.recognizer import Recognizer as Recognizer
+    from strhub.spotting.detector import detect as detect
     from strhub.spotting.page import Page as Page
     from strhub.spotting.spotter import Spotter as Spotter
 
@@ -50,6 +51,7 @@ _HOMES = {
     "Recognizer": "strhub.inference.recognizer",
     "Spotter": "strhub.spotting.spotter",
     "create_model": "strhub.checkpoint.zoo",
+    "detect": "strhub.spotting.detector",
     "list_models": "strhub.checkpoint.zoo",
     "load": "strhub.checkpoint.zoo",
     "load_from_checkpoint": "strhub.checkpoint.zoo",
@@ -69,6 +71,7 @@ __all__ = [
     "TrainingError",
     "UnreadableImage",
     "create_model",
+    "detect",
     "list_models",
     "load",
     "load_from_checkpoint",

@@ -38,6 +38,7 @@ def test_public_names() -> None:
         "TrainingError",
         "UnreadableImage",
         "create_model",
+        "detect",
         "list_models",
         "load",
         "load_from_checkpoint",

@@ -20,6 +20,7 @@ from strhub.images.preprocess import normalization, normalize_pixels, picture_to
 from strhub.inference.rereading import Decoded
 from strhub.text.correction import Correction
 from strhub.text.tokenizer import CTCTokenizer
+from strhub.text.word_prior import with_prior
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,20 +46,24 @@ class LineEngine(Protocol):
     normalize: str
     keep_aspect: bool
     tokenizer: CTCTokenizer
+    word_prior: int
 
     def probabilities(self, arrays: Sequence[Floats]) -> list[Floats]:
         """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed number of pixels wide."""
 
 
-def read_lines(engine: LineEngine, images: Sequence[Image.Image]) -> list[list[Span]]:
-    """Return the words of RGB images of one line each, from left to right."""
+def read_lines(engine: LineEngine, images: Sequence[Image.Image], *, word_prior: float = 0) -> list[list[Span]]:
+    """Return the words of RGB images of one line each, from left to right.
+
+    word_prior: weight of known words against what is read with doubt, see `strhub.text.word_prior`; 0: none.
+    """
     pixels = [picture_to_kept_pixels(image, engine.img_size, spare=4) for image in images]
     normalize = normalization(engine.normalize)
     found: list[list[Span]] = [[] for _ in images]
     for batch in _like_widths([array.shape[1] for array in pixels]):
         arrays = [normalize_pixels(pixels[index], normalize) for index in batch]
         for index, array, probabilities in zip(batch, arrays, engine.probabilities(arrays), strict=True):
-            found[index] = spans_of(probabilities, engine.tokenizer, array.shape[2])
+            found[index] = spans_of(probabilities, engine.tokenizer, array.shape[2], word_prior=word_prior)
     return found
 
 
@@ -73,7 +78,9 @@ def _like_widths(widths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def spans_of(probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_width: int = 8) -> list[Span]:
+def spans_of(
+    probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_width: int = 8, *, word_prior: float = 0
+) -> list[Span]:
     """Return the words that probabilities (L, C) spell, cut at spaces.
 
     width: of the image in pixels, of which each column is `column_width`; columns beyond it are padding. A word's
@@ -103,12 +110,13 @@ def spans_of(probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_
         first, last = centers[word[0]], centers[word[-1]]
         start = 0.0 if number == 0 else max(first - half, (before + first) / 2)
         end = float(columns) if number + 1 == len(words) else min(last + half, (last + after) / 2)
-        own = sure[int(max(0, (before + first) / 2)) : int(np.ceil((last + after) / 2)) + 1]
+        own = slice(int(max(0, (before + first) / 2)), int(np.ceil((last + after) / 2)) + 1)
+        reading = tokenizer.text_of(ids[places[word]]), float(sure[own].prod()), sure[places[word]]
+        if word_prior:
+            (reading,) = with_prior([reading], probabilities[None, own], tokenizer.charset, word_prior)
         spans.append(
             Span(
-                tokenizer.text_of(ids[places[word]]),
-                float(own.prod()),
-                sure[places[word]],
+                *reading,
                 float(np.clip(start / columns, 0, 1)),
                 float(np.clip(end / columns, 0, 1)),
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,12 @@ class OnnxEngine:
     def side_by_side(self) -> Iterator[Decode]:
         """See `strhub.inference.pipeline.Engine`."""
         yield partial(self._decode, self._shared.get())
+
+    def side_by_side_engine(self) -> OnnxEngine:
+        """Return the same engine for several threads at once, each on a fraction of the processors."""
+        one = copy(self)
+        one._alone, one.lanes = self._shared, 1
+        return one
 
     def _opened(self, *, device: str | None, threads: int | None) -> Any:
         """Open the file once more; `ValueError` if it is another model's by now."""
