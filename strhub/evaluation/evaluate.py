@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.data.sources.word_sets import from_dataset, open_set
+from strhub.evaluation import scoring
 from strhub.evaluation.metrics import Score
+from strhub.evaluation.readers import NetworkReader
+from strhub.evaluation.scoring import Evaluation
 from strhub.text import ScoredText
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -20,14 +25,22 @@ def evaluate(
     names: Sequence[str],
     *,
     device: torch.device | str = "cpu",
+    output: str | Path | None = None,
     progress: Progress = lambda batches, name: batches,
-) -> dict[str, Score]:
+) -> Evaluation:
     """Score a model on the named benchmarks of a `SceneTextDataModule`, in that one's `charset_test`.
 
-    progress: wraps the batches of each.
+    Returns the results by set, each a `Score` with intervals, slices and confusions; `samples()` has every word.
+    output: a folder for the samples' files. progress: wraps the words of each set.
     """
-    charset = data.charset_test
-    return evaluate_in(model, data, names, [charset], device=device, progress=progress)[charset]
+    transform = data.get_transform(data.img_size, False, data.rotation, data.normalize, data.keep_aspect)
+    description = {"name": str(model.hparams.get("name", "")), "kind": "bare network"}
+    reader = NetworkReader(model, description, transform, data.batch_size, device)
+    if data.min_image_dim:  # which makes images unreadable
+        sets = [from_dataset(name, data.test_dataset(name, as_stored=True)) for name in names]
+    else:
+        sets = [open_set(data.root_dir / "test" / name, name) for name in names]
+    return scoring.score(reader, sets, charset=data.charset_test, output=output, progress=progress)
 
 
 def evaluate_in(
@@ -39,7 +52,7 @@ def evaluate_in(
     device: torch.device | str = "cpu",
     progress: Progress = lambda batches, name: batches,
 ) -> dict[str, dict[str, Score]]:
-    """Return scores by charset and benchmark, of one reading of each word; arguments as those of `evaluate`."""
+    """Return scores by charset and benchmark, of one reading of each word; see `evaluate`."""
     model.eval().to(device)
     texts = [ScoredText(charset) for charset in charsets]
     scores: dict[str, dict[str, Score]] = {charset: {} for charset in charsets}

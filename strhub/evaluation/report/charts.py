@@ -18,7 +18,8 @@ _ROW: Final = 22  # pixels, a bar with its gap
 _NAME: Final = 110  # pixels, for a bar's name
 _BARS: Final = 230  # pixels, from 0 to 100 %
 _SIDE: Final = 260  # pixels, of a square chart without its axes
-_LEFT, _TOP = 40, 10
+_TOPS: Final = (0.01, 0.02, 0.04, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8)  # where the scale of a curve may end, with round marks
+_LEFT, _TOP = 40, 24
 
 
 class Bar(NamedTuple):
@@ -74,7 +75,8 @@ def reliability_chart(title: str, bars: Sequence[Bar], confidences: Sequence[flo
 
 
 def curve_chart(title: str, curves: Sequence[Curve], across: str, up: str, *, top: float = 1.0) -> Markup:
-    """Return curves, x in [0, 1] and y from 0 to `top`; each has a color of its own and is named below the chart."""
+    """Return curves, x in [0, 1] and y from 0 to at least `top`; each has its own color and its name below."""
+    top = next((step for step in _TOPS if step >= top), 1.0)
     parts = [_frame(across, up, top)]
     for number, curve in enumerate(curves):
         points = [(x, min(1.0, y / top)) for x, y in curve.points]
@@ -99,7 +101,7 @@ def _frame(across: str, up: str, top: float = 1.0) -> str:
         marks.append(_line("axis", [(0, part), (1, part)]))
     names = (
         f'<text x="{_x(1):.1f}" y="{_TOP + _SIDE + 34}" text-anchor="end">{escape(across)} (%)</text>'
-        f'<text x="10" y="{_TOP + 4}" transform="rotate(-90 10 {_TOP})" text-anchor="end">{escape(up)} (%)</text>'
+        f'<text x="0" y="11">{escape(up)} (%)</text>'
     )
     return "".join(marks) + names
 

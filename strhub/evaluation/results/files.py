@@ -1,0 +1,162 @@
+"""Samples on disk: a TSV that any program reads, and Parquet beside it. Written as they come, read as a stream.
+
+In a TSV, `\\t`, `\\n`, `\\r` and `\\\\` stand for a tab, the ends of lines and a backslash; lists are JSON; what is
+not known is empty. Files have their names once they are complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final
+
+from strhub.errors import DataError
+from strhub.evaluation.results.sample import FIELDS, Sample
+
+__all__ = ["SAMPLES", "SampleWriter", "escaped", "read_samples", "unescaped"]
+
+SAMPLES: Final = "samples"  # the files' name before the suffix
+DERIVED: Final = ("correct", "edits")  # columns that follow from the others
+ROWS: Final = 4096  # held in memory before they are written
+_ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
+
+
+class SampleWriter:
+    """Write samples to `folder`/samples.tsv, and to samples.parquet if pyarrow is there; a context manager.
+
+    name: of the files, before the suffix. parquet: whether to write that, too.
+    """
+
+    def __init__(self, folder: Path, *, name: str = SAMPLES, parquet: bool = True) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._places = [folder / f"{name}.tsv", *([folder / f"{name}.parquet"] if parquet else [])]
+        self._tsv: IO[str] = self._partial(0).open("w", encoding="utf-8", newline="\n")
+        self._tsv.write("\t".join([*FIELDS, *DERIVED]) + "\n")
+        self._parquet: Any = None
+        self._rows: list[dict[str, Any]] = []
+        if parquet:
+            from pyarrow import parquet as writing
+
+            self._parquet = writing.ParquetWriter(self._partial(1), _schema(), compression="zstd")
+
+    def _partial(self, number: int) -> Path:
+        place = self._places[number]
+        return place.with_name(f".{place.name}.partial")
+
+    def write(self, sample: Sample) -> None:
+        """Write one sample."""
+        values = {name: getattr(sample, name) for name in FIELDS}
+        edits = json.dumps([list(edit) for edit in sample.edits], ensure_ascii=False)
+        cells = [_cell(value) for value in values.values()]
+        self._tsv.write("\t".join([*cells, str(int(sample.correct)), escaped(edits)]) + "\n")
+        if self._parquet is not None:
+            self._rows.append(values | {"correct": sample.correct, "edits": edits})
+            if len(self._rows) == ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        if self._rows:
+            self._parquet.write_table(pyarrow.Table.from_pylist(self._rows, schema=_schema()))
+            self._rows = []
+
+    def __enter__(self) -> SampleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._parquet is not None:
+                self._flush()
+        finally:
+            self._tsv.close()
+            if self._parquet is not None:
+                self._parquet.close()
+            for number, place in enumerate(self._places):
+                if kind is None:
+                    self._partial(number).replace(place)
+                else:
+                    self._partial(number).unlink(missing_ok=True)
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Yield the samples of a TSV that `SampleWriter` wrote, in order. `DataError` says what is wrong and where."""
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            names = file.readline().rstrip("\n").split("\t")
+            if names[: len(FIELDS)] != list(FIELDS):
+                raise DataError(f"{path} holds no samples of an evaluation: make it with test.py --output")
+            for number, line in enumerate(file, 2):
+                cells = line.rstrip("\n").split("\t")
+                if len(cells) != len(names) or not line.endswith("\n"):
+                    raise DataError(f"{path}:{number}: the line has {len(cells)} columns of {len(names)}: is it cut?")
+                try:
+                    yield _sample(cells)
+                except ValueError as error:
+                    raise DataError(f"{path}:{number}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}") from error
+
+
+def _sample(cells: list[str]) -> Sample:
+    text = dict(zip(FIELDS, cells, strict=False))
+    return Sample(
+        set=unescaped(text["set"]),
+        index=int(text["index"]),
+        source=unescaped(text["source"]),
+        image=unescaped(text["image"]),
+        stored_label=unescaped(text["stored_label"]),
+        raw_text=unescaped(text["raw_text"]),
+        label=unescaped(text["label"]),
+        text=unescaped(text["text"]),
+        confidence=_number(text["confidence"]),
+        character_confidences=tuple(map(float, json.loads(text["character_confidences"] or "[]"))),
+        width=int(text["width"]),
+        height=int(text["height"]),
+        slant=_number(text["slant"]),
+        sharpness=_number(text["sharpness"]),
+        rotation=int(text["rotation"]),
+        error=unescaped(text["error"]) or None,
+    )
+
+
+def escaped(text: str) -> str:
+    """Return a text without tabs and ends of lines, which `unescaped` brings back."""
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text
+
+
+def unescaped(text: str) -> str:
+    """Return what `escaped` was given."""
+    if "\\" not in text:
+        return text
+    characters = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
+    parts = iter(text)
+    return "".join(characters.get(next(parts, ""), "") if one == "\\" else one for one in parts)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return escaped(value) if isinstance(value, str) else repr(value)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _schema() -> Any:
+    import pyarrow
+
+    kinds = {"index": pyarrow.int64(), "confidence": pyarrow.float64(), "width": pyarrow.int32(),
+             "height": pyarrow.int32(), "rotation": pyarrow.int32(), "slant": pyarrow.float32(),
+             "sharpness": pyarrow.float32(), "character_confidences": pyarrow.list_(pyarrow.float32()),
+             "correct": pyarrow.bool_()}  # fmt: skip
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in (*FIELDS, *DERIVED)])
