@@ -3,9 +3,11 @@
 
 tools/calibrate.py strhub/weights/strhub-tiny.safetensors --data_root data --sets val/IIIT5k val/IC15
 
-A temperature for its logits, and a correction for words that are looked at again. Every second word of each set is
-fitted on; the errors that are printed, and kept in the file's card, are of the others. A word is right if its text is
-the label's in all characters that the model reads. Words are rendered where there are no sets.
+A temperature for its logits, a correction for words that are looked at again, and a calibration of all confidences. The
+last two are fitted to all words, but the errors that are printed, and kept in the file's card, are of words that they
+were not fitted to: each part of the words is measured with what the other parts tell (cross-validation). Beside them
+stands what perfect confidences would show on so few words, by chance: the mean, and what one time in 20 exceeds. A word
+is right if its text is the label's in all characters that the model reads. Words are rendered where there are no sets.
 """
 
 import argparse
@@ -25,7 +27,9 @@ from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import DrawnWords
 from strhub.evaluation.calibration import (
+    calibration_noise,
     expected_calibration_error,
+    fit_calibration,
     fit_correction,
     fit_temperature,
 )
@@ -35,17 +39,31 @@ from strhub.images.padding import pad
 from strhub.inference.recognizer import Recognizer
 from strhub.inference.rereading import Look, conclude, evidence
 from strhub.text import ScoredText
-from strhub.text.correction import CORRECTION, Correction
+from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction, is_known
 
 Word = tuple[Image.Image, str]
-Verdicts = list[tuple[float, bool]]
 
 
-class Sets(NamedTuple):
-    """Words by set: what is fitted on, and what is measured on."""
+class Looked(NamedTuple):
+    """What was read of a word, in each of its views, and its label."""
 
-    fitted: dict[str, list[Word]]
-    measured: dict[str, list[Word]]
+    looks: list[Look]
+    label: str
+
+
+class Verdict(NamedTuple):
+    """How sure a text was called, whether it is a known word, and whether it is right."""
+
+    confidence: float
+    known: bool
+    right: bool
+
+
+class Fitted(NamedTuple):
+    """What is fitted to words."""
+
+    correction: Correction
+    calibration: Calibration
 
 
 def stored_words(root: Path, name: str, limit: int | None) -> Iterator[Word]:
@@ -72,15 +90,14 @@ def rendered_words(charset: str, count: int, seed: int) -> Iterator[Word]:
     yield from map(words.draw, range(count))
 
 
-def all_words(model: SceneTextModel, given: argparse.Namespace) -> Sets:
+def all_words(model: SceneTextModel, given: argparse.Namespace) -> dict[str, list[Word]]:
     """Read the sets, leaving out labels without a character that the model reads."""
     charset = str(model.hparams.charset_train)
     text = ScoredText(charset)
     sets = {name: list(stored_words(given.data_root, name, given.limit)) for name in given.sets}
     if not given.sets:
         sets = {"rendered": list(rendered_words(charset, given.rendered, given.seed))}
-    sets = {name: [word for word in words if text(word[1])] for name, words in sets.items()}
-    return Sets({n: words[::2] for n, words in sets.items()}, {n: words[1::2] for n, words in sets.items()})
+    return {name: [word for word in words if text(word[1])] for name, words in sets.items()}
 
 
 def logits_of(model: SceneTextModel, words: Sequence[Word]) -> list[tuple[np.ndarray[Any, Any], bool]]:
@@ -101,48 +118,62 @@ def logits_of(model: SceneTextModel, words: Sequence[Word]) -> list[tuple[np.nda
 
 
 class Calibrator:
-    """Fits what a model lacks. `temperature`, `correction`: of the model as it is, until they are fitted."""
+    """Fits what a model lacks, and tells right texts from wrong ones."""
 
     def __init__(self, model: SceneTextModel) -> None:
         self.model, self.text = model, ScoredText(model.hparams.charset_train)
-        self.temperature = float(model.hparams.get("temperature", 1.0))
-        self.correction = Correction.of(model.hparams)
+        for name in (CORRECTION, CALIBRATION):
+            self.model.hparams.pop(name, None)
 
     def fit_temperature(self, words: Sequence[Word]) -> None:
         """Fit the temperature; `ValueError` if all words are read right, or none."""
         logits, right = zip(*logits_of(self.model, words), strict=True)
-        self.temperature = round(fit_temperature(logits, right), 3)
-        self.model.hparams["temperature"] = self.temperature
+        self.model.hparams["temperature"] = round(fit_temperature(logits, right), 3)
 
-    def fit_correction(self, words: Sequence[Word]) -> None:
-        """Fit the correction, if words are looked at again and some of these are."""
-        looks = [(found, label) for found, (_, label) in zip(self.looks(words), words, strict=True) if len(found) > 1]
-        texts = [conclude(found, self.correction).decoded.text for found, _ in looks]
-        read = [number for number, text in enumerate(texts) if text]
-        if read:
-            self.correction = fit_correction(
-                [evidence(looks[number][0], texts[number]) for number in read],
-                [self.text(texts[number]) == self.text(looks[number][1]) for number in read],
-            )
-
-    def looks(self, words: Sequence[Word]) -> list[list[Look]]:
+    def look(self, words: Sequence[Word]) -> list[Looked]:
         """Look at the words as a `Recognizer` of the model does by default."""
-        return list(Recognizer(self.model, device="cpu").looks([image for image, _ in words]))
+        looks = Recognizer(self.model, device="cpu").looks([image for image, _ in words])
+        return [Looked(found, label) for found, (_, label) in zip(looks, words, strict=True)]
 
-    def verdicts(self, words: Sequence[Word]) -> tuple[Verdicts, Verdicts]:
-        """Return confidences and whether they are of right texts: of one look at each image, and of all."""
-        once: Verdicts = []
-        again: Verdicts = []
-        for looks, (_, label) in zip(self.looks(words), words, strict=True):
-            for chosen, verdicts in ((looks[0], once), (conclude(looks, self.correction), again)):
-                right = self.text(chosen.decoded.text) == self.text(label)
-                verdicts.append((chosen.decoded.confidence, right))
-        return once, again
+    def fit(self, words: Sequence[Looked]) -> Fitted:
+        """Fit the correction to the words that were looked at again, then the calibration to all."""
+        correction, several = Correction(), [word for word in words if len(word.looks) > 1]
+        texts = [conclude(word.looks, correction).decoded.text for word in several]
+        read = [(word, text) for word, text in zip(several, texts, strict=True) if text]
+        if read:
+            correction = fit_correction(
+                [evidence(word.looks, text) for word, text in read],
+                [self.text(text) == self.text(word.label) for word, text in read],
+            )
+        plain = Fitted(correction, Calibration())
+        verdicts = [*self.verdicts(words, plain, again=False), *self.verdicts(several, plain, again=True)]
+        return Fitted(correction, fit_calibration(*map(list, zip(*verdicts, strict=True))))
+
+    def verdicts(self, words: Sequence[Looked], fitted: Fitted, *, again: bool) -> list[Verdict]:
+        """Return how sure each text is called and whether it is right, of one look or all; empty texts are left out."""
+        found = []
+        for looks, label in words:
+            text, sure, *_ = conclude(looks if again else looks[:1], fitted.correction).decoded
+            if text:
+                right = self.text(text) == self.text(label)
+                found.append(Verdict(fitted.calibration(sure, text), is_known(text), right))
+        return found
+
+    def crosswise(self, words: Sequence[Looked], parts: int, *, again: bool) -> list[Verdict]:
+        """Return the verdicts on each part of the words with what is fitted to the others."""
+        found = []
+        for part in range(parts):
+            others = [word for number, word in enumerate(words) if number % parts != part]
+            found += self.verdicts(words[part::parts], self.fit(others), again=again)
+        return found
 
 
-def error_of(verdicts: Verdicts) -> float:
-    confidences, right = zip(*verdicts, strict=True)
-    return round(expected_calibration_error(confidences, right), 4)
+def error_of(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return the calibration error, and what perfect confidences would show on so many words."""
+    confidences, right = [one.confidence for one in verdicts], [one.right for one in verdicts]
+    mean, most = calibration_noise(confidences)
+    error = expected_calibration_error(confidences, right)
+    return {"error": round(error, 4), "by_chance": round(mean, 4), "at_most_by_chance": round(most, 4)}
 
 
 def main() -> None:
@@ -155,43 +186,52 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="take no more words than that of each set")
     parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render where there are no sets")
     parser.add_argument("--seed", type=int, default=20_000, help="of rendered words; take one that training has not")
-    parser.add_argument("--keep_temperature", action="store_true", help="fit the correction alone")
+    parser.add_argument("--keep_temperature", action="store_true", help="leave the temperature as it is")
+    parser.add_argument("--parts", type=int, default=5, help="of the words, each measured with the others' fit")
     given = parser.parse_args()
     path = locate(given.model)
     model = load_from_checkpoint(path).eval()
     sets, calibrator = all_words(model, given), Calibrator(model)
-    fitted = [word for words in sets.fitted.values() for word in words]
     if not given.keep_temperature:
         try:
-            calibrator.fit_temperature(fitted)
+            calibrator.fit_temperature([word for words in sets.values() for word in words])
         except ValueError as error:
             print(f"{path}: {error}; file unchanged")
             return
-    calibrator.fit_correction(fitted)
-    errors = errors_of(calibrator, sets)
+    looked = {name: calibrator.look(words) for name, words in sets.items()}
+    every = [word for words in looked.values() for word in words]
+    fitted, errors = calibrator.fit(every), errors_of(calibrator, looked, given.parts)
     for name, found in errors.items():
-        one, several = (f"{100 * found[which]:.1f} %" for which in ("one_look", "all_looks"))
-        print(f"{name:<24} {found['words']:>6} words: error with one look {one}, with further looks {several}")
+        said = (
+            f"{100 * found[way]['error']:.1f} % (by chance {100 * found[way]['by_chance']:.1f}, "
+            f"at most {100 * found[way]['at_most_by_chance']:.1f})"
+            for way in ("one_look", "all_looks")
+        )
+        print(f"{name:<24} {found['words']:>6} words: error with one look {', with further looks '.join(said)}")
     checkpoint = read_checkpoint(path)
-    calibrated = f"every second word of {', '.join(sets.fitted)}; the errors are of the others"
+    calibrated = f"{', '.join(sets)}; the errors are of {given.parts} parts, each measured with the others' fit"
     card = {**checkpoint.card, "calibration_error": errors, "calibrated_on": calibrated}
-    hparams = {**checkpoint.hparams, "temperature": calibrator.temperature, CORRECTION: list(calibrator.correction)}
-    write_checkpoint(path, checkpoint._replace(hparams=hparams, card=card))
+    told = {
+        "temperature": float(model.hparams.get("temperature", 1.0)),
+        CORRECTION: list(fitted.correction),
+        CALIBRATION: list(fitted.calibration),
+    }
+    write_checkpoint(path, checkpoint._replace(hparams={**checkpoint.hparams, **told}, card=card))
     if path.with_suffix(".onnx").exists():  # a graph that points at these weights, and knows the calibration
         export_beside(path)
-    print(f"{path}: temperature {calibrator.temperature}, correction {', '.join(map(str, calibrator.correction))}")
+    print(f"{path}: {', '.join(f'{name} {value}' for name, value in told.items())}")
 
 
-def errors_of(calibrator: Calibrator, sets: Sets) -> dict[str, dict[str, Any]]:
-    """Return the calibration errors of each set, and of all if there are several."""
-    verdicts = {name: calibrator.verdicts(words) for name, words in sets.measured.items() if words}
-    if len(verdicts) > 1:
-        once, again = ([one for found in verdicts.values() for one in found[which]] for which in (0, 1))
-        verdicts["all"] = once, again
-    return {
-        name: {"words": len(once), "one_look": error_of(once), "all_looks": error_of(again)}
-        for name, (once, again) in verdicts.items()
-    }
+def errors_of(calibrator: Calibrator, looked: dict[str, list[Looked]], parts: int) -> dict[str, dict[str, Any]]:
+    """Return the calibration errors of all words together, by number of looks."""
+    words = [word for some in looked.values() for word in some]
+    order = np.random.default_rng(0).permutation(len(words))
+    shuffled = [words[place] for place in order]
+    parts = min(parts, len(words))
+    errors: dict[str, Any] = {"words": len(words)}
+    for name, again in (("one_look", False), ("all_looks", True)):
+        errors[name] = error_of(calibrator.crosswise(shuffled, parts, again=again))
+    return {"all": errors}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("num_fiducial",), 4, 400),
     (("mlp_ratio",), 1e-3, 64),
     (("temperature",), 0.01, 100),
-    (("reread_correction",), -100, 100),
+    (("reread_correction", "calibration"), -100, 100),
     (("dropout", "second_look"), 0, 1),
     (("vocab_size",), 1, 1 << 20),
     (("spelling",), -1, 1 << 20),
@@ -46,6 +46,7 @@ _TYPES: dict[str, Any] = {
     "name": str, "architecture": str, "charset_train": str, "charset_test": str | None, "normalize": str,
     "img_size": Sequence[int], "max_label_length": int, "keep_aspect": bool, "temperature": float,
     "decode_ar": bool, "refine_iters": int, "second_look": float | None, "reread_correction": Sequence[float] | None,
+    "calibration": Sequence[float] | None,
 }  # fmt: skip
 _LARGEST_JSON = 16 << 20  # characters
 

@@ -14,14 +14,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from strhub.text.correction import Correction, log_odds
+from strhub.text.correction import Calibration, Correction, log_odds
 
 Array: TypeAlias = npt.NDArray[Any]
 
 LOWEST, HIGHEST = 0.2, 5.0  # temperatures looked at
 _GOLDEN = (5**0.5 - 1) / 2
 _NEWTON_STEPS = 30
+_FAR = 100.0  # log-odds beyond which nothing changes
 _HELD = 4.0  # weight of the default correction
+_HELD_CALIBRATION = 1.0  # and calibration
+_LEAST = 1e-4  # nearer to 0 and 1 confidences say no more
 
 
 def sequence_confidence(logits: Array, temperature: float) -> float:
@@ -69,15 +72,43 @@ def fit_correction(evidence: Sequence[tuple[float, float]], right: Sequence[bool
     if not evidence or len(evidence) != len(right):
         raise ValueError(f"{len(evidence)} words and {len(right)} verdicts on them: need as many of both, and some")
     odds = np.array([[log_odds(best), log_odds(first), 1.0] for best, first in evidence])  # (N, 3)
-    verdicts = np.asarray(right, dtype=np.float64)
-    default = np.array(Correction())
-    found = default
+    return Correction(*_regress(odds, right, np.array(Correction()), _HELD))
+
+
+def fit_calibration(confidences: Sequence[float], known: Sequence[bool], right: Sequence[bool]) -> Calibration:
+    """Return the calibration under which confidences best predict which texts are right; see `fit_correction`.
+
+    known: of each text, whether it is a known word. `ValueError` without words, or without as many of each.
+    """
+    if not confidences or not len(confidences) == len(known) == len(right):
+        raise ValueError(f"{len(confidences)} confidences, {len(known)} words and {len(right)} verdicts: need as many")
+    pairs = zip(confidences, known, strict=True)
+    odds = np.array([[log_odds(one, _LEAST), 1.0, float(word)] for one, word in pairs])  # (N, 3)
+    return Calibration(*_regress(odds, right, np.array(Calibration()), _HELD_CALIBRATION))
+
+
+def _regress(odds: Array, right: Sequence[bool], default: Array, held: float) -> list[float]:
+    """Return the weights of a logistic regression (N, K) by Newton's method, held to the default ones by a weight."""
+    verdicts, found = np.asarray(right, dtype=np.float64), default
     for _ in range(_NEWTON_STEPS):
-        sure = 1 / (1 + np.exp(-(odds @ found)))
-        slope = odds.T @ (sure - verdicts) + _HELD * (found - default)
-        curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + _HELD * np.eye(3)
+        sure = 1 / (1 + np.exp(-(odds @ found).clip(-_FAR, _FAR)))
+        slope = odds.T @ (sure - verdicts) + held * (found - default)
+        curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + held * np.eye(len(default))
         found = found - np.linalg.solve(curvature, slope)
-    return Correction(*(round(float(value), 3) for value in found))
+    return [round(float(value), 3) for value in found]
+
+
+def calibration_noise(confidences: Sequence[float], *, trials: int = 300) -> tuple[float, float]:
+    """Return the error that perfect confidences would show, by chance: its mean, and what it exceeds 1 time in 20.
+
+    Each word is taken for right with the probability of its confidence, so often: few words show an error, however
+    good their confidences are.
+    """
+    values, rng = np.asarray(confidences, dtype=np.float64), np.random.default_rng(0)
+    errors = [
+        expected_calibration_error(confidences, (rng.random(len(values)) < values).tolist()) for _ in range(trials)
+    ]
+    return float(np.mean(errors)), float(np.quantile(errors, 0.95))
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:

@@ -18,7 +18,7 @@ from PIL import Image
 from strhub.errors import ConfigError
 from strhub.images.preprocess import normalization, normalize_pixels, picture_to_kept_pixels
 from strhub.inference.rereading import Decoded
-from strhub.text.correction import Correction
+from strhub.text.correction import Calibration, Correction
 from strhub.text.tokenizer import CTCTokenizer
 from strhub.text.word_prior import with_prior
 
@@ -47,6 +47,7 @@ class LineEngine(Protocol):
     keep_aspect: bool
     tokenizer: CTCTokenizer
     word_prior: int
+    calibration: Calibration
 
     def probabilities(self, arrays: Sequence[Floats]) -> list[Floats]:
         """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed number of pixels wide."""
@@ -63,8 +64,13 @@ def read_lines(engine: LineEngine, images: Sequence[Image.Image], *, word_prior:
     for batch in _like_widths([array.shape[1] for array in pixels]):
         arrays = [normalize_pixels(pixels[index], normalize) for index in batch]
         for index, array, probabilities in zip(batch, arrays, engine.probabilities(arrays), strict=True):
-            found[index] = spans_of(probabilities, engine.tokenizer, array.shape[2], word_prior=word_prior)
+            spans = spans_of(probabilities, engine.tokenizer, array.shape[2], word_prior=word_prior)
+            found[index] = [_calibrated(span, engine.calibration) for span in spans]
     return found
+
+
+def _calibrated(span: Span, calibration: Calibration) -> Span:
+    return span._replace(confidence=calibration(span.confidence, span.text))
 
 
 def _like_widths(widths: Sequence[int]) -> list[list[int]]:
@@ -169,13 +175,19 @@ class LineReading:
         self.img_size, self.normalize, self.keep_aspect = able.img_size, able.normalize, able.keep_aspect
         self.precision: str = engine.precision
         self.correction: Correction = engine.correction
+        self.calibration = Calibration()  # it is each word's
         self.second_look = 0.0
 
     def decode(self, arrays: Sequence[Floats]) -> list[Decoded]:
         """See `strhub.inference.pipeline.Engine`; confidences are those of all words together."""
         found = self._engine.probabilities(arrays)
         return [
-            line_of(spans_of(probabilities, self._engine.tokenizer, array.shape[2]))
+            line_of(
+                [
+                    _calibrated(span, self._engine.calibration)
+                    for span in spans_of(probabilities, self._engine.tokenizer, array.shape[2])
+                ]
+            )
             for array, probabilities in zip(arrays, found, strict=True)
         ]
 

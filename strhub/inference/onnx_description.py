@@ -37,7 +37,7 @@ _NEEDED = ("architecture", "tokenizer", "charset", "img_size", "normalize")
 _KINDS: dict[str, Any] = {
     "format": int, "architecture": str, "tokenizer": str, "charset": str, "img_size": Sequence[int],
     "keep_aspect": bool, "normalize": str, "temperature": float, "max_label_length": int, "precision": str,
-    "reread_correction": Sequence[float],
+    "reread_correction": Sequence[float], "calibration": Sequence[float],
     "padding": Sequence[int], "second_look": float,
 }  # fmt: skip
 

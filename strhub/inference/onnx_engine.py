@@ -23,7 +23,7 @@ from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
-from strhub.text.correction import Correction
+from strhub.text.correction import Calibration, Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 from strhub.text.word_prior import with_prior
 from strhub.utils.processes import PerProcess
@@ -91,6 +91,7 @@ class OnnxEngine:
         self._shared = PerProcess(self._open_shared)
         images = image_options(self.description)
         self.correction = Correction.of(self.description)
+        self.calibration = Calibration.of(self.description)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         self.second_look: float | None = self.description.get("second_look")

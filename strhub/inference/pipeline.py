@@ -27,7 +27,7 @@ from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
 from strhub.inference.rereading import Look as Look
 from strhub.inference.rereading import surest_rotation as surest_rotation
-from strhub.text.correction import Correction
+from strhub.text.correction import Calibration, Correction
 from strhub.utils.processes import PerProcess
 
 PictureArray = npt.NDArray[np.float32]
@@ -95,6 +95,7 @@ class Engine(Protocol):
     keep_aspect: bool
     precision: str
     correction: Correction
+    calibration: Calibration
 
     @property
     def lanes(self) -> int: ...
@@ -140,6 +141,7 @@ class Reader:
         self.turn_tall = turn_tall
         self.second_look = float(second_look)
         self.correction = getattr(engine, "correction", Correction())
+        self.calibration = getattr(engine, "calibration", Calibration())
         self.workers = min(4, available_processors()) if workers is None else workers
         self._one_large = PerProcess(threading.Lock)
         self._one_large.get()  # before there are threads
@@ -306,7 +308,9 @@ class Reader:
     def _reading(self, looks: Sequence[Look] | UnreadableImage, source: str | None) -> Reading:
         if isinstance(looks, UnreadableImage):
             return Reading("", 0.0, source=source, error=str(looks))
-        rotation, (text, confidence, characters, alternatives, words), _ = conclude(looks, self.correction)
+        rotation, decoded, _ = conclude(looks, self.correction)
+        decoded = decoded.called(self.calibration(decoded.confidence, decoded.text))
+        text, confidence, characters, alternatives, words = decoded
         return Reading(
             text,
             confidence,

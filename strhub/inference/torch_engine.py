@@ -21,7 +21,7 @@ from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
 from strhub.inference.pipeline import Decode, Decoded, PictureArray
 from strhub.inference.precision import choose_precision, precision_name
-from strhub.text.correction import Correction
+from strhub.text.correction import Calibration, Correction
 
 _LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 
@@ -58,6 +58,7 @@ class TorchEngine:
             self.model.compile_network()
         images = image_options(model.hparams)
         self.correction = Correction.of(model.hparams)
+        self.calibration = Calibration.of(model.hparams)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
         self.second_look: float | None = model.hparams.get("second_look")

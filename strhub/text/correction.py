@@ -1,4 +1,7 @@
-"""How sure a text may be called that was read in several views of an image: what it was read with, corrected."""
+"""How sure a text may be called: what a network says, corrected by what was measured on words of known labels.
+
+`Correction` is for texts that were read in several views of an image, `Calibration` for all.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from typing import Any, Final, NamedTuple
 
 CORRECTION: Final = "reread_correction"
 """Name of the correction among a model's hyper-parameters and in an exported file's description."""
-_LEAST: Final = 1e-3  # nearer to 0 and 1 confidences say no more
+CALIBRATION: Final = "calibration"
+"""Name of the calibration there."""
+_LEAST: Final = 1e-3  # nearer to 0 and 1 confidences of several looks say no more
+_LEAST_OF_ALL: Final = 1e-4  # and those of all texts
 _MOST: Final = 100.0  # log-odds beyond which nothing changes
 
 
@@ -25,14 +31,8 @@ class Correction(NamedTuple):
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Correction:
         """Return the one that a model says of itself, else the default. `ValueError` if it is not three numbers."""
-        stored = hparams.get(CORRECTION)
-        if stored is None:
-            return cls()
-        try:
-            best, first, offset = map(float, stored)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{CORRECTION} is {stored!r}: it must be three numbers, see tools/calibrate.py") from error
-        return cls(best, first, offset)
+        stored = three_numbers(hparams, CORRECTION)
+        return cls() if stored is None else cls(*stored)
 
     def __call__(self, best: float, first: float) -> float:
         """Return the confidence, in [0, `best`], of a text by that of its best look and that of the first look."""
@@ -40,7 +40,52 @@ class Correction(NamedTuple):
         return min(best, 1 / (1 + exp(min(-odds, _MOST))))
 
 
-def log_odds(confidence: float) -> float:
-    """Return log(p / (1 - p)), p no nearer to 0 and 1 than 0.001."""
-    held = min(max(confidence, _LEAST), 1 - _LEAST)
+class Calibration(NamedTuple):
+    """Log-odds of being right: `scale` times those of the confidence, `offset`, and `known` for an English word.
+
+    A known word is more often right than another text that was read with the same confidence: what a network takes for
+    one by mistake is seldom another one. By default confidences stay as they are.
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    known: float = 0.0
+
+    @classmethod
+    def of(cls, hparams: Mapping[str, Any]) -> Calibration:
+        """Return the one that a model says of itself, else the default. `ValueError` if it is not three numbers."""
+        stored = three_numbers(hparams, CALIBRATION)
+        return cls() if stored is None else cls(*stored)
+
+    def __call__(self, confidence: float, text: str) -> float:
+        """Return how sure a text that was read with a confidence may be called, in [0, 1]; 0 if there is no text."""
+        if not text or self == Calibration():
+            return confidence
+        known = self.known if self.known and is_known(text) else 0.0
+        odds = self.scale * log_odds(confidence, _LEAST_OF_ALL) + self.offset + known
+        return 1 / (1 + exp(min(-odds, _MOST)))
+
+
+def is_known(text: str) -> bool:
+    """Return whether a text is an English word, in any case."""
+    from strhub.text.word_prior import english_words
+
+    return text.lower() in english_words()
+
+
+def three_numbers(hparams: Mapping[str, Any], name: str) -> tuple[float, float, float] | None:
+    """Return what a model says of itself by that name, if it does; `ValueError` if it is not three numbers."""
+    stored = hparams.get(name)
+    if stored is None:
+        return None
+    try:
+        first, second, third = map(float, stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {stored!r}: it must be three numbers, see tools/calibrate.py") from error
+    return first, second, third
+
+
+def log_odds(confidence: float, least: float = _LEAST) -> float:
+    """Return log(p / (1 - p)), p no nearer to 0 and 1 than `least`."""
+    held = min(max(confidence, least), 1 - least)
     return log(held / (1 - held))

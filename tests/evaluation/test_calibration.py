@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from strhub import Recognizer
 from strhub.data.sources.lmdb import LmdbWords
 from strhub.evaluation.calibration import (
+    calibration_noise,
     expected_calibration_error,
+    fit_calibration,
     fit_correction,
     fit_temperature,
     sequence_confidence,
 )
 from strhub.inference.rereading import conclude
 from strhub.text import CHARSET_94, ScoredText
-from strhub.text.correction import Correction, log_odds
+from strhub.text.correction import Calibration, Correction, log_odds
 
 pytestmark = pytest.mark.numeric
 
@@ -116,3 +118,48 @@ def test_confidences_of_photographed_words_are_what_they_say() -> None:
             verdicts.append((chosen.decoded.confidence, text(chosen.decoded.text) == text(label)))
     assert expected_calibration_error(*zip(*once, strict=True)) <= 0.02
     assert expected_calibration_error(*zip(*again, strict=True)) <= 0.02
+
+
+def simulated(count: int) -> tuple[list[float], list[bool], list[bool]]:
+    """Return confidences that say too little of known words and too much of others, and which texts are right."""
+    rng = np.random.default_rng(1)
+    known = rng.random(count) < 0.5
+    odds = rng.normal(1.5, 2.0, count)
+    right = rng.random(count) < 1 / (1 + np.exp(-(0.7 * odds + np.where(known, 1.2, -0.4))))
+    return (1 / (1 + np.exp(-odds))).tolist(), known.tolist(), right.tolist()
+
+
+def test_a_calibration_is_found_again() -> None:
+    confidences, known, right = simulated(8000)
+    fitted = fit_calibration(confidences, known, right)
+    assert fitted == pytest.approx((0.7, -0.4, 1.6), abs=0.15)
+    texts = ["house" if word else "qzx" for word in known]
+    called = [fitted(one, text) for one, text in zip(confidences, texts, strict=True)]
+    assert expected_calibration_error(confidences, right) > 0.05
+    assert expected_calibration_error(called, right) < 0.02
+
+
+def test_few_words_or_none_do_not_lead_far() -> None:
+    assert fit_calibration([0.9], [True], [True]) == pytest.approx(Calibration(), abs=0.5)
+    with pytest.raises(ValueError, match="need as many"):
+        fit_calibration([], [], [])
+    with pytest.raises(ValueError, match="need as many"):
+        fit_calibration([0.5], [True, False], [True])
+
+
+def test_perfect_confidences_show_an_error_by_chance() -> None:
+    confidences, *_ = simulated(400)
+    few, many = calibration_noise(confidences[:100]), calibration_noise(confidences * 4)
+    assert 0.02 < many[0] < many[1] < few[0] < few[1] < 0.2
+
+
+def test_a_calibration_is_told_by_a_model() -> None:
+    assert Calibration.of({}) == Calibration()
+    assert Calibration()(0.3, "house") == 0.3
+    told = Calibration.of({"calibration": [1, 0.5, 1.0]})
+    assert told(0.5, "Market") > told(0.5, "qzxv") > 0.5
+    assert told(0.0, "") == 0.0
+    assert 0 < told(0.0, "market") < told(1.0, "market") < 1
+    for bad in ([1, 2], "abc", [1, 2, None]):
+        with pytest.raises(ValueError, match="three numbers"):
+            Calibration.of({"calibration": bad})
