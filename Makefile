@@ -5,6 +5,7 @@
 #   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
 #   make attack        attack strhub with damaged files and kills for MINUTES=10
 #   make check         format, lint, types and the fast tests; `make lint` without the tests
+#   make docs          build the documentation's site in site/, with every warning an error
 #   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
 #   make torch-cu128   write requirements/core.cu128.txt, to install with one platform's build of PyTorch
 #   make clean         remove what tools leave behind; `make distclean` removes .venv too
@@ -30,12 +31,13 @@ core := $(VENV)/.strhub-core-$(PLATFORM)
 test := $(VENV)/.strhub-test
 dev := $(VENV)/.strhub-dev
 tune := $(VENV)/.strhub-tune
+docs := $(VENV)/.strhub-docs
 
 # Whole files are marked: a line `pytestmark = pytest.mark.numeric` lets a new one join.
 numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
 avx2 := ONEDNN_MAX_CPU_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: attack read test test-slow test-cpus lint check wheel requirements clean distclean help
+.PHONY: attack docs read test test-slow test-cpus lint check wheel requirements clean distclean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -48,8 +50,12 @@ read: $(reading)
 test: $(test)
 	@$(pytest)
 
+docs: $(test) $(docs)
+	@NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict --quiet
+	@echo 'Open site/index.html; for its search: python -m http.server --directory site'
+
 # pytest's status 5: there was no such test.
-test-slow: $(test) $(tune)
+test-slow: $(test) $(tune) $(docs)
 	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
 
 test-cpus: $(test)
@@ -118,7 +124,7 @@ $(core): $(core_pins) pyproject.toml | $(bin)/pip
 
 $(test): pins = $(core_pins) requirements/train.txt requirements/test.txt
 $(test): requirements/train.txt requirements/test.txt $(core)
-	@rm -f $@ $(dev) $(tune)
+	@rm -f $@ $(dev) $(tune) $(docs)
 	$(install)
 
 $(dev): pins = $(core_pins) requirements/dev.txt
@@ -132,8 +138,14 @@ $(tune): requirements/tune.txt $(test)
 	@rm -f $@
 	$(install)
 
+# What the site is built with.
+$(docs): pins = $(core_pins) requirements/docs.txt
+$(docs): requirements/docs.txt $(test)
+	@rm -f $@
+	$(install)
+
 clean:
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build site dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -45,6 +45,7 @@ TABLE = {
     "make test": INSTALLS,
     "make torch-cpu": INSTALLS,
     'pip install -r requirements/core.cpu.txt -e ".[train,test]"': INSTALLS,
+    "pip install -r requirements/read.txt -e .": INSTALLS,
     'pip install -e ".[tune]"': INSTALLS,
     'pip install -e ".[bulk]"': INSTALLS,
     "pip install 'strhub[export]'": INSTALLS,
@@ -57,7 +58,6 @@ TABLE = {
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,
     "./read.py --images words/ shards/*.tar --output readings/": Run(instead=(("readings/", "readings-1"),)),
     "./read.py --images words/ --output readings/": Run(instead=(("readings/", "readings-2"),)),
-    "./read.py --images words/ --output readings/ --engine ray": MINUTES,
     "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
     "--address 10.0.0.1:6379 --gpus 0.25 --cpus 2 --batch_size 256": CLUSTER,
@@ -67,8 +67,8 @@ TABLE = {
     "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,
-    "./export.py strhub-tiny words.onnx decode_ar:bool=false refine_iters:int=2 --precision float16": PLAIN,
     "./read.py words.onnx --images demo_images": PLAIN,
+    "./read.py strhub-tiny --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
     "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,
@@ -180,7 +180,6 @@ TABLE = {
     "./bench.py model=glance": EXTENDING,
     # Tuning and making
     "./tune.py tune.num_samples=20": MINUTES,
-    "./tune.py 'tune.space={model.dropout: {uniform: [0.0, 0.3]}}'": MINUTES,
     "./tune.py +experiment=tune_abinet-lm tune.num_samples=20": MINUTES,
     "./tune.py 'tune.space={model.dropout: {uniform: [0.0, 0.3]}, model.perm_num: {choice: [2, 6, 12]}}' "
     "tune.max_steps=2000": MINUTES,

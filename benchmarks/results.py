@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Write docs/results.md, and README's table, from the figures in docs/results.json.
+
+python benchmarks/results.py             # after a figure in docs/results.json has been measured anew
+python benchmarks/results.py --check     # status 1 if the documents say something else than the figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ROOT / "docs" / "results.json"
+START, END = "<!-- results: written by benchmarks/results.py -->", "<!-- end of results -->"
+HEAD = """# Results
+
+Percent of words that are read right, by letters and digits without regard to case.
+
+"""
+NOTES = """
+**Scene words**: 1,515 words of photographs, parts of the training splits of IIIT5k, SVT, IC15 and IC03, of which no
+photograph is in the training words; with 95 % intervals (Wilson).
+
+**Test words**: the 7,672 words of the published test sets (IIIT5k, SVT, IC13, IC15, SVTP, CUTE80).
+
+**ms a word**: medians on two threads of one CPU, alternating between the readers in one run, one word at a time and
+in batches of 32. They depend on the machine; their ratios depend on it less.
+
+A dash: not measured.
+"""
+
+
+def table(readers: list[dict[str, Any]], *, source: bool) -> str:
+    """Return the readers as a Markdown table, with where each figure comes from or without."""
+    names = ["", "scene words", "test words", "ms alone", "ms in batches", *(["source"] if source else [])]
+    lines = [names, ["---"] * len(names), *(_row(reader, source=source) for reader in readers)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _row(reader: dict[str, Any], *, source: bool) -> list[str]:
+    scene = _figure(reader["scene"])
+    if reader["scene_interval"]:
+        low, high = reader["scene_interval"]
+        scene += f" [{low:.1f}, {high:.1f}]"
+    figures = [_figure(reader[name]) for name in ("test", "alone_ms", "batch_ms")]
+    return [reader["name"], scene, *figures, *([reader["source"]] if source else [])]
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def documents() -> dict[Path, str]:
+    """Return what each document should say."""
+    readers = json.loads(FIGURES.read_text("utf-8"))["readers"]
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text("utf-8").split(START)
+    after = rest.split(END)[1]
+    return {
+        ROOT / "docs" / "results.md": HEAD + table(readers, source=True) + NOTES,
+        readme: f"{before}{START}\n{table(readers, source=False)}{END}{after}",
+    }
+
+
+def main() -> None:
+    """Write the documents, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    args = parser.parse_args()
+    wanted = documents()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    if args.check:
+        sys.exit("\n".join(f"{path.relative_to(ROOT)} is not what docs/results.json says" for path in stale) or 0)
+    for path in stale:
+        path.write_text(wanted[path], "utf-8")
+
+
+if __name__ == "__main__":
+    main()
