@@ -29,13 +29,13 @@ from strhub.images.options import image_options, image_to_array
 from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_KEY
 from strhub.inference.onnx_engine import open_session
 from strhub.inference.pipeline import PictureArray
+from strhub.inference.rereading import CALIBRATION, CORRECTION, Calibration, Correction
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.light_conv import HEIGHT
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.light_ctc.model import LightCTC
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
-from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction
 
 TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")

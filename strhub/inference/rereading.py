@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from strhub.text.correction import CALIBRATION as CALIBRATION
 from strhub.text.correction import CORRECTION as CORRECTION
+from strhub.text.correction import Calibration as Calibration
 from strhub.text.correction import Correction as Correction
 
 DOUBT: Final = 0.7
