@@ -125,7 +125,7 @@ def _end_session(child: subprocess.Popen[bytes]) -> int:
         child.wait()
         return 0
     deadline = time.monotonic() + 1
-    while (left := _session(child.pid)) and time.monotonic() < deadline:
+    while (left := session(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.02)
     for pid in left:
         with suppress(ProcessLookupError):
@@ -133,8 +133,8 @@ def _end_session(child: subprocess.Popen[bytes]) -> int:
     return len(left)
 
 
-def _session(leader: int) -> list[int]:
-    """Return the living processes of a session; none where there is no /proc."""
+def session(leader: int) -> list[int]:
+    """Return the living processes of a session, by its leader; none where there is no /proc."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from strhub.checkpoint.runs import checkpoint_of_run
 from strhub.errors import CheckpointError
+from strhub.utils.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -117,15 +118,15 @@ def fetch(file: RemoteFile, cache: Path) -> Path:
 def _download(file: RemoteFile, path: Path) -> None:
     """Fetch to a file beside, hash on the way, and move it into place only if it is right and whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     log.info("fetching %s", file.url)
     try:
-        actual = _receive(file.url, temporary)
-        if not actual.startswith(file.sha256):
-            raise CheckpointError(
-                f"{file.url} is not the file it should be: its SHA-256 is {actual}, not {file.sha256}. Nothing was kept"
-            )
-        temporary.replace(path)
+        with replacing(path) as partial:
+            actual = _receive(file.url, partial)
+            if not actual.startswith(file.sha256):
+                raise CheckpointError(
+                    f"{file.url} is not the file it should be: its SHA-256 is {actual}, not {file.sha256}. "
+                    "Nothing was kept"
+                )
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -133,8 +134,6 @@ def _download(file: RemoteFile, path: Path) -> None:
             f"{file.name} could not be fetched from {file.url} ({ascii(str(error))[1:-1][:300]}). "
             f"Offline, put the file at {path}; its SHA-256 must begin with {file.sha256}"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _receive(url: str, path: Path) -> str:

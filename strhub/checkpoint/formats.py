@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from strhub.checkpoint.schema import checked_card, checked_hyper_parameters, par
 from strhub.checkpoint.torch_files import open_torch_file
 from strhub.errors import CheckpointError as CheckpointError
 from strhub.text import scored_charset
+from strhub.utils.files import replacing
 
 __all__ = ["FORMAT", "Checkpoint", "CheckpointError", "read_checkpoint", "read_metadata", "write_checkpoint"]
 
@@ -76,18 +76,16 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "hyper_parameters": json.dumps(checkpoint.hparams, ensure_ascii=False),
         "card": json.dumps(checkpoint.card, ensure_ascii=False),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # safetensors would leave the file to its owner alone
-        save_file({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}, temporary, metadata)
-        temporary.chmod(mode)
-        temporary.replace(path)
+        with replacing(path) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode  # safetensors would leave the file to its owner alone
+            tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+            save_file(tensors, partial, metadata)
+            partial.chmod(mode)
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
         raise OSError(f"{path} cannot be written: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:

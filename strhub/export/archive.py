@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export.generic import exported_program
 from strhub.images.options import image_options
 from strhub.inference.onnx_description import METADATA_KEY
+from strhub.utils.files import replacing
 
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
 
@@ -48,18 +48,15 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
         (height, width),
         any_width=image_options(model.hparams)["keep_aspect"],
     )
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
     extra = {DESCRIPTION: json.dumps(description, ensure_ascii=False)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # PyTorch's own writer ends the process where a disk is full
         torch.export.save(program, content, extra_files=extra)
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_bytes(content.getbuffer())
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,6 +35,7 @@ from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.light_ctc.model import LightCTC
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
+from strhub.utils.files import replacing
 
 TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
@@ -142,16 +142,13 @@ def _is_written_here(network: Any) -> bool:
 def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
     proto.producer_name, proto.producer_version = "strhub", strhub.__version__
     helper.set_model_props(proto, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(proto, partial)
-        onnx.checker.check_model(str(partial))  # as a file, beside which the weights it points at are
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            onnx.save(proto, partial)
+            onnx.checker.check_model(str(partial))  # as a file, beside which the weights it points at are
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:

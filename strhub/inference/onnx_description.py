@@ -99,7 +99,7 @@ def file_contents(path: Path) -> OnnxFile:
             f"{path} cannot be loaded: it says that it has more numbers than there are. Is the file whole, and that of "
             "its weights, if they are in another?"
         )
-    return contents
+    return contents._replace(stored=stored)
 
 
 def check_graph(session: Any, description: dict[str, Any], model: str | Path) -> None:

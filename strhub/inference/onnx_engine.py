@@ -22,6 +22,7 @@ from strhub.errors import CheckpointError
 from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
+from strhub.inference.onnx_trial import try_graph
 from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
 from strhub.text.correction import Calibration, Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
@@ -85,7 +86,7 @@ class OnnxEngine:
         self._model, self._threads = Path(model), threads or _available_threads()
         self._file = _identity(self._model)  # before it is opened
         self.description = read_description(model)
-        session = open_session(model, device=device, threads=threads)
+        session = open_session(model, device=device, threads=threads, tried=[3, *self.description["img_size"]])
         check_graph(session, self.description, model)
         self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
         self._shared = PerProcess(self._open_shared)
@@ -149,8 +150,7 @@ class OnnxEngine:
         try:
             logits = session.run([LOGITS], {IMAGES: images})[0]
         except Exception as error:  # of many kinds, all of onnxruntime's own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{self._model} cannot be computed: {ascii(reason)[1:-1][:300]}") from error
+            raise CheckpointError(f"{self._model} cannot be computed: {_reason(error)[:300]}") from error
         if logits.ndim != 3 or len(logits) != len(images) or not 1 <= logits.shape[2] <= len(self.tokenizer):
             raise CheckpointError(f"{self._model} does not give what its description says; export it again")
         if not np.isfinite(logits).all():
@@ -180,16 +180,37 @@ class OnnxEngine:
         return [decoded[place] for place in range(len(arrays))]
 
 
-def open_session(model: str | Path, *, device: str | None = None, threads: int | None = None) -> Any:
-    """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`."""
+def compute_once(path: Path, shape: Sequence[int]) -> None:
+    """Compute one image of zeros, of `shape` (C, H, W); `CheckpointError` if that fails."""
+    session = open_session(path, device="cpu", threads=1)
+    images = np.zeros((1, *shape), dtype=np.float32)
+    try:
+        session.run(None, {session.get_inputs()[0].name: images})
+    except Exception as error:  # of many kinds, all of onnxruntime's own
+        raise CheckpointError(f"{path} cannot be computed: {_reason(error)[:300]}") from error
+
+
+def open_session(
+    model: str | Path,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    tried: Sequence[int] | None = None,
+) -> Any:
+    """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
+
+    tried: the shape (C, H, W) of an image that is first computed in another process, see `onnx_trial`.
+    """
     path = Path(model)
-    file_contents(path)
+    stored = file_contents(path).stored
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}: it must be at least 1")
     try:
         onnxruntime = import_onnxruntime()
     except ModuleNotFoundError as error:
         raise ImportError("onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime") from error
+    if tried is not None:
+        try_graph(path, tried, stored=stored)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _available_threads()
     options.inter_op_num_threads = 1  # there is one thing to do at a time
@@ -197,12 +218,15 @@ def open_session(model: str | Path, *, device: str | None = None, threads: int |
     try:
         return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
     except Exception as error:  # of many kinds, all of onnxruntime's own
-        reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:500]
         raise CheckpointError(
-            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}. Is the file whole, and "
-            "that of its weights, if they are in another? A file written for newer operators needs a newer "
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {_reason(error)[:500]}. Is the file "
+            "whole, and that of its weights, if they are in another? A file written for newer operators needs a newer "
             "onnxruntime, or export it with a lower --opset"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1]
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

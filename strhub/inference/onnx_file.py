@@ -30,11 +30,15 @@ _INNER: Mapping[str, Mapping[int, str]] = {
 
 
 class OnnxFile(NamedTuple):
-    """metadata: texts by name; locations: files that tensors are in; values: that its initial tensors are to have."""
+    """metadata: texts by name; locations: files that tensors are in; values: that its initial tensors are to have.
+
+    stored: bytes of all these files, once somebody has looked.
+    """
 
     metadata: dict[str, str]
     locations: frozenset[str]
     values: int
+    stored: int = 0
 
 
 def read_onnx_file(path: Path) -> OnnxFile:

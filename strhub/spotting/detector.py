@@ -76,7 +76,8 @@ class EmbeddedDetector:
         self.side, self.tiles, self.on_tile = side, int(tiles), on_tile
         self.threshold, self.least_score, self.growth = threshold, least_score, growth
         self._model, self._threads = model, threads
-        self._session = PerProcess(partial(open_session, model or embedded_detector(), device="cpu", threads=threads))
+        opened = partial(open_session, model or embedded_detector(), device="cpu", threads=threads, tried=(3, 64, 64))
+        self._session = PerProcess(opened)
 
     def with_threads(self, threads: int) -> EmbeddedDetector:
         """Return the same detector that computes with so many threads, and may be called by several at once."""

@@ -80,7 +80,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def put_in_place(new: Path, last: Path) -> None:
     """Make `new` the file `last`, and what was there the previous one; at every moment one of them is there."""
     if last.exists():
-        kept = last.with_name(f".{PREVIOUS}.{os.getpid()}")
+        kept = last.with_name(f".{PREVIOUS}.partial")  # a name that a killed run may have left
         with suppress(OSError):
             kept.unlink()
         try:

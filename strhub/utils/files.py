@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import platform
+import re
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["write_whole"]
+__all__ = ["PARTIAL_SUFFIX", "partial_of", "replacing", "write_whole"]
+
+PARTIAL_SUFFIX = ".partial"
+"""Of hidden files and folders that are not finished."""
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write a file, text as UTF-8; what was there before stays if that fails, such as for want of room on the disk.
+    """Write a file, text as UTF-8; what was there before stays if that fails, such as on a full disk.
 
-    It is written beside its place, under a hidden name, and renamed. What is no regular file, such as `/dev/stdout`, is
-    written to as it is.
+    What is no regular file, such as `/dev/stdout`, is written to as it is.
 
     Raises:
         OSError: if it cannot be written.
@@ -24,11 +32,24 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(encoded)
         return
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    with replacing(path) as partial:
+        partial.write_bytes(encoded)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a hidden name beside a file to write it to; on success, it replaces the file in one step.
+
+    What is written reaches the disk before the file is replaced. If anything fails, the earlier file stays.
+
+    Raises:
+        OSError: if it cannot be written; it names `path`.
+    """
+    path = Path(path)
+    partial = partial_of(path)
     try:
-        with partial.open("wb") as file:
-            file.write(encoded)
-            file.flush()
+        yield partial
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:
@@ -37,3 +58,38 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
         if isinstance(error, OSError) and error.errno is not None:  # name the file that was asked for
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def partial_of(path: Path) -> Path:
+    """Return an unused hidden name beside a file or folder, for what is to replace it.
+
+    What processes of this machine that were killed have left under such names is removed.
+    """
+    machine = f"{zlib.crc32(platform.node().encode()):08x}"
+    left_name = re.compile(rf"\.{re.escape(path.name)}\.{machine}-(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}")
+    with suppress(OSError):
+        for left in path.parent.glob(f".*{PARTIAL_SUFFIX}"):
+            if (found := left_name.fullmatch(left.name)) and not _is_alive(int(found[1])):
+                _remove(left)
+    return path.with_name(f".{path.name}.{machine}-{os.getpid()}-{uuid4().hex[:8]}{PARTIAL_SUFFIX}")
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether there is such a process, or one cannot know."""
+    if sys.platform == "win32":  # where this signal would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()

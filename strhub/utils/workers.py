@@ -8,13 +8,17 @@ and which can't be ended in the middle of a task.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pickle
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final, TypeVar, cast
 
 Job = TypeVar("Job")
@@ -54,7 +58,9 @@ def _started(work: Callable[[Any], Any], workers: int) -> Iterator[dict[Any, Bas
     try:
         for _ in range(workers):
             ours, theirs = context.Pipe()
-            processes[ours] = context.Process(target=_serve, args=(theirs, work), daemon=True)
+            # The work is unpickled there only once it watches this process: that may import for seconds.
+            args = (theirs, bytes(ForkingPickler.dumps(work)))
+            processes[ours] = context.Process(target=_serve, args=args, daemon=True)
             processes[ours].start()
             theirs.close()  # else its end would go unnoticed
         yield processes
@@ -98,21 +104,35 @@ def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: 
         ) from error
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+def _serve(connection: Connection, pickled: bytes) -> None:
     """The life of a worker: jobs in, results out, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them: the one that started them ends them
-    parent = multiprocessing.parent_process()
+    end_with_parent()
+    work = pickle.loads(pickled)
     while True:
         try:
             chunk = connection.recv()
-            connection.send(_results(work, chunk, lambda: parent is None or parent.is_alive()))
+            connection.send(_results(work, chunk))
         except (EOFError, OSError):
             return
 
 
-def _results(work: Callable[[Any], Any], chunk: list[Any], wanted: Callable[[], bool]) -> list[Any] | Exception:
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however that ended and whatever is done here."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def _results(work: Callable[[Any], Any], chunk: list[Any]) -> list[Any] | Exception:
     try:
-        return [work(job) for job in chunk if wanted()]  # of a chunk that nobody waits for, no more is worked on
+        return [work(job) for job in chunk]
     except ValueError as error:  # as text, because not every error can be pickled
         return ValueError(str(error))
     except Exception:

@@ -1,44 +1,171 @@
-"""Commands on data killed at a random moment and given again: the result is that of a run that nobody killed."""
+"""Work killed at random moments and done again: `kills.py KIND EXAMPLES LOG FIRST LAST`, as `worker.py` logs.
+
+Everything is imported here once; what is killed are forked copies, with a session of their own, so that an attempt
+takes a fraction of a second. After a kill, what lies under its final name is whole, the old one or the new one; when
+the work is done again, the result and the names beside it are those of a run that nobody killed.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import random
+import resource
+import shutil
 import signal
 import sys
 import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from attack_support import run_limited
+from operations import OPERATIONS, Operation
 
-WORDS = 12
-
-
-def _commands(folder: Path, rng: random.Random) -> list[str]:
-    workers = str(rng.choice((1, 2)))
-    drawn = ["draw", str(folder / "drawn"), "--count", str(WORDS), "--difficulty", "0", "--workers", workers]
-    return rng.choice((drawn, [*drawn, "--seed", "5"]))
+SECONDS = 120  # that one run may take
+GRACE = 15.0  # seconds in which the processes of a killed run have to be gone, on a machine that may be busy
+KILLS, SAVES = "kills", "saves"  # of work on data, and on models and states of training
+KEPT = "ATTACK_KEPT"  # variable: folder for what an attempt that failed has left
 
 
-def _records(folder: Path) -> list[tuple[bytes, bytes]]:
-    import lmdb
+class Undisturbed(NamedTuple):
+    """A run that nobody killed: what it gives, the names beside it, and how long it takes."""
 
-    with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return sorted((bytes(key), bytes(value)) for key, value in transaction.cursor())
+    result: object
+    names: list[str]
+    seconds: float
 
 
-def kill_at_random(number: int) -> str:
-    """Kill a command once or twice, let it end, and compare; return `same` or what is wrong."""
-    rng = random.Random(number)
-    records = []
-    for killed in (True, False):
+def run(operation: Operation, sources: Path, folder: Path, kill_after: float | None = None) -> str:
+    """Do the work in a forked copy, killed after some seconds if it takes that long; return what went wrong."""
+    told = folder.with_suffix(".told")
+    child = os.fork()
+    if child == 0:
+        _work(operation.work, sources, folder, told)
+    deadline = time.monotonic() + (SECONDS if kill_after is None else kill_after)
+    ended = 0
+    while not ended and time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if not ended:
+            time.sleep(0.0005)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        if kill_after is None:
+            return f"HANG of {operation.work.__name__}"
+    if survivors := _survivors(child):
+        return f"LEAK of {survivors} processes"
+    if not ended:
+        return ""
+    code = os.waitstatus_to_exitcode(status)
+    error = told.read_text("utf-8") if code and told.exists() else ""
+    done = "already exists" in error  # it was complete when it was killed
+    return "" if code == 0 or done else f"ERROR status {code}: {' '.join(error.split())[-300:]}"
+
+
+def _work(work: Callable[[Path, Path], object], sources: Path, folder: Path, told: Path) -> None:
+    """The life of a copy."""
+    code = 1
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        work(sources, folder)
+        code = 0
+    except BaseException:
+        with suppress(OSError):
+            told.write_text(traceback.format_exc(), "utf-8")
+    finally:
+        os._exit(code)
+
+
+def _survivors(leader: int) -> int:
+    """Kill what is left of a session; return how many processes outlived their time."""
+    from attack_support import session
+
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:  # nobody is left; sooner known than by looking at all processes
+        return 0
+    deadline = time.monotonic() + GRACE
+    pause = 0.002
+    while (left := session(leader)) and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(2 * pause, 0.2)
+    for process in left:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return len(left)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def undisturbed(operation: Operation, sources: Path) -> Undisturbed:
+    """Do the work once here, so that copies need not import what it needs, and twice in copies."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "work").mkdir()
+        if operation.warm:
+            operation.work(sources, Path(place) / "work")
+    for _ in range(2):
         with tempfile.TemporaryDirectory() as place:
-            command = [sys.executable, "-m", "strhub.cli.data", *_commands(Path(place), random.Random(number))]
-            for _ in range(rng.randint(1, 2) if killed else 0):
-                ended = run_limited(command, signals=[(rng.uniform(0.3, 3.0), signal.SIGKILL)], seconds=120)
-                if ended.survivors > 0:
-                    return f"LEAK of {ended.survivors} processes"
-            ended = run_limited(command, seconds=300)
-            if not ended.ended_well or ended.status:
-                return f"ERROR status {ended.status}: {' '.join(ended.stderr.split())[-300:]}"
-            records.append(_records(Path(place) / "drawn"))
-    return "same" if records[0] == records[1] else f"DIFFERENT {len(records[0])} and {len(records[1])} entries"
+            folder = Path(place) / "work"
+            folder.mkdir()
+            began = time.monotonic()
+            if wrong := run(operation, sources, folder):
+                raise RuntimeError(f"{operation}: {wrong}")
+            found = Undisturbed(operation.result(folder), _names(folder), time.monotonic() - began)
+    return found
+
+
+def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]) -> str:
+    """Kill some work once or twice, look at what is there, let it be done; return its name or what is wrong."""
+    rng = random.Random(number)
+    names = [name for name, one in OPERATIONS.items() if one.models == (kind == SAVES)]
+    name = rng.choices(names, [OPERATIONS[name].weight for name in names])[0]
+    operation = OPERATIONS[name]
+    if name not in known:
+        known[name] = undisturbed(operation, sources)
+    expected = known[name]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "work"
+        folder.mkdir()
+        wrong = ""
+        for _ in range(rng.randint(1, 2)):
+            wrong = wrong or run(operation, sources, folder, rng.uniform(0, 1.05 * expected.seconds))
+            with suppress(FileNotFoundError):
+                wrong = wrong or operation.half_there(folder)
+        wrong = wrong or run(operation, sources, folder)
+        if not wrong and operation.result(folder) != expected.result:
+            wrong = "DIFFERENT from a run that nobody killed"
+        if not wrong and (names := _names(folder)) != expected.names:
+            wrong = f"LEFTOVERS {sorted(set(names) ^ set(expected.names))}"
+        if wrong and (kept := os.environ.get(KEPT)):
+            shutil.copytree(folder, Path(kept) / f"{kind}-{number}", dirs_exist_ok=True)
+    return f"{wrong.split()[0]} {name}: {wrong}" if wrong else name
+
+
+def main() -> None:
+    """Make the attempts and log them."""
+    kind, sources, log, first, last = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:6])
+    warnings.simplefilter("ignore")
+    logging.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    known: dict[str, Undisturbed] = {}
+    with log.open("a", encoding="utf-8", buffering=1) as lines:
+        for number in range(first, last):
+            lines.write(f"begin {number}\n")
+            try:
+                outcome = attempt(kind, number, sources, known)
+            except Exception:
+                outcome = f"ERROR of the attack itself: {traceback.format_exc()[-600:]}"
+            lines.write(f"end {number} {' '.join(outcome.split())}\n")
+
+
+if __name__ == "__main__":
+    main()

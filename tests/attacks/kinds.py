@@ -15,7 +15,6 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000", "PCX", "SGI")
-TINY = "embed_dim=32 enc_num_heads=1 dec_num_heads=2 enc_depth=1 patch_size=[16,16]"
 
 
 class Kind(NamedTuple):
@@ -37,24 +36,25 @@ def _demo_images() -> Iterator[Image.Image]:
 
 
 def _make_images(folder: Path) -> None:
-    for place, image in enumerate(_demo_images()):
+    for index, image in enumerate(_demo_images()):
         for name in FORMATS:
-            image.save(folder / f"{place}.{name.lower()}", format=name)
+            image.save(folder / f"{index}.{name.lower()}", format=name)
         for mode in ("L", "1", "P", "LA", "RGBA", "I;16"):
-            image.convert("L" if mode == "I;16" else mode).convert(mode).save(folder / f"{place}-{mode[:2]}.png")
+            image.convert("L" if mode == "I;16" else mode).convert(mode).save(folder / f"{index}-{mode[:2]}.png")
         pages = [image, image.rotate(5)]
-        image.save(folder / f"{place}-pages.tif", save_all=True, append_images=pages)
-        image.save(folder / f"{place}-pages.gif", save_all=True, append_images=pages)
+        image.save(folder / f"{index}-pages.tif", save_all=True, append_images=pages)
+        image.save(folder / f"{index}-pages.gif", save_all=True, append_images=pages)
 
 
-_readers: dict[str, Any] = {}
+_readers: list[Any] = []  # one, once it is needed
 
 
 def _read_image(path: Path) -> object:
     from strhub import Recognizer
 
-    reader = _readers.setdefault("tiny", None) or Recognizer(threads=1, second_look=0)
-    _readers["tiny"] = reader
+    if not _readers:
+        _readers.append(Recognizer("strhub-tiny", threads=1, second_look=0))
+    reader = _readers[0]
     found = reader([str(path), path.read_bytes()])
     assert len(found) == 2
     return found
@@ -78,7 +78,8 @@ def _use_model(path: Path) -> object:
     return Recognizer(str(path), threads=1, second_look=0)([image])
 
 
-def _png() -> list[bytes]:
+def png_files() -> list[bytes]:
+    """Return the demonstration images, small, as PNG files."""
     contents = []
     for image in _demo_images():
         file = io.BytesIO()
@@ -93,7 +94,7 @@ def _make_archives(folder: Path) -> None:
             long = 10 if style == tarfile.USTAR_FORMAT else 120  # names beyond a header's field
             mode = "w" if suffix == "tar" else "w:gz"
             with tarfile.open(folder / f"{style}.{suffix}", mode, format=style) as tar:  # type: ignore[call-overload]
-                for place, content in enumerate(_png()):
+                for place, content in enumerate(png_files()):
                     label = json.dumps({"label": "wörd"}).encode() if place else b"word"
                     for name, data in ((f"{'a' * long * place}{place}.png", content), (f"{place}.txt", label)):
                         entry = tarfile.TarInfo(name)
@@ -104,7 +105,7 @@ def _make_archives(folder: Path) -> None:
         import pyarrow.parquet
     except ImportError:
         return
-    table = pyarrow.table({"image": _png(), "label": ["a", "b", "c"]})
+    table = pyarrow.table({"image": png_files(), "label": ["a", "b", "c"]})
     pyarrow.parquet.write_table(table, folder / "a.parquet")
 
 
@@ -123,7 +124,7 @@ def _make_lmdbs(folder: Path) -> None:
     from strhub.data.sources.lmdb import write_lmdb
 
     for count in (1, 12):
-        write_lmdb(folder / "made", [(content, f"word{place}") for place, content in enumerate(_png() * count)])
+        write_lmdb(folder / "made", [(content, f"word{place}") for place, content in enumerate(png_files() * count)])
         shutil.move(str(folder / "made" / "data.mdb"), folder / f"{count}.mdb")
         shutil.rmtree(folder / "made")
 

@@ -1,12 +1,14 @@
 """Attempts of one kind, by their numbers, in this process: `worker.py KIND EXAMPLES LOG FIRST LAST`.
 
 Each attempt leaves a line in the log before it begins and one when it has ended, so that whoever reads the log knows
-what it was at if this process does not come to its end.
+what it was at if this process does not come to its end. When all have ended, what has piled up is looked at.
 """
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import random
@@ -14,25 +16,49 @@ import re
 import resource
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from kinds import KINDS, allowed
-from mutations import mutated
+from structure import damaged
 
 SECONDS = 20
 MEMORY_MIB = 700  # that one attempt may take beyond what there was before
+WARM = 100  # attempts after which everything that stays has been made
+GROWTH_MIB = 60.0  # that may pile up after that; caches have limits of their own
 
 
-def peak_mib() -> int:
-    """Return the process's peak memory since it was last reset; 0 where that cannot be told."""
+class Held(NamedTuple):
+    """What this process holds."""
+
+    descriptors: int
+    threads: int
+    memory_mib: float
+
+    @classmethod
+    def now(cls) -> Held:
+        """Look, once what can be freed has been."""
+        gc.collect()
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        return cls(_descriptors(), threading.active_count(), _status_mib("VmRSS"))
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def _status_mib(name: str) -> float:
+    """Return a figure of this process in MiB, such as its peak memory since it was last reset; 0 if there is none."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+        found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:
         return 0
-    return int(found[1]) // 1024 if found else 0
+    return int(found[1]) / 1024 if found else 0
 
 
 def reset_peak() -> None:
@@ -41,30 +67,58 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def leaked(before: Held, after: Held) -> str:
+    """Return what has piled up, or nothing."""
+    found = []
+    if after.descriptors > before.descriptors + 8:
+        found.append(f"{after.descriptors - before.descriptors} open files")
+    if after.threads > before.threads + 4:
+        found.append(f"{after.threads - before.threads} threads")
+    if after.memory_mib > before.memory_mib + GROWTH_MIB:
+        found.append(f"{after.memory_mib - before.memory_mib:.0f} MiB")
+    return f"LEAK of {', '.join(found)}" if found else ""
+
+
 def attempt(kind: str, name: str, content: bytes) -> str:
     """Use a damaged file; return what came of it: `read`, `refused`, or what is wrong."""
     with tempfile.TemporaryDirectory() as folder:
+        beside = set(os.listdir(tempfile.gettempdir()))
         path = Path(folder) / name
         path.write_bytes(content)
         reset_peak()
-        before, descriptors = peak_mib(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-        try:
-            KINDS[kind].attempt(path)
-            outcome = "read"
-        except allowed():
-            outcome = "refused"
-        except MemoryError:
-            outcome = "MEMORY MemoryError"
-        except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            own = [one for one in traceback.extract_tb(error.__traceback__) if "/strhub/" in one.filename]
-            where = own[-1] if own else place
-            outcome = f"ERROR {type(error).__name__} {Path(where.filename).name}:{where.lineno} {str(error)[:80]!r}"
-        if peak_mib() - before > MEMORY_MIB:
-            outcome = f"MEMORY {peak_mib() - before} MiB; {outcome}"
-        if descriptors and len(os.listdir("/proc/self/fd")) > descriptors + 8:
+        before, descriptors = _status_mib("VmHWM"), _descriptors()
+        outcome = _outcome(kind, path)
+        if (taken := _status_mib("VmHWM") - before) > MEMORY_MIB:
+            outcome = f"MEMORY {taken:.0f} MiB; {outcome}"
+        if _descriptors() > descriptors + 8:
             outcome = f"LEAK of open files; {outcome}"
+        if left := set(os.listdir(tempfile.gettempdir())) - beside:
+            outcome = f"LEAK of temporary files {sorted(left)[:3]}; {outcome}"
+        if _has_children():
+            outcome = f"LEAK of a process; {outcome}"
     return outcome
+
+
+def _outcome(kind: str, path: Path) -> str:
+    try:
+        KINDS[kind].attempt(path)
+    except allowed():
+        return "refused"
+    except MemoryError:
+        return "MEMORY MemoryError"
+    except Exception as error:
+        steps = traceback.extract_tb(error.__traceback__)
+        where = [*steps[-1:], *(one for one in steps if "/strhub/" in one.filename)][-1]
+        return f"ERROR {type(error).__name__} {Path(where.filename).name}:{where.lineno} {str(error)[:80]!r}"
+    return "read"
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def main() -> None:
@@ -75,14 +129,20 @@ def main() -> None:
     files = sorted(examples.iterdir())
     contents = [file.read_bytes() for file in files]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    held = None
     with log.open("a", encoding="utf-8", buffering=1) as lines:
         for number in range(first, last):
             rng = random.Random(f"{kind} {number}")
-            place = rng.randrange(len(files))
+            index = rng.randrange(len(files))
+            content = damaged(files[index].name, contents[index], rng, contents)
             lines.write(f"begin {number}\n")
             faulthandler.dump_traceback_later(SECONDS, exit=True)
-            outcome = attempt(kind, files[place].name, mutated(contents[place], rng, contents))
+            outcome = attempt(kind, files[index].name, content)
             faulthandler.cancel_dump_traceback_later()
+            if number == first + WARM:
+                held = Held.now()
+            elif number == last - 1 and held is not None:
+                outcome = leaked(held, Held.now()) or outcome
             lines.write(f"end {number} {' '.join(outcome.split())}\n")
 
 

@@ -53,11 +53,64 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
 def test_workers_end_with_who_started_them(tmp_path: Path, number: int, status: int) -> None:
-    """SIGTERM ends them in order; after SIGKILL they notice that nobody waits for the rest of their chunk."""
+    """SIGTERM ends them in order; after SIGKILL they notice that nobody waits for them."""
     script = tmp_path / "work.py"
     script.write_text(WORK, "utf-8")
     outcome = run_limited([sys.executable, script], signals=[(1.5, number)])
     assert (outcome.status, outcome.survivors) == (status, 0), outcome
+
+
+BUSY = """
+import multiprocessing, pathlib, sys, time
+if multiprocessing.parent_process() is not None:  # a worker, which needs this module for its work
+    pathlib.Path(sys.argv[1], str(time.time_ns())).touch()
+    time.sleep(60)
+def work(job): return job
+"""
+IMPORTING = """
+from strhub.utils.workers import run_in_order
+if __name__ == "__main__":
+    import busy
+    for _ in run_in_order(busy.work, range(9), workers=2): pass
+"""
+LOADING = """
+import pathlib, sys, time
+from torch.utils.data import DataLoader, Dataset
+from strhub.data.loading.restarting import let_go_of_signals
+class Slow(Dataset):
+    def __len__(self): return 9
+    def __getitem__(self, index):
+        pathlib.Path(sys.argv[1], str(index)).touch()
+        time.sleep(60)
+if __name__ == "__main__":
+    start, count = "START", 2
+    list(DataLoader(Slow(), num_workers=count, worker_init_fn=let_go_of_signals, multiprocessing_context=start))
+"""
+KILLER = """
+import os, pathlib, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, *sys.argv[1:]])
+while len([*pathlib.Path(sys.argv[2]).iterdir()]) < 2: time.sleep(0.02)
+child.kill()
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        IMPORTING,
+        pytest.param(LOADING.replace("START", "fork"), marks=pytest.mark.slow),
+        pytest.param(LOADING.replace("START", "spawn"), marks=pytest.mark.slow),
+    ],
+    ids=["importing", "data-fork", "data-spawn"],
+)
+def test_workers_that_do_not_listen_end_with_who_started_them(tmp_path: Path, script: str) -> None:
+    """While they import what they need, or are at something that takes long."""
+    (tmp_path / "busy.py").write_text(BUSY, "utf-8")
+    (tmp_path / "script.py").write_text(script, "utf-8")
+    (tmp_path / "begun").mkdir()
+    outcome = run_python(KILLER, tmp_path / "script.py", tmp_path / "begun", seconds=100, memory_mib=4000)
+    assert outcome.status == 0, outcome
+    assert outcome.survivors == 0, outcome
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from torch.utils.data import DataLoader, Sampler
 
+from strhub.utils.workers import end_with_parent
+
 __all__ = ["OrderedBatches", "RestartingLoader", "let_go_of_signals"]
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,11 @@ class OrderedBatches(Sampler[list[int]]):
 
 
 def let_go_of_signals(worker: int) -> None:
-    """For a worker that begins: signals are for the run itself, which then ends its workers."""
+    """For a worker that begins: signals are for the run itself, which then ends its workers.
+
+    Where it was killed, they end by themselves, at once.
+    """
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):

@@ -16,7 +16,6 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from uuid import uuid4
 
 import numpy as np
 from PIL.Image import Image
@@ -32,6 +31,7 @@ from strhub.data.sources.lmdb_format import (
 )
 from strhub.images.open import open_bytes
 from strhub.text.charset import DroppedLabel
+from strhub.utils.files import PARTIAL_SUFFIX, partial_of
 from strhub.utils.folders import walk_folders
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ __all__ = ["LmdbWords", "UnreadableRecord", "find_lmdbs", "open_for_writing", "p
 log = logging.getLogger(__name__)
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-PARTIAL_SUFFIX: Final = ".partial"
 WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
 
 
@@ -174,8 +173,9 @@ def write_lmdb(
         raise ValueError(f"{path} already exists and won't be overwritten: remove it or choose another name")
     if map_growth <= 1:
         raise ValueError(f"write_lmdb: map_growth must be over 1, not {map_growth}")
-    unfinished = path.parent / f".{path.name}.{uuid4().hex}{PARTIAL_SUFFIX}"
-    unfinished.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = partial_of(path)
+    unfinished.mkdir()
     try:
         # No flushing as it goes: nobody else knows of this folder, and half of it is of no use.
         with (
