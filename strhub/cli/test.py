@@ -12,11 +12,13 @@ from strhub.cli.arguments import device_argument, parse_options, speed_arguments
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
+from strhub.cli.test_photos import photo_arguments, run_photos
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
   ./test.py pretrained=parseq --cased --punctuation         94 characters
-  ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false"""
+  ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false
+  ./test.py --photos street/ --html errors.html             whole photographs, with a page of the errors"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", help="path, or pretrained=<id>")
+    parser.add_argument("checkpoint", nargs="?", help="path, or pretrained=<id>")
     parser.add_argument(
         "options", nargs="*", metavar="name:type=value", help="of the model, such as refine_iters:int=2"
     )
@@ -42,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead")
     device_argument(parser)
     speed_arguments(parser)
+    photo_arguments(parser)
     version_argument(parser, "test")
     return parser
 
@@ -55,7 +58,15 @@ def charset_of(*, cased: bool, punctuation: bool) -> str:
 
 def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
-    given = build_parser().parse_intermixed_args(arguments)
+    parser = build_parser()
+    given = parser.parse_intermixed_args(arguments)
+    if given.photos:
+        return _run_photos(parser, given)
+    alone = [f"--{name}" for name in ("truth", "detection", "html", "results") if getattr(given, name) is not None]
+    if alone:
+        raise ValueError(f"{alone[0]} is for whole photographs: name their folder by --photos")
+    if given.checkpoint is None:
+        parser.error("name a checkpoint, or photographs by --photos")
     misplaced, sets = split_words(given.sets or [])  # options may stand behind --sets, too
     options = parse_options([*given.options, *misplaced])
     with needs("torch"):
@@ -101,6 +112,14 @@ def run(arguments: Sequence[str] | None = None) -> str:
     head = f"{given.checkpoint}, computed in {engine.precision} on {engine.device}"
     tables = [head, format_protocols(scores[tested], asked, sets)]
     return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
+
+
+def _run_photos(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
+    usable = ("checkpoint", "photos", "truth", "detection", "html", "results", "threads")
+    for name, value in vars(given).items():
+        if name not in usable and value not in (parser.get_default(name), []):
+            raise ValueError(f"{value[0] if name == 'options' else f'--{name}'} has no use with --photos")
+    return run_photos(given, [given.checkpoint] if given.checkpoint else [])
 
 
 def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Polygon = Sequence[tuple[float, float]]
+from strhub.evaluation.polygons import area, common_area, intersection_over_union
+
+Outline = Sequence[tuple[float, float]]
 
 LEAST_IOU = 0.5
-_IGNORED = 0.5  # fraction of a found word's area that lies on an unreadable one
+IGNORED = 0.5  # fraction of a found word's area that lies on an unreadable one
 
 
 @dataclass(frozen=True)
@@ -37,98 +39,79 @@ class SpottingScore:
     @property
     def detection(self) -> float:
         """The H-mean of precision and recall of finding words, in [0, 1]."""
-        return _hmean(self.paired, self.found, self.true)
+        return hmean(self.paired, self.found, self.true)
 
     @property
     def end_to_end(self) -> float:
         """The H-mean of finding words and reading them right, in [0, 1]."""
-        return _hmean(self.right, self.found, self.true)
+        return hmean(self.right, self.found, self.true)
 
 
-def _hmean(pairs: int, found: int, true: int) -> float:
+class Matches(NamedTuple):
+    """What became of one image's words, by their indices.
+
+    pairs: (true, found, whether the text is right); missed: true ones that count and have no pair; extra: found ones
+    that have none and are not on an unreadable word.
+    """
+
+    pairs: list[tuple[int, int, bool]]
+    missed: list[int]
+    extra: list[int]
+
+    @property
+    def score(self) -> SpottingScore:
+        """The counts."""
+        paired = len(self.pairs)
+        right = sum(is_right for *_, is_right in self.pairs)
+        return SpottingScore(paired + len(self.missed), paired + len(self.extra), paired, right)
+
+
+def hmean(pairs: float, found: float, true: float) -> float:
+    """Return 2 pairs / (found + true), 0 for nothing at all."""
     return 2 * pairs / (found + true) if found + true else 0.0
 
 
+def match_words(
+    true: Iterable[tuple[Outline, str | None]], found: Iterable[tuple[Outline, str]], *, least_iou: float = LEAST_IOU
+) -> Matches:
+    """Return which words of one image were found; arguments as for `score_image`."""
+    known = [(np.asarray(outline, dtype=np.float64), comparable(text or "")) for outline, text in true]
+    read = [(np.asarray(outline, dtype=np.float64), comparable(text)) for outline, text in found]
+    counted = [t for t, (_, text) in enumerate(known) if text]
+    candidates = [f for f, (_, text) in enumerate(read) if text]
+    overlaps = []
+    for t in counted:
+        for f in candidates:
+            iou = intersection_over_union(known[t][0], read[f][0])
+            if iou > least_iou:
+                overlaps.append((iou, t, f))
+    pairs: dict[int, int] = {}
+    for _, t, f in sorted(overlaps, reverse=True):
+        if t not in pairs and f not in pairs.values():
+            pairs[t] = f
+    ignored = [outline for outline, text in known if not text]
+    extra = [
+        f
+        for f in candidates
+        if f not in pairs.values()
+        and not any(common_area(read[f][0], other) > IGNORED * area(read[f][0]) for other in ignored)
+    ]
+    right = [(t, f, known[t][1] == read[f][1]) for t, f in sorted(pairs.items())]
+    return Matches(right, [t for t in counted if t not in pairs], extra)
+
+
 def score_image(
-    true: Iterable[tuple[Polygon, str | None]], found: Iterable[tuple[Polygon, str]], *, least_iou: float = LEAST_IOU
+    true: Iterable[tuple[Outline, str | None]], found: Iterable[tuple[Outline, str]], *, least_iou: float = LEAST_IOU
 ) -> SpottingScore:
     """Return the counts of one image.
 
     true: outline and text of each word, None for one that cannot be read; found: outline and text of each word read.
-    Outlines are convex polygons of at least three corners.
+    Outlines are polygons of at least three corners, whose edges do not cross.
     """
-    counted: list[tuple[npt.NDArray[np.float64], str]] = []
-    ignored: list[tuple[npt.NDArray[np.float64], str]] = []
-    for outline, text in true:
-        compared = comparable(text) if text is not None else ""
-        (counted if compared else ignored).append((np.asarray(outline, dtype=np.float64), compared))
-    candidates = []
-    for outline, text in found:
-        polygon = np.asarray(outline, dtype=np.float64)
-        compared = comparable(text)
-        own = area(polygon)
-        on_ignored = any(common_area(polygon, other) > _IGNORED * own for other, _ in ignored)
-        if compared:
-            candidates.append((polygon, compared, on_ignored))
-    pairs = []
-    for t, (known, _) in enumerate(counted):
-        for f, (polygon, _, _) in enumerate(candidates):
-            iou = intersection_over_union(known, polygon)
-            if iou > least_iou:
-                pairs.append((iou, t, f))
-    used_true: set[int] = set()
-    used_found: set[int] = set()
-    right = 0
-    for _, t, f in sorted(pairs, reverse=True):
-        if t not in used_true and f not in used_found:
-            used_true.add(t)
-            used_found.add(f)
-            right += counted[t][1] == candidates[f][1]
-    number = sum(f in used_found or not on_ignored for f, (_, _, on_ignored) in enumerate(candidates))
-    return SpottingScore(len(counted), number, len(used_true), right)
+    return match_words(true, found, least_iou=least_iou).score
 
 
 def comparable(text: str) -> str:
     """Return the letters and digits of a text in lower case, without accents."""
     spelled = unicodedata.normalize("NFKD", text).lower()
     return "".join(char for char in spelled if char.isalnum())
-
-
-def area(polygon: npt.NDArray[np.float64]) -> float:
-    """Return the area of a polygon (N, 2)."""
-    x, y = polygon[:, 0], polygon[:, 1]
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
-
-
-def common_area(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """Return the area that two convex polygons share, by clipping one by the other's edges (Sutherland & Hodgman)."""
-    if (one.max(0) < other.min(0)).any() or (other.max(0) < one.min(0)).any():
-        return 0.0
-    clipped = [(float(x), float(y)) for x, y in one]
-    clip = [(float(x), float(y)) for x, y in (other if _signed(other) > 0 else other[::-1])]
-    for (ax, ay), (bx, by) in zip(clip, [*clip[1:], clip[0]], strict=True):
-        inside = [(bx - ax) * (y - ay) - (by - ay) * (x - ax) for x, y in clipped]
-        kept = []
-        for index, (point, value) in enumerate(zip(clipped, inside, strict=True)):
-            before, earlier = clipped[index - 1], inside[index - 1]
-            if (value >= 0) != (earlier >= 0):
-                part = earlier / (earlier - value)
-                kept.append((before[0] + part * (point[0] - before[0]), before[1] + part * (point[1] - before[1])))
-            if value >= 0:
-                kept.append(point)
-        if len(kept) < 3:
-            return 0.0
-        clipped = kept
-    return area(np.asarray(clipped))
-
-
-def intersection_over_union(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """Return the common area of two convex polygons over that of both together, in [0, 1]."""
-    common = common_area(one, other)
-    union = area(one) + area(other) - common
-    return common / union if union > 0 else 0.0
-
-
-def _signed(polygon: npt.NDArray[np.float64]) -> float:
-    x, y = polygon[:, 0], polygon[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))

@@ -29,6 +29,7 @@ MINUTES = Run(only_parsed="takes minutes, and has tests of its own")
 EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
 PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
+PHOTOS = Run(elsewhere="tests/evaluation/test_photographs.py")
 DRAWN = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
 SHORT = (
     "trainer.max_epochs=1 trainer.accelerator=cpu trainer.devices=1 trainer.limit_train_batches=1 "
@@ -64,6 +65,9 @@ TABLE = {
     "./read.py outputs/<run> --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./read.py --photo street.jpg --output street.png": PHOTO,
     "./read.py --photo street.jpg --output street.html": PHOTO,
+    "./test.py --photos street/ --html errors.html --results results.jsonl": PHOTOS,
+    "./test.py --photos street/ --detection icdar2013": PHOTOS,
+    "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,
     "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from strhub.evaluation.spotting import SpottingScore, comparable, intersection_over_union, score_image
+from strhub.evaluation.polygons import intersection_over_union
+from strhub.evaluation.spotting import SpottingScore, comparable, score_image
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:

@@ -1,0 +1,75 @@
+"""`test.py --photos`: scores on whole photographs, of reading and of finding text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from strhub.cli.extras import needs
+from strhub.errors import ConfigError
+from strhub.utils.files import write_whole
+
+
+def photo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for photographs."""
+    group = parser.add_argument_group("whole photographs", "with the embedded model by default, and without PyTorch")
+    group.add_argument("--photos", type=Path, metavar="FOLDER", help="of photographs and their words: score on these")
+    group.add_argument("--truth", type=Path, metavar="FOLDER", help="of the photographs' text files, if another one")
+    group.add_argument(
+        "--detection", choices=("icdar2015", "icdar2013", "totaltext"), help="score the detector alone, by a protocol"
+    )
+    group.add_argument("--html", type=Path, metavar="FILE", help="a page of the errors")
+    group.add_argument("--results", type=Path, metavar="FILE", help="a line of JSON for each photograph")
+
+
+def run_photos(given: argparse.Namespace, models: list[str]) -> str:
+    """Score and return the table. Raises `ValueError` for bad arguments or missing data."""
+    from strhub.data.sources.annotated_photos import find_annotated
+    from strhub.evaluation.photographs import (
+        evaluate_detector,
+        evaluate_photographs,
+        format_detection,
+        format_score,
+        total,
+        write_results,
+    )
+
+    photos = find_annotated(given.photos, given.truth)
+    if given.detection:
+        from strhub.evaluation.detection import DetectionScore
+        from strhub.spotting.detector import EmbeddedDetector
+
+        if given.html or given.results or models:
+            raise ConfigError("--detection scores the detector alone: no model, --html or --results go with it")
+        scores = evaluate_detector(photos, EmbeddedDetector(threads=given.threads), given.detection)
+        score = sum(_shown(scores, len(photos)), DetectionScore())
+        return format_detection(score, len(photos), given.detection)
+    if given.html:
+        with needs("test"):
+            from strhub.evaluation.report.photographs_page import photographs_page
+    from strhub.inference.recognizer import EMBEDDED
+    from strhub.spotting.spotter import Spotter
+
+    model = models[0].removeprefix("pretrained=") if models else EMBEDDED
+    spotter = Spotter(reader=model, threads=given.threads, keep_images=False)
+    pages = spotter.read([photo.path for photo in photos])
+    results = list(evaluate_photographs(photos, pages, progress=lambda pages: _shown(pages, len(photos))))
+    if given.results:
+        write_results(given.results, results)
+    if given.html:
+        write_whole(given.html, photographs_page(results, f"{model} on {given.photos}"))
+    unreadable = sum(result.page.error is not None for result in results)
+    remark = f"\n{unreadable} photographs could not be read; their words count as missed" if unreadable else ""
+    return f"{model}, end to end\n{format_score(total(results), len(results))}{remark}"
+
+
+def _shown(some: Iterable[Any], count: int) -> Iterator[Any]:
+    """Yield the same with a progress bar on a terminal, if tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        yield from some
+    else:
+        yield from tqdm(some, total=count, unit="image", leave=False, disable=None)
