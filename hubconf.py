@@ -2,9 +2,11 @@
 
     model = torch.hub.load(".", "parseq", source="local", pretrained=True).eval()
 
-Each takes `pretrained` (load trained weights) and options of the model by keyword, such as decode_ar=False or
-refine_iters=2, and returns a `strhub.checkpoint.scene_text_model.SceneTextModel`: `model(images)` gives logits,
-`model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes. Parameters are counted at 94 characters.
+Each takes `pretrained` (load trained weights) and options of the model by keyword, such as
+decode_ar=False or refine_iters=2, and returns a
+`strhub.checkpoint.scene_text_model.SceneTextModel`: `model(images)` gives logits,
+`model.tokenizer.decode(logits.softmax(-1))` text, `model.hparams` its sizes. Parameters are counted
+at 94 characters.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
-"""What studies of several arms and seeds share: runs that are not repeated, and a table of means with intervals.
+"""What studies of several arms and seeds share: runs that are not repeated, and a table of means
+with intervals.
 
-Results are JSON lines in <folder>/results.jsonl, one a run, so a study can be stopped and given again.
+Results are JSON lines in <folder>/results.jsonl, one a run, so a study can be stopped and given
+again.
 """
 
 import json
@@ -18,7 +20,17 @@ from strhub.text import CHARSET_36, CharsetAdapter, LabelPreparation
 Result = dict[str, Any]
 
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom.
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+STUDENT = {
+    1: 12.706,
+    2: 4.303,
+    3: 3.182,
+    4: 2.776,
+    5: 2.571,
+    6: 2.447,
+    7: 2.365,
+    8: 2.306,
+    9: 2.262,
+}
 
 
 def slug(arm: str) -> str:
@@ -43,8 +55,11 @@ def stored(folder: Path) -> list[tuple[Any, str]]:
 def accuracy(recognizer: Recognizer, words: Sequence[tuple[Any, str]]) -> float:
     """Percent of words read right, in digits and lower case."""
     adapter = CharsetAdapter(CHARSET_36)
-    readings = recognizer([picture for picture, _ in words])
-    right = sum(adapter(reading.text) == adapter(label) for reading, (_, label) in zip(readings, words, strict=True))
+    readings = recognizer([image for image, _ in words])
+    right = sum(
+        adapter(reading.text) == adapter(label)
+        for reading, (_, label) in zip(readings, words, strict=True)
+    )
     return 100 * right / len(words)
 
 
@@ -55,8 +70,12 @@ def results_of(folder: Path) -> list[Result]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def run_all(folder: Path, wanted: Iterable[tuple[str, int, int]], run: Callable[[str, int, int], Result]) -> None:
-    """Run those of (arm, seed, steps) that have not been, one after the other, and keep what they give."""
+def run_all(
+    folder: Path, wanted: Iterable[tuple[str, int, int]], run: Callable[[str, int, int], Result]
+) -> None:
+    """Run those of (arm, seed, steps) that have not been, one after the other, and keep what they
+    give.
+    """
     done = {(result["arm"], result["seed"], result["steps"]) for result in results_of(folder)}
     for each in wanted:
         if each not in done:
@@ -67,7 +86,9 @@ def run_all(folder: Path, wanted: Iterable[tuple[str, int, int]], run: Callable[
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """`mean ± half`, with half the width of the 95 % interval of the mean over seeds (Student's t)."""
+    """`mean ± half`, with half the width of the 95 % interval of the mean over seeds (Student's
+    t).
+    """
     if len(values) < 2:
         return f"{mean(values):.{digits}f}" if values else "–"
     half = STUDENT[len(values) - 1] * stdev(values) / math.sqrt(len(values))
@@ -89,8 +110,12 @@ def table(results: Sequence[Result], arms: Sequence[str], measures: dict[str, in
             continue
         cells = [arm, str(len(runs))]
         for measure in there:
-            cells.append(spread([run[measure] for run in runs if measure in run], measures[measure]))
-            paired = [run[measure] - first[run["seed"]][measure] for run in runs if run["seed"] in first]
+            cells.append(
+                spread([run[measure] for run in runs if measure in run], measures[measure])
+            )
+            paired = [
+                run[measure] - first[run["seed"]][measure] for run in runs if run["seed"] in first
+            ]
             cells.append(spread(paired, measures[measure]) if arm != arms[0] else "")
         cells.append(f"{mean(run['seconds'] for run in runs):.0f}")
         lines.append("| " + " | ".join(cells) + " |")

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""How fast training images are made on one core: decoded, augmented, resized, normalized and collated.
+"""How fast training images are made on one core: decoded, augmented, resized, normalized and
+collated.
 
-Prints images a second and shares by stage, for RandAugment written plainly with Pillow and applied word by word, for
-the one in the package, applied to 32 words at a time as `WordTransform.batch` does it, and for the strong preset; then
-the time of every operation of both. The images are rendered words at their natural sizes, as JPEG and as PNG files. The
-sides are timed in turn, in processor time, so that other work on the machine disturbs all alike; medians of repeats.
+Prints images a second and shares by stage, for RandAugment written plainly with Pillow and applied
+word by word, for the one in the package, applied to 32 words at a time as `WordTransform.batch`
+does it, and for the strong preset; then the time of every operation of both. The images are
+rendered words at their natural sizes, as JPEG and as PNG files. The sides are timed in turn, in
+processor time, so that other work on the machine disturbs all alike; medians of repeats.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from PIL import Image
 from strhub.data.augment import operations as augment
 from strhub.data.augment.operations import ArrayAugmentation, RandAugment, to_pixels
 from strhub.data.augment.scene import SceneAugment
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.data.transforms import WordTransform
 from strhub.images.open import open_bytes
 
@@ -53,15 +55,19 @@ def word_by_word(words: Keyed) -> dict[str, float]:
     """The plain way: every word goes through all stages before the next one."""
     clock, done, distort = Clock(), [], plain.RandAugment()
     for index, encoded in words:
-        picture = open_bytes(encoded)
+        original = open_bytes(encoded)
         clock.lap("decode")
         rng = default_rng([0, index])
-        picture = distort(picture, rng)
+        original = distort(original, rng)
         clock.lap("augment")
-        resized = picture.resize((SIZE[1], SIZE[0]), Image.Resampling.BICUBIC)
+        resized = original.resize((SIZE[1], SIZE[0]), Image.Resampling.BICUBIC)
         clock.lap("resize")
         pixels = np.asarray(resized, dtype=np.float32)
-        done.append(torch.from_numpy(np.ascontiguousarray((pixels * np.float32(1 / 127.5) - 1).transpose(2, 0, 1))))
+        done.append(
+            torch.from_numpy(
+                np.ascontiguousarray((pixels * np.float32(1 / 127.5) - 1).transpose(2, 0, 1))
+            )
+        )
         clock.lap("normalize")
     torch.stack(done)
     clock.lap("collate")
@@ -87,11 +93,11 @@ def in_chunks(words: Keyed, inner: ArrayAugmentation) -> dict[str, float]:
     clock, transform, done = Clock(), WordTransform(SIZE, augment=timed), []
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
-        pictures = [open_bytes(encoded) for _, encoded in chunk]
+        originals = [open_bytes(encoded) for _, encoded in chunk]
         clock.lap("decode")
         rngs = [default_rng([0, index]) for index, _ in chunk]
         clock.lap("augment")
-        done.extend(transform.batch(pictures, rngs))
+        done.extend(transform.batch(originals, rngs))
         clock.lap("resize and normalize")
     torch.stack(done)
     clock.lap("collate")
@@ -116,47 +122,59 @@ def compare(words: Keyed, repeats: int) -> None:
     for name, found in runs.items():
         stages = {stage: median(run[stage] for run in found) for stage in found[0]}
         whole = median(totals[name])
-        shares = ", ".join(f"{stage} {taken / sum(stages.values()):.0%}" for stage, taken in stages.items())
-        print(f"  {name:8} {len(words) / whole:6.0f} images/s, {1e6 * whole / len(words):5.0f} µs each: {shares}")
-    ratio = median(first / second for first, second in zip(totals["plain"], totals["default"], strict=True))
+        shares = ", ".join(
+            f"{stage} {taken / sum(stages.values()):.0%}" for stage, taken in stages.items()
+        )
+        print(
+            f"  {name:8} {len(words) / whole:6.0f} images/s, {1e6 * whole / len(words):5.0f} µs "
+            f"each: {shares}"
+        )
+    ratio = median(
+        first / second for first, second in zip(totals["plain"], totals["default"], strict=True)
+    )
     print(f"  default over plain: {ratio:.2f} times as fast (goal 2.0)", flush=True)
 
 
-def compare_operations(pictures: Sequence[Image.Image], repeats: int) -> None:
+def compare_operations(originals: Sequence[Image.Image], repeats: int) -> None:
     print("operation, µs an image: plain, default")
-    arrays, rng = [to_pixels(picture) for picture in pictures], default_rng(0)
+    arrays, rng = [to_pixels(original) for original in originals], default_rng(0)
     for name, fast in augment.OPERATIONS.items():
         slow, pairs = plain.OPERATIONS[name], []
         for _ in range(repeats):
             clock = Clock()
-            for picture in pictures:
-                slow(picture, 0.5, rng)
+            for original in originals:
+                slow(original, 0.5, rng)
             clock.lap("plain")
             for pixels in arrays:
                 fast(pixels, 0.5, rng)
             clock.lap("default")
-            pairs.append([1e6 * clock.stages[side] / len(pictures) for side in ("plain", "default")])
+            pairs.append(
+                [1e6 * clock.stages[side] / len(originals) for side in ("plain", "default")]
+            )
         before, after = (median(column) for column in zip(*pairs, strict=True))
         print(f"  {name:14} {before:5.0f} {after:5.0f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=7)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    drawn = DrawnWords(charset="".join(map(chr, range(33, 127))), max_length=25, seed=0)
-    pictures = [drawn.draw(index)[0] for index in range(given.pictures)]
+    rendered = RenderedWords(charset="".join(map(chr, range(33, 127))), max_length=25, seed=0)
+    originals = [rendered.render(index)[0] for index in range(args.originals)]
     for kind in ("JPEG", "PNG"):
         words = []
-        for index, picture in enumerate(pictures):
+        for index, original in enumerate(originals):
             file = io.BytesIO()
-            picture.save(file, kind)
+            original.save(file, kind)
             words.append((index, file.getvalue()))
-        print(f"{kind}, {np.mean([picture.width * picture.height for picture in pictures]):.0f} pixels on average")
-        compare(words, given.repeats)
-    compare_operations(pictures[:128], given.repeats)
+        print(
+            f"{kind}, {np.mean([original.width * original.height for original in originals]):.0f} "
+            "pixels on average"
+        )
+        compare(words, args.repeats)
+    compare_operations(originals[:128], args.repeats)
 
 
 if __name__ == "__main__":

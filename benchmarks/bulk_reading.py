@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and how it grows.
+"""Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and
+how it grows.
 
 python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, at random moments, and resumed
 python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, engine plain and engine ray, in turn;
-                                                         # with --workers 1 --threads 1, all on one core
+                                                         # with --workers 1 --threads 1, all on one
+                                                         core
 python benchmarks/bulk_reading.py scaling                # workers whose model sleeps: more of them than there are cores
 """
 
@@ -25,9 +27,9 @@ from pyarrow import parquet
 
 from strhub import Recognizer
 from strhub.bulk import read_all
-from strhub.bulk.inputs import Span, Unit, pictures
+from strhub.bulk.inputs import Span, Unit, originals
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.inference.pipeline import Reading
 from strhub.text import CHARSET_36
 
@@ -39,45 +41,65 @@ class Sleepy:
 
     batch_size = 32
 
-    def __call__(self, given):
-        time.sleep(0.005 * len(given))
-        return [Reading("", 0.0) for _ in given]
+    def __call__(self, args):
+        time.sleep(0.005 * len(args))
+        return [Reading("", 0.0) for _ in args]
 
 
 def draw(folder: Path, count: int) -> Path:
     """Words to LMDB, once."""
     path = folder / f"words-{count}"
     if not path.exists():
-        words = DrawnWords(charset=CHARSET_36, max_length=8, seed=5, difficulty=0.0)
+        words = RenderedWords(charset=CHARSET_36, max_length=8, seed=5, difficulty=0.0)
         print(f"drawing {count} words", flush=True)
-        write_lmdb(path, (words.draw(index) for index in range(count)))
+        write_lmdb(path, (words.render(index) for index in range(count)))
     return path
 
 
 def sources(output: Path) -> list[str]:
     """Of all rows."""
-    return [name for path in output.glob("*.parquet") for name in parquet.read_table(path)["source"].to_pylist()]
+    return [
+        name
+        for path in output.glob("*.parquet")
+        for name in parquet.read_table(path)["source"].to_pylist()
+    ]
 
 
 def killed(words: Path, output: Path, count: int, engine: str) -> None:
-    """Kill the command at two random moments between its first and its last part; then let it end."""
-    command = [sys.executable, "read.py", "--images", str(words), "--output", str(output), "--engine", engine,
+    """Kill the command at two random moments between its first and its last part; then let it
+    end.
+    """
+    command = [sys.executable, "read.py", "--images", str(words), "--output", str(output),
+        "--engine", engine,
                "--per_part", "500"]  # fmt: skip
     rng = random.Random(3)
     stops = sorted(rng.randrange(1, count // 500) for _ in range(2))
     for stop in [*stops, None]:
         began = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
-        while stop is not None and process.poll() is None and len(list(output.glob("*.parquet"))) < stop:
+        process = subprocess.Popen(
+            command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        while (
+            stop is not None
+            and process.poll() is None
+            and len(list(output.glob("*.parquet"))) < stop
+        ):
             time.sleep(0.05)
         if stop is not None:
             time.sleep(rng.random())
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
         there = sources(output)
-        print(f"{engine}: ended with {status} after {time.monotonic() - began:.0f} s; {len(there)} rows", flush=True)
+        print(
+            f"{engine}: ended with {status} after {time.monotonic() - began:.0f} s; {len(there)} "
+            "rows",
+            flush=True,
+        )
     expected = {f"{words}#{number}" for number in range(1, count + 1)}
-    print(f"{engine}: {len(there)} rows, {len(set(there))} of them different, {len(expected - set(there))} missing")
+    print(
+        f"{engine}: {len(there)} rows, {len(set(there))} of them different, "
+        f"{len(expected - set(there))} missing"
+    )
 
 
 def rate(output: Path, per_part: int) -> float:
@@ -87,20 +109,23 @@ def rate(output: Path, per_part: int) -> float:
 
 
 class Timed:
-    """The recognizer, that notes process, time and the processor time of all its threads whenever it is called."""
+    """The recognizer, that notes process, time and the processor time of all its threads whenever
+    it is called.
+    """
 
     def __init__(self, path: str, threads: int | None) -> None:
         self.path, self.reader = path, Recognizer("strhub-tiny", device="cpu", threads=threads)
         self.batch_size = self.reader.batch_size
 
-    def __call__(self, given):
+    def __call__(self, args):
         with open(self.path, "a") as file:
-            file.write(f"{os.getpid()} {time.time()} {time.process_time()} {len(given)}\n")
-        return self.reader(given)
+            file.write(f"{os.getpid()} {time.time()} {time.process_time()} {len(args)}\n")
+        return self.reader(args)
 
 
 def measured(path: Path) -> tuple[float, float]:
-    """Processor milliseconds a word, from each process's fifth call to its last, and all processes' words a second
+    """Processor milliseconds a word, from each process's fifth call to its last, and all processes'
+    words a second
     while all of them read: decoding, reading, writing and what the engine takes.
     """
     calls: dict[str, list[tuple[float, float, float]]] = {}
@@ -110,33 +135,54 @@ def measured(path: Path) -> tuple[float, float]:
     calls = {process: notes[4:] for process, notes in calls.items()}
     used = sum(notes[-1][1] - notes[0][1] for notes in calls.values())
     words = sum(count for notes in calls.values() for _, _, count in notes[:-1])
-    begin, end = max(notes[0][0] for notes in calls.values()), min(notes[-1][0] for notes in calls.values())
-    meanwhile = sum(count for notes in calls.values() for when, _, count in notes if begin <= when < end)
+    begin, end = (
+        max(notes[0][0] for notes in calls.values()),
+        min(notes[-1][0] for notes in calls.values()),
+    )
+    meanwhile = sum(
+        count for notes in calls.values() for when, _, count in notes if begin <= when < end
+    )
     return 1000 * used / words, meanwhile / (end - begin)
 
 
 def speed(words: Path, folder: Path, count: int, workers: int, threads: int | None) -> None:
-    """Processor time a word and words a second, in turn, so that what else the machine does meets all alike."""
+    """Processor time a word and words a second, in turn, so that what else the machine does meets
+    all alike.
+    """
     found: dict[str, list[tuple[float, float]]] = {"alone": [], "plain": [], "ray": []}
     for turn in range(3):
         for engine, figures in found.items():
-            output, notes = folder / f"speed-{engine}-{turn}", (folder / f"{engine}-{turn}.txt").absolute()
+            output, notes = (
+                folder / f"speed-{engine}-{turn}",
+                (folder / f"{engine}-{turn}.txt").absolute(),
+            )
             notes.unlink(missing_ok=True)
             make = partial(Timed, str(notes), 1 if engine == "ray" else threads)
             if engine == "alone":
-                reader, remaining = make(), pictures(Unit("lmdb", str(words), Span(0, count)))
-                while batch := [picture.image for picture in islice(remaining, reader.batch_size)]:
+                reader, remaining = make(), originals(Unit("lmdb", str(words), Span(0, count)))
+                while batch := [
+                    original.image for original in islice(remaining, reader.batch_size)
+                ]:
                     reader(batch)
             else:
                 shutil.rmtree(output, ignore_errors=True)
-                read_all([words], output, engine=engine, per_part=200, workers=workers, recognizer=make)
+                read_all(
+                    [words], output, engine=engine, per_part=200, workers=workers, recognizer=make
+                )
             figures.append(measured(notes))
-            print(f"{engine}: {figures[-1][0]:.2f} ms of processor a word, {figures[-1][1]:.0f} a second", flush=True)
+            print(
+                f"{engine}: {figures[-1][0]:.2f} ms of processor a word, {figures[-1][1]:.0f} a "
+                "second",
+                flush=True,
+            )
     for engine, base in (("plain", "alone"), ("ray", "plain")):
         for what, index, sign in (("processor time", 0, -1), ("words a second", 1, 1)):
             pairs = zip(found[engine], found[base], strict=True)
             shares = [(one[index] / other[index]) ** sign for one, other in pairs]
-            print(f"{engine}, {what}: {100 * median(shares):.0f} % of {base} ({min(shares):.2f} to {max(shares):.2f})")
+            print(
+                f"{engine}, {what}: {100 * median(shares):.0f} % of {base} ({min(shares):.2f} to "
+                f"{max(shares):.2f})"
+            )
 
 
 def scaling(words: Path, folder: Path, counts: Sequence[int]) -> None:
@@ -144,33 +190,54 @@ def scaling(words: Path, folder: Path, counts: Sequence[int]) -> None:
     for workers in counts:
         output = folder / f"scaling-{workers}"
         shutil.rmtree(output, ignore_errors=True)
-        read_all([words], output, engine="ray", per_part=100, workers=workers, cpus=0.2, recognizer=Sleepy)
-        print(f"{workers} workers: {rate(output, 100):.0f} words a second of {200 * workers}", flush=True)
+        read_all(
+            [words],
+            output,
+            engine="ray",
+            per_part=100,
+            workers=workers,
+            cpus=0.2,
+            recognizer=Sleepy,
+        )
+        print(
+            f"{workers} workers: {rate(output, 100):.0f} words a second of {200 * workers}",
+            flush=True,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("killed", "speed", "scaling"))
     parser.add_argument("--words", type=int, default=4000)
     parser.add_argument("--folder", type=Path, default=Path("outputs/bulk"))
     parser.add_argument("--engines", nargs="+", default=["ray"], choices=("plain", "ray"))
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of ray, a thread each, for `speed`")
     parser.add_argument(
-        "--threads", type=int, help="of the recognizer alone and of plain reading; by default all cores"
+        "--workers", type=int, default=os.cpu_count(), help="of ray, a thread each, for `speed`"
     )
     parser.add_argument(
-        "--counts", type=int, nargs="+", default=[1, 2, 4, 8], help="of sleeping workers, for `scaling`"
+        "--threads",
+        type=int,
+        help="of the recognizer alone and of plain reading; by default all cores",
     )
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    words = draw(given.folder, given.words)
-    if given.what == "killed":
-        for engine in given.engines:
-            killed(words, given.folder / f"killed-{engine}", given.words, engine)
-    elif given.what == "speed":
-        speed(words, given.folder, given.words, given.workers, given.threads)
+    parser.add_argument(
+        "--counts",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 8],
+        help="of sleeping workers, for `scaling`",
+    )
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    words = draw(args.folder, args.words)
+    if args.what == "killed":
+        for engine in args.engines:
+            killed(words, args.folder / f"killed-{engine}", args.words, engine)
+    elif args.what == "speed":
+        speed(words, args.folder, args.words, args.workers, args.threads)
     else:
-        scaling(words, given.folder, given.counts)
+        scaling(words, args.folder, args.counts)
 
 
 if __name__ == "__main__":

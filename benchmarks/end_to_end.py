@@ -4,9 +4,10 @@
 python benchmarks/end_to_end.py pictures/of/words
 python benchmarks/end_to_end.py pictures/of/words --model parseq.ckpt --count 10000 --rounds 1
 
-Prints words a second of the bare model, on images ready in memory, and of the reader, from files to texts; the share
-that the reader keeps, in wall and in processor time; and resident memory after each tenth of the words. Both sides
-take turns in rounds, so that other work on the machine disturbs both alike.
+Prints words a second of the bare model, on images ready in memory, and of the reader, from files to
+texts; the share that the reader keeps, in wall and in processor time; and resident memory after
+each tenth of the words. Both sides take turns in rounds, so that other work on the machine disturbs
+both alike.
 """
 
 import argparse
@@ -43,8 +44,12 @@ def timed(call: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", help="files, folders and globs; repeated until there are --count")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "images", nargs="+", help="files, folders and globs; repeated until there are --count"
+    )
     parser.add_argument("--model", default="strhub-tiny")
     parser.add_argument("--device", help="cpu makes no difference to strhub-tiny; see --torch")
     parser.add_argument("--torch", action="store_true", help="read strhub-tiny with PyTorch")
@@ -52,17 +57,17 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    paths = list(itertools.islice(itertools.cycle(find_images(given.pictures)), given.count))
+    args = parser.parse_args()
+    paths = list(itertools.islice(itertools.cycle(find_images(args.images)), args.count))
     if not paths:
-        parser.error(f"no images found in {', '.join(given.pictures)}")
-    model: Any = given.model
-    if given.torch:
+        parser.error(f"no images found in {', '.join(args.images)}")
+    model: Any = args.model
+    if args.torch:
         from strhub import load
 
-        model = load(given.model)
+        model = load(args.model)
     recognizer = Recognizer(
-        model, device=given.device, batch_size=given.batch_size, threads=given.threads, second_look=0
+        model, device=args.device, batch_size=args.batch_size, threads=args.threads, reread_below=0
     )  # a re-reading depends on what is read
     start = resident()
     held = [start]
@@ -72,12 +77,21 @@ def main() -> None:
         if number % max(1, len(paths) // 10) == 0:
             held.append(resident())
     print("resident MiB: " + " ".join(f"{value:.0f}" for value in held))
-    if given.rounds < 2:
+    if args.rounds < 2:
         return
-    # Tall images are read on their sides, too: that is the model's work on both sides of the comparison.
-    arrays = [array for views in recognizer.prepare(paths) if isinstance(views, dict) for array in views.values()]
+    # Tall images are read on their sides, too: that is the model's work on both sides of the
+    # comparison.
+    arrays = [
+        array
+        for views in recognizer.prepare(paths)
+        if isinstance(views, dict)
+        for array in views.values()
+    ]
     bare(recognizer, arrays)  # what is made when first needed is there
-    rounds = [(timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths))) for _ in range(given.rounds)]
+    rounds = [
+        (timed(lambda: bare(recognizer, arrays)), timed(lambda: recognizer(paths)))
+        for _ in range(args.rounds)
+    ]
     for name, column in (("wall", 0), ("processor", 1)):
         alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))
         share = median(one / other for one, other in zip(alone, whole, strict=True))

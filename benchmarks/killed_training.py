@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Kill -9 what trains, at random moments, and see whether the curve comes out the same, bit for bit and row for row.
+"""Kill -9 what trains, at random moments, and see whether the curve comes out the same, bit for bit
+and row for row.
 
 python benchmarks/killed_training.py worker --moments 10   # a data worker: the run starts it again by itself
 python benchmarks/killed_training.py driver --moments 10   # the program: started again with ckpt_path=last
 python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo): the other ends, both again
 
-With --forked, each start is a copy of a process that has imported all packages already: more moments in a minute, and
-the same program from there on. Moments can be spread over several calls, with another --seed each; the run that nobody
-kills is trained once.
+With --forked, each start is a copy of a process that has imported all packages already: more
+moments in a minute, and the same program from there on. Moments can be spread over several calls,
+with another --seed each; the run that nobody kills is trained once.
 
 Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
 """
@@ -28,10 +29,10 @@ ROOT = Path(__file__).parent.parent
 OPTIONS = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
     "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12", "dataset=drawn",
-    "data.draw_difficulty=0", "data.draw_validation=20", "trainer.log_every_n_steps=1", "logger=csv",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null", "callbacks.best=null",
-    "+trainer.num_sanity_val_steps=0", "averaging=ema", "callbacks.last.every_n_steps=3", "trainer.max_epochs=3",
-    "ckpt_path=last",
+    "data.draw_difficulty=0", "data.draw_validation=20", "trainer.log_every_n_steps=1",
+    "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
+    "callbacks.summary=null", "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
+    "averaging=ema", "callbacks.last.every_n_steps=3", "trainer.max_epochs=3", "ckpt_path=last",
 )  # fmt: skip
 KINDS = {
     "worker": ("data.num_workers=2", "trainer.devices=1"),
@@ -86,13 +87,21 @@ Process = Forked | subprocess.Popen[bytes]
 
 def start(folder: Path, kind: str, words: int, forked: bool) -> Process:
     """The command as a user gives it, in a session of its own."""
-    arguments = ["train.py", *OPTIONS, *KINDS[kind], f"data.drawn={words}", f"hydra.run.dir={folder}"]
+    arguments = [
+        "train.py",
+        *OPTIONS,
+        *KINDS[kind],
+        f"data.drawn={words}",
+        f"hydra.run.dir={folder}",
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "printed.txt").open("ab") as printed:
         if forked:
             return Forked([str(ROOT / arguments[0]), *arguments[1:]], printed)
         command = [sys.executable, *arguments]
-        return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=printed, stderr=printed)
+        return subprocess.Popen(
+            command, cwd=ROOT, start_new_session=True, stdout=printed, stderr=printed
+        )
 
 
 def losses(folder: Path) -> list[tuple[int, str]]:
@@ -119,11 +128,17 @@ def children(process: int) -> list[int]:
 
 def second_rank(process: int) -> list[int]:
     """The process of rank 1."""
-    return [child for child in children(process) if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes()]
+    return [
+        child
+        for child in children(process)
+        if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes()
+    ]
 
 
 def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seconds: float) -> bool:
-    """Until the run has written more of its curve, up to a step, and a random while longer; whether it still runs."""
+    """Until the run has written more of its curve, up to a step, and a random while longer; whether
+    it still runs.
+    """
     before = len(losses(folder))
     while process.poll() is None and len(losses(folder)) <= max(before, step):
         time.sleep(0.05)
@@ -131,13 +146,13 @@ def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seco
     return process.poll() is None
 
 
-def run_and_kill(given: argparse.Namespace, folder: Path, steps: int) -> int:
+def run_and_kill(args: argparse.Namespace, folder: Path, steps: int) -> int:
     """Train to the end, killing so often on the way to so many steps; how often it was."""
-    kind, words, moments, rng = given.kind, given.words, given.moments, random.Random(given.seed)
+    kind, words, moments, rng = args.kind, args.words, args.moments, random.Random(args.seed)
     due, kills = sorted(rng.randrange(steps * 9 // 10) for _ in range(moments)), 0
-    process = start(folder, kind, words, given.forked)
+    process = start(folder, kind, words, args.forked)
     while True:
-        if kills < moments and wait_for(process, folder, due[kills], rng, given.seconds):
+        if kills < moments and wait_for(process, folder, due[kills], rng, args.seconds):
             if kind == "driver":
                 os.killpg(process.pid, signal.SIGKILL)
                 victims = [process.pid]
@@ -156,7 +171,7 @@ def run_and_kill(given: argparse.Namespace, folder: Path, steps: int) -> int:
         print(f"{kind}: ended with status {status} at step {len(losses(folder))}", flush=True)
         if kills > moments or (kills == moments and status > 0 and kind == "worker"):
             raise SystemExit((folder / "printed.txt").read_text()[-3000:])
-        process = start(folder, kind, words, given.forked)
+        process = start(folder, kind, words, args.forked)
 
 
 def _victims(process: int, kind: str) -> list[int]:
@@ -164,32 +179,43 @@ def _victims(process: int, kind: str) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kind", choices=tuple(KINDS))
     parser.add_argument("--moments", type=int, default=10)
     parser.add_argument("--words", type=int, default=320, help="of an epoch")
-    parser.add_argument("--seconds", type=float, default=1.5, help="longest wait between progress and the next kill")
+    parser.add_argument(
+        "--seconds", type=float, default=1.5, help="longest wait between progress and the next kill"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--forked", action="store_true", help="start copies of a process with all packages")
+    parser.add_argument(
+        "--forked", action="store_true", help="start copies of a process with all packages"
+    )
     parser.add_argument("--folder", type=Path, default=Path("outputs/killed"))
-    given = parser.parse_args()
-    folder = given.folder.absolute()
-    name = f"{given.kind}-{given.words}"
-    unharmed, harmed = folder / f"whole-{name}", folder / f"killed-{name}-{given.seed}"
+    args = parser.parse_args()
+    folder = args.folder.absolute()
+    name = f"{args.kind}-{args.words}"
+    unharmed, harmed = folder / f"whole-{name}", folder / f"killed-{name}-{args.seed}"
     if harmed.exists():
         raise SystemExit(f"{harmed} is there already: give another --seed or --folder")
     if not (unharmed / "done").exists():
-        if (status := start(unharmed, given.kind, given.words, given.forked).wait()) != 0:
-            raise SystemExit(f"ended with {status}: " + (unharmed / "printed.txt").read_text()[-3000:])
+        if (status := start(unharmed, args.kind, args.words, args.forked).wait()) != 0:
+            raise SystemExit(
+                f"ended with {status}: " + (unharmed / "printed.txt").read_text()[-3000:]
+            )
         (unharmed / "done").touch()
     whole = losses(unharmed)
-    kills = run_and_kill(given, harmed, len(whole))
+    kills = run_and_kill(args, harmed, len(whole))
     killed = losses(harmed)
     same = whole == killed
-    print(f"{given.kind}: killed {kills} times; {len(whole)} losses, {'all the same' if same else 'NOT the same'}")
+    print(
+        f"{args.kind}: killed {kills} times; {len(whole)} losses, "
+        f"{'all the same' if same else 'NOT the same'}"
+    )
     for one in sorted(set(whole) ^ set(killed))[:10]:
         print(one, "whole" if one in whole else "killed")
-    sys.exit(0 if same and kills == given.moments else 1)
+    sys.exit(0 if same and kills == args.moments else 1)
 
 
 if __name__ == "__main__":

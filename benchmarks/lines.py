@@ -3,9 +3,9 @@
 
 python benchmarks/lines.py strhub-small --data_root data --sets val/IIIT5k val/IC15
 
-Lines are composed of two to six words of the sets, and rendered; letters and digits in lower case count. `words`: the
-harmonic mean of the fractions of a line's words that are read and of what is read that is right, in order; `cuts`: the
-fraction of lines with as many words as they have.
+Lines are composed of two to six words of the sets, and rendered; letters and digits in lower case
+count. `words`: the harmonic mean of the fractions of a line's words that are read and of what is
+read that is right, in order; `cuts`: the fraction of lines with as many words as they have.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from strhub import Recognizer
 from strhub.data.sources.composed import ComposedLines
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Line = tuple[Image.Image, str]
@@ -33,23 +33,35 @@ def as_it_is(image: Image.Image, rng: Any) -> Image.Image:
 
 def composed_lines(folders: Sequence[Path], count: int) -> list[Line]:
     """Lines of words of the LMDBs in the folders, the same ones every time."""
-    sources = [LmdbWords(path, prepare_label=str) for folder in folders for path in find_lmdbs(folder)]
+    sources = [
+        LmdbWords(path, prepare_label=str) for folder in folders for path in find_lmdbs(folder)
+    ]
     if not sources:
         raise SystemExit(f"lines: there is no LMDB in {', '.join(map(str, folders))}")
     words = WordDataset(sources, transform=as_it_is)
     lines = ComposedLines(words, size=count, max_length=100, transform=as_it_is)
-    return [(line.image, line.label) for line in lines.__getitems__([(index, 9) for index in range(count)])]
+    return [
+        (line.image, line.label)
+        for line in lines.__getitems__([(index, 9) for index in range(count)])
+    ]
 
 
 def rendered_lines(count: int) -> list[Line]:
     """Rendered lines of two words or more."""
-    words = DrawnWords(charset=CHARSET_94 + " ", max_length=60, seed=91_000, difficulty=(0.0, 0.8), mixture=TEXTS)
-    drawn = (words.draw(index) for index in range(20 * count))
-    return [line for line, _ in zip((one for one in drawn if " " in one[1]), range(count), strict=False)]
+    words = RenderedWords(
+        charset=CHARSET_94 + " ", max_length=60, seed=91_000, difficulty=(0.0, 0.8), mixture=TEXTS
+    )
+    rendered = (words.render(index) for index in range(20 * count))
+    return [
+        line
+        for line, _ in zip((one for one in rendered if " " in one[1]), range(count), strict=False)
+    ]
 
 
 def in_common(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many words two lines have in common, in order: the length of their longest common subsequence."""
+    """How many words two lines have in common, in order: the length of their longest common
+    subsequence.
+    """
     lengths = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
     for row, one in enumerate(first):
         for column, other in enumerate(second):
@@ -71,23 +83,35 @@ def measure(reader: Recognizer, lines: Sequence[Line]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="+", help="ids or paths")
     parser.add_argument("--data_root", type=Path, default=Path("data"))
-    parser.add_argument("--sets", nargs="*", default=[], metavar="NAME", help="folders of data_root, such as val/IC15")
-    parser.add_argument("--count", type=int, default=200, help="lines of each kind, and twice as many blank images")
-    given = parser.parse_args()
-    kinds = {"rendered": rendered_lines(given.count)}
-    if given.sets:
-        kinds["composed"] = composed_lines([given.data_root / name for name in given.sets], given.count)
-    blank = DrawnWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)
-    blanks = [blank.draw(index)[0] for index in range(2 * given.count)]
+    parser.add_argument(
+        "--sets",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="folders of data_root, such as val/IC15",
+    )
+    parser.add_argument(
+        "--count", type=int, default=200, help="lines of each kind, and twice as many blank images"
+    )
+    args = parser.parse_args()
+    kinds = {"rendered": rendered_lines(args.count)}
+    if args.sets:
+        kinds["composed"] = composed_lines(
+            [args.data_root / name for name in args.sets], args.count
+        )
+    blank = RenderedWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)
+    blanks = [blank.render(index)[0] for index in range(2 * args.count)]
     print("| model | lines | count | words | cuts |\n| --- | --- | --- | --- | --- |")
-    for model in given.models:
+    for model in args.models:
         reader = Recognizer(model, lines=True)
         for kind, lines in kinds.items():
             print(f"| {Path(model).name} | {kind} | {measure(reader, lines)} |", flush=True)
-    for model in given.models:
+    for model in args.models:
         sure = sum(reading.confidence > 0.5 for reading in Recognizer(model)(blanks))
         print(f"{model}: {sure} of {len(blanks)} blank images are read with a confidence above 0.5")
 

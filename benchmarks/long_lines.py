@@ -3,8 +3,9 @@
 
 python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-40 41-60
 
-Lines are of lower-case letters and drawn from a seed that training does not use. Printed are the accuracy in percent
-with its 95 % interval (Wilson), and 1 - NED: one less the mean of edit distance over the longer of line and reading.
+Lines are of lower-case letters and drawn from a seed that training does not use. Printed are the
+accuracy in percent with its 95 % interval (Wilson), and 1 - NED: one less the mean of edit distance
+over the longer of line and reading.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import argparse
 from reading import interval
 
 from strhub import Recognizer
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.evaluation.metrics import Score
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -26,25 +27,38 @@ def lengths_of(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="an id or a checkpoint's path")
-    parser.add_argument("--lengths", type=lengths_of, nargs="+", default=[(26, 60)], metavar="LEAST-MOST")
+    parser.add_argument(
+        "--lengths", type=lengths_of, nargs="+", default=[(26, 60)], metavar="LEAST-MOST"
+    )
     parser.add_argument("--count", type=int, default=300, help="lines of each range of lengths")
     parser.add_argument("--difficulty", type=float, default=0.0, help="0 (clean) to 1")
-    given = parser.parse_args()
-    recognizer = Recognizer(given.model, device="cpu")
+    args = parser.parse_args()
+    recognizer = Recognizer(args.model, device="cpu")
     print("| letters | lines | read exactly | 1 - NED |")
     print("| --- | --- | --- | --- |")
-    for least, most in given.lengths:
-        words = DrawnWords(
-            charset=LETTERS, max_length=most, lengths=(least, most), seed=SEED, difficulty=given.difficulty
+    for least, most in args.lengths:
+        words = RenderedWords(
+            charset=LETTERS,
+            max_length=most,
+            lengths=(least, most),
+            seed=SEED,
+            difficulty=args.difficulty,
         )
-        lines = [words.draw(index) for index in range(given.count)]
+        lines = [words.render(index) for index in range(args.count)]
         score = Score()
-        for reading, (_, line) in zip(recognizer([picture for picture, _ in lines]), lines, strict=True):
+        for reading, (_, line) in zip(
+            recognizer([image for image, _ in lines]), lines, strict=True
+        ):
             score.add(reading.text, line, reading.confidence)
-        exact = interval(int(score.correct), given.count)
-        print(f"| {least} to {most} | {given.count} | {exact} | {100 * score.one_minus_ned:.1f} |", flush=True)
+        exact = interval(int(score.correct), args.count)
+        print(
+            f"| {least} to {most} | {args.count} | {exact} | {100 * score.one_minus_ned:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What Muon's precision is worth: loss curves and milliseconds a step, its iteration in float32 and in bfloat16.
+"""What Muon's precision is worth: loss curves and milliseconds a step, its iteration in float32 and
+in bfloat16.
 
 python benchmarks/muon_precision.py --steps 150 --seeds 0 1 2
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from strhub.checkpoint.experiments import experiment_hyper_parameters
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.data.transforms import WordTransform
 from strhub.text import CHARSET_36
 from strhub.training.optimizers import MuonWithAdamW
@@ -23,19 +24,26 @@ from strhub.training.systems.parseq import PARSeq
 PRECISIONS = ("float32", "bfloat16")
 SIZES = {
     "embed_dim": 128, "enc_num_heads": 4, "dec_num_heads": 4, "enc_depth": 4, "patch_size": [8, 8],
-    "img_size": [32, 64], "max_label_length": 8, "charset_train": CHARSET_36, "charset_test": CHARSET_36,
-    "normalize": "default",
+    "img_size": [32, 64], "max_label_length": 8, "charset_train": CHARSET_36,
+    "charset_test": CHARSET_36, "normalize": "default",
 }  # fmt: skip
 
 
-def learn(words: list[Any], precision: str, *, seed: int, steps: int, batch: int, lr: float) -> dict[str, Any]:
-    """Train from nothing; return the losses, and the milliseconds of the optimizer's median step."""
+def learn(
+    words: list[Any], precision: str, *, seed: int, steps: int, batch: int, lr: float
+) -> dict[str, Any]:
+    """Train from nothing; return the losses, and the milliseconds of the optimizer's median
+    step.
+    """
     torch.manual_seed(seed)
     system = PARSeq(**{**experiment_hyper_parameters("parseq-tiny"), **SIZES}).train()
     named = [pair for pair in system.named_parameters() if pair[1].requires_grad]
     optimizer = MuonWithAdamW(named, lr=lr, precision=precision)
     transform, rng = WordTransform(SIZES["img_size"]), np.random.default_rng(seed)
-    images, labels = torch.stack([transform(image) for image, _ in words]), [label for _, label in words]
+    images, labels = (
+        torch.stack([transform(image) for image, _ in words]),
+        [label for _, label in words],
+    )
     losses, times = [], []
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -53,21 +61,25 @@ def learn(words: list[Any], precision: str, *, seed: int, steps: int, batch: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--words", type=int, default=512)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    rendered = DrawnWords(charset=CHARSET_36, max_length=6, seed=0, difficulty=0.1)
-    words = [rendered.draw(index) for index in range(given.words)]
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rendered = RenderedWords(charset=CHARSET_36, max_length=6, seed=0, difficulty=0.1)
+    words = [rendered.render(index) for index in range(args.words)]
     print(f"{'seed':>4} {'precision':>10} {'ms':>7}  loss, mean of each tenth of the steps")
-    for seed in given.seeds:
+    for seed in args.seeds:
         for precision in PRECISIONS:
-            result = learn(words, precision, seed=seed, steps=given.steps, batch=given.batch, lr=given.lr)
+            result = learn(
+                words, precision, seed=seed, steps=args.steps, batch=args.batch, lr=args.lr
+            )
             tenths = [float(np.mean(part)) for part in np.array_split(result["losses"], 10)]
             curve = " ".join(f"{value:.3f}" for value in tenths)
             print(f"{seed:>4} {precision:>10} {result['milliseconds']:>7.1f}  {curve}", flush=True)

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
-"""Whole photographs: how many words are found and read right, and how long it takes, against other packages.
+"""Whole photographs: how many words are found and read right, and how long it takes, against other
+packages.
 
-python benchmarks/photographs.py PHOTOS --peer rapidocr=/path/to/python --state photographs.json --minutes 8
+python benchmarks/photographs.py PHOTOS --peer rapidocr=/path/to/python --state photographs.json
+--minutes 8
 
-PHOTOS: a folder of images and `words.jsonl`, a line each: {"image": name, "words": [{"quad": ..., "text": ...}]}.
+PHOTOS: a folder of images and `words.jsonl`, a line each: {"image": name, "words": [{"quad": ...,
+    "text": ...}]}.
 --peer: another package and the Python that has it (rapidocr is known); any number, also none.
---chosen: every so many photographs were used to choose thresholds; they are reported apart. 0: none were.
+--chosen: every so many photographs were used to choose thresholds; they are reported apart. 0: none
+    were.
 
-Every system reads a few photographs at a time in a fresh process, in turn, on the same processors. What is done is kept
-in --state, and the next call resumes there. Prints H-means end to end (ICDAR 2015: IoU over 0.5, letters and digits,
-any case), at each system's best confidence, too; the median of milliseconds a photograph and of the ratios to the first
-peer; and what the command line takes for one photograph: seconds and MiB. strhub reads one photograph after the other
-in `strhub`, and several side by side in `strhub, stream`.
+Every system reads a few photographs at a time in a fresh process, in turn, on the same processors.
+What is done is kept in --state, and the next call resumes there. Prints H-means end to end (ICDAR
+2015: IoU over 0.5, letters and digits, any case), at each system's best confidence, too; the median
+of milliseconds a photograph and of the ratios to the first peer; and what the command line takes
+for one photograph: seconds and MiB. strhub reads one photograph after the other in `strhub`, and
+    several side by side in `strhub, stream`.
 """
 
 import argparse
@@ -40,7 +45,8 @@ def read_ours(paths: Sequence[str], *, stream: bool, threads: int) -> Iterator[t
     began = time.perf_counter()
     timed = []
     for page in pages:
-        timed.append((time.perf_counter() - began, [(page_word.quad, page_word.text, page_word.confidence)
+        timed.append((time.perf_counter() - began, [(page_word.quad, page_word.text,
+            page_word.confidence)
                                                     for page_word in page.words]))  # fmt: skip
         began = time.perf_counter()
     mean = sum(seconds for seconds, _ in timed) / len(timed)
@@ -67,7 +73,9 @@ def read_rapidocr(paths: Sequence[str], threads: int) -> Iterator[tuple[float, F
             some = pending.pop()
             if isinstance(some, tuple) and len(some) == 3 and isinstance(some[0], str):
                 if some[2] is not None and len(some[2]):
-                    words.append(([[float(x), float(y)] for x, y in some[2]], some[0], float(some[1])))
+                    words.append(
+                        ([[float(x), float(y)] for x, y in some[2]], some[0], float(some[1]))
+                    )
             elif isinstance(some, list | tuple):
                 pending.extend(some)
         yield seconds, words
@@ -95,7 +103,9 @@ def measure(python: str, system: str, paths: Sequence[str], threads: int) -> dic
     if done.returncode:
         raise SystemExit(f"{system} failed:\n{done.stderr[-2000:]}")
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {Path(row["path"]).name: {"seconds": row["seconds"], "words": row["words"]} for row in rows}
+    return {
+        Path(row["path"]).name: {"seconds": row["seconds"], "words": row["words"]} for row in rows
+    }
 
 
 def cold(path: str, threads: int) -> tuple[float, float]:
@@ -122,16 +132,23 @@ def score(rows: Sequence[dict[str, Any]], found: dict[str, Any], least: float = 
     return total
 
 
-def report(parts: dict[str, list[dict[str, Any]]], state: dict[str, Any], systems: Sequence[str]) -> None:
+def report(
+    parts: dict[str, list[dict[str, Any]]], state: dict[str, Any], systems: Sequence[str]
+) -> None:
     """Print the tables of what was measured of all systems."""
     base = systems[len(OURS)] if len(systems) > len(OURS) else None
     chunks = [chunk for chunk in state["chunks"] if all(system in chunk for system in systems)]
-    everything = {system: {k: v for chunk in chunks for k, v in chunk[system].items()} for system in systems}
+    everything = {
+        system: {k: v for chunk in chunks for k, v in chunk[system].items()} for system in systems
+    }
     for name, rows in parts.items():
         rows = [row for row in rows if row["image"] in everything[systems[0]]]
         if not rows:
             continue
-        print(f"\n{len(rows)} photographs {name}\n\n| system | found | end to end | at its best | ms | ratio |")
+        print(
+            f"\n{len(rows)} photographs {name}\n\n| system | found | end to end | at its best | ms "
+            "| ratio |"
+        )
         print("| --- | --: | --: | --: | --: | --: |")
         for system in systems:
             found = everything[system]
@@ -148,18 +165,22 @@ def report(parts: dict[str, list[dict[str, Any]]], state: dict[str, Any], system
                 ]  # fmt: skip
                 ratio = f"{statistics.median(ratios):.2f}"
             print(
-                f"| {system} | {counts.detection:.3f} | {counts.end_to_end:.3f} | {best[0]:.3f} from {best[1]:.2f} "
+                f"| {system} | {counts.detection:.3f} | {counts.end_to_end:.3f} | {best[0]:.3f} "
+                f"from {best[1]:.2f} "
                 f"| {1000 * statistics.median(times):.0f} | {ratio} |"
             )
     if state["cold"]:
         seconds, memory = zip(*state["cold"], strict=True)
-        print(f"\none photograph by the command line, median of {len(seconds)}: {statistics.median(seconds):.2f} s, "
+        print(f"\none photograph by the command line, median of {len(seconds)}: "
+              f"{statistics.median(seconds):.2f} s, "
               f"{statistics.median(memory):.0f} MiB")  # fmt: skip
 
 
 def main() -> None:
     """Measure what is not in the state yet, for so many minutes, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--state", type=Path, default=Path("photographs.json"))
@@ -169,29 +190,41 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="photographs, of the folder's first")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        work(given.worker, given.threads)
+    args = parser.parse_args()
+    if args.worker:
+        work(args.worker, args.threads)
         return
-    until = time.monotonic() + 60 * given.minutes
-    rows = [json.loads(line) for line in (given.photos / "words.jsonl").read_text("utf-8").splitlines()][: given.limit]
-    pythons = {**dict.fromkeys(OURS, sys.executable), **dict(peer.split("=", 1) for peer in given.peer)}
-    chosen = [row for index, row in enumerate(rows) if given.chosen and index % given.chosen == 0]
-    parts = {"not used for any choice": [row for row in rows if row not in chosen], "used for choices": chosen}
-    state = json.loads(given.state.read_text("utf-8")) if given.state.exists() else {"chunks": [], "cold": []}
+    until = time.monotonic() + 60 * args.minutes
+    rows = [
+        json.loads(line) for line in (args.photos / "words.jsonl").read_text("utf-8").splitlines()
+    ][: args.limit]
+    pythons = {
+        **dict.fromkeys(OURS, sys.executable),
+        **dict(peer.split("=", 1) for peer in args.peer),
+    }
+    chosen = [row for index, row in enumerate(rows) if args.chosen and index % args.chosen == 0]
+    parts = {
+        "not used for any choice": [row for row in rows if row not in chosen],
+        "used for choices": chosen,
+    }
+    state = (
+        json.loads(args.state.read_text("utf-8"))
+        if args.state.exists()
+        else {"chunks": [], "cold": []}
+    )
     names = [row["image"] for part in parts.values() for row in part]
-    for start in range(0, len(names), given.size):
-        number = start // given.size
+    for start in range(0, len(names), args.size):
+        number = start // args.size
         if number == len(state["chunks"]):
             state["chunks"].append({})
-        paths = [str(given.photos / name) for name in names[start : start + given.size]]
+        paths = [str(args.photos / name) for name in names[start : start + args.size]]
         for system, python in pythons.items():
             if system not in state["chunks"][number] and time.monotonic() < until:
-                state["chunks"][number][system] = measure(python, system, paths, given.threads)
-                given.state.write_text(json.dumps(state), "utf-8")
+                state["chunks"][number][system] = measure(python, system, paths, args.threads)
+                args.state.write_text(json.dumps(state), "utf-8")
         if len(state["cold"]) <= number and time.monotonic() < until:
-            state["cold"].append(cold(paths[0], given.threads))
-    given.state.write_text(json.dumps(state), "utf-8")
+            state["cold"].append(cold(paths[0], args.threads))
+    args.state.write_text(json.dumps(state), "utf-8")
     report(parts, state, list(pythons))
 
 

@@ -3,9 +3,10 @@
 
 python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 
-Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of <data_root>/test, for 36 and
-94 characters, step by step (AR, one refinement) and all at once (NAR), with doubtful words re-read and without;
-how far confidences are from the truth; the fraction of images without text, rendered ones and cuttings of
+Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of
+<data_root>/test, for 36 and 94 characters, step by step (AR, one refinement) and all at once (NAR),
+with doubtful words re-read and without; how far confidences are from the truth; the fraction of
+images without text, rendered ones and cuttings of
 --photographs, that come back with a confidence above 0.5; and milliseconds a word.
 """
 
@@ -21,10 +22,10 @@ from PIL import Image
 from strhub import Recognizer, load
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
 from strhub.images.open import find_images
-from strhub.inference.pipeline import SECOND_LOOK
+from strhub.inference.pipeline import REREAD_BELOW
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]
@@ -33,10 +34,14 @@ Word = tuple[Image.Image, str]
 def interval(right: int, count: int) -> str:
     """`accuracy [low, high]` in percent: the 95 % interval of Wilson (1927)."""
     z = 1.959964
-    share = right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
-    return f"{100 * share:.1f} [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
+    fraction = right / count
+    middle = (fraction + z * z / (2 * count)) / (1 + z * z / count)
+    half = (
+        z
+        * (fraction * (1 - fraction) / count + z * z / (4 * count * count)) ** 0.5
+        / (1 + z * z / count)
+    )
+    return f"{100 * fraction:.1f} [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
 
 
 def stored_words(folder: Path) -> Iterator[Word]:
@@ -49,9 +54,11 @@ def stored_words(folder: Path) -> Iterator[Word]:
                 yield Image.new("RGB", (32, 32)), error.label
 
 
-def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
+def empty_images(count: int, seed: int) -> Iterator[Image.Image]:
     """Flat colors, slopes, noise, and grounds of rendered words without the words, in turn."""
-    drawn = DrawnWords(charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
+    rendered = RenderedWords(
+        charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0
+    )
     for index in range(count):
         rng = np.random.default_rng([seed, index])
         height, width = int(rng.integers(16, 64)), int(rng.integers(24, 200))
@@ -64,7 +71,7 @@ def empty_pictures(count: int, seed: int) -> Iterator[Image.Image]:
         elif index % 5 == 2:
             pixels = flat + rng.normal(0, rng.uniform(2, 60), (height, width, 3))
         else:
-            yield drawn.draw(index)[0]
+            yield rendered.render(index)[0]
             continue
         yield Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
@@ -77,91 +84,133 @@ def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
         photograph = photographs[index % len(photographs)]
         height = int(rng.integers(16, min(160, photograph.height)))
         width = min(int(height * rng.uniform(1, 5)), photograph.width)
-        left, top = rng.integers(photograph.width - width + 1), rng.integers(photograph.height - height + 1)
+        left, top = (
+            rng.integers(photograph.width - width + 1),
+            rng.integers(photograph.height - height + 1),
+        )
         yield photograph.crop((int(left), int(top), int(left) + width, int(top) + height))
 
 
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
     ways = {
-        f"{way}{also}": Recognizer(model, second_look=look, decode_ar=way == "AR", refine_iters=refine_iters)
+        f"{way}{also}": Recognizer(
+            model, reread_below=below, decode_ar=way == "AR", refine_iters=refine_iters
+        )
         for way, refine_iters in (("AR", 1), ("NAR", 0))
-        for also, look in (("", SECOND_LOOK), (", one look", 0))
+        for also, below in (("", REREAD_BELOW), (", one look", 0))
     }
     charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
-    print("| set | words | " + " | ".join(f"{way}, {size}" for way in ways for size in charsets) + " |")
+    print(
+        "| set | words | "
+        + " | ".join(f"{way}, {size}" for way in ways for size in charsets)
+        + " |"
+    )
     print("| --- " * (2 + len(ways) * len(charsets)) + "|")
-    verdicts: dict[str, list[tuple[float, bool]]] = {way: [] for way in ways}  # with confidences, all 94 characters
+    verdicts: dict[str, list[tuple[float, bool]]] = {
+        way: [] for way in ways
+    }  # with confidences, all 94 characters
     for name, words in sets.items():
         cells = []
         for way, recognizer in ways.items():
-            readings = recognizer([picture for picture, _ in words])
+            readings = recognizer([original for original, _ in words])
             for size, adapt in charsets.items():
-                right = [adapt(one.text) == adapt(label) for one, (_, label) in zip(readings, words, strict=True)]
+                right = [
+                    adapt(one.text) == adapt(label)
+                    for one, (_, label) in zip(readings, words, strict=True)
+                ]
                 cells.append(interval(sum(right), len(words)))
                 if size == 94:
-                    verdicts[way] += [(one.confidence, told) for one, told in zip(readings, right, strict=True)]
+                    verdicts[way] += [
+                        (one.confidence, told) for one, told in zip(readings, right, strict=True)
+                    ]
         print(f"| {name} | {len(words):,} | " + " | ".join(cells) + " |", flush=True)
     errors = [
-        f"{way} {100 * expected_calibration_error(*zip(*told, strict=True)):.1f} %" for way, told in verdicts.items()
+        f"{way} {100 * expected_calibration_error(*zip(*told, strict=True)):.1f} %"
+        for way, told in verdicts.items()
     ]
     print(f"\ncalibration error of all these: {', '.join(errors)}")
 
 
-def print_latency(pictures: list[Image.Image], model: str, threads: int) -> None:
-    """Milliseconds a word, from images in memory to texts: as `Recognizer` does it by itself, with one look at each
-    image, and by PyTorch.
+def print_latency(originals: list[Image.Image], model: str, threads: int) -> None:
+    """Milliseconds a word, from images in memory to texts: as `Recognizer` does it by itself, with
+    one look at each image, and by PyTorch.
     """
     ways: dict[str, tuple[Any, float]] = {
-        "by default": (model, SECOND_LOOK), "one look": (model, 0), "PyTorch, one look": (load(model), 0),
+        "by default": (model, REREAD_BELOW), "one look": (model, 0),
+            "PyTorch, one look": (load(model), 0),
     }  # fmt: skip
     for batch_size in (1, 32):
-        chosen = pictures[:: max(1, len(pictures) // (100 if batch_size == 1 else 256))]
+        chosen = originals[:: max(1, len(originals) // (100 if batch_size == 1 else 256))]
         readers = {
-            way: Recognizer(one, device="cpu", batch_size=batch_size, threads=threads, second_look=look)
-            for way, (one, look) in ways.items()
+            way: Recognizer(
+                one, device="cpu", batch_size=batch_size, threads=threads, reread_below=below
+            )
+            for way, (one, below) in ways.items()
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(8):
             for way, reader in readers.items():
-                time.sleep(0.5)  # PyTorch's threads wait for more to do, for a while, without letting go of their cores
+                time.sleep(
+                    0.5
+                )  # PyTorch's threads wait for more to do, for a while, without letting go of their cores
                 start = time.perf_counter()
-                for picture in chosen if batch_size == 1 else [chosen]:
-                    reader(picture)
+                for original in chosen if batch_size == 1 else [chosen]:
+                    reader(original)
                 if turn:  # the first warms up
                     times[way].append(1000 * (time.perf_counter() - start) / len(chosen))
         for way in ways:
             low, middle, high = np.quantile(times[way], [0, 0.5, 1])
-            title = f"{way}, {threads} threads, " + ("alone" if batch_size == 1 else f"batches of {batch_size}")
+            title = f"{way}, {threads} threads, " + (
+                "alone" if batch_size == 1 else f"batches of {batch_size}"
+            )
             print(f"{title}: {middle:.2f} ms a word ({low:.2f} to {high:.2f})")
 
 
-def share_above(pictures: Iterable[Image.Image], model: str, threshold: float) -> float:
-    readings = Recognizer(model)(list(pictures))
+def fraction_above(originals: Iterable[Image.Image], model: str, threshold: float) -> float:
+    readings = Recognizer(model)(list(originals))
     return sum(reading.confidence > threshold for reading in readings) / len(readings)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="an id or a checkpoint's path")
-    parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
-    parser.add_argument("--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test")
+    parser.add_argument(
+        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
+    )
+    parser.add_argument(
+        "--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test"
+    )
     parser.add_argument("--drawn", type=int, default=1000, help="words to draw")
     parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
-    parser.add_argument("--photographs", type=Path, help="folder of photographs without text, to cut as many from")
+    parser.add_argument(
+        "--photographs", type=Path, help="folder of photographs without text, to cut as many from"
+    )
     parser.add_argument("--threads", type=int, default=2, help="for the latency")
-    given = parser.parse_args()
-    drawn = DrawnWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
-    sets = {"drawn, difficulty 0 to 0.8": [drawn.draw(index) for index in range(given.drawn)]}
-    sets |= {name: list(stored_words(given.data_root / "test" / name)) for name in given.sets}
-    print_accuracy({name: words for name, words in sets.items() if words}, given.model)
-    if given.empty:
-        share = share_above(empty_pictures(given.empty, 40_000), given.model, 0.5)
-        print(f"\n{given.empty} images with nothing to read: {100 * share:.1f} % come back with confidence above 0.5")
-    if given.photographs and given.empty:
-        share = share_above(cuttings(given.photographs, given.empty, 50_000), given.model, 0.5)
-        print(f"{given.empty} cuttings of photographs: {100 * share:.1f} % come back with confidence above 0.5")
+    args = parser.parse_args()
+    rendered = RenderedWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
+    sets = {
+        "drawn, difficulty 0 to 0.8": [rendered.render(index) for index in range(args.rendered)]
+    }
+    sets |= {name: list(stored_words(args.data_root / "test" / name)) for name in args.sets}
+    print_accuracy({name: words for name, words in sets.items() if words}, args.model)
+    if args.empty:
+        fraction = fraction_above(empty_images(args.empty, 40_000), args.model, 0.5)
+        print(
+            f"\n{args.empty} images with nothing to read: {100 * fraction:.1f} % come back with "
+            "confidence above 0.5"
+        )
+    if args.photographs and args.empty:
+        fraction = fraction_above(cuttings(args.photographs, args.empty, 50_000), args.model, 0.5)
+        print(
+            f"{args.empty} cuttings of photographs: {100 * fraction:.1f} % come back with "
+            "confidence above 0.5"
+        )
     photographed = list(sets.values())[1:] or list(sets.values())
-    print_latency([picture for words in photographed for picture, _ in words], given.model, given.threads)
+    print_latency(
+        [original for words in photographed for original, _ in words], args.model, args.threads
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,14 @@ A dash: not measured.
 
 def table(readers: list[dict[str, Any]], *, source: bool) -> str:
     """Return the readers as a Markdown table, with where each figure comes from or without."""
-    names = ["", "scene words", "test words", "ms alone", "ms in batches", *(["source"] if source else [])]
+    names = [
+        "",
+        "scene words",
+        "test words",
+        "ms alone",
+        "ms in batches",
+        *(["source"] if source else []),
+    ]
     lines = [names, ["---"] * len(names), *(_row(reader, source=source) for reader in readers)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -68,13 +75,24 @@ def documents() -> dict[Path, str]:
 
 def main() -> None:
     """Write the documents, or check them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args()
     wanted = documents()
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    stale = [
+        path
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
     if args.check:
-        sys.exit("\n".join(f"{path.relative_to(ROOT)} is not what docs/results.json says" for path in stale) or 0)
+        sys.exit(
+            "\n".join(
+                f"{path.relative_to(ROOT)} is not what docs/results.json says" for path in stale
+            )
+            or 0
+        )
     for path in stale:
         path.write_text(wanted[path], "utf-8")
 

@@ -2,10 +2,10 @@
 
 Usage: python torch_index.py INDEX PLATFORM PINS OUTPUT      (`make torch-<platform>` calls it)
 
-pip asks every extra index for every package, six times over when it doesn't answer. The address is therefore asked
-once, here, and left out, with a message, where nothing answers: pip's own configuration then says where torch is from.
-STRHUB_TORCH_INDEX=always keeps the address without asking (pip reaches it through a proxy of its own, say), and
-STRHUB_TORCH_INDEX=never leaves it out.
+pip asks every extra index for every package, six times over when it doesn't answer. The address is
+therefore asked once, here, and left out, with a message, where nothing answers: pip's own
+configuration then says where torch is from. STRHUB_TORCH_INDEX=always keeps the address without
+asking (pip reaches it through a proxy of its own, say), and STRHUB_TORCH_INDEX=never leaves it out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def fetch(address: str) -> str | None:
     """Return the page, or None if there is none that we can read although something answers there.
 
     Raises:
-        ConnectionError: the name is unknown, the connection failed, or SECONDS went by (looking a name up included).
+        ConnectionError: the name is unknown, the connection failed, or SECONDS went by (looking a
+            name up included).
     """
     answer: list[str | None] = []
     problem: list[str] = ["no answer in time"]
@@ -44,14 +45,18 @@ def fetch(address: str) -> str | None:
                 answer.append("" if error.code in (403, 404, 410) else None)
         except (URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLCertVerificationError):  # pip may know a certificate that Python doesn't
+            if isinstance(
+                reason, ssl.SSLCertVerificationError
+            ):  # pip may know a certificate that Python doesn't
                 answer.append(None)
             elif isinstance(reason, socket.gaierror):
                 problem[0] = "unknown host"
             else:
                 problem[0] = str(reason)
 
-    asking = threading.Thread(target=ask, daemon=True)  # a thread, since looking a name up takes no time-out
+    asking = threading.Thread(
+        target=ask, daemon=True
+    )  # a thread, since looking a name up takes no time-out
     asking.start()
     asking.join(SECONDS)
     if not answer:
@@ -68,11 +73,15 @@ def pinned_torch(pins: str) -> str:
 
 
 def index_line(index: str, platform: str, version: str) -> str:
-    """Return the line to put on top of the pins: the address as pip's option, or a comment that says why not."""
+    """Return the line to put on top of the pins: the address as pip's option, or a comment that
+    says why not.
+    """
     address = f"{index.rstrip('/')}/{platform}"
     wanted = os.environ.get("STRHUB_TORCH_INDEX", "ask")
     if wanted not in ("ask", "always", "never"):
-        raise SystemExit(f"torch_index: STRHUB_TORCH_INDEX is {wanted!r}; it can be ask, always or never")
+        raise SystemExit(
+            f"torch_index: STRHUB_TORCH_INDEX is {wanted!r}; it can be ask, always or never"
+        )
     if wanted == "always":
         return f"--extra-index-url {address}"
     if wanted == "never":
@@ -80,11 +89,21 @@ def index_line(index: str, platform: str, version: str) -> str:
     try:
         page = fetch(f"{address}/torch/")
     except ConnectionError as problem:
-        print(f"{address}: {problem}; left out, so torch {version} comes from where pip is configured to look")
+        print(
+            f"{address}: {problem}; left out, so torch {version} comes from where pip is "
+            "configured to look"
+        )
         return f"# {address} left out: it did not answer when this file was written"
     if page is not None and f"torch-{version}" not in unquote(page):
-        known = {tuple(map(int, v.split("."))) for v in re.findall(r"torch-(\d+(?:\.\d+)+)", unquote(page))}
-        newest = f"; the newest there is {'.'.join(map(str, max(known)))}" if known else ": is its name right?"
+        known = {
+            tuple(map(int, v.split(".")))
+            for v in re.findall(r"torch-(\d+(?:\.\d+)+)", unquote(page))
+        }
+        newest = (
+            f"; the newest there is {'.'.join(map(str, max(known)))}"
+            if known
+            else ": is its name right?"
+        )
         raise SystemExit(f"torch_index: {address} holds no torch {version}{newest}")
     return f"--extra-index-url {address}"
 

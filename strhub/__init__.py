@@ -93,7 +93,9 @@ def __getattr__(name: str) -> Any:
         from strhub.errors import MissingExtra
         from strhub.utils.install import not_installed
 
-        raise MissingExtra(not_installed(error, "torch", f"strhub.{name}"), name=error.name) from error
+        raise MissingExtra(
+            not_installed(error, "torch", f"strhub.{name}"), name=error.name
+        ) from error
 
 
 def __dir__() -> list[str]:

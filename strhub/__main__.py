@@ -27,7 +27,15 @@ def listing() -> str:
     """Return usage and what each command does."""
     lines = [f"  {name:<9}{purpose}" for name, purpose in COMMANDS.items()]
     usage = "usage: python -m strhub <command> [arguments], or strhub-<command> [arguments]"
-    return "\n".join([usage, "", *lines, "", "--help after a command shows its arguments, --version the version."])
+    return "\n".join(
+        [
+            usage,
+            "",
+            *lines,
+            "",
+            "--help after a command shows its arguments, --version the version.",
+        ]
+    )
 
 
 def main() -> None:

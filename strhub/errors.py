@@ -1,7 +1,7 @@
 """Errors that strhub raises for what its user can mend: one tree, `StrhubError`.
 
-They are `ValueError`s as well, or `ImportError`s, so that code which catches those goes on working. Errors of
-programming, such as a wrong type of argument, are Python's own.
+They are `ValueError`s as well, or `ImportError`s, so that code which catches those goes on working.
+Errors of programming, such as a wrong type of argument, are Python's own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class CheckpointError(StrhubError, ValueError):
 
 
 class ConfigError(StrhubError, ValueError):
-    """An option or a configuration is unknown, of a wrong type, out of range, or contradicts another."""
+    """An option or a configuration is unknown, of a wrong type, out of range, or contradicts
+    another.
+    """
 
 
 class DataError(StrhubError, ValueError):

@@ -1,4 +1,6 @@
-"""`strhub.onnx.Recognizer` reads exported models: the short public address of `strhub.inference.onnx_engine`."""
+"""`strhub.onnx.Recognizer` reads exported models: the short public address of
+`strhub.inference.onnx_engine`.
+"""
 
 from strhub.utils.moved import moved
 

@@ -1,7 +1,8 @@
-"""Attacks run in a child process with limits on memory, time and files: what it did, and what it left behind.
+"""Attacks run in a child process with limits on memory, time and files: what it did, and what it
+left behind.
 
-    outcome = run_limited([sys.executable, "read.py", "--images", hostile], memory_mib=1000, seconds=20)
-    assert outcome.ended_well, outcome
+    outcome = run_limited([sys.executable, "read.py", "--images", hostile], memory_mib=1000,
+    seconds=20) assert outcome.ended_well, outcome
 
 Used by tests/security, tests/faults and `make attack`.
 """
@@ -27,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class Outcome:
     """What a child did.
 
-    status: as `subprocess` has it, below 0 for a signal. seconds: wall time. timed_out: it was killed for its time.
+    status: as `subprocess` has it, below 0 for a signal. seconds: wall time. timed_out: it was
+        killed for its time.
     survivors: processes of its own that were still there a second after its end, and were killed.
     """
 
@@ -40,7 +42,9 @@ class Outcome:
 
     @property
     def ended_well(self) -> bool:
-        """Return whether it ended by itself, in time, with no traceback, and left no process behind."""
+        """Return whether it ended by itself, in time, with no traceback, and left no process
+        behind.
+        """
         by_itself = self.status >= 0 and not self.timed_out and not self.survivors
         return by_itself and "Traceback (most recent call last)" not in self.stderr
 
@@ -60,20 +64,25 @@ def run_limited(
 
     memory_mib: of private data, each process. A MemoryError is what Python makes of the limit.
     file_mib: the longest file that it may write; beyond that, writing fails as on a full disk.
-    environment: variables beside this process's own; None takes one away. PYTHONPATH begins with the repository.
+    environment: variables beside this process's own; None takes one away. PYTHONPATH begins with
+        the repository.
     signals: (seconds after its start, number), to the command alone.
     """
     limits = f"ulimit -c 0; ulimit -d {memory_mib * 1024}; "
     if file_mib is not None:
         limits += f"trap '' XFSZ; ulimit -f {file_mib * 2048}; "  # in blocks of 512 bytes
     started = time.monotonic()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        tempfile.TemporaryFile() as stdin_file,
+    ):
+        stdin_file.write(stdin)
+        stdin_file.seek(0)
         child = subprocess.Popen(
             ["/bin/sh", "-c", limits + 'exec "$@"', "sh", *map(str, command)],
-            cwd=cwd or ROOT, env=_environment(environment or {}), stdin=given, stdout=out, stderr=err,
-            start_new_session=True,
+            cwd=cwd or ROOT, env=_environment(environment or {}), stdin=stdin_file, stdout=out,
+            stderr=err, start_new_session=True,
         )  # fmt: skip
         try:
             timed_out = not _waited(child, seconds, signals)
@@ -87,13 +96,17 @@ def run_limited(
 
 
 def run_python(code: str, *arguments: str | Path, **options: object) -> Outcome:
-    """Run Python code in a child; arguments are its `sys.argv[1:]`, options those of `run_limited`."""
+    """Run Python code in a child; arguments are its `sys.argv[1:]`, options those of
+    `run_limited`.
+    """
     return run_limited([sys.executable, "-c", code, *arguments], **options)  # type: ignore[arg-type]
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     for name, value in changes.items():
         if value is None:
             environment.pop(name, None)
@@ -102,7 +115,9 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     return environment
 
 
-def _waited(child: subprocess.Popen[bytes], seconds: float, signals: Sequence[tuple[float, int]]) -> bool:
+def _waited(
+    child: subprocess.Popen[bytes], seconds: float, signals: Sequence[tuple[float, int]]
+) -> bool:
     """Wait for a child's end, sending it signals on the way; return whether it ended in time."""
     started = time.monotonic()
     for after, number in sorted(signals):
@@ -138,7 +153,9 @@ def session(leader: int) -> list[int]:
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
-            state, _, _, session = status.read_text("utf-8", "replace").rpartition(")")[2].split()[:4]
+            state, _, _, session = (
+                status.read_text("utf-8", "replace").rpartition(")")[2].split()[:4]
+            )
             if int(session) == leader and state not in "ZX":
                 found.append(int(status.parent.name))
     return found

@@ -19,7 +19,9 @@ def recorded_state() -> dict[str, Tensor]:
 
 def small_state(vocab_size: int = BYTES, image_resolution: int = 32) -> dict[str, Tensor]:
     """The same with fewer text tokens, or other positions."""
-    shapes = {name: tuple(shape) for name, shape in recorded("clip-tiny.json")["state_dict"].items()}
+    shapes = {
+        name: tuple(shape) for name, shape in recorded("clip-tiny.json")["state_dict"].items()
+    }
     shapes["token_embedding.weight"] = (vocab_size, 64)
     shapes["visual.positional_embedding"] = (1 + (image_resolution // 8) ** 2, 64)
     return {name: weight(name, shape) for name, shape in shapes.items()}
@@ -38,7 +40,11 @@ class Holder(nn.Module):
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
         for name in sorted({name.partition(".")[0] for name in state}):
-            inner = {key.partition(".")[2]: value for key, value in state.items() if key.partition(".")[0] == name}
+            inner = {
+                key.partition(".")[2]: value
+                for key, value in state.items()
+                if key.partition(".")[0] == name
+            }
             if "" in inner:
                 self.register_parameter(name, nn.Parameter(inner[""]))
             else:
@@ -53,5 +59,9 @@ def as_torchscript(state: dict[str, Tensor], path: Path) -> None:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is deprecated; the published files stay what they are
-        torch.jit.script(Holder({name: tensor.half() for name, tensor in state.items()})).save(str(path))
+        warnings.simplefilter(
+            "ignore"
+        )  # TorchScript is deprecated; the published files stay what they are
+        torch.jit.script(Holder({name: tensor.half() for name, tensor in state.items()})).save(
+            str(path)
+        )

@@ -1,4 +1,6 @@
-"""What a process of `test_several_devices` does; a module of its own, since such a process imports it by name."""
+"""What a process of `test_several_devices` does; a module of its own, since such a process imports
+it by name.
+"""
 
 import os
 import warnings
@@ -7,11 +9,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from tiny_models import LABELS, TRAININGS, Training, TrainingLoss, pictures, tiny_system
+from tiny_models import LABELS, TRAININGS, Training, TrainingLoss, inputs, tiny_system
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-# Two words a device, the same number of characters on each: so a mean over characters is the mean of the means.
+# Two words a device, the same number of characters on each: so a mean over characters is the mean
+# of the means.
 HERE = ((0, 1), (2, 3))
 assert len({sum(len(LABELS[word]) for word in words) for words in HERE}) == 1
 
@@ -24,7 +27,9 @@ def compare_devices(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     try:
         found = {str(training): _compare(rank, training) for training in TRAININGS}
-        found["unused"] = {"error": _error_of_steps(DistributedDataParallel(_Unused()), torch.ones(1, 1))}
+        found["unused"] = {
+            "error": _error_of_steps(DistributedDataParallel(_Unused()), torch.ones(1, 1))
+        }
         if rank == 0:
             torch.save(found, Path(folder) / "found.pt")
         dist.barrier()
@@ -33,10 +38,11 @@ def compare_devices(rank: int, folder: str) -> None:
 
 
 def _compare(rank: int, training: Training) -> dict[str, Any]:
-    images, labels = pictures(training), list(LABELS)
+    images, labels = inputs(training), list(LABELS)
     own = list(HERE[rank])
     system = tiny_system(training)
-    system.eval()  # norms as in reading: their statistics in training are of each device's own words
+    # norms as in reading: their statistics in training are of each device's own words
+    system.eval()
     alone = _gradients(TrainingLoss(system), images, labels)
     parallel = DistributedDataParallel(TrainingLoss(system))
     here = _gradients(parallel, images[own], [labels[word] for word in own])
@@ -55,7 +61,11 @@ def _gradients(model: nn.Module, *batch: Any) -> dict[str, Tensor]:
     """By parameter, without what wraps it."""
     model.zero_grad()
     model(*batch).backward()
-    return {name.removeprefix("module."): p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return {
+        name.removeprefix("module."): p.grad.clone()
+        for name, p in model.named_parameters()
+        if p.grad is not None
+    }
 
 
 def _error_of_steps(model: nn.Module, *batch: Any, losses: list[float] | None = None) -> str:

@@ -20,7 +20,9 @@ def recorded(name: str) -> dict[str, Any]:
 
 def weight(name: str, shape: tuple[int, ...]) -> Tensor:
     """The recorded weights: uniform noise seeded by the name, scaled by the kind of parameter."""
-    noise = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1, 1, int(np.prod(shape, dtype=int)))
+    noise = np.random.RandomState(zlib.crc32(name.encode())).uniform(
+        -1, 1, int(np.prod(shape, dtype=int))
+    )
     values = noise.astype(np.float32).reshape(shape)
     kind = name.rpartition(".")[2]
     if kind == "running_mean":
@@ -39,7 +41,9 @@ def weight(name: str, shape: tuple[int, ...]) -> Tensor:
 def fill(network: nn.Module) -> None:
     """Give a network the recorded weights."""
     state = network.state_dict()
-    network.load_state_dict({name: weight(name, tuple(tensor.shape)) for name, tensor in state.items()})
+    network.load_state_dict(
+        {name: weight(name, tuple(tensor.shape)) for name, tensor in state.items()}
+    )
 
 
 def images(count: int, height: int, width: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""RandAugment written plainly with Pillow, image by image: what the fast one is compared and timed against."""
+"""RandAugment written plainly with Pillow, image by image: what the fast one is compared and timed
+against.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,13 +13,16 @@ from PIL import ImageEnhance, ImageFilter, ImageOps
 from PIL.Image import Image, Resampling, Transform, fromarray
 
 FILL: Final = (128, 128, 128)
-"""What geometric operations put where the image doesn't reach: mid-gray, about 0 once normalized to [-1, 1]."""
+"""What geometric operations put where the image doesn't reach: mid-gray, about 0 once normalized to
+[-1, 1].
+"""
 
 MAX_MAGNITUDE: Final = 10
 PROBABILITY: Final = 0.5
 """How likely an operation, once picked, is to be applied."""
 
-# How far each operation goes at full magnitude. Shears and translations are tuned to words: wide and low.
+# How far each operation goes at full magnitude. Shears and translations are tuned to words: wide
+# and low.
 MAX_ROTATION: Final = 30.0  # degrees
 MAX_SHEAR_X: Final = 0.9  # pixels sideways per pixel down
 MAX_SHEAR_Y: Final = 0.2
@@ -29,12 +34,18 @@ MAX_BLUR: Final = 4.0  # standard deviation in pixels
 MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
 Operation: TypeAlias = Callable[[Image, float, Generator], Image]
-"""`(image, level, rng) -> image`, RGB in and out; `level` is the fraction of the full strength, in [-1, 1]."""
+"""`(image, level, rng) -> image`, RGB in and out; `level` is the fraction of the full strength, in
+[-1, 1].
+"""
 
 
 def _affine(image: Image, matrix: tuple[float, float, float, float, float, float]) -> Image:
-    """The image on a canvas of the same size; `matrix` takes output coordinates to input ones, as Pillow has it."""
-    return image.transform(image.size, Transform.AFFINE, matrix, resample=Resampling.BICUBIC, fillcolor=FILL)
+    """The image on a canvas of the same size; `matrix` takes output coordinates to input ones, as
+    Pillow has it.
+    """
+    return image.transform(
+        image.size, Transform.AFFINE, matrix, resample=Resampling.BICUBIC, fillcolor=FILL
+    )
 
 
 def _auto_contrast(image: Image, level: float, rng: Generator) -> Image:
@@ -148,5 +159,7 @@ class RandAugment:
         for index in rng.choice(len(names), size=self.operations, replace=False):
             if rng.random() < PROBABILITY:
                 level = self.magnitude / MAX_MAGNITUDE
-                image = OPERATIONS[names[index]](image, level if rng.random() < 0.5 else -level, rng)
+                image = OPERATIONS[names[index]](
+                    image, level if rng.random() < 0.5 else -level, rng
+                )
         return image

@@ -8,9 +8,11 @@ SMALL = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
     "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12",
 )  # fmt: skip
-# Training on words rendered on the way, on a CPU, with each step's loss in metrics.csv and little else.
-DRAWN_RUN = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1", "logger=csv",
+# Training on words rendered on the way, on a CPU, with each step's loss in metrics.csv and little
+# else.
+RENDERED_RUN = (
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1",
+        "logger=csv",
     "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null",
 )  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""docs/extending.md, followed to the letter in a copy of the project: its files are written, its commands run."""
+"""docs/extending.md, followed to the letter in a copy of the project: its files are written, its
+commands run.
+"""
 
 import os
 import re
@@ -13,12 +15,23 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COPIED = ("strhub", "demo_images", "train.py", "test.py", "read.py", "export.py", "bench.py", "hubconf.py")
+COPIED = (
+    "strhub",
+    "demo_images",
+    "train.py",
+    "test.py",
+    "read.py",
+    "export.py",
+    "bench.py",
+    "hubconf.py",
+)
 # What makes a command short, by the script that it runs.
 SHORTER = {
     "train.py": [
-        "hydra.run.dir=outputs/run", "data.drawn=64", "data.draw_validation=8", "data.num_workers=0",
-        "model.batch_size=16", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=csv", "charset=36_lowercase",
+        "hydra.run.dir=outputs/run", "data.drawn=64", "data.draw_validation=8",
+            "data.num_workers=0",
+        "model.batch_size=16", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=csv",
+        "charset=36_lowercase",
     ],
     "test.py": ["--data_root", "data", "--num_workers", "0", "--sets", "words"],
     "bench.py": ["repeats=2", "warm_up=1"],
@@ -35,7 +48,12 @@ def files_of_the_page() -> dict[str, str]:
 
 
 def commands_of_the_page() -> list[list[str]]:
-    lines = [line for kind, content in BLOCK.findall(PAGE) if kind == "sh" for line in content.splitlines()]
+    lines = [
+        line
+        for kind, content in BLOCK.findall(PAGE)
+        if kind == "sh"
+        for line in content.splitlines()
+    ]
     return [shlex.split(line.replace("<run>", "run"), comments=True) for line in lines]
 
 
@@ -49,7 +67,9 @@ def test_the_network_of_the_page_is_short() -> None:
 def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(ROOT / name, tmp_path / name)
     for name, content in files_of_the_page().items():
@@ -62,7 +82,12 @@ def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
 
     def run(*args: str) -> str:
         done = subprocess.run(
-            [sys.executable, *args], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250
+            [sys.executable, *args],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=250,
         )
         assert done.returncode == 0, f"{args}\n{done.stdout}\n{done.stderr}"
         return done.stdout

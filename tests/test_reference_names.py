@@ -1,4 +1,6 @@
-"""Code written for the reference runs: its imports, its attributes, and programs like its read.py and test.py."""
+"""Code written for the reference runs: its imports, its attributes, and programs like its read.py
+and test.py.
+"""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -25,7 +27,9 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in NAMES.items() for name in names])
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in NAMES.items() for name in names]
+)
 def test_imports(module: str, name: str) -> None:
     assert callable(getattr(import_module(module), name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -35,8 +39,8 @@ def test_imports(module: str, name: str) -> None:
 def test_model_args() -> None:
     from strhub.models.utils import parse_model_args  # type: ignore[attr-defined]
 
-    assert parse_model_args(["refine_iters:int=2", "decode_ar:bool=false", "lr:float=1e-3", "name:str=a=b"]) == {
-        "refine_iters": 2, "decode_ar": False, "lr": 1e-3, "name": "a=b",
+    assert parse_model_args(["refine_iters:int=2", "decode_ar:bool=false", "lr:float=1e-3",
+        "name:str=a=b"]) == { "refine_iters": 2, "decode_ar": False, "lr": 1e-3, "name": "a=b",
     }  # fmt: skip
 
 
@@ -44,7 +48,9 @@ def test_lmdb_data_sets(word_tree: Path) -> None:
     from strhub.data.dataset import LmdbDataset, build_tree_dataset  # type: ignore[attr-defined]
 
     folder = word_tree / "train" / "real" / "a"
-    words = LmdbDataset(str(folder), CHARSET_36, 25, transform=SceneTextDataModule.get_transform((32, 128)))
+    words = LmdbDataset(
+        str(folder), CHARSET_36, 25, transform=SceneTextDataModule.get_transform((32, 128))
+    )
     image, label = words[0]
     assert image.shape == (3, 32, 128)
     assert label == words.labels[0] == label.lower()
@@ -64,8 +70,15 @@ def test_the_data_module_takes_positions(word_tree: Path) -> None:
     module = SceneTextDataModule(
         str(word_tree), "real", (32, 128), 25, CHARSET_94, CHARSET_36, 8, 0, False, rotation=90
     )
-    assert (module.batch_size, module.num_workers, module.augment, module.rotation) == (8, 0, False, 90)
-    assert set(SceneTextDataModule.TEST_BENCHMARK_SUB) & set(SceneTextDataModule.TEST_BENCHMARK) >= {"SVT", "IIIT5k"}
+    assert (module.batch_size, module.num_workers, module.augment, module.rotation) == (
+        8,
+        0,
+        False,
+        90,
+    )
+    assert set(SceneTextDataModule.TEST_BENCHMARK_SUB) & set(
+        SceneTextDataModule.TEST_BENCHMARK
+    ) >= {"SVT", "IIIT5k"}
     assert SceneTextDataModule.TEST_NEW == ("ArT", "COCOv1.4", "Uber")
 
 
@@ -95,7 +108,9 @@ def test_models_have_lightning_s_ways() -> None:
 
 @torch.inference_mode()
 def read_program(checkpoint: str, images: Sequence[Path], device: str = "cpu") -> list[str]:
-    """As the reference's read.py does it: one image at a time, tokens decoded from probabilities."""
+    """As the reference's read.py does it: one image at a time, tokens decoded from
+    probabilities.
+    """
     model = load_from_checkpoint(checkpoint, refine_iters=1).eval().to(device)
     transform = SceneTextDataModule.get_transform(model.hparams.img_size)
     readings = []
@@ -112,16 +127,33 @@ def test_program_read() -> None:
     model = load("strhub-tiny").eval()
     transform = SceneTextDataModule.get_transform(model.hparams.img_size)
     batch = torch.stack([transform(Image.open(path).convert("RGB")) for path in images])
-    assert read_program("pretrained=strhub-tiny", images) == [text for text, *_ in model.read(batch)]
+    assert read_program("pretrained=strhub-tiny", images) == [
+        text for text, *_ in model.read(batch)
+    ]
 
 
 @torch.inference_mode()
-def scoring_program(checkpoint: str, root: Path, names: Sequence[str]) -> dict[str, tuple[int, float]]:
-    """As the reference's test.py does it: batches of pairs, one `test_step` each, sums over them."""
-    model: SceneTextModel = load_from_checkpoint(checkpoint, charset_test=CHARSET_36).eval().to("cpu")
+def scoring_program(
+    checkpoint: str, root: Path, names: Sequence[str]
+) -> dict[str, tuple[int, float]]:
+    """As the reference's test.py does it: batches of pairs, one `test_step` each, sums over
+    them.
+    """
+    model: SceneTextModel = (
+        load_from_checkpoint(checkpoint, charset_test=CHARSET_36).eval().to("cpu")
+    )
     hp = model.hparams
     datamodule = SceneTextDataModule(
-        root, "_unused_", hp.img_size, hp.max_label_length, hp.charset_train, hp.charset_test, 4, 0, False, rotation=0
+        root,
+        "_unused_",
+        hp.img_size,
+        hp.max_label_length,
+        hp.charset_train,
+        hp.charset_test,
+        4,
+        0,
+        False,
+        rotation=0,
     )
     results = {}
     for name, dataloader in datamodule.test_dataloaders(names).items():
@@ -148,7 +180,14 @@ def test_program_test(word_tree: Path) -> None:
     model = load("strhub-tiny", charset_test=CHARSET_36).eval()
     hp = model.hparams
     data = SceneTextDataModule(
-        word_tree, "", hp.img_size, hp.max_label_length, hp.charset_train, CHARSET_36, 4, augment=False
+        word_tree,
+        "",
+        hp.img_size,
+        hp.max_label_length,
+        hp.charset_train,
+        CHARSET_36,
+        4,
+        augment=False,
     )
     scores = evaluate(model, data, ["IIIT5k", "SVT"])
     assert found == {name: (score.samples, 100 * score.accuracy) for name, score in scores.items()}

@@ -49,10 +49,11 @@ def test_public_names() -> None:
         assert getattr(strhub, name).__name__ == name
 
 
-# Each package may import those before it, and no other. There are no exceptions: what has to be at an old address is
-# found there when it is used, by `strhub.utils.moved`.
+# Each package may import those before it, and no other. There are no exceptions: what has to be at
+# an old address is found there when it is used, by `strhub.utils.moved`.
 PACKAGES = (
-    "errors", "configs", "utils", "text", "images", "models", "weights", "checkpoint", "inference", "spotting", "data",
+    "errors", "configs", "utils", "text", "images", "models", "weights", "checkpoint", "inference",
+        "spotting", "data",
     "clip", "evaluation", "training", "explain", "export", "benchmark", "bulk", "serving", "cli",
 )  # fmt: skip
 LOOSE = {"__init__", "__main__", "onnx"}
@@ -83,7 +84,11 @@ def test_networks_know_nothing_of_text_files_or_training() -> None:
     checked = [path for path in (PACKAGE / "models").glob("*/*.py") if path.name != "system.py"]
     assert len(checked) >= 6
     for path in checked:
-        allowed = ("strhub.models.layers", "strhub.models.network", f"strhub.models.{path.parent.name}")
+        allowed = (
+            "strhub.models.layers",
+            "strhub.models.network",
+            f"strhub.models.{path.parent.name}",
+        )
         assert all(module.startswith(allowed) for module in imports_of(path)), path
 
 
@@ -120,22 +125,30 @@ def test_the_configuration_stands_where_hydra_users_look() -> None:
 def test_only_scripts_import_the_command_lines() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] not in ("cli", "__main__.py"):
-            assert not any(f"{module}.".startswith("strhub.cli.") for module in imports_of(path)), path
+            assert not any(f"{module}.".startswith("strhub.cli.") for module in imports_of(path)), (
+                path
+            )
 
 
 def test_reading_imports_no_training_framework() -> None:
     code = (
-        "import sys; from strhub import Recognizer; Recognizer(device='cpu')(['demo_images/01.png']);"
-        "print([name for name in ('pytorch_lightning', 'hydra', 'omegaconf', 'ray', 'nltk', 'torchvision', 'timm',"
+        "import sys; from strhub import Recognizer; "
+        "Recognizer(device='cpu')(['demo_images/01.png']);"
+        "print([name for name in ('pytorch_lightning', 'hydra', 'omegaconf', 'ray', 'nltk', "
+        "'torchvision', 'timm',"
         " 'lmdb', 'rapidfuzz') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_importing_strhub_imports_no_torch() -> None:
     code = "import sys, strhub, strhub.text, strhub.images.open, strhub.data.synth; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 
@@ -145,5 +158,7 @@ def test_no_global_configuration_is_changed_by_importing() -> None:
         "import strhub.inference.recognizer, strhub.checkpoint.zoo;"
         "import torch; print(before == Image.MAX_IMAGE_PIXELS, torch.get_default_dtype())"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "True torch.float32"

@@ -16,17 +16,28 @@ BRITISH = re.compile(
     re.IGNORECASE,
 )
 KEPT = re.compile(
-    r"sign_colours|\"neighbours\"|\bneighbours: |unlabelled|length_normalisation"  # options and keys in people's files
+    # options and keys in people's files
+    r"sign_colours|\"neighbours\"|\bneighbours: |unlabelled|length_normalisation"
 )
 OLD = re.compile(r"\bpictures?\b(?![:/=])|\bdrawn (words?|texts?)\b|\bsecond look\b", re.IGNORECASE)
 CODE = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 
 
 def files(*endings: str) -> list[Path]:
-    """Return the project's files with one of these endings; data sets and this list are left out."""
+    """Return the project's files with one of these endings; data sets and this list are left
+    out.
+    """
     below = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
-    found = [path for path in (*ROOT.glob("*"), *below) if path.suffix in endings and "golden" not in path.parts]
-    return sorted(path for path in found if path.is_file() and path != Path(__file__) and path.parent.name != "fonts")
+    found = [
+        path
+        for path in (*ROOT.glob("*"), *below)
+        if path.suffix in endings and "golden" not in path.parts
+    ]
+    return sorted(
+        path
+        for path in found
+        if path.is_file() and path != Path(__file__) and path.parent.name != "fonts"
+    )
 
 
 def first_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -63,7 +74,9 @@ def test_spelling_is_american() -> None:
 def test_documents_have_one_word_for_each_thing(path: Path) -> None:
     text = CODE.sub(lambda match: "\n" * match[0].count("\n"), path.read_text("utf-8"))
     lines = enumerate(text.splitlines(), 1)
-    assert not [f"line {number}: {match[0]}" for number, line in lines if (match := OLD.search(line))]
+    assert not [
+        f"line {number}: {match[0]}" for number, line in lines if (match := OLD.search(line))
+    ]
 
 
 def test_docstrings_have_one_word_for_each_thing() -> None:

@@ -26,7 +26,9 @@ class StopAfter(Callback):
 
 
 class DieOnce(Callback):
-    """Kill the process in the third step, as the system does for want of memory, if a file is there; remove that."""
+    """Kill the process in the third step, as the system does for want of memory, if a file is
+    there; remove that.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
@@ -40,7 +42,9 @@ class DieOnce(Callback):
 
 
 class SignalAt(Callback):
-    """Send the process a signal when one of Lightning's hooks is called, by its name, or at once: `made`."""
+    """Send the process a signal when one of Lightning's hooks is called, by its name, or at once:
+    `made`.
+    """
 
     def __init__(self, where: str, number: int) -> None:
         if where == "made":

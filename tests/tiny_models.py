@@ -1,4 +1,6 @@
-"""Every architecture so small that a step of it takes milliseconds, with images and labels for one."""
+"""Every architecture so small that a step of it takes milliseconds, with images and labels for
+one.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,7 +16,8 @@ from strhub.training.systems.registry import system_class
 CHARSET = "abcdefghijklmnopqrstuvwxyz"
 COLUMNS = {"num_fiducial": 4, "localization_channel": 16, "output_channel": 32, "hidden_size": 32}
 ABINET = {
-    "d_model": 32, "nhead": 2, "d_inner": 64, "v_num_layers": 1, "l_num_layers": 1, "iter_size": 2, "dropout": 0.0,
+    "d_model": 32, "nhead": 2, "d_inner": 64, "v_num_layers": 1, "l_num_layers": 1, "iter_size": 2,
+        "dropout": 0.0,
 }  # fmt: skip
 PARSEQ = {"embed_dim": 32, "enc_num_heads": 1, "dec_num_heads": 2, "enc_depth": 1, "dropout": 0.0}
 # By experiment: each architecture, and what of its options leads to other parts that learn.
@@ -29,7 +32,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "parseq": {**PARSEQ, "patch_size": [8, 8]},
     "strhub-tiny": {**PARSEQ, "enc_stem": [8, 16]},
     "svtr-tiny": {
-        "embed_dims": [16, 32, 64], "depths": [1, 1, 1], "num_heads": [1, 1, 2], "local_depth": 2, "mlp_ratio": 2,
+        "embed_dims": [16, 32, 64], "depths": [1, 1, 1], "num_heads": [1, 1, 2], "local_depth": 2,
+            "mlp_ratio": 2,
     },
     "light_ctc": {"img_size": [48, 64]},
 }  # fmt: skip
@@ -46,7 +50,11 @@ class Training(NamedTuple):
         return f"{self.experiment}{'-joint' if self.joint else ''}"
 
 
-TRAININGS = [*(Training(name) for name in SIZES), Training("abinet", joint=True), Training("abinet-sv", joint=True)]
+TRAININGS = [
+    *(Training(name) for name in SIZES),
+    Training("abinet", joint=True),
+    Training("abinet-sv", joint=True),
+]
 
 
 def tiny_system(training: Training, **options: Any) -> System:
@@ -68,7 +76,7 @@ def tiny_system(training: Training, **options: Any) -> System:
     return system
 
 
-def pictures(training: Training, count: int = len(LABELS)) -> Tensor:
+def inputs(training: Training, count: int = len(LABELS)) -> Tensor:
     """Clouds, since what samples an image at places that are learned finds no slope in noise.
 
     Of several widths for a model that takes them.

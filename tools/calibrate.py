@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Fit a saved model's confidences to words that it was not trained on, and write what comes out into the file.
+"""Fit a saved model's confidences to words that it was not trained on, and write what comes out
+into the file.
 
-tools/calibrate.py strhub/weights/strhub-tiny.safetensors --data_root data --sets val/IIIT5k val/IC15
+tools/calibrate.py strhub/weights/strhub-tiny.safetensors --data_root data --sets val/IIIT5k
+val/IC15
 
-A temperature for its logits, a correction for words that are looked at again, and a calibration of all confidences. The
-last two are fitted to all words, but the errors that are printed, and kept in the file's card, are of words that they
-were not fitted to: each part of the words is measured with what the other parts tell (cross-validation). Beside them
-stands what perfect confidences would show on so few words, by chance: the mean, and what one time in 20 exceeds. A word
-is right if its text is the label's in all characters that the model reads. Words are rendered where there are no sets.
+A temperature for its logits, a correction for words that are looked at again, and a calibration of
+all confidences. The last two are fitted to all words, but the errors that are printed, and kept in
+the file's card, are of words that they
+were not fitted to: each part of the words is measured with what the other parts tell
+(cross-validation). Beside them stands what perfect confidences would show on so few words, by
+chance: the mean, and what one time in 20 exceeds. A word is right if its text is the label's in all
+    characters that the model reads. Words are rendered where there are no sets.
 """
 
 import argparse
@@ -25,7 +29,7 @@ from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import (
     calibration_noise,
     expected_calibration_error,
@@ -37,7 +41,7 @@ from strhub.export import export_beside
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
 from strhub.inference.recognizer import Recognizer
-from strhub.inference.rereading import Look, conclude, evidence
+from strhub.inference.rereading import ViewReading, conclude, evidence
 from strhub.text import ScoredText
 from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction, is_known
 
@@ -47,7 +51,7 @@ Word = tuple[Image.Image, str]
 class Looked(NamedTuple):
     """What was read of a word, in each of its views, and its label."""
 
-    looks: list[Look]
+    view_readings: list[ViewReading]
     label: str
 
 
@@ -67,7 +71,9 @@ class Fitted(NamedTuple):
 
 
 def stored_words(root: Path, name: str, limit: int | None) -> Iterator[Word]:
-    """Yield words of <root>/test/<name>, or of <root>/<name> if that is not there, at most `limit`."""
+    """Yield words of <root>/test/<name>, or of <root>/<name> if that is not there, at most
+    `limit`.
+    """
     folder = next((one for one in (root / "test" / name, root / name) if one.is_dir()), None)
     if folder is None:
         raise SystemExit(f"calibrate: {name} is neither in {root / 'test'} nor in {root}")
@@ -75,9 +81,9 @@ def stored_words(root: Path, name: str, limit: int | None) -> Iterator[Word]:
         *(LmdbWords(path, prepare_label=str) for path in find_lmdbs(folder)),
         *(FolderWords(path, prepare_label=str) for path in find_annotated(folder)),
     ]
-    places = [(source, index) for source in sources for index in range(len(source))]
-    count = min(len(places), limit or len(places))
-    for source, index in (places[number * len(places) // count] for number in range(count)):
+    records = [(source, index) for source in sources for index in range(len(source))]
+    count = min(len(records), limit or len(records))
+    for source, index in (records[number * len(records) // count] for number in range(count)):
         try:
             image, label = source.read(index)
         except UnreadableRecord:
@@ -86,22 +92,26 @@ def stored_words(root: Path, name: str, limit: int | None) -> Iterator[Word]:
 
 
 def rendered_words(charset: str, count: int, seed: int) -> Iterator[Word]:
-    words = DrawnWords(charset=charset, max_length=25, seed=seed, difficulty=(0.0, 0.8))
-    yield from map(words.draw, range(count))
+    words = RenderedWords(charset=charset, max_length=25, seed=seed, difficulty=(0.0, 0.8))
+    yield from map(words.render, range(count))
 
 
-def all_words(model: SceneTextModel, given: argparse.Namespace) -> dict[str, list[Word]]:
+def all_words(model: SceneTextModel, args: argparse.Namespace) -> dict[str, list[Word]]:
     """Read the sets, leaving out labels without a character that the model reads."""
     charset = str(model.hparams.charset_train)
     text = ScoredText(charset)
-    sets = {name: list(stored_words(given.data_root, name, given.limit)) for name in given.sets}
-    if not given.sets:
-        sets = {"rendered": list(rendered_words(charset, given.rendered, given.seed))}
+    sets = {name: list(stored_words(args.data_root, name, args.limit)) for name in args.sets}
+    if not args.sets:
+        sets = {"rendered": list(rendered_words(charset, args.rendered, args.seed))}
     return {name: [word for word in words if text(word[1])] for name, words in sets.items()}
 
 
-def logits_of(model: SceneTextModel, words: Sequence[Word]) -> list[tuple[np.ndarray[Any, Any], bool]]:
-    """Return the logits of the steps that make each text and whether it is right, leaving out empty readings."""
+def logits_of(
+    model: SceneTextModel, words: Sequence[Word]
+) -> list[tuple[np.ndarray[Any, Any], bool]]:
+    """Return the logits of the steps that make each text and whether it is right, leaving out empty
+    readings.
+    """
     options, text = image_options(model.hparams), ScoredText(model.hparams.charset_train)
     found = []
     for start in range(0, len(words), 64):
@@ -130,30 +140,43 @@ class Calibrator:
         logits, right = zip(*logits_of(self.model, words), strict=True)
         self.model.hparams["temperature"] = round(fit_temperature(logits, right), 3)
 
-    def look(self, words: Sequence[Word]) -> list[Looked]:
+    def view_reading(self, words: Sequence[Word]) -> list[Looked]:
         """Look at the words as a `Recognizer` of the model does by default."""
-        looks = Recognizer(self.model, device="cpu").looks([image for image, _ in words])
-        return [Looked(found, label) for found, (_, label) in zip(looks, words, strict=True)]
+        view_readings = Recognizer(self.model, device="cpu").view_readings(
+            [image for image, _ in words]
+        )
+        return [
+            Looked(found, label) for found, (_, label) in zip(view_readings, words, strict=True)
+        ]
 
     def fit(self, words: Sequence[Looked]) -> Fitted:
-        """Fit the correction to the words that were looked at again, then the calibration to all."""
-        correction, several = Correction(), [word for word in words if len(word.looks) > 1]
-        texts = [conclude(word.looks, correction).decoded.text for word in several]
+        """Fit the correction to the words that were looked at again, then the calibration to
+        all.
+        """
+        correction, several = Correction(), [word for word in words if len(word.view_readings) > 1]
+        texts = [conclude(word.view_readings, correction).decoded.text for word in several]
         read = [(word, text) for word, text in zip(several, texts, strict=True) if text]
         if read:
             correction = fit_correction(
-                [evidence(word.looks, text) for word, text in read],
+                [evidence(word.view_readings, text) for word, text in read],
                 [self.text(text) == self.text(word.label) for word, text in read],
             )
         plain = Fitted(correction, Calibration())
-        verdicts = [*self.verdicts(words, plain, again=False), *self.verdicts(several, plain, again=True)]
+        verdicts = [
+            *self.verdicts(words, plain, again=False),
+            *self.verdicts(several, plain, again=True),
+        ]
         return Fitted(correction, fit_calibration(*map(list, zip(*verdicts, strict=True))))
 
     def verdicts(self, words: Sequence[Looked], fitted: Fitted, *, again: bool) -> list[Verdict]:
-        """Return how sure each text is called and whether it is right, of one look or all; empty texts are left out."""
+        """Return how sure each text is called and whether it is right, of one look or all; empty
+        texts are left out.
+        """
         found = []
-        for looks, label in words:
-            text, sure, *_ = conclude(looks if again else looks[:1], fitted.correction).decoded
+        for view_readings, label in words:
+            text, sure, *_ = conclude(
+                view_readings if again else view_readings[:1], fitted.correction
+            ).decoded
             if text:
                 right = self.text(text) == self.text(label)
                 found.append(Verdict(fitted.calibration(sure, text), is_known(text), right))
@@ -173,43 +196,72 @@ def error_of(verdicts: Sequence[Verdict]) -> dict[str, float]:
     confidences, right = [one.confidence for one in verdicts], [one.right for one in verdicts]
     mean, most = calibration_noise(confidences)
     error = expected_calibration_error(confidences, right)
-    return {"error": round(error, 4), "by_chance": round(mean, 4), "at_most_by_chance": round(most, 4)}
+    return {
+        "error": round(error, 4),
+        "by_chance": round(mean, 4),
+        "at_most_by_chance": round(most, 4),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="safetensors file, or a model's id")
-    parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
-    parser.add_argument(
-        "--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test, or such as val/IIIT5k"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="take no more words than that of each set")
-    parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render where there are no sets")
-    parser.add_argument("--seed", type=int, default=20_000, help="of rendered words; take one that training has not")
-    parser.add_argument("--keep_temperature", action="store_true", help="leave the temperature as it is")
-    parser.add_argument("--parts", type=int, default=5, help="of the words, each measured with the others' fit")
-    given = parser.parse_args()
-    path = locate(given.model)
+    parser.add_argument("model", help="safetensors file, or a model's id")
+    parser.add_argument(
+        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
+    )
+    parser.add_argument(
+        "--sets",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="folders of <data_root>/test, or such as val/IIIT5k",
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="take no more words than that of each set"
+    )
+    parser.add_argument(
+        "--rendered",
+        "--drawn",
+        type=int,
+        default=1000,
+        help="words to render where there are no sets",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=20_000, help="of rendered words; take one that training has not"
+    )
+    parser.add_argument(
+        "--keep_temperature", action="store_true", help="leave the temperature as it is"
+    )
+    parser.add_argument(
+        "--parts", type=int, default=5, help="of the words, each measured with the others' fit"
+    )
+    args = parser.parse_args()
+    path = locate(args.model)
     model = load_from_checkpoint(path).eval()
-    sets, calibrator = all_words(model, given), Calibrator(model)
-    if not given.keep_temperature:
+    sets, calibrator = all_words(model, args), Calibrator(model)
+    if not args.keep_temperature:
         try:
             calibrator.fit_temperature([word for words in sets.values() for word in words])
         except ValueError as error:
             print(f"{path}: {error}; file unchanged")
             return
-    looked = {name: calibrator.look(words) for name, words in sets.items()}
+    looked = {name: calibrator.view_reading(words) for name, words in sets.items()}
     every = [word for words in looked.values() for word in words]
-    fitted, errors = calibrator.fit(every), errors_of(calibrator, looked, given.parts)
+    fitted, errors = calibrator.fit(every), errors_of(calibrator, looked, args.parts)
     for name, found in errors.items():
         said = (
             f"{100 * found[way]['error']:.1f} % (by chance {100 * found[way]['by_chance']:.1f}, "
             f"at most {100 * found[way]['at_most_by_chance']:.1f})"
             for way in ("one_look", "all_looks")
         )
-        print(f"{name:<24} {found['words']:>6} words: error with one look {', with further looks '.join(said)}")
+        print(
+            f"{name:<24} {found['words']:>6} words: error with one look "
+            f"{', with further looks '.join(said)}"
+        )
     checkpoint = read_checkpoint(path)
-    calibrated = f"{', '.join(sets)}; the errors are of {given.parts} parts, each measured with the others' fit"
+    calibrated = f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' fit"
     card = {**checkpoint.card, "calibration_error": errors, "calibrated_on": calibrated}
     told = {
         "temperature": float(model.hparams.get("temperature", 1.0)),
@@ -217,12 +269,16 @@ def main() -> None:
         CALIBRATION: list(fitted.calibration),
     }
     write_checkpoint(path, checkpoint._replace(hparams={**checkpoint.hparams, **told}, card=card))
-    if path.with_suffix(".onnx").exists():  # a graph that points at these weights, and knows the calibration
+    if path.with_suffix(
+        ".onnx"
+    ).exists():  # a graph that points at these weights, and knows the calibration
         export_beside(path)
     print(f"{path}: {', '.join(f'{name} {value}' for name, value in told.items())}")
 
 
-def errors_of(calibrator: Calibrator, looked: dict[str, list[Looked]], parts: int) -> dict[str, dict[str, Any]]:
+def errors_of(
+    calibrator: Calibrator, looked: dict[str, list[Looked]], parts: int
+) -> dict[str, dict[str, Any]]:
     """Return the calibration errors of all words together, by number of looks."""
     words = [word for some in looked.values() for word in some]
     order = np.random.default_rng(0).permutation(len(words))

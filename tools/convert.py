@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Make a database of words from a published data set and its annotations.
 
-tools/convert.py textocr --annotations TextOCR_0.1_train.json --images train_val_images --output data/train/real/TextOCR
+tools/convert.py textocr --annotations TextOCR_0.1_train.json --images train_val_images --output
+data/train/real/TextOCR
 
-A run that was stopped resumes where it was when the same command is given again. Datasets.md has a line for each set.
+A run that was stopped resumes where it was when the same command is given again. Datasets.md has a
+line for each set.
 """
 
 import argparse
@@ -24,87 +26,107 @@ SHOWN = 20  # messages
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line; `words` are its arguments, by default the process's."""
-    given = _parser().parse_args(words)
+    args = _parser().parse_args(words)
     notes = Notes()
     try:
-        report = convert(CONVERTERS[given.dataset], given, notes)
+        report = convert(CONVERTERS[args.dataset], args, notes)
     except NothingWritten as error:
-        _tell(error.report, notes, given)
+        _tell(error.report, notes, args)
         sys.exit(f"convert: {error}")
     except (OSError, ValueError) as error:
         sys.exit(f"convert: {error}")
     except KeyboardInterrupt as error:
         sys.exit(f"convert: {error}")
-    _tell(report, notes, given)
+    _tell(report, notes, args)
 
 
-def convert(converter: Converter, given: argparse.Namespace, notes: Notes) -> WriteReport:
+def convert(converter: Converter, args: argparse.Namespace, notes: Notes) -> WriteReport:
     """Parse the annotations, crop the words and write them.
 
     Raises:
         OSError, ValueError: if an input or the output is of no use; the message says what to do.
     """
-    if not given.images.is_dir():
-        raise ValueError(f"{given.images}: no such folder; --images is the {converter.images}")
-    if not given.annotations.exists():
-        raise ValueError(f"{given.annotations}: there is no such thing; --annotations is the {converter.annotations}")
+    if not args.images.is_dir():
+        raise ValueError(f"{args.images}: no such folder; --images is the {converter.images}")
+    if not args.annotations.exists():
+        raise ValueError(
+            f"{args.annotations}: there is no such thing; --annotations is the "
+            f"{converter.annotations}"
+        )
     optional = {
-        name: getattr(given, name)
+        name: getattr(args, name)
         for name in ("split", "level", "cropped", "separator", "labels")
         if name in converter.options
     }
-    languages = tuple(name.lower() for name in getattr(given, "language", None) or ())
-    source = Source(annotations=given.annotations, images=given.images, languages=languages, **optional)
+    languages = tuple(name.lower() for name in getattr(args, "language", None) or ())
+    source = Source(
+        annotations=args.annotations, images=args.images, languages=languages, **optional
+    )
     scenes = converter.parse(source, notes)
     if not scenes:
         first = f"; the first problem: {notes.problems[0]}" if notes.problems else ""
-        raise ValueError(f"{given.annotations}: no word that could be used, {dict(notes.left_out)}{first}")
+        raise ValueError(
+            f"{args.annotations}: no word that could be used, {dict(notes.left_out)}{first}"
+        )
     work = CropScene(
-        rectified=given.rectified,
-        margin=given.margin,
-        turn_vertical=given.turn_vertical,
-        follow_exif=given.follow_exif,
+        rectified=args.rectified,
+        margin=args.margin,
+        turn_vertical=args.turn_vertical,
+        follow_exif=args.follow_exif,
     )
     return write_words(
-        given.output,
+        args.output,
         scenes,
         work,
         fingerprint=_fingerprint(converter.name, source, work, len(scenes)),
-        workers=given.workers,
-        overwrite=given.overwrite,
+        workers=args.workers,
+        overwrite=args.overwrite,
     )
 
 
 def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str:
     """Of all that decides what is written, but for the images themselves."""
-    files = sorted(source.annotations.iterdir()) if source.annotations.is_dir() else [source.annotations]
+    files = (
+        sorted(source.annotations.iterdir())
+        if source.annotations.is_dir()
+        else [source.annotations]
+    )
     files += [source.labels] if source.labels else []
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr((name, source, work, scenes, states)).encode()).hexdigest()
 
 
-def _tell(report: WriteReport, notes: Notes, given: argparse.Namespace) -> None:
+def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
     """What became of everything, on stderr and, if asked for, all messages in a file."""
     problems = [*notes.problems, *report.problems]
-    print(f"{given.output}: {report.written} words", file=sys.stderr)
+    print(f"{args.output}: {report.written} words", file=sys.stderr)
     for reason, count in (notes.left_out + Counter(report.reasons)).most_common():
         print(f"  left out: {count} x {reason}", file=sys.stderr)
     for problem in problems[:SHOWN]:
         print(f"  {problem}", file=sys.stderr)
     if len(problems) > SHOWN:
-        print(f"  ... and {len(problems) - SHOWN} more; --problems FILE writes them all", file=sys.stderr)
-    if given.problems:
-        given.problems.write_text("".join(f"{problem}\n" for problem in problems), encoding="utf-8")
+        print(
+            f"  ... and {len(problems) - SHOWN} more; --problems FILE writes them all",
+            file=sys.stderr,
+        )
+    if args.problems:
+        args.problems.write_text("".join(f"{problem}\n" for problem in problems), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
     for converter in CONVERTERS.values():
-        command = commands.add_parser(converter.name, help=converter.help, description=converter.help)
+        command = commands.add_parser(
+            converter.name, help=converter.help, description=converter.help
+        )
         command.add_argument("--annotations", type=Path, required=True, help=converter.annotations)
         command.add_argument("--images", type=Path, required=True, help=converter.images)
-        command.add_argument("--output", type=Path, required=True, help="the database's folder, to be made")
+        command.add_argument(
+            "--output", type=Path, required=True, help="the database's folder, to be made"
+        )
         for option in converter.options:
             _add_option(command, option)
         _add_common(command)
@@ -113,35 +135,63 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_option(command: argparse.ArgumentParser, name: str) -> None:
     if name == "split":
-        command.add_argument("--split", choices=["train", "val", "test"], help="this part only; all, if not given")
+        command.add_argument(
+            "--split", choices=["train", "val", "test"], help="this part only; all, if not given"
+        )
     elif name == "language":
         command.add_argument(
-            "--language", action="append", metavar="NAME", help="words of this one only, such as Latin; repeatable"
+            "--language",
+            action="append",
+            metavar="NAME",
+            help="words of this one only, such as Latin; repeatable",
         )
     elif name == "level":
-        command.add_argument("--level", choices=["lines", "chars"], default="lines", help="what a record is")
+        command.add_argument(
+            "--level", choices=["lines", "chars"], default="lines", help="what a record is"
+        )
     elif name == "cropped":
-        command.add_argument("--cropped", action="store_true", help="the images are words already; take them whole")
+        command.add_argument(
+            "--cropped", action="store_true", help="the images are words already; take them whole"
+        )
     elif name == "separator":
         command.add_argument(
-            "--separator", choices=["auto", "tab", "comma", "space"], default="auto", help="after a list's names"
+            "--separator",
+            choices=["auto", "tab", "comma", "space"],
+            default="auto",
+            help="after a list's names",
         )
     else:
-        command.add_argument("--labels", type=Path, help="list of `name,label` to be used for the labels")
+        command.add_argument(
+            "--labels", type=Path, help="list of `name,label` to be used for the labels"
+        )
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--rectified", action="store_true", help="straighten words; otherwise the upright box round them"
+        "--rectified",
+        action="store_true",
+        help="straighten words; otherwise the upright box round them",
     )
-    command.add_argument("--margin", type=_margin, default=0.0, help="added on each side, in heights of the word")
-    command.add_argument("--turn-vertical", action="store_true", help="turn what is over 1.5 times as high as wide")
     command.add_argument(
-        "--follow-exif", action="store_true", help="the annotations are of images turned as their tag says"
+        "--margin", type=_margin, default=0.0, help="added on each side, in heights of the word"
     )
-    command.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that crop")
-    command.add_argument("--overwrite", action="store_true", help="replace a database that is there")
-    command.add_argument("--problems", type=Path, metavar="FILE", help="write what could not be used to this file")
+    command.add_argument(
+        "--turn-vertical", action="store_true", help="turn what is over 1.5 times as high as wide"
+    )
+    command.add_argument(
+        "--follow-exif",
+        action="store_true",
+        help="the annotations are of images turned as their tag says",
+    )
+    command.add_argument(
+        "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that crop"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace a database that is there"
+    )
+    command.add_argument(
+        "--problems", type=Path, metavar="FILE", help="write what could not be used to this file"
+    )
 
 
 def _margin(text: str) -> float:

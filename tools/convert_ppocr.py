@@ -4,7 +4,8 @@
 pip download --no-deps rapidocr && unzip rapidocr-*.whl -d rapidocr
 tools/convert_ppocr.py rapidocr/rapidocr/models/PP-OCRv6_rec_small.onnx ppocrv6-small.safetensors
 
-It reads the printable ASCII characters and the space, or with --all all 18,709 that the published one knows.
+It reads the printable ASCII characters and the space, or with --all all 18,709 that the published
+one knows.
 """
 
 import argparse
@@ -21,30 +22,38 @@ SOURCE = "PP-OCRv6_rec_small of PaddleOCR (https://github.com/PaddlePaddle/Paddl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("published", type=Path, help="the .onnx file")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument("--all", action="store_true", help="keep all of its characters")
     parser.add_argument("--precision", choices=["float32", "float16"], default="float16")
-    given = parser.parse_args()
-    published = read_published(given.published)
-    charset = published.characters if given.all else f"{CHARSET_94} "
+    args = parser.parse_args()
+    published = read_published(args.published)
+    charset = published.characters if args.all else f"{CHARSET_94} "
     model = SceneTextModel(
         {
-            "name": given.out.stem,
+            "name": args.out.stem,
             "architecture": "light_ctc",
             "charset_train": charset,
-            "charset_test": None if given.all else CHARSET_36,
+            "charset_test": None if args.all else CHARSET_36,
             "img_size": [48, 1600],
             "keep_aspect": True,
             "max_label_length": 100,
             "normalize": "default",
-            "second_look": 0.7,
+            "reread_below": 0.7,
         }
     )
     model.model.load_state_dict(choose_characters(published, charset))
-    save(model, given.out, provenance={"weights": SOURCE}, licence="Apache-2.0", dtype=getattr(torch, given.precision))
-    print(f"{given.out}: {given.out.stat().st_size / 2**20:.1f} MiB")
+    save(
+        model,
+        args.out,
+        provenance={"weights": SOURCE},
+        licence="Apache-2.0",
+        dtype=getattr(torch, args.precision),
+    )
+    print(f"{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

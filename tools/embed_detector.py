@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Make the embedded detector, strhub/weights/detector.onnx, from an exported differentiable-binarization network.
+"""Make the embedded detector, strhub/weights/detector.onnx, from an exported
+differentiable-binarization network.
 
     python tools/embed_detector.py PP-OCRv6_det_small.onnx strhub/weights/detector.onnx
 
-Its weights are stored in 8 bits, with a scale for each output channel, or in 16 bits where they are few; they are
-computed with in 32. Operators that do nothing are left out. The original lies in the `rapidocr` wheel (Apache-2.0);
-NOTICE credits it.
+Its weights are stored in 8 bits, with a scale for each output channel, or in 16 bits where they are
+few; they are computed with in 32. Operators that do nothing are left out. The original lies in the
+`rapidocr` wheel (Apache-2.0); NOTICE credits it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ LEAST_IN_8 = 20000
 
 
 def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its weights in 8 or 16 bits, each brought to 32 before it is used, and without Identity."""
+    """Return the model with its weights in 8 or 16 bits, each brought to 32 before it is used, and
+    without Identity.
+    """
     graph = model.graph
     renamed: dict[str, str] = {}
     outputs = {output.name for output in graph.output}
@@ -43,7 +46,9 @@ def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
         if array.size >= LEAST_IN_8 and array.ndim == 4:
             scale = np.abs(array).max(axis=(1, 2, 3), keepdims=True) / 127 + 1e-12
             small, size = f"{tensor.name}_8", f"{tensor.name}_scale"
-            initializers.append(numpy_helper.from_array(np.round(array / scale).astype(np.int8), small))
+            initializers.append(
+                numpy_helper.from_array(np.round(array / scale).astype(np.int8), small)
+            )
             initializers.append(numpy_helper.from_array(scale.astype(np.float32), size))
             casts.append(helper.make_node("Cast", [small], [f"{small}_32"], to=TensorProto.FLOAT))
             casts.append(helper.make_node("Mul", [f"{small}_32", size], [tensor.name]))
@@ -58,7 +63,9 @@ def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", help="the exported network, an .onnx file")
     parser.add_argument("target", help="the file to write")
     args = parser.parse_args()

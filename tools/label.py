@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Label images that have no labels with a model's own readings, for self-training.
 
-tools/label.py data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt --min_confidence 0.9
+tools/label.py data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt
+--min_confidence 0.9
 
-Kept is what the model reads with at least that confidence and, if its architecture can read in several ways, the same
-step by step as all at once. The rest is counted. A run that is stopped resumes where it was.
+Kept is what the model reads with at least that confidence and, if its architecture can read in
+several ways, the same step by step as all at once. The rest is counted. A run that is stopped
+resumes where it was.
 """
 
 import argparse
@@ -25,25 +27,31 @@ CHUNK = 32  # images read at a time
 
 
 class Labeler:
-    """Work for `write_words`: the records of (data set, first record) that are read with confidence."""
+    """Work for `write_words`: the records of (data set, first record) that are read with
+    confidence.
+    """
 
-    def __init__(self, sources: list[StoredWords], recognizers: list[Recognizer], min_confidence: float) -> None:
+    def __init__(
+        self, sources: list[StoredWords], recognizers: list[Recognizer], min_confidence: float
+    ) -> None:
         self.sources, self.recognizers, self.min_confidence = sources, recognizers, min_confidence
 
     def __call__(self, job: tuple[int, int]) -> Iterator[Record]:
         source, first = self.sources[job[0]], job[1]
         numbers = range(first, min(first + CHUNK, source.count + 1))
         records = [record.encoded or b"" for record in source.records(numbers)]
-        pictures = [opened(encoded) for encoded in records]
-        readings, *others = [recognizer(pictures) for recognizer in self.recognizers]
+        images = [opened(encoded) for encoded in records]
+        readings, *others = [recognizer(images) for recognizer in self.recognizers]
         kept = 0
-        for place, reading in enumerate(readings):
-            agreed = all(other[place].text == reading.text for other in others)
+        for row, reading in enumerate(readings):
+            agreed = all(other[row].text == reading.text for other in others)
             if reading.text and agreed and reading.confidence >= self.min_confidence:
                 kept += 1
-                yield records[place], reading.text
+                yield records[row], reading.text
         if kept < len(numbers):
-            raise SkippedRecord(f"{source.path}: {len(numbers) - kept} of records {numbers[0]} to {numbers[-1]}")
+            raise SkippedRecord(
+                f"{source.path}: {len(numbers) - kept} of records {numbers[0]} to {numbers[-1]}"
+            )
 
 
 def opened(encoded: bytes) -> Image | None:
@@ -55,39 +63,57 @@ def opened(encoded: bytes) -> Image | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
     parser.add_argument("output", type=Path, help="LMDB folder to make")
     parser.add_argument("--model", default="strhub-tiny", help="an id or a checkpoint's path")
     parser.add_argument("--min_confidence", type=float, default=0.9, help="in [0, 1]")
     parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
-    given = parser.parse_args()
-    paths = find_lmdbs(given.input)
+    args = parser.parse_args()
+    paths = find_lmdbs(args.input)
     if not paths:
-        parser.error(f"there is no LMDB folder (data.mdb) in {given.input}")
+        parser.error(f"there is no LMDB folder (data.mdb) in {args.input}")
     sources = [StoredWords(path) for path in paths]
     try:
-        model = load(given.model)
+        model = load(args.model)
     except CheckpointError as error:
         parser.error(str(error))
     recognizers = [Recognizer(model, batch_size=CHUNK)]
     if "decode_ar" in model.model.decoding_options:
-        recognizers.append(Recognizer(given.model, batch_size=CHUNK, decode_ar=False, refine_iters=1))
-    jobs = [(number, first) for number, source in enumerate(sources) for first in range(1, source.count + 1, CHUNK)]
-    inputs = [given.model, given.min_confidence, [(str(source.path.resolve()), source.count) for source in sources]]
+        recognizers.append(
+            Recognizer(args.model, batch_size=CHUNK, decode_ar=False, refine_iters=1)
+        )
+    jobs = [
+        (number, first)
+        for number, source in enumerate(sources)
+        for first in range(1, source.count + 1, CHUNK)
+    ]
+    inputs = [
+        args.model,
+        args.min_confidence,
+        [(str(source.path.resolve()), source.count) for source in sources],
+    ]
     total = sum(source.count for source in sources)
     try:
         report = write_words(
-            given.output,
+            args.output,
             jobs,
-            Labeler(sources, recognizers, given.min_confidence),
+            Labeler(sources, recognizers, args.min_confidence),
             fingerprint=hashlib.sha256(repr(inputs).encode()).hexdigest(),
-            overwrite=given.overwrite,
+            overwrite=args.overwrite,
         )
     except NothingWritten:
-        print(f"none of {total} images is read with confidence {given.min_confidence}: {given.output} is not made")
+        print(
+            f"none of {total} images is read with confidence {args.min_confidence}: {args.output} "
+            "is not made"
+        )
         return
-    print(f"{given.output}: {report.written} of {total} images labeled, {total - report.written} left out as doubtful")
+    print(
+        f"{args.output}: {report.written} of {total} images labeled, {total - report.written} left "
+        "out as doubtful"
+    )
 
 
 if __name__ == "__main__":

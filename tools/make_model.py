@@ -3,10 +3,12 @@
 
 tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data                 # all of it
 tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # a leg; the same again resumes
-tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3  # options of train.py, all stages
+tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3  # options of
+train.py, all stages
 
-Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command resumes from the
-last checkpoint. Exit status: 0 when the model is made, 75 when there is more to do.
+Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command
+resumes from the last checkpoint. Exit status: 0 when the model is made, 75 when there is more to
+do.
 """
 
 from __future__ import annotations
@@ -36,32 +38,54 @@ class TimeIsUp(Exception):
 class Maker:
     """Runs the stages of a recipe.
 
-    recipe: as read from its file; data_root: holds train/, test/ and images without labels; out: where everything
-    goes; overrides: options of train.py for every training stage; deadline: in seconds of `time.monotonic`, or None.
+    recipe: as read from its file; data_root: holds train/, test/ and images without labels; out:
+    where everything goes; overrides: options of train.py for every training stage; deadline: in
+    seconds of `time.monotonic`, or None.
     """
 
     def __init__(
-        self, recipe: Stage, *, data_root: Path, out: Path, overrides: Sequence[str], deadline: float | None
+        self,
+        recipe: Stage,
+        *,
+        data_root: Path,
+        out: Path,
+        overrides: Sequence[str],
+        deadline: float | None,
     ) -> None:
         self.recipe, self.data_root, self.out = recipe, data_root.resolve(), out.resolve()
         self.overrides, self.deadline = list(overrides), deadline
 
     def make(self) -> Path:
-        """Run what is not done yet; return the path of the weights. Raises `TimeIsUp` at the deadline."""
+        """Run what is not done yet; return the path of the weights. Raises `TimeIsUp` at the
+        deadline.
+        """
         for stage in self.recipe["stages"]:
             name = stage.get("train") or stage["label"]
-            self._once(name, lambda stage=stage: self._train(stage) if "train" in stage else self._label(stage))
+            self._once(
+                name,
+                lambda stage=stage: self._train(stage) if "train" in stage else self._label(stage),
+            )
         weights = self.out / self.recipe["weights"]
         last = next(stage["train"] for stage in reversed(self.recipe["stages"]) if "train" in stage)
         sets = self._test_sets()
         chosen = ["--data_root", str(self.data_root), *(["--sets", *sets] if sets else [])]
         precision = ["--precision", self.recipe["precision"]]
-        self._once("save", lambda: self._run("tools/embed_weights.py", self._model(last), "--out", weights, *precision))
-        self._once("calibrate", lambda: self._run("tools/calibrate.py", weights, *chosen, *self.recipe["calibrate"]))
+        self._once(
+            "save",
+            lambda: self._run(
+                "tools/embed_weights.py", self._model(last), "--out", weights, *precision
+            ),
+        )
+        self._once(
+            "calibrate",
+            lambda: self._run("tools/calibrate.py", weights, *chosen, *self.recipe["calibrate"]),
+        )
         table = self.out / "reading.md"
         self._once(
             "evaluate",
-            lambda: self._run("benchmarks/reading.py", weights, *chosen, *self.recipe["evaluate"], output=table),
+            lambda: self._run(
+                "benchmarks/reading.py", weights, *chosen, *self.recipe["evaluate"], output=table
+            ),
         )
         print(table.read_text("utf-8"))
         return weights
@@ -80,21 +104,27 @@ class Maker:
             beginning = [f"ckpt_path={checkpoint}"]
         else:
             beginning = [f"pretrained={self._model(stage['from'])}"] if "from" in stage else []
-        shares = {self._folder(name): share for name, share in stage["mixture"].items() if self._is_there(name)}
-        mixture = ", ".join(f"{name}: {share}" for name, share in shares.items())
+        fractions = {
+            self._folder(name): fraction
+            for name, fraction in stage["mixture"].items()
+            if self._is_there(name)
+        }
+        mixture = ", ".join(f"{name}: {fraction}" for name, fraction in fractions.items())
         validation = [] if (self.data_root / "val").is_dir() else ["data.draw_validation=1000"]
         self._run(
-            "train.py", *stage["overrides"], *beginning, f"data.root_dir={self.data_root}", f"hydra.run.dir={folder}",
+            "train.py", *stage["overrides"], *beginning, f"data.root_dir={self.data_root}",
+                f"hydra.run.dir={folder}",
             "~data.mixture", f"+data.mixture={{{mixture}}}", *validation, *self.overrides,
         )  # fmt: skip
 
     def _label(self, stage: Stage) -> None:
-        pictures = self.data_root / stage["pictures"]
-        if not pictures.is_dir():
-            print(f"left out: there is no folder {pictures}")
+        images = self.data_root / stage["pictures"]
+        if not images.is_dir():
+            print(f"left out: there is no folder {images}")
             return
         self._run(
-            "tools/label.py", pictures, self.out / stage["label"], "--model", self._model(stage["model"]),
+            "tools/label.py", images, self.out / stage["label"], "--model",
+                self._model(stage["model"]),
             "--min_confidence", str(stage["min_confidence"]),
         )  # fmt: skip
 
@@ -113,22 +143,35 @@ class Maker:
 
     def _test_sets(self) -> list[str]:
         folder = self.data_root / "test"
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return (
+            sorted(path.name for path in folder.iterdir() if path.is_dir())
+            if folder.is_dir()
+            else []
+        )
 
     def _run(self, program: str, *arguments: str | Path, output: Path | None = None) -> None:
         """Run one of the repository's programs until it ends, or stop it at the deadline."""
         command = [sys.executable, str(ROOT / program), *map(str, arguments)]
         partial = output.with_suffix(".part") if output else None
-        with partial.open("w") if partial else open(sys.stdout.fileno(), "w", closefd=False) as stream:
+        with (
+            partial.open("w")
+            if partial
+            else open(sys.stdout.fileno(), "w", closefd=False) as stream
+        ):
             process = subprocess.Popen(command, stdout=stream, cwd=ROOT)
             try:
-                status = process.wait(None if self.deadline is None else max(0.0, self.deadline - time.monotonic()))
+                status = process.wait(
+                    None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+                )
             except subprocess.TimeoutExpired:
                 raise TimeIsUp from None
             finally:
                 end(process)
         if status:
-            raise SystemExit(f"make_model: {program} failed with status {status}; mended, the same command resumes")
+            raise SystemExit(
+                f"make_model: {program} failed with status {status}; mended, the same command "
+                "resumes"
+            )
         if output and partial:
             partial.replace(output)
 
@@ -159,23 +202,42 @@ def read_recipe(path: Path) -> Stage:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path, help="YAML file, such as tools/recipes/strhub-tiny.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="name=value", help="options of train.py, for every stage")
-    parser.add_argument("--data_root", type=Path, default=Path("data"), help="holds train/, val/, test/")
-    parser.add_argument("--out", type=Path, help="folder for everything; by default outputs/<the recipe's name>")
-    parser.add_argument("--minutes", type=float, help="stop after so many; the same command resumes")
-    given = parser.parse_intermixed_args()
-    out = given.out or Path("outputs") / given.recipe.stem
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "recipe", type=Path, help="YAML file, such as tools/recipes/strhub-tiny.yaml"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="name=value", help="options of train.py, for every stage"
+    )
+    parser.add_argument(
+        "--data_root", type=Path, default=Path("data"), help="holds train/, val/, test/"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for everything; by default outputs/<the recipe's name>"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="stop after so many; the same command resumes"
+    )
+    args = parser.parse_intermixed_args()
+    out = args.out or Path("outputs") / args.recipe.stem
     out.mkdir(parents=True, exist_ok=True)
-    deadline = None if given.minutes is None else time.monotonic() + 60 * given.minutes
+    deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     maker = Maker(
-        read_recipe(given.recipe), data_root=given.data_root, out=out, overrides=given.overrides, deadline=deadline
+        read_recipe(args.recipe),
+        data_root=args.data_root,
+        out=out,
+        overrides=args.overrides,
+        deadline=deadline,
     )
     try:
-        print(f"{maker.make()} is made; into the package: tools/embed_weights.py {out / maker.recipe['weights']}")
+        print(
+            f"{maker.make()} is made; into the package: tools/embed_weights.py "
+            f"{out / maker.recipe['weights']}"
+        )
     except TimeIsUp:
-        print(f"stopped after {given.minutes:g} minutes; the same command resumes")
+        print(f"stopped after {args.minutes:g} minutes; the same command resumes")
         sys.exit(MORE_TO_DO)
     except KeyboardInterrupt:
         sys.exit("\nmake_model: stopped; the same command resumes")

@@ -21,23 +21,31 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("metrics", type=Path, nargs="+", help="metrics.csv of a run, or of its parts in order")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "metrics", type=Path, nargs="+", help="metrics.csv of a run, or of its parts in order"
+    )
     parser.add_argument("out", type=Path, help="PNG to write")
-    parser.add_argument("--batch_size", type=int, default=96, help="words a step, all devices together")
-    given = parser.parse_args()
-    rows = [row for path in given.metrics for row in csv.DictReader(path.open())]
+    parser.add_argument(
+        "--batch_size", type=int, default=96, help="words a step, all devices together"
+    )
+    args = parser.parse_args()
+    rows = [row for path in args.metrics for row in csv.DictReader(path.open())]
     figure, loss_axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     accuracy_axes = loss_axes.twinx()
-    loss_axes.plot(*column(rows, "loss", given.batch_size), color="tab:orange", linewidth=1)
-    accuracy_axes.plot(*column(rows, "val_accuracy", given.batch_size), color="tab:blue", marker="o", markersize=4)
+    loss_axes.plot(*column(rows, "loss", args.batch_size), color="tab:orange", linewidth=1)
+    accuracy_axes.plot(
+        *column(rows, "val_accuracy", args.batch_size), color="tab:blue", marker="o", markersize=4
+    )
     loss_axes.set_xlabel("words seen (thousands)")
     loss_axes.set_ylabel("training loss", color="tab:orange")
     loss_axes.set_ylim(bottom=0)
     accuracy_axes.set_ylabel("validation accuracy (%)", color="tab:blue")
     accuracy_axes.set_ylim(0, 100)
     accuracy_axes.grid(alpha=0.3)
-    figure.savefig(given.out, dpi=100)
+    figure.savefig(args.out, dpi=100)
 
 
 if __name__ == "__main__":

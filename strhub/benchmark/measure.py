@@ -36,16 +36,25 @@ def summarize(times: Sequence[float]) -> Latency:
     return Latency(median(times), lower, upper)
 
 
-def time_calls(call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None) -> Latency:
-    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU, of any make, each is waited for."""
+def time_calls(
+    call: Callable[[], Any], *, repeats: int, warm_up: int, device: torch.device | None = None
+) -> Latency:
+    """Time a call `repeats` times after `warm_up` untimed ones; on a GPU, of any make, each is
+    waited for.
+    """
     return summarize(time_in_turn({"": call}, repeats=repeats, warm_up=warm_up, device=device)[""])
 
 
 def time_in_turn(
-    calls: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: int, device: torch.device | None = None
+    calls: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int,
+    warm_up: int,
+    device: torch.device | None = None,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call in each of `repeats` rounds, at least two. In a round every call is made once, so that
-    what else the machine does disturbs all alike, and the ratio of two in the same round says more than the times do.
+    """Milliseconds of each call in each of `repeats` rounds, at least two. In a round every call is
+    made once, so that what else the machine does disturbs all alike, and the ratio of two in the
+    same round says more than the times do.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm_up + repeats):
@@ -71,37 +80,58 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> int:
-    """Multiply-adds of one reading of `images`, all steps run: matrix products, convolutions and attention."""
+    """Multiply-adds of one reading of `images`, all steps run: matrix products, convolutions and
+    attention.
+    """
     return _multiply_adds(network, images, max_length)[""]
 
 
 def count_activations(network: nn.Module, images: Tensor, max_length: int) -> int:
-    """Numbers in the outputs of all linear, convolution and embedding layers of one reading of `images`."""
+    """Numbers in the outputs of all linear, convolution and embedding layers of one reading of
+    `images`.
+    """
     return _activations(network, images, max_length)[""]
 
 
-def costs(network: nn.Module, images: Tensor, max_length: int, *, depth: int = 1) -> dict[str, Cost]:
-    """What the whole, by the name "", and each module down to `depth` cost in one reading of `images`, all steps run.
+def costs(
+    network: nn.Module, images: Tensor, max_length: int, *, depth: int = 1
+) -> dict[str, Cost]:
+    """What the whole, by the name "", and each module down to `depth` cost in one reading of
+    `images`, all steps run.
 
-    A network may use a module's weights without calling it, as PARSeq does step by step: that counts for the whole
-    alone.
+    A network may use a module's weights without calling it, as PARSeq does step by step: that
+    counts for the whole alone.
     """
-    multiply_adds, activations = (count(network, images, max_length) for count in (_multiply_adds, _activations))
+    multiply_adds, activations = (
+        count(network, images, max_length) for count in (_multiply_adds, _activations)
+    )
     names = [name for name, _ in network.named_modules() if name.count(".") < depth]
     return {
-        name: Cost(count_parameters(network.get_submodule(name)), multiply_adds.get(name, 0), activations.get(name, 0))
+        name: Cost(
+            count_parameters(network.get_submodule(name)),
+            multiply_adds.get(name, 0),
+            activations.get(name, 0),
+        )
         for name in names
     }
 
 
 def _multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> dict[str, int]:
     counter = FlopCounterMode(display=False)
-    frozen = deepcopy(network).requires_grad_(False)  # the counter follows gradients where there may be any
+    frozen = deepcopy(network).requires_grad_(
+        False
+    )  # the counter follows gradients where there may be any
     with torch.no_grad(), counter:
         frozen(images, max_length)
     whole = type(network).__name__
-    counts = {name: sum(operators.values()) // 2 for name, operators in counter.get_flop_counts().items()}
-    by_name = {name.removeprefix(f"{whole}."): count for name, count in counts.items() if name.startswith(f"{whole}.")}
+    counts = {
+        name: sum(operators.values()) // 2 for name, operators in counter.get_flop_counts().items()
+    }
+    by_name = {
+        name.removeprefix(f"{whole}."): count
+        for name, count in counts.items()
+        if name.startswith(f"{whole}.")
+    }
     return {**by_name, "": counter.get_total_flops() // 2}
 
 
@@ -109,7 +139,11 @@ def _activations(network: nn.Module, images: Tensor, max_length: int) -> dict[st
     totals: dict[str, int] = {"": 0}
 
     def count_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        parents = ["", *(name[:place] for place, sign in enumerate(name) if sign == "."), *([name] if name else [])]
+        parents = [
+            "",
+            *(name[:index] for index, sign in enumerate(name) if sign == "."),
+            *([name] if name else []),
+        ]
 
         def add(module: nn.Module, inputs: Any, output: Any) -> None:
             for parent in parents:
@@ -133,7 +167,9 @@ def _activations(network: nn.Module, images: Tensor, max_length: int) -> dict[st
 
 
 def peak_memory(device: torch.device) -> float:
-    """MiB that this process has held at most so far: of the GPU's memory, or resident in the machine's."""
+    """MiB that this process has held at most so far: of the GPU's memory, or resident in the
+    machine's.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":

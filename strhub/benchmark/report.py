@@ -1,4 +1,6 @@
-"""What a measurement looks like: a table, JSON, and plots. Plots need matplotlib, of the extra `bench`."""
+"""What a measurement looks like: a table, JSON, and plots. Plots need matplotlib, of the extra
+`bench`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def cost_table(costs: Mapping[str, Cost]) -> str:
 
 
 def latency_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line a subject: milliseconds a batch, words a second, how long it takes against the first one."""
+    """A line a subject: milliseconds a batch, words a second, how long it takes against the first
+    one.
+    """
     width = max(len(row["name"]) for row in rows)
     lines = [f"{'':<{width}}{'ms':>10}{'quartiles':>20}{'words/s':>10}{'to the first':>26}"]
     for row in rows:
@@ -45,7 +49,9 @@ def write_json(results: Mapping[str, Any], path: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """`ValueError` for a suffix that no kind of image has, `ModuleNotFoundError` without matplotlib."""
+    """`ValueError` for a suffix that no kind of image has, `ModuleNotFoundError` without
+    matplotlib.
+    """
     from matplotlib.backend_bases import FigureCanvasBase
 
     if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):
@@ -71,7 +77,9 @@ def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None
 
 
 def plot_accuracy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Accuracy against latency a word (the paper's Figure 5) of all subjects whose accuracy is known."""
+    """Accuracy against latency a word (the paper's Figure 5) of all subjects whose accuracy is
+    known.
+    """
     figure, axes = _figure()
     for row in rows:
         milliseconds = row["milliseconds"][0] / row["batch_size"]

@@ -1,4 +1,5 @@
-"""What is measured: models, each as PyTorch or an exported file, in one precision, reading batches of one size.
+"""What is measured: models, each as PyTorch or an exported file, in one precision, reading batches
+of one size.
 
 In: names of models and of ways to run them. Out: `Subject`s, each a call that reads one batch.
 """
@@ -37,10 +38,12 @@ ONNX_PRECISIONS = {
     "onnx-int8-weights": "int8-weights",
 }
 FORMATS = ("torch", "compiled", *ONNX_PRECISIONS)
-MOST_PICTURES = 1024
+MOST_IMAGES = 1024
 FRESH = "fresh:"
 
-Batch = list[Tensor]  # images (B', 3, H, W) that are computed together; one such, or one of each width
+Batch = list[
+    Tensor
+]  # images (B', 3, H, W) that are computed together; one such, or one of each width
 
 
 @dataclass(frozen=True)
@@ -60,48 +63,62 @@ class Subject:
 class Settings:
     """How to run the models.
 
-    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of images or LMDBs
-    whose words are read, in turn, over and over; else noise, of which PyTorch runs all steps, and exported files those
-    that it takes. folder: for exported files.
+    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of
+    images or LMDBs whose words are read, in turn, over and over; else noise, of which PyTorch runs
+    all steps, and exported files those that it takes. folder: for exported files.
     """
 
     device: torch.device
     batch_sizes: Sequence[int] = (1,)
     formats: Sequence[str] = ("torch",)
     precisions: Sequence[str] = ("float32",)
-    pictures: str | None = None
+    images: str | None = None
     folder: Path | None = None
 
 
 def find_model(source: str) -> SceneTextModel:
-    """A trained model by id, path or address, or one with fresh weights by its experiment, as `fresh:parseq`."""
+    """A trained model by id, path or address, or one with fresh weights by its experiment, as
+    `fresh:parseq`.
+    """
     if source.startswith(FRESH):
         return create_model(source.removeprefix(FRESH)).eval()
     return load(source).eval()
 
 
 def accuracy_of(source: str) -> float | None:
-    """Percent of words read right, the mean over the test sets that the model's card names; none if it names none."""
+    """Percent of words read right, the mean over the test sets that the model's card names; none if
+    it names none.
+    """
     measured = {} if source.startswith(FRESH) else model_card(source).get("measured", {})
     values = [value for value in measured.values() if isinstance(value, int | float)]
     return 100 * sum(values) / len(values) if values else None
 
 
-def subjects(name: str, model: SceneTextModel, settings: Settings, accuracy: float | None = None) -> Iterator[Subject]:
-    """All ways to run a model that the settings ask for. `ValueError` for a format that there isn't."""
-    words = None if settings.pictures is None else _words(model, settings.pictures)
+def subjects(
+    name: str, model: SceneTextModel, settings: Settings, accuracy: float | None = None
+) -> Iterator[Subject]:
+    """All ways to run a model that the settings ask for. `ValueError` for a format that there
+    isn't.
+    """
+    words = None if settings.images is None else _words(model, settings.images)
     for kind in settings.formats:
         if kind not in FORMATS:
             raise ValueError(unknown_option_message(kind, FORMATS, "the list of formats"))
-        for precision in settings.precisions if kind not in ONNX_PRECISIONS else [ONNX_PRECISIONS[kind]]:
+        for precision in (
+            settings.precisions if kind not in ONNX_PRECISIONS else [ONNX_PRECISIONS[kind]]
+        ):
             run, used = _runner(name, model, kind, precision, settings)
             for size in settings.batch_sizes:
-                batches = itertools.cycle(_batches(model, words, size, padded=kind not in ONNX_PRECISIONS))
+                batches = itertools.cycle(
+                    _batches(model, words, size, padded=kind not in ONNX_PRECISIONS)
+                )
                 title = f"{name}, {kind}, {used}, batches of {size}"
-                yield Subject(title, name, kind, used, size, partial(_read_next, run, batches), accuracy)
+                yield Subject(
+                    title, name, kind, used, size, partial(_read_next, run, batches), accuracy
+                )
 
 
-def picture_size(model: SceneTextModel) -> tuple[int, int]:
+def image_size(model: SceneTextModel) -> tuple[int, int]:
     """Height and width of an image in pixels; where a model keeps the aspect, of a usual word."""
     options = image_options(model.hparams)
     height, width = options["img_size"]
@@ -130,7 +147,7 @@ def _runner(
     copy.set_precision(dtype)
     if choose_compiling(kind == "compiled"):
         copy.compile_network()
-    length = None if settings.pictures else int(model.hparams["max_label_length"])
+    length = None if settings.images else int(model.hparams["max_label_length"])
 
     def read(images: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -139,31 +156,42 @@ def _runner(
     return read, precision_name(precision, settings.device)
 
 
-def _batches(model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool) -> list[Batch]:
-    """Batches of words, or one of noise. Words of several widths are padded, or else computed apart, as files need."""
+def _batches(
+    model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool
+) -> list[Batch]:
+    """Batches of words, or one of noise. Words of several widths are padded, or else computed
+    apart, as files need.
+    """
     if words is None:
         generator = torch.Generator().manual_seed(0)
-        return [[torch.randn(size, 3, *picture_size(model), generator=generator)]]
+        return [[torch.randn(size, 3, *image_size(model), generator=generator)]]
     remaining = itertools.cycle(words)
     batches = [list(itertools.islice(remaining, size)) for _ in range(-(-len(words) // size))]
     if padded:
         return [[pad(batch)] for batch in batches]
-    return [[torch.stack([batch[place] for place in places]) for places in group_by_shape(batch)] for batch in batches]
+    return [
+        [torch.stack([batch[index] for index in indices]) for indices in group_by_shape(batch)]
+        for batch in batches
+    ]
 
 
 def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
     """The images of a folder as the model takes them, (3, H, W) each."""
     options = image_options(model.hparams)
-    words = [torch.from_numpy(image_to_array(picture, options)) for picture in _pictures(folder)]
+    words = [torch.from_numpy(image_to_array(image, options)) for image in _images(folder)]
     if not words:
         raise ValueError(f"there are no images in {folder}")
     return words
 
 
-def _pictures(folder: str) -> Iterator[Image]:
-    """Those of LMDBs below a folder, or of its files, as many as are enough; what is damaged is left out."""
+def _images(folder: str) -> Iterator[Image]:
+    """Those of LMDBs below a folder, or of its files, as many as are enough; what is damaged is
+    left out.
+    """
     databases = find_lmdbs(Path(folder)) if Path(folder).is_dir() else []
-    return itertools.islice(_stored(databases) if databases else _opened(find_images([folder])), MOST_PICTURES)
+    return itertools.islice(
+        _stored(databases) if databases else _opened(find_images([folder])), MOST_IMAGES
+    )
 
 
 def _stored(databases: Iterable[Path]) -> Iterator[Image]:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from strhub.bulk.inputs import Unit, find, pictures
+from strhub.bulk.inputs import Unit, find, images
 from strhub.bulk.output import Row, check_job, count, failures, missing_units, write_part
 from strhub.inference.pipeline import Reading
 from strhub.inference.recognizer import EMBEDDED
@@ -26,7 +26,8 @@ __all__ = ["ENGINES", "Summary", "read_all"]
 log = logging.getLogger(__name__)
 
 ENGINES: Final = ("plain", "ray")
-BLOCKS: Final = 1000  # of units, which Ray deals out; an actor that dies has its block read again, but for whole parts
+# of units, which Ray deals out; an actor that dies has its block read again, but for whole parts
+BLOCKS: Final = 1000
 
 
 class BatchReader(Protocol):
@@ -34,14 +35,16 @@ class BatchReader(Protocol):
 
     batch_size: int
 
-    def __call__(self, pictures: Any) -> list[Reading]: ...
+    def __call__(self, inputs: Any) -> list[Reading]: ...
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an output holds after a run, and what the run itself added: images, and seconds it took."""
+    """What an output holds after a run, and what the run itself added: images, and seconds it
+    took.
+    """
 
-    pictures: int
+    images: int
     unreadable: int
     added: int
     seconds: float
@@ -66,18 +69,20 @@ def read_all(
 ) -> Summary:
     """Read all images of the inputs that the output does not have yet.
 
-    inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, images, globs.
-    output: a folder for Parquet files with `COLUMNS`; a row for every image, `error` set where it cannot be read, and
-        for every input that cannot be opened.
-    model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as refine_iters or
-        turn_tall. threads: None: all cores for `plain`, as many as a worker has CPUs for `ray`. recognizer: makes
-        another reader instead, in each worker; give `model` a name for it. per_part: images a file, about; a tar is
-        one part whatever its size.
-    engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and `gpus` each, on the
-        cluster at `address` (None: on this machine). There the inputs and the output are on a disk that all share.
+    inputs: folders (all that is below them), LMDB data sets, Parquet files, tar shards, images,
+        globs.
+    output: a folder for Parquet files with `COLUMNS`; a row for every image, `error` set where it
+        cannot be read, and for every input that cannot be opened.
+    model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as
+        refine_iters or turn_tall. threads: None: all cores for `plain`, as many as a worker has
+        CPUs for `ray`. recognizer: makes another reader instead, in each worker; give `model` a
+        name for it. per_part: images a file, about; a tar is one part whatever its size.
+    engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and
+        `gpus` each, on the cluster at `address` (None: on this machine). There the inputs and the
+        output are on a disk that all share.
 
-    A run that was stopped in any way is resumed by the same call; at most a part a worker is read again, and no image
-    is in the output twice. Two runs at once on one output are an error.
+    A run that was stopped in any way is resumed by the same call; at most a part a worker is read
+    again, and no image is in the output twice. Two runs at once on one output are an error.
 
     Raises:
         ValueError: if there is nothing to read, or the output holds something else.
@@ -90,9 +95,12 @@ def read_all(
         raise ValueError(f"no images found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
     if engine == "ray" and threads is None:
-        threads = max(1, int(cpus))  # more than its share, and the workers would wait for each other
+        threads = max(
+            1, int(cpus)
+        )  # more than its share, and the workers would wait for each other
     make = recognizer or _Maker(
-        str(model), {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})}
+        str(model),
+        {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})},
     )
     try:
         with locked(folder / ".lock"):
@@ -101,7 +109,9 @@ def read_all(
             log.info("%s: %d parts to read", folder, len(units))
             if engine == "plain" or not units:
                 results: Iterator[int] = (
-                    read_unit(unit, reader, folder) for reader in _once(make, units) for unit in units
+                    read_unit(unit, reader, folder)
+                    for reader in _once(make, units)
+                    for unit in units
                 )
                 added = sum(_reported(results, len(units), began))
             else:
@@ -113,7 +123,9 @@ def read_all(
                 )  # fmt: skip
             rows, unreadable = count(folder)
     except BlockingIOError as error:
-        raise ValueError(f"another process is reading to {folder}: wait for it, or give another folder") from error
+        raise ValueError(
+            f"another process is reading to {folder}: wait for it, or give another folder"
+        ) from error
     return Summary(rows, unreadable, added, time.monotonic() - began)
 
 
@@ -126,17 +138,19 @@ def _check(engine: str, **counts: int | None) -> None:
 
 
 def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
-    """Read a unit's images and write its part; how many there were. Nothing if the part is there."""
+    """Read a unit's images and write its part; how many there were. Nothing if the part is
+    there.
+    """
     if (folder / f"{unit.name}.parquet").exists():
         return 0
     rows: list[Row] = []
-    remaining = pictures(unit)
+    remaining = images(unit)
     while batch := list(islice(remaining, reader.batch_size)):
-        readable = [picture.image for picture in batch if picture.image is not None]
+        readable = [source.image for source in batch if source.image is not None]
         readings = iter(reader(readable) if readable else [])
-        for picture in batch:
-            unread = Reading("", 0.0, error=picture.error)
-            rows.append((picture.source, unread if picture.image is None else next(readings)))
+        for source in batch:
+            unread = Reading("", 0.0, error=source.error)
+            rows.append((source.source, unread if source.image is None else next(readings)))
     write_part(folder, unit.name, rows)
     return len(rows)
 
@@ -162,12 +176,18 @@ def _once(make: Callable[[], BatchReader], units: Sequence[Unit]) -> Iterator[Ba
 def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]:
     """The same, with a line in the log every ten seconds."""
     added, said = 0, time.monotonic()
-    for number, pictures_read in enumerate(results, 1):
-        added += pictures_read
+    for number, images_read in enumerate(results, 1):
+        added += images_read
         if time.monotonic() - said >= 10 or number == parts:
             said = time.monotonic()
-            log.info("%d of %d parts, %d images, %.0f a second", number, parts, added, added / (said - began))
-        yield pictures_read
+            log.info(
+                "%d of %d parts, %d images, %.0f a second",
+                number,
+                parts,
+                added,
+                added / (said - began),
+            )
+        yield images_read
 
 
 def _identity(model: str | os.PathLike[str]) -> str:

@@ -1,7 +1,9 @@
-"""The output of bulk reading: a folder of Parquet files, one a unit of work, each there as a whole or not at all.
+"""The output of bulk reading: a folder of Parquet files, one a unit of work, each there as a whole
+or not at all.
 
-The folder is one table to programs that read Parquet, since all else in it has a name that they pass over. What is
-done is told from the parts alone, so that no record of progress can contradict them.
+The folder is one table to programs that read Parquet, since all else in it has a name that they
+pass over. What is done is told from the parts alone, so that no record of progress can contradict
+them.
 """
 
 from __future__ import annotations
@@ -16,30 +18,57 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name, lmdb_size, parquet_groups
+from strhub.bulk.inputs import (
+    FILES,
+    LMDB,
+    PARQUET,
+    TAR,
+    Span,
+    Unit,
+    input_name,
+    lmdb_size,
+    parquet_groups,
+)
 from strhub.inference.pipeline import Reading
 from strhub.utils.files import write_whole
 
-__all__ = ["COLUMNS", "JOB", "Row", "check_job", "count", "done_parts", "failures", "missing_units", "write_part"]
+__all__ = [
+    "COLUMNS",
+    "JOB",
+    "Row",
+    "check_job",
+    "count",
+    "done_parts",
+    "failures",
+    "missing_units",
+    "write_part",
+]
 
 COLUMNS: Final = ("source", "text", "confidence", "character_confidences", "error")
-JOB: Final = "_job.json"  # with a line below, so that programs that open the folder as one table leave it out
+# with a line below, so that programs that open the folder as one table leave it out
+JOB: Final = "_job.json"
 FORMER_JOB: Final = "job.json"
-FAILED: Final = "failed-"  # parts that name inputs which could not be opened: tried again by the next run
+FAILED: Final = (
+    "failed-"  # parts that name inputs which could not be opened: tried again by the next run
+)
 SPANNED: Final = re.compile(r"((?:lmdb|parquet)-[0-9a-f]{16})-(\d+)-(\d+)")
 
 Row = tuple[str, Reading]  # source and what was read there
 
 
 def check_job(folder: Path, job: Mapping[str, Any]) -> None:
-    """Note what reads to this folder; `ValueError` if it holds another model's readings, or something else."""
+    """Note what reads to this folder; `ValueError` if it holds another model's readings, or
+    something else.
+    """
     path = folder / JOB
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists() and (folder / FORMER_JOB).exists():
         (folder / FORMER_JOB).replace(path)
     if not path.exists():
         if any(item for item in folder.iterdir() if not item.name.startswith(".")):
-            raise ValueError(f"{folder} holds something else than readings: give an empty or a new folder")
+            raise ValueError(
+                f"{folder} holds something else than readings: give an empty or a new folder"
+            )
         write_whole(path, json.dumps(job, indent=1))
         return
     try:
@@ -51,7 +80,8 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     for name, value in job.items():
         if before.get(name) != value:
             raise ValueError(
-                f"{folder} holds readings with {name} {before.get(name)!r:.300}, not {value!r:.300}: "
+                f"{folder} holds readings with {name} {before.get(name)!r:.300}, not "
+                f"{value!r:.300}: "
                 "give another folder"
             )
 
@@ -77,7 +107,8 @@ def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
         [reading.character_confidences for _, reading in rows],
         [reading.error for _, reading in rows],
     ]
-    table = pyarrow.table([pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+    table = pyarrow.table([pyarrow.array(column, field.type) for column, field in zip(columns,
+        schema, strict=True)],
                           schema=schema)  # fmt: skip
     partial = folder / f".{name}.{uuid4().hex}.partial"
     try:
@@ -105,7 +136,9 @@ def done_parts(folder: Path) -> set[str]:
 def missing_units(
     found: Mapping[str, Sequence[str]], folder: Path, *, per_part: int
 ) -> tuple[list[Unit], dict[str, str]]:
-    """The units that are still to be read, of about `per_part` images, and why the inputs without any have none."""
+    """The units that are still to be read, of about `per_part` images, and why the inputs without
+    any have none.
+    """
     done = done_parts(folder)
     spans = defaultdict(list)
     for name in done:
@@ -121,8 +154,12 @@ def missing_units(
                 problems[path] = str(error)
     units += [unit for path in found[TAR] if (unit := Unit(TAR, path)).name not in done]
     read = _sources(folder, done)
-    files = [name for name in found[FILES] if os.fsencode(name).decode("utf-8", "replace") not in read]
-    units += [Unit(FILES, files=tuple(files[at : at + per_part])) for at in range(0, len(files), per_part)]
+    files = [
+        name for name in found[FILES] if os.fsencode(name).decode("utf-8", "replace") not in read
+    ]
+    units += [
+        Unit(FILES, files=tuple(files[at : at + per_part])) for at in range(0, len(files), per_part)
+    ]
     return units, problems
 
 
@@ -134,7 +171,9 @@ def failures(folder: Path, problems: Mapping[str, str]) -> None:
 
 
 def count(folder: Path) -> tuple[int, int]:
-    """How many rows all parts have together, and how many of them are of images that could not be read."""
+    """How many rows all parts have together, and how many of them are of images that could not be
+    read.
+    """
     from pyarrow.parquet import ParquetFile
 
     rows = unreadable = 0
@@ -150,13 +189,13 @@ def count(folder: Path) -> tuple[int, int]:
 
 def _lmdb_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]:
     """Records that no part has yet, in spans."""
-    spans, place = [], 0
+    spans, start = [], 0
     for span in [*sorted(done), Span(size := lmdb_size(path), size)]:
-        while place < span.start:
-            stop = min(place + per_part, span.start)
-            spans.append(Span(place, stop))
-            place = stop
-        place = max(place, span.stop)
+        while start < span.start:
+            stop = min(start + per_part, span.start)
+            spans.append(Span(start, stop))
+            start = stop
+        start = max(start, span.stop)
     return spans
 
 
@@ -164,7 +203,9 @@ def _parquet_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]
     """Rows that no part has yet, in spans of whole row groups."""
     spans: list[Span] = []
     for group in parquet_groups(path):
-        if group.start == group.stop or any(part.start <= group.start and group.stop <= part.stop for part in done):
+        if group.start == group.stop or any(
+            part.start <= group.start and group.stop <= part.stop for part in done
+        ):
             continue
         if spans and spans[-1].stop == group.start and group.stop - spans[-1].start <= per_part:
             spans[-1] = Span(spans[-1].start, group.stop)
@@ -180,5 +221,9 @@ def _sources(folder: Path, done: set[str]) -> set[str]:
     names: set[str] = set()
     for name in done:
         if name.startswith(f"{FILES}-"):
-            names.update(parquet.read_table(folder / f"{name}.parquet", columns=["source"])["source"].to_pylist())
+            names.update(
+                parquet.read_table(folder / f"{name}.parquet", columns=["source"])[
+                    "source"
+                ].to_pylist()
+            )
     return names

@@ -1,10 +1,12 @@
 """Weights of one model into another of another alphabet, label length, image size or patch.
 
-In: a network with fresh weights, its hyper-parameters, and a checkpoint. Out: the network with everything that the
-checkpoint knows of use to it, and a table of what was kept, resized, new and dropped.
+In: a network with fresh weights, its hyper-parameters, and a checkpoint. Out: the network with
+everything that the checkpoint knows of use to it, and a table of what was kept, resized, new and
+dropped.
 
-Which axes of which parameters stand for characters, label positions or patches is found by building the network with
-one character more, one position more or twice the width, and looking at what grows. So architectures declare nothing.
+Which axes of which parameters stand for characters, label positions or patches is found by building
+the network with one character more, one position more or twice the width, and looking at what
+grows. So architectures declare nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ Axes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one parameter. name: in the network, or in the file if it was dropped; note: in words."""
+    """What became of one parameter. name: in the network, or in the file if it was dropped; note:
+    in words.
+    """
 
     name: str
     action: Action
@@ -44,8 +48,9 @@ class Change:
 class Adaptation:
     """What became of a checkpoint.
 
-    changes: of every parameter; characters: each character of the new charset with the one of the old charset whose
-    weights it took, "" if there was none; dropped: characters of the old charset that the new one lacks.
+    changes: of every parameter; characters: each character of the new charset with the one of the
+    old charset whose weights it took, "" if there was none; dropped: characters of the old charset
+    that the new one lacks.
     """
 
     changes: tuple[Change, ...]
@@ -65,8 +70,12 @@ class Adaptation:
     def table(self) -> str:
         """One line of sums and one for each parameter that was not kept as it is."""
         actions: tuple[Action, ...] = ("kept", "characters", "resized", "new", "dropped")
-        lines = ["parameters: " + ", ".join(f"{self.counts[action]} {action}" for action in actions)]
-        borrowed = [f"{new} from {old}" for new, old in self.characters.items() if old not in ("", new)]
+        lines = [
+            "parameters: " + ", ".join(f"{self.counts[action]} {action}" for action in actions)
+        ]
+        borrowed = [
+            f"{new} from {old}" for new, old in self.characters.items() if old not in ("", new)
+        ]
         for title, members in (
             ("new characters", self.new_characters),
             ("characters that start as others", ", ".join(borrowed)),
@@ -76,21 +85,30 @@ class Adaptation:
                 lines.append(f"{title}: {members if len(members) <= 100 else members[:100] + '…'}")
         changed = [change for change in self.changes if change.action != "kept"]
         width = max((len(change.name) for change in changed), default=0)
-        return "\n".join([*lines, *(f"  {c.action:<10}  {c.name:<{width}}  {c.note}".rstrip() for c in changed)])
+        return "\n".join(
+            [*lines, *(f"  {c.action:<10}  {c.name:<{width}}  {c.note}".rstrip() for c in changed)]
+        )
 
 
 def adapt(
-    network: nn.Module, hparams: Mapping[str, Any], checkpoint: Checkpoint, *, variants: bool = False
+    network: nn.Module,
+    hparams: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    *,
+    variants: bool = False,
 ) -> Adaptation:
-    """Load a checkpoint into a network that may differ from it in charset, label length, image size and patch.
+    """Load a checkpoint into a network that may differ from it in charset, label length, image size
+    and patch.
 
-    network: with fresh weights, which what is new keeps; hparams: its hyper-parameters; variants: a character that the
-    checkpoint lacks takes the weights of its other case or of its base letter (Ä: ä, A or a), if those are known.
+    network: with fresh weights, which what is new keeps; hparams: its hyper-parameters; variants: a
+    character that the checkpoint lacks takes the weights of its other case or of its base letter
+    (Ä: ä, A or a), if those are known.
 
-    Rows of embeddings and heads go by character, [E], [B], [P] and the blank by role. A new character starts at the
-    mean of all known ones, so that it is as unlikely as any. Positions of patches are interpolated on their grid.
-    Positions in the label stay as far as they reach; further ones begin at the last. Patch kernels are resized. All
-    else goes by name. Raises `CheckpointError` with a table if anything else differs in shape, or nothing fits.
+    Rows of embeddings and heads go by character, [E], [B], [P] and the blank by role. A new
+    character starts at the mean of all known ones, so that it is as unlikely as any. Positions of
+    patches are interpolated on their grid. Positions in the label stay as far as they reach;
+    further ones begin at the last. Patch kernels are resized. All else goes by name. Raises
+    `CheckpointError` with a table if anything else differs in shape, or nothing fits.
     """
     target = network.state_dict()
     parameters = dict(network.named_parameters())
@@ -110,12 +128,21 @@ def adapt(
             adapted[name] = value
             changes.append(change)
     if problems or not adapted:
-        table = mismatch_table(problems) if problems else "  no parameter has a name that the model knows"
+        table = (
+            mismatch_table(problems)
+            if problems
+            else "  no parameter has a name that the model knows"
+        )
         raise CheckpointError(
-            "the pretrained weights do not fit: charset, max_label_length, img_size and patch_size may differ from "
+            "the pretrained weights do not fit: charset, max_label_length, img_size and patch_size "
+            "may differ from "
             f"theirs, other sizes may not\n{table}"
         )
-    changes += [Change(name, "dropped", "not in the model") for name in checkpoint.weights if name not in target]
+    changes += [
+        Change(name, "dropped", "not in the model")
+        for name in checkpoint.weights
+        if name not in target
+    ]
     network.load_state_dict({**target, **adapted})
     charset = hparams["charset_train"]
     dropped = "".join(c for c in checkpoint.hparams["charset_train"] if c not in charset)
@@ -131,11 +158,15 @@ def matching_characters(charset: str, known: str, *, variants: bool) -> dict[str
 
 
 def _candidates(character: str, *, variants: bool) -> list[str]:
-    """The character; with variants its other case, then its base letter, then that one's other case."""
+    """The character; with variants its other case, then its base letter, then that one's other
+    case.
+    """
     if not variants:
         return [character]
     base = fold_to_ascii(character) if not character.isascii() else character
-    if len(base) != 1 or base == character:  # ß is spelled ss: no one letter; ά has no spelling in ASCII
+    if (
+        len(base) != 1 or base == character
+    ):  # ß is spelled ss: no one letter; ά has no spelling in ASCII
         base = unicodedata.normalize("NFD", character)[0]
     return [c for c in (character, character.swapcase(), base, base.swapcase()) if len(c) == 1]
 
@@ -144,14 +175,18 @@ class _Rules:
     """What to do with each parameter, from what differs between two sets of hyper-parameters."""
 
     def __init__(self, new: Mapping[str, Any], old: Mapping[str, Any], *, variants: bool) -> None:
-        self.characters = matching_characters(new["charset_train"], old["charset_train"], variants=variants)
+        self.characters = matching_characters(
+            new["charset_train"], old["charset_train"], variants=variants
+        )
         self.tokens = (_tokens(old), _tokens(new))
         self.grids = (_grid(old), _grid(new))
 
         def differ(*names: str) -> bool:
             return any(_plain(new.get(name)) != _plain(old.get(name)) for name in names)
 
-        self.character_axes: Axes = character_tables(new) if self.tokens[0] != self.tokens[1] else {}
+        self.character_axes: Axes = (
+            character_tables(new) if self.tokens[0] != self.tokens[1] else {}
+        )
         self.length_axes: Axes = {}
         self.patch_axes: Axes = {}
         if differ("max_label_length"):
@@ -160,13 +195,17 @@ class _Rules:
             height, width = new["img_size"]
             self.patch_axes = growing_axes(new, img_size=[height, 2 * width])
 
-    def carry(self, name: str, old: Tensor, fresh: Tensor, *, computed: bool) -> tuple[Tensor, Change]:
-        """An old value in its new shape, and what was done; its shape stays wrong if nothing is known to do.
+    def carry(
+        self, name: str, old: Tensor, fresh: Tensor, *, computed: bool
+    ) -> tuple[Tensor, Change]:
+        """An old value in its new shape, and what was done; its shape stays wrong if nothing is
+        known to do.
 
         computed: it is not learned but follows from the sizes, as tables of sines do.
         """
         axes = {kind: table.get(name, ()) for kind, table in (
-            ("character", self.character_axes), ("length", self.length_axes), ("patch", self.patch_axes)
+            ("character", self.character_axes), ("length", self.length_axes), ("patch",
+                self.patch_axes)
         )}  # fmt: skip
         if not _agree(old, fresh, besides=[axis for group in axes.values() for axis in group]):
             return old, Change(name, "kept")
@@ -174,7 +213,10 @@ class _Rules:
             return fresh, Change(name, "new", "computed for the new sizes")
         value, change = old, Change(name, "kept")
         for axis in axes["character"]:
-            value, change = self._carry_characters(value, fresh, axis), Change(name, "characters", self._summary())
+            value, change = (
+                self._carry_characters(value, fresh, axis),
+                Change(name, "characters", self._summary()),
+            )
         for axis in axes["length"]:
             note = f"{value.shape[axis]} -> {fresh.shape[axis]} label positions"
             value, change = _continue(value, fresh, axis), Change(name, "resized", note)
@@ -183,16 +225,23 @@ class _Rules:
             change = Change(name, "resized" if note else "kept", note)
         if value.ndim == 4 and value.shape[:2] == fresh.shape[:2] and value.shape != fresh.shape:
             note = f"kernel {tuple(value.shape[2:])} -> {tuple(fresh.shape[2:])}"
-            value, change = resize_patch_kernel(value, (fresh.shape[2], fresh.shape[3])), Change(name, "resized", note)
+            value, change = (
+                resize_patch_kernel(value, (fresh.shape[2], fresh.shape[3])),
+                Change(name, "resized", note),
+            )
         return value, change
 
     def _summary(self) -> str:
         same = sum(new == old for new, old in self.characters.items())
         none = sum(not old for old in self.characters.values())
-        return f"{same} by character, {len(self.characters) - same - none} from variants, {none} new"
+        return (
+            f"{same} by character, {len(self.characters) - same - none} from variants, {none} new"
+        )
 
     def _carry_characters(self, old: Tensor, fresh: Tensor, axis: int) -> Tensor:
-        """Move what belongs to a token to where the token is now. What stands before the tokens stays."""
+        """Move what belongs to a token to where the token is now. What stands before the tokens
+        stays.
+        """
         before, sources = _token_rows(self.tokens[0], old.shape[axis])
         after, tokens = _token_rows(self.tokens[1], fresh.shape[axis])
         if before != after or before < 0:
@@ -208,7 +257,9 @@ class _Rules:
         return torch.stack(rows).movedim(0, axis)
 
     def _resize_positions(self, old: Tensor, fresh: Tensor, axis: int) -> tuple[Tensor, str]:
-        """Positions of patches, (1, N, D) with or without a class token before, interpolated on their grid."""
+        """Positions of patches, (1, N, D) with or without a class token before, interpolated on
+        their grid.
+        """
         before, after = self.grids
         if before is None or after is None or before == after or old.ndim != 3 or axis != 1:
             return old, ""
@@ -225,16 +276,24 @@ def _agree(old: Tensor, fresh: Tensor, *, besides: Sequence[int]) -> bool:
     if old.ndim != fresh.ndim:
         return False
     free = {*besides, *((2, 3) if fresh.ndim == 4 else ())}
-    return all(old.shape[axis] == fresh.shape[axis] for axis in range(fresh.ndim) if axis not in free)
+    return all(
+        old.shape[axis] == fresh.shape[axis] for axis in range(fresh.ndim) if axis not in free
+    )
 
 
 def growing_axes(hparams: Mapping[str, Any], **change: Any) -> Axes:
-    """The axes whose size other hyper-parameters change, by the names of parameters that have such."""
+    """The axes whose size other hyper-parameters change, by the names of parameters that have
+    such.
+    """
     with torch.random.fork_rng(devices=[]):
-        before, after = (build_network({**hparams, **options}).state_dict() for options in ({}, change))
+        before, after = (
+            build_network({**hparams, **options}).state_dict() for options in ({}, change)
+        )
     return {
         name: [
-            axis for axis, sizes in enumerate(zip(tensor.shape, after[name].shape, strict=True)) if len({*sizes}) > 1
+            axis
+            for axis, sizes in enumerate(zip(tensor.shape, after[name].shape, strict=True))
+            if len({*sizes}) > 1
         ]
         for name, tensor in before.items()
         if name in after and after[name].shape != tensor.shape
@@ -254,7 +313,9 @@ def _tokens(hparams: Mapping[str, Any]) -> list[str]:
 
 
 def _token_rows(tokens: Sequence[str], size: int) -> tuple[int, Sequence[str]]:
-    """How many rows of a table come before its tokens, and which tokens it has: all, or all but [B] and [P]."""
+    """How many rows of a table come before its tokens, and which tokens it has: all, or all but [B]
+    and [P].
+    """
     if tokens[-2:] == ["[B]", "[P]"] and size == len(tokens) - 2:
         tokens = tokens[:-2]
     return size - len(tokens), tokens
@@ -273,7 +334,9 @@ def _plain(value: Any) -> Any:
 
 
 def _continue(old: Tensor, fresh: Tensor, axis: int) -> Tensor:
-    """Keep positions as far as both reach; further ones begin at the last, told apart by their fresh values."""
+    """Keep positions as far as both reach; further ones begin at the last, told apart by their
+    fresh values.
+    """
     length = min(old.shape[axis], fresh.shape[axis])
     more = fresh.narrow(axis, length, fresh.shape[axis] - length)
     last = old.narrow(axis, old.shape[axis] - 1, 1)
@@ -281,7 +344,9 @@ def _continue(old: Tensor, fresh: Tensor, axis: int) -> Tensor:
 
 
 def resize_grid(positions: Tensor, before: Grid, after: Grid) -> Tensor:
-    """Positions (rows * columns, D) of one grid to another, bicubic. The same grid gives the same numbers."""
+    """Positions (rows * columns, D) of one grid to another, bicubic. The same grid gives the same
+    numbers.
+    """
     if before == after:
         return positions
     image = positions.float().T.unflatten(1, before).unsqueeze(0)  # (1, D, rows, columns)
@@ -290,9 +355,17 @@ def resize_grid(positions: Tensor, before: Grid, after: Grid) -> Tensor:
 
 
 def resize_patch_kernel(kernel: Tensor, size: Grid) -> Tensor:
-    """A kernel (D, C, h, w) for patches of another size: it sees a patch as the old one sees that patch resized."""
+    """A kernel (D, C, h, w) for patches of another size: it sees a patch as the old one sees that
+    patch resized.
+    """
     before = (kernel.shape[2], kernel.shape[3])
-    pixels = torch.eye(size[0] * size[1]).unflatten(1, size).unsqueeze(0)  # (1, h' * w', h', w'): one lit in each
-    resized = F.interpolate(pixels, size=before, mode="bicubic", align_corners=False, antialias=True)
-    weights = kernel.float().flatten(2) @ resized[0].flatten(1).T  # (D, C, h * w) by (h * w, h' * w')
+    pixels = (
+        torch.eye(size[0] * size[1]).unflatten(1, size).unsqueeze(0)
+    )  # (1, h' * w', h', w'): one lit in each
+    resized = F.interpolate(
+        pixels, size=before, mode="bicubic", align_corners=False, antialias=True
+    )
+    weights = (
+        kernel.float().flatten(2) @ resized[0].flatten(1).T
+    )  # (D, C, h * w) by (h * w, h' * w')
     return weights.unflatten(2, size).to(kernel)

@@ -1,7 +1,9 @@
-"""Weights without hyper-parameters: what their tensors tell, and what has to be assumed of them, each with a warning.
+"""Weights without hyper-parameters: what their tensors tell, and what has to be assumed of them,
+each with a warning.
 
-Prefixes of wrappers (DataParallel, torch.compile, Lightning) and the mappings that scripts put weights into are taken
-off first. Nothing is assumed in silence but of the reference's published files, which are known by their hashes.
+Prefixes of wrappers (DataParallel, torch.compile, Lightning) and the mappings that scripts put
+weights into are taken off first. Nothing is assumed in silence but of the reference's published
+files, which are known by their hashes.
 """
 
 from __future__ import annotations
@@ -32,17 +34,27 @@ Value = TypeVar("Value")
 
 
 def unwrapped(content: Mapping[str, Any], kind: type) -> Mapping[str, Any]:
-    """Return the weights that a mapping holds under a usual name, or the mapping itself; kind: of a tensor in it."""
+    """Return the weights that a mapping holds under a usual name, or the mapping itself; kind: of a
+    tensor in it.
+    """
     for name in WRAPPERS:
         inner = content.get(name)
-        if isinstance(inner, Mapping) and inner and all(isinstance(value, kind) for value in inner.values()):
+        if (
+            isinstance(inner, Mapping)
+            and inner
+            and all(isinstance(value, kind) for value in inner.values())
+        ):
             return inner
     return content
 
 
 def own_names(weights: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Return weights by the network's own names, and apart from them what a run had besides, such as a second loss."""
-    names = {name: name.replace("._orig_mod.", ".") for name in weights}  # of parts that were compiled
+    """Return weights by the network's own names, and apart from them what a run had besides, such
+    as a second loss.
+    """
+    names = {
+        name: name.replace("._orig_mod.", ".") for name in weights
+    }  # of parts that were compiled
     while prefix := _shared(names.values(), _WRAPPING):
         names = {name: short.removeprefix(prefix) for name, short in names.items()}
     network = {name: short for name, short in names.items() if short.startswith("model.")}
@@ -60,16 +72,26 @@ def own_names(weights: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str,
 
 def _shared(names: Any, prefixes: tuple[str, ...]) -> str:
     listed = list(names)
-    return next((prefix for prefix in prefixes if listed and all(name.startswith(prefix) for name in listed)), "")
+    return next(
+        (
+            prefix
+            for prefix in prefixes
+            if listed and all(name.startswith(prefix) for name in listed)
+        ),
+        "",
+    )
 
 
 def architecture_of(path: Path, weights: Mapping[str, Any]) -> str:
-    """Return the architecture that has a parameter which the weights have; a folder that is no model is passed over."""
+    """Return the architecture that has a parameter which the weights have; a folder that is no
+    model is passed over.
+    """
     for architecture in architectures():
         if marker_of(architecture) in weights:
             return architecture
     raise CheckpointError(
-        f"{path}: none of the known architectures ({', '.join(architectures())}) has these parameters: "
+        f"{path}: none of the known architectures ({', '.join(architectures())}) has these "
+        "parameters: "
         f"{', '.join(sorted(map(ascii, weights))[:3])}, …"
     )
 
@@ -77,7 +99,8 @@ def architecture_of(path: Path, weights: Mapping[str, Any]) -> str:
 def marker_of(architecture: str) -> str | None:
     """Return the name of a parameter that only this architecture has, if it says one.
 
-    A half-written folder in `strhub/models` must not keep others from being read, whatever is wrong with it.
+    A half-written folder in `strhub/models` must not keep others from being read, whatever is wrong
+    with it.
     """
     try:
         marker = getattr(network_class(architecture), "marker", None)
@@ -90,7 +113,8 @@ def marker_of(architecture: str) -> str | None:
 def described(
     path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return hyper-parameters for bare weights: told by the tensors, set by the caller, or assumed with a warning.
+    """Return hyper-parameters for bare weights: told by the tensors, set by the caller, or assumed
+    with a warning.
 
     The second mapping has those that were assumed.
 
@@ -103,29 +127,44 @@ def described(
         count = told.pop("charset_size")
     except Exception as error:  # of tensors that are missing or have other shapes than theirs
         raise CheckpointError(
-            f"{path}: the sizes of this {architecture} cannot be told from its weights: {_reason(error)}"
+            f"{path}: the sizes of this {architecture} cannot be told from its weights: "
+            f"{_reason(error)}"
         ) from error
     assumed = {name: told[name] for name in network.untold if name in told and name not in known}
     if "charset_train" not in known:
         if count not in _CHARSETS:
-            raise CheckpointError(f"{path} knows {count} characters but does not say which: give charset_train")
+            raise CheckpointError(
+                f"{path} knows {count} characters but does not say which: give charset_train"
+            )
         assumed["charset_train"] = _CHARSETS[count]
     elif len(known["charset_train"]) != count:
         raise CheckpointError(
-            f"{path}: charset_train has {len(known['charset_train'])} characters, but the weights are of {count}"
+            f"{path}: charset_train has {len(known['charset_train'])} characters, but the weights "
+            f"are of {count}"
         )
     if "normalize" not in known:
         assumed["normalize"] = "default"
-    given = {name: known[name] for name in (*network.untold, "charset_train", "normalize") if name in known}
+    stated = {
+        name: known[name]
+        for name in (*network.untold, "charset_train", "normalize")
+        if name in known
+    }
     released = _released(path)
-    scored = CHARSET_36 if released else {**assumed, **given}["charset_train"]
+    scored = CHARSET_36 if released else {**assumed, **stated}["charset_train"]
     hparams = {
-        **_DEFAULTS, **told, **assumed, **given, "architecture": architecture, "name": architecture,
+        **_DEFAULTS, **told, **assumed, **stated, "architecture": architecture,
+            "name": architecture,
         "charset_test": scored,
     }  # fmt: skip
     if not released:
         for name, value in assumed.items():
-            log.warning("%s does not say its %s: taken to be %r. If it is another, set %s", path, name, value, name)
+            log.warning(
+                "%s does not say its %s: taken to be %r. If it is another, set %s",
+                path,
+                name,
+                value,
+                name,
+            )
     return checked_hyper_parameters(hparams, {}, str(path)), assumed
 
 

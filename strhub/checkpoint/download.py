@@ -1,7 +1,9 @@
-"""Where a model's file comes from: a path, a folder, an address on the web. Out: a file on this machine.
+"""Where a model's file comes from: a path, a folder, an address on the web. Out: a file on this
+machine.
 
-What comes from the web is named together with its SHA-256, kept in torch's cache and checked each time it is used. A
-file whose hash nobody has given is not fetched: there would be no way to tell it from another.
+What comes from the web is named together with its SHA-256, kept in torch's cache and checked each
+time it is used. A file whose hash nobody has given is not fetched: there would be no way to tell it
+from another.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _PATIENCE = 60.0  # seconds before that counts
 
 
 class RemoteFile(NamedTuple):
-    """url: http or https; sha256: the hash in hexadecimal, or its first eight or more digits; name: in the cache."""
+    """url: http or https; sha256: the hash in hexadecimal, or its first eight or more digits; name:
+    in the cache.
+    """
 
     url: str
     sha256: str
@@ -49,38 +53,51 @@ def is_remote(source: str) -> bool:
 def parse_remote(source: str) -> RemoteFile:
     """`hf://owner/name[/file][@revision]#sha256=…` or `http(s)://…#sha256=…` to what is to be fetched.
 
-    Instead of the fragment the file's own name may end in the hash's first digits, as torch.hub's do: `x-1a2b3c4d.pt`.
+    Instead of the fragment the file's own name may end in the hash's first digits, as torch.hub's
+    do: `x-1a2b3c4d.pt`.
     Raises `CheckpointError` for another scheme, a malformed address or one without a hash.
     """
     address, _, fragment = source.partition("#")
     scheme = address.partition("://")[0].lower()
     if scheme not in SCHEMES:
-        raise CheckpointError(f"{source}: addresses begin with {', '.join(f'{name}://' for name in SCHEMES)}")
+        raise CheckpointError(
+            f"{source}: addresses begin with {', '.join(f'{name}://' for name in SCHEMES)}"
+        )
     url = _hugging_face(address) if scheme == "hf" else address
     name = unquote(urlsplit(url).path.rpartition("/")[2])
     if Path(name).suffix not in SUFFIXES or not re.fullmatch(r"[\w.+-]+", name):
-        raise CheckpointError(f"{source}: an address must end in a file name such as {DEFAULT_FILE}, not {name!r}")
+        raise CheckpointError(
+            f"{source}: an address must end in a file name such as {DEFAULT_FILE}, not {name!r}"
+        )
     if fragment:
-        given = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
-        if not given:
-            raise CheckpointError(f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256")
-        digest = given[1].lower()
+        match = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
+        if not match:
+            raise CheckpointError(
+                f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256"
+            )
+        digest = match[1].lower()
         return RemoteFile(url, digest, f"{digest[:16]}-{name}")
     in_name = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
     if not in_name:
         raise CheckpointError(
-            f"{source} is not fetched, because nothing says which file it should be: add #sha256= and the file's "
-            f"SHA-256 to the address (sha256sum prints it), or download the file yourself and give its path"
+            f"{source} is not fetched, because nothing says which file it should be: add #sha256= "
+            "and the file's "
+            "SHA-256 to the address (sha256sum prints it), or download the file yourself and give "
+            "its path"
         )
     return RemoteFile(url, in_name[1], name)
 
 
 def _hugging_face(address: str) -> str:
-    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's HF_ENDPOINT names a mirror."""
+    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's
+    HF_ENDPOINT names a mirror.
+    """
     path, _, revision = address.partition("://")[2].partition("@")
     parts = [part for part in path.split("/") if part]
     if len(parts) < 2:
-        raise CheckpointError(f"{address}: write hf://owner/name, with /file and @revision if needed")
+        raise CheckpointError(
+            f"{address}: write hf://owner/name, with /file and @revision if needed"
+        )
     owner, name, *file = map(quote, parts)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     revision = quote(revision or "main", safe="")
@@ -88,7 +105,9 @@ def _hugging_face(address: str) -> str:
 
 
 def find_in_folder(folder: Path) -> Path:
-    """The checkpoint that a folder holds, of a run the best one; `CheckpointError` if it is not plain which."""
+    """The checkpoint that a folder holds, of a run the best one; `CheckpointError` if it is not
+    plain which.
+    """
     if (folder / DEFAULT_FILE).is_file():
         return folder / DEFAULT_FILE
     if of_run := checkpoint_of_run(folder):
@@ -96,27 +115,35 @@ def find_in_folder(folder: Path) -> Path:
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
     if len(found) == 1:
         return found[0]
-    state = f"it holds {', '.join(path.name for path in found)}: name one" if found else "it holds no checkpoint"
+    state = (
+        f"it holds {', '.join(path.name for path in found)}: name one"
+        if found
+        else "it holds no checkpoint"
+    )
     raise CheckpointError(f"{folder} has no {DEFAULT_FILE} and no checkpoint of a run, and {state}")
 
 
 def fetch(file: RemoteFile, cache: Path) -> Path:
     """The file in the cache, fetched if it is not there yet and checked in either case.
 
-    Raises `CheckpointError` if it cannot be fetched, saying where to put it, and if it is not the file it should be.
+    Raises `CheckpointError` if it cannot be fetched, saying where to put it, and if it is not the
+    file it should be.
     """
     path = cache / file.name
     if not path.exists():
         _download(file, path)
     elif not sha256(path).startswith(file.sha256):
         raise CheckpointError(
-            f"{path} is damaged: its SHA-256 begins with {sha256(path)[:8]}, not {file.sha256[:8]}. Delete it"
+            f"{path} is damaged: its SHA-256 begins with {sha256(path)[:8]}, not "
+            f"{file.sha256[:8]}. Delete it"
         )
     return path
 
 
 def _download(file: RemoteFile, path: Path) -> None:
-    """Fetch to a file beside, hash on the way, and move it into place only if it is right and whole."""
+    """Fetch to a file beside, hash on the way, and move it into place only if it is right and
+    whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     log.info("fetching %s", file.url)
     try:
@@ -124,7 +151,8 @@ def _download(file: RemoteFile, path: Path) -> None:
             actual = _receive(file.url, partial)
             if not actual.startswith(file.sha256):
                 raise CheckpointError(
-                    f"{file.url} is not the file it should be: its SHA-256 is {actual}, not {file.sha256}. "
+                    f"{file.url} is not the file it should be: its SHA-256 is {actual}, not "
+                    f"{file.sha256}. "
                     "Nothing was kept"
                 )
     except (OSError, HTTPException, ValueError) as error:
@@ -144,7 +172,10 @@ def _receive(url: str, path: Path) -> str:
     with open_address(request) as answer, path.open("wb") as target:
         announced = answer.headers.get("Content-Length")
         if announced is not None and int(announced) > LARGEST:
-            raise OSError(f"it is {int(announced) >> 20} MiB large, more than the {LARGEST >> 20} that are fetched")
+            raise OSError(
+                f"it is {int(announced) >> 20} MiB large, more than the {LARGEST >> 20} that are "
+                "fetched"
+            )
         while block := answer.read1(_BLOCK):
             target.write(block)
             digest.update(block)
@@ -160,21 +191,30 @@ def _receive(url: str, path: Path) -> str:
 
 
 class _WebRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server to another web address, and to nothing else: not to FTP, and not from https to http."""
+    """Follows a server to another web address, and to nothing else: not to FTP, and not from https
+    to http.
+    """
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         """The request for the new address; `OSError` for one that is not followed."""
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
-            raise OSError(f"the server points to an address that is not followed: {ascii(newurl)[1:-1][:200]}")
+            raise OSError(
+                f"the server points to an address that is not followed: {ascii(newurl)[1:-1][:200]}"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def open_address(request: urllib.request.Request) -> Any:
-    """Open an http or https address, through the proxy of the environment if it names one; no other scheme."""
+    """Open an http or https address, through the proxy of the environment if it names one; no other
+    scheme.
+    """
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler, _WebRedirects,
+        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+            _WebRedirects,
         urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor,
     ):  # fmt: skip
         opener.add_handler(handler())

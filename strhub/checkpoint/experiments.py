@@ -1,7 +1,7 @@
 """Hyper-parameters of a named experiment, read from the configuration tree without Hydra.
 
-Only what the zoo needs: the `model` part of `main.yaml`, a charset, a model and an experiment, merged in Hydra's order.
-A test holds it against Hydra's own composition of every experiment.
+Only what the zoo needs: the `model` part of `main.yaml`, a charset, a model and an experiment,
+merged in Hydra's order. A test holds it against Hydra's own composition of every experiment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def experiment_names() -> list[str]:
 
 
 def experiment_hyper_parameters(name: str) -> dict[str, Any]:
-    """Return what `+experiment=<name>` makes of `model`, less what refers to other parts of the configuration.
+    """Return what `+experiment=<name>` makes of `model`, less what refers to other parts of the
+    configuration.
 
     A model of `configs/model` that no experiment is named for counts as one.
     `ValueError` names the nearest experiment for an unknown one.
@@ -33,13 +34,17 @@ def experiment_hyper_parameters(name: str) -> dict[str, Any]:
     elif (CONFIG_DIR / "model" / f"{name}.yaml").is_file():
         experiment = {"defaults": [{"override /model": name}]}
     else:
-        raise ValueError(unknown_option_message(name, experiment_names(), "the list of experiments"))
+        raise ValueError(
+            unknown_option_message(name, experiment_names(), "the list of experiments")
+        )
     choices = {**_choices(main["defaults"]), **_choices(experiment.get("defaults", []))}
     model = _read(CONFIG_DIR / "model" / f"{choices['model']}.yaml")
     charset = _read(CONFIG_DIR / "charset" / f"{choices['charset']}.yaml")
     merged = {**main["model"], **model, **charset["model"], **experiment.get("model", {})}
     merged["normalize"] = {**main["data"], **experiment.get("data", {})}["normalize"]
-    return {key: value for key, value in merged.items() if not (key.startswith("_") or _refers(value))}
+    return {
+        key: value for key, value in merged.items() if not (key.startswith("_") or _refers(value))
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -58,7 +63,9 @@ _Loader.add_implicit_resolver(
 
 
 def _choices(defaults: list[Any]) -> dict[str, str]:
-    """Groups of a defaults list and what is chosen of each: `override /model: parseq` gives {"model": "parseq"}."""
+    """Groups of a defaults list and what is chosen of each: `override /model: parseq` gives
+    {"model": "parseq"}.
+    """
     pairs = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
     return {key.removeprefix("override ").strip("/ "): value for key, value in pairs}
 

@@ -1,7 +1,7 @@
 """Checkpoint files to weights and hyper-parameters, and back. Nothing in a file is ever executed.
 
-Read: our safetensors (configuration in the metadata), Lightning checkpoints (ours and the reference's), and bare
-weights (`.pt`), whose sizes are told from the tensors. Written: safetensors.
+Read: our safetensors (configuration in the metadata), Lightning checkpoints (ours and the
+reference's), and bare weights (`.pt`), whose sizes are told from the tensors. Written: safetensors.
 """
 
 from __future__ import annotations
@@ -28,13 +28,21 @@ from strhub.errors import CheckpointError as CheckpointError
 from strhub.text import scored_charset
 from strhub.utils.files import replacing
 
-__all__ = ["FORMAT", "Checkpoint", "CheckpointError", "read_checkpoint", "read_metadata", "write_checkpoint"]
+__all__ = [
+    "FORMAT",
+    "Checkpoint",
+    "CheckpointError",
+    "read_checkpoint",
+    "read_metadata",
+    "write_checkpoint",
+]
 
 FORMAT = "strhub-1"
 
 
 class Checkpoint(NamedTuple):
-    """weights: by the network's own parameter names; hparams: with `architecture`; card: what is known of the model.
+    """weights: by the network's own parameter names; hparams: with `architecture`; card: what is
+    known of the model.
 
     training: what a run had besides, such as a second loss's head.
     """
@@ -46,16 +54,20 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Read a checkpoint of any known format; `CheckpointError` says what is wrong with any other file.
+    """Read a checkpoint of any known format; `CheckpointError` says what is wrong with any other
+    file.
 
-    known: hyper-parameters that the caller will set; bare weights need charset_train if it is not a usual one.
-    Every hyper-parameter has been checked, see `strhub.checkpoint.schema`, and every weight is a finite number.
+    known: hyper-parameters that the caller will set; bare weights need charset_train if it is not a
+    usual one. Every hyper-parameter has been checked, see `strhub.checkpoint.schema`, and every
+    weight is a finite number.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     if path.suffix in (".onnx", ".pt2"):
-        raise CheckpointError(f"{path} is an exported model, no checkpoint: name the one that it was made from")
+        raise CheckpointError(
+            f"{path} is an exported model, no checkpoint: name the one that it was made from"
+        )
     read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
     checkpoint = read(path, known or {})
     _check_finite(path, checkpoint.weights)
@@ -94,11 +106,14 @@ def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except Exception as error:  # safetensors' own, and what Python makes of impossible names
-        raise CheckpointError(f"{path} is not a whole safetensors file: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {_first_line(error)}"
+        ) from error
     written = metadata.get("format", "")
     if written.startswith("strhub-") and written != FORMAT:
         raise CheckpointError(
-            f"{path} was written as {written[:40]!a}, which this strhub does not know: it reads {FORMAT}"
+            f"{path} was written as {written[:40]!a}, which this strhub does not know: it reads "
+            f"{FORMAT}"
         )
     if written != FORMAT:
         return _from_bare_weights(path, weights, known)
@@ -113,10 +128,14 @@ def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             metadata = file.metadata() or {}
         texts = [metadata[name] for name in ("hyper_parameters", "card")]
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{path}: its metadata cannot be read: {_first_line(error)}"
+        ) from error
     hparams, card = (parse_json(text, f"{path}: its metadata") for text in texts)
     if not isinstance(hparams, dict) or not isinstance(card, dict):
-        raise CheckpointError(f"{path}: its metadata must be two mappings, hyper_parameters and card")
+        raise CheckpointError(
+            f"{path}: its metadata must be two mappings, hyper_parameters and card"
+        )
     return _checked(Path(path), hparams), checked_card(card, str(path))
 
 
@@ -138,7 +157,9 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
     if "state_dict" in content and hparams:
         return _from_lightning(path, weights, hparams, training)
     if "pytorch-lightning_version" in content:
-        raise CheckpointError(f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told")
+        raise CheckpointError(
+            f"{path} is a Lightning checkpoint without hyper-parameters: its sizes cannot be told"
+        )
     return _from_bare_weights(path, {**weights, **training}, known)
 
 
@@ -148,40 +169,51 @@ def _first_line(error: Exception) -> str:
 
 
 def _checked(path: Path, values: Any) -> dict[str, Any]:
-    """Hyper-parameters of the kinds that they must have, which say at least what network it is and what it reads."""
-    given = values if isinstance(values, dict) else {}
+    """Hyper-parameters of the kinds that they must have, which say at least what network it is and
+    what it reads.
+    """
+    stated = values if isinstance(values, dict) else {}
     for name in ("architecture", "charset_train"):
-        if not isinstance(given.get(name), str):
+        if not isinstance(stated.get(name), str):
             raise CheckpointError(f"{path}: its hyper-parameters do not say {name}")
-    if given.get("charset_test") is None:
-        given = {**given, "charset_test": scored_charset(given["charset_train"], None)}
-    if given["architecture"] not in architectures():
+    if stated.get("charset_test") is None:
+        stated = {**stated, "charset_test": scored_charset(stated["charset_train"], None)}
+    if stated["architecture"] not in architectures():
         raise CheckpointError(
-            f"{path} holds a model of the architecture {ascii(given['architecture'])[:60]}, which this strhub does "
+            f"{path} holds a model of the architecture {ascii(stated['architecture'])[:60]}, which "
+            "this strhub does "
             f"not have. Known: {', '.join(architectures())}"
         )
-    return checked_hyper_parameters(given, _kinds(given["architecture"]), str(path))
+    return checked_hyper_parameters(stated, _kinds(stated["architecture"]), str(path))
 
 
 def _kinds(architecture: str) -> dict[str, Any]:
     """The annotations of a network's options, which its hyper-parameters are held to."""
     try:
         kinds = typing.get_type_hints(network_class(architecture).__init__)
-    except NameError:  # annotations of a network of one's own that are imported for type checkers alone
+    except (
+        NameError
+    ):  # annotations of a network of one's own that are imported for type checkers alone
         return {}
     return {name: kind for name, kind in kinds.items() if name != "return"}
 
 
-def _from_lightning(path: Path, weights: dict[str, Tensor], hparams: Any, training: Mapping[str, Tensor]) -> Checkpoint:
+def _from_lightning(
+    path: Path, weights: dict[str, Tensor], hparams: Any, training: Mapping[str, Tensor]
+) -> Checkpoint:
     if not isinstance(hparams, Mapping):
         raise CheckpointError(f"{path}: its hyper-parameters are no mapping")
     options = {str(name): value for name, value in hparams.items()}
     options["architecture"] = options.get("architecture") or architecture_of(path, weights)
     options.setdefault("normalize", "default")
-    return Checkpoint(weights, _checked(path, options), {"source": "Lightning checkpoint"}, training)
+    return Checkpoint(
+        weights, _checked(path, options), {"source": "Lightning checkpoint"}, training
+    )
 
 
-def _from_bare_weights(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]) -> Checkpoint:
+def _from_bare_weights(
+    path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]
+) -> Checkpoint:
     if not weights:
         raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
     own, besides = own_names(weights)
@@ -194,14 +226,21 @@ def _is_weights(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) > 0
-        and all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in value.items())
+        and all(
+            isinstance(name, str) and isinstance(tensor, StoredTensor)
+            for name, tensor in value.items()
+        )
     )
 
 
 def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """`CheckpointError` that names the first weight with a number that is none: such a model reads nothing."""
+    """`CheckpointError` that names the first weight with a number that is none: such a model reads
+    nothing.
+    """
     for name, tensor in weights.items():
         if tensor.is_floating_point() and tensor.numel():
             ends = torch.stack(torch.aminmax(tensor.detach().float())).tolist()
             if not all(map(math.isfinite, ends)):
-                raise CheckpointError(f"{path}: its weight {name!a} has numbers that are infinite or none (NaN)")
+                raise CheckpointError(
+                    f"{path}: its weight {name!a} has numbers that are infinite or none (NaN)"
+                )

@@ -1,8 +1,10 @@
 """Pickles of tensors and plain values to data, with nothing in them ever imported or called.
 
-Every class or function that a pickle names becomes a `Name`, and what it would make of one an `Inert` record or, for
-the few kinds in the table below, plain data: so there is nothing that a file could run. Numbers of tensors are not read
-here: a `StoredTensor` says where they lie. `plain` turns what is left into lists, mappings, numbers and texts.
+Every class or function that a pickle names becomes a `Name`, and what it would make of one an
+`Inert` record or, for the few kinds in the table below, plain data: so there is nothing that a file
+could run. Numbers of tensors are not read
+here: a `StoredTensor` says where they lie. `plain` turns what is left into lists, mappings, numbers
+    and texts.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ import torch
 
 from strhub.errors import CheckpointError
 
-# Packages that leave plain records in checkpoints. Whatever else a pickle names, the file is refused.
+# Packages that leave plain records in checkpoints. Whatever else a pickle names, the file is
+# refused.
 _PACKAGES = (
-    "torch", "numpy", "collections", "omegaconf", "pathlib", "argparse", "typing", "lightning", "pytorch_lightning",
+    "torch", "numpy", "collections", "omegaconf", "pathlib", "argparse", "typing", "lightning",
+        "pytorch_lightning",
     "lightning_fabric", "strhub",
 )  # fmt: skip
 _BUILTINS = (
-    "set", "frozenset", "slice", "range", "complex", "bytes", "bytearray", "list", "dict", "tuple", "int", "long",
+    "set", "frozenset", "slice", "range", "complex", "bytes", "bytearray", "list", "dict", "tuple",
+        "int", "long",
     "float", "str", "unicode", "bool", "object", "NoneType", "getattr",
 )  # fmt: skip
 _FUNCTIONS = (
-    "_rebuild_", "_reconstruct", "_get_layout", "scalar", "dtype", "ndarray", "device", "float", "bfloat16", "half",
+    "_rebuild_", "_reconstruct", "_get_layout", "scalar", "dtype", "ndarray", "device", "float",
+        "bfloat16", "half",
     "double", "int", "uint", "long", "short", "bool", "complex", "restore_type_tag", "build_",
 )  # fmt: skip
 _MAPPINGS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter")
@@ -39,8 +45,9 @@ _DEEPEST = 40
 _STORAGES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
 }  # fmt: skip
 
 
@@ -78,7 +85,9 @@ class Name(NamedTuple):
 
 
 class Inert:
-    """What a pickle would have made by calling something: the name of that, the arguments, and what was set after."""
+    """What a pickle would have made by calling something: the name of that, the arguments, and what
+    was set after.
+    """
 
     def __init__(self, name: Name, arguments: tuple[Any, ...]) -> None:
         self.name, self.arguments = name, arguments
@@ -93,7 +102,8 @@ def unpickle(data: bytes, *, code: tuple[str, ...] = ()) -> tuple[Any, int]:
     """Read one pickle from the beginning of `data`; what it holds and how long it is.
 
     code: packages that may be named besides, whose classes become records as all others do.
-    Raises `Refused` for one that names what plain state has no need of. Damage raises nearly anything.
+    Raises `Refused` for one that names what plain state has no need of. Damage raises nearly
+    anything.
     """
     file = io.BytesIO(data)
     return _Unpickler(file, code).load(), file.tell()
@@ -151,7 +161,15 @@ class _Unpickler(pickle._Unpickler):
 _handlers: dict[int, Callable[[Any], None]] = _Unpickler.dispatch
 _handlers.update({code[0]: _Unpickler._call for code in (pickle.REDUCE, pickle.NEWOBJ)})
 _handlers[pickle.BUILD[0]] = _Unpickler._set
-for _code in (pickle.OBJ, pickle.INST, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.PERSID):
+for _code in (
+    pickle.OBJ,
+    pickle.INST,
+    pickle.NEWOBJ_EX,
+    pickle.EXT1,
+    pickle.EXT2,
+    pickle.EXT4,
+    pickle.PERSID,
+):
     _handlers[_code[0]] = _Unpickler._refuse
 
 
@@ -184,7 +202,9 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> St
     if not isinstance(dtype, torch.dtype):
         raise Refused("it has a tensor of an unknown type")
     numbers = [offset, *size, *stride]
-    if len(size) != len(stride) or not all(isinstance(number, int) and 0 <= number < 1 << 48 for number in numbers):
+    if len(size) != len(stride) or not all(
+        isinstance(number, int) and 0 <= number < 1 << 48 for number in numbers
+    ):
         raise Refused("it has a tensor of impossible sizes")
     tensor = StoredTensor(storage, dtype, offset, tuple(size), tuple(stride))
     available = storage.numbers * storage.dtype.itemsize // dtype.itemsize
@@ -209,7 +229,8 @@ class _Budget:
 def plain(value: Any) -> Any:
     """Numbers, texts, lists and mappings with nothing else in them, of what `unpickle` gave.
 
-    OmegaConf's and argparse's containers become mappings and lists, NumPy's scalars numbers, paths texts, sets lists.
+    OmegaConf's and argparse's containers become mappings and lists, NumPy's scalars numbers, paths
+    texts, sets lists.
     Raises `Refused` that names the class of anything else.
     """
     return _plain(value, _Budget(), 0)
@@ -253,7 +274,11 @@ def _scalar(kind: Any, data: Any) -> Any:
     """The number that NumPy pickled as its type and its bytes."""
     code = kind.arguments[0] if isinstance(kind, Inert) else ""
     order: Any = kind.state[1] if isinstance(kind, Inert) and isinstance(kind.state, tuple) else "<"
-    if not isinstance(code, str) or code[:1] not in tuple("biuf") or order not in ("<", ">", "|", "="):
+    if (
+        not isinstance(code, str)
+        or code[:1] not in tuple("biuf")
+        or order not in ("<", ">", "|", "=")
+    ):
         raise Refused("it holds a NumPy scalar that is no number")
     dtype = np.dtype(code).newbyteorder("=" if order == "|" else order)
     if not isinstance(data, bytes) or len(data) != dtype.itemsize:

@@ -1,7 +1,7 @@
 """Weights of PP-OCRv6's small recognizer, as an ONNX graph, to those of our light CTC recognizer.
 
-In: the graph as PaddleOCR exports it, batch norms folded in but for three. Out: parameters by our names, with the
-output layer's rows of the characters that are wanted. Needs onnx.
+In: the graph as PaddleOCR exports it, batch norms folded in but for three. Out: parameters by our
+names, with the output layer's rows of the characters that are wanted. Needs onnx.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Pair = tuple[Tensor, Tensor]  # weight and bias
 
 
 class Published(NamedTuple):
-    """encoder: parameters by our names; weight (C, D), bias (C): of the output layer, the blank first; characters: of
-    its other outputs, in order.
+    """encoder: parameters by our names; weight (C, D), bias (C): of the output layer, the blank
+    first; characters: of its other outputs, in order.
     """
 
     encoder: dict[str, Tensor]
@@ -43,7 +43,9 @@ def read_published(path: str | Path) -> Published:
         raise CheckpointError(f"{path} is not an ONNX file: {error}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if "character" not in metadata:
-        raise CheckpointError(f"{path} is not PP-OCRv6's recognizer: its metadata have no characters")
+        raise CheckpointError(
+            f"{path} is not PP-OCRv6's recognizer: its metadata have no characters"
+        )
     convolutions, products, norms = _parameters(model.graph)
     encoder = LightConvEncoder()
     *inner, (weight, bias) = products
@@ -53,12 +55,20 @@ def read_published(path: str | Path) -> Published:
         [*_norms(encoder)],
     ]
     if [len(kind) for kind in modules] != [len(convolutions), len(inner), len(norms)]:
-        raise CheckpointError(f"{path} is not PP-OCRv6's small recognizer: its graph has other layers")
-    for module, (values, offsets) in zip(chain(*modules), chain(convolutions, inner, norms), strict=True):
+        raise CheckpointError(
+            f"{path} is not PP-OCRv6's small recognizer: its graph has other layers"
+        )
+    for module, (values, offsets) in zip(
+        chain(*modules), chain(convolutions, inner, norms), strict=True
+    ):
         if module.weight.shape != values.shape or module.bias is None:
-            raise CheckpointError(f"{path}: a layer of shape {tuple(values.shape)}, not {tuple(module.weight.shape)}")
+            raise CheckpointError(
+                f"{path}: a layer of shape {tuple(values.shape)}, not {tuple(module.weight.shape)}"
+            )
         module.weight.data, module.bias.data = values, offsets
-    encoder.stem.conv1.weight.data = encoder.stem.conv1.weight.data.flip(1)  # it took blue, green, red
+    encoder.stem.conv1.weight.data = encoder.stem.conv1.weight.data.flip(
+        1
+    )  # it took blue, green, red
     # What splits the entry at line ends only: some of its characters are line ends to `splitlines`.
     characters = [*metadata["character"].split("\n"), " "]
     weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
@@ -66,7 +76,9 @@ def read_published(path: str | Path) -> Published:
 
 
 def choose_characters(published: Published, charset: str) -> dict[str, Tensor]:
-    """Return the weights of a light CTC recognizer that reads `charset`; `ValueError` for characters it cannot read."""
+    """Return the weights of a light CTC recognizer that reads `charset`; `ValueError` for
+    characters it cannot read.
+    """
     unknown = sorted(set(charset) - set(published.characters))
     if unknown:
         raise ValueError(f"the published recognizer cannot read {' '.join(unknown)}")
@@ -76,7 +88,9 @@ def choose_characters(published: Published, charset: str) -> dict[str, Tensor]:
 
 
 def _parameters(graph: Any) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """Return the weights and biases of convolutions, of matrix products and of layer norms, in the graph's order."""
+    """Return the weights and biases of convolutions, of matrix products and of layer norms, in the
+    graph's order.
+    """
     from onnx import numpy_helper
 
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -93,7 +107,12 @@ def _parameters(graph: Any) -> tuple[list[Pair], list[Pair], list[Pair]]:
             kinds[0].append(_pair(values, operands[1]))
         elif node.op_type == "MatMul":
             kinds[1].append(_pair(values.T, operands[1]))
-        elif node.op_type == "Mul" and after.op_type == "Add" and values.ndim == 1 and len(values) > 1:
+        elif (
+            node.op_type == "Mul"
+            and after.op_type == "Add"
+            and values.ndim == 1
+            and len(values) > 1
+        ):
             kinds[2].append(_pair(values, operands[1]))
     return kinds
 
@@ -106,7 +125,10 @@ def _folded(weight: Any, norm: Sequence[Any]) -> Pair:
 
 
 def _pair(weight: Any, bias: Any) -> Pair:
-    first, second = (np.ascontiguousarray(values, dtype=np.float32).copy() for values in (weight, bias.reshape(-1)))
+    first, second = (
+        np.ascontiguousarray(values, dtype=np.float32).copy()
+        for values in (weight, bias.reshape(-1))
+    )
     return torch.from_numpy(first), torch.from_numpy(second)
 
 

@@ -1,4 +1,6 @@
-"""The files that the reference has released: known by name, and by the hash that each name holds."""
+"""The files that the reference has released: known by name, and by the hash that each name
+holds.
+"""
 
 RELEASES = "https://github.com/baudm/parseq/releases/download/v1.0.0/"
 # The last eight characters before the suffix begin the file's SHA-256.

@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["BEST", "CHECKPOINTS", "LAST", "best_checkpoint", "checkpoint_of_run", "folder_of_run", "last_checkpoint"]
+__all__ = [
+    "BEST",
+    "CHECKPOINTS",
+    "LAST",
+    "best_checkpoint",
+    "checkpoint_of_run",
+    "folder_of_run",
+    "last_checkpoint",
+]
 
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best", "last"
@@ -20,7 +28,8 @@ _STEP = re.compile(r"step=?(\d+)")
 
 
 def checkpoint_of_run(path: Path) -> Path | None:
-    """Return the file that a run's folder, or the name `best` or `last` in it, means; None if it is no such name.
+    """Return the file that a run's folder, or the name `best` or `last` in it, means; None if it is
+    no such name.
 
     A file or folder that is really called so comes first.
     """
@@ -36,7 +45,9 @@ def checkpoint_of_run(path: Path) -> Path | None:
 
 
 def best_checkpoint(run: Path) -> Path | None:
-    """Return the checkpoint whose name tells the highest accuracy, of equals the latest; None if none does."""
+    """Return the checkpoint whose name tells the highest accuracy, of equals the latest; None if
+    none does.
+    """
     ranked = [
         (float(accuracy[1]), int(step[1]) if (step := _STEP.search(path.name)) else 0, path)
         for path in _folder(run).glob("*.ckpt")

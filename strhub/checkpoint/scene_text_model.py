@@ -1,7 +1,7 @@
 """A network together with what its numbers mean: tokenizer, charset, image size and normalization.
 
-This is what the zoo and torch.hub give: images to logits by `model(images)`, logits to text by `model.tokenizer`.
-Torch only; no training framework.
+This is what the zoo and torch.hub give: images to logits by `model(images)`, logits to text by
+`model.tokenizer`. Torch only; no training framework.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ _TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
 
 
 def check_numbers(finite: bool) -> None:
-    """Raise `CheckpointError` unless logits are finite: of others, '' would be read without a word."""
+    """Raise `CheckpointError` unless logits are finite: of others, '' would be read without a
+    word.
+    """
     if not finite:
         raise CheckpointError(
-            "the model gives numbers that are infinite or none (NaN): its weights or its temperature are damaged, or "
+            "the model gives numbers that are infinite or none (NaN): its weights or its "
+            "temperature are damaged, or "
             "too large for the precision"
         )
 
@@ -47,25 +50,35 @@ class HyperParameters(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(unknown_option_message(name, self, "the hyper-parameters")) from None
+            raise AttributeError(
+                unknown_option_message(name, self, "the hyper-parameters")
+            ) from None
 
 
 def architectures() -> list[str]:
     """Names of the architectures: the folders in `strhub/models` that define a network."""
     packages = pkgutil.iter_modules(strhub.models.__path__)
-    return sorted(package.name for package in packages if package.ispkg and package.name != "layers")
+    return sorted(
+        package.name for package in packages if package.ispkg and package.name != "layers"
+    )
 
 
 def network_class(architecture: str) -> type[Network]:
-    """The network class of an architecture; `ValueError` names the nearest one for an unknown name."""
+    """The network class of an architecture; `ValueError` names the nearest one for an unknown
+    name.
+    """
     if architecture not in architectures():
-        raise ValueError(unknown_option_message(architecture, architectures(), "the list of architectures"))
+        raise ValueError(
+            unknown_option_message(architecture, architectures(), "the list of architectures")
+        )
     network: type[Network] = importlib.import_module(f"strhub.models.{architecture}").Network
     return network
 
 
 def build_network(hparams: Mapping[str, Any]) -> Network:
-    """A network with fresh weights, from hyper-parameters that may hold training options as well."""
+    """A network with fresh weights, from hyper-parameters that may hold training options as
+    well.
+    """
     network = network_class(hparams["architecture"])
     values = {**complete_options(hparams), "charset_size": len(hparams["charset_train"])}
     missing = [name for name in keyword_names(network, required=True) if name not in values]
@@ -75,9 +88,13 @@ def build_network(hparams: Mapping[str, Any]) -> Network:
 
 
 def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name stands for."""
+    """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name
+    stands for.
+    """
     completed = network_class(hparams["architecture"]).complete(hparams)
-    completed["charset_test"] = scored_charset(hparams["charset_train"], hparams.get("charset_test"))
+    completed["charset_test"] = scored_charset(
+        hparams["charset_train"], hparams.get("charset_test")
+    )
     return completed
 
 
@@ -89,8 +106,8 @@ def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
 class SceneTextModel(nn.Module):
     """A recognizer ready for use.
 
-    hparams: everything it was built and trained with; `model`: the network; `tokenizer`: ids and text;
-    `charset_adapter`: text to the charset it is scored with.
+    hparams: everything it was built and trained with; `model`: the network; `tokenizer`: ids and
+    text; `charset_adapter`: text to the charset it is scored with.
     """
 
     def __init__(self, hparams: Mapping[str, Any]) -> None:
@@ -102,17 +119,20 @@ class SceneTextModel(nn.Module):
         self._autocast: torch.dtype | None = None
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
+        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's
+        `forward`.
+        """
         if self._autocast is not None:
             with torch.autocast(images.device.type, self._autocast):
                 return self.model(images, max_length)
         return self.model(images.to(next(self.model.parameters()).dtype), max_length)
 
     def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
-        """Begin to read images (B, 3, H, W) step by step, `beams` ways each; none if the network does not read so.
+        """Begin to read images (B, 3, H, W) step by step, `beams` ways each; none if the network
+        does not read so.
 
-        What it gives takes the number of a step, the tokens read before it and the beams they came from, both
-        (B, beams), and returns logits (B * beams, C).
+        What it gives takes the number of a step, the tokens read before it and the beams they came
+        from, both (B, beams), and returns logits (B * beams, C).
         """
         begun = self.model.begin_steps(images.to(next(self.model.parameters()).dtype), beams)
         if begun is None or self._autocast is None:
@@ -125,10 +145,12 @@ class SceneTextModel(nn.Module):
         return step
 
     def read(self, images: Tensor) -> list[tuple[str, float, Probabilities]]:
-        """Read images (B, 3, H, W), normalized: text, its confidence, and that of each character, an image.
+        """Read images (B, 3, H, W), normalized: text, its confidence, and that of each character,
+        an image.
 
-        Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is one. Where nothing
-        was read, the confidence is 0, however sure the model is that there is nothing.
+        Confidences are in [0, 1] and calibrated by the hyper-parameter `temperature`, if there is
+        one. Where nothing was read, the confidence is 0, however sure the model is that there is
+        nothing.
 
         Raises:
             CheckpointError: if the model gives logits that are no numbers.
@@ -138,8 +160,13 @@ class SceneTextModel(nn.Module):
         probabilities = logits.softmax(-1)
         readings = self.tokenizer.decode_characters(probabilities)
         if weight := getattr(self.model, "word_prior", 0):
-            readings = with_prior(readings, probabilities.cpu().numpy(), self.tokenizer.charset, weight)
-        return [(text, confidence if text else 0.0, characters) for text, confidence, characters in readings]
+            readings = with_prior(
+                readings, probabilities.cpu().numpy(), self.tokenizer.charset, weight
+            )
+        return [
+            (text, confidence if text else 0.0, characters)
+            for text, confidence, characters in readings
+        ]
 
     @property
     def device(self) -> torch.device:
@@ -155,14 +182,17 @@ class SceneTextModel(nn.Module):
         return self.requires_grad_(True).train()
 
     def test_step(self, batch: tuple[Tensor, Sequence[str]], batch_idx: int = -1) -> dict[str, Any]:
-        """Read a batch of (images, labels) and score it, by the reference's name; see `strhub.evaluation`."""
+        """Read a batch of (images, labels) and score it, by the reference's name; see
+        `strhub.evaluation`.
+        """
         step = importlib.import_module("strhub.evaluation.batch_result").test_step
         result: dict[str, Any] = step(self, batch)
         return result
 
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Compute in these numbers from now on. Weights are rounded to them where the network allows it (attribute
-        `half_weights`); in the others, what has to stay exact does, and the rest is rounded as it is used.
+        """Compute in these numbers from now on. Weights are rounded to them where the network
+        allows it (attribute `half_weights`); in the others, what has to stay exact does, and the
+        rest is rounded as it is used.
         """
         if self.model.half_weights:
             self.model.to(dtype)
@@ -170,17 +200,21 @@ class SceneTextModel(nn.Module):
             self._autocast = None if dtype == torch.float32 else dtype
 
     def compile_network(self) -> None:
-        """Compile what runs once a batch: the encoder, or the whole network if it has no decoder of its own."""
+        """Compile what runs once a batch: the encoder, or the whole network if it has no decoder of
+        its own.
+        """
         for part in self.model.compiled_parts():
             part.compile(dynamic=True)
 
     def set_decoding(self, **options: Any) -> None:
-        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network does not have,
-        or cannot be.
+        """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network
+        does not have, or cannot be.
         """
         where, known = f"the decoding of {self.hparams.architecture!r}", self.model.decoding_options
         check_options(options, known, where)
-        check_values(options, {name: getattr(self.model, name) for name in known}, where, counts=known)
+        check_values(
+            options, {name: getattr(self.model, name) for name in known}, where, counts=known
+        )
         for name, value in options.items():
             setattr(self.model, name, value)
             self.hparams[name] = value

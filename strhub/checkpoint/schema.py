@@ -1,8 +1,10 @@
-"""What a value from a file may be, before anything uses it: no file decides more than numbers, names and texts.
+"""What a value from a file may be, before anything uses it: no file decides more than numbers,
+names and texts.
 
-Hyper-parameters of a checkpoint end in configurations, which Hydra instantiates and OmegaConf resolves, and in sizes of
-what is allocated. So each is checked here when a file is read: its type, by the network's own annotations, and its
-range. Mappings, interpolations and whatever else is not listed never get further. Python only, no PyTorch.
+Hyper-parameters of a checkpoint end in configurations, which Hydra instantiates and OmegaConf
+resolves, and in sizes of what is allocated. So each is checked here when a file is read: its type,
+by the network's own annotations, and its range. Mappings, interpolations and whatever else is not
+listed never get further. Python only, no PyTorch.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from strhub.text import check_charset
 
 __all__ = ["checked", "checked_card", "checked_hyper_parameters", "parse_json"]
 
-# Lowest and highest of numbers whose names end so, the first that fits: they bound what a file makes others compute.
+# Lowest and highest of numbers whose names end so, the first that fits: they bound what a file
+# makes others compute.
 _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("max_label_length",), 1, 2000),
     (("refine_iters", "iter_size"), 0, 50),
@@ -31,7 +34,7 @@ _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("mlp_ratio",), 1e-3, 64),
     (("temperature",), 0.01, 100),
     (("reread_correction", "calibration"), -100, 100),
-    (("dropout", "second_look"), 0, 1),
+    (("dropout", "reread_below"), 0, 1),
     (("vocab_size",), 1, 1 << 20),
     (("spelling",), -1, 1 << 20),
     (("warmup_steps", "refresh_every", "vocabulary_size", "seed"), 0, 1 << 63),
@@ -43,27 +46,36 @@ _LONGEST_TEXT = 1000
 _LONGEST_LIST = 64
 # Those that every model has, whatever its network says. `None`: of any plain kind.
 _TYPES: dict[str, Any] = {
-    "name": str, "architecture": str, "charset_train": str, "charset_test": str | None, "normalize": str,
+    "name": str, "architecture": str, "charset_train": str, "charset_test": str | None,
+        "normalize": str,
     "img_size": Sequence[int], "max_label_length": int, "keep_aspect": bool, "temperature": float,
-    "decode_ar": bool, "refine_iters": int, "second_look": float | None, "reread_correction": Sequence[float] | None,
-    "calibration": Sequence[float] | None,
+    "decode_ar": bool, "refine_iters": int, "reread_below": float | None,
+    "reread_correction": Sequence[float] | None, "calibration": Sequence[float] | None,
 }  # fmt: skip
 _LARGEST_JSON = 16 << 20  # characters
 
 
 def checked_hyper_parameters(values: Any, kinds: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return those hyper-parameters of a file that may be used, as Python's own numbers, texts and lists.
+    """Return those hyper-parameters of a file that may be used, as Python's own numbers, texts and
+    lists.
 
-    kinds: annotations of the network's options, by name. What neither these nor the schema know is left out unless it
+    kinds: annotations of the network's options, by name. What neither these nor the schema know is
+        left out unless it
     is plain: such as the optimizer that a run had. source: the file, for messages.
-    Raises `CheckpointError` for a known one of another type or out of range, or a charset that cannot be.
+    Raises `CheckpointError` for a known one of another type or out of range, or a charset that
+    cannot be.
     """
     if not isinstance(values, Mapping):
         raise CheckpointError(f"{source}: its hyper-parameters are no mapping")
     known = {**kinds, **_TYPES}
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or len(name) > 100:
+        if (
+            not isinstance(name, str)
+            or not name.isidentifier()
+            or name.startswith("_")
+            or len(name) > 100
+        ):
             continue
         if name in known:
             found[name] = checked(name, value, known[name], source)
@@ -81,7 +93,9 @@ def checked(name: str, value: Any, kind: Any, source: str) -> Any:
 
 
 def _of_kind(name: str, value: Any, kind: Any) -> Any:
-    """The value, if it is of the kind: an annotation such as `int`, `Sequence[int]` or `float | None`."""
+    """The value, if it is of the kind: an annotation such as `int`, `Sequence[int]` or `float |
+    None`.
+    """
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         members = get_args(kind)
@@ -101,7 +115,9 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
     if kind in (int, float):
         return _number(name, value, whole=kind is int)
     if kind is str:
-        return _text(value, longest=_LONGEST_CHARSET if name.startswith("charset") else _LONGEST_TEXT)
+        return _text(
+            value, longest=_LONGEST_CHARSET if name.startswith("charset") else _LONGEST_TEXT
+        )
     return _plain(name, value)
 
 
@@ -147,7 +163,9 @@ def _plain(name: str, value: Any) -> Any:
 def _special(name: str, value: Any) -> Any:
     """What more is asked of some."""
     if name == "img_size" and (len(value) != 2 or math.prod(value) > MOST_PIXELS):
-        raise ValueError(f"it must be a height and a width, of at most {MOST_PIXELS} pixels together")
+        raise ValueError(
+            f"it must be a height and a width, of at most {MOST_PIXELS} pixels together"
+        )
     if name in ("charset_train", "charset_test", "charset") and value is not None:
         check_charset(value)
     if name == "normalize" and value not in NORMALIZATIONS:
@@ -158,12 +176,19 @@ def _special(name: str, value: Any) -> Any:
 
 
 def _unlisted(name: str, value: Any, source: str) -> Any:
-    """An option of training or of another version, as far as it is plain, one level deep; None if it is not."""
+    """An option of training or of another version, as far as it is plain, one level deep; None if
+    it is not.
+    """
     if isinstance(value, Mapping):
         members = {key: _unlisted(str(key), member, source) for key, member in value.items()
                    if not isinstance(member, Mapping)}  # fmt: skip
-        hostile = any(not isinstance(key, str) or not key.isidentifier() or key.startswith("_") for key in value)
-        return None if hostile or len(members) < len(value) or len(value) > _LONGEST_LIST else members
+        hostile = any(
+            not isinstance(key, str) or not key.isidentifier() or key.startswith("_")
+            for key in value
+        )
+        return (
+            None if hostile or len(members) < len(value) or len(value) > _LONGEST_LIST else members
+        )
     try:
         return _plain(name, value)
     except ValueError:
@@ -171,9 +196,11 @@ def _unlisted(name: str, value: Any, source: str) -> Any:
 
 
 def checked_card(card: Any, source: str) -> dict[str, Any]:
-    """Return what a file says of its model: texts, numbers, lists and mappings, of bounded depth and number.
+    """Return what a file says of its model: texts, numbers, lists and mappings, of bounded depth
+    and number.
 
-    Under `measured` only fractions in [0, 1] are kept. Raises `CheckpointError` for another kind of value.
+    Under `measured` only fractions in [0, 1] are kept. Raises `CheckpointError` for another kind of
+    value.
     """
     if not isinstance(card, Mapping):
         raise CheckpointError(f"{source}: its card is no mapping")
@@ -203,7 +230,9 @@ def checked_card(card: Any, source: str) -> dict[str, Any]:
 
 
 def parse_json(text: Any, what: str) -> Any:
-    """Parse JSON of a file; `CheckpointError` that says what of it is damaged, too long or too deep."""
+    """Parse JSON of a file; `CheckpointError` that says what of it is damaged, too long or too
+    deep.
+    """
     try:
         if len(text) > _LARGEST_JSON:
             raise ValueError("it is too long")

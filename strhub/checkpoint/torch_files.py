@@ -1,7 +1,8 @@
-"""Files of `torch.save` and TorchScript archives to tensors and plain values; see `strhub.checkpoint.pickled`.
+"""Files of `torch.save` and TorchScript archives to tensors and plain values; see
+`strhub.checkpoint.pickled`.
 
-Numbers lie in a file as they are, uncompressed: a file that holds more than its size says is refused. What is not asked
-for, such as an optimizer's state, is not read.
+Numbers lie in a file as they are, uncompressed: a file that holds more than its size says is
+refused. What is not asked for, such as an optimizer's state, is not read.
 """
 
 from __future__ import annotations
@@ -32,13 +33,17 @@ class TorchFile:
     content: mappings, lists and values, with a `StoredTensor` for each tensor.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, content: Any, places: Mapping[str, _Place]) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, content: Any, locations: Mapping[str, _Location]
+    ) -> None:
         self.content = content
-        self._path, self._file, self._places = path, file, places
+        self._path, self._file, self._locations = path, file, locations
         self._read: dict[str, Tensor] = {}
 
     def tensors(self, stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
-        """Read tensors by name; `CheckpointError` if numbers are missing, or the tensors larger than the file."""
+        """Read tensors by name; `CheckpointError` if numbers are missing, or the tensors larger
+        than the file.
+        """
         total = sum(math.prod(tensor.size) * tensor.dtype.itemsize for tensor in stored.values())
         if total > 2 * self._path.stat().st_size + _SLACK:
             raise Refused("its tensors are larger than the file")
@@ -51,12 +56,18 @@ class TorchFile:
     def _numbers(self, storage: Storage) -> Tensor:
         """The bytes of a storage, flat."""
         if storage.key not in self._read:
-            place, length = self._places.get(storage.key), storage.numbers * storage.dtype.itemsize
-            if place is None or place.length < length:
+            location, length = (
+                self._locations.get(storage.key),
+                storage.numbers * storage.dtype.itemsize,
+            )
+            if location is None or location.length < length:
                 raise Refused(f"the numbers {storage.key} of a tensor are missing or cut off")
-            self._file.seek(place.start)
-            content = bytearray(self._file.read(place.length))
-            if len(content) != place.length or place.checksum not in (None, zlib.crc32(content)):
+            self._file.seek(location.start)
+            content = bytearray(self._file.read(location.length))
+            if len(content) != location.length or location.checksum not in (
+                None,
+                zlib.crc32(content),
+            ):
                 raise Refused(f"the numbers {storage.key} of a tensor are cut off or damaged")
             if not length:
                 return torch.empty(0, dtype=torch.uint8)
@@ -64,7 +75,7 @@ class TorchFile:
         return self._read[storage.key]
 
 
-class _Place(NamedTuple):
+class _Location(NamedTuple):
     """Where bytes lie in a file, and their CRC-32 where it is known."""
 
     start: int
@@ -76,8 +87,8 @@ class _Place(NamedTuple):
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
     """Open a file of `torch.save` or a TorchScript archive.
 
-    Raises `CheckpointError` for one that is damaged, that is no such file, or that holds more than tensors and plain
-    values, whether on opening it or in the `with` block.
+    Raises `CheckpointError` for one that is damaged, that is no such file, or that holds more than
+    tensors and plain values, whether on opening it or in the `with` block.
     """
     try:
         with path.open("rb") as file:
@@ -85,21 +96,29 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
     except Refused as error:
         reason = ascii(str(error))[1:-1][:200]
         raise CheckpointError(
-            f"{path} is refused: it holds more than tensors and plain values, or is damaged ({reason}). Save what is "
+            f"{path} is refused: it holds more than tensors and plain values, or is damaged "
+            f"({reason}). Save what is "
             "needed anew: strhub.save for a model, torch.save of a state_dict for weights"
         ) from error
     except CheckpointError:
         raise
     except Exception as error:  # damaged bytes make a reader raise nearly anything
-        raise CheckpointError(f"{path} is not a whole PyTorch checkpoint: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{path} is not a whole PyTorch checkpoint: {_first_line(error)}"
+        ) from error
 
 
 def check_archive(path: Path) -> None:
-    """Raise `CheckpointError` for an archive whose records are compressed, or larger together than the file."""
+    """Raise `CheckpointError` for an archive whose records are compressed, or larger together than
+    the file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             _records(path, archive, code=False)
-    except (OSError, zipfile.BadZipFile):  # of another format, or damaged, as whoever reads it will say
+    except (
+        OSError,
+        zipfile.BadZipFile,
+    ):  # of another format, or damaged, as whoever reads it will say
         return
 
 
@@ -113,7 +132,9 @@ def is_torchscript(path: Path) -> bool:
 
 
 def module_tensors(content: Any) -> dict[str, StoredTensor]:
-    """The parameters and buffers of a scripted module, by dotted names, from what its archive holds."""
+    """The parameters and buffers of a scripted module, by dotted names, from what its archive
+    holds.
+    """
     return dict(_members(content, "", 0))
 
 
@@ -129,15 +150,20 @@ def _members(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, StoredT
 
 
 def _records(path: Path, archive: zipfile.ZipFile, *, code: bool) -> dict[str, zipfile.ZipInfo]:
-    """Records by name, none compressed and none twice; code: whether to leave out a script's code, which may be."""
+    """Records by name, none compressed and none twice; code: whether to leave out a script's code,
+    which may be.
+    """
     listed = [record for record in archive.infolist() if not (code and "/code/" in record.filename)]
     records = {record.filename: record for record in listed}
     if len(records) != len(listed) or len(listed) > _MOST_RECORDS:
         raise CheckpointError(f"{path} is refused: it has records of one name, or too many")
-    packed = [name for name, record in records.items() if record.compress_type or record.flag_bits & 1]
+    packed = [
+        name for name, record in records.items() if record.compress_type or record.flag_bits & 1
+    ]
     if packed or sum(record.file_size for record in listed) > path.stat().st_size:
         raise CheckpointError(
-            f"{path} is refused: its records are compressed or overlap, and so could be of any size. PyTorch writes "
+            f"{path} is refused: its records are compressed or overlap, and so could be of any "
+            "size. PyTorch writes "
             "them as they are: save it anew with torch.save"
         )
     return records
@@ -147,28 +173,36 @@ def _archive(path: Path, file: BinaryIO) -> TorchFile:
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
         records = _records(path, archive, code=True)
-        listing = next((name for name in records if name.endswith("data.pkl") and name.count("/") == 1), None)
+        listing = next(
+            (name for name in records if name.endswith("data.pkl") and name.count("/") == 1), None
+        )
         if listing is None:
             raise CheckpointError(f"{path} is no PyTorch checkpoint: the archive has no data.pkl")
         if records[listing].file_size > _LARGEST_LISTING:
             raise Refused("its list of contents is too long")
         folder = listing.removesuffix("data.pkl")
         if f"{folder}byteorder" in records and archive.read(f"{folder}byteorder") == b"big":
-            raise CheckpointError(f"{path} was written on a big-endian machine: save its weights as safetensors there")
+            raise CheckpointError(
+                f"{path} was written on a big-endian machine: save its weights as safetensors there"
+            )
         content, _ = unpickle(archive.read(listing), code=("__torch__",))
     prefix = f"{folder}data/"
-    places = {
-        name.removeprefix(prefix): _place(file, record) for name, record in records.items() if name.startswith(prefix)
+    locations = {
+        name.removeprefix(prefix): _location(file, record)
+        for name, record in records.items()
+        if name.startswith(prefix)
     }
-    return TorchFile(path, file, content, places)
+    return TorchFile(path, file, content, locations)
 
 
-def _place(file: BinaryIO, record: zipfile.ZipInfo) -> _Place:
-    """Where a record's bytes begin: after its own header, which has a name and an extra field of any length."""
+def _location(file: BinaryIO, record: zipfile.ZipInfo) -> _Location:
+    """Where a record's bytes begin: after its own header, which has a name and an extra field of
+    any length.
+    """
     file.seek(record.header_offset)
     header = file.read(30)
     name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
-    return _Place(record.header_offset + 30 + name + extra, record.file_size, record.CRC)
+    return _Location(record.header_offset + 30 + name + extra, record.file_size, record.CRC)
 
 
 def _before_archives(path: Path, file: BinaryIO) -> TorchFile:
@@ -186,15 +220,15 @@ def _before_archives(path: Path, file: BinaryIO) -> TorchFile:
     keys, length = unpickle(head[at:])
     at += length
     widths = _widths(content)
-    places = {}
+    locations = {}
     for key in map(str, keys):
         file.seek(at)
         count = int.from_bytes(file.read(8), "little")
-        place = _Place(at + 8, count * widths.get(key, 1))
-        if place.start + place.length > size:
+        location = _Location(at + 8, count * widths.get(key, 1))
+        if location.start + location.length > size:
             raise Refused(f"the numbers {key} of a tensor are cut off")
-        places[key], at = place, place.start + place.length
-    return TorchFile(path, file, content, places)
+        locations[key], at = location, location.start + location.length
+    return TorchFile(path, file, content, locations)
 
 
 def _widths(content: Any) -> dict[str, int]:

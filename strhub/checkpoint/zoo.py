@@ -1,7 +1,8 @@
-"""Models by name, file or address: configuration to network to weights. The only place that loads a checkpoint.
+"""Models by name, file or address: configuration to network to weights. The only place that loads a
+checkpoint.
 
-`load` takes whatever names a model, `list_models` says which names there are, `save` writes one file with everything
-in it that a model needs.
+`load` takes whatever names a model, `list_models` says which names there are, `save` writes one
+file with everything in it that a model needs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from torch import Tensor, nn
 import strhub
 from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
-from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.checkpoint.formats import (
+    Checkpoint,
+    CheckpointError,
+    read_checkpoint,
+    read_metadata,
+    write_checkpoint,
+)
 from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
 from strhub.checkpoint.released import RELEASES
 from strhub.checkpoint.runs import checkpoint_of_run
@@ -35,8 +42,14 @@ from strhub.utils.options import check_options, check_values, keyword_names, unk
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS, embedded_weights
 
-_SPARE_NUMBERS = 20_000_000  # that a model may have and its file lack, such as a part that is new to it
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of norms: in the file, but not learned
+_SPARE_NUMBERS = (
+    20_000_000  # that a model may have and its file lack, such as a part that is new to it
+)
+_STATISTICS = (
+    "running_mean",
+    "running_var",
+    "num_batches_tracked",
+)  # of norms: in the file, but not learned
 # As published, to the nearest 10,000.
 _RELEASED_PARAMETERS = {
     "parseq-tiny": 6_020_000,
@@ -47,7 +60,8 @@ _RELEASED_PARAMETERS = {
     "vitstr": 21_420_000,
     "crnn": 8_360_000,
 }
-# Word accuracy in percent, 36 characters, as published (Bautista & Atienza 2022, real training data).
+# Word accuracy in percent, 36 characters, as published (Bautista & Atienza 2022, real training
+# data).
 _RELEASED_ACCURACY = {
     "parseq": {
         "IIIT5k": 99.1,
@@ -64,9 +78,11 @@ _RELEASED_ACCURACY = {
 class ModelInfo(NamedTuple):
     """A model that has weights.
 
-    id: for `load`, `create_model` and `pretrained=`; source: where the weights come from; licence: theirs;
-    parameters: how many numbers the network has; charset: the characters it reads; accuracy: percent of words read
-    right, by test set, as its makers measured it; empty where nothing is known.
+    id: for `load`, `create_model` and `pretrained=`; source: where the weights come from; licence:
+        theirs;
+    parameters: how many numbers the network has; charset: the characters it reads; accuracy:
+    percent of words read right, by test set, as its makers measured it; empty where nothing is
+    known.
     """
 
     id: str
@@ -85,7 +101,9 @@ class Model(Protocol):
 
 
 def list_models() -> list[ModelInfo]:
-    """All models that have weights: the embedded ones, the default first, then the reference's released ones."""
+    """All models that have weights: the embedded ones, the default first, then the reference's
+    released ones.
+    """
     embedded = [_embedded_info(name) for name in EMBEDDED_MODELS]
     released = [
         ModelInfo(
@@ -113,13 +131,17 @@ def _embedded_info(name: str) -> ModelInfo:
         str(card.get("licence", "Apache-2.0")),
         count,
         hparams["charset_train"],
-        {name: round(100 * share, 2) for name, share in _measured(card).items()},
+        {name: round(100 * fraction, 2) for name, fraction in _measured(card).items()},
     )
 
 
 def _released_files() -> dict[str, str]:
     """The released files that this strhub has the architecture of."""
-    return {name: file for name, file in RELEASED_FILES.items() if name.partition("-")[0] in architectures()}
+    return {
+        name: file
+        for name, file in RELEASED_FILES.items()
+        if name.partition("-")[0] in architectures()
+    }
 
 
 def _measured(card: Mapping[str, Any]) -> dict[str, float]:
@@ -129,9 +151,11 @@ def _measured(card: Mapping[str, Any]) -> dict[str, float]:
 
 
 def create_model(experiment: str, pretrained: bool = False, **overrides: Any) -> SceneTextModel:
-    """A model by the name of its experiment, with fresh or trained weights, in training mode as torch's are.
+    """A model by the name of its experiment, with fresh or trained weights, in training mode as
+    torch's are.
 
-    overrides: hyper-parameters such as decode_ar=False; `ValueError` names the nearest for an unknown one.
+    overrides: hyper-parameters such as decode_ar=False; `ValueError` names the nearest for an
+        unknown one.
     """
     if pretrained:
         return load_from_checkpoint(f"pretrained={experiment}", **overrides)
@@ -143,14 +167,15 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
 def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     """A trained model from whatever names it, in training mode as torch's are.
 
-    source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning checkpoint of ours
-        or of the reference, the reference's bare weights; a folder with such a file in it; a run's folder for its best
-        checkpoint, `<run>/last` for its last; or an address with the file's hash, `https://…/model.safetensors#sha256=…`
+    source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning
+        checkpoint of ours or of the reference, the reference's bare weights; a folder with such a
+        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; or an address with the file's hash, `https://…/model.safetensors#sha256=…`
         or `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
-    The file itself says its architecture, charset, sizes and normalization; no code in it is ever run. Raises
-    `CheckpointError` for a file that is not usable and `ValueError` for an unknown id or option.
+    The file itself says its architecture, charset, sizes and normalization; no code in it is ever
+    run. Raises `CheckpointError` for a file that is not usable and `ValueError` for an unknown id
+    or option.
     """
     checkpoint = read_checkpoint(locate(source), overrides)
     _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
@@ -160,7 +185,9 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     except CheckpointError as error:
         if not checkpoint.card.get("assumed"):
             raise
-        assumed = ", ".join(f"{name}={value!r}" for name, value in checkpoint.card["assumed"].items())
+        assumed = ", ".join(
+            f"{name}={value!r}" for name, value in checkpoint.card["assumed"].items()
+        )
         raise CheckpointError(
             f"{error}\nThe file does not say, and it was assumed: {assumed}. Set what is wrong"
         ) from error
@@ -183,19 +210,30 @@ def save(
     licence: str | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset and normalization.
+    """Write a model as safetensors that `load` takes anywhere: weights, hyper-parameters, charset
+    and normalization.
 
-    metrics: accuracies as shares in [0, 1] by test set; provenance: data, commands, the model it was started from;
-    both end in the file's card with the versions used. dtype: to store the numbers smaller, such as torch.float16.
+    metrics: accuracies as shares in [0, 1] by test set; provenance: data, commands, the model it
+    was started from; both end in the file's card with the versions used. dtype: to store the
+    numbers smaller, such as torch.float16.
     """
-    versions = {"strhub": strhub.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    card: dict[str, Any] = {"measured": dict(metrics or {}), "provenance": {**(provenance or {}), "versions": versions}}
+    versions = {
+        "strhub": strhub.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    card: dict[str, Any] = {
+        "measured": dict(metrics or {}),
+        "provenance": {**(provenance or {}), "versions": versions},
+    }
     if licence is not None:
         card["licence"] = licence
     save_model(model, path, card, dtype)
 
 
-def save_model(model: Model, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+def save_model(
+    model: Model, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None
+) -> None:
     """Write a model as safetensors with a card of one's own; see `save`."""
     weights = {name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
                for name, tensor in model.model.state_dict().items()}  # fmt: skip
@@ -203,22 +241,31 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any], dtype: t
 
 
 def model_card(source: str | Path) -> dict[str, Any]:
-    """What a file says of its model: what was measured, where it comes from; empty for files of others."""
+    """What a file says of its model: what was measured, where it comes from; empty for files of
+    others.
+    """
     path = locate(source)
     return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put weights into a network; `CheckpointError` lists what is missing, left over or of another shape."""
+    """Put weights into a network; `CheckpointError` lists what is missing, left over or of another
+    shape.
+    """
     _refuse(differences(network, weights), source)
     network.load_state_dict(weights)
 
 
-def check_sizes(hparams: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, *, whole: bool = True) -> None:
-    """Hold weights against what a network of these hyper-parameters would have, before memory is taken for one.
+def check_sizes(
+    hparams: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, *, whole: bool = True
+) -> None:
+    """Hold weights against what a network of these hyper-parameters would have, before memory is
+    taken for one.
 
-    whole: every parameter must be there and fit; else those that are there must, and make up most of it.
-    Raises `CheckpointError` with a table of what does not fit, or saying why there can be no such network.
+    whole: every parameter must be there and fit; else those that are there must, and make up most
+        of it.
+    Raises `CheckpointError` with a table of what does not fit, or saying why there can be no such
+    network.
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -233,7 +280,10 @@ def check_sizes(hparams: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
     problems = differences(network, weights)
     if not whole:
         problems = [problem for problem in problems if "nothing" not in problem[1:]]
-        numbers = [sum(tensor.numel() for tensor in tensors.values()) for tensors in (network.state_dict(), weights)]
+        numbers = [
+            sum(tensor.numel() for tensor in tensors.values())
+            for tensors in (network.state_dict(), weights)
+        ]
         if numbers[0] > 2 * numbers[1] + _SPARE_NUMBERS:
             problems.append(("all of them", f"{numbers[1]} numbers", f"{numbers[0]} numbers"))
     _refuse(problems, source)
@@ -248,34 +298,56 @@ def _refuse(problems: Sequence[tuple[str, str, str]], source: str) -> None:
 
 
 def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
-    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes first."""
+    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes
+    first.
+    """
     expected = network.state_dict()
     shapes = [
         (name, str(tuple(weights[name].shape)), str(tuple(tensor.shape)))
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    missing = [(name, "nothing", str(tuple(tensor.shape))) for name, tensor in expected.items() if name not in weights]
-    surplus = [(name, str(tuple(tensor.shape)), "nothing") for name, tensor in weights.items() if name not in expected]
+    missing = [
+        (name, "nothing", str(tuple(tensor.shape)))
+        for name, tensor in expected.items()
+        if name not in weights
+    ]
+    surplus = [
+        (name, str(tuple(tensor.shape)), "nothing")
+        for name, tensor in weights.items()
+        if name not in expected
+    ]
     return [*shapes, *missing, *surplus]
 
 
 def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
     """Lines of `differences` under each other, the first `limit` of them."""
     shown = problems[:limit]
-    shown = [(ascii(name)[1:-1], has, wants) for name, has, wants in shown]  # a name may hold anything
+    shown = [
+        (ascii(name)[1:-1], has, wants) for name, has, wants in shown
+    ]  # a name may hold anything
     names, found = max(len(name) for name, *_ in shown), max(len(has) for _, has, _ in shown)
-    lines = [f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}" for name, has, wants in shown]
-    return "\n".join([*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])])
+    lines = [
+        f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}"
+        for name, has, wants in shown
+    ]
+    return "\n".join(
+        [*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])]
+    )
 
 
 def locate(source: str | Path) -> Path:
-    """The file of an id, path, folder or address, fetched to torch's cache if it is not there yet."""
+    """The file of an id, path, folder or address, fetched to torch's cache if it is not there
+    yet.
+    """
     name = str(source).removeprefix("pretrained=")
     if name in EMBEDDED_MODELS:
         return embedded_weights(name)
     if file_name := _released_files().get(name):
-        return fetch(RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name), _cache())
+        return fetch(
+            RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name),
+            _cache(),
+        )
     if is_remote(name):
         return fetch(parse_remote(name), _cache())
     path = Path(name).expanduser()
@@ -286,7 +358,11 @@ def locate(source: str | Path) -> Path:
     if path.suffix or path.exists():
         return path
     known = [model.id for model in list_models()]
-    trained = " (an experiment of that name exists, but no trained weights)" if name in experiment_names() else ""
+    trained = (
+        " (an experiment of that name exists, but no trained weights)"
+        if name in experiment_names()
+        else ""
+    )
     raise ValueError(unknown_option_message(name, known, "the list of pretrained models") + trained)
 
 

@@ -40,9 +40,11 @@ def _compose_and_measure(config: DictConfig) -> None:
 
 
 def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
-    """Measure what the configuration asks for; a table of it. Writes the JSON and the plot that it names.
+    """Measure what the configuration asks for; a table of it. Writes the JSON and the plot that it
+    names.
 
-    overrides: the command line's, such as `model.decode_ar=false`; they say what of a trained model is to be changed.
+    overrides: the command line's, such as `model.decode_ar=false`; they say what of a trained model
+        is to be changed.
 
     Raises:
         ValueError: for options that cannot be, or that would have no effect together.
@@ -78,7 +80,9 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
         parts.append(f"training step, {config.training_batch} words, float32: {_spread(step)} ms")
     if config.pipeline:
         results["pipeline_words_per_second"] = speed = _pipeline(config)
-        parts.append(f"training data: {speed:.0f} words a second, {config.data.num_workers} workers")
+        parts.append(
+            f"training data: {speed:.0f} words a second, {config.data.num_workers} workers"
+        )
     results["peak_memory_mib"] = peak = benchmark.peak_memory(device)
     parts.append(f"peak memory of the process: {peak:.0f} MiB")
     if config.json:
@@ -91,24 +95,33 @@ def _check(config: DictConfig) -> None:
     least = {"repeats": 2, "warm_up": 0, "depth": 1, "training_batch": 1, "pipeline_batches": 1}
     numbers = [(name, config[name], lowest) for name, lowest in least.items()]
     numbers += [("batch_size", size, 1) for size in _list(config.batch_size)]
-    for name, value, lowest in [*numbers, *([] if config.threads is None else [("threads", config.threads, 1)])]:
+    for name, value, lowest in [
+        *numbers,
+        *([] if config.threads is None else [("threads", config.threads, 1)]),
+    ]:
         if not isinstance(value, int) or value < lowest:
             raise ValueError(f"{name} is {value}: it must be a whole number from {lowest} on")
     for name in ("batch_size", "precision", "formats"):
         if not _list(config[name]):
             raise ValueError(f"{name} is empty: name at least one")
     if config.get("range"):
-        several = [name for name in ("batch_size", "precision", "formats") if len(_list(config[name])) > 1]
+        several = [
+            name for name in ("batch_size", "precision", "formats") if len(_list(config[name])) > 1
+        ]
         exported = [kind for kind in _formats(config) if kind not in ("torch", "compiled")]
-        if several or exported or config.models or config.pictures:
+        if several or exported or config.models or config.images:
             raise ValueError(
-                "latency against label length is measured on noise, of one model by PyTorch, in one precision and "
-                "batches of one size: range does not go with models, images, exported formats or several of anything"
+                "latency against label length is measured on noise, of one model by PyTorch, in "
+                "one precision and "
+                "batches of one size: range does not go with models, images, exported formats or "
+                "several of anything"
             )
 
 
 def _check_surroundings(config: DictConfig) -> None:
-    """Whether what is needed is installed, and the JSON and the plot can be written: before minutes of measuring."""
+    """Whether what is needed is installed, and the JSON and the plot can be written: before minutes
+    of measuring.
+    """
     from strhub.benchmark.report import check_plot
 
     if {*_formats(config)} - {"torch", "compiled"}:
@@ -124,12 +137,16 @@ def _check_surroundings(config: DictConfig) -> None:
         except OSError as error:
             raise ValueError(f"{path} cannot be written: {error.strerror}") from error
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise ValueError(f"{path} cannot be written: it is a folder, or one may not write there")
+            raise ValueError(
+                f"{path} cannot be written: it is a folder, or one may not write there"
+            )
 
 
-def _configured(config: DictConfig, overrides: Sequence[str]) -> tuple[str, SceneTextModel, float | None]:
-    """The model of `pretrained` if there is one, else the configured one with fresh weights: its name, and its accuracy
-    where that is known, which is so for the decoding that it comes with.
+def _configured(
+    config: DictConfig, overrides: Sequence[str]
+) -> tuple[str, SceneTextModel, float | None]:
+    """The model of `pretrained` if there is one, else the configured one with fresh weights: its
+    name, and its accuracy where that is known, which is so for the decoding that it comes with.
     """
     from strhub.benchmark.subjects import accuracy_of, find_model
     from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -143,10 +160,15 @@ def _configured(config: DictConfig, overrides: Sequence[str]) -> tuple[str, Scen
         return str(config.model.name), model, None
     names = [override.partition("=")[0].lstrip("+~") for override in overrides]
     if "pretrained" in names and {"model", "experiment"} & {*names}:
-        raise ValueError("pretrained is measured in place of a configured model: leave out one, or list it in models")
+        raise ValueError(
+            "pretrained is measured in place of a configured model: leave out one, or list it in "
+            "models"
+        )
     model = find_model(str(config.pretrained))
     of_network = {*keyword_names(type(model.model)), *model.model.decoding_options}
-    changed = [name for name in (name.removeprefix("model.") for name in names) if name in of_network]
+    changed = [
+        name for name in (name.removeprefix("model.") for name in names) if name in of_network
+    ]
     check_options(changed, model.model.decoding_options, f"the decoding of {config.pretrained}")
     model.set_decoding(**{name: config.model[name] for name in changed})
     return str(config.pretrained), model, None if changed else accuracy_of(str(config.pretrained))
@@ -158,29 +180,37 @@ def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -
 
     from strhub.benchmark import measure as benchmark
     from strhub.benchmark import report as benchmark_report
-    from strhub.benchmark.subjects import picture_size
+    from strhub.benchmark.subjects import image_size
 
-    height, width = picture_size(model)
+    height, width = image_size(model)
     images, longest = torch.randn(1, 3, height, width), int(model.hparams["max_label_length"])
     costs = benchmark.costs(model.model, images, longest, depth=config.depth)
     results["costs"] = {module or "whole": cost._asdict() for module, cost in costs.items()}
     whole = costs[""]
     return [
-        f"{results['model']}, {height} x {width} pixels, {results['device']}, {results['threads']} threads, "
+        f"{results['model']}, {height} x {width} pixels, {results['device']}, {results['threads']} "
+        "threads, "
         f"{', '.join(results['precision'])}",
-        f"parameters {whole.parameters / 1e6:.2f} M, multiply-adds {whole.multiply_adds / 1e9:.3f} G, "
+        f"parameters {whole.parameters / 1e6:.2f} M, multiply-adds {whole.multiply_adds / 1e9:.3f} "
+        "G, "
         f"activations {whole.activations / 1e6:.2f} M; by module:",
         benchmark_report.cost_table(costs),
     ]
 
 
-def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.device, results: dict[str, Any]) -> str:
+def _range(
+    config: DictConfig,
+    name: str,
+    model: SceneTextModel,
+    device: torch.device,
+    results: dict[str, Any],
+) -> str:
     """Latency against label length, the lengths in turn, and its plot."""
     import torch
 
     from strhub.benchmark import measure as benchmark
     from strhub.benchmark import report as benchmark_report
-    from strhub.benchmark.subjects import picture_size
+    from strhub.benchmark.subjects import image_size
     from strhub.inference.precision import choose_precision, precision_name
 
     model = model.to(device)
@@ -188,18 +218,23 @@ def _range(config: DictConfig, name: str, model: SceneTextModel, device: torch.d
     model.set_precision(choose_precision(asked, device))
     if "compiled" in _formats(config):
         model.compile_network()
-    images = torch.randn(batch, 3, *picture_size(model), device=device)
+    images = torch.randn(batch, 3, *image_size(model), device=device)
     lengths = range(1, int(model.hparams["max_label_length"]) + 1)
     with torch.inference_mode():
         calls = {str(length): partial(model, images, length) for length in lengths}
-        times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
+        times = benchmark.time_in_turn(
+            calls, repeats=config.repeats, warm_up=config.warm_up, device=device
+        )
     latencies = {int(length): benchmark.summarize(values) for length, values in times.items()}
     path = Path(config.plot or RANGE_PLOT)
     benchmark_report.plot_range(
         latencies, f"{name}, batches of {batch}, {precision_name(asked, device)}, {device}", path
     )
     results["range"] = {str(length): list(latency) for length, latency in latencies.items()}
-    lines = [f"latency  {_spread(latency)} ms for labels of {length}" for length, latency in latencies.items()]
+    lines = [
+        f"latency  {_spread(latency)} ms for labels of {length}"
+        for length, latency in latencies.items()
+    ]
     return "\n".join([*lines, f"plot: {path}"])
 
 
@@ -222,16 +257,20 @@ def _compare(
             batch_sizes=[int(size) for size in _list(config.batch_size)],
             formats=_formats(config),
             precisions=[str(precision) for precision in _list(config.precision)],
-            pictures=config.pictures,
+            images=config.images,
             folder=Path(folder),
         )
         chosen = [*subjects(name, model, settings, accuracy)]
         for source in map(str, _list(config.models)):
             title = f"{source} (2)" if source == name else source
             chosen += subjects(title, find_model(source), settings, accuracy_of(source))
-        chosen = list({subject.name: subject for subject in chosen}.values())  # `auto` may be float32 once more
+        chosen = list(
+            {subject.name: subject for subject in chosen}.values()
+        )  # `auto` may be float32 once more
         calls = {subject.name: subject.read for subject in chosen}
-        times = benchmark.time_in_turn(calls, repeats=config.repeats, warm_up=config.warm_up, device=device)
+        times = benchmark.time_in_turn(
+            calls, repeats=config.repeats, warm_up=config.warm_up, device=device
+        )
     against = benchmark.ratios(times, chosen[0].name)
     rows = [
         {
@@ -267,8 +306,11 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
         system.compile_network()
     optimizer = torch.optim.AdamW(system.parameters(), lr=1e-4)
     images = torch.randn(config.training_batch, 3, *config.model.img_size, device=device)
-    characters, length = str(system.hparams["charset_train"]), min(10, int(config.model.max_label_length))
-    labels = ["".join(characters[(7 * row + place) % len(characters)] for place in range(length))
+    characters, length = (
+        str(system.hparams["charset_train"]),
+        min(10, int(config.model.max_label_length)),
+    )
+    labels = ["".join(characters[(7 * row + index) % len(characters)] for index in range(length))
               for row in range(config.training_batch)]  # fmt: skip
 
     def step() -> None:
@@ -301,11 +343,18 @@ def _precisions(config: DictConfig, device: torch.device) -> list[str]:
     formats = _formats(config)
     of_torch = _list(config.precision) if {*formats} - {*ONNX_PRECISIONS} else []
     names = [precision_name(str(name), device) for name in of_torch]
-    return list(dict.fromkeys([*names, *(ONNX_PRECISIONS[kind] for kind in formats if kind in ONNX_PRECISIONS)]))
+    return list(
+        dict.fromkeys(
+            [*names, *(ONNX_PRECISIONS[kind] for kind in formats if kind in ONNX_PRECISIONS)]
+        )
+    )
 
 
 def _formats(config: DictConfig) -> list[str]:
-    return ["compiled" if config.compile and kind == "torch" else str(kind) for kind in _list(config.formats)]
+    return [
+        "compiled" if config.compile and kind == "torch" else str(kind)
+        for kind in _list(config.formats)
+    ]
 
 
 def _list(value: Any) -> list[Any]:

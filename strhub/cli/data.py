@@ -22,10 +22,11 @@ COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "she
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command that comes first in `arguments`, by default those of the process.
 
-    A command is the module of its name in `strhub.cli.data_commands`, of which only the one that is run is imported.
+    A command is the module of its name in `strhub.cli.data_commands`, of which only the one that is
+    run is imported.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    name = given[0] if given else "--help"
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    name = args[0] if args else "--help"
     if name in ("-h", "--help"):
         print(_help())
     elif name == "--version":
@@ -33,16 +34,24 @@ def run(arguments: Sequence[str] | None = None) -> None:
     elif name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"there is no command {name!r}; {hint}The commands are {', '.join(COMMANDS)}")
+        raise ValueError(
+            f"there is no command {name!r}; {hint}The commands are {', '.join(COMMANDS)}"
+        )
     else:
         command = import_module(f"strhub.cli.data_commands.{name}")
-        parser = argparse.ArgumentParser(prog=f"{program('data')} {name}", description=command.__doc__)
+        parser = argparse.ArgumentParser(
+            prog=f"{program('data')} {name}", description=command.__doc__
+        )
         command.add_arguments(parser)
-        command.run(parser.parse_args(given[1:]))
+        command.run(parser.parse_args(args[1:]))
 
 
 def _help() -> str:
-    lines = [f"usage: {program('data')} <command> [arguments], or --help after a command for its arguments", ""]
+    lines = [
+        f"usage: {program('data')} <command> [arguments], or --help after a command for its "
+        "arguments",
+        "",
+    ]
     lines += [f"  {name:<9}{line}" for name in COMMANDS if (line := _first_line(name))]
     return "\n".join(lines)
 
@@ -63,8 +72,12 @@ def main() -> None:
     try:
         run()
     except (ValueError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest flushing it at exit fails, too
+        if isinstance(
+            error, BrokenPipeError
+        ):  # the reader of the output, such as `head`, has seen enough
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # lest flushing it at exit fails, too
             sys.exit(0)
         sys.exit(f"{name}: {printable_lines(error)}")
     except ModuleNotFoundError as error:

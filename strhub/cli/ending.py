@@ -1,4 +1,6 @@
-"""How a command ends: with a status, one clear line for what its user can mend, and no traceback for Ctrl-C."""
+"""How a command ends: with a status, one clear line for what its user can mend, and no traceback
+for Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ __all__ = ["end_with"]
 
 def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     """Run a command and end the program: what it returns is its exit status, or a text to print."""
-    if isinstance(sys.stdout, TextIOWrapper):  # a path or a text that the terminal's encoding lacks ends nothing
+    if isinstance(
+        sys.stdout, TextIOWrapper
+    ):  # a path or a text that the terminal's encoding lacks ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
     if logging.lastResort is not None:  # what prints warnings where nobody has set logging up
         logging.lastResort.setFormatter(PlainFormatter())
@@ -41,7 +45,9 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
 
 
 def _discard_output() -> None:
-    """If what was printed cannot be written, let it go nowhere, lest flushing it at exit fails, too."""
+    """If what was printed cannot be written, let it go nowhere, lest flushing it at exit fails,
+    too.
+    """
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,5 @@
-"""How a command begins: ready for Ctrl-C, SIGTERM and closed streams before anything else is imported.
+"""How a command begins: ready for Ctrl-C, SIGTERM and closed streams before anything else is
+imported.
 
 For the sake of its first moments, little is imported here.
 """
@@ -40,7 +41,8 @@ def _program(command: str) -> str:
 def open_streams() -> None:
     """Open the null device in place of standard streams that are closed.
 
-    Else the next file that is opened would get a closed stream's number, and what libraries print would go into it.
+    Else the next file that is opened would get a closed stream's number, and what libraries print
+    would go into it.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -52,9 +54,11 @@ def open_streams() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` in the main thread, so that files and workers are seen to; a second kills.
+    """Within, SIGTERM raises `Terminated` in the main thread, so that files and workers are seen
+    to; a second kills.
 
-    A signal that is ignored, or that somebody handles already, is left alone. Forked children have the default.
+    A signal that is ignored, or that somebody handles already, is left alone. Forked children have
+    the default.
     """
     process = os.getpid()
 
@@ -65,7 +69,10 @@ def terminable() -> Iterator[None]:
             return
         raise Terminated
 
-    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    own = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    )
     if own:
         signal.signal(signal.SIGTERM, receive)
     try:
@@ -77,7 +84,8 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def results_alone() -> Iterator[None]:
-    """Within, standard output has what Python prints; what native code and child processes print there is an error's.
+    """Within, standard output has what Python prints; what native code and child processes print
+    there is an error's.
 
     So JSON lines stay JSON lines, whatever a runtime has to say.
     """

@@ -22,37 +22,52 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of strhub-explain."""
     parser = argparse.ArgumentParser(
         prog=program("explain"),
-        description="Draw what a PARSeq attends to for each character, or find the words nearest to an image.",
+        description="Draw what a PARSeq attends to for each character, or find the words nearest "
+        "to an image.",
         epilog=EXAMPLES.replace("strhub-explain", program("explain")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    attention = commands.add_parser("attention", help="a PNG an image, with a tile for each character")
+    attention = commands.add_parser(
+        "attention", help="a PNG an image, with a tile for each character"
+    )
     attention.add_argument("--output", type=Path, default=Path("attention"), metavar="FOLDER")
-    retrieve = commands.add_parser("retrieve", help="the nearest words of a vocabulary, for models of CLIP's space")
+    retrieve = commands.add_parser(
+        "retrieve", help="the nearest words of a vocabulary, for models of CLIP's space"
+    )
     retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
     retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words an image")
-    retrieve.add_argument("--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with")
     retrieve.add_argument(
-        "--merges", metavar="FILE", help="table of CLIP's tokens; by default an installed open_clip's"
+        "--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with"
+    )
+    retrieve.add_argument(
+        "--merges",
+        metavar="FILE",
+        help="table of CLIP's tokens; by default an installed open_clip's",
     )
     retrieve.add_argument("--json", action="store_true", help="print JSON lines, with cosines")
     for command in (attention, retrieve):
-        command.add_argument("words", nargs="+", metavar="model | name:type=value", help="model, and options of it")
-        command.add_argument("--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs")
+        command.add_argument(
+            "words", nargs="+", metavar="model | name:type=value", help="model, and options of it"
+        )
+        command.add_argument(
+            "--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs"
+        )
         device_argument(command)
     version_argument(parser, "explain")
     return parser
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Explain; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad arguments."""
+    """Explain; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad
+    arguments.
+    """
     parser = build_parser()
-    given, late = parser.parse_known_args(arguments)
-    options, sources = split_words([*given.words, *late])  # options may stand anywhere
+    args, late = parser.parse_known_args(arguments)
+    options, sources = split_words([*args.words, *late])  # options may stand anywhere
     if unknown := [word for word in late if word not in options]:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    in_images, patterns = split_words(given.images)
+    in_images, patterns = split_words(args.images)
     if len(sources) != 1:
         parser.error(f"one model at a time, not {' and '.join(sources) or 'none'}")
     from strhub.images.open import find_images
@@ -61,14 +76,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if not paths:
         raise ValueError(f"no images found in {', '.join(patterns)}")
     decoding = [*options, *in_images]
-    if given.command == "attention":
-        return _attention(given, sources[0], paths, decoding)
+    if args.command == "attention":
+        return _attention(args, sources[0], paths, decoding)
     if decoding:
         raise ValueError(f"{decoding[0]}: how a model decodes does not matter for retrieval")
-    return _retrieve(given, sources[0], paths)
+    return _retrieve(args, sources[0], paths)
 
 
-def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], decoding: Sequence[str]) -> int:
+def _attention(
+    args: argparse.Namespace, source: str, paths: Sequence[Path], decoding: Sequence[str]
+) -> int:
     from strhub.checkpoint.zoo import load
     from strhub.explain.attention import attend, draw
     from strhub.inference.recognizer import choose_device
@@ -76,18 +93,25 @@ def _attention(given: argparse.Namespace, source: str, paths: Sequence[Path], de
     model = load(source, **parse_options(decoding))
     failures = 0
     taken: set[str] = set()
-    for attended in attend(model, paths, choose_device(given.device)):
+    for attended in attend(model, paths, choose_device(args.device)):
         if attended.error is not None:
             failures += 1
-            print(printable(f"{attended.source}: unreadable: {attended.error}"), file=sys.stderr, flush=True)
+            print(
+                printable(f"{attended.source}: unreadable: {attended.error}"),
+                file=sys.stderr,
+                flush=True,
+            )
             continue
-        target = given.output / f"{_free_name(Path(attended.source).stem, taken)}.png"
+        target = args.output / f"{_free_name(Path(attended.source).stem, taken)}.png"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             draw(attended).save(target)
         except OSError as error:
             raise ValueError(f"{target} cannot be written: {error.strerror or error}") from error
-        print(printable(f"{attended.source}: {attended.text}  {attended.confidence:.4f}  {target}"), flush=True)
+        print(
+            printable(f"{attended.source}: {attended.text}  {attended.confidence:.4f}  {target}"),
+            flush=True,
+        )
     return 1 if failures else 0
 
 
@@ -101,24 +125,26 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _retrieve(given: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
+def _retrieve(args: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
     from strhub.clip.text_side import read_words
     from strhub.explain.retrieval import Retriever
     from strhub.inference.recognizer import choose_device
 
-    if given.top < 1:
-        raise ValueError(f"--top is {given.top}: it must be at least 1")
-    words = read_words(given.vocabulary)
-    device = choose_device(given.device)
-    retriever = Retriever(source, words, clip=given.clip, merges=given.merges, device=device)
+    if args.top < 1:
+        raise ValueError(f"--top is {args.top}: it must be at least 1")
+    words = read_words(args.vocabulary)
+    device = choose_device(args.device)
+    retriever = Retriever(source, words, clip=args.clip, merges=args.merges, device=device)
     failures = 0
-    for found in retriever(paths, count=given.top):
+    for found in retriever(paths, count=args.top):
         failures += found.error is not None
-        if given.json:
+        if args.json:
             listed = [{"word": word, "cosine": round(cosine, 4)} for word, cosine in found.words]
             print(json_line({"path": found.source, "words": listed, "error": found.error}))
         elif found.error is not None:
-            print(printable(f"{found.source}: unreadable: {found.error}"), file=sys.stderr, flush=True)
+            print(
+                printable(f"{found.source}: unreadable: {found.error}"), file=sys.stderr, flush=True
+            )
         else:
             nearest = ", ".join(f"{word} {cosine:.3f}" for word, cosine in found.words)
             print(printable(f"{found.source}: {nearest}"), flush=True)

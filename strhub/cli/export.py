@@ -24,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of export.py."""
     parser = argparse.ArgumentParser(
         prog=program("export"),
-        description="Write a model as one ONNX file, decoding included, which read.py reads without PyTorch; or as "
+        description="Write a model as one ONNX file, decoding included, which read.py reads "
+        "without PyTorch; or as "
         "an archive of torch.export (.pt2).",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,11 +40,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision",
         default="float32",
         metavar="KIND",
-        help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 bits; int8: computed "
+        help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 "
+        "bits; int8: computed "
         "in 8 bits; int8-static: the same, calibrated on images",
     )
     parser.add_argument(
-        "--calibrate", nargs="+", default=[], metavar="PATH", help="images for int8-static: files, folders and globs"
+        "--calibrate",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="images for int8-static: files, folders and globs",
     )
     parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
     version_argument(parser, "export")
@@ -51,17 +57,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str] | None = None) -> str:
-    """Export, compare with PyTorch, and say what was written. Raises `ValueError` for what cannot be exported."""
+    """Export, compare with PyTorch, and say what was written. Raises `ValueError` for what cannot
+    be exported.
+    """
     parser = build_parser()
-    given = parser.parse_intermixed_args(arguments)
-    options, files = split_words(given.words)
-    misplaced, calibrate = split_words(given.calibrate)  # options may stand behind --calibrate, too
+    args = parser.parse_intermixed_args(arguments)
+    options, files = split_words(args.words)
+    misplaced, calibrate = split_words(args.calibrate)  # options may stand behind --calibrate, too
     if len(files) != 2:
         parser.error(f"a model and the file to write are needed, not {len(files)} names")
     source, target = files[0], Path(files[1])
-    if calibrate and given.precision != "int8-static":
-        raise ValueError(f"--calibrate is for --precision int8-static: {given.precision} needs no images")
-    if given.opset is not None and target.suffix == ".pt2":
+    if calibrate and args.precision != "int8-static":
+        raise ValueError(
+            f"--calibrate is for --precision int8-static: {args.precision} needs no images"
+        )
+    if args.opset is not None and target.suffix == ".pt2":
         raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
     with needs("export"):
         onnxruntime = import_onnxruntime()
@@ -72,17 +82,28 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.images.open import find_images
 
     model = load_from_checkpoint(source, **parse_options([*options, *misplaced]))
-    opset = DEFAULT_OPSET if given.opset is None else given.opset
-    pictures = find_images(calibrate)
-    export(model, target, precision=given.precision, opset=opset, card=model_card(source), pictures=pictures)
+    opset = DEFAULT_OPSET if args.opset is None else args.opset
+    calibration_images = find_images(calibrate)
+    export(
+        model,
+        target,
+        precision=args.precision,
+        opset=opset,
+        card=model_card(source),
+        calibration_images=calibration_images,
+    )
     size = target.stat().st_size / 2**20
     if target.suffix == ".pt2":
         difference = largest_difference_of_archive(model, target)
-        return f"{target}: {size:.1f} MiB, torch.export; logits within {difference:.1e} of the model's"
-    line = f"{target}: {size:.1f} MiB, {given.precision}, opset {opset}"
-    if given.precision == "float32":  # the others are not meant to give the same numbers
+        return (
+            f"{target}: {size:.1f} MiB, torch.export; logits within {difference:.1e} of the model's"
+        )
+    line = f"{target}: {size:.1f} MiB, {args.precision}, opset {opset}"
+    if args.precision == "float32":  # the others are not meant to give the same numbers
         difference = largest_difference(model, target)
-        line += f"; logits within {difference:.1e} of PyTorch's (onnxruntime {onnxruntime.__version__})"
+        line += (
+            f"; logits within {difference:.1e} of PyTorch's (onnxruntime {onnxruntime.__version__})"
+        )
     return line
 
 

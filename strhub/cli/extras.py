@@ -10,7 +10,9 @@ from strhub.utils.install import not_installed
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Around imports: a missing package ends the command with the extra that brings it, and no traceback."""
+    """Around imports: a missing package ends the command with the extra that brings it, and no
+    traceback.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

@@ -48,12 +48,16 @@ options and their defaults, of which any can be given as name.of.group.option=va
 
 
 def run_with_hydra(
-    command: str, config_name: str, purpose: str, task: Callable[[DictConfig], None], arguments: Sequence[str]
+    command: str,
+    config_name: str,
+    purpose: str,
+    task: Callable[[DictConfig], None],
+    arguments: Sequence[str],
 ) -> None:
     """Compose the configuration that the arguments ask for and hand it to `task`.
 
-    Mistakes in the arguments end the program with one line and status 1; with HYDRA_FULL_ERROR=1 in the environment
-    they are Hydra's own errors.
+    Mistakes in the arguments end the program with one line and status 1; with HYDRA_FULL_ERROR=1 in
+    the environment they are Hydra's own errors.
     """
     if {"--help", "-h"} & {*arguments}:
         end_with(program(command), lambda: help_text(command, config_name, purpose))
@@ -80,21 +84,28 @@ def run_with_hydra(
     if own:
         os.environ[_FULL_ERROR] = "1"  # Hydra raises instead of printing
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(called)()
+        hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
+            called
+        )()
     except (HydraException, OmegaConfBaseException) as error:
         if not own:
             raise
-        sys.exit(f"{program(command)}: {printable_lines(explained(error, config_name, sys.argv[1:]))}")
+        sys.exit(
+            f"{program(command)}: {printable_lines(explained(error, config_name, sys.argv[1:]))}"
+        )
     except OSError as error:  # such as a folder for the run that cannot be made
         if not own:
             raise
         sys.exit(
-            f"{program(command)}: {printable_lines(error)}. hydra.run.dir=… names another folder for what is written"
+            f"{program(command)}: {printable_lines(error)}. hydra.run.dir=… names another folder "
+            "for what is written"
         )
 
 
 def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:
-    """Return one line about a mistake in the arguments; a misspelled option gets the nearest known one."""
+    """Return one line about a mistake in the arguments; a misspelled option gets the nearest known
+    one.
+    """
     from hydra.errors import OverrideParseException
 
     text = str(error)
@@ -126,14 +137,21 @@ def _known(config_name: str, group: str, arguments: Sequence[str]) -> list[str]:
     except Exception:  # the arguments have another mistake, too
         return []
     node: Any = OmegaConf.select(config, group) if group else config
-    return [str(name) for name in node if not str(name).startswith("_")] if isinstance(node, DictConfig) else []
+    return (
+        [str(name) for name in node if not str(name).startswith("_")]
+        if isinstance(node, DictConfig)
+        else []
+    )
 
 
 def help_text(command: str, config_name: str, purpose: str) -> str:
     """Return usage, groups and every option with its default and what it means."""
-    folders = sorted(path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in _NO_GROUPS)
+    folders = sorted(
+        path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in _NO_GROUPS
+    )
     groups = [
-        f"  {folder.name}: {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}" for folder in folders
+        f"  {folder.name}: {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
+        for folder in folders
     ]
     usage = _USAGE.format(program=typed(command), purpose=purpose, groups="\n".join(groups))
     files = dict.fromkeys([config_name, "main"])

@@ -1,4 +1,6 @@
-"""How a command ends that Ctrl-C or SIGTERM stopped: what it did so far stands, no traceback, the status of shells."""
+"""How a command ends that Ctrl-C or SIGTERM stopped: what it did so far stands, no traceback, the
+status of shells.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ class Terminated(BaseException):
 
 
 def end_interrupted(command: str) -> NoReturn:
-    """Say that it was stopped, and end; a second Ctrl-C, while threads finish what they have begun, ends it at once."""
+    """Say that it was stopped, and end; a second Ctrl-C, while threads finish what they have begun,
+    ends it at once.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"\n{command}: stopped", file=sys.stderr)
     sys.exit(INTERRUPTED)

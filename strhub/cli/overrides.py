@@ -1,8 +1,9 @@
-"""Bring a command line into the form that Hydra's grammar takes, whatever characters its paths and texts have.
+"""Bring a command line into the form that Hydra's grammar takes, whatever characters its paths and
+texts have.
 
-Hydra reads the value of an override by a grammar of its own: `a=b`, `a,b`, `(`, `#` and letters beyond ASCII are errors
-there or mean something else, and `2024` is a number. What `TEXTS` lists is text, so it is quoted unless Hydra's own
-parser reads it as that text already.
+Hydra reads the value of an override by a grammar of its own: `a=b`, `a,b`, `(`, `#` and letters
+beyond ASCII are errors there or mean something else, and `2024` is a number. What `TEXTS` lists is
+text, so it is quoted unless Hydra's own parser reads it as that text already.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["MAPPINGS", "TEXTS", "Given", "parse", "prepare", "split"]
+__all__ = ["MAPPINGS", "TEXTS", "Override", "parse", "prepare", "split"]
 
 PATH = "path"  # a path, a name or an address; `${...}` in it refers to another option
 PATHS = "paths"  # one of them, or a list
@@ -59,14 +60,18 @@ TEXTS = {
 """Options that hold text, by the kind of it."""
 
 MAPPINGS = ("data.draw_texts", "data.mixture", "tune.space")
-"""Options whose value is a mapping with names of the user's own: a new one takes the place of the old one."""
+"""Options whose value is a mapping with names of the user's own: a new one takes the place of the
+old one.
+"""
 
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<name>[A-Za-z_][\w./-]*)=(?P<value>.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{[\w.:, -]+\}")
 
 
-class Given(NamedTuple):
-    """An override of the command line: what it says of which option or group. value: None for a deletion."""
+class Override(NamedTuple):
+    """An override of the command line: what it says of which option or group. value: None for a
+    deletion.
+    """
 
     name: str
     value: Any
@@ -74,7 +79,8 @@ class Given(NamedTuple):
 
 
 def prepare(arguments: Sequence[str], *, sweep: bool = False) -> list[str]:
-    """Return the arguments as Hydra is to get them; what is none of `TEXTS` and `MAPPINGS` stays as it is.
+    """Return the arguments as Hydra is to get them; what is none of `TEXTS` and `MAPPINGS` stays as
+    it is.
 
     sweep: whether a value such as `a,b` stands for several runs (`--multirun`).
     """
@@ -85,14 +91,19 @@ def prepare(arguments: Sequence[str], *, sweep: bool = False) -> list[str]:
         if found and name in TEXTS:
             prepared.append(f"{found['sign']}{name}={_text(found['value'], TEXTS[name], sweep)}")
         elif found and name in MAPPINGS and found["value"].lstrip().startswith("{"):
-            prepared += [f"{found['sign']}{name}=null", f"{found['sign']}{name}={_mapping(found['value'])}"]
+            prepared += [
+                f"{found['sign']}{name}=null",
+                f"{found['sign']}{name}={_mapping(found['value'])}",
+            ]
         else:
             prepared.append(argument)
     return prepared
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides among a Hydra command's arguments, and the others: flags with their values."""
+    """Return the overrides among a Hydra command's arguments, and the others: flags with their
+    values.
+    """
     overrides: list[str] = []
     others: list[str] = []
     of_flag = False
@@ -106,13 +117,16 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 _FLAGS_WITH_VALUE = (
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
+        "--config-dir", "-cd",
     "--experimental-rerun", "--info",
 )  # fmt: skip
 
 
-def parse(override: str) -> Given:
-    """Read an override by Hydra's own parser. Raises `ValueError` for one that is not in its grammar."""
+def parse(override: str) -> Override:
+    """Read an override by Hydra's own parser. Raises `ValueError` for one that is not in its
+    grammar.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -121,10 +135,13 @@ def parse(override: str) -> Given:
     except HydraException as error:
         reason = _first_line(error)
         raise ValueError(
-            f"{override}: Hydra cannot read this ({reason}). Put the value in quotes of its own: 'option=\"value\"'"
+            f"{override}: Hydra cannot read this ({reason}). Put the value in quotes of its own: "
+            "'option=\"value\"'"
         ) from error
     signs = {"CHANGE": "", "ADD": "+", "FORCE_ADD": "++", "DEL": "~"}
-    return Given(parsed.key_or_group, None if parsed.is_delete() else parsed.value(), signs[parsed.type.name])
+    return Override(
+        parsed.key_or_group, None if parsed.is_delete() else parsed.value(), signs[parsed.type.name]
+    )
 
 
 def _text(value: str, kind: str, sweep: bool) -> str:
@@ -137,7 +154,11 @@ def _text(value: str, kind: str, sweep: bool) -> str:
     if isinstance(read, QuotedString) or (sweep and _is_sweep(value)):
         return value
     if kind == PATHS and value.startswith("[") and value.endswith("]"):
-        parts = read if isinstance(read, list) else [part.strip() for part in value[1:-1].split(",") if part.strip()]
+        parts = (
+            read
+            if isinstance(read, list)
+            else [part.strip() for part in value[1:-1].split(",") if part.strip()]
+        )
         texts = [part.text if isinstance(part, QuotedString) else str(part) for part in parts]
         return f"[{','.join(map(_quoted, texts))}]"
     if isinstance(read, str) and (read == value or (kind != LETTERS and "\\" in value)):
@@ -170,7 +191,9 @@ def _flow(content: Any) -> str:
 
 
 def _read(value: str) -> Any:
-    """What Hydra's parser makes of a value, texts in quotes as `QuotedString`; None if it cannot read it."""
+    """What Hydra's parser makes of a value, texts in quotes as `QuotedString`; None if it cannot
+    read it.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

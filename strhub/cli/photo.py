@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 DRAWINGS = (".png", ".jpg", ".jpeg", ".webp")
 TEXTS = {
-    ".txt": "txt", ".json": "json", ".tsv": "tsv", ".md": "md", ".html": "hocr", ".hocr": "hocr", ".xml": "alto",
+    ".txt": "txt", ".json": "json", ".tsv": "tsv", ".md": "md", ".html": "hocr", ".hocr": "hocr",
+        ".xml": "alto",
 }  # fmt: skip
 
 
@@ -35,11 +36,13 @@ def read_photos(
 ) -> int:
     """Read and print; 0 if every image was read, 1 if some were not.
 
-    inputs: images by their names; output: a file whose suffix says what is written for the one image, or a folder
-    for a drawing and a JSON file of each; model: id or path of the reader; command: its name in messages.
+    inputs: images by their names; output: a file whose suffix says what is written for the one
+    image, or a folder for a drawing and a JSON file of each; model: id or path of the reader;
+    command: its name in messages.
 
     Raises:
-        ValueError: if there are several images for one file, a suffix is unknown, or an image would be written over.
+        ValueError: if there are several images for one file, a suffix is unknown, or an image would
+            be written over.
     """
     from strhub.spotting.spotter import Spotter
 
@@ -67,26 +70,36 @@ def _targets(names: Sequence[str], output: str) -> list[list[Path]]:
     suffix = target.suffix.lower()
     known = (*DRAWINGS, *TEXTS)
     if suffix and suffix not in known:
-        raise ValueError(f"--output {output}: the suffix is one of {' '.join(known)}, or none for a folder")
+        raise ValueError(
+            f"--output {output}: the suffix is one of {' '.join(known)}, or none for a folder"
+        )
     if suffix and len(names) > 1:
-        raise ValueError(f"--output {output} is one file, and there are {len(names)} images: name a folder")
+        raise ValueError(
+            f"--output {output} is one file, and there are {len(names)} images: name a folder"
+        )
     if suffix:
         targets = [[target]]
     else:
         targets = [[target / f"{stem}.png", target / f"{stem}.json"] for stem in _stems(names)]
-    given = {os.path.realpath(name) for name in names}
+    inputs = {os.path.realpath(name) for name in names}
     for path in (path for paths in targets for path in paths):
-        if os.path.realpath(path) in given:
-            raise ValueError(f"--output would write over the image {path}: name another file or folder")
+        if os.path.realpath(path) in inputs:
+            raise ValueError(
+                f"--output would write over the image {path}: name another file or folder"
+            )
     return targets
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """Return names of files for images, no two of them alike in any case; images of several folders may be."""
+    """Return names of files for images, no two of them alike in any case; images of several folders
+    may be.
+    """
     taken: set[str] = set()
     stems = []
     for name in names:
-        path = Path("standard-input" if name == "-" else urlsplit(name).path if is_address(name) else name)
+        path = Path(
+            "standard-input" if name == "-" else urlsplit(name).path if is_address(name) else name
+        )
         stem, number = path.name or "image", 2
         while stem.casefold() in taken:
             stem = f"{path.stem}-{number}{path.suffix}"

@@ -1,4 +1,6 @@
-"""What a command is called where it was started: `./read.py`, `strhub-read` or `python -m strhub read`."""
+"""What a command is called where it was started: `./read.py`, `strhub-read` or `python -m strhub
+read`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ SCRIPTS = ("read", "test", "train", "tune", "bench", "export")
 
 
 def program(command: str) -> str:
-    """Return the name for usage lines and errors; of another command than the one that runs, in the same style.
+    """Return the name for usage lines and errors; of another command than the one that runs, in the
+    same style.
 
     command: `read`, `train`, …
     """

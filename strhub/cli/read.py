@@ -44,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
     parser = argparse.ArgumentParser(
         prog=program("read"),
-        description="Read the word in each image. Prints one line an image: path, text, confidence. The embedded "
+        description="Read the word in each image. Prints one line an image: path, text, "
+        "confidence. The embedded "
         "model and .onnx files need no PyTorch.",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         "words",
         nargs="*",
         metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
-        help="model to read with (by default the embedded one) and options of it, such as refine_iters:int=2",
+        help="model to read with (by default the embedded one) and options of it, such as "
+        "refine_iters:int=2",
     )
     kinds = "files, folders, globs, http(s) addresses, and - for an image by standard input"
     parser.add_argument("--images", nargs="+", default=[], metavar="PATH", help=kinds)
@@ -61,48 +63,80 @@ def build_parser() -> argparse.ArgumentParser:
     photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
     parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
     parser.add_argument("--batch_size", type=int, default=32, help="images at a time")
-    parser.add_argument("--no_turning", action="store_true", help="read tall images upright only, not on their sides")
     parser.add_argument(
-        "--second_look", type=float, metavar="CONFIDENCE", help="look again at what is read with less (0.7); 0: never"
+        "--no_turning",
+        action="store_true",
+        help="read tall images upright only, not on their sides",
     )
-    parser.add_argument("--lines", action="store_true", help="each image is a line of words: read its spaces, too")
-    parser.add_argument("--json", action="store_true", help="print JSON lines, with the confidence of each character")
+    parser.add_argument(
+        "--reread_below",
+        type=float,
+        metavar="CONFIDENCE",
+        help="look again at what is read with less (0.7); 0: never",
+    )
+    parser.add_argument(
+        "--lines", action="store_true", help="each image is a line of words: read its spaces, too"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON lines, with the confidence of each character",
+    )
     device_argument(parser)
     speed_arguments(parser)
     search_arguments(parser)
-    bulk = parser.add_argument_group("very many images", "to Parquet files; a stopped run is resumed by the same call")
-    bulk.add_argument("--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well")
-    bulk.add_argument("--engine", choices=("plain", "ray"), help="this process, or workers on a machine or a cluster")
+    bulk = parser.add_argument_group(
+        "very many images", "to Parquet files; a stopped run is resumed by the same call"
+    )
+    bulk.add_argument(
+        "--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well"
+    )
+    bulk.add_argument(
+        "--engine",
+        choices=("plain", "ray"),
+        help="this process, or workers on a machine or a cluster",
+    )
     bulk.add_argument("--workers", type=int, help="of ray; by default as many as fit")
     bulk.add_argument("--cpus", type=float, default=1, help="of ray, for each worker")
     bulk.add_argument(
-        "--gpus", type=float, default=0, help="of ray, for each worker; a fraction such as 0.25 is allowed"
+        "--gpus",
+        type=float,
+        default=0,
+        help="of ray, for each worker; a fraction such as 0.25 is allowed",
     )
     bulk.add_argument("--per_part", type=int, default=2000, help="images a file")
-    bulk.add_argument("--address", help="of a Ray cluster; by default Ray is started on this machine")
+    bulk.add_argument(
+        "--address", help="of a Ray cluster; by default Ray is started on this machine"
+    )
     version_argument(parser, "read")
     return parser
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Read and print; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad arguments."""
+    """Read and print; 0 if every image was read, 1 if some were not. Raises `ValueError` for bad
+    arguments.
+    """
     parser = build_parser()
-    given = parser.parse_intermixed_args(arguments)
-    options, sources = split_words(given.words)
-    in_images, patterns = split_words([*given.images, *given.photo])  # options may follow the images on the line
+    args = parser.parse_intermixed_args(arguments)
+    options, sources = split_words(args.words)
+    in_images, patterns = split_words(
+        [*args.images, *args.photo]
+    )  # options may follow the images on the line
     if len(sources) > 1:
         parser.error(f"one model at a time, not {' and '.join(sources)}; images go after --images")
-    if bool(given.images) == bool(given.photo):
+    if bool(args.images) == bool(args.photo):
         parser.error("give --images with crops of words, or --photo with whole photographs")
-    if given.photo:
-        return _read_photos(given, parser, sources, patterns, [*options, *in_images])
-    unused = _set_without_use(parser, given)
+    if args.photo:
+        return _read_photos(args, parser, sources, patterns, [*options, *in_images])
+    unused = _set_without_use(parser, args)
     if unused:
         raise ValueError(unused)
-    if given.output:
+    if args.output:
         from strhub.inference.recognizer import EMBEDDED
 
-        return _read_all(given, sources[0] if sources else EMBEDDED, patterns, [*options, *in_images])
+        return _read_all(
+            args, sources[0] if sources else EMBEDDED, patterns, [*options, *in_images]
+        )
     from strhub.inference.recognizer import EMBEDDED, Recognizer
 
     inputs = _inputs(patterns)
@@ -110,27 +144,29 @@ def run(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(f"no images found in {', '.join(patterns)}")
     recognizer = Recognizer(
         sources[0] if sources else EMBEDDED,
-        device=given.device,
-        batch_size=given.batch_size,
-        threads=given.threads,
-        precision=given.precision,
-        compile=given.compile,
-        lines=given.lines,
-        **_looks(given),
-        **search_options(given),
+        device=args.device,
+        batch_size=args.batch_size,
+        threads=args.threads,
+        precision=args.precision,
+        compile=args.compile,
+        lines=args.lines,
+        **_view_options(args),
+        **search_options(args),
         **parse_options([*options, *in_images]),
     )
     failures = 0
     for name, reading in zip(inputs, recognizer.read([*inputs.values()]), strict=True):
         failures += reading.error is not None
-        _print(name, reading, recognizer.precision, as_json=given.json)
+        _print(name, reading, recognizer.precision, as_json=args.json)
     if failures:
-        print(f"{parser.prog}: {failures} of {len(inputs)} images could not be read", file=sys.stderr)
+        print(
+            f"{parser.prog}: {failures} of {len(inputs)} images could not be read", file=sys.stderr
+        )
     return 1 if failures else 0
 
 
 def _read_photos(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     parser: argparse.ArgumentParser,
     sources: Sequence[str],
     patterns: Sequence[str],
@@ -139,7 +175,11 @@ def _read_photos(
     from strhub.cli.photo import read_photos
 
     usable = ("words", "images", "photo", "output", "json", "threads")
-    changed = [name for name, value in vars(given).items() if value != parser.get_default(name) and name not in usable]
+    changed = [
+        name
+        for name, value in vars(args).items()
+        if value != parser.get_default(name) and name not in usable
+    ]
     if changed or options:
         raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
     inputs = _inputs(patterns)
@@ -147,16 +187,18 @@ def _read_photos(
         raise ValueError(f"no images found in {', '.join(patterns)}")
     return read_photos(
         inputs,
-        output=given.output,
-        as_json=given.json,
+        output=args.output,
+        as_json=args.json,
         model=sources[0] if sources else None,
-        threads=given.threads,
+        threads=args.threads,
         command=parser.prog,
     )
 
 
 def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
-    """What to read, by name: paths, addresses as they are, and for `-` what comes by standard input."""
+    """What to read, by name: paths, addresses as they are, and for `-` what comes by standard
+    input.
+    """
     from strhub.images.open import find_images
     from strhub.images.sources import is_address
 
@@ -164,7 +206,10 @@ def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
     for pattern in patterns:
         if pattern == STANDARD_INPUT:
             if sys.stdin.isatty():
-                raise ValueError(f"{pattern} is standard input, and that is a terminal: send an image there, by < or |")
+                raise ValueError(
+                    f"{pattern} is standard input, and that is a terminal: send an image there, by "
+                    "< or |"
+                )
             found[pattern] = sys.stdin.buffer
         elif is_address(pattern):
             found[pattern] = pattern
@@ -173,58 +218,76 @@ def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _set_without_use(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str | None:
+def _set_without_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str | None:
     """What to say of an argument that would do nothing beside the others, if there is one."""
-    changed = [name for name, value in vars(given).items() if value != parser.get_default(name)]
+    changed = [name for name, value in vars(args).items() if value != parser.get_default(name)]
     of_ray, of_lines = ("workers", "cpus", "gpus", "address"), ("json", "top_k")
     for name in changed:
-        if not given.output and name in ("engine", "per_part", *of_ray):
+        if not args.output and name in ("engine", "per_part", *of_ray):
             return f"--{name} needs --output, the folder for the readings"
-        if given.engine != "ray" and name in of_ray:
+        if args.engine != "ray" and name in of_ray:
             return f"--{name} needs --engine ray"
-        if given.output and name == "lines":
+        if args.output and name == "lines":
             return "--lines is not for --output: the files have one text an image"
-        if given.output and name in of_lines:
+        if args.output and name in of_lines:
             return f"--{name} is not for --output: the files have one reading an image, and are Parquet"
     return None
 
 
-def _read_all(given: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]) -> int:
+def _read_all(
+    args: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]
+) -> int:
     """Read to Parquet; 0 if every image was read, 1 if some were not."""
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if STANDARD_INPUT in inputs:
-        raise ValueError("- is not for --output: a run that is stopped could not read standard input again")
+        raise ValueError(
+            "- is not for --output: a run that is stopped could not read standard input again"
+        )
     switch_off_telemetry()
     with needs("bulk"):
         import pyarrow  # noqa: F401
 
-        if given.engine == "ray":
+        if args.engine == "ray":
             import ray.data  # noqa: F401
     from strhub.bulk import read_all
 
-    own = {**_looks(given), "precision": given.precision, "compile": given.compile, **search_options(given)}
+    own = {
+        **_view_options(args),
+        "precision": args.precision,
+        "compile": args.compile,
+        **search_options(args),
+    }
     usual = {
-        "turn_tall": True, "second_look": None, "precision": "float32", "compile": False, "top_k": 1,
+        "turn_tall": True, "reread_below": None, "precision": "float32", "compile": False,
+            "top_k": 1,
         "length_normalization": 0.0,
     }  # fmt: skip
     own = {name: value for name, value in own.items() if value != usual.get(name)}
     summary = read_all(
-        inputs, given.output, model=model, options={**own, **parse_options(options)}, engine=given.engine or "plain",
-        batch_size=given.batch_size, per_part=given.per_part, device=given.device, threads=given.threads,
-        workers=given.workers, cpus=given.cpus, gpus=given.gpus, address=given.address,
+        inputs, args.output, model=model, options={**own, **parse_options(options)},
+            engine=args.engine or "plain",
+        batch_size=args.batch_size, per_part=args.per_part, device=args.device,
+        threads=args.threads, workers=args.workers, cpus=args.cpus, gpus=args.gpus,
+        address=args.address,
     )  # fmt: skip
     rate = summary.added / summary.seconds
-    print(f"{printable(given.output)}: {summary.pictures} images, {summary.added} of them now, {rate:.0f} a second")
+    print(
+        f"{printable(args.output)}: {summary.images} images, {summary.added} of them now, "
+        f"{rate:.0f} a second"
+    )
     if summary.unreadable:
-        print(f"{program('read')}: {summary.unreadable} could not be read: see the column error", file=sys.stderr)
+        print(
+            f"{program('read')}: {summary.unreadable} could not be read: see the column error",
+            file=sys.stderr,
+        )
     return 1 if summary.unreadable else 0
 
 
-def _looks(given: argparse.Namespace) -> dict[str, Any]:
+def _view_options(args: argparse.Namespace) -> dict[str, Any]:
     """The recognizer's options of how an image is looked at."""
-    return {"turn_tall": not given.no_turning, "second_look": given.second_look}
+    return {"turn_tall": not args.no_turning, "reread_below": args.reread_below}
 
 
 def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> None:
@@ -242,7 +305,12 @@ def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> Non
             record["alternatives"] = [[text, round(sure, 6)] for text, sure in reading.alternatives]
         if reading.words:
             record["words"] = [
-                {"text": word.text, "confidence": round(word.confidence, 6), "start": word.start, "end": word.end}
+                {
+                    "text": word.text,
+                    "confidence": round(word.confidence, 6),
+                    "start": word.start,
+                    "end": word.end,
+                }
                 for word in reading.words
             ]
         print(json_line(record), flush=True)
@@ -250,11 +318,16 @@ def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> Non
         print(printable(f"{name}: unreadable: {reading.error}"), file=sys.stderr, flush=True)
     else:
         best = reading.alternatives or ((reading.text, reading.confidence),)
-        print(printable(f"{name}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best)), flush=True)
+        print(
+            printable(f"{name}: " + "  ".join(f"{text}  {sure:.4f}" for text, sure in best)),
+            flush=True,
+        )
 
 
 def _run_alone() -> int:
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; the reading has the error
+    warnings.filterwarnings(
+        "ignore", message="Image size .* exceeds limit"
+    )  # Pillow's; the reading has the error
     with results_alone():
         return run()
 

@@ -1,7 +1,8 @@
 """A resumed run's command line: what the run was started with, with what is given now on top of it.
 
-A run's folder may come from a stranger, and configuration is code: so of what is stored only plain options are taken.
-What names a class, refers to something else, or says where to write has to be given again by whoever resumes.
+A run's folder may come from a stranger, and configuration is code: so of what is stored only plain
+options are taken. What names a class, refers to something else, or says where to write has to be
+given again by whoever resumes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
-from strhub.cli.overrides import Given, parse, split
+from strhub.cli.overrides import Override, parse, split
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
@@ -28,39 +29,50 @@ _OF_ONE_START = ("ckpt_path", "output_dir")  # of the start that they were given
 def with_stored(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with those that the run of `ckpt_path` was started with before them.
 
-    What is given now replaces what was stored under the same name. Without `ckpt_path`, or where nothing is stored,
-    the arguments stay as they are. Raises `ValueError` for arguments that Hydra cannot read, and for stored ones that
-    are no plain options.
+    What is given now replaces what was stored under the same name. Without `ckpt_path`, or where
+    nothing is stored, the arguments stay as they are. Raises `ValueError` for arguments that Hydra
+    cannot read, and for stored ones that are no plain options.
     """
     overrides, flags = split(arguments)
-    given = {one.name: one.value for one in map(parse, overrides)}
-    run = _run(given)
+    overrides_now = {one.name: one.value for one in map(parse, overrides)}
+    run = _run(overrides_now)
     if run is None:
         return [*arguments]
-    replaced = {*given, *_OF_ONE_START}
+    replaced = {*overrides_now, *_OF_ONE_START}
     stored = _patiently(
-        lambda: [one for one in stored_overrides(run) if replaced.isdisjoint(_with_parents(parse(one).name))]
+        lambda: [
+            one
+            for one in stored_overrides(run)
+            if replaced.isdisjoint(_with_parents(parse(one).name))
+        ]
     )
     for one in stored:
         if not _is_plain(parse(one)):
             raise ValueError(
-                f"ckpt_path: {run / STORED} has {ascii(one)[:200]}, which can name code or say where to write, and so "
-                f"is not taken from a file. If you want it, give it on this command line; else {parse(one).name}=null"
+                f"ckpt_path: {run / STORED} has {ascii(one)[:200]}, which can name code or say "
+                "where to write, and so "
+                "is not taken from a file. If you want it, give it on this command line; else "
+                f"{parse(one).name}=null"
             )
-    if "--config-dir" not in " ".join(flags) and "-cd" not in flags and (folders := _config_folders(run)):
+    if (
+        "--config-dir" not in " ".join(flags)
+        and "-cd" not in flags
+        and (folders := _config_folders(run))
+    ):
         raise ValueError(
-            f"ckpt_path: the run was started with the configuration in {ascii(folders[0])[1:-1]}. Configuration can "
+            f"ckpt_path: the run was started with the configuration in {ascii(folders[0])[1:-1]}. "
+            "Configuration can "
             "run code, so it is not taken from a file: if you trust it, give --config-dir again"
         )
     return [*flags, *stored, *overrides]
 
 
-def _is_plain(given: Given) -> bool:
+def _is_plain(overrides_now: Override) -> bool:
     """Whether an option can do no more than be a number, a name or a text of the run's own."""
-    parts = given.name.split(".")
+    parts = overrides_now.name.split(".")
     if parts[0].startswith("hydra") or any(part.startswith("_") for part in parts):
         return False
-    return _is_plain_value(given.value, writes=parts[0] in _WRITERS)
+    return _is_plain_value(overrides_now.value, writes=parts[0] in _WRITERS)
 
 
 def _is_plain_value(value: object, *, writes: bool) -> bool:
@@ -71,14 +83,18 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
         return all(_is_plain_value(member, writes=writes) for member in value)
     if value is None or isinstance(value, bool | int | float):
         return True
-    if not isinstance(value, str) and type(value).__name__ != "QuotedString":  # sweeps, and what extends lists
+    if (
+        not isinstance(value, str) and type(value).__name__ != "QuotedString"
+    ):  # sweeps, and what extends lists
         return False
     text = str(getattr(value, "text", value))
     return "${" not in text and not (writes and any(mark in text for mark in "/\\"))
 
 
 def _patiently(read: Callable[[], list[str]]) -> list[str]:
-    """What is read. Another process of this run may be writing the file just now, so a mistake is looked at again."""
+    """What is read. Another process of this run may be writing the file just now, so a mistake is
+    looked at again.
+    """
     for _ in range(_ATTEMPTS - 1):
         try:
             return read()
@@ -94,11 +110,15 @@ def _with_parents(name: str) -> list[str]:
 
 
 def stored_overrides(run: Path) -> list[str]:
-    """Return what a run was started with; nothing if that is not stored. `ValueError` for a damaged file."""
+    """Return what a run was started with; nothing if that is not stored. `ValueError` for a damaged
+    file.
+    """
     content = _yaml(run / STORED / "overrides.yaml")
     stored = [one for one in content if isinstance(one, str)] if isinstance(content, list) else []
     if strange := next((one for one in stored if not one.isprintable()), None):
-        raise ValueError(f"{run / STORED / 'overrides.yaml'} cannot be read: it has {ascii(strange)[:200]}")
+        raise ValueError(
+            f"{run / STORED / 'overrides.yaml'} cannot be read: it has {ascii(strange)[:200]}"
+        )
     return stored
 
 
@@ -121,13 +141,13 @@ def _yaml(path: Path) -> object:
     return content
 
 
-def _run(given: dict[str, object]) -> Path | None:
+def _run(overrides_now: dict[str, object]) -> Path | None:
     """The folder of the run that is resumed."""
-    checkpoint = given.get("ckpt_path")
+    checkpoint = overrides_now.get("ckpt_path")
     if not isinstance(checkpoint, str):
         return None
     if checkpoint == "last":
-        folder = given.get("hydra.run.dir")
+        folder = overrides_now.get("hydra.run.dir")
         if not isinstance(folder, str) or "${" in folder:
             return None
         run = Path(folder)

@@ -25,23 +25,35 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of test.py."""
     parser = argparse.ArgumentParser(
         prog=program("test"),
-        description="Score a model on the benchmarks in <data_root>/test, those of them that are there.",
+        description="Score a model on the benchmarks in <data_root>/test, those of them that are "
+        "there.",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", nargs="?", help="path, or pretrained=<id>")
     parser.add_argument(
-        "options", nargs="*", metavar="name:type=value", help="of the model, such as refine_iters:int=2"
+        "options",
+        nargs="*",
+        metavar="name:type=value",
+        help="of the model, such as refine_iters:int=2",
     )
-    parser.add_argument("--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/")
+    parser.add_argument(
+        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
+    )
     parser.add_argument("--batch_size", type=int, default=512, help="images at a time")
     workers = min(4, os.cpu_count() or 1)
-    parser.add_argument("--num_workers", type=int, default=workers, help="processes that prepare images")
+    parser.add_argument(
+        "--num_workers", type=int, default=workers, help="processes that prepare images"
+    )
     parser.add_argument("--cased", action="store_true", help="upper and lower case differ")
     parser.add_argument("--punctuation", action="store_true", help="punctuation counts")
     parser.add_argument("--new", action="store_true", help="also ArT, COCOv1.4 and Uber")
-    parser.add_argument("--rotation", type=int, default=0, help="turn every image, degrees counter-clockwise")
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead")
+    parser.add_argument(
+        "--rotation", type=int, default=0, help="turn every image, degrees counter-clockwise"
+    )
+    parser.add_argument(
+        "--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead"
+    )
     device_argument(parser)
     speed_arguments(parser)
     photo_arguments(parser)
@@ -59,21 +71,25 @@ def charset_of(*, cased: bool, punctuation: bool) -> str:
 def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
     parser = build_parser()
-    given = parser.parse_intermixed_args(arguments)
-    if given.photos:
-        return _run_photos(parser, given)
-    alone = [f"--{name}" for name in ("truth", "detection", "html", "results") if getattr(given, name) is not None]
+    args = parser.parse_intermixed_args(arguments)
+    if args.photos:
+        return _run_photos(parser, args)
+    alone = [
+        f"--{name}"
+        for name in ("truth", "detection", "html", "results")
+        if getattr(args, name) is not None
+    ]
     if alone:
         raise ValueError(f"{alone[0]} is for whole photographs: name their folder by --photos")
-    if given.checkpoint is None:
+    if args.checkpoint is None:
         parser.error("name a checkpoint, or photographs by --photos")
-    misplaced, sets = split_words(given.sets or [])  # options may stand behind --sets, too
-    options = parse_options([*given.options, *misplaced])
+    misplaced, sets = split_words(args.sets or [])  # options may stand behind --sets, too
+    options = parse_options([*args.options, *misplaced])
     with needs("torch"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine
 
-    model = load_from_checkpoint(given.checkpoint, **options)  # before what takes seconds to import
+    model = load_from_checkpoint(args.checkpoint, **options)  # before what takes seconds to import
     with needs("test"):
         from strhub.data.module import SceneTextDataModule
         from strhub.evaluation.evaluate import any_samples, evaluate_in
@@ -81,45 +97,59 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.images.options import image_options
 
     data = SceneTextDataModule(
-        root_dir=given.data_root,
+        root_dir=args.data_root,
         train_dir="",
         max_label_length=model.hparams.max_label_length,
         charset_train=model.hparams.charset_train,
-        batch_size=given.batch_size,
-        num_workers=given.num_workers,
-        rotation=given.rotation,
+        batch_size=args.batch_size,
+        num_workers=args.num_workers,
+        rotation=args.rotation,
         **image_options(model.hparams),
     )
-    asked = [*([] if sets else ["subset", "full"]), *(["new"] if given.new else [])]
-    names = list(dict.fromkeys([*sets, *(name for protocol in asked for name in protocols()[protocol])]))
+    asked = [*([] if sets else ["subset", "full"]), *(["new"] if args.new else [])]
+    names = list(
+        dict.fromkeys([*sets, *(name for protocol in asked for name in protocols()[protocol])])
+    )
     present = data.present_test_sets(names)
     if not present:
         raise ValueError(
-            f"none of {', '.join(names)} is in {given.data_root / 'test'}: set --data_root, "
+            f"none of {', '.join(names)} is in {args.data_root / 'test'}: set --data_root, "
             "or name other folders there with --sets; Datasets.md shows the layout"
         )
     engine = TorchEngine(
-        model, device=given.device, threads=given.threads, precision=given.precision, compile=given.compile
+        model,
+        device=args.device,
+        threads=args.threads,
+        precision=args.precision,
+        compile=args.compile,
     )
-    tested, own = charset_of(cased=given.cased, punctuation=given.punctuation), model.hparams.charset_train
+    tested, own = (
+        charset_of(cased=args.cased, punctuation=args.punctuation),
+        model.hparams.charset_train,
+    )
     charsets = [tested] if frozenset(own) == frozenset(tested) else [tested, own]
-    scores = evaluate_in(engine.model, data, present, charsets, device=engine.device, progress=_progress)
+    scores = evaluate_in(
+        engine.model, data, present, charsets, device=engine.device, progress=_progress
+    )
     if not any_samples(scores):
         raise ValueError(
-            f"no word of {', '.join(present)} can be scored: no label has one of the {len(tested)} tested "
+            f"no word of {', '.join(present)} can be scored: no label has one of the {len(tested)} "
+            "tested "
             f"characters or of the model's own {len(own)}"
         )
-    head = f"{given.checkpoint}, computed in {engine.precision} on {engine.device}"
+    head = f"{args.checkpoint}, computed in {engine.precision} on {engine.device}"
     tables = [head, format_protocols(scores[tested], asked, sets)]
     return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
 
 
-def _run_photos(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
+def _run_photos(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     usable = ("checkpoint", "photos", "truth", "detection", "html", "results", "threads")
-    for name, value in vars(given).items():
+    for name, value in vars(args).items():
         if name not in usable and value not in (parser.get_default(name), []):
-            raise ValueError(f"{value[0] if name == 'options' else f'--{name}'} has no use with --photos")
-    return run_photos(given, [given.checkpoint] if given.checkpoint else [])
+            raise ValueError(
+                f"{value[0] if name == 'options' else f'--{name}'} has no use with --photos"
+            )
+    return run_photos(args, [args.checkpoint] if args.checkpoint else [])
 
 
 def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:

@@ -14,14 +14,30 @@ from strhub.utils.files import write_whole
 
 def photo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for photographs."""
-    group = parser.add_argument_group("whole photographs", "with the embedded model by default, and without PyTorch")
-    group.add_argument("--photos", type=Path, metavar="FOLDER", help="of photographs and their words: score on these")
-    group.add_argument("--truth", type=Path, metavar="FOLDER", help="of the photographs' text files, if another one")
+    group = parser.add_argument_group(
+        "whole photographs", "with the embedded model by default, and without PyTorch"
+    )
     group.add_argument(
-        "--detection", choices=("icdar2015", "icdar2013", "totaltext"), help="score the detector alone, by a protocol"
+        "--photos",
+        type=Path,
+        metavar="FOLDER",
+        help="of photographs and their words: score on these",
+    )
+    group.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FOLDER",
+        help="of the photographs' text files, if another one",
+    )
+    group.add_argument(
+        "--detection",
+        choices=("icdar2015", "icdar2013", "totaltext"),
+        help="score the detector alone, by a protocol",
     )
     group.add_argument("--html", type=Path, metavar="FILE", help="a page of the errors")
-    group.add_argument("--results", type=Path, metavar="FILE", help="a line of JSON for each photograph")
+    group.add_argument(
+        "--results", type=Path, metavar="FILE", help="a line of JSON for each photograph"
+    )
 
 
 def run_photos(given: argparse.Namespace, models: list[str]) -> str:
@@ -42,7 +58,9 @@ def run_photos(given: argparse.Namespace, models: list[str]) -> str:
         from strhub.spotting.detector import EmbeddedDetector
 
         if given.html or given.results or models:
-            raise ConfigError("--detection scores the detector alone: no model, --html or --results go with it")
+            raise ConfigError(
+                "--detection scores the detector alone: no model, --html or --results go with it"
+            )
         scores = evaluate_detector(photos, EmbeddedDetector(threads=given.threads), given.detection)
         score = sum(_shown(scores, len(photos)), DetectionScore())
         return format_detection(score, len(photos), given.detection)
@@ -55,13 +73,19 @@ def run_photos(given: argparse.Namespace, models: list[str]) -> str:
     model = models[0].removeprefix("pretrained=") if models else EMBEDDED
     spotter = Spotter(reader=model, threads=given.threads, keep_images=False)
     pages = spotter.read([photo.path for photo in photos])
-    results = list(evaluate_photographs(photos, pages, progress=lambda pages: _shown(pages, len(photos))))
+    results = list(
+        evaluate_photographs(photos, pages, progress=lambda pages: _shown(pages, len(photos)))
+    )
     if given.results:
         write_results(given.results, results)
     if given.html:
         write_whole(given.html, photographs_page(results, f"{model} on {given.photos}"))
     unreadable = sum(result.page.error is not None for result in results)
-    remark = f"\n{unreadable} photographs could not be read; their words count as missed" if unreadable else ""
+    remark = (
+        f"\n{unreadable} photographs could not be read; their words count as missed"
+        if unreadable
+        else ""
+    )
     return f"{model}, end to end\n{format_score(total(results), len(results))}{remark}"
 
 

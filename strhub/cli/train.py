@@ -27,7 +27,9 @@ examples:
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume
   ./train.py debug=one_step                              does everything fit? also debug=overfit"""
-STOPPED = 75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
+STOPPED = (
+    75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
+)
 
 
 def _train(config: DictConfig) -> None:
@@ -64,7 +66,8 @@ def _train(config: DictConfig) -> None:
 
 def _end_stopped(message: str, status: int) -> NoReturn:
     if any(argument.startswith("hydra.job.name=train_ddp_process") for argument in sys.argv):
-        sys.exit()  # started by Lightning, which kills the others when one of them ends with another status
+        # started by Lightning, which kills the others when one of them ends with another status
+        sys.exit()
     print(f"{program('train')}: {printable_lines(message)}", file=sys.stderr)
     sys.exit(status)
 

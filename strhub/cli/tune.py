@@ -1,4 +1,6 @@
-"""`tune.py`: search for the learning rate and more, print the trials and how to train with the best one."""
+"""`tune.py`: search for the learning rate and more, print the trials and how to train with the best
+one.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,18 @@ def table(search: Search) -> str:
     from strhub.training.tuning_results import METRICS
 
     others = [f"  {name:>20}" for name in search.others]
-    lines = ["".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds")) + "".join(others)]
+    lines = [
+        "".join(f"{name:>14}" for name in ("lr", *METRICS, "progress %", "seconds"))
+        + "".join(others)
+    ]
     for trial in search.trials:
-        values = [f"{trial.metrics[name]:.4f}" if name in trial.metrics else "-" for name in METRICS]
+        values = [
+            f"{trial.metrics[name]:.4f}" if name in trial.metrics else "-" for name in METRICS
+        ]
         cells = [f"{trial.lr:.2e}", *values, f"{trial.progress:.0f}", f"{trial.seconds:.0f}"]
-        line = "".join(f"{cell:>14}" for cell in cells) + "".join(f"  {value!s:>20}" for value in trial.others.values())
+        line = "".join(f"{cell:>14}" for cell in cells) + "".join(
+            f"  {value!s:>20}" for value in trial.others.values()
+        )
         lines.append(line + (f"  {trial.error}" if trial.error else ""))
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """CLIP's released files, its text tokens, and the contrastive objective that it is trained on.
 
-What reading needs of CLIP is the image tower alone, a network like any other (`strhub.models.layers.clip`). All of this
-package serves training, and looking into a trained model.
+What reading needs of CLIP is the image tower alone, a network like any other
+(`strhub.models.layers.clip`). All of this package serves training, and looking into a trained
+model.
 """

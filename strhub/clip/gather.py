@@ -12,8 +12,8 @@ from torch import Tensor
 class Share:
     """Collects the rows of a batch from all devices; on a single one it gives back what it gets.
 
-    Devices may have different numbers of rows: all are padded to the largest. Every device must call the same methods
-    in the same order.
+    Devices may have different numbers of rows: all are padded to the largest. Every device must
+    call the same methods in the same order.
     """
 
     def __init__(self, rows: int, device: torch.device) -> None:
@@ -29,12 +29,18 @@ class Share:
         self.largest = max(self.counts)
 
     def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Numbers (B) to those of all devices (G), which of them are rows, not padding, and where one's own begin."""
-        present = torch.cat([torch.arange(self.largest, device=numbers.device) < count for count in self.counts])
+        """Numbers (B) to those of all devices (G), which of them are rows, not padding, and where
+        one's own begin.
+        """
+        present = torch.cat(
+            [torch.arange(self.largest, device=numbers.device) < count for count in self.counts]
+        )
         return self.vectors(numbers.unsqueeze(1)).squeeze(1), present, self.rank * self.largest
 
     def vectors(self, rows: Tensor) -> Tensor:
-        """Rows (B, E) to those of all devices (G, E). Gradients of what all devices compute with a row reach it."""
+        """Rows (B, E) to those of all devices (G, E). Gradients of what all devices compute with a
+        row reach it.
+        """
         if not self.active:
             return rows
         padded = torch.cat([rows, rows.new_zeros(self.largest - len(rows), rows.shape[1])])
@@ -42,7 +48,9 @@ class Share:
 
 
 class _Gather(torch.autograd.Function):
-    """All devices' tensors, one after the other; the gradient of each is the sum of what all devices have for it."""
+    """All devices' tensors, one after the other; the gradient of each is the sum of what all
+    devices have for it.
+    """
 
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""The text side made ready for training: tower, tokenizer and vocabulary, from the options of a run."""
+"""The text side made ready for training: tower, tokenizer and vocabulary, from the options of a
+run.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class TextSide(NamedTuple):
         return self
 
 
-def text_size(options: ContrastiveOptions, hparams: Mapping[str, Any], pretrained_encoder: str | None) -> int:
+def text_size(
+    options: ContrastiveOptions, hparams: Mapping[str, Any], pretrained_encoder: str | None
+) -> int:
     """The size of the text features, from the weights if nothing else tells."""
     if options.text_dim is not None:
         return options.text_dim
@@ -45,12 +49,16 @@ def text_size(options: ContrastiveOptions, hparams: Mapping[str, Any], pretraine
 
 
 def load_text_side(
-    options: ContrastiveOptions, hparams: Mapping[str, Any], training_words: Callable[[], Counter[str]] | None
+    options: ContrastiveOptions,
+    hparams: Mapping[str, Any],
+    training_words: Callable[[], Counter[str]] | None,
 ) -> TextSide:
     """Load the text tower and, if nearest words are asked for, the vocabulary.
 
-    hparams: `pretrained_encoder`, `encoder` and `enc_activation`. training_words: words of the training sets by number.
-    Raises `ValueError` for weights, a tokenizer or a vocabulary that are not to be had, saying how to get them.
+    hparams: `pretrained_encoder`, `encoder` and `enc_activation`. training_words: words of the
+        training sets by number.
+    Raises `ValueError` for weights, a tokenizer or a vocabulary that are not to be had, saying how
+    to get them.
     """
     clip, activation = _read(hparams, options)
     tower = clip.text_tower(activation)
@@ -62,14 +70,18 @@ def load_text_side(
     elif training_words is not None:
         words = training_words()
     else:
-        raise ValueError("contrastive.nearest needs words: set contrastive.vocabulary to a file of them")
+        raise ValueError(
+            "contrastive.nearest needs words: set contrastive.vocabulary to a file of them"
+        )
     space = WordSpace([word for word, _ in words.most_common(options.vocabulary_size)], features)
     log.info("contrastive vocabulary: %d words", len(space.words))
     return TextSide(features, space)
 
 
 def read_words(path: str | Path) -> Counter[str]:
-    """The words of a file, one or more a line, and how often each occurs; `ValueError` if there are none."""
+    """The words of a file, one or more a line, and how often each occurs; `ValueError` if there are
+    none.
+    """
     try:
         words = Counter(read_regular_text(path).split())
     except (OSError, UnicodeDecodeError) as error:
@@ -84,9 +96,12 @@ def _read(hparams: Mapping[str, Any], options: ContrastiveOptions) -> tuple[Clip
     source = options.text_weights or hparams.get("pretrained_encoder")
     if source is None:
         raise ValueError(
-            "the contrastive objective needs a text tower: set contrastive.text_weights to a CLIP's file or name, "
+            "the contrastive objective needs a text tower: set contrastive.text_weights to a "
+            "CLIP's file or name, "
             "or pretrained_encoder"
         )
     found = find_clip(source, hparams.get("encoder", ""))
-    activation = found.activation or (None if options.text_weights else hparams.get("enc_activation"))
+    activation = found.activation or (
+        None if options.text_weights else hparams.get("enc_activation")
+    )
     return read_clip(found.path), activation or "quick_gelu"

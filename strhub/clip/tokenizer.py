@@ -1,7 +1,8 @@
-"""CLIP's text tokens: byte-pair encoding of lower-cased text (Sennrich et al. 2016; Radford et al. 2021, section 2.4).
+"""CLIP's text tokens: byte-pair encoding of lower-cased text (Sennrich et al. 2016; Radford et al.
+2021, section 2.4).
 
-The table of merges is CLIP's own and comes with open_clip or from a file. An empty table makes a tokenizer of single
-bytes, for towers that are trained from nothing.
+The table of merges is CLIP's own and comes with open_clip or from a file. An empty table makes a
+tokenizer of single bytes, for towers that are trained from nothing.
 """
 
 from __future__ import annotations
@@ -29,15 +30,20 @@ _END = "</w>"  # marks a word's last symbol
 class ClipTokenizer:
     """Texts to token ids.
 
-    merges: pairs of symbols in the order in which they are joined. Ids: 256 bytes, the same at a word's end, a merge
-    each, then start and end of text.
+    merges: pairs of symbols in the order in which they are joined. Ids: 256 bytes, the same at a
+    word's end, a merge each, then start and end of text.
     """
 
     def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
         self.letters = _byte_letters()
         symbols = [*self.letters.values()]
-        vocabulary = [*symbols, *(symbol + _END for symbol in symbols), *(first + second for first, second in merges)]
-        # Where two merges make one symbol, the later number stands for it, as in the published table.
+        vocabulary = [
+            *symbols,
+            *(symbol + _END for symbol in symbols),
+            *(first + second for first, second in merges),
+        ]
+        # Where two merges make one symbol, the later number stands for it, as in the published
+        # table.
         self.ids = {symbol: number for number, symbol in enumerate(vocabulary)}
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         self.start, self.end = len(vocabulary), len(vocabulary) + 1
@@ -50,7 +56,9 @@ class ClipTokenizer:
         return [self.ids[symbol] for part in split_words(text) for symbol in self._join(part)]
 
     def __call__(self, texts: Sequence[str], context_length: int) -> tuple[Tensor, Tensor]:
-        """Ids (B, L) with start and end, padded with 0, and lengths (B). Longer texts are cut, their end kept."""
+        """Ids (B, L) with start and end, padded with 0, and lengths (B). Longer texts are cut,
+        their end kept.
+        """
         rows = [[self.start, *self.encode(text)[: context_length - 2], self.end] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         ids = torch.zeros(len(rows), int(lengths.max()) if rows else 0, dtype=torch.long)
@@ -59,11 +67,15 @@ class ClipTokenizer:
         return ids, lengths
 
     def _join(self, part: str) -> list[str]:
-        """The symbols of a word: bytes, of which the pair first in the table is joined until no pair is in it."""
+        """The symbols of a word: bytes, of which the pair first in the table is joined until no
+        pair is in it.
+        """
         symbols = [self.letters[byte] for byte in part.encode("utf-8")]
         symbols[-1] += _END
         while len(symbols) > 1:
-            best = min(itertools.pairwise(symbols), key=lambda pair: self.ranks.get(pair, len(self.ranks)))
+            best = min(
+                itertools.pairwise(symbols), key=lambda pair: self.ranks.get(pair, len(self.ranks))
+            )
             if best not in self.ranks:
                 break
             joined: list[str] = []
@@ -77,7 +89,9 @@ class ClipTokenizer:
 
 
 def split_words(text: str) -> Iterator[str]:
-    """A text's words, lower-cased: runs of letters, single digits, runs of other signs, and English contractions."""
+    """A text's words, lower-cased: runs of letters, single digits, runs of other signs, and English
+    contractions.
+    """
     text = " ".join(text.split()).lower()
     position = 0
     while position < len(text):
@@ -103,13 +117,22 @@ def _kind(character: str) -> str:
 @lru_cache(maxsize=1)
 def _byte_letters() -> dict[int, str]:
     """A printable character for each byte: itself where it is one, else the next from U+0100 on."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = [byte for byte in range(256) if byte not in printable]
-    return {**{byte: chr(byte) for byte in printable}, **{byte: chr(256 + n) for n, byte in enumerate(others)}}
+    return {
+        **{byte: chr(byte) for byte in printable},
+        **{byte: chr(256 + n) for n, byte in enumerate(others)},
+    }
 
 
 def bundled_merges() -> Path | None:
-    """CLIP's table of merges in an installed open_clip, which need not be importable; None if there is none."""
+    """CLIP's table of merges in an installed open_clip, which need not be importable; None if there
+    is none.
+    """
     try:
         package = importlib.util.find_spec("open_clip")
     except (ImportError, ValueError):
@@ -123,18 +146,22 @@ def bundled_merges() -> Path | None:
 def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokenizer:
     """The tokenizer of a text tower that knows so many ids.
 
-    merges: CLIP's table, a text file or the same in gzip, a pair a line after a first line of another kind; None: that
-    of an installed open_clip. A tower of 514 ids reads bytes and needs no table.
+    merges: CLIP's table, a text file or the same in gzip, a pair a line after a first line of
+    another kind; None: that of an installed open_clip. A tower of 514 ids reads bytes and needs no
+    table.
 
-    Raises `ValueError` for a table that cannot be read or belongs to another tower, saying how to get the right one.
+    Raises `ValueError` for a table that cannot be read or belongs to another tower, saying how to
+    get the right one.
     """
     if merges is None and vocab_size == len(ClipTokenizer(())):
         return ClipTokenizer(())
     path = Path(merges) if merges is not None else bundled_merges()
     if path is None:
         raise ValueError(
-            f"CLIP's text tower reads {vocab_size} tokens, and their table is not here: install open_clip_torch, which "
-            f"brings it ({install_command('clip')}), or set contrastive.merges to a file {_MERGES_FILE}"
+            f"CLIP's text tower reads {vocab_size} tokens, and their table is not here: install "
+            "open_clip_torch, which "
+            f"brings it ({install_command('clip')}), or set contrastive.merges to a file "
+            f"{_MERGES_FILE}"
         )
     try:
         raw = read_regular(path, max_bytes=MAX_LIST_BYTES)
@@ -145,6 +172,7 @@ def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokeniz
     pairs = [tuple(line.split()) for line in text.split("\n")[1 : wanted + 1]]
     if any(len(pair) != 2 for pair in pairs) or len(pairs) != wanted:
         raise ValueError(
-            f"the table {path} has {len([p for p in pairs if len(p) == 2])} merges where the text tower knows {wanted}"
+            f"the table {path} has {len([p for p in pairs if len(p) == 2])} merges where the text "
+            f"tower knows {wanted}"
         )
     return ClipTokenizer([(pair[0], pair[1]) for pair in pairs])

@@ -1,6 +1,8 @@
-"""CLIP's files to weights: OpenAI's and open_clip's, which share their names, to those of `strhub.models.layers.clip`.
+"""CLIP's files to weights: OpenAI's and open_clip's, which share their names, to those of
+`strhub.models.layers.clip`.
 
-In: a path. Out: float32 tensors by the names of our towers, and the sizes that they tell. No code in a file is run.
+In: a path. Out: float32 tensors by the names of our towers, and the sizes that they tell. No code
+    in a file is run.
 """
 
 from __future__ import annotations
@@ -33,25 +35,31 @@ _BLOCK_NAMES = {
     "mlp.c_proj.weight": "mlp.fc2.weight", "mlp.c_proj.bias": "mlp.fc2.bias",
 }  # fmt: skip
 _IMAGE_NAMES = {
-    "conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token", "positional_embedding": "pos_embed",
+    "conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token",
+        "positional_embedding": "pos_embed",
     "ln_pre.weight": "norm_pre.weight", "ln_pre.bias": "norm_pre.bias",
     "ln_post.weight": "norm.weight", "ln_post.bias": "norm.bias", "proj": "projection.weight",
 }  # fmt: skip
 _TEXT_NAMES = {
     "token_embedding.weight": "token_embedding.weight", "positional_embedding": "pos_embed",
-    "ln_final.weight": "norm.weight", "ln_final.bias": "norm.bias", "text_projection": "projection.weight",
+    "ln_final.weight": "norm.weight", "ln_final.bias": "norm.bias",
+    "text_projection": "projection.weight",
 }  # fmt: skip
 
 
 class ClipWeights(NamedTuple):
-    """image, text: weights of the towers by our names, text empty if the file has no such tower; path: the file."""
+    """image, text: weights of the towers by our names, text empty if the file has no such tower;
+    path: the file.
+    """
 
     image: dict[str, Tensor]
     text: dict[str, Tensor]
     path: Path
 
     def image_sizes(self) -> dict[str, Any]:
-        """The image tower's sizes and what follows for a decoder, by the names of PARSeq's hyper-parameters."""
+        """The image tower's sizes and what follows for a decoder, by the names of PARSeq's
+        hyper-parameters.
+        """
         width, _, *patch = self.image["patch_embed.proj.weight"].shape
         return {
             "patch_size": list(patch),
@@ -66,14 +74,22 @@ class ClipWeights(NamedTuple):
     def text_sizes(self) -> dict[str, Any]:
         """The text tower's sizes, likewise; `CheckpointError` if the file has none."""
         vocab_size, width = self._text()["token_embedding.weight"].shape
-        return {"text_embed_dim": width, "text_depth": _depth(self.text), "text_vocab_size": vocab_size}
+        return {
+            "text_embed_dim": width,
+            "text_depth": _depth(self.text),
+            "text_vocab_size": vocab_size,
+        }
 
     def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """The image tower's weights for images of so many rows and columns of patches, positions interpolated."""
+        """The image tower's weights for images of so many rows and columns of patches, positions
+        interpolated.
+        """
         positions = self.image["pos_embed"]  # (1, 1 + N, D)
         side = round((positions.shape[1] - 1) ** 0.5)
         if side * side != positions.shape[1] - 1:
-            raise CheckpointError(f"{self.path}: its positions are not those of a square of patches")
+            raise CheckpointError(
+                f"{self.path}: its positions are not those of a square of patches"
+            )
         patches = resize_grid(positions[0, 1:], (side, side), grid).unsqueeze(0)
         return {**self.image, "pos_embed": torch.cat([positions[:, :1], patches], dim=1)}
 
@@ -100,9 +116,11 @@ class ClipWeights(NamedTuple):
 
 
 def read_clip(path: str | Path) -> ClipWeights:
-    """A CLIP in a file of OpenAI's (TorchScript or a state dictionary) or open_clip's (safetensors, .pt or .bin).
+    """A CLIP in a file of OpenAI's (TorchScript or a state dictionary) or open_clip's (safetensors,
+    .pt or .bin).
 
-    Raises `CheckpointError` for a file that is no CLIP with a vision transformer, damaged, or not safe to read.
+    Raises `CheckpointError` for a file that is no CLIP with a vision transformer, damaged, or not
+    safe to read.
     """
     path = Path(path)
     state = _read_state(path)
@@ -111,15 +129,23 @@ def read_clip(path: str | Path) -> ClipWeights:
     text = _renamed(state, text_prefix, _TEXT_NAMES)
     missing = [theirs for theirs, ours in _IMAGE_NAMES.items() if ours not in image]
     if missing or "blocks.0.norm1.weight" not in image:
-        kind = "its image tower is a ResNet" if any("visual.layer1" in name for name in state) else "it is no CLIP"
-        raise CheckpointError(f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here")
+        kind = (
+            "its image tower is a ResNet"
+            if any("visual.layer1" in name for name in state)
+            else "it is no CLIP"
+        )
+        raise CheckpointError(
+            f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here"
+        )
     if not {*_TEXT_NAMES.values()} <= {*text}:
         text = {}
     image["cls_token"] = image["cls_token"].reshape(1, 1, -1)
     image["pos_embed"] = image["pos_embed"].unsqueeze(0)
     for tower in (image, text):
         if "projection.weight" in tower:
-            tower["projection.weight"] = tower["projection.weight"].T.contiguous()  # theirs is (in, out)
+            tower["projection.weight"] = tower[
+                "projection.weight"
+            ].T.contiguous()  # theirs is (in, out)
     return ClipWeights(image, text, path)
 
 
@@ -139,7 +165,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             stored = module_tensors(file.content) if is_torchscript(path) else _listed(file.content)
             content = file.tensors(stored)
     tensors = {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _listed(content: Any) -> dict[str, StoredTensor]:
@@ -149,7 +178,9 @@ def _listed(content: Any) -> dict[str, StoredTensor]:
     return {str(name): value for name, value in state.items() if isinstance(value, StoredTensor)}
 
 
-def _renamed(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
+def _renamed(
+    state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]
+) -> dict[str, Tensor]:
     """The weights of the tower whose names begin so, by our names."""
     found = {}
     for name, tensor in state.items():
@@ -165,10 +196,14 @@ def _renamed(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str])
 
 
 def _depth(tower: Mapping[str, Tensor]) -> int:
-    """How many blocks there are; `CheckpointError` if some are left out, as in a file that names a millionth."""
+    """How many blocks there are; `CheckpointError` if some are left out, as in a file that names a
+    millionth.
+    """
     numbers = {int(name.split(".")[1]) for name in tower if name.startswith("blocks.")}
     if numbers != {*range(len(numbers))}:
-        raise CheckpointError(f"the blocks of its tower are not numbered from 0 to {len(numbers) - 1}")
+        raise CheckpointError(
+            f"the blocks of its tower are not numbered from 0 to {len(numbers) - 1}"
+        )
     return len(numbers)
 
 

@@ -1,4 +1,5 @@
-"""The text side of the contrastive objective: words to frozen features, kept by word, and the words nearest to one.
+"""The text side of the contrastive objective: words to frozen features, kept by word, and the words
+nearest to one.
 
 None of this is a module: no checkpoint holds it, and no model that reads has it.
 """
@@ -21,16 +22,22 @@ _CHUNK = 512  # words at a time through the text tower
 
 
 def fold(word: str) -> str:
-    """What two words have in common that the objective must not tell apart: CLIP's text knows no case."""
+    """What two words have in common that the objective must not tell apart: CLIP's text knows no
+    case.
+    """
     return word.casefold()
 
 
 def word_keys(words: Iterable[str]) -> Tensor:
-    """A number (n) for each word, the same for words that differ in case alone; 63 bits of a hash, so that devices can
-    compare words that they do not have.
+    """A number (n) for each word, the same for words that differ in case alone; 63 bits of a hash,
+    so that devices can compare words that they do not have.
     """
-    digests = (hashlib.blake2b(fold(word).encode("utf-8"), digest_size=8).digest() for word in words)
-    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], dtype=torch.int64)
+    digests = (
+        hashlib.blake2b(fold(word).encode("utf-8"), digest_size=8).digest() for word in words
+    )
+    return torch.tensor(
+        [int.from_bytes(digest, "big") >> 1 for digest in digests], dtype=torch.int64
+    )
 
 
 class WordFeatures:
@@ -41,7 +48,9 @@ class WordFeatures:
 
     def __init__(self, tower: ClipTextTower, tokenizer: ClipTokenizer, *, kept: int = KEPT) -> None:
         if len(tokenizer) != tower.vocab_size:
-            raise ValueError(f"the text tower knows {tower.vocab_size} tokens, its tokenizer {len(tokenizer)}")
+            raise ValueError(
+                f"the text tower knows {tower.vocab_size} tokens, its tokenizer {len(tokenizer)}"
+            )
         self.tower = tower.eval().requires_grad_(False)
         self.tokenizer, self.kept = tokenizer, kept
         self._features: OrderedDict[str, Tensor] = OrderedDict()
@@ -67,7 +76,9 @@ class WordFeatures:
             rows.append(self._features[word])
         while len(self._features) > self.kept:
             self._features.popitem(last=False)
-        return torch.stack(rows) if rows else torch.empty(0, self.tower.output_dim, device=self.device)
+        return (
+            torch.stack(rows) if rows else torch.empty(0, self.tower.output_dim, device=self.device)
+        )
 
     def compute(self, words: Sequence[str]) -> Tensor:
         """The features of words, none of which is kept."""
@@ -75,7 +86,9 @@ class WordFeatures:
         device = self.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             for start in range(0, len(words), _CHUNK):
-                ids, lengths = self.tokenizer(words[start : start + _CHUNK], self.tower.context_length)
+                ids, lengths = self.tokenizer(
+                    words[start : start + _CHUNK], self.tower.context_length
+                )
                 chunks.append(self.tower(ids.to(device), lengths.to(device)))
         return torch.cat(chunks) if chunks else torch.empty(0, self.tower.output_dim, device=device)
 
@@ -97,7 +110,9 @@ class WordSpace:
 
     def to(self, device: torch.device) -> WordSpace:
         """Move what is known of the words."""
-        self.keys, self.frozen, self.directions = (t.to(device) for t in (self.keys, self.frozen, self.directions))
+        self.keys, self.frozen, self.directions = (
+            t.to(device) for t in (self.keys, self.frozen, self.directions)
+        )
         return self
 
     def refresh(self, adapt: Callable[[Tensor], Tensor]) -> None:
@@ -105,10 +120,13 @@ class WordSpace:
         with torch.no_grad():
             self.directions = F.normalize(adapt(self.frozen), dim=-1)
 
-    def nearest(self, directions: Tensor, count: int, *, besides: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def nearest(
+        self, directions: Tensor, count: int, *, besides: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The `count` words nearest to each of the normalized directions (B, E), the nearest first.
 
-        besides: keys (B) of a word each that is not wanted. Returns indexes and cosines, (B, count) or fewer.
+        besides: keys (B) of a word each that is not wanted. Returns indexes and cosines, (B, count)
+            or fewer.
         """
         similarity = directions @ self.directions.T  # (B, n)
         if besides is not None:

@@ -1,4 +1,6 @@
-"""Hydra's configuration tree. It lies inside the package so that a wheel and a checkout are the same."""
+"""Hydra's configuration tree. It lies inside the package so that a wheel and a checkout are the
+same.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The address that the reference uses for data sets: ours, and those of its own names in `strhub.data.reference`."""
+"""The address that the reference uses for data sets: ours, and those of its own names in
+`strhub.data.reference`.
+"""
 
 from strhub.utils.moved import moved
 

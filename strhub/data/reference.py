@@ -1,4 +1,5 @@
-"""What the reference calls its data sets and loaders, in terms of ours, so that code written for it runs.
+"""What the reference calls its data sets and loaders, in terms of ours, so that code written for it
+runs.
 
 from strhub.data.dataset import LmdbDataset, build_tree_dataset
 """
@@ -25,10 +26,12 @@ __all__ = ["LmdbDataset", "ReferenceNames", "build_tree_dataset"]
 class LmdbDataset(Dataset[tuple[Any, Any]]):
     """The words of one LMDB folder as (image, label); unlabelled: as (image, index).
 
-    charset: labels are brought to it, and left out if nothing remains or more than max_label_len characters do.
-    remove_whitespace has no effect: white space stays where the charset has it. normalize_unicode: spell labels in
-    ASCII if the charset is. transform: of the RGB image. Other arguments and errors are those of
-    `strhub.data.sources.lmdb.LmdbWords`; an image that cannot be read raises `UnreadableRecord`.
+    charset: labels are brought to it, and left out if nothing remains or more than max_label_len
+        characters do.
+    remove_whitespace has no effect: white space stays where the charset has it. normalize_unicode:
+    spell labels in ASCII if the charset is. transform: of the RGB image. Other arguments and errors
+    are those of `strhub.data.sources.lmdb.LmdbWords`; an image that cannot be read raises
+    `UnreadableRecord`.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class LmdbDataset(Dataset[tuple[Any, Any]]):
     ) -> None:
         fold = None if normalize_unicode else False
         prepare = LabelPreparation(charset, max_length=max_label_len, fold_ascii=fold, strict=False)
-        self.words = LmdbWords(root, prepare_label=None if unlabelled else prepare, min_image_dim=min_image_dim)
+        self.words = LmdbWords(
+            root, prepare_label=None if unlabelled else prepare, min_image_dim=min_image_dim
+        )
         self.unlabelled, self.transform = unlabelled, transform
 
     @property
@@ -58,17 +63,24 @@ class LmdbDataset(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image, label = self.words.read(index)
-        return self.transform(image) if self.transform else image, index if self.unlabelled else label
+        return self.transform(
+            image
+        ) if self.transform else image, index if self.unlabelled else label
 
 
-def build_tree_dataset(root: str | Path, *args: Any, **options: Any) -> ConcatDataset[tuple[Any, Any]]:
-    """Return the words of all LMDB folders below `root`, one after the other; options are those of `LmdbDataset`.
+def build_tree_dataset(
+    root: str | Path, *args: Any, **options: Any
+) -> ConcatDataset[tuple[Any, Any]]:
+    """Return the words of all LMDB folders below `root`, one after the other; options are those of
+    `LmdbDataset`.
 
     Raises `ValueError` if there are none.
     """
     folders = find_lmdbs(Path(root))
     if not folders:
-        raise ValueError(f"no words found: there is no LMDB folder (data.mdb) in {root} or below it")
+        raise ValueError(
+            f"no words found: there is no LMDB folder (data.mdb) in {root} or below it"
+        )
     return ConcatDataset([LmdbDataset(folder, *args, **options) for folder in folders])
 
 
@@ -79,7 +91,9 @@ class _Protocol:
         self.protocols = protocols
 
     def __get__(self, instance: Any, owner: type) -> tuple[str, ...]:
-        known: Mapping[str, list[str]] = yaml.safe_load((CONFIG_DIR / "evaluation.yaml").read_text("utf-8"))
+        known: Mapping[str, list[str]] = yaml.safe_load(
+            (CONFIG_DIR / "evaluation.yaml").read_text("utf-8")
+        )
         return tuple(name for protocol in self.protocols for name in known[protocol])
 
 
@@ -93,7 +107,9 @@ class ReferenceNames:
     test_dataloader: Callable[..., DataLoader[Batch]]
 
     def test_dataloaders(self, subset: Sequence[str]) -> dict[str, _Pairs]:
-        """Return loaders of (images, labels) by the names of benchmarks; images that cannot be read are left out."""
+        """Return loaders of (images, labels) by the names of benchmarks; images that cannot be read
+        are left out.
+        """
         return {name: _Pairs(self.test_dataloader(name)) for name in subset}
 
 

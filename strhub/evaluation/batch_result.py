@@ -15,7 +15,9 @@ from strhub.evaluation.metrics import Score
 
 @dataclass
 class BatchResult:
-    """Sums over a batch: words, those read right, edit distances divided by lengths, confidences, label lengths."""
+    """Sums over a batch: words, those read right, edit distances divided by lengths, confidences,
+    label lengths.
+    """
 
     num_samples: int
     correct: int
@@ -27,7 +29,9 @@ class BatchResult:
 
 
 def test_step(model: SceneTextModel, batch: tuple[Tensor, Sequence[str]]) -> dict[str, Any]:
-    """Read images (B, 3, H, W) and score the readings against labels in the model's tested charset."""
+    """Read images (B, 3, H, W) and score the readings against labels in the model's tested
+    charset.
+    """
     images, labels = batch
     score = Score()
     with torch.inference_mode():

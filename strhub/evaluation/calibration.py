@@ -1,8 +1,9 @@
-"""Confidence that means something: of the words read with confidence 0.8, eight in ten should be right.
+"""Confidence that means something: of the words read with confidence 0.8, eight in ten should be
+right.
 
-In: logits of words and whether each was read right. Out: a temperature to divide logits by, a correction of words that
-were looked at again, and how far confidence and accuracy are apart (Guo et al. 2017, "On Calibration of Modern Neural
-Networks"). NumPy only.
+In: logits of words and whether each was read right. Out: a temperature to divide logits by, a
+correction of words that were looked at again, and how far confidence and accuracy are apart (Guo et
+al. 2017, "On Calibration of Modern Neural Networks"). NumPy only.
 """
 
 from __future__ import annotations
@@ -28,34 +29,44 @@ _LEAST = 1e-4  # nearer to 0 and 1 confidences say no more
 
 
 def sequence_confidence(logits: Array, temperature: float) -> float:
-    """Product over the steps of the greatest probability: logits (L, C) of the steps that make a text; in [0, 1]."""
+    """Product over the steps of the greatest probability: logits (L, C) of the steps that make a
+    text; in [0, 1].
+    """
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(-1, keepdims=True)
     return float(np.exp(-np.log(np.exp(scaled).sum(-1)).sum()))
 
 
 def fit_temperature(logits: Sequence[Array], right: Sequence[bool]) -> float:
-    """The temperature in [0.2, 5] under which confidences best predict which of the words are right.
+    """The temperature in [0.2, 5] under which confidences best predict which of the words are
+    right.
 
-    logits: (L, C) of each word, the steps that make its text alone; right: of each word. Best is the least mean
-    negative log-likelihood of `right`. Raises `ValueError` unless there are both right and wrong words.
+    logits: (L, C) of each word, the steps that make its text alone; right: of each word. Best is
+    the least mean negative log-likelihood of `right`. Raises `ValueError` unless there are both
+    right and wrong words.
     """
     if len(logits) != len(right):
         raise ValueError(f"there are {len(logits)} words but {len(right)} verdicts on them")
     if len(set(map(bool, right))) < 2:
-        raise ValueError("a temperature cannot be fitted: all words were read right, or all of them wrong")
+        raise ValueError(
+            "a temperature cannot be fitted: all words were read right, or all of them wrong"
+        )
     verdicts = np.asarray(right, dtype=bool)
 
     def misfit(log_temperature: float) -> float:
         temperature = exp(log_temperature)
-        confidences = np.array([sequence_confidence(word, temperature) for word in logits]).clip(1e-9, 1 - 1e-9)
+        confidences = np.array([sequence_confidence(word, temperature) for word in logits]).clip(
+            1e-9, 1 - 1e-9
+        )
         return -float(np.where(verdicts, np.log(confidences), np.log1p(-confidences)).mean())
 
     return exp(_least(misfit, log(LOWEST), log(HIGHEST)))
 
 
 def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> float:
-    """Where a function with one valley between `low` and `high` is least, by golden-section search."""
+    """Where a function with one valley between `low` and `high` is least, by golden-section
+    search.
+    """
     while high - low > tolerance:
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
@@ -63,32 +74,45 @@ def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> f
 
 
 def fit_correction(evidence: Sequence[tuple[float, float]], right: Sequence[bool]) -> Correction:
-    """Return the correction under which confidences best predict which words that were looked at again are right.
+    """Return the correction under which confidences best predict which words that were looked at
+    again are right.
 
-    evidence: of each word, as `strhub.inference.rereading.evidence` gives it. A logistic regression by Newton's method,
-    held to the default correction as by a few words, so that few words do not lead far from it. `ValueError` without
-    words, or without as many verdicts.
+    evidence: of each word, as `strhub.inference.rereading.evidence` gives it. A logistic regression
+    by Newton's method, held to the default correction as by a few words, so that few words do not
+    lead far from it. `ValueError` without words, or without as many verdicts.
     """
     if not evidence or len(evidence) != len(right):
-        raise ValueError(f"{len(evidence)} words and {len(right)} verdicts on them: need as many of both, and some")
+        raise ValueError(
+            f"{len(evidence)} words and {len(right)} verdicts on them: need as many of both, and "
+            "some"
+        )
     odds = np.array([[log_odds(best), log_odds(first), 1.0] for best, first in evidence])  # (N, 3)
     return Correction(*_regress(odds, right, np.array(Correction()), _HELD))
 
 
-def fit_calibration(confidences: Sequence[float], known: Sequence[bool], right: Sequence[bool]) -> Calibration:
-    """Return the calibration under which confidences best predict which texts are right; see `fit_correction`.
+def fit_calibration(
+    confidences: Sequence[float], known: Sequence[bool], right: Sequence[bool]
+) -> Calibration:
+    """Return the calibration under which confidences best predict which texts are right; see
+    `fit_correction`.
 
-    known: of each text, whether it is a known word. `ValueError` without words, or without as many of each.
+    known: of each text, whether it is a known word. `ValueError` without words, or without as many
+        of each.
     """
     if not confidences or not len(confidences) == len(known) == len(right):
-        raise ValueError(f"{len(confidences)} confidences, {len(known)} words and {len(right)} verdicts: need as many")
+        raise ValueError(
+            f"{len(confidences)} confidences, {len(known)} words and {len(right)} verdicts: need "
+            "as many"
+        )
     pairs = zip(confidences, known, strict=True)
     odds = np.array([[log_odds(one, _LEAST), 1.0, float(word)] for one, word in pairs])  # (N, 3)
     return Calibration(*_regress(odds, right, np.array(Calibration()), _HELD_CALIBRATION))
 
 
 def _regress(odds: Array, right: Sequence[bool], default: Array, held: float) -> list[float]:
-    """Return the weights of a logistic regression (N, K) by Newton's method, held to the default ones by a weight."""
+    """Return the weights of a logistic regression (N, K) by Newton's method, held to the default
+    ones by a weight.
+    """
     verdicts, found = np.asarray(right, dtype=np.float64), default
     for _ in range(_NEWTON_STEPS):
         sure = 1 / (1 + np.exp(-(odds @ found).clip(-_FAR, _FAR)))
@@ -99,23 +123,35 @@ def _regress(odds: Array, right: Sequence[bool], default: Array, held: float) ->
 
 
 def calibration_noise(confidences: Sequence[float], *, trials: int = 300) -> tuple[float, float]:
-    """Return the error that perfect confidences would show, by chance: its mean, and what it exceeds 1 time in 20.
+    """Return the error that perfect confidences would show, by chance: its mean, and what it
+    exceeds 1 time in 20.
 
-    Each word is taken for right with the probability of its confidence, so often: few words show an error, however
-    good their confidences are.
+    Each word is taken for right with the probability of its confidence, so often: few words show an
+    error, however good their confidences are.
     """
     values, rng = np.asarray(confidences, dtype=np.float64), np.random.default_rng(0)
     errors = [
-        expected_calibration_error(confidences, (rng.random(len(values)) < values).tolist()) for _ in range(trials)
+        expected_calibration_error(confidences, (rng.random(len(values)) < values).tolist())
+        for _ in range(trials)
     ]
     return float(np.mean(errors)), float(np.quantile(errors, 0.95))
 
 
-def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:
-    """Mean distance, in [0, 1], of confidence and accuracy over `bins` equal parts of [0, 1], weighed by words."""
+def expected_calibration_error(
+    confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15
+) -> float:
+    """Mean distance, in [0, 1], of confidence and accuracy over `bins` equal parts of [0, 1],
+    weighed by words.
+    """
     if not len(confidences) or len(confidences) != len(right):
-        raise ValueError(f"{len(confidences)} confidences and {len(right)} verdicts: need as many of both, and some")
-    values, verdicts = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    places = np.minimum((values * bins).astype(int), bins - 1)
-    gaps = np.bincount(places, weights=values - verdicts, minlength=bins)
+        raise ValueError(
+            f"{len(confidences)} confidences and {len(right)} verdicts: need as many of both, and "
+            "some"
+        )
+    values, verdicts = (
+        np.asarray(confidences, dtype=np.float64),
+        np.asarray(right, dtype=np.float64),
+    )
+    indices = np.minimum((values * bins).astype(int), bins - 1)
+    gaps = np.bincount(indices, weights=values - verdicts, minlength=bins)
     return float(np.abs(gaps).sum() / len(values))

@@ -1,8 +1,9 @@
 """Scores of detectors: recall and precision of outlines, whatever is read in them.
 
-`icdar2015`: pairs by intersection over union (Karatzas et al. 2015), for detectors of words. `icdar2013` and
-`totaltext`: by how much of each area is covered, with lines that were split or run together allowed for (Wolf & Jolion
-2006); thresholds are those of the two data sets' authors (Karatzas et al. 2013; Ch'ng & Chan 2017).
+`icdar2015`: pairs by intersection over union (Karatzas et al. 2015), for detectors of words.
+`icdar2013` and `totaltext`: by how much of each area is covered, with lines that were split or run
+together allowed for (Wolf & Jolion 2006); thresholds are those of the two data sets' authors
+(Karatzas et al. 2013; Ch'ng & Chan 2017).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """Sums, which can be added: outlines that are there, outlines found, and the credit for each side."""
+    """Sums, which can be added: outlines that are there, outlines found, and the credit for each
+    side.
+    """
 
     true: int = 0
     found: int = 0
@@ -57,16 +60,26 @@ class DetectionScore:
 
 
 Protocol = Callable[[Sequence[Outline], Sequence[Outline], Sequence[Outline]], DetectionScore]
-"""From the outlines that are there, those that do not count, and those found, to the sums of one image."""
+"""From the outlines that are there, those that do not count, and those found, to the sums of one
+image.
+"""
 
 
 def score_by_iou(
-    true: Sequence[Outline], ignored: Sequence[Outline], found: Sequence[Outline], *, least: float = LEAST_IOU
+    true: Sequence[Outline],
+    ignored: Sequence[Outline],
+    found: Sequence[Outline],
+    *,
+    least: float = LEAST_IOU,
 ) -> DetectionScore:
-    """Return the sums of one image: outlines are pairs whose intersection over union is greater than `least`."""
+    """Return the sums of one image: outlines are pairs whose intersection over union is greater
+    than `least`.
+    """
     known, candidates = _counted(true, ignored, found)
     overlaps = [
-        (intersection_over_union(one, other), t, f) for t, one in enumerate(known) for f, other in enumerate(candidates)
+        (intersection_over_union(one, other), t, f)
+        for t, one in enumerate(known)
+        for f, other in enumerate(candidates)
     ]
     pairs: dict[int, int] = {}
     for iou, t, f in sorted(overlaps, reverse=True):
@@ -85,9 +98,9 @@ def score_by_area(
 ) -> DetectionScore:
     """Return the sums of one image, by how much of each outline's area the others cover.
 
-    least_recall: fraction of what is there that has to be found; least_precision: fraction of what was found that has
-    to be there. A word found in several parts counts 0.8, and each part as much; several words found as one count in
-    full.
+    least_recall: fraction of what is there that has to be found; least_precision: fraction of what
+    was found that has to be there. A word found in several parts counts 0.8, and each part as much;
+    several words found as one count in full.
     """
     known, candidates = _counted(true, ignored, found)
     if not known or not candidates:
@@ -114,9 +127,12 @@ def score_by_area(
 def _counted(
     true: Sequence[Outline], ignored: Sequence[Outline], found: Sequence[Outline]
 ) -> tuple[list[Floats], list[Floats]]:
-    """Return the outlines that are there, and those found that do not lie on one that does not count."""
+    """Return the outlines that are there, and those found that do not lie on one that does not
+    count.
+    """
     known, left_out, candidates = (
-        [np.asarray(outline, dtype=np.float64) for outline in some] for some in (true, ignored, found)
+        [np.asarray(outline, dtype=np.float64) for outline in some]
+        for some in (true, ignored, found)
     )
     kept = [
         one

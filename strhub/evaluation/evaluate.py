@@ -28,12 +28,16 @@ def evaluate(
     output: str | Path | None = None,
     progress: Progress = lambda batches, name: batches,
 ) -> Evaluation:
-    """Score a model on the named benchmarks of a `SceneTextDataModule`, in that one's `charset_test`.
+    """Score a model on the named benchmarks of a `SceneTextDataModule`, in that one's
+    `charset_test`.
 
-    Returns the results by set, each a `Score` with intervals, slices and confusions; `samples()` has every word.
+    Returns the results by set, each a `Score` with intervals, slices and confusions; `samples()`
+    has every word.
     output: a folder for the samples' files. progress: wraps the words of each set.
     """
-    transform = data.get_transform(data.img_size, False, data.rotation, data.normalize, data.keep_aspect)
+    transform = data.get_transform(
+        data.img_size, False, data.rotation, data.normalize, data.keep_aspect
+    )
     description = {"name": str(model.hparams.get("name", "")), "kind": "bare network"}
     reader = NetworkReader(model, description, transform, data.batch_size, device)
     if data.min_image_dim:  # which makes images unreadable
@@ -58,15 +62,21 @@ def evaluate_in(
     scores: dict[str, dict[str, Score]] = {charset: {} for charset in charsets}
     for name in names:
         batches = progress(data.test_dataloader(name, as_stored=True), name)
-        for charset, score in zip(charsets, score_batches(model, batches, texts, device), strict=True):
+        for charset, score in zip(
+            charsets, score_batches(model, batches, texts, device), strict=True
+        ):
             scores[charset][name] = score
     return scores
 
 
 def score_batches(
-    model: SceneTextModel, batches: Iterable[Any], texts: Sequence[ScoredText], device: torch.device | str
+    model: SceneTextModel,
+    batches: Iterable[Any],
+    texts: Sequence[ScoredText],
+    device: torch.device | str,
 ) -> list[Score]:
-    """Score a model on batches of (images, labels, unreadable, lost labels), labels as they are stored.
+    """Score a model on batches of (images, labels, unreadable, lost labels), labels as they are
+    stored.
 
     texts: the charsets to score in; there is a score for each.
     """

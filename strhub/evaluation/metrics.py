@@ -1,7 +1,9 @@
-"""Scores of readings against labels, as sums: what several batches, processes or devices counted can be added up.
+"""Scores of readings against labels, as sums: what several batches, processes or devices counted
+can be added up.
 
-Accuracy is exact match. 1 - NED is 1 minus the mean over samples of the edit distance divided by the longer length
-(ICDAR 2019). Both after `ScoredText` of the charset that is tested; a label of which nothing is left is not scored.
+Accuracy is exact match. 1 - NED is 1 minus the mean over samples of the edit distance divided by
+the longer length (ICDAR 2019). Both after `ScoredText` of the charset that is tested; a label of
+which nothing is left is not scored.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from strhub.text import ScoredText
 class Score:
     """Sums over samples; the properties are means, 0 where there is no sample.
 
-    samples: words scored; correct: exact matches; similarity: sum of 1 - normalized edit distance, each in [0, 1];
+    samples: words scored; correct: exact matches; similarity: sum of 1 - normalized edit distance,
+        each in [0, 1];
     confidence: sum of sequence confidences, each in [0, 1]; label_length: characters in all labels;
-    unreadable: samples whose image could not be read, which count as wrong; untested: words that are not among the
-    samples, since their label has no character of the tested charset; shortened: samples whose label has letters,
-    digits or symbols outside the tested charset, and is scored without them.
+    unreadable: samples whose image could not be read, which count as wrong; untested: words that
+    are not among the samples, since their label has no character of the tested charset; shortened:
+    samples whose label has letters, digits or symbols outside the tested charset, and is scored
+    without them.
     """
 
     samples: float = 0
@@ -58,9 +62,11 @@ class Score:
         lost_labels: Iterable[str],
         adapt: Callable[[str], str],
     ) -> None:
-        """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose image could not be read.
+        """Count a batch: (text, confidence, ...) readings of `labels`, and labels whose image could
+        not be read.
 
-        adapt: brings texts to the tested charset. Images of nothing, which have an empty label, are passed over.
+        adapt: brings texts to the tested charset. Images of nothing, which have an empty label, are
+            passed over.
         """
         for (text, confidence, _), label in zip(readings, labels, strict=True):
             if label:
@@ -70,7 +76,9 @@ class Score:
                 self.add_unreadable(adapt(label))
 
     def add_labels(self, labels: Iterable[str], text: ScoredText) -> None:
-        """Count what scoring leaves out of labels as they are stored; empty ones are untested, too."""
+        """Count what scoring leaves out of labels as they are stored; empty ones are untested,
+        too.
+        """
         for label in labels:
             self.untested += not label
             self.shortened += bool(text(label)) and text.loses_letters(label)
@@ -81,7 +89,9 @@ class Score:
         self.unreadable += bool(label)
 
     def __add__(self, other: Score) -> Score:
-        return Score(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return Score(
+            *(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
+        )
 
     def sums(self) -> tuple[float, ...]:
         """The fields in order, to be added across processes and given back to `Score(*sums)`."""

@@ -1,4 +1,6 @@
-"""`evaluate_photographs`: how many words of whole photographs are found and read right, image by image."""
+"""`evaluate_photographs`: how many words of whole photographs are found and read right, image by
+image.
+"""
 
 from __future__ import annotations
 
@@ -64,18 +66,24 @@ class PhotoResult(NamedTuple):
             "paired": score.paired,
             "right": score.right,
             "end_to_end": round(score.end_to_end, 4),
-            "wrong": [[true[t].text, found[f].text] for t, f, right in self.matches.pairs if not right],
+            "wrong": [
+                [true[t].text, found[f].text] for t, f, right in self.matches.pairs if not right
+            ],
             "missed": [true[t].text for t in self.matches.missed],
             "extra": [found[f].text for f in self.matches.extra],
         }
 
 
 def evaluate_photographs(
-    photos: Sequence[Annotated], pages: Iterable[Page], *, progress: Callable[[Iterable[Page]], Iterable[Page]] = iter
+    photos: Sequence[Annotated],
+    pages: Iterable[Page],
+    *,
+    progress: Callable[[Iterable[Page]], Iterable[Page]] = iter,
 ) -> Iterator[PhotoResult]:
     """Yield the result of each photograph; one that cannot be read has no words found.
 
-    pages: of the same photographs, in their order, such as `Spotter.read` yields them; progress: wraps them.
+    pages: of the same photographs, in their order, such as `Spotter.read` yields them; progress:
+        wraps them.
     """
     for photo, page in zip(photos, progress(pages), strict=True):
         found = [(word.quad, word.text) for word in page.words]
@@ -92,8 +100,8 @@ def evaluate_detector(
 ) -> Iterator[DetectionScore]:
     """Yield the sums of each photograph for what a detector finds.
 
-    protocol: of `strhub.evaluation.detection.PROTOCOLS`. A detector of lines is measured by `icdar2013` or
-    `totaltext`, which allow for words that were found as one.
+    protocol: of `strhub.evaluation.detection.PROTOCOLS`. A detector of lines is measured by
+    `icdar2013` or `totaltext`, which allow for words that were found as one.
 
     Raises:
         DataError: for a photograph that cannot be opened.

@@ -1,4 +1,6 @@
-"""Areas that polygons have, and share. Convex ones are clipped exactly; of others, pixels are counted."""
+"""Areas that polygons have, and share. Convex ones are clipped exactly; of others, pixels are
+counted.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ def area(polygon: Polygon) -> float:
 def common_area(one: Polygon, other: Polygon) -> float:
     """Return the area that two polygons share.
 
-    Convex ones are clipped by each other's edges (Sutherland & Hodgman 1974). Of others, pixels are counted that lie in
-    both, 512 along the longer side of what they share.
+    Convex ones are clipped by each other's edges (Sutherland & Hodgman 1974). Of others, pixels are
+    counted that lie in both, 512 along the longer side of what they share.
     """
     if (one.max(0) <= other.min(0)).any() or (other.max(0) <= one.min(0)).any():
         return 0.0
@@ -69,7 +71,12 @@ def _clipped(one: Polygon, other: Polygon) -> float:
             before, earlier = clipped[index - 1], inside[index - 1]
             if (value >= 0) != (earlier >= 0):
                 part = earlier / (earlier - value)
-                kept.append((before[0] + part * (point[0] - before[0]), before[1] + part * (point[1] - before[1])))
+                kept.append(
+                    (
+                        before[0] + part * (point[0] - before[0]),
+                        before[1] + part * (point[1] - before[1]),
+                    )
+                )
             if value >= 0:
                 kept.append(point)
         if len(kept) < 3:

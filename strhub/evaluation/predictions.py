@@ -1,8 +1,10 @@
-"""Readings that another program made: a TSV with a line for each image of the test sets, in any order.
+"""Readings that another program made: a TSV with a line for each image of the test sets, in any
+order.
 
-The first line names the columns: `image` and `text` must be there, `set`, `source`, `confidence` (0 to 1) and `label`
-may. Images have the names that strhub gives them: `image-000000001` in an LMDB, the path in a folder of labels, the
-number in a tar. The readings are kept in a temporary file, not in memory.
+The first line names the columns: `image` and `text` must be there, `set`, `source`, `confidence` (0
+to 1) and `label` may. Images have the names that strhub gives them: `image-000000001` in an LMDB,
+the path in a folder of labels, the number in a tar. The readings are kept in a temporary file, not
+in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from strhub.utils.regular_files import open_regular
 __all__ = ["Predictions"]
 
 COLUMNS: Final = ("set", "source", "image", "text", "confidence", "label")
-NAMES: Final = {"raw_text": "text", "stored_label": "label"}  # of our own files, which may be given as well
+NAMES: Final = {
+    "raw_text": "text",
+    "stored_label": "label",
+}  # of our own files, which may be given as well
 _SHOWN: Final = 3  # examples in a message
 
 
@@ -29,18 +34,22 @@ class Predictions:
     """The readings of a file; a context manager that removes its temporary file.
 
     Raises:
-        DataError: for a file that is no such table, a bad confidence, or two readings or labels of one image.
+        DataError: for a file that is no such table, a bad confidence, or two readings or labels of
+            one image.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self._folder = tempfile.TemporaryDirectory(prefix="strhub-predictions-")
-        self._table = sqlite3.connect(Path(self._folder.name) / "predictions.db", isolation_level=None)
+        self._table = sqlite3.connect(
+            Path(self._folder.name) / "predictions.db", isolation_level=None
+        )
         try:
             self._table.execute("PRAGMA journal_mode = OFF")
             self._table.execute("PRAGMA synchronous = OFF")
             self._table.execute(
-                "CREATE TABLE readings (set_ TEXT, source TEXT, image TEXT, text TEXT, confidence REAL, label TEXT,"
+                "CREATE TABLE readings (set_ TEXT, source TEXT, image TEXT, text TEXT, confidence "
+                "REAL, label TEXT,"
                 " line INTEGER, used INTEGER DEFAULT 0)"
             )
             self._load()
@@ -66,18 +75,21 @@ class Predictions:
             DataError: if there is none, or if it is one of an image with another label.
         """
         rows = self._table.execute(
-            "SELECT rowid, text, confidence, label, line FROM readings WHERE image = ? AND set_ IN ('', ?)"
+            "SELECT rowid, text, confidence, label, line FROM readings WHERE image = ? AND set_ IN "
+            "('', ?)"
             " AND source IN ('', ?)", (image, set_name, source),
         ).fetchall()  # fmt: skip
         if not rows:
             raise DataError(
-                f"{self.path} has no reading of {image} in the set {set_name} ({source}): every image needs a line, "
+                f"{self.path} has no reading of {image} in the set {set_name} ({source}): every "
+                "image needs a line, "
                 "with an empty text where nothing was read"
             )
         rowid, text, confidence, own_label, line = rows[0]
         if own_label is not None and own_label != label:
             raise DataError(
-                f"{self.path}:{line}: {image} has the label {own_label!r} there and {label!r} in the set {set_name}: "
+                f"{self.path}:{line}: {image} has the label {own_label!r} there and {label!r} in "
+                f"the set {set_name}: "
                 "the readings are of other images"
             )
         self._table.execute("UPDATE readings SET used = 1 WHERE rowid = ?", (rowid,))
@@ -86,7 +98,9 @@ class Predictions:
     @property
     def has_confidences(self) -> bool:
         """Whether each reading has a confidence."""
-        (missing,) = self._table.execute("SELECT count(*) FROM readings WHERE confidence IS NULL").fetchone()
+        (missing,) = self._table.execute(
+            "SELECT count(*) FROM readings WHERE confidence IS NULL"
+        ).fetchone()
         return not missing
 
     def check_all_used(self) -> None:
@@ -94,30 +108,43 @@ class Predictions:
         condition = "FROM readings WHERE NOT used"
         (count,) = self._table.execute(f"SELECT count(*) {condition}").fetchone()
         if count:
-            some = self._table.execute(f"SELECT line, image {condition} ORDER BY line LIMIT {_SHOWN}").fetchall()
+            some = self._table.execute(
+                f"SELECT line, image {condition} ORDER BY line LIMIT {_SHOWN}"
+            ).fetchall()
             examples = ", ".join(f"{image} in line {line}" for line, image in some)
             raise DataError(
-                f"{self.path} has {count} readings of images that are in none of the scored sets, such as {examples}: "
+                f"{self.path} has {count} readings of images that are in none of the scored sets, "
+                f"such as {examples}: "
                 "name the sets that were read with --sets"
             )
 
     def _load(self) -> None:
         self._table.execute("BEGIN")
         self._table.executemany(
-            "INSERT INTO readings (set_, source, image, text, confidence, label, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO readings (set_, source, image, text, confidence, label, line) VALUES (?, "
+            "?, ?, ?, ?, ?, ?)",
             self._rows(),
         )
         self._table.execute("COMMIT")
         self._table.execute("CREATE INDEX by_image ON readings (image)")
         twice = self._table.execute(
-            "SELECT a.image, a.line, b.line, a.text = b.text, a.label IS b.label FROM readings a JOIN readings b"
-            " ON a.image = b.image AND a.set_ = b.set_ AND a.source = b.source AND a.line < b.line LIMIT 1"
+            "SELECT a.image, a.line, b.line, a.text = b.text, a.label IS b.label FROM readings a "
+            "JOIN readings b"
+            " ON a.image = b.image AND a.set_ = b.set_ AND a.source = b.source AND a.line < b.line "
+            "LIMIT 1"
         ).fetchone()
         if twice:
             image, first, second, same_text, same_label = twice
-            what = "two labels" if not same_label else "the same reading twice" if same_text else "two readings"
+            what = (
+                "two labels"
+                if not same_label
+                else "the same reading twice"
+                if same_text
+                else "two readings"
+            )
             raise DataError(
-                f"{self.path}: {image} has {what}, in lines {first} and {second}: leave one of them out, or tell the "
+                f"{self.path}: {image} has {what}, in lines {first} and {second}: leave one of "
+                "them out, or tell the "
                 "sets apart by a column `set`"
             )
 
@@ -130,21 +157,30 @@ class Predictions:
                     continue
                 cells = text.split("\t")
                 if len(cells) != len(names):
-                    raise DataError(f"{self.path}:{number}: {len(cells)} columns where the first line has {len(names)}")
-                row = {name: unescaped(cell) for name, cell in zip(names, cells, strict=True) if name}
+                    raise DataError(
+                        f"{self.path}:{number}: {len(cells)} columns where the first line has "
+                        f"{len(names)}"
+                    )
+                row = {
+                    name: unescaped(cell) for name, cell in zip(names, cells, strict=True) if name
+                }
                 confidence = self._confidence(row.get("confidence", ""), number)
-                yield (row.get("set", ""), row.get("source", ""), row["image"], row["text"], confidence,
+                yield (row.get("set", ""), row.get("source", ""), row["image"], row["text"],
+                    confidence,
                        row.get("label"), number)  # fmt: skip
 
     def _header(self, line: bytes) -> list[str]:
         """Return the name of each column, '' for those that are of no use."""
         names = self._decoded(line, 1).split("\t")
         ours = "raw_text" in names
-        names = ["" if ours and name in ("text", "label") else NAMES.get(name, name) for name in names]
+        names = [
+            "" if ours and name in ("text", "label") else NAMES.get(name, name) for name in names
+        ]
         missing = [name for name in ("image", "text") if names.count(name) != 1]
         if missing:
             raise DataError(
-                f"{self.path}: its first line must name the columns, parted by tabs, {missing[0]!r} once among them: "
+                f"{self.path}: its first line must name the columns, parted by tabs, "
+                f"{missing[0]!r} once among them: "
                 "image and text are needed; set, source, confidence and label are used"
             )
         return [name if name in COLUMNS else "" for name in names]
@@ -163,5 +199,7 @@ class Predictions:
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
-            raise DataError(f"{self.path}:{number}: the confidence is {text!r}: it must be a number from 0 to 1")
+            raise DataError(
+                f"{self.path}:{number}: the confidence is {text!r}: it must be a number from 0 to 1"
+            )
         return value

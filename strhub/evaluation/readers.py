@@ -1,6 +1,7 @@
 """Whatever reads, as one thing: words in, readings out, in their order.
 
-`Recognizer`s of any model, a bare network as training scores it, and readings that another program made.
+`Recognizer`s of any model, a bare network as training scores it, and readings that another program
+made.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from strhub.evaluation.predictions import Predictions
 from strhub.evaluation.results.measures import gray_of, sharpness_of, slant_of
 from strhub.evaluation.results.sample import WordReading
 
-__all__ = ["NetworkReader", "Opened", "PredictionsReader", "RecognizerReader", "WordReader", "opened"]
+__all__ = [
+    "NetworkReader",
+    "Opened",
+    "PredictionsReader",
+    "RecognizerReader",
+    "WordReader",
+    "opened",
+]
 
 _AHEAD: Final = 64  # words that are opened before they are read
 
@@ -38,14 +46,17 @@ class Opened(NamedTuple):
 class WordReader(Protocol):
     """Anything that reads words.
 
-    description: what it is, fit for JSON: name, kind, what reproduces it; `confidences` is false if it gives none.
+    description: what it is, fit for JSON: name, kind, what reproduces it; `confidences` is false if
+        it gives none.
     """
 
     @property
     def description(self) -> Mapping[str, Any]: ...
 
     def read(self, set_name: str, words: Iterable[Opened]) -> Iterator[tuple[Opened, WordReading]]:
-        """Yield each word with its reading, in order; words without an image get one with `error`."""
+        """Yield each word with its reading, in order; words without an image get one with
+        `error`.
+        """
         ...
 
 
@@ -91,7 +102,11 @@ class RecognizerReader:
             while waiting[0].image is None:
                 yield _unread(waiting.popleft())
             one = WordReading(
-                reading.text, reading.confidence, reading.character_confidences, reading.rotation, reading.error
+                reading.text,
+                reading.confidence,
+                reading.character_confidences,
+                reading.rotation,
+                reading.error,
             )
             yield waiting.popleft(), one
         while waiting:
@@ -100,7 +115,8 @@ class RecognizerReader:
 
 @dataclass
 class NetworkReader:
-    """A `SceneTextModel` as training and the tables of the field score it: one image size, no re-reading.
+    """A `SceneTextModel` as training and the tables of the field score it: one image size, no
+    re-reading.
 
     transform: of `SceneTextDataModule.get_transform`; batch_size: images at a time.
     """
@@ -129,7 +145,12 @@ class NetworkReader:
                     yield _unread(word)
                 else:
                     text, confidence, characters = next(found)
-                    yield word, WordReading(text, float(confidence), tuple(float(one) for one in characters))
+                    yield (
+                        word,
+                        WordReading(
+                            text, float(confidence), tuple(float(one) for one in characters)
+                        ),
+                    )
 
 
 @dataclass
@@ -142,7 +163,10 @@ class PredictionsReader:
     def read(self, set_name: str, words: Iterable[Opened]) -> Iterator[tuple[Opened, WordReading]]:
         """See `WordReader`."""
         for one in words:
-            yield one, self.predictions.find(set_name, one.word.source, one.word.name, one.word.label)
+            yield (
+                one,
+                self.predictions.find(set_name, one.word.source, one.word.name, one.word.label),
+            )
 
 
 def _unread(word: Opened) -> tuple[Opened, WordReading]:

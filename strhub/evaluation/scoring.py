@@ -1,7 +1,8 @@
 """Score whatever reads on test sets of any kind: typed results, and each word on disk.
 
-Words are read as a stream and written as they are read; only sums stay in memory. Several devices or processes may each
-read a part of the words, `merge_parts` then gives what one alone would have given.
+Words are read as a stream and written as they are read; only sums stay in memory. Several devices
+or processes may each read a part of the words, `merge_parts` then gives what one alone would have
+given.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 class Evaluation(Mapping[str, SetResult]):
     """The results of one reader, by test set.
 
-    sets: results in the tested charset; combined: of all words together; scores: by charset and set, in every charset
-    that was asked for; reader: its description; folder: where samples.tsv lies, a temporary one until this is gone;
+    sets: results in the tested charset; combined: of all words together; scores: by charset and
+    set, in every charset that was asked for; reader: its description; folder: where samples.tsv
+    lies, a temporary one until this is gone;
     digests: of each set's labels and images, the same whatever read them.
     """
 
@@ -76,13 +78,15 @@ def score(
 ) -> Evaluation:
     """Read all words of the sets and return their scores.
 
-    charset: what is scored in, digits and lower case for the tables of the field; other_charsets: in which there are
-    scores, too, without intervals. output: a folder for samples.tsv and samples.parquet, which needs pyarrow; by
-    default a temporary one for the first alone. part: (number, of how many) parts of the words to read, for
-    `merge_parts`. progress: wraps the words of each set.
+    charset: what is scored in, digits and lower case for the tables of the field; other_charsets:
+    in which there are scores, too, without intervals. output: a folder for samples.tsv and
+    samples.parquet, which needs pyarrow; by default a temporary one for the first alone. part:
+    (number, of how many) parts of the words to read, for `merge_parts`. progress: wraps the words
+    of each set.
 
     Raises:
-        DataError: for words or readings that cannot be used, two sets of one name, or if no word can be scored.
+        DataError: for words or readings that cannot be used, two sets of one name, or if no word
+            can be scored.
     """
     names = [one.name for one in sets]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -91,7 +95,9 @@ def score(
         return _score(reader, sets, _Counts(charset, other_charsets), Path(output), part, progress)
     folder = Path(tempfile.mkdtemp(prefix="strhub-evaluation-"))
     try:
-        found = _score(reader, sets, _Counts(charset, other_charsets), folder, part, progress, parquet=False)
+        found = _score(
+            reader, sets, _Counts(charset, other_charsets), folder, part, progress, parquet=False
+        )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -125,8 +131,12 @@ def _score(
     return counted.result(reader.description, folder, digests)
 
 
-def summarize(folder: str | Path, *, charset: str, reader: Mapping[str, Any] | None = None) -> Evaluation:
-    """Return the results of samples that were written before. `DataError` if they are damaged or not there."""
+def summarize(
+    folder: str | Path, *, charset: str, reader: Mapping[str, Any] | None = None
+) -> Evaluation:
+    """Return the results of samples that were written before. `DataError` if they are damaged or
+    not there.
+    """
     counted = _Counts(charset, ())
     path = Path(folder) / f"{SAMPLES}.tsv"
     if not path.is_file():
@@ -139,7 +149,8 @@ def summarize(folder: str | Path, *, charset: str, reader: Mapping[str, Any] | N
 def merge_parts(
     folder: str | Path, parts: int, sets: Sequence[str], *, charset: str, reader: Mapping[str, Any]
 ) -> Evaluation:
-    """Return what one process would have given, from the samples of all parts, which are put together and removed.
+    """Return what one process would have given, from the samples of all parts, which are put
+    together and removed.
 
     sets: the names, in the order that they were read in.
     """
@@ -147,7 +158,9 @@ def merge_parts(
     order = {name: place for place, name in enumerate(sets)}
     paths = [Path(folder) / f"{part_name(number)}.tsv" for number in range(parts)]
     with SampleWriter(Path(folder)) as writer:
-        for sample in heapq.merge(*map(read_samples, paths), key=lambda one: (order[one.set], one.index)):
+        for sample in heapq.merge(
+            *map(read_samples, paths), key=lambda one: (order[one.set], one.index)
+        ):
             counted.add(sample)
             writer.write(sample)
     for path in paths:
@@ -181,10 +194,14 @@ class _Counts:
             score.unreadable += bool(label) and sample.error is not None
             score.shortened += bool(label) and text.loses_letters(sample.stored_label)
 
-    def result(self, reader: Mapping[str, Any], folder: Path, digests: Mapping[str, str]) -> Evaluation:
+    def result(
+        self, reader: Mapping[str, Any], folder: Path, digests: Mapping[str, str]
+    ) -> Evaluation:
         sets = {name: summary.result() for name, summary in self._summaries.items()}
         scores: dict[str, Mapping[str, Score]] = {self.text.charset: dict(sets), **self._scores}
-        return Evaluation(sets, self._combined.result(), scores, self.text.charset, dict(reader), folder, digests)
+        return Evaluation(
+            sets, self._combined.result(), scores, self.text.charset, dict(reader), folder, digests
+        )
 
 
 class _Digest:
@@ -215,7 +232,9 @@ def _index_of(place: int, number: int, parts: int) -> int:
     return (turn * parts + number) * SHARE + within
 
 
-def _sample(name: str, index: int, one: Opened, reading: WordReading, text: ScoredText, reader: WordReader) -> Sample:
+def _sample(
+    name: str, index: int, one: Opened, reading: WordReading, text: ScoredText, reader: WordReader
+) -> Sample:
     width, height = one.image.size if one.image is not None else (0, 0)
     confident = reader.description.get("confidences", True)
     return Sample(

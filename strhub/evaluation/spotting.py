@@ -1,8 +1,9 @@
 """Scores of whole photographs: which words were found, and which of those were read right.
 
-By the protocol of ICDAR 2015's end-to-end task (Karatzas et al. 2015, section IV): a word that was found and one that
-is there are a pair if their outlines share over half of their common area, each word in one pair at most; words marked
-as unreadable do not count, nor what was found on them. Texts are compared by their letters and digits, in any case.
+By the protocol of ICDAR 2015's end-to-end task (Karatzas et al. 2015, section IV): a word that was
+found and one that is there are a pair if their outlines share over half of their common area, each
+word in one pair at most; words marked as unreadable do not count, nor what was found on them. Texts
+are compared by their letters and digits, in any case.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ IGNORED = 0.5  # fraction of a found word's area that lies on an unreadable one
 
 @dataclass(frozen=True)
 class SpottingScore:
-    """Counts, which can be added: words that are there, words found, pairs, and pairs with the right text."""
+    """Counts, which can be added: words that are there, words found, pairs, and pairs with the
+    right text.
+    """
 
     true: int = 0
     found: int = 0
@@ -33,7 +36,10 @@ class SpottingScore:
 
     def __add__(self, other: SpottingScore) -> SpottingScore:
         return SpottingScore(
-            self.true + other.true, self.found + other.found, self.paired + other.paired, self.right + other.right
+            self.true + other.true,
+            self.found + other.found,
+            self.paired + other.paired,
+            self.right + other.right,
         )
 
     @property
@@ -50,8 +56,8 @@ class SpottingScore:
 class Matches(NamedTuple):
     """What became of one image's words, by their indices.
 
-    pairs: (true, found, whether the text is right); missed: true ones that count and have no pair; extra: found ones
-    that have none and are not on an unreadable word.
+    pairs: (true, found, whether the text is right); missed: true ones that count and have no pair;
+    extra: found ones that have none and are not on an unreadable word.
     """
 
     pairs: list[tuple[int, int, bool]]
@@ -72,10 +78,15 @@ def hmean(pairs: float, found: float, true: float) -> float:
 
 
 def match_words(
-    true: Iterable[tuple[Outline, str | None]], found: Iterable[tuple[Outline, str]], *, least_iou: float = LEAST_IOU
+    true: Iterable[tuple[Outline, str | None]],
+    found: Iterable[tuple[Outline, str]],
+    *,
+    least_iou: float = LEAST_IOU,
 ) -> Matches:
     """Return which words of one image were found; arguments as for `score_image`."""
-    known = [(np.asarray(outline, dtype=np.float64), comparable(text or "")) for outline, text in true]
+    known = [
+        (np.asarray(outline, dtype=np.float64), comparable(text or "")) for outline, text in true
+    ]
     read = [(np.asarray(outline, dtype=np.float64), comparable(text)) for outline, text in found]
     counted = [t for t, (_, text) in enumerate(known) if text]
     candidates = [f for f, (_, text) in enumerate(read) if text]
@@ -94,19 +105,24 @@ def match_words(
         f
         for f in candidates
         if f not in pairs.values()
-        and not any(common_area(read[f][0], other) > IGNORED * area(read[f][0]) for other in ignored)
+        and not any(
+            common_area(read[f][0], other) > IGNORED * area(read[f][0]) for other in ignored
+        )
     ]
     right = [(t, f, known[t][1] == read[f][1]) for t, f in sorted(pairs.items())]
     return Matches(right, [t for t in counted if t not in pairs], extra)
 
 
 def score_image(
-    true: Iterable[tuple[Outline, str | None]], found: Iterable[tuple[Outline, str]], *, least_iou: float = LEAST_IOU
+    true: Iterable[tuple[Outline, str | None]],
+    found: Iterable[tuple[Outline, str]],
+    *,
+    least_iou: float = LEAST_IOU,
 ) -> SpottingScore:
     """Return the counts of one image.
 
-    true: outline and text of each word, None for one that cannot be read; found: outline and text of each word read.
-    Outlines are polygons of at least three corners, whose edges do not cross.
+    true: outline and text of each word, None for one that cannot be read; found: outline and text
+    of each word read. Outlines are polygons of at least three corners, whose edges do not cross.
     """
     return match_words(true, found, least_iou=least_iou).score
 

@@ -1,6 +1,7 @@
 """Images of what a PARSeq looks at: one tile a character, the brighter the more it attends there.
 
-In: a model and images. Out: readings, attention as arrays, and drawings. Needs Pillow alone beside torch.
+In: a model and images. Out: readings, attention as arrays, and drawings. Needs Pillow alone beside
+    torch.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ _TILE_HEIGHT, _LABEL_HEIGHT, _GAP = 96, 26, 6  # pixels
 _LONGEST_ROW = 9  # tiles beside each other
 _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
 # From dark to bright: what is attended to stands out on photographs of any color.
-_COLORS = np.array([(10, 10, 45), (95, 20, 110), (200, 55, 70), (250, 150, 35), (252, 250, 165)], dtype=np.float64)
+_COLORS = np.array(
+    [(10, 10, 45), (95, 20, 110), (200, 55, 70), (250, 150, 35), (252, 250, 165)], dtype=np.float64
+)
 
 
 class Attended(NamedTuple):
     """What was read in an image and where.
 
-    source: as given; picture: RGB, None if it could not be read; characters: the text, then [E] where it was read;
+    source: as given; picture: RGB, None if it could not be read; characters: the text, then [E]
+        where it was read;
     confidence: of the text; maps: (len(characters), H', W'), shares on the patches' grid.
     """
 
     source: str
-    picture: Image.Image | None
+    original: Image.Image | None
     text: str
     confidence: float
     maps: npt.NDArray[np.float32]
@@ -47,33 +51,37 @@ def attend(
 ) -> Iterator[Attended]:
     """Read images one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
-        raise ValueError(f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}")
+        raise ValueError(
+            f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}"
+        )
     options = image_options(model.hparams)
     model.eval().to(device)
     for source in sources:
         try:
-            picture = open_image(source)
+            original = open_image(source)
         except UnreadableImage as error:
             yield Attended(str(source), None, "", 0.0, np.zeros((0, 1, 1), np.float32), str(error))
             continue
-        image = torch.from_numpy(image_to_array(picture, options)).unsqueeze(0).to(device)
+        image = torch.from_numpy(image_to_array(original, options)).unsqueeze(0).to(device)
         logits, maps = read_with_attention(model.model, image)
         probabilities = (logits.float() / model.hparams.get("temperature", 1.0)).softmax(-1)
         ((text, confidence, _),) = model.tokenizer.decode_characters(probabilities)
         shown = min(len(text) + 1, maps.shape[1])  # [E] as well
         confidence = confidence if text else 0.0  # however sure the model is that there is nothing
-        yield Attended(str(source), picture, text, confidence, maps[0, :shown].float().cpu().numpy())
+        yield Attended(
+            str(source), original, text, confidence, maps[0, :shown].float().cpu().numpy()
+        )
 
 
 def draw(attended: Attended) -> Image.Image:
     """The image, then a tile for each character and one for the end, with what was attended to."""
-    if attended.picture is None:
+    if attended.original is None:
         raise ValueError(f"{attended.source} could not be read: {attended.error}")
-    width, height = attended.picture.size
+    width, height = attended.original.size
     tile = (min(2 * _TILE_HEIGHT, max(40, round(_TILE_HEIGHT * width / height))), _TILE_HEIGHT)
-    picture = attended.picture.resize(tile, Image.Resampling.BICUBIC)
+    original = attended.original.resize(tile, Image.Resampling.BICUBIC)
     titles = [f"{attended.text} {attended.confidence:.2f}", *attended.text, "[E]"]
-    tiles = [picture, *(_overlay(picture, shares) for shares in attended.maps)]
+    tiles = [original, *(_overlay(original, fractions) for fractions in attended.maps)]
     per_row = min(_LONGEST_ROW, len(tiles))
     rows = -(-len(tiles) // per_row)
     step = (tile[0] + _GAP, tile[1] + _LABEL_HEIGHT + _GAP)
@@ -85,18 +93,26 @@ def draw(attended: Attended) -> Image.Image:
         text = title
         while pen.textlength(text, font=font) > tile[0] and len(text) > 2:
             text = text[:-2] + "…"
-        pen.text((left + tile[0] / 2, top + tile[1] + _LABEL_HEIGHT / 2), text, fill=_INK, font=font, anchor="mm")
+        pen.text(
+            (left + tile[0] / 2, top + tile[1] + _LABEL_HEIGHT / 2),
+            text,
+            fill=_INK,
+            font=font,
+            anchor="mm",
+        )
     return sheet
 
 
-def _overlay(picture: Image.Image, shares: npt.NDArray[np.float32]) -> Image.Image:
+def _overlay(original: Image.Image, fractions: npt.NDArray[np.float32]) -> Image.Image:
     """Shares (H', W') over a gray image, scaled so that the largest is brightest."""
-    scaled = shares / max(float(shares.max()), 1e-9)
-    smooth = Image.fromarray(scaled.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
+    scaled = fractions / max(float(fractions.max()), 1e-9)
+    smooth = Image.fromarray(scaled.astype(np.float32)).resize(
+        original.size, Image.Resampling.BILINEAR
+    )
     heat = np.clip(np.asarray(smooth, dtype=np.float64), 0, 1)[..., None]  # (H, W, 1)
-    place = heat[..., 0] * (len(_COLORS) - 1)
-    below = np.minimum(place.astype(int), len(_COLORS) - 2)
-    colors = _COLORS[below] + (_COLORS[below + 1] - _COLORS[below]) * (place - below)[..., None]
-    gray = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
+    position = heat[..., 0] * (len(_COLORS) - 1)
+    below = np.minimum(position.astype(int), len(_COLORS) - 2)
+    colors = _COLORS[below] + (_COLORS[below + 1] - _COLORS[below]) * (position - below)[..., None]
+    gray = np.asarray(original.convert("L"), dtype=np.float64)[..., None]
     mixed = (0.45 + 0.25 * heat) * colors + (0.55 - 0.25 * heat) * gray
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))

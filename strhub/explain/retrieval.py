@@ -1,7 +1,9 @@
-"""The words of a vocabulary that lie nearest to an image, in the space that the contrastive objective made.
+"""The words of a vocabulary that lie nearest to an image, in the space that the contrastive
+objective made.
 
-In: a checkpoint with CLIP's encoder, or one trained with the contrastive objective; a vocabulary. Out: words with
-cosines. The text tower comes from the CLIP that the model was trained with, or another file of it.
+In: a checkpoint with CLIP's encoder, or one trained with the contrastive objective; a vocabulary.
+Out: words with cosines. The text tower comes from the CLIP that the model was trained with, or
+    another file of it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from strhub.models.parseq.model import PARSeq
 
 
 class Found(NamedTuple):
-    """source: as given; words: the nearest words with their cosines, the nearest first; error: why there are none."""
+    """source: as given; words: the nearest words with their cosines, the nearest first; error: why
+    there are none.
+    """
 
     source: str
     words: list[tuple[str, float]]
@@ -35,10 +39,12 @@ class Found(NamedTuple):
 class Retriever:
     """Finds words by their images.
 
-    source: see `strhub.checkpoint.zoo.load`. vocabulary: the words to find. clip: file or name of the CLIP whose text
+    source: see `strhub.checkpoint.zoo.load`. vocabulary: the words to find. clip: file or name of
+        the CLIP whose text
     tower it is, merges: table of its tokens; None for those that the model was trained with.
 
-    Raises `ValueError` for a model that has no space in common with texts, or whose text side is not to be had.
+    Raises `ValueError` for a model that has no space in common with texts, or whose text side is
+    not to be had.
     """
 
     def __init__(
@@ -57,14 +63,22 @@ class Retriever:
         class_token = is_clip(hparams.get("encoder", "vit"))
         if not class_token and not trained:
             raise ValueError(
-                f"{source} cannot compare images with words: it has no encoder of CLIP's and was not trained with "
-                "the contrastive objective (that part is in a run's checkpoints, not in safetensors)"
+                f"{source} cannot compare images with words: it has no encoder of CLIP's and was "
+                "not trained with "
+                "the contrastive objective (that part is in a run's checkpoints, not in "
+                "safetensors)"
             )
-        given: dict[str, Any] = {**(hparams.get("contrastive") or {}), "nearest": 0}
-        given |= {name: value for name, value in (("text_weights", clip), ("merges", merges)) if value is not None}
-        if not trained and given.get("adapter") is not None:
-            raise ValueError(f"{source} lacks the adapter that it was trained with: give the run's checkpoint")
-        options = ContrastiveOptions.from_options(given)
+        values: dict[str, Any] = {**(hparams.get("contrastive") or {}), "nearest": 0}
+        values |= {
+            name: value
+            for name, value in (("text_weights", clip), ("merges", merges))
+            if value is not None
+        }
+        if not trained and values.get("adapter") is not None:
+            raise ValueError(
+                f"{source} lacks the adapter that it was trained with: give the run's checkpoint"
+            )
+        options = ContrastiveOptions.from_options(values)
         side = load_text_side(options, hparams, None).to(self.device)
         self.objective = Contrastive(
             options,
@@ -80,17 +94,23 @@ class Retriever:
             self.space.refresh(self.objective.adapter)
         self._images = image_options(hparams)
 
-    def __call__(self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32) -> Iterator[Found]:
-        """The `count` nearest words of each image, in order; one that cannot be read has an error instead."""
+    def __call__(
+        self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32
+    ) -> Iterator[Found]:
+        """The `count` nearest words of each image, in order; one that cannot be read has an error
+        instead.
+        """
         for start in range(0, len(sources), batch_size):
-            pictures, found = [], []
+            inputs, found = [], []
             for source in sources[start : start + batch_size]:
                 try:
-                    pictures.append(torch.from_numpy(image_to_array(open_image(source), self._images)))
+                    inputs.append(
+                        torch.from_numpy(image_to_array(open_image(source), self._images))
+                    )
                     found.append(Found(str(source), []))
                 except UnreadableImage as error:
                     found.append(Found(str(source), [], str(error)))
-            rows = iter(self._nearest(torch.stack(pictures), count) if pictures else ())
+            rows = iter(self._nearest(torch.stack(inputs), count) if inputs else ())
             for item in found:
                 yield item if item.error else item._replace(words=next(rows))
 
@@ -115,4 +135,8 @@ def _objective_weights(path: Path) -> dict[str, Tensor]:
     except CheckpointError:
         return {}
     prefix = "contrastive."
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }

@@ -1,9 +1,11 @@
-"""`torch.export` archives (.pt2): a program that PyTorch runs without this package, or compiles ahead.
+"""`torch.export` archives (.pt2): a program that PyTorch runs without this package, or compiles
+ahead.
 
     program = torch.export.load("words.pt2")
     logits = program.module()(images)
 
-A program has no loop that ends by what is read: step-by-step reading takes all of its steps, whatever an image shows.
+A program has no loop that ends by what is read: step-by-step reading takes all of its steps,
+whatever an image shows.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class _AllSteps(nn.Module):
 
 
 def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: Path) -> None:
-    """Write a model and what is to be known of it, all or nothing. `ValueError` if it cannot be exported."""
+    """Write a model and what is to be known of it, all or nothing. `ValueError` if it cannot be
+    exported.
+    """
     network: Any = copy.deepcopy(model.model).eval().cpu().float()
     height, width = model.hparams["img_size"]
     program = exported_program(
@@ -60,7 +64,9 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
 
 
 def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:
-    """By how much the archive's logits differ from the model's at most, over the steps that the model takes."""
+    """By how much the archive's logits differ from the model's at most, over the steps that the
+    model takes.
+    """
     from strhub.export.writing import soft_noise
 
     module = torch.export.load(path).module()
@@ -71,6 +77,6 @@ def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:
         with torch.inference_mode():
             expected = network(images)
         with torch.no_grad():
-            given = module(images)
-        largest = max(largest, float((given[:, : expected.shape[1]] - expected).abs().max()))
+            found = module(images)
+        largest = max(largest, float((found[:, : expected.shape[1]] - expected).abs().max()))
     return largest

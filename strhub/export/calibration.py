@@ -1,7 +1,8 @@
-"""Weights and activations in 8 bits, the activations' ranges settled beforehand by what real images cause.
+"""Weights and activations in 8 bits, the activations' ranges settled beforehand by what real images
+cause.
 
-What is in a loop is not seen when images are run for their ranges: products there find theirs as they go, see
-`strhub.export.precision.compute_in_8_bits`.
+What is in a loop is not seen when images are run for their ranges: products there find theirs as
+they go, see `strhub.export.precision.compute_in_8_bits`.
 """
 
 from __future__ import annotations
@@ -18,24 +19,32 @@ import onnx
 from strhub.export.precision import graphs_of, set_nodes
 from strhub.inference.onnx_description import IMAGES
 from strhub.inference.onnx_engine import group_by_shape
-from strhub.inference.pipeline import PictureArray
+from strhub.inference.pipeline import ImageArray
 from strhub.utils.telemetry import switch_off_telemetry
 
 BATCH = 8
 ENOUGH = 512  # images, of which the ranges hardly change any more
 
 
-def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.ModelProto:
-    """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would cost accuracy.
+def quantize(proto: onnx.ModelProto, arrays: Sequence[ImageArray]) -> onnx.ModelProto:
+    """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would
+    cost accuracy.
 
-    arrays: normalized images (3, H, W) of the kind that will be read; `ENOUGH` of them are looked at, together those
-    of one width.
+    arrays: normalized images (3, H, W) of the kind that will be read; `ENOUGH` of them are looked
+    at, together those of one width.
     Raises `ValueError` without images.
     """
     if not arrays:
-        raise ValueError("8 bits for weights and activations need images to calibrate on: some hundred words")
+        raise ValueError(
+            "8 bits for weights and activations need images to calibrate on: some hundred words"
+        )
     switch_off_telemetry()
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -70,15 +79,17 @@ def quantize(proto: onnx.ModelProto, arrays: Sequence[PictureArray]) -> onnx.Mod
         logger.setLevel(level)
 
 
-def _batches(arrays: Sequence[PictureArray]) -> Iterator[PictureArray]:
+def _batches(arrays: Sequence[ImageArray]) -> Iterator[ImageArray]:
     """Images (3, H, W) in batches (B, 3, H, W) of one width."""
-    for places in group_by_shape(arrays):
-        for start in range(0, len(places), BATCH):
-            yield np.stack([arrays[place] for place in places[start : start + BATCH]])
+    for indices in group_by_shape(arrays):
+        for start in range(0, len(indices), BATCH):
+            yield np.stack([arrays[index] for index in indices[start : start + BATCH]])
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Put nodes in an order in which each comes after what it uses, also within its loops, where quantizing forgets."""
+    """Put nodes in an order in which each comes after what it uses, also within its loops, where
+    quantizing forgets.
+    """
     makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
     order: dict[int, None] = {}
 

@@ -1,4 +1,6 @@
-"""Any network without a loop that depends on what it reads, to an ONNX graph through PyTorch's own exporter."""
+"""Any network without a loop that depends on what it reads, to an ONNX graph through PyTorch's own
+exporter.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,18 @@ WIDTH_STEP = 4  # pixels of a column, of networks that take any width
 
 
 def trace(
-    network: nn.Module, img_size: tuple[int, int], *, any_width: bool, opset: int, output: str = LOGITS
+    network: nn.Module,
+    img_size: tuple[int, int],
+    *,
+    any_width: bool,
+    opset: int,
+    output: str = LOGITS,
 ) -> onnx.ModelProto:
-    """A network of images (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if `any_width`.
+    """A network of images (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if
+    `any_width`.
 
-    output: what the logits are called. Raises `ValueError` for a network whose course depends on what it reads, and for
-    one with an operator that ONNX has nothing for.
+    output: what the logits are called. Raises `ValueError` for a network whose course depends on
+    what it reads, and for one with an operator that ONNX has nothing for.
     """
     program = exported_program(network, img_size, any_width=any_width)
     try:
@@ -34,28 +42,41 @@ def trace(
             attention = torch.ops.aten.scaled_dot_product_attention.default
             program = program.run_decompositions({attention: _plain_attention})
             traced = torch.onnx.export(
-                program, dynamo=True, opset_version=opset, input_names=[IMAGES], output_names=[output], verbose=False
+                program,
+                dynamo=True,
+                opset_version=opset,
+                input_names=[IMAGES],
+                output_names=[output],
+                verbose=False,
             )
     except ModuleNotFoundError:
         raise
     except Exception as error:  # of many kinds, most of them the exporter's own
-        raise ValueError(f"PyTorch's exporter cannot write this network as ONNX: {_reason(error)}") from error
+        raise ValueError(
+            f"PyTorch's exporter cannot write this network as ONNX: {_reason(error)}"
+        ) from error
     assert traced is not None
     model: onnx.ModelProto = traced.model_proto
     return model
 
 
 def extend(traced: onnx.ModelProto, graph: Graph, logits: str, classes: int) -> onnx.ModelProto:
-    """A traced model and what was written by hand to follow it, as one model that gives logits (B, L, classes).
+    """A traced model and what was written by hand to follow it, as one model that gives logits (B,
+    L, classes).
 
-    graph: its nodes may use the traced model's input and output by their names; logits: the last of its values.
+    graph: its nodes may use the traced model's input and output by their names; logits: the last of
+        its values.
     """
-    model: onnx.ModelProto = compose.add_prefix(traced, "traced/", rename_inputs=False, rename_outputs=False)
+    model: onnx.ModelProto = compose.add_prefix(
+        traced, "traced/", rename_inputs=False, rename_outputs=False
+    )
     graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
     model.graph.node.extend(graph.nodes)
     model.graph.initializer.extend(graph.initializers)
     del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes]))
+    model.graph.output.append(
+        helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes])
+    )
     return model
 
 
@@ -69,12 +90,14 @@ def exported_program(
     sizes: dict[int, Any] = {0: Dim("batch")}
     if any_width:
         sizes[3] = WIDTH_STEP * Dim("columns", min=4, max=img_size[1] // WIDTH_STEP)
-    pictures = torch.zeros(2, 3, img_size[0], min(img_size[1], 4 * img_size[0]))
+    images = torch.zeros(2, 3, img_size[0], min(img_size[1], 4 * img_size[0]))
     try:
         with torch.no_grad(), _quietly():
-            return torch.export.export(network, (pictures,), dynamic_shapes=(sizes,), strict=False)
+            return torch.export.export(network, (images,), dynamic_shapes=(sizes,), strict=False)
     except Exception as error:  # of many kinds, most of them the exporter's own
-        raise ValueError(f"PyTorch's exporter cannot export this network: {_reason(error)}") from error
+        raise ValueError(
+            f"PyTorch's exporter cannot export this network: {_reason(error)}"
+        ) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -95,9 +118,13 @@ def _plain_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention in single operators, since the exporter's own takes four dimensions alone; when reading, no dropout."""
+    """Attention in single operators, since the exporter's own takes four dimensions alone; when
+    reading, no dropout.
+    """
     if is_causal or enable_gqa:
-        raise ValueError("attention that is causal by itself, or with grouped queries, is not exported")
+        raise ValueError(
+            "attention that is causal by itself, or with grouped queries, is not exported"
+        )
     scores = query * (query.shape[-1] ** -0.5 if scale is None else scale) @ key.transpose(-1, -2)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attn_mask, float("-inf"))

@@ -1,6 +1,7 @@
 """ONNX graphs written node by node: what a network's own export needs, and no more.
 
-In: weights as tensors, and the operators in the order they run. Out: nodes and initializers for `onnx.helper`.
+In: weights as tensors, and the operators in the order they run. Out: nodes and initializers for
+    `onnx.helper`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """Nodes and initializers of a graph in the making. Values are known by their names, which it chooses.
+    """Nodes and initializers of a graph in the making. Values are known by their names, which it
+    chooses.
 
-    opset: of the standard operators, at least 17. outer: the graph in which this one is a loop's body; the body sees
-    all values of the outer graph, and its weights are kept there. stored: a file whose tensors the graph points at; by
-    default weights are written into the graph itself.
+    opset: of the standard operators, at least 17. outer: the graph in which this one is a loop's
+    body; the body sees all values of the outer graph, and its weights are kept there. stored: a
+    file whose tensors the graph points at; by default weights are written into the graph itself.
     """
 
-    def __init__(self, opset: int, outer: Graph | None = None, *, stored: StoredWeights | None = None) -> None:
+    def __init__(
+        self, opset: int, outer: Graph | None = None, *, stored: StoredWeights | None = None
+    ) -> None:
         self.opset = opset
         self.outermost: Graph = outer.outermost if outer else self
         self.stored: StoredWeights | None = outer.stored if outer else stored
@@ -49,14 +53,18 @@ class Graph:
         return output
 
     def parameter(self, values: Tensor, *, transposed: bool = False, scale: float = 1.0) -> str:
-        """A parameter or a part of one as a value of the graph, on request transposed and multiplied by `scale`."""
+        """A parameter or a part of one as a value of the graph, on request transposed and
+        multiplied by `scale`.
+        """
         if self.stored is not None:
             return self._stored(self.stored, values, transposed, scale)
         scaled = values if scale == 1 else values * scale
         return self.weight(scaled.t() if transposed else scaled)
 
     def _stored(self, stored: StoredWeights, values: Tensor, transposed: bool, scale: float) -> str:
-        """A parameter where it lies in another file, and operators on constants, which a runtime computes once."""
+        """A parameter where it lies in another file, and operators on constants, which a runtime
+        computes once.
+        """
         tensor = stored.tensor(values)
         key = (tensor.name, transposed, scale)
         if key not in self._known:
@@ -73,7 +81,9 @@ class Graph:
         return self._known[key]
 
     def weight(self, values: Tensor | np.ndarray[Any, Any]) -> str:
-        """Add an initializer, or find the one of equal numbers: a layer that is passed twice is kept once."""
+        """Add an initializer, or find the one of equal numbers: a layer that is passed twice is
+        kept once.
+        """
         array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
         array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
@@ -119,11 +129,14 @@ class Graph:
         """(B, L, D) to (B, H, L, D / H), or (B, H, D / H, L) as keys are multiplied with."""
         shape = self.integers(0, 0, heads, -1)  # 0: as it was
         return self.op(
-            "Transpose", self.op("Reshape", tokens, shape), perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3]
+            "Transpose",
+            self.op("Reshape", tokens, shape),
+            perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3],
         )
 
     def attend(self, query: str, key: str, value: str, mask: str | None = None) -> str:
-        """Scaled queries (B, H, L, D / H) over keys (B, H, D / H, S) and values (B, H, S, D / H), to (B, L, D).
+        """Scaled queries (B, H, L, D / H) over keys (B, H, D / H, S) and values (B, H, S, D / H),
+        to (B, L, D).
 
         mask: bool, broadcastable to (B, H, L, S), true where a query may attend.
         """
@@ -131,7 +144,9 @@ class Graph:
         if mask is not None:
             scores = self.op("Where", mask, scores, self.scalar(-math.inf))
         mixed = self.op("MatMul", self.op("Softmax", scores, axis=-1), value)
-        return self.op("Reshape", self.op("Transpose", mixed, perm=[0, 2, 1, 3]), self.integers(0, 0, -1))
+        return self.op(
+            "Reshape", self.op("Transpose", mixed, perm=[0, 2, 1, 3]), self.integers(0, 0, -1)
+        )
 
     def any_false(self, values: str) -> str:
         """Whether one of the truths (B) is false, of no dimensions."""
@@ -146,6 +161,11 @@ class Graph:
         """How long an axis is, as a list of one integer."""
         return self.op("Shape", values, start=axis, end=axis + 1)
 
-    def body(self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> Any:
+    def body(
+        self,
+        name: str,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+    ) -> Any:
         """The finished graph as a loop's body: its weights belong to the outer graph."""
         return helper.make_graph(self.nodes, name, list(inputs), list(outputs))

@@ -1,4 +1,6 @@
-"""The graph of the light CTC recognizer. The mathematics is that of `strhub.models.layers.light_conv`."""
+"""The graph of the light CTC recognizer. The mathematics is that of
+`strhub.models.layers.light_conv`.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,17 @@ from strhub.models.light_ctc.model import LEAST_WIDTH, WIDTH_STEP, LightCTC
 
 
 def read(graph: Graph, images: str, network: LightCTC) -> str:
-    """Write the graph from images (B, 3, 48, W), any W, to logits (B, W' / 8, charset_size + 1); the logits' name."""
+    """Write the graph from images (B, 3, 48, W), any W, to logits (B, W' / 8, charset_size + 1);
+    the logits' name.
+    """
     tokens = encode(graph, _pad_columns(graph, images), network.encoder)
     return graph.linear(tokens, network.head.weight, network.head.bias)
 
 
 def encode(graph: Graph, images: str, encoder: LightConvEncoder) -> str:
-    """Write the graph from images (B, 3, 48, W), W a multiple of 8, to tokens (B, W / 8, D); the tokens' name."""
+    """Write the graph from images (B, 3, 48, W), W a multiple of 8, to tokens (B, W / 8, D); the
+    tokens' name.
+    """
     features = _stem(graph, images, encoder.stem)
     for block in encoder.blocks:
         assert isinstance(block, Block)
@@ -41,7 +47,9 @@ def _pad_columns(graph: Graph, images: str) -> str:
     """Write zeros on the right of images (B, 3, H, W), as `padded_width` says."""
     width = graph.size(images, 3)
     least = graph.op("Max", width, graph.integers(LEAST_WIDTH))
-    steps = graph.op("Div", graph.op("Add", least, graph.integers(WIDTH_STEP - 1)), graph.integers(WIDTH_STEP))
+    steps = graph.op(
+        "Div", graph.op("Add", least, graph.integers(WIDTH_STEP - 1)), graph.integers(WIDTH_STEP)
+    )
     missing = graph.op("Sub", graph.op("Mul", steps, graph.integers(WIDTH_STEP)), width)
     pads = graph.op("Concat", graph.integers(*[0] * 7), missing, axis=0)
     return graph.op("Pad", images, pads)
@@ -63,7 +71,9 @@ def _block(graph: Graph, features: str, block: Block) -> str:
     if isinstance(block.attention, ChannelAttention):
         mean = graph.op("GlobalAveragePool", features)
         hidden = graph.op("Relu", _convolve(graph, mean, block.attention.reduce))
-        weights = graph.op("HardSigmoid", _convolve(graph, hidden, block.attention.expand), alpha=1 / 6, beta=0.5)
+        weights = graph.op(
+            "HardSigmoid", _convolve(graph, hidden, block.attention.expand), alpha=1 / 6, beta=0.5
+        )
         features = graph.op("Mul", features, weights)
     mixed = _convolve(graph, graph.gelu(_convolve(graph, features, block.expand)), block.project)
     return graph.op("Add", features, mixed) if block.residual else mixed
@@ -89,7 +99,9 @@ def _token_block(graph: Graph, tokens: str, block: TokenBlock) -> str:
         parts.append(graph.split_heads(projected, HEADS, transposed=part == 1))
     mixed = graph.attend(*parts)
     tokens = graph.op("Add", tokens, graph.linear(mixed, block.out.weight, block.out.bias))
-    hidden = _silu(graph, graph.linear(graph.layer_norm(tokens, block.norm2), block.fc1.weight, block.fc1.bias))
+    hidden = _silu(
+        graph, graph.linear(graph.layer_norm(tokens, block.norm2), block.fc1.weight, block.fc1.bias)
+    )
     return graph.op("Add", tokens, graph.linear(hidden, block.fc2.weight, block.fc2.bias))
 
 

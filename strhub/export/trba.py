@@ -1,7 +1,8 @@
-"""The graph of TRBA: its columns as PyTorch's exporter writes them, then the loop that reads them step by step.
+"""The graph of TRBA: its columns as PyTorch's exporter writes them, then the loop that reads them
+step by step.
 
-The mathematics is that of `strhub.models.trba.attention`. The part of the cell's gates that the last token alone
-decides is a table of all tokens, made when the graph is written.
+The mathematics is that of `strhub.models.trba.attention`. The part of the cell's gates that the
+last token alone decides is a table of all tokens, made when the graph is written.
 """
 
 from __future__ import annotations
@@ -44,24 +45,32 @@ def step_by_step(graph: Graph, decoder: AttentionDecoder, steps: int) -> str:
     cell, size = decoder.attention_cell, decoder.generator.in_features
     keys = graph.op("MatMul", COLUMNS, graph.weight(cell.i2h.weight.t()))  # (B, W, H)
     batch = graph.size(COLUMNS, 0)
-    zeros = graph.op("ConstantOfShape", graph.op("Concat", batch, graph.integers(size), axis=0))  # (B, H)
+    zeros = graph.op(
+        "ConstantOfShape", graph.op("Concat", batch, graph.integers(size), axis=0)
+    )  # (B, H)
     begin = graph.op("Expand", graph.integers(decoder.bos_id), batch)  # (B)
     false = helper.make_tensor("value", TensorProto.BOOL, [1], [False])
     carried = [begin, graph.op("ConstantOfShape", batch, value=false), zeros, zeros]
     outputs = [graph.name("last") for _ in carried] + [graph.name("steps")]
     inputs = [graph.scalar(steps), graph.scalar(True), *carried]
     body = _step(graph, decoder, keys)
-    graph.nodes.append(helper.make_node("Loop", inputs, outputs, name="read_step_by_step", body=body))
+    graph.nodes.append(
+        helper.make_node("Loop", inputs, outputs, name="read_step_by_step", body=body)
+    )
     return graph.op("Transpose", outputs[-1], perm=[1, 0, 2])  # (L, B, C) -> (B, L, C)
 
 
 def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
-    """The loop's body: token (B), ended (B), hidden and cell state (B, H), to the next ones and logits (B, C)."""
+    """The loop's body: token (B), ended (B), hidden and cell state (B, H), to the next ones and
+    logits (B, C).
+    """
     graph, cell = Graph(outer.opset, outer), decoder.attention_cell
     step, going, token, ended, hidden, memory = (
         graph.name(stem) for stem in ("step", "going", "token", "ended", "hidden", "memory")
     )
-    query = graph.op("Unsqueeze", graph.linear(hidden, cell.h2h.weight, cell.h2h.bias), graph.integers(1))  # (B, 1, H)
+    query = graph.op(
+        "Unsqueeze", graph.linear(hidden, cell.h2h.weight, cell.h2h.bias), graph.integers(1)
+    )  # (B, 1, H)
     agreement = graph.op("Tanh", graph.op("Add", keys, query))
     scores = graph.op("MatMul", agreement, graph.weight(cell.score.weight.t()))  # (B, W, 1)
     weights = graph.op("Transpose", graph.op("Softmax", scores, axis=1), perm=[0, 2, 1])
@@ -78,24 +87,37 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
     ]
     inputs = [helper.make_tensor_value_info(step, TensorProto.INT64, []),
               helper.make_tensor_value_info(going, TensorProto.BOOL, []), *values]  # fmt: skip
-    results = [(goes_on, TensorProto.BOOL), *zip((read, now_ended, next_hidden, next_memory), kinds, strict=True),
+    results = [(goes_on, TensorProto.BOOL), *zip((read, now_ended, next_hidden, next_memory), kinds,
+        strict=True),
                (logits, TensorProto.FLOAT)]  # fmt: skip
     outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in results]
     return graph.body("step", inputs, outputs)
 
 
-def _cell(graph: Graph, decoder: AttentionDecoder, token: str, seen: str, hidden: str, memory: str) -> tuple[str, str]:
-    """An LSTM's cell: token (B), what is seen (B, C), hidden and cell state (B, H), to the next two states."""
+def _cell(
+    graph: Graph, decoder: AttentionDecoder, token: str, seen: str, hidden: str, memory: str
+) -> tuple[str, str]:
+    """An LSTM's cell: token (B), what is seen (B, C), hidden and cell state (B, H), to the next two
+    states.
+    """
     rnn = decoder.attention_cell.rnn
     columns = rnn.weight_ih.shape[1] - decoder.char_embeddings.embedding_dim
     with torch.no_grad():
-        of_token = decoder.char_embeddings.weight @ rnn.weight_ih[:, columns:].t() + rnn.bias_ih + rnn.bias_hh
+        of_token = (
+            decoder.char_embeddings.weight @ rnn.weight_ih[:, columns:].t()
+            + rnn.bias_ih
+            + rnn.bias_hh
+        )
     gates = graph.op("Gather", graph.weight(of_token), token)  # (B, 4 * H)
-    gates = graph.op("Add", gates, graph.op("MatMul", seen, graph.weight(rnn.weight_ih[:, :columns].t())))
+    gates = graph.op(
+        "Add", gates, graph.op("MatMul", seen, graph.weight(rnn.weight_ih[:, :columns].t()))
+    )
     gates = graph.op("Add", gates, graph.op("MatMul", hidden, graph.weight(rnn.weight_hh.t())))
     parts = [graph.name("gate") for _ in range(4)]
     sizes = graph.integers(*[rnn.hidden_size] * 4)
-    graph.nodes.append(helper.make_node("Split", [gates, sizes], parts, name=graph.name("split"), axis=1))
+    graph.nodes.append(
+        helper.make_node("Split", [gates, sizes], parts, name=graph.name("split"), axis=1)
+    )
     keep = graph.op("Mul", graph.op("Sigmoid", parts[1]), memory)
     new = graph.op("Mul", graph.op("Sigmoid", parts[0]), graph.op("Tanh", parts[2]))
     next_memory = graph.op("Add", keep, new)

@@ -1,4 +1,6 @@
-"""The graph of a vision transformer, as `strhub.models.layers.vision_transformer` and `.clip` compute it."""
+"""The graph of a vision transformer, as `strhub.models.layers.vision_transformer` and `.clip`
+compute it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,13 @@ from torch import Tensor, nn
 
 from strhub.export.graph import Graph
 from strhub.models.layers.clip import ClipImageTower
-from strhub.models.layers.vision_transformer import MLP, EncoderBlock, PatchEmbedding, SelfAttention, VisionTransformer
+from strhub.models.layers.vision_transformer import (
+    MLP,
+    EncoderBlock,
+    PatchEmbedding,
+    SelfAttention,
+    VisionTransformer,
+)
 
 
 def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTower) -> str:
@@ -14,17 +22,25 @@ def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTowe
     tokens = _embed(graph, images, encoder.patch_embed)
     if encoder.cls_token is not None:
         shape = graph.op("Concat", graph.size(tokens, 0), graph.integers(1, 1), axis=0)
-        tokens = graph.op("Concat", graph.op("Expand", graph.parameter(encoder.cls_token), shape), tokens, axis=1)
+        tokens = graph.op(
+            "Concat", graph.op("Expand", graph.parameter(encoder.cls_token), shape), tokens, axis=1
+        )
     tokens = graph.op("Add", tokens, graph.parameter(encoder.pos_embed))
     if isinstance(encoder, ClipImageTower):
         tokens = graph.layer_norm(tokens, encoder.norm_pre)
     for block in encoder.blocks:
         assert isinstance(block, EncoderBlock)
-        tokens = graph.op("Add", tokens, _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn))
-        tokens = graph.op("Add", tokens, _mlp(graph, graph.layer_norm(tokens, block.norm2), block.mlp))
+        tokens = graph.op(
+            "Add", tokens, _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn)
+        )
+        tokens = graph.op(
+            "Add", tokens, _mlp(graph, graph.layer_norm(tokens, block.norm2), block.mlp)
+        )
     tokens = graph.layer_norm(tokens, encoder.norm)
     if isinstance(encoder, ClipImageTower):
-        tokens = graph.op("MatMul", tokens, graph.parameter(encoder.projection.weight, transposed=True))
+        tokens = graph.op(
+            "MatMul", tokens, graph.parameter(encoder.projection.weight, transposed=True)
+        )
     return tokens
 
 
@@ -52,9 +68,15 @@ def _stem_layer(graph: Graph, values: str, module: nn.Module) -> str:
         return _convolve(graph, values, module)
     if isinstance(module, nn.GELU):
         return graph.gelu(values)
-    if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+    if (
+        isinstance(module, nn.BatchNorm2d)
+        and module.running_mean is not None
+        and module.running_var is not None
+    ):
         numbers = (module.weight, module.bias, module.running_mean, module.running_var)
-        return graph.op("BatchNormalization", values, *map(graph.parameter, numbers), epsilon=module.eps)
+        return graph.op(
+            "BatchNormalization", values, *map(graph.parameter, numbers), epsilon=module.eps
+        )
     raise ValueError(f"the export does not know a stem's {type(module).__name__}")
 
 
@@ -74,11 +96,15 @@ def _convolve(graph: Graph, values: str, convolution: nn.Conv2d) -> str:
 
 
 def _attention(graph: Graph, tokens: str, attention: SelfAttention) -> str:
-    query, key, value = project(graph, tokens, attention.qkv.weight, attention.qkv.bias, attention.num_heads)
+    query, key, value = project(
+        graph, tokens, attention.qkv.weight, attention.qkv.bias, attention.num_heads
+    )
     return graph.linear(graph.attend(query, key, value), attention.proj.weight, attention.proj.bias)
 
 
-def project(graph: Graph, tokens: str, weight: Tensor, bias: Tensor, heads: int) -> tuple[str, str, str]:
+def project(
+    graph: Graph, tokens: str, weight: Tensor, bias: Tensor, heads: int
+) -> tuple[str, str, str]:
     """Tokens (B, N, D) to queries, scaled, keys, transposed, and values, each split into heads.
 
     weight: (3 * D, D) of queries, keys and values; bias: (3 * D).

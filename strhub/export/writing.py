@@ -27,7 +27,7 @@ from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_KEY
 from strhub.inference.onnx_engine import open_session
-from strhub.inference.pipeline import PictureArray
+from strhub.inference.pipeline import ImageArray
 from strhub.inference.rereading import CALIBRATION, CORRECTION, Calibration, Correction
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.light_conv import HEIGHT
@@ -52,21 +52,26 @@ def export(
     precision: str = "float32",
     opset: int = DEFAULT_OPSET,
     card: Mapping[str, Any] | None = None,
-    pictures: Iterable[Any] = (),
+    calibration_images: Iterable[Any] = (),
 ) -> None:
-    """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all or nothing.
+    """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all
+    or nothing.
 
-    The file takes `images` (B, 3, H, W), float32, normalized, and gives `logits` (B, L, C), float32, as the model does,
-    and decodes as it is set. Autoregressive reading stops when every row has read [E], so L depends on the batch.
+    The file takes `images` (B, 3, H, W), float32, normalized, and gives `logits` (B, L, C),
+    float32, as the model does, and decodes as it is set. Autoregressive reading stops when every
+    row has read [E], so L depends on the batch.
 
-    precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and compute in 32; int8,
-    whose products with weights are in 8 bits; int8-static, the same with the activations scaled by what `pictures`
+    precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and
+    compute in 32; int8, whose products with weights are in 8 bits; int8-static, the same with the
+    activations scaled by what `pictures`
     cause: some hundred paths, PIL images or arrays of words as they will be read.
-    opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of the model, see
-    `strhub.checkpoint.zoo.model_card`. An archive is always float32 and has no opset.
+    opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of
+    the model, see `strhub.checkpoint.zoo.model_card`. An archive is always float32 and has no
+    opset.
 
     Raises:
-        ValueError: for another suffix or precision, an opset out of range, or an architecture that cannot be exported.
+        ValueError: for another suffix or precision, an opset out of range, or an architecture that
+            cannot be exported.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -77,7 +82,9 @@ def export(
         from strhub.export.archive import write_archive
 
         if precision != "float32":
-            raise ValueError(f"{path}: an archive of torch.export is written in float32, not {precision}")
+            raise ValueError(
+                f"{path}: an archive of torch.export is written in float32, not {precision}"
+            )
         write_archive(model, _description(model, precision, card or {}), path)
         return
     _check_opset(model, opset)
@@ -87,7 +94,7 @@ def export(
     elif precision == "int8-weights":
         store_in_8_bits(proto.graph)
     elif precision == "int8-static":
-        proto = quantize(proto, _arrays(model, pictures))
+        proto = quantize(proto, _arrays(model, calibration_images))
     if precision in ("int8", "int8-static"):
         compute_in_8_bits(proto.graph)
     _write(proto, _description(model, precision, card or {}), path)
@@ -96,8 +103,9 @@ def export(
 def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding: Any) -> Path:
     """Write the graph of a PARSeq or LightCTC saved as safetensors beside that file; its path.
 
-    The graph, `<name>.onnx`, has no weights: it points at those in the file, so both must stay together, under their
-    names. decoding: options such as refine_iters; by default as the file says.
+    The graph, `<name>.onnx`, has no weights: it points at those in the file, so both must stay
+    together, under their names. decoding: options such as refine_iters; by default as the file
+    says.
 
     Raises:
         ValueError: for another architecture or suffix, or an opset out of range.
@@ -109,11 +117,15 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
     network = model.model.eval()
     if not isinstance(network, PARSeq | LightCTC):
         raise ValueError(
-            f"{source} holds {model.hparams['architecture']}: only graphs of parseq and light_ctc can point at weights"
+            f"{source} holds {model.hparams['architecture']}: only graphs of parseq and light_ctc "
+            "can point at weights"
         )
     _check_opset(model, opset)
     stored = StoredWeights(network, source)
-    described = {**_description(model, "float32", model_card(source)), "weights": stored.description()}
+    described = {
+        **_description(model, "float32", model_card(source)),
+        "weights": stored.description(),
+    }
     target = source.with_suffix(".onnx")
     if isinstance(network, LightCTC):
         proto = _light_ctc(network, opset, stored)
@@ -128,15 +140,20 @@ def _check_opset(model: SceneTextModel, opset: int) -> None:
     lowest = _LOWEST_OPSET if _is_written_here(model.model) else _LOWEST_TRACED_OPSET
     if not lowest <= opset <= highest:
         raise ValueError(
-            f"opset is {opset}: for {architecture} it must be {lowest} to {highest}, with onnx {onnx.__version__}"
+            f"opset is {opset}: for {architecture} it must be {lowest} to {highest}, with onnx "
+            f"{onnx.__version__}"
         )
 
 
 def _is_written_here(network: Any) -> bool:
-    """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a part of it or all."""
+    """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a
+    part of it or all.
+    """
     if isinstance(network, LightCTC):
         return True
-    return isinstance(network, PARSeq) and isinstance(network.encoder, VisionTransformer | ClipImageTower)
+    return isinstance(network, PARSeq) and isinstance(
+        network.encoder, VisionTransformer | ClipImageTower
+    )
 
 
 def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
@@ -146,13 +163,16 @@ def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
             onnx.save(proto, partial)
-            onnx.checker.check_model(str(partial))  # as a file, beside which the weights it points at are
+            onnx.checker.check_model(
+                str(partial)
+            )  # as a file, beside which the weights it points at are
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most, on soft noise, one and three images at a time.
+    """By how much the file's logits differ from the model's at most, on soft noise, one and three
+    images at a time.
 
     Infinity if a batch's number of steps differs. Needs onnxruntime.
     """
@@ -165,35 +185,39 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
         images = soft_noise(batch, (height, width))
         with torch.inference_mode():
             expected = network(images).numpy()
-        given = session.run([LOGITS], {IMAGES: images.numpy()})[0]
-        if given.shape != expected.shape:
+        found = session.run([LOGITS], {IMAGES: images.numpy()})[0]
+        if found.shape != expected.shape:
             return float("inf")
-        largest = max(largest, float(np.abs(given - expected).max()))
+        largest = max(largest, float(np.abs(found - expected).max()))
     return largest
 
 
 def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
-    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial transformers chaotic."""
+    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial
+    transformers chaotic.
+    """
     generator = torch.Generator().manual_seed(batch)
     coarse = torch.rand(batch, 3, 4, 16, generator=generator) * 2 - 1
     size = (int(img_size[0]), int(img_size[1]))
     return torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(-1, 1)
 
 
-def _arrays(model: SceneTextModel, pictures: Iterable[Any]) -> list[PictureArray]:
+def _arrays(model: SceneTextModel, calibration_images: Iterable[Any]) -> list[ImageArray]:
     """Images as the model takes them, the unreadable ones left out."""
     options = image_options(model.hparams)
     arrays = []
-    for picture in islice(pictures, ENOUGH):
+    for image in islice(calibration_images, ENOUGH):
         with contextlib.suppress(UnreadableImage):
-            arrays.append(image_to_array(open_image(picture), options))
+            arrays.append(image_to_array(open_image(image), options))
     return arrays
 
 
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
     if isinstance(network, PARSeq) and network.cross is not None:
-        raise ValueError("a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph")
+        raise ValueError(
+            "a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph"
+        )
     if isinstance(network, LightCTC):
         return _light_ctc(network, opset)
     if isinstance(network, PARSeq) and _is_written_here(network):
@@ -205,24 +229,36 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
         from strhub.export.parseq import read
 
         graph = Graph(opset)
-        traced = generic.trace(network.encoder, (height, width), any_width=False, opset=opset, output=TOKENS)
-        return generic.extend(traced, graph, read(graph, IMAGES, network, TOKENS), network.head.out_features)
+        traced = generic.trace(
+            network.encoder, (height, width), any_width=False, opset=opset, output=TOKENS
+        )
+        return generic.extend(
+            traced, graph, read(graph, IMAGES, network, TOKENS), network.head.out_features
+        )
     if isinstance(network, TRBA):
         return trba.read(network, (height, width), opset)
-    return generic.trace(network, (height, width), any_width=image_options(model.hparams)["keep_aspect"], opset=opset)
+    return generic.trace(
+        network, (height, width), any_width=image_options(model.hparams)["keep_aspect"], opset=opset
+    )
 
 
 def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
     from strhub.export.parseq import read
 
     if network.cross is not None:
-        raise ValueError("a model with a cross-modal branch cannot be exported: it is not yet written for ONNX")
+        raise ValueError(
+            "a model with a cross-modal branch cannot be exported: it is not yet written for ONNX"
+        )
     graph = Graph(opset, stored=stored)
     logits = read(graph, IMAGES, network)
-    return _finished(graph, logits, "parseq", network.encoder.patch_embed.img_size, network.head.out_features)
+    return _finished(
+        graph, logits, "parseq", network.encoder.patch_embed.img_size, network.head.out_features
+    )
 
 
-def _light_ctc(network: LightCTC, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
+def _light_ctc(
+    network: LightCTC, opset: int, stored: StoredWeights | None = None
+) -> onnx.ModelProto:
     from strhub.export.light_ctc import read
 
     graph = Graph(opset, stored=stored)
@@ -230,7 +266,9 @@ def _light_ctc(network: LightCTC, opset: int, stored: StoredWeights | None = Non
     return _finished(graph, logits, "light_ctc", (HEIGHT, "width"), network.head.out_features)
 
 
-def _finished(graph: Graph, logits: str, name: str, img_size: Sequence[int | str], classes: int) -> onnx.ModelProto:
+def _finished(
+    graph: Graph, logits: str, name: str, img_size: Sequence[int | str], classes: int
+) -> onnx.ModelProto:
     graph.nodes.append(helper.make_node("Identity", [logits], [LOGITS], name=LOGITS))
     images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", 3, *img_size])
     output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", "length", classes])
@@ -238,7 +276,9 @@ def _finished(graph: Graph, logits: str, name: str, img_size: Sequence[int | str
     return helper.make_model(
         helper.make_graph(graph.nodes, name, [images], [output], graph.initializers),
         opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),  # the newest would need the newest runtime
+        ir_version=helper.find_min_ir_version_for(
+            opsets
+        ),  # the newest would need the newest runtime
     )
 
 
@@ -252,7 +292,7 @@ def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any])
         **images,
         "img_size": list(images["img_size"]),
         **({"padding": list(network.padding)} if isinstance(network, LightCTC) else {}),
-        **({"second_look": hparams["second_look"]} if "second_look" in hparams else {}),
+        **({"reread_below": hparams["reread_below"]} if "reread_below" in hparams else {}),
         "temperature": float(hparams.get("temperature", 1.0)),
         CORRECTION: list(Correction.of(hparams)),
         **({CALIBRATION: list(Calibration.of(hparams))} if CALIBRATION in hparams else {}),

@@ -14,18 +14,23 @@ __all__ = ["SUFFIXES", "expand", "find_images", "is_leftover"]
 
 SUFFIXES: Final = frozenset(
     {
-        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
+        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+            ".webp",
         ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif",
     }
 )  # fmt: skip
-_LEFTOVER: Final = b"\0\5\x16\7"  # how the files begin that macOS lays beside others, ._x.png beside x.png
+_LEFTOVER: Final = (
+    b"\0\5\x16\7"  # how the files begin that macOS lays beside others, ._x.png beside x.png
+)
 
 
 def find_images(patterns: Iterable[str]) -> list[Path]:
-    """Return the paths of files, folders (their images, at any depth) and globs, sorted within each, none twice.
+    """Return the paths of files, folders (their images, at any depth) and globs, sorted within
+    each, none twice.
 
-    Links to folders are followed, each folder once. What macOS leaves beside a file, `._x.png`, is passed over in
-    folders and globs. A name that matches nothing stays as it is, to be reported when it is read.
+    Links to folders are followed, each folder once. What macOS leaves beside a file, `._x.png`, is
+    passed over in folders and globs. A name that matches nothing stays as it is, to be reported
+    when it is read.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -44,7 +49,8 @@ def expand(pattern: str) -> list[Path]:
 
 
 def is_leftover(path: str | os.PathLike[str], content: bytes | None = None) -> bool:
-    """Return whether a file is what macOS keeps beside another one on other systems' disks: no image.
+    """Return whether a file is what macOS keeps beside another one on other systems' disks: no
+    image.
 
     content: what is in it; None to look, if it has such a name.
     """
@@ -60,7 +66,9 @@ def is_leftover(path: str | os.PathLike[str], content: bytes | None = None) -> b
 
 
 def _images_of(path: Path) -> list[Path]:
-    """Return those of a folder, at any depth, or the path itself. By `os.path`: it says no where a name cannot be."""
+    """Return those of a folder, at any depth, or the path itself. By `os.path`: it says no where a
+    name cannot be.
+    """
     if not os.path.isdir(path):
         return [path]
     return sorted(_below(path))

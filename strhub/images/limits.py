@@ -18,7 +18,9 @@ __all__ = [
     "damage",
 ]
 
-MAX_PIXELS: Final = 64_000_000  # a word's image is far smaller; a larger one is a mistake or a decompression bomb
+MAX_PIXELS: Final = (
+    64_000_000  # a word's image is far smaller; a larger one is a mistake or a decompression bomb
+)
 MAX_BYTES: Final = 256 << 20  # of a file
 MAX_REMOTE_BYTES: Final = 64 << 20  # of one that is fetched
 MAX_SECONDS: Final = 30.0  # to fetch one, from its first byte to its last
@@ -29,7 +31,9 @@ OnSize: TypeAlias = Callable[[int, int], object]
 def check_size(width: int, height: int, on_size: OnSize | None = None) -> None:
     """Raise `UnreadableImage` for no pixels or too many of them; else tell `on_size`."""
     if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{width} x {height} pixels, over {MAX_PIXELS}, the largest image that is read")
+        raise UnreadableImage(
+            f"{width} x {height} pixels, over {MAX_PIXELS}, the largest image that is read"
+        )
     if min(width, height) < 1:
         raise UnreadableImage("the image has no pixels")
     if on_size is not None:

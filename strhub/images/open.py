@@ -1,4 +1,6 @@
-"""Whatever a user has as an image, to an RGB `PIL.Image`; what cannot be read is `UnreadableImage` with the reason."""
+"""Whatever a user has as an image, to an RGB `PIL.Image`; what cannot be read is `UnreadableImage`
+with the reason.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,26 @@ __all__ = [
     "open_image",
 ]
 
-# Named one by one because Pillow would also take formats that run other programs, such as PostScript.
+# Named one by one because Pillow would also take formats that run other programs, such as
+# PostScript.
 FORMATS: Final = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP") + (
-    ("AVIF",) if importlib.util.find_spec("PIL._avif") else ()  # since Pillow 11.3, where it was built with it
+    ("AVIF",)
+    if importlib.util.find_spec("PIL._avif")
+    else ()  # since Pillow 11.3, where it was built with it
 )
 
 
-def open_image(source: Any, *, at_least: tuple[int, int] | None = None, on_size: OnSize | None = None) -> Image.Image:
+def open_image(
+    source: Any, *, at_least: tuple[int, int] | None = None, on_size: OnSize | None = None
+) -> Image.Image:
     """Return any kind of image as RGB.
 
     source: a path; an address, `http://` or `https://`, if it is a `str`; an image's file as bytes or as a file object,
-    which is read from its start; a PIL image, which stays as it is, loaded or not; or an array (H, W), (H, W, 1),
-    (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation tag is followed, and what is
-    transparent is laid on white, or on black if the rest is light. at_least: see `open_bytes`. on_size: called with
-    width and height, in pixels, before memory for them is taken. Raises `UnreadableImage`.
+    which is read from its start; a PIL image, which stays as it is, loaded or not; or an array (H,
+    W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation
+    tag is followed, and what is transparent is laid on white, or on black if the rest is light.
+    at_least: see `open_bytes`. on_size: called with width and height, in pixels, before memory for
+        them is taken. Raises `UnreadableImage`.
     """
     try:
         source = load(take(source).source)
@@ -58,11 +66,14 @@ def open_image(source: Any, *, at_least: tuple[int, int] | None = None, on_size:
         raise UnreadableImage(damage(error)) from error
 
 
-def open_bytes(content: bytes | memoryview, *, at_least: tuple[int, int] | None = None) -> Image.Image:
+def open_bytes(
+    content: bytes | memoryview, *, at_least: tuple[int, int] | None = None
+) -> Image.Image:
     """Return an encoded image as RGB.
 
-    at_least: (width, height) in pixels that are enough. A JPEG may then come at a half, a quarter or an eighth of its
-    size, but no smaller than that, which saves most of the time that a large one takes. Raises `UnreadableImage`.
+    at_least: (width, height) in pixels that are enough. A JPEG may then come at a half, a quarter
+    or an eighth of its size, but no smaller than that, which saves most of the time that a large
+    one takes. Raises `UnreadableImage`.
     """
     return open_encoded(Encoded(content), at_least=at_least)[0]
 
@@ -70,7 +81,9 @@ def open_bytes(content: bytes | memoryview, *, at_least: tuple[int, int] | None 
 def open_encoded(
     encoded: Encoded, *, at_least: tuple[int, int] | None = None, on_size: OnSize | None = None
 ) -> tuple[Image.Image, str | None]:
-    """Return an encoded image as RGB, and its format by Pillow's name; the rest as for `open_image`."""
+    """Return an encoded image as RGB, and its format by Pillow's name; the rest as for
+    `open_image`.
+    """
     content = encoded.content
     if not content:
         raise UnreadableImage("the file is empty")
@@ -83,17 +96,25 @@ def open_encoded(
                 image.draft(None, (max(at_least),) * 2 if either_way else at_least)
             check_size(image.width, image.height, on_size)
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image) if turned else image), image.format  # it copies, else
+            return to_rgb(
+                ImageOps.exif_transpose(image) if turned else image
+            ), image.format  # it copies, else
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image in any known format") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(f"over {MAX_PIXELS} pixels, the largest image that is read") from error
-    except Exception as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
+        raise UnreadableImage(
+            f"over {MAX_PIXELS} pixels, the largest image that is read"
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them
         raise UnreadableImage(damage(error)) from error
 
 
 def _is_turned(image: Image.Image) -> bool:
-    """Return whether the orientation tag says that an image is to be shown in another way than it is stored."""
+    """Return whether the orientation tag says that an image is to be shown in another way than it
+    is stored.
+    """
     return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)

@@ -1,7 +1,8 @@
-"""What a model takes of an image: its size, whether its aspect is kept, its normalization. The one place that says so.
+"""What a model takes of an image: its size, whether its aspect is kept, its normalization. The one
+place that says so.
 
-In: a model's hyper-parameters, or an exported file's description. Out: keyword arguments for every data module,
-transform, benchmark and tool that prepares images for that model.
+In: a model's hyper-parameters, or an exported file's description. Out: keyword arguments for every
+data module, transform, benchmark and tool that prepares images for that model.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from strhub.images.preprocess import normalization, picture_to_array, picture_to_kept_array
+from strhub.images.preprocess import image_to_kept_array, image_to_resized_array, normalization
 
 
 class ImageOptions(TypedDict):
-    """img_size: [height, width] in pixels, the width the greatest one if the aspect is kept; normalize: a preset."""
+    """img_size: [height, width] in pixels, the width the greatest one if the aspect is kept;
+    normalize: a preset.
+    """
 
     img_size: tuple[int, int]
     keep_aspect: bool
@@ -27,8 +30,8 @@ class ImageOptions(TypedDict):
 def image_options(hparams: Mapping[str, Any]) -> ImageOptions:
     """Return what a model of these hyper-parameters takes of its images.
 
-    Missing ones stand for what models had before there was a choice: no aspect kept, to [-1, 1]. Raises `KeyError`
-    without `img_size`.
+    Missing ones stand for what models had before there was a choice: no aspect kept, to [-1, 1].
+    Raises `KeyError` without `img_size`.
     """
     height, width = hparams["img_size"]
     return ImageOptions(
@@ -39,6 +42,8 @@ def image_options(hparams: Mapping[str, Any]) -> ImageOptions:
 
 
 def image_to_array(image: Image.Image, options: ImageOptions) -> npt.NDArray[np.float32]:
-    """Return an RGB image of any size as the array (3, H, W) that a model of these options takes."""
-    to_array = picture_to_kept_array if options["keep_aspect"] else picture_to_array
+    """Return an RGB image of any size as the array (3, H, W) that a model of these options
+    takes.
+    """
+    to_array = image_to_kept_array if options["keep_aspect"] else image_to_resized_array
     return to_array(image, options["img_size"], normalization(options["normalize"]))

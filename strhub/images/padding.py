@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
-BUCKET = 16  # widths of batches are multiples of so many pixels, so that there are fewer different ones
+BUCKET = (
+    16  # widths of batches are multiples of so many pixels, so that there are fewer different ones
+)
 
 
 def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Images (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a multiple of 16.
+    """Images (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a
+    multiple of 16.
 
     If all have the same width, that is the width of the batch.
     """
@@ -19,6 +22,6 @@ def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.stack(list(images))
     widest = -(-max(widths) // BUCKET) * BUCKET
     padded = torch.full((len(images), *images[0].shape[:2], widest), float("nan"))
-    for place, image in zip(padded, images, strict=True):
-        place[..., : image.shape[-1]] = image
+    for row, image in zip(padded, images, strict=True):
+        row[..., : image.shape[-1]] = image
     return padded

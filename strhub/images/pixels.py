@@ -1,7 +1,8 @@
-"""Any kind of pixels to 8-bit RGB, a band of rows at a time, so that no second copy of a large image is ever whole.
+"""Any kind of pixels to 8-bit RGB, a band of rows at a time, so that no second copy of a large
+image is ever whole.
 
-In: a decoded `PIL.Image` of any mode, or an array. Out: RGB. What has more than 8 bits is stretched by what is there;
-what is transparent is laid on the ground that its visible pixels differ from.
+In: a decoded `PIL.Image` of any mode, or an array. Out: RGB. What has more than 8 bits is stretched
+by what is there; what is transparent is laid on the ground that its visible pixels differ from.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return a decoded image as RGB; the image itself, if it is."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F":  # more than 8 bits a channel: Pillow would clip
+    if (
+        image.mode.startswith("I") or image.mode == "F"
+    ):  # more than 8 bits a channel: Pillow would clip
         return _deep_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return _transparent_to_rgb(image)
@@ -37,7 +40,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_array(array: Any) -> tuple[int, int]:
-    """Return height and width of what `array_to_rgb` takes, by its shape alone; `UnreadableImage` for another shape."""
+    """Return height and width of what `array_to_rgb` takes, by its shape alone; `UnreadableImage`
+    for another shape.
+    """
     shape = tuple(array.shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or 0 in shape:
         hint = ""
@@ -46,15 +51,18 @@ def check_array(array: Any) -> tuple[int, int]:
         elif len(shape) == 4:
             hint = "; give the images of a batch one by one, as list(array)"
         raise UnreadableImage(
-            f"an array of shape {shape} is no image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is needed{hint}"
+            f"an array of shape {shape} is no image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is "
+            f"needed{hint}"
         )
     return int(shape[0]), int(shape[1])
 
 
 def array_to_rgb(array: Array) -> Image.Image:
-    """Return an array of a shape by `check_array`, uint8, bool or floats in [0, 1], as an RGB image.
+    """Return an array of a shape by `check_array`, uint8, bool or floats in [0, 1], as an RGB
+    image.
 
-    The fourth channel is how opaque a pixel is. Raises `UnreadableImage` for other types and ranges.
+    The fourth channel is how opaque a pixel is. Raises `UnreadableImage` for other types and
+    ranges.
     """
     check_array(array)
     if array.ndim == 3 and array.shape[2] == 1:
@@ -70,7 +78,9 @@ def array_to_rgb(array: Array) -> Image.Image:
     for rows in _rows(array.shape[0], array.shape[1]):
         part = array[rows].astype(np.float32)
         if not np.isfinite(part).all() or part.min() < 0 or part.max() > 1:
-            raise UnreadableImage("an array of floats must lie in [0, 1]; divide by the value of white")
+            raise UnreadableImage(
+                "an array of floats must lie in [0, 1]; divide by the value of white"
+            )
         pixels[rows] = np.rint(part * 255)
     return to_rgb(Image.fromarray(pixels))
 
@@ -90,8 +100,9 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
 def _black_and_white(image: Image.Image) -> tuple[float, float]:
     """Which values to show as black and white.
 
-    Of whole numbers from 0 on, white is what so many bits can hold: 12 bits in a file of 16 are 12. Of floats it is the
-    narrowest usual range that holds all. Of anything else, what is lowest and highest.
+    Of whole numbers from 0 on, white is what so many bits can hold: 12 bits in a file of 16 are 12.
+    Of floats it is the narrowest usual range that holds all. Of anything else, what is lowest and
+    highest.
     """
     low, high = np.inf, -np.inf
     for box in _bands(image.size):
@@ -121,7 +132,9 @@ def _transparent_to_rgb(image: Image.Image) -> Image.Image:
     ground = "black" if light > 127.5 * visible else "white"
 
     def laid(band: Image.Image) -> Image.Image:
-        return Image.alpha_composite(Image.new("RGBA", band.size, ground), band.convert("RGBA")).convert("RGB")
+        return Image.alpha_composite(
+            Image.new("RGBA", band.size, ground), band.convert("RGBA")
+        ).convert("RGB")
 
     return _by_bands(image, laid)
 

@@ -1,4 +1,6 @@
-"""An image of a word to the array that a model takes: NumPy and Pillow only, so that every reader can share it."""
+"""An image of a word to the array that a model takes: NumPy and Pillow only, so that every reader
+can share it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
-COLUMN = 4  # widths of images that keep their aspect are multiples of so many pixels: the networks' columns
+# widths of images that keep their aspect are multiples of so many pixels: the networks' columns
+COLUMN = 4
 
 
 class Normalization(NamedTuple):
@@ -23,7 +26,9 @@ class Normalization(NamedTuple):
 
 NORMALIZATIONS = {
     "default": Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "clip": Normalization((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "clip": Normalization(
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    ),
 }
 
 
@@ -34,18 +39,22 @@ def normalization(name: str) -> Normalization:
     return NORMALIZATIONS[name]
 
 
-def picture_to_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
+def image_to_pixels(
+    image: Image.Image, img_size: Sequence[int], *, spare: float | None = None
+) -> Pixels:
     """RGB image of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
 
-    spare: first take means of whole pixels, where that leaves at least so many times `img_size`: several times as fast
-    for large images, and the same to within a gray level or two.
+    spare: first take means of whole pixels, where that leaves at least so many times `img_size`:
+    several times as fast for large images, and the same to within a gray level or two.
     """
     height, width = img_size
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=spare))
 
 
 def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
-    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many images at once in least time."""
+    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many images at once
+    in least time.
+    """
     planes = np.moveaxis(pixels, -1, -3)
     scale, shift = scale_and_shift(normalize)
     result = np.empty(planes.shape, dtype=np.float32)
@@ -54,37 +63,46 @@ def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np
     return result
 
 
-def picture_to_array(
-    picture: Image.Image, img_size: Sequence[int], normalize: Normalization
+def image_to_resized_array(
+    image: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB image of any size to a normalized array (3, H, W), resized bicubically with no regard to its aspect."""
-    return normalize_pixels(picture_to_pixels(picture, img_size), normalize)
+    """RGB image of any size to a normalized array (3, H, W), resized bicubically with no regard to
+    its aspect.
+    """
+    return normalize_pixels(image_to_pixels(image, img_size), normalize)
 
 
 def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
-    """The width to which an image of `size`, (width, height), is brought, in pixels: a multiple of 4.
+    """The width to which an image of `size`, (width, height), is brought, in pixels: a multiple of
+    4.
 
-    img_size: [height, greatest width]. An image that would be wider than that is squeezed, one that would be narrower
-    than it is high is stretched to a square.
+    img_size: [height, greatest width]. An image that would be wider than that is squeezed, one that
+    would be narrower than it is high is stretched to a square.
     """
     height, widest = img_size
     columns = round(height * size[0] / size[1] / COLUMN)
     return min(max(columns, height // COLUMN), widest // COLUMN) * COLUMN
 
 
-def picture_to_kept_pixels(picture: Image.Image, img_size: Sequence[int], *, spare: float | None = None) -> Pixels:
-    """RGB image to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see `picture_to_pixels`."""
-    return picture_to_pixels(picture, (img_size[0], kept_width(picture.size, img_size)), spare=spare)
+def image_to_kept_pixels(
+    image: Image.Image, img_size: Sequence[int], *, spare: float | None = None
+) -> Pixels:
+    """RGB image to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see
+    `image_to_pixels`.
+    """
+    return image_to_pixels(image, (img_size[0], kept_width(image.size, img_size)), spare=spare)
 
 
-def picture_to_kept_array(
-    picture: Image.Image, img_size: Sequence[int], normalize: Normalization
+def image_to_kept_array(
+    image: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
     """RGB image to a normalized array (3, H, W), H of `img_size` and W by `kept_width`."""
-    return normalize_pixels(picture_to_kept_pixels(picture, img_size), normalize)
+    return normalize_pixels(image_to_kept_pixels(image, img_size), normalize)
 
 
-def scale_and_shift(normalize: Normalization) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def scale_and_shift(
+    normalize: Normalization,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """What to multiply pixels of 0 to 255 by and what to subtract then, (3, 1, 1) each."""
     mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in normalize)
     return np.float32(1 / 255) / std, mean / std

@@ -14,7 +14,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
-from strhub.images.limits import MAX_BYTES, MAX_REMOTE_BYTES, MAX_SECONDS, UnreadableImage, check_size, damage
+from strhub.images.limits import (
+    MAX_BYTES,
+    MAX_REMOTE_BYTES,
+    MAX_SECONDS,
+    UnreadableImage,
+    check_size,
+    damage,
+)
 from strhub.images.pixels import check_array
 from strhub.utils.regular_files import read_regular
 
@@ -28,8 +35,8 @@ _BLOCK: Final = 1 << 20
 class Encoded:
     """An image's file in memory.
 
-    formats: by Pillow's names, the only ones tried; none for all that are read. upright: whether its orientation tag is
-    followed.
+    formats: by Pillow's names, the only ones tried; none for all that are read. upright: whether
+    its orientation tag is followed.
     """
 
     content: bytes | memoryview
@@ -38,7 +45,9 @@ class Encoded:
 
 
 class Address:
-    """An image on the web, fetched when it is opened, by whichever thread does; a small one once only."""
+    """An image on the web, fetched when it is opened, by whichever thread does; a small one once
+    only.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -60,7 +69,9 @@ class Address:
 
 
 class Taken(NamedTuple):
-    """An input that is safe in any thread: its name, None if it has none; what `load` takes; bytes that it holds."""
+    """An input that is safe in any thread: its name, None if it has none; what `load` takes; bytes
+    that it holds.
+    """
 
     name: str | None
     source: Any
@@ -78,7 +89,9 @@ def take(source: Any, *, copy: bool = False) -> Taken:
         return _take(source, copy=copy)
     except UnreadableImage as error:
         return Taken(name_of(source), error)
-    except Exception as error:  # a file object, an array, an image of a closed file: they may raise anything
+    except (
+        Exception
+    ) as error:  # a file object, an array, an image of a closed file: they may raise anything
         return Taken(name_of(source), UnreadableImage(damage(error)))
 
 
@@ -106,12 +119,14 @@ def _take(source: Any, *, copy: bool) -> Taken:
     if isinstance(source, Encoded | Address | UnreadableImage):
         return Taken(name_of(source), source)
     raise UnreadableImage(
-        f"an image is a path, an address, bytes, a file object, a PIL image or an array, not a {type(source).__name__}"
+        "an image is a path, an address, bytes, a file object, a PIL image or an array, not a "
+        f"{type(source).__name__}"
     )
 
 
 def load(source: Any) -> Any:
-    """Return the source of a `Taken` as `Encoded`, a PIL image or an array: read the file, fetch the address.
+    """Return the source of a `Taken` as `Encoded`, a PIL image or an array: read the file, fetch
+    the address.
 
     Raises `UnreadableImage` if it cannot be had.
     """
@@ -146,14 +161,20 @@ def name_of(source: Any) -> str | None:
 def is_one_image(source: Any) -> bool:
     """Return whether an object is one image by itself, not a list or an iterator of some."""
     kinds = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image)
-    return isinstance(source, kinds) or hasattr(source, "__array__") or callable(getattr(source, "read", None))
+    return (
+        isinstance(source, kinds)
+        or hasattr(source, "__array__")
+        or callable(getattr(source, "read", None))
+    )
 
 
 def _take_image(image: Image.Image, *, copy: bool) -> Taken:
     file = getattr(image, "fp", None)
     if getattr(image, "tile", None) and (file is None or getattr(file, "closed", False)):
         raise UnreadableImage("the image was closed before its pixels were loaded")
-    if isinstance(image, ImageFile.ImageFile) and (file is not None or vars(image).get("is_animated")):
+    if isinstance(image, ImageFile.ImageFile) and (
+        file is not None or vars(image).get("is_animated")
+    ):
         if file is not None and image.tell() == 0:  # not loaded
             content = _content_of(file)
             return Taken(None, Encoded(content, (str(image.format),), upright=False), len(content))
@@ -192,7 +213,9 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
     try:
         name = os.fspath(path)
     except Exception as error:  # it is the user's own class
-        raise UnreadableImage(f"its path cannot be told: {str(error) or type(error).__name__}") from error
+        raise UnreadableImage(
+            f"its path cannot be told: {str(error) or type(error).__name__}"
+        ) from error
     try:
         return read_regular(name, max_bytes=MAX_BYTES)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Lines of text to words and where they are, by the columns of a CTC network that knows spaces.
 
-`read_lines` is for those who have images of lines at hand, such as `strhub.spotting`; `LineReading` makes an engine of
-single words one of lines, for `Recognizer(lines=True)`.
+`read_lines` is for those who have images of lines at hand, such as `strhub.spotting`; `LineReading`
+makes an engine of single words one of lines, for `Recognizer(lines=True)`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from strhub.errors import ConfigError
-from strhub.images.preprocess import normalization, normalize_pixels, picture_to_kept_pixels
+from strhub.images.preprocess import image_to_kept_pixels, normalization, normalize_pixels
 from strhub.inference.rereading import Decoded
 from strhub.text.correction import Calibration, Correction
 from strhub.text.tokenizer import CTCTokenizer
@@ -24,7 +24,8 @@ from strhub.text.word_prior import with_prior
 
 Floats = npt.NDArray[np.float32]
 
-LEAST_SPACE = 0.03  # probability of a space between two letters, over all columns there, from which there is one
+# probability of a space between two letters, over all columns there, from which there is one
+LEAST_SPACE = 0.03
 _BATCH = 16
 _MEMORY = 48 * 6000  # columns of pixels of a batch, at most
 
@@ -40,7 +41,9 @@ class Span(NamedTuple):
 
 
 class LineEngine(Protocol):
-    """A CTC network that keeps the aspect of its images: `strhub.inference.onnx_engine.OnnxEngine` is one."""
+    """A CTC network that keeps the aspect of its images: `strhub.inference.onnx_engine.OnnxEngine`
+    is one.
+    """
 
     img_size: Sequence[int]
     normalize: str
@@ -50,20 +53,27 @@ class LineEngine(Protocol):
     calibration: Calibration
 
     def probabilities(self, arrays: Sequence[Floats]) -> list[Floats]:
-        """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed number of pixels wide."""
+        """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed
+        number of pixels wide.
+        """
 
 
-def read_lines(engine: LineEngine, images: Sequence[Image.Image], *, word_prior: float = 0) -> list[list[Span]]:
+def read_lines(
+    engine: LineEngine, images: Sequence[Image.Image], *, word_prior: float = 0
+) -> list[list[Span]]:
     """Return the words of RGB images of one line each, from left to right.
 
-    word_prior: weight of known words against what is read with doubt, see `strhub.text.word_prior`; 0: none.
+    word_prior: weight of known words against what is read with doubt, see `strhub.text.word_prior`;
+        0: none.
     """
-    pixels = [picture_to_kept_pixels(image, engine.img_size, spare=4) for image in images]
+    pixels = [image_to_kept_pixels(image, engine.img_size, spare=4) for image in images]
     normalize = normalization(engine.normalize)
     found: list[list[Span]] = [[] for _ in images]
     for batch in _like_widths([array.shape[1] for array in pixels]):
         arrays = [normalize_pixels(pixels[index], normalize) for index in batch]
-        for index, array, probabilities in zip(batch, arrays, engine.probabilities(arrays), strict=True):
+        for index, array, probabilities in zip(
+            batch, arrays, engine.probabilities(arrays), strict=True
+        ):
             spans = spans_of(probabilities, engine.tokenizer, array.shape[2], word_prior=word_prior)
             found[index] = [_calibrated(span, engine.calibration) for span in spans]
     return found
@@ -77,7 +87,11 @@ def _like_widths(widths: Sequence[int]) -> list[list[int]]:
     """Return indexes of widths in batches, the narrowest first, each of limited size."""
     batches: list[list[int]] = []
     for index in sorted(range(len(widths)), key=lambda index: widths[index]):
-        full = not batches or len(batches[-1]) == _BATCH or (len(batches[-1]) + 1) * widths[index] * 48 > _MEMORY
+        full = (
+            not batches
+            or len(batches[-1]) == _BATCH
+            or (len(batches[-1]) + 1) * widths[index] * 48 > _MEMORY
+        )
         if full:
             batches.append([])
         batches[-1].append(index)
@@ -85,12 +99,18 @@ def _like_widths(widths: Sequence[int]) -> list[list[int]]:
 
 
 def spans_of(
-    probabilities: Floats, tokenizer: CTCTokenizer, width: int, column_width: int = 8, *, word_prior: float = 0
+    probabilities: Floats,
+    tokenizer: CTCTokenizer,
+    width: int,
+    column_width: int = 8,
+    *,
+    word_prior: float = 0,
 ) -> list[Span]:
     """Return the words that probabilities (L, C) spell, cut at spaces.
 
-    width: of the image in pixels, of which each column is `column_width`; columns beyond it are padding. A word's
-    confidence is the product of the likeliest ids' probabilities over its columns, as of a text read alone.
+    width: of the image in pixels, of which each column is `column_width`; columns beyond it are
+    padding. A word's confidence is the product of the likeliest ids' probabilities over its
+    columns, as of a text read alone.
     """
     ids, sure = probabilities.argmax(1), probabilities.max(1)
     places, _ = tokenizer.select(ids)
@@ -104,7 +124,11 @@ def spans_of(
         if space and ids[place] == space:
             words.append([])
             continue
-        if space and number and probabilities[places[number - 1] + 1 : place, space].sum() > LEAST_SPACE:
+        if (
+            space
+            and number
+            and probabilities[places[number - 1] + 1 : place, space].sum() > LEAST_SPACE
+        ):
             words.append([])
         words[-1].append(number)
     words = [word for word in words if word]
@@ -119,7 +143,9 @@ def spans_of(
         own = slice(int(max(0, (before + first) / 2)), int(np.ceil((last + after) / 2)) + 1)
         reading = tokenizer.text_of(ids[places[word]]), float(sure[own].prod()), sure[places[word]]
         if word_prior:
-            (reading,) = with_prior([reading], probabilities[None, own], tokenizer.charset, word_prior)
+            (reading,) = with_prior(
+                [reading], probabilities[None, own], tokenizer.charset, word_prior
+            )
         spans.append(
             Span(
                 *reading,
@@ -131,7 +157,9 @@ def spans_of(
 
 
 def _centers(ids: np.ndarray, places: np.ndarray, sure: Floats) -> Floats:
-    """Return the middle of each character's columns: those after its first that repeat it count, too."""
+    """Return the middle of each character's columns: those after its first that repeat it count,
+    too.
+    """
     centers = []
     for place in places:
         end = place + 1
@@ -149,16 +177,20 @@ def _half_letter(centers: Floats, words: Sequence[Sequence[int]]) -> float:
 
 
 def line_engine(engine: Any) -> LineEngine | None:
-    """Return an engine as one that lines can be read with; none if it cannot tell words by their columns."""
+    """Return an engine as one that lines can be read with; none if it cannot tell words by their
+    columns.
+    """
     tokenizer = getattr(engine, "tokenizer", None)
     can = isinstance(tokenizer, CTCTokenizer) and " " in tokenizer.charset and engine.keep_aspect
     return cast(LineEngine, engine) if can and hasattr(engine, "probabilities") else None
 
 
 class LineReading:
-    """An engine that reads lines: what it decodes is a line's text, with its words and where they are.
+    """An engine that reads lines: what it decodes is a line's text, with its words and where they
+    are.
 
-    engine: one of single words, as `strhub.inference.pipeline.Engine`; `ConfigError` if it cannot read lines. Nothing
+    engine: one of single words, as `strhub.inference.pipeline.Engine`; `ConfigError` if it cannot
+        read lines. Nothing
     is read again: views for that are made for single words.
     """
 
@@ -168,15 +200,20 @@ class LineReading:
         able = line_engine(engine)
         if able is None:
             raise ConfigError(
-                "lines=True needs a CTC model that keeps the aspect of images and whose charset has a space, "
+                "lines=True needs a CTC model that keeps the aspect of images and whose charset "
+                "has a space, "
                 "such as strhub-small"
             )
         self.words, self._engine = engine, able
-        self.img_size, self.normalize, self.keep_aspect = able.img_size, able.normalize, able.keep_aspect
+        self.img_size, self.normalize, self.keep_aspect = (
+            able.img_size,
+            able.normalize,
+            able.keep_aspect,
+        )
         self.precision: str = engine.precision
         self.correction: Correction = engine.correction
         self.calibration = Calibration()  # it is each word's
-        self.second_look = 0.0
+        self.reread_below = 0.0
 
     def decode(self, arrays: Sequence[Floats]) -> list[Decoded]:
         """See `strhub.inference.pipeline.Engine`; confidences are those of all words together."""
@@ -209,4 +246,6 @@ def line_of(spans: Sequence[Span]) -> Decoded:
         space = min(before.characters[-1:].min(initial=1), after.characters[:1].min(initial=1))
         parts += [np.array([space], dtype=np.float32), after.characters]
     sure = float(np.prod([span.confidence for span in spans]))
-    return Decoded(" ".join(span.text for span in spans), sure, np.concatenate(parts), words=tuple(spans))
+    return Decoded(
+        " ".join(span.text for span in spans), sure, np.concatenate(parts), words=tuple(spans)
+    )

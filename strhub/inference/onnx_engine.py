@@ -3,7 +3,8 @@
     from strhub.inference.onnx_engine import Recognizer
     readings = Recognizer("model.onnx")(["a.png", "b.jpg"])
 
-In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pillow and onnxruntime only.
+In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pillow and onnxruntime
+    only.
 """
 
 from __future__ import annotations
@@ -21,9 +22,22 @@ import numpy as np
 from strhub.errors import CheckpointError
 from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
-from strhub.inference.onnx_description import IMAGES, LOGITS, check_graph, file_contents, read_description
+from strhub.inference.onnx_description import (
+    IMAGES,
+    LOGITS,
+    check_graph,
+    file_contents,
+    read_description,
+)
 from strhub.inference.onnx_trial import try_graph
-from strhub.inference.pipeline import Decode, Decoded, PictureArray, Reader, Reading, available_processors
+from strhub.inference.pipeline import (
+    Decode,
+    Decoded,
+    ImageArray,
+    Reader,
+    Reading,
+    available_processors,
+)
 from strhub.text.correction import Calibration, Correction
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
 from strhub.text.word_prior import with_prior
@@ -39,14 +53,17 @@ _LANES = 8  # each holds the numbers between layers of a batch
 class Recognizer(Reader):
     """Read words with an exported model; used as `strhub.Recognizer` is.
 
-    model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed onnxruntime offers.
-    batch_size: images at a time; turn_tall, second_look: as for `Reader`. threads: to compute with; by default
-    OMP_NUM_THREADS, else the processors that this process may use. search: options of
-    `strhub.inference.beam_search.Search`, such as top_k or a lexicon, of the texts that the logits allow. How it
-    decodes otherwise was settled when the file was written. `description`: what the file says.
+    model: an .onnx file. device: "cpu" or "cuda"; by default the fastest that the installed
+        onnxruntime offers.
+    batch_size: images at a time; turn_tall, reread_below: as for `Reader`. threads: to compute
+    with; by default OMP_NUM_THREADS, else the processors that this process may use. search: options
+    of `strhub.inference.beam_search.Search`, such as top_k or a lexicon, of the texts that the
+    logits allow. How it decodes otherwise was settled when the file was written. `description`:
+    what the file says.
 
     Raises:
-        ValueError: for a file that is not there, damaged, not of strhub, or too new for the installed packages.
+        ValueError: for a file that is not there, damaged, not of strhub, or too new for the
+            installed packages.
         ImportError: without onnxruntime.
     """
 
@@ -59,12 +76,14 @@ class Recognizer(Reader):
         device: str | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
-        second_look: float | None = None,
+        reread_below: float | None = None,
         threads: int | None = None,
         **search: Any,
     ) -> None:
         engine = OnnxEngine(model, device=device, threads=threads, **search)
-        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
+        super().__init__(
+            engine, batch_size=batch_size, turn_tall=turn_tall, reread_below=reread_below
+        )
 
     @property
     def description(self) -> dict[str, Any]:
@@ -73,20 +92,28 @@ class Recognizer(Reader):
 
 
 class OnnxEngine:
-    """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of `Recognizer`.
+    """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of
+    `Recognizer`.
 
-    A few images are computed by all threads together. For many there is a second session, made when it is needed,
-    that computes on a fraction of the threads and is called by several at once. If the file has gone or been replaced
-    by then, the first one serves all.
+    A few images are computed by all threads together. For many there is a second session, made when
+    it is needed, that computes on a fraction of the threads and is called by several at once. If
+    the file has gone or been replaced by then, the first one serves all.
     """
 
     def __init__(
-        self, model: str | Path, *, device: str | None = None, threads: int | None = None, **search: Any
+        self,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+        **search: Any,
     ) -> None:
         self._model, self._threads = Path(model), threads or _available_threads()
         self._file = _identity(self._model)  # before it is opened
         self.description = read_description(model)
-        session = open_session(model, device=device, threads=threads, tried=[3, *self.description["img_size"]])
+        session = open_session(
+            model, device=device, threads=threads, tried=[3, *self.description["img_size"]]
+        )
         check_graph(session, self.description, model)
         self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
         self._shared = PerProcess(self._open_shared)
@@ -95,7 +122,7 @@ class OnnxEngine:
         self.calibration = Calibration.of(self.description)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
-        self.second_look: float | None = self.description.get("second_look")
+        self.reread_below: float | None = self.description.get("reread_below")
         self.padding: Sequence[int] | None = self.description.get("padding")
         self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
         self.tokenizer = _tokenizer(self.description, model)
@@ -107,19 +134,23 @@ class OnnxEngine:
 
     @property
     def session(self) -> Any:
-        """ONNX Runtime's session, by all threads; a forked child and an unpickled copy open one of their own."""
+        """ONNX Runtime's session, by all threads; a forked child and an unpickled copy open one of
+        their own.
+        """
         return self._alone.get()
 
-    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+    def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         """See `strhub.inference.pipeline.Engine`."""
         return self._decode(self.session, arrays)
 
-    def probabilities(self, arrays: Sequence[PictureArray]) -> list[PictureArray]:
-        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's columns included."""
-        found: dict[int, PictureArray] = {}
-        for places, logits in self._calibrated(self.session, arrays):
-            found.update(zip(places, _softmax(logits), strict=True))
-        return [found[place] for place in range(len(arrays))]
+    def probabilities(self, arrays: Sequence[ImageArray]) -> list[ImageArray]:
+        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's
+        columns included.
+        """
+        found: dict[int, ImageArray] = {}
+        for indices, logits in self._calibrated(self.session, arrays):
+            found.update(zip(indices, _softmax(logits), strict=True))
+        return [found[index] for index in range(len(arrays))]
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
@@ -127,7 +158,9 @@ class OnnxEngine:
         yield partial(self._decode, self._shared.get())
 
     def side_by_side_engine(self) -> OnnxEngine:
-        """Return the same engine for several threads at once, each on a fraction of the processors."""
+        """Return the same engine for several threads at once, each on a fraction of the
+        processors.
+        """
         one = copy(self)
         one._alone, one.lanes = self._shared, 1
         return one
@@ -135,49 +168,77 @@ class OnnxEngine:
     def _opened(self, *, device: str | None, threads: int | None) -> Any:
         """Open the file once more; `ValueError` if it is another model's by now."""
         if read_description(self._model) != self.description:
-            raise CheckpointError(f"{self._model} holds another model than when this reader was made: make a new one")
+            raise CheckpointError(
+                f"{self._model} holds another model than when this reader was made: make a new one"
+            )
         session = open_session(self._model, device=device, threads=threads)
         check_graph(session, self.description, self._model)
         return session
 
     def _open_shared(self) -> Any:
-        if _identity(self._model) != self._file:  # another model may be there by now, with other letters
+        if (
+            _identity(self._model) != self._file
+        ):  # another model may be there by now, with other letters
             return self.session
         return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
 
-    def _logits(self, session: Any, images: PictureArray) -> PictureArray:
-        """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything else."""
+    def _logits(self, session: Any, images: ImageArray) -> ImageArray:
+        """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything
+        else.
+        """
         try:
             logits = session.run([LOGITS], {IMAGES: images})[0]
         except Exception as error:  # of many kinds, all of onnxruntime's own
-            raise CheckpointError(f"{self._model} cannot be computed: {_reason(error)[:300]}") from error
-        if logits.ndim != 3 or len(logits) != len(images) or not 1 <= logits.shape[2] <= len(self.tokenizer):
-            raise CheckpointError(f"{self._model} does not give what its description says; export it again")
+            raise CheckpointError(
+                f"{self._model} cannot be computed: {_reason(error)[:300]}"
+            ) from error
+        if (
+            logits.ndim != 3
+            or len(logits) != len(images)
+            or not 1 <= logits.shape[2] <= len(self.tokenizer)
+        ):
+            raise CheckpointError(
+                f"{self._model} does not give what its description says; export it again"
+            )
         if not np.isfinite(logits).all():
-            raise CheckpointError(f"{self._model} gives numbers that are infinite or none (NaN): it is damaged")
+            raise CheckpointError(
+                f"{self._model} gives numbers that are infinite or none (NaN): it is damaged"
+            )
         return logits
 
-    def _calibrated(self, session: Any, arrays: Sequence[PictureArray]) -> Iterator[tuple[list[int], PictureArray]]:
-        """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C) over the temperature."""
-        if self.padding is not None:  # as the network does it itself, but so that more of them have one shape
+    def _calibrated(
+        self, session: Any, arrays: Sequence[ImageArray]
+    ) -> Iterator[tuple[list[int], ImageArray]]:
+        """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C) over the
+        temperature.
+        """
+        if (
+            self.padding is not None
+        ):  # as the network does it itself, but so that more of them have one shape
             arrays = [padded(array, *self.padding) for array in arrays]
-        for places in group_by_shape(arrays):
-            yield places, self._logits(session, np.stack([arrays[place] for place in places])) / self.temperature
+        for indices in group_by_shape(arrays):
+            yield (
+                indices,
+                self._logits(session, np.stack([arrays[index] for index in indices]))
+                / self.temperature,
+            )
 
-    def _decode(self, session: Any, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+    def _decode(self, session: Any, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
-        for places, logits in self._calibrated(session, arrays):
+        for indices, logits in self._calibrated(session, arrays):
             if self.search is not None:
-                decoded.update(zip(places, self.search.decode(logits), strict=True))
+                decoded.update(zip(indices, self.search.decode(logits), strict=True))
                 continue
             probabilities = _softmax(logits)
             readings = self.tokenizer.decode_characters(probabilities)
             if self.word_prior:
-                readings = with_prior(readings, probabilities, self.tokenizer.charset, self.word_prior)
-            for place, (text, sure, characters) in zip(places, readings, strict=True):
+                readings = with_prior(
+                    readings, probabilities, self.tokenizer.charset, self.word_prior
+                )
+            for index, (text, sure, characters) in zip(indices, readings, strict=True):
                 # However sure a model is that there is nothing to read, no text is no confidence.
-                decoded[place] = Decoded(text, sure if text else 0.0, characters)
-        return [decoded[place] for place in range(len(arrays))]
+                decoded[index] = Decoded(text, sure if text else 0.0, characters)
+        return [decoded[index] for index in range(len(arrays))]
 
 
 def compute_once(path: Path, shape: Sequence[int]) -> None:
@@ -199,7 +260,8 @@ def open_session(
 ) -> Any:
     """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
 
-    tried: the shape (C, H, W) of an image that is first computed in another process, see `onnx_trial`.
+    tried: the shape (C, H, W) of an image that is first computed in another process, see
+        `onnx_trial`.
     """
     path = Path(model)
     stored = file_contents(path).stored
@@ -208,7 +270,9 @@ def open_session(
     try:
         onnxruntime = import_onnxruntime()
     except ModuleNotFoundError as error:
-        raise ImportError("onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime") from error
+        raise ImportError(
+            "onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime"
+        ) from error
     if tried is not None:
         try_graph(path, tried, stored=stored)
     options = onnxruntime.SessionOptions()
@@ -216,11 +280,15 @@ def open_session(
     options.inter_op_num_threads = 1  # there is one thing to do at a time
     options.log_severity_level = 4  # not even errors, which are raised anyway
     try:
-        return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
+        return onnxruntime.InferenceSession(
+            path, options, providers=_providers(onnxruntime, device)
+        )
     except Exception as error:  # of many kinds, all of onnxruntime's own
         raise CheckpointError(
-            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {_reason(error)[:500]}. Is the file "
-            "whole, and that of its weights, if they are in another? A file written for newer operators needs a newer "
+            f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: "
+            f"{_reason(error)[:500]}. Is the file "
+            "whole, and that of its weights, if they are in another? A file written for newer "
+            "operators needs a newer "
             "onnxruntime, or export it with a lower --opset"
         ) from error
 
@@ -244,7 +312,9 @@ def _providers(onnxruntime: Any, device: str | None) -> list[str]:
     if device not in (None, "auto", "cpu", "cuda"):
         raise ValueError(f"there is no device {device!r}; known: cpu, cuda")
     if device == "cuda" and cuda not in available:
-        raise ValueError("the device 'cuda' cannot be used here: this onnxruntime has none (onnxruntime-gpu has)")
+        raise ValueError(
+            "the device 'cuda' cannot be used here: this onnxruntime has none (onnxruntime-gpu has)"
+        )
     return [*([cuda] if device != "cpu" and cuda in available else []), "CPUExecutionProvider"]
 
 
@@ -258,28 +328,34 @@ def _available_threads() -> int:
 def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:
     kind = description["tokenizer"]
     if kind not in _TOKENIZERS:
-        raise ValueError(f"{model} needs the tokenizer {kind!r}, which this strhub does not have: update strhub")
+        raise ValueError(
+            f"{model} needs the tokenizer {kind!r}, which this strhub does not have: update strhub"
+        )
     build: Any = _TOKENIZERS[kind]
     tokenizer: Tokenizer = build(description["charset"])
     return tokenizer
 
 
-def padded(array: PictureArray, least: int, step: int) -> PictureArray:
-    """Return an array (3, H, W) with zeros on the right, at least so wide and a multiple of `step`."""
+def padded(array: ImageArray, least: int, step: int) -> ImageArray:
+    """Return an array (3, H, W) with zeros on the right, at least so wide and a multiple of
+    `step`.
+    """
     width = array.shape[2]
     missing = -(-max(width, least) // step) * step - width
     return np.pad(array, ((0, 0), (0, 0), (0, missing))) if missing else array
 
 
 def group_by_shape(arrays: Sequence[Any]) -> list[list[int]]:
-    """Return the indices of equally shaped arrays, a list for each shape: only those can be computed together."""
+    """Return the indices of equally shaped arrays, a list for each shape: only those can be
+    computed together.
+    """
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, array in enumerate(arrays):
         groups.setdefault(array.shape, []).append(index)
     return list(groups.values())
 
 
-def _softmax(logits: PictureArray) -> PictureArray:
-    powers: PictureArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
+def _softmax(logits: ImageArray) -> ImageArray:
+    powers: ImageArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
     powers /= powers.sum(axis=-1, keepdims=True)
     return powers

@@ -1,7 +1,9 @@
-"""What an .onnx file says of itself, and which other files it points at, before a runtime is given it.
+"""What an .onnx file says of itself, and which other files it points at, before a runtime is given
+it.
 
-ONNX is protocol buffers: fields, each with a number and a kind. Only the few are followed that lead to the metadata, to
-the shapes of inputs and to tensors; all lengths are held against what is there. Python alone.
+ONNX is protocol buffers: fields, each with a number and a kind. Only the few are followed that lead
+to the metadata, to the shapes of inputs and to tensors; all lengths are held against what is there.
+Python alone.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ __all__ = ["OnnxFile", "read_onnx_file"]
 _MOST_FIELDS = 5_000_000
 _DEEPEST = 20  # graphs within nodes within graphs
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # kinds of fields
-# Numbers of the fields that lead on, by message; what they hold; from the format's published definition.
+# Numbers of the fields that lead on, by message; what they hold; from the format's published
+# definition.
 _INNER: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 14: "entry", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -30,7 +33,8 @@ _INNER: Mapping[str, Mapping[int, str]] = {
 
 
 class OnnxFile(NamedTuple):
-    """metadata: texts by name; locations: files that tensors are in; values: that its initial tensors are to have.
+    """metadata: texts by name; locations: files that tensors are in; values: that its initial
+    tensors are to have.
 
     stored: bytes of all these files, once somebody has looked.
     """
@@ -66,7 +70,9 @@ def read_onnx_file(path: Path) -> OnnxFile:
                 for number, first, last in _fields(data, start, stop):
                     budget -= 1
                     if budget < 0 or depth > _DEEPEST:
-                        raise ValueError(f"{path} is no ONNX file of a model: it is too large or too deep")
+                        raise ValueError(
+                            f"{path} is no ONNX file of a model: it is too large or too deep"
+                        )
                     if message == "tensor" and number == 1:
                         size *= _dimensions(data, first, last)
                     if number in inner and last > first:
@@ -76,7 +82,9 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 
 def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a message: number, and where what it holds begins and ends; of numbers, their own bytes."""
+    """The fields of a message: number, and where what it holds begins and ends; of numbers, their
+    own bytes.
+    """
     while start < stop:
         key, at = _varint(data, start, stop)
         kind = key & 7
@@ -110,8 +118,14 @@ def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
 
 def _pair(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
     """A name and a text."""
-    found = {number: data[first:last] for number, first, last in _fields(data, start, stop) if number in (1, 2)}
-    return found.get(1, b"").decode("utf-8", "replace"), found.get(2, b"").decode("utf-8", "replace")
+    found = {
+        number: data[first:last]
+        for number, first, last in _fields(data, start, stop)
+        if number in (1, 2)
+    }
+    return found.get(1, b"").decode("utf-8", "replace"), found.get(2, b"").decode(
+        "utf-8", "replace"
+    )
 
 
 def _dimensions(data: mmap.mmap, first: int, last: int) -> int:

@@ -35,14 +35,16 @@ _CODE: Final = "from strhub.inference.onnx_trial import main; main()"
 _BEGUN: Final = b"begun\n"
 _REFUSED: Final = 3  # exit status: standard error says why, after
 _TOLD: Final = "\nrefused: "
-_OUT_OF_TIME: Final = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name))
+_OUT_OF_TIME: Final = tuple(
+    -getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)
+)
 
 
 def try_graph(path: Path, shape: Sequence[int], *, stored: int) -> None:
     """Load a file and compute one image of zeros, of `shape` (C, H, W), in another process.
 
-    stored: bytes of the file and its weights. A file that has passed is not tried again while it stays as it is. Where
-    no process can be started, a warning is logged.
+    stored: bytes of the file and its weights. A file that has passed is not tried again while it
+    stays as it is. Where no process can be started, a warning is logged.
 
     Raises:
         CheckpointError: if that fails, ends the process, or takes too much time or memory.
@@ -56,7 +58,12 @@ def try_graph(path: Path, shape: Sequence[int], *, stored: int) -> None:
 
 @lru_cache(maxsize=16)
 def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, int, int]) -> None:
-    arguments = [os.path.abspath(path), str(MAX_MEMORY + 4 * stored), str(MAX_CPU_SECONDS), *map(str, shape)]
+    arguments = [
+        os.path.abspath(path),
+        str(MAX_MEMORY + 4 * stored),
+        str(MAX_CPU_SECONDS),
+        *map(str, shape),
+    ]
     watched, held = os.pipe()  # the other process ends when this one does, and so the pipe
     try:
         status, out, err = _ended(arguments, watched)
@@ -77,7 +84,8 @@ def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, i
         raise _too_slow(path)
     elif status:
         raise CheckpointError(
-            f"{path} cannot be loaded: it is damaged, or made to harm: ONNX Runtime crashes on it (status {status} of "
+            f"{path} cannot be loaded: it is damaged, or made to harm: ONNX Runtime crashes on it "
+            f"(status {status} of "
             "the process that tried it)"
         )
 
@@ -86,7 +94,8 @@ def _ended(arguments: Sequence[str], stdin: int) -> tuple[int, bytes, bytes]:
     """Run the other process; return its status and what it printed."""
     packages = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(packages), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1",
+        **os.environ, "PYTHONPATH": os.pathsep.join(packages), "PYTHONSAFEPATH": "1",
+            "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     ended = subprocess.run(
         [sys.executable or "python", "-W", "ignore", "-c", _CODE, *arguments],
@@ -97,7 +106,8 @@ def _ended(arguments: Sequence[str], stdin: int) -> tuple[int, bytes, bytes]:
 
 def _too_slow(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path} cannot be loaded: one image takes over {MAX_CPU_SECONDS} seconds. If the file is your own, set "
+        f"{path} cannot be loaded: one image takes over {MAX_CPU_SECONDS} seconds. If the file is "
+        "your own, set "
         f"{TRUST}=1 in the environment"
     )
 
@@ -136,4 +146,6 @@ def _limit(memory: int, seconds: int) -> None:
     for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+            resource.setrlimit(
+                kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+            )

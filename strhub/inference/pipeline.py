@@ -1,6 +1,7 @@
 """What every reader shares, with PyTorch or without: images in any form to readings, in batches.
 
-NumPy and Pillow only. A reader prepares the images, in threads beside the model; an engine is the model.
+NumPy and Pillow only. A reader prepares the images, in threads beside the model; an engine is the
+model.
 """
 
 from __future__ import annotations
@@ -20,44 +21,60 @@ import numpy.typing as npt
 from PIL import Image
 
 from strhub.images.open import UnreadableImage, open_image
-from strhub.images.preprocess import Pixels, normalization, normalize_pixels, picture_to_kept_pixels, picture_to_pixels
+from strhub.images.preprocess import (
+    Pixels,
+    image_to_kept_pixels,
+    image_to_pixels,
+    normalization,
+    normalize_pixels,
+)
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.rectification import other_views
 from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
-from strhub.inference.rereading import Look as Look
+from strhub.inference.rereading import ViewReading as ViewReading
 from strhub.inference.rereading import surest_rotation as surest_rotation
 from strhub.text.correction import Calibration, Correction
 from strhub.utils.processes import PerProcess
 
-PictureArray = npt.NDArray[np.float32]
-Prepared = dict[int, PictureArray] | UnreadableImage  # by the degrees that an image is turned
+ImageArray = npt.NDArray[np.float32]
+Prepared = dict[int, ImageArray] | UnreadableImage  # by the degrees that an image is turned
 
-SECOND_LOOK = DOUBT  # confidence below which a word is looked at again, by default
+REREAD_BELOW = DOUBT  # confidence below which a word is looked at again, by default
 TALL = 1.5  # height over width from which a word may stand on end
-TURNS = {0: None, 90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}  # degrees counter-clockwise
+TURNS = {
+    0: None,
+    90: Image.Transpose.ROTATE_90,
+    270: Image.Transpose.ROTATE_270,
+}  # degrees counter-clockwise
 
 _AHEAD = 2  # batches that are prepared, or read, while another one is waited for
 _SHARE = 4  # images that a thread reads alone, at least
-_SPARE = 4  # how many times the model's pixels, along each side, are kept when a large image is made smaller coarsely
-_LARGE = 16_000_000  # pixels above which images are decoded one at a time, whatever the number of threads
+# how many times the model's pixels, along each side, are kept when a large image is made smaller
+# coarsely
+_SPARE = 4
+# pixels above which images are decoded one at a time, whatever the number of threads
+_LARGE = 16_000_000
 _HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
-_CHUNK = 8  # images that a thread prepares at a time: handing over each would cost as much as a small image
+# images that a thread prepares at a time: handing over each would cost as much as a small image
+_CHUNK = 8
 
 
-Decode = Callable[[Sequence[PictureArray]], Sequence[Decoded]]
+Decode = Callable[[Sequence[ImageArray]], Sequence[Decoded]]
 
 
 @dataclass(frozen=True)
 class Reading:
     """What was read in one image.
 
-    text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the whole text, 0 if there
-    is none; character_confidences: in [0, 1], one a character; source: the path or address given, None for others;
-    error: why the input could not be read, or None; alternatives: the best readings with their confidences, this one
-    first, if several were asked for; rotation: degrees counter-clockwise by which the image was turned to be read, or
-    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most; words: of a line,
-    where lines are read.
+    text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the
+    whole text, 0 if there is none; character_confidences: in [0, 1], one a character; source: the
+    path or address given, None for others;
+    error: why the input could not be read, or None; alternatives: the best readings with their
+    confidences, this one first, if several were asked for; rotation: degrees counter-clockwise by
+    which the image was turned to be read, or
+    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most;
+    words: of a line, where lines are read.
     """
 
     text: str
@@ -72,7 +89,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class LineWord:
-    """A word of a line. start, end: where it is, as fractions of the image's width, once the image is turned."""
+    """A word of a line. start, end: where it is, as fractions of the image's width, once the image
+    is turned.
+    """
 
     text: str
     confidence: float
@@ -84,10 +103,11 @@ class LineWord:
 class Engine(Protocol):
     """A model and how it decodes.
 
-    img_size: height and width of its images in pixels, the width the greatest one if `keep_aspect`; normalize: name
-    of a preset. lanes: how many threads may decode at once, each on its share of the processors; 1 if none is to.
-    precision: what it computes in, such as "float32"; of an exported file, what that was exported in. correction: of
-    the confidence of words that are looked at again.
+    img_size: height and width of its images in pixels, the width the greatest one if `keep_aspect`;
+    normalize: name of a preset. lanes: how many threads may decode at once, each on its share of
+        the processors; 1 if none is to.
+    precision: what it computes in, such as "float32"; of an exported file, what that was exported
+    in. correction: of the confidence of words that are looked at again.
     """
 
     img_size: Sequence[int]
@@ -100,23 +120,30 @@ class Engine(Protocol):
     @property
     def lanes(self) -> int: ...
 
-    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-        """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the aspect is kept."""
+    def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
+        """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the
+        aspect is kept.
+        """
 
     def side_by_side(self) -> AbstractContextManager[Decode]:
-        """`decode` on a fraction of the processors, for as many threads at once as there are lanes."""
+        """`decode` on a fraction of the processors, for as many threads at once as there are
+        lanes.
+        """
 
 
 class Reader:
-    """Images to readings, in batches. An input that cannot be read gets a `Reading` with `error` set.
+    """Images to readings, in batches. An input that cannot be read gets a `Reading` with `error`
+    set.
 
-    batch_size: images at a time, in each of the engine's lanes. workers: threads that prepare images while the
-    model reads, if it has but one lane; by default as many as there are processors, at most 4. turn_tall: read images
-    over 1.5 times as high as wide upright and on either side, and keep the surest reading, so that words that run up or
-    down are read; a single character is never turned. second_look: what is read with less confidence than that, in
-    [0, 1], is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for which most
-    speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never; by default what the model's file
-    says, else 0.7, and 0 where the aspect is kept, since of lines as long as such models read none is sure.
+    batch_size: images at a time, in each of the engine's lanes. workers: threads that prepare
+    images while the model reads, if it has but one lane; by default as many as there are
+    processors, at most 4. turn_tall: read images over 1.5 times as high as wide upright and on
+    either side, and keep the surest reading, so that words that run up or down are read; a single
+    character is never turned. reread_below: what is read with less confidence than that, in [0, 1],
+    is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for
+    which most speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never;
+    by default what the model's file says, else 0.7, and 0 where the aspect is kept, since of lines
+    as long as such models read none is sure.
     """
 
     def __init__(
@@ -126,20 +153,29 @@ class Reader:
         batch_size: int,
         workers: int | None = None,
         turn_tall: bool = True,
-        second_look: float | None = None,
+        reread_below: float | None = None,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
+        for name, value in (
+            ("batch_size", batch_size),
+            ("workers", 1 if workers is None else workers),
+        ):
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
-        if second_look is None:
-            chosen: float | None = getattr(engine, "second_look", None)  # what the model was measured to read best with
-            second_look = (0.0 if engine.keep_aspect else SECOND_LOOK) if chosen is None else chosen
-        if not 0 <= second_look <= 1:
-            raise ValueError(f"second_look is {second_look}: it is a confidence, from 0 (never) to 1")
+        if reread_below is None:
+            chosen: float | None = getattr(
+                engine, "reread_below", None
+            )  # what the model was measured to read best with
+            reread_below = (
+                (0.0 if engine.keep_aspect else REREAD_BELOW) if chosen is None else chosen
+            )
+        if not 0 <= reread_below <= 1:
+            raise ValueError(
+                f"reread_below is {reread_below}: it is a confidence, from 0 (never) to 1"
+            )
         self.engine = engine
         self.batch_size = batch_size
         self.turn_tall = turn_tall
-        self.second_look = float(second_look)
+        self.reread_below = float(reread_below)
         self.correction = getattr(engine, "correction", Correction())
         self.calibration = getattr(engine, "calibration", Calibration())
         self.workers = min(4, available_processors()) if workers is None else workers
@@ -147,59 +183,75 @@ class Reader:
         self._one_large.get()  # before there are threads
         self._img_size = (int(engine.img_size[0]), int(engine.img_size[1]))
         self._normalize = normalization(engine.normalize)
-        self._to_pixels: Callable[..., Pixels] = picture_to_kept_pixels if engine.keep_aspect else picture_to_pixels
-        # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on the width.
+        self._to_pixels: Callable[..., Pixels] = (
+            image_to_kept_pixels if engine.keep_aspect else image_to_pixels
+        )
+        # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on
+        # the width.
         height, width = self._img_size
         self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
 
     @property
     def precision(self) -> str:
-        """Return what is computed in, such as "float32"; of an exported file, what it was exported in."""
+        """Return what is computed in, such as "float32"; of an exported file, what it was exported
+        in.
+        """
         return self.engine.precision
 
-    def __call__(self, pictures: Any) -> list[Reading]:
-        """Return the readings of images of any kind, in any mix and number, in their order; of one, a list of one.
+    def __call__(self, inputs: Any) -> list[Reading]:
+        """Return the readings of images of any kind, in any mix and number, in their order; of one,
+        a list of one.
 
-        Paths, addresses, bytes, file objects, PIL images and arrays: see `strhub.images.open_image`.
+        Paths, addresses, bytes, file objects, PIL images and arrays: see
+        `strhub.images.open_image`.
         Nothing raises for a bad input: its reading has `error` set.
         """
-        return list(self.read(pictures))
+        return list(self.read(inputs))
 
-    def looks(self, pictures: Sequence[Any]) -> Iterator[list[Look]]:
-        """Yield the looks at each image, the first one first; none of an image that cannot be opened.
+    def view_readings(self, inputs: Sequence[Any]) -> Iterator[list[ViewReading]]:
+        """Yield the looks at each image, the first one first; none of an image that cannot be
+        opened.
 
         `read` concludes from them; fitting its correction needs them as they are.
         """
-        for part in _taken(pictures, self.batch_size, copy=False):
-            for found in self._looks(part, self._prepare(part), self.engine.decode):
+        for part in _taken(inputs, self.batch_size, copy=False):
+            for found in self._view_readings(part, self._prepare(part), self.engine.decode):
                 yield [] if isinstance(found, UnreadableImage) else found
 
-    def read(self, pictures: Any) -> Iterator[Reading]:
+    def read(self, inputs: Any) -> Iterator[Reading]:
         """The same, one after the other as batches are done, from any iterable.
 
-        An iterator is asked for no more than the batch that is to be read, and may yield the same object again with
-        other pixels; of lists, a few batches are read ahead. The caller's PIL images stay as they are.
+        An iterator is asked for no more than the batch that is to be read, and may yield the same
+        object again with other pixels; of lists, a few batches are read ahead. The caller's PIL
+        images stay as they are.
         """
-        pictures = [pictures] if is_one_image(pictures) else pictures
-        count = len(pictures) if isinstance(pictures, Sequence) else None
+        inputs = [inputs] if is_one_image(inputs) else inputs
+        count = len(inputs) if isinstance(inputs, Sequence) else None
         if count == 1:
-            yield from self._read_part([take(pictures[0])], self.engine.decode)
+            yield from self._read_part([take(inputs[0])], self.engine.decode)
         elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
-            yield from self._read_side_by_side(pictures, count)
+            yield from self._read_side_by_side(inputs, count)
         else:
-            yield from self._read_ahead(pictures, count)
+            yield from self._read_ahead(inputs, count)
 
-    def _read_side_by_side(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
-        """Each thread prepares a batch and has it read on its share of the processors. So nothing waits for the slowest
-        thread at every operator, and a batch ends when its own texts do.
+    def _read_side_by_side(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
+        """Each thread prepares a batch and has it read on its share of the processors. So nothing
+        waits for the slowest thread at every operator, and a batch ends when its own texts do.
         """
         lanes = self.engine.lanes
-        size = self.batch_size if count is None else min(self.batch_size, max(_SHARE, -(-count // lanes)))
+        size = (
+            self.batch_size
+            if count is None
+            else min(self.batch_size, max(_SHARE, -(-count // lanes)))
+        )
         with self.engine.side_by_side() as decode, _pool(lanes) as pool:
             waiting: deque[Future[list[Reading]]] = deque()
-            for batch in _taken(pictures, size, copy=count is None):
-                share = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
-                waiting += [pool.submit(self._read_part, part, decode) for part in _batches(batch, share)]
+            for batch in _taken(inputs, size, copy=count is None):
+                size_of_part = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
+                waiting += [
+                    pool.submit(self._read_part, part, decode)
+                    for part in _batches(batch, size_of_part)
+                ]
                 while waiting and (count is None or len(waiting) > _AHEAD * lanes):
                     yield from waiting.popleft().result()
             while waiting:
@@ -208,30 +260,37 @@ class Reader:
     def _read_part(self, images: Sequence[Taken], decode: Decode) -> list[Reading]:
         return self._finish(images, self._prepare(images), decode)
 
-    def _read_ahead(self, pictures: Iterable[Any], count: int | None) -> Iterator[Reading]:
+    def _read_ahead(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
         """Threads prepare images; this one has them read. Lists are prepared ahead of the model."""
         with _pool(self.workers) as pool:
             waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]] = deque()
-            for batch in _taken(pictures, self.batch_size, copy=count is None):
-                waiting.append((batch, [pool.submit(self._prepare, part) for part in _batches(batch, _CHUNK)]))
+            for batch in _taken(inputs, self.batch_size, copy=count is None):
+                waiting.append(
+                    (batch, [pool.submit(self._prepare, part) for part in _batches(batch, _CHUNK)])
+                )
                 if count is None or len(waiting) > _AHEAD:
                     yield from self._finish_next(waiting)
             while waiting:
                 yield from self._finish_next(waiting)
 
-    def prepare(self, pictures: Sequence[Any]) -> list[Prepared]:
-        """What the engine takes of each image: an array for every way to look at it, or why there is none."""
-        return self._prepare([take(picture) for picture in pictures])
+    def prepare(self, inputs: Sequence[Any]) -> list[Prepared]:
+        """What the engine takes of each image: an array for every way to look at it, or why there
+        is none.
+        """
+        return self._prepare([take(source) for source in inputs])
 
     def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
         opened = [self._open(image.source) for image in images]
         pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
         arrays = iter(self._normalize_pixels(pixels))
-        return [{turn: next(arrays) for turn in views} if isinstance(views, dict) else views for views in opened]
+        return [
+            {turn: next(arrays) for turn in views} if isinstance(views, dict) else views
+            for views in opened
+        ]
 
-    def _open(self, picture: Any) -> dict[int, Pixels] | UnreadableImage:
+    def _open(self, source: Any) -> dict[int, Pixels] | UnreadableImage:
         try:
-            with self._opened(picture) as image:
+            with self._opened(source) as image:
                 return {turn: self._scaled(view) for turn, view in self._views(image)}
         except UnreadableImage as error:
             return error
@@ -239,76 +298,102 @@ class Reader:
             return UnreadableImage("there is not enough memory to prepare it")
 
     @contextmanager
-    def _opened(self, picture: Any) -> Iterator[Image.Image]:
-        """Open an image; of large ones, one at a time, so that threads do not need the memory of several."""
+    def _opened(self, source: Any) -> Iterator[Image.Image]:
+        """Open an image; of large ones, one at a time, so that threads do not need the memory of
+        several.
+        """
         with ExitStack() as held:
 
             def wait_if_large(width: int, height: int) -> None:
                 if width * height > _LARGE:
                     held.enter_context(self._one_large.get())
 
-            yield open_image(picture, at_least=self._at_least, on_size=wait_if_large)
+            yield open_image(source, at_least=self._at_least, on_size=wait_if_large)
 
     def _scaled(self, view: Image.Image) -> Pixels:
         return self._to_pixels(view, self._img_size, spare=_SPARE)
 
-    def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[PictureArray]:
-        """All at once if they have one shape: per image that would take as long as reading its file."""
+    def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[ImageArray]:
+        """All at once if they have one shape: per image that would take as long as reading its
+        file.
+        """
         if pixels and all(array.shape == pixels[0].shape for array in pixels):
             return normalize_pixels(np.stack(pixels), self._normalize)
         return [normalize_pixels(array, self._normalize) for array in pixels]
 
-    def _finish_next(self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]) -> list[Reading]:
+    def _finish_next(
+        self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]
+    ) -> list[Reading]:
         batch, parts = waiting.popleft()
-        return self._finish(batch, [prepared for part in parts for prepared in part.result()], self.engine.decode)
+        return self._finish(
+            batch, [prepared for part in parts for prepared in part.result()], self.engine.decode
+        )
 
-    def _finish(self, pictures: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode) -> list[Reading]:
-        looks = self._looks(pictures, prepared, decode)
-        return [self._reading(found, picture.name) for found, picture in zip(looks, pictures, strict=True)]
+    def _finish(
+        self, inputs: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
+    ) -> list[Reading]:
+        view_readings = self._view_readings(inputs, prepared, decode)
+        return [
+            self._reading(found, source.name)
+            for found, source in zip(view_readings, inputs, strict=True)
+        ]
 
-    def _looks(
-        self, pictures: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
-    ) -> list[list[Look] | UnreadableImage]:
-        arrays = [array for views in prepared if isinstance(views, dict) for array in views.values()]
+    def _view_readings(
+        self, inputs: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
+    ) -> list[list[ViewReading] | UnreadableImage]:
+        arrays = [
+            array for views in prepared if isinstance(views, dict) for array in views.values()
+        ]
         decoded = iter(decode(arrays) if arrays else [])
-        looks: list[list[Look] | UnreadableImage] = []
+        view_readings: list[list[ViewReading] | UnreadableImage] = []
         for views in prepared:
             if isinstance(views, UnreadableImage):
-                looks.append(views)
+                view_readings.append(views)
             else:
                 found = {turn: next(decoded) for turn in views}
                 turn = surest_rotation(found)
-                looks.append([Look(turn, found[turn])])
-        self._look_again(pictures, looks, decode)
-        return looks
+                view_readings.append([ViewReading(turn, found[turn])])
+        self._reread(inputs, view_readings, decode)
+        return view_readings
 
-    def _look_again(
-        self, pictures: Sequence[Taken], looks: Sequence[list[Look] | UnreadableImage], decode: Decode
+    def _reread(
+        self,
+        inputs: Sequence[Taken],
+        view_readings: Sequence[list[ViewReading] | UnreadableImage],
+        decode: Decode,
     ) -> None:
-        """Add further looks to doubtful ones. What was turned by 90 degrees is not looked at again."""
-        views: list[tuple[int, Look, Pixels]] = []  # index of the image, the look without its text, and what it sees
-        for index, found in enumerate(looks):
+        """Add further looks to doubtful ones. What was turned by 90 degrees is not looked at
+        again.
+        """
+        views: list[
+            tuple[int, ViewReading, Pixels]
+        ] = []  # index of the image, the look without its text, and what it sees
+        for index, found in enumerate(view_readings):
             if not isinstance(found, UnreadableImage) and self._is_doubtful(found[0]):
                 with (
                     suppress(UnreadableImage, MemoryError),
-                    self._opened(pictures[index].source) as picture,
+                    self._opened(inputs[index].source) as source,
                 ):  # a file may be gone
                     letters, height = len(found[0].decoded.text), self._img_size[0]
                     for turn, view, cut in other_views(
-                        picture, letters, height=height, keep_aspect=self.engine.keep_aspect
+                        source, letters, height=height, keep_aspect=self.engine.keep_aspect
                     ):
-                        views.append((index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view)))
+                        views.append(
+                            (index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view))
+                        )
         for part in _batches(views, self.batch_size):
             decoded = decode(list(self._normalize_pixels([pixels for *_, pixels in part])))
-            for (index, look, _), one in zip(part, decoded, strict=True):
-                known = looks[index]
+            for (index, view_reading, _), one in zip(part, decoded, strict=True):
+                known = view_readings[index]
                 assert not isinstance(known, UnreadableImage)
-                known.append(look._replace(decoded=one))
+                known.append(view_reading._replace(decoded=one))
 
-    def _reading(self, looks: Sequence[Look] | UnreadableImage, source: str | None) -> Reading:
-        if isinstance(looks, UnreadableImage):
-            return Reading("", 0.0, source=source, error=str(looks))
-        rotation, decoded, _ = conclude(looks, self.correction)
+    def _reading(
+        self, view_readings: Sequence[ViewReading] | UnreadableImage, source: str | None
+    ) -> Reading:
+        if isinstance(view_readings, UnreadableImage):
+            return Reading("", 0.0, source=source, error=str(view_readings))
+        rotation, decoded, _ = conclude(view_readings, self.correction)
         decoded = decoded.called(self.calibration(decoded.confidence, decoded.text))
         text, confidence, characters, alternatives, words = decoded
         return Reading(
@@ -319,22 +404,34 @@ class Reader:
             alternatives=alternatives,
             rotation=rotation,
             words=tuple(
-                LineWord(word.text, word.confidence, word.start, word.end, tuple(word.characters.tolist()))
+                LineWord(
+                    word.text,
+                    word.confidence,
+                    word.start,
+                    word.end,
+                    tuple(word.characters.tolist()),
+                )
                 for word in words
             ),
         )
 
-    def _is_doubtful(self, look: Look) -> bool:
-        return bool(look.decoded.text) and look.decoded.confidence < self.second_look and not look.rotation
+    def _is_doubtful(self, view_reading: ViewReading) -> bool:
+        return (
+            bool(view_reading.decoded.text)
+            and view_reading.decoded.confidence < self.reread_below
+            and not view_reading.rotation
+        )
 
-    def _views(self, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-        """The ways to look at an image: degrees by which it is turned, and what it then looks like."""
-        tall = self.turn_tall and picture.height > TALL * picture.width
+    def _views(self, source: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+        """The ways to look at an image: degrees by which it is turned, and what it then looks
+        like.
+        """
+        tall = self.turn_tall and source.height > TALL * source.width
         for rotation, turn in TURNS.items():
             if turn is None:
-                yield rotation, picture
+                yield rotation, source
             elif tall:
-                yield rotation, picture.transpose(turn)
+                yield rotation, source.transpose(turn)
 
 
 def available_processors() -> int:
@@ -344,7 +441,9 @@ def available_processors() -> int:
 
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; what they have not begun when it is left, they never begin, and the rest is not waited for."""
+    """Threads; what they have not begun when it is left, they never begin, and the rest is not
+    waited for.
+    """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
     try:
         yield pool
@@ -352,8 +451,8 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(pictures)
+def _batches(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(inputs)
     while batch := list(islice(remaining, size)):
         yield batch
 

@@ -1,6 +1,8 @@
-"""`Recognizer`: images of words to readings, in batches. What cannot be read gets a `Reading` with `error` set.
+"""`Recognizer`: images of words to readings, in batches. What cannot be read gets a `Reading` with
+`error` set.
 
-Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model needs.
+Importing this imports neither PyTorch nor ONNX Runtime: a recognizer loads the one that its model
+needs.
 """
 
 from __future__ import annotations
@@ -30,23 +32,30 @@ __all__ = ["LineWord", "Reading", "Recognizer", "choose_device"]
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-small`), a checkpoint's path, an exported .onnx file, or a loaded model, which is copied.
-    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded models.
-    batch_size: images at a time; turn_tall, second_look: read tall images on their sides too, and in other ways
-        what is read with less confidence than that, as `Reader` says.
-    lines: each image is a line of several words: readings are its text, with spaces, and its `words` with where they
-        are. Nothing is read again then, and no word preferred for being known. For models that read spaces.
+    model: an id (`strhub-small`), a checkpoint's path, an exported .onnx file, or a loaded model,
+        which is copied.
+    device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded
+        models.
+    batch_size: images at a time; turn_tall, reread_below: read tall images on their sides too, and
+        in other ways what is read with less confidence than that, as `Reader` says.
+    lines: each image is a line of several words: readings are its text, with spaces, and its
+        `words` with where they are. Nothing is read again then, and no word preferred for being
+        known. For models that read spaces.
     threads: to compute with; by default as many as it may use.
-    precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto": bfloat16
-        where the device computes in it. Its rounding changes confidences, and a text here and there.
-    compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto" does not.
-    beam_width, top_k, length_normalization, lexicon, whitelist: see `strhub.inference.beam_search.Search`; texts are
-        searched among those that a model's steps allow, and each reading has its `alternatives` if top_k is greater
+    precision: "float32", which reads the same on every machine, "bfloat16", "float16", or "auto":
+        bfloat16 where the device computes in it. Its rounding changes confidences, and a text here
+        and there.
+    compile: let PyTorch compile the model, which takes a minute, then reads faster on a GPU; "auto"
+        does not.
+    beam_width, top_k, length_normalization, lexicon, whitelist: see
+        `strhub.inference.beam_search.Search`; texts are searched among those that a model's steps
+        allow, and each reading has its `alternatives` if top_k is greater
     than 1. options: of decoding, such as refine_iters=2.
 
-    `strhub-small` and `strhub-tiny` are read by ONNX Runtime, which starts in a fraction of PyTorch's time and takes
-    half as long a word, unless another device, precision or way of decoding is asked for. That, and all other models
-    but .onnx files, need PyTorch: `pip install strhub[torch]`.
+    `strhub-small` and `strhub-tiny` are read by ONNX Runtime, which starts in a fraction of
+    PyTorch's time and takes half as long a word, unless another device, precision or way of
+    decoding is asked for. That, and all other models but .onnx files, need PyTorch: `pip install
+    strhub[torch]`.
 
     >>> readings = Recognizer()(["a.png", "b.jpg"])
     """
@@ -58,7 +67,7 @@ class Recognizer(Reader):
         device: str | torch.device | None = None,
         batch_size: int = 32,
         turn_tall: bool = True,
-        second_look: float | None = None,
+        reread_below: float | None = None,
         lines: bool = False,
         threads: int | None = None,
         precision: str = "float32",
@@ -84,16 +93,35 @@ class Recognizer(Reader):
             plain = precision in ("auto", "float32") and compile in ("auto", False)
             engine = _onnx_engine(model, device, threads, options, search, plain=plain)
         if engine is None:
-            build = _torch_engine(f"reading with {model if isinstance(model, str) else 'a loaded model'} like this")
+            build = _torch_engine(
+                f"reading with {model if isinstance(model, str) else 'a loaded model'} like this"
+            )
             engine = build(
-                model, device=device, threads=threads, precision=precision, compile=compile, search=search, **options
+                model,
+                device=device,
+                threads=threads,
+                precision=precision,
+                compile=compile,
+                search=search,
+                **options,
             )
         if lines:
-            searched = beam_width or top_k > 1 or length_normalization or lexicon is not None or whitelist is not None
-            if second_look or searched:
-                raise ConfigError("lines=True reads each line once: second_look and searching have no use beside it")
-            engine, second_look = LineReading(engine), 0.0
-        super().__init__(engine, batch_size=batch_size, turn_tall=turn_tall, second_look=second_look)
+            searched = (
+                beam_width
+                or top_k > 1
+                or length_normalization
+                or lexicon is not None
+                or whitelist is not None
+            )
+            if reread_below or searched:
+                raise ConfigError(
+                    "lines=True reads each line once: reread_below and searching have no use "
+                    "beside it"
+                )
+            engine, reread_below = LineReading(engine), 0.0
+        super().__init__(
+            engine, batch_size=batch_size, turn_tall=turn_tall, reread_below=reread_below
+        )
 
     @property
     def model(self) -> SceneTextModel:
@@ -129,7 +157,9 @@ def _onnx_engine(
     *,
     plain: bool,
 ) -> Engine | None:
-    """The engine of an .onnx file, or of an embedded model where it does what is asked for; else none."""
+    """The engine of an .onnx file, or of an embedded model where it does what is asked for; else
+    none.
+    """
     exported = Path(model).suffix == ".onnx"
     light = model in EMBEDDED_MODELS and str(device or "auto") in ("auto", "cpu") and plain
     if not (exported or light):
@@ -140,7 +170,10 @@ def _onnx_engine(
         raise ValueError(f"{model}: precision and compile are settled when a model is exported")
     try:
         engine = OnnxEngine(
-            model if exported else embedded_graph(model), device=str(device or "auto"), threads=threads, **search
+            model if exported else embedded_graph(model),
+            device=str(device or "auto"),
+            threads=threads,
+            **search,
         )
     except ImportError:
         if exported:
@@ -154,7 +187,10 @@ def _onnx_engine(
         settled = {**settled, "word_prior": options["word_prior"]}
     differ = [name for name, value in options.items() if settled[name] != value]
     if differ and exported:
-        raise ValueError(f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to change that")
+        raise ValueError(
+            f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to "
+            "change that"
+        )
     return None if differ else engine
 
 

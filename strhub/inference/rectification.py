@@ -1,12 +1,16 @@
-"""Other ways to look at a word that was read with doubt: its line made level, cut closer, with more around it.
+"""Other ways to look at a word that was read with doubt: its line made level, cut closer, with more
+around it.
 
-In: an image and how many letters were read in it. Out: other images of the same word, and how far each was turned.
+In: an image and how many letters were read in it. Out: other images of the same word, and how far
+    each was turned.
 
-A box around a word is as high as its letters if the line is level, and higher the steeper it is. Letters are about
-0.62 times as wide as they are high; so the number of letters and the shape of the box tell how steep the line is, and
-the image's edges whether it climbs or falls. Whether the letters stand upright on it, as on a sign seen from a side,
-or are turned with it, neither tells. A model shrinks the whole box to its few rows of pixels, so what is steep loses
-most of its letters' height; made level first, it keeps it.
+A box around a word is as high as its letters if the line is level, and higher the steeper it is.
+Letters are about
+0.62 times as wide as they are high; so the number of letters and the shape of the box tell how
+steep the line is, and the image's edges whether it climbs or falls. Whether the letters stand
+upright on it, as on a sign seen from a side, or are turned with it, neither tells. A model shrinks
+the whole box to its few rows of pixels, so what is steep loses most of its letters' height; made
+level first, it keeps it.
 """
 
 from __future__ import annotations
@@ -33,38 +37,44 @@ _SHARP: Final = 2  # how many times the model's height a view keeps
 
 
 class View(NamedTuple):
-    """rotation: degrees counter-clockwise by which the line was turned, [0, 360); picture: what it then looks like;
+    """rotation: degrees counter-clockwise by which the line was turned, [0, 360); picture: what it
+    then looks like;
     cut: whether it lacks a part of the image.
     """
 
     rotation: int
-    picture: Image.Image
+    image: Image.Image
     cut: bool
 
 
-def other_views(picture: Image.Image, letters: int, *, height: int, keep_aspect: bool = False) -> Iterator[View]:
-    """Ways to look at a word again: two of any word, two more of one that looks steep, four if either way.
+def other_views(
+    image: Image.Image, letters: int, *, height: int, keep_aspect: bool = False
+) -> Iterator[View]:
+    """Ways to look at a word again: two of any word, two more of one that looks steep, four if
+    either way.
 
-    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's images, in pixels;
-    keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider one looks otherwise.
-    There are none of an image over 100 times as wide as high or 20 times as high as wide, which shows no word.
+    picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's
+        images, in pixels;
+    keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider
+    one looks otherwise. There are none of an image over 100 times as wide as high or 20 times as
+    high as wide, which shows no word.
     """
-    width, tall = picture.size
+    width, tall = image.size
     if not tall / 20 <= width <= 100 * tall:
         return
     if keep_aspect:
-        yield View(0, _stretched(picture, height), cut=False)
+        yield View(0, _stretched(image, height), cut=False)
     else:
-        yield View(0, _framed(picture, 0.94, 0.8, height), cut=True)
-    yield View(0, _framed(picture, 1.08, 1.25, height), cut=False)
+        yield View(0, _framed(image, 0.94, 0.8, height), cut=True)
+    yield View(0, _framed(image, 1.08, 1.25, height), cut=False)
     climb = climb_of(width, tall, letters)
     if climb is None:
         return
     angle = round(degrees(atan(climb)))
-    lean = lean_of(picture)
+    lean = lean_of(image)
     for sign in (1, -1) if abs(lean) < LEAST_LEAN else (1 if lean > 0 else -1,):
-        yield View(-sign * angle % 360, _turned(picture, sign * climb, letters, height), cut=True)
-        yield View(-sign * angle % 360, _sheared(picture, sign, letters, height), cut=True)
+        yield View(-sign * angle % 360, _turned(image, sign * climb, letters, height), cut=True)
+        yield View(-sign * angle % 360, _sheared(image, sign, letters, height), cut=True)
 
 
 def ratio_of(letters: int) -> float:
@@ -73,9 +83,11 @@ def ratio_of(letters: int) -> float:
 
 
 def climb_of(width: float, height: float, letters: int) -> float | None:
-    """How far the line of a box's word climbs or falls per width, at least 0.14; None if it is not to be called steep.
+    """How far the line of a box's word climbs or falls per width, at least 0.14; None if it is not
+    to be called steep.
 
-    A word whose length is r times its height, turned by t = tan(angle), has a box of (r + t) : (r t + 1).
+    A word whose length is r times its height, turned by t = tan(angle), has a box of (r + t) : (r t
+    + 1).
     """
     ratio, box = ratio_of(letters), height / width
     if box >= ratio:  # higher than the whole word is long
@@ -84,56 +96,65 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
     return climb if climb >= LEAST_CLIMB else None
 
 
-def lean_of(picture: Image.Image) -> float:
-    """Whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of its edges' places."""
-    small = picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
+def lean_of(image: Image.Image) -> float:
+    """Whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of its
+    edges' places.
+    """
+    small = image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
     gray = np.asarray(small, dtype=np.float32)
-    edges = np.abs(np.diff(gray, axis=1))[:-1] + np.abs(np.diff(gray, axis=0))[:, :-1]  # (rows, columns)
+    edges = (
+        np.abs(np.diff(gray, axis=1))[:-1] + np.abs(np.diff(gray, axis=0))[:, :-1]
+    )  # (rows, columns)
     edges = np.maximum(edges - edges.mean(), 0)
     total = float(edges.sum())
     if total == 0:
         return 0.0
-    places = np.arange(_SIDE - 1)
-    across, down = (places - (edges.sum(axis) @ places) / total for axis in (0, 1))
+    positions = np.arange(_SIDE - 1)
+    across, down = (positions - (edges.sum(axis) @ positions) / total for axis in (0, 1))
     spread = (edges.sum(0) @ across**2) * (edges.sum(1) @ down**2)
     return float(-(down @ edges @ across) / spread**0.5) if spread > 0 else 0.0
 
 
-def _framed(picture: Image.Image, across: float, down: float, height: int) -> Image.Image:
+def _framed(image: Image.Image, across: float, down: float, height: int) -> Image.Image:
     """The middle of an image, or more than all of it, by fractions of its sides."""
-    width, tall = picture.size
+    width, tall = image.size
     size = (max(1, round(width * across)), max(1, round(tall * down)))
-    return _through(picture, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
+    return _through(image, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
 
 
-def _stretched(picture: Image.Image, height: int) -> Image.Image:
+def _stretched(image: Image.Image, height: int) -> Image.Image:
     """Return an image with wider letters, at most twice as high as the model's."""
-    shrink = max(1, picture.height // (_SHARP * height))
-    size = (max(1, round(WIDER * picture.width / shrink)), max(1, picture.height // shrink))
-    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+    shrink = max(1, image.height // (_SHARP * height))
+    size = (max(1, round(WIDER * image.width / shrink)), max(1, image.height // shrink))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
 
 
-def _turned(picture: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
+def _turned(image: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
     """An image turned so that a line climbing by so much lies level, and cut to that line."""
-    width, tall = picture.size
+    width, tall = image.size
     cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
     ratio = ratio_of(letters)
     letter = width / (ratio * cos + abs(sin))  # its height
     size = (max(8, round(ROOM[0] * ratio * letter)), max(8, round(ROOM[1] * letter)))
-    x, y = width / 2 - (cos * size[0] + sin * size[1]) / 2, tall / 2 + (sin * size[0] - cos * size[1]) / 2
-    return _through(picture, size, (cos, sin, x, -sin, cos, y), height)
+    x, y = (
+        width / 2 - (cos * size[0] + sin * size[1]) / 2,
+        tall / 2 + (sin * size[0] - cos * size[1]) / 2,
+    )
+    return _through(image, size, (cos, sin, x, -sin, cos, y), height)
 
 
-def _sheared(picture: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
-    """An image whose columns are moved so that a climbing (1) or falling (-1) line of upright letters lies level."""
-    width, tall = picture.size
+def _sheared(image: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
+    """An image whose columns are moved so that a climbing (1) or falling (-1) line of upright
+    letters lies level.
+    """
+    width, tall = image.size
     letter = min(tall, 1.15 * width / ratio_of(letters))
     climb = sign * (tall - letter) / width
     size = (width, max(8, round(1.15 * letter)))
-    return _through(picture, size, (1, 0, 0, -climb, 1, (tall - size[1] + climb * width) / 2), height)
+    return _through(image, size, (1, 0, 0, -climb, 1, (tall - size[1] + climb * width) / 2), height)
 
 
-def _through(picture: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:
+def _through(image: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:
     """A view of so many pixels of an image.
 
     height: of the model's images; a view that is much higher is computed smaller.
@@ -141,21 +162,28 @@ def _through(picture: Image.Image, size: tuple[int, int], affine: Affine, height
     shrink = max(1, size[1] // (_SHARP * height))
     if shrink > 1:
         a, b, c, d, e, f = affine
-        picture = picture.reduce(shrink)
-        size, affine = (max(1, size[0] // shrink), size[1] // shrink), (a, b, c / shrink, d, e, f / shrink)
+        image = image.reduce(shrink)
+        size, affine = (
+            (max(1, size[0] // shrink), size[1] // shrink),
+            (a, b, c / shrink, d, e, f / shrink),
+        )
     a, b, c, d, e, f = affine
     corners = [(a * x + b * y + c, d * x + e * y + f) for x in (0, size[0]) for y in (0, size[1])]
-    left, top = (floor(min(values)) - 1 for values in zip(*corners, strict=True))  # the filter sees one pixel more
+    left, top = (
+        floor(min(values)) - 1 for values in zip(*corners, strict=True)
+    )  # the filter sees one pixel more
     right, bottom = (ceil(max(values)) + 1 for values in zip(*corners, strict=True))
-    seen = _rectangle(picture, (left, top), (right - left, bottom - top))
-    return seen.transform(size, Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BICUBIC)
+    seen = _rectangle(image, (left, top), (right - left, bottom - top))
+    return seen.transform(
+        size, Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BICUBIC
+    )
 
 
-def _rectangle(picture: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+def _rectangle(image: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     """So many pixels of an image from a corner (x, y) on. Beyond the image its edge goes on."""
     (left, top), (columns, rows) = corner, size
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     for axis, first, count in ((0, top, rows), (1, left, columns)):
-        places = np.arange(first, first + count).clip(0, pixels.shape[axis] - 1)
-        pixels = pixels.take(places, axis)
+        positions = np.arange(first, first + count).clip(0, pixels.shape[axis] - 1)
+        pixels = pixels.take(positions, axis)
     return Image.fromarray(pixels)

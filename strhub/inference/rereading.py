@@ -1,9 +1,9 @@
 """What is made of several looks at a word: which text is kept, and how sure it may be called.
 
-The text is kept for which most speaks. The surest of several looks is surer than it is right, so what is reported is
-corrected by what was measured on words of which the labels are known (`tools/calibrate.py` fits the correction). A view
-that cuts a part of the image away never makes a text surer than the whole image allows: what it cut off may be a part
-of the text, or another line.
+The text is kept for which most speaks. The surest of several looks is surer than it is right, so
+what is reported is corrected by what was measured on words of which the labels are known
+(`tools/calibrate.py` fits the correction). A view that cuts a part of the image away never makes a
+text surer than the whole image allows: what it cut off may be a part of the text, or another line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from strhub.text.correction import Calibration as Calibration
 from strhub.text.correction import Correction as Correction
 
 DOUBT: Final = 0.7
-"""Confidence below which a word is read with doubt, and above which no view that cuts the image lifts it."""
+"""Confidence below which a word is read with doubt, and above which no view that cuts the image
+lifts it.
+"""
 
 
 class Decoded(NamedTuple):
-    """What an engine reads in an image: text, its confidence, that of each character, further readings, and the words
-    of a line, if it reads lines, as `strhub.inference.lines.Span`.
+    """What an engine reads in an image: text, its confidence, that of each character, further
+    readings, and the words of a line, if it reads lines, as `strhub.inference.lines.Span`.
     """
 
     text: str
@@ -36,19 +38,22 @@ class Decoded(NamedTuple):
     words: tuple[Any, ...] = ()
 
     def called(self, confidence: float) -> Decoded:
-        """Return the same with another confidence, in (0, 1]; those of characters and further readings go along."""
+        """Return the same with another confidence, in (0, 1]; those of characters and further
+        readings go along.
+        """
         if not 0 < self.confidence < 1 or not 0 < confidence < 1:
             return self._replace(confidence=confidence)
-        power, share = log(confidence) / log(self.confidence), confidence / self.confidence
+        power, ratio = log(confidence) / log(self.confidence), confidence / self.confidence
         characters = (self.characters**power).astype(np.float32)
-        alternatives = tuple((text, min(1.0, one * share)) for text, one in self.alternatives)
+        alternatives = tuple((text, min(1.0, one * ratio)) for text, one in self.alternatives)
         return Decoded(self.text, confidence, characters, alternatives, self.words)
 
 
-class Look(NamedTuple):
+class ViewReading(NamedTuple):
     """What was read in one view of an image.
 
-    rotation: degrees counter-clockwise by which the image was turned; cut: whether the view lacks a part of the image.
+    rotation: degrees counter-clockwise by which the image was turned; cut: whether the view lacks a
+        part of the image.
     """
 
     rotation: int
@@ -57,43 +62,51 @@ class Look(NamedTuple):
 
 
 def surest_rotation(views: Mapping[int, Decoded]) -> int:
-    """The rotation with the surest reading; upright, unless what is read on a side has at least two characters.
+    """The rotation with the surest reading; upright, unless what is read on a side has at least two
+    characters.
 
-    A single character fills a tall image as it stands, and most of them look like another one on their side.
+    A single character fills a tall image as it stands, and most of them look like another one on
+    their side.
     """
     turned = [rotation for rotation, (text, *_) in views.items() if rotation and len(text) > 1]
     return max([0, *turned], key=lambda rotation: views[rotation][1])
 
 
-def best_supported(looks: Sequence[Look]) -> Look:
+def best_supported(view_readings: Sequence[ViewReading]) -> ViewReading:
     """The surest look of the text with the greatest sum of confidences.
 
     So a text that several looks agree on beats one that a single look is surer of.
     """
     sums: dict[str, float] = {}
-    for look in looks:
-        sums[look.decoded.text] = sums.get(look.decoded.text, 0.0) + look.decoded.confidence
+    for view_reading in view_readings:
+        sums[view_reading.decoded.text] = (
+            sums.get(view_reading.decoded.text, 0.0) + view_reading.decoded.confidence
+        )
     best = max(sums, key=sums.__getitem__)
-    return max((look for look in looks if look.decoded.text == best), key=lambda look: look.decoded.confidence)
+    return max(
+        (view_reading for view_reading in view_readings if view_reading.decoded.text == best),
+        key=lambda view_reading: view_reading.decoded.confidence,
+    )
 
 
-def evidence(looks: Sequence[Look], text: str) -> tuple[float, float]:
-    """Return what a correction takes: how sure the looks are of a text at most, and the first look of its own.
+def evidence(view_readings: Sequence[ViewReading], text: str) -> tuple[float, float]:
+    """Return what a correction takes: how sure the looks are of a text at most, and the first look
+    of its own.
 
     Looks at a part of the image count up to `DOUBT`. At least one look must have read the text.
     """
-    sure = [look.decoded.confidence if not look.cut else min(look.decoded.confidence, DOUBT)
-            for look in looks if look.decoded.text == text]  # fmt: skip
-    return max(sure), looks[0].decoded.confidence
+    sure = [view_reading.decoded.confidence if not view_reading.cut else min(view_reading.decoded.confidence, DOUBT)
+            for view_reading in view_readings if view_reading.decoded.text == text]  # fmt: skip
+    return max(sure), view_readings[0].decoded.confidence
 
 
-def conclude(looks: Sequence[Look], correction: Correction) -> Look:
-    """Return the best supported of several looks, the first of which was at the whole image, with its confidence
-    corrected; of a single look, that look.
+def conclude(view_readings: Sequence[ViewReading], correction: Correction) -> ViewReading:
+    """Return the best supported of several looks, the first of which was at the whole image, with
+    its confidence corrected; of a single look, that look.
     """
-    if len(looks) == 1:
-        return looks[0]
-    chosen = best_supported(looks)
+    if len(view_readings) == 1:
+        return view_readings[0]
+    chosen = best_supported(view_readings)
     text = chosen.decoded.text
-    confidence = correction(*evidence(looks, text)) if text else 0.0
+    confidence = correction(*evidence(view_readings, text)) if text else 0.0
     return chosen._replace(decoded=chosen.decoded.called(confidence))

@@ -19,15 +19,18 @@ from strhub.checkpoint.zoo import load
 from strhub.images.options import image_options
 from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
-from strhub.inference.pipeline import Decode, Decoded, PictureArray
+from strhub.inference.pipeline import Decode, Decoded, ImageArray
 from strhub.inference.precision import choose_precision, precision_name
 from strhub.text.correction import Calibration, Correction
 
-_LANES = 4  # Python runs one thread at a time: more of them would wait for each other to begin operators
+_LANES = (
+    4  # Python runs one thread at a time: more of them would wait for each other to begin operators
+)
 
 
 class TorchEngine:
-    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`. `model`: one of its own, a copy.
+    """Arguments are those of `strhub.Recognizer`, what it searches by in `search`. `model`: one of
+    its own, a copy.
 
     threads: of PyTorch in this process, from now on.
     """
@@ -61,7 +64,7 @@ class TorchEngine:
         self.calibration = Calibration.of(model.hparams)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
-        self.second_look: float | None = model.hparams.get("second_look")
+        self.reread_below: float | None = model.hparams.get("reread_below")
         alone = self.device.type == "cpu" and not choose_compiling(compile)
         self._lanes = min(torch.get_num_threads(), _LANES) if alone else 1
         self._process = os.getpid()
@@ -79,10 +82,12 @@ class TorchEngine:
         self.__dict__.update(state)
         self._process = os.getpid()
 
-    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+    def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         """See `strhub.inference.pipeline.Engine`."""
         if self._is_forked and self.device.type == "cpu":
-            torch.set_num_threads(1)  # PyTorch's threads stayed in the parent, and it would wait for them for ever
+            torch.set_num_threads(
+                1
+            )  # PyTorch's threads stayed in the parent, and it would wait for them for ever
         images = pad([torch.from_numpy(array) for array in arrays])
         if self.device.type == "cuda":  # copied while the host goes on
             images = images.pin_memory().to(self.device, non_blocking=True)
@@ -96,8 +101,10 @@ class TorchEngine:
         """Return the model's tokenizer."""
         return self.model.tokenizer
 
-    def probabilities(self, arrays: Sequence[PictureArray]) -> list[PictureArray]:
-        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's columns included."""
+    def probabilities(self, arrays: Sequence[ImageArray]) -> list[ImageArray]:
+        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's
+        columns included.
+        """
         images = pad([torch.from_numpy(array) for array in arrays]).to(self.device)
         with torch.inference_mode():
             logits = self.model(images).float() / float(self.model.hparams.get("temperature", 1.0))
@@ -105,12 +112,18 @@ class TorchEngine:
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """See `strhub.inference.pipeline.Engine`. PyTorch's number of threads is lower until the end."""
+        """See `strhub.inference.pipeline.Engine`. PyTorch's number of threads is lower until the
+        end.
+        """
         threads, ended = torch.get_num_threads(), threading.Event()
 
-        def decode(arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
-            if not ended.is_set():  # by a reading that was given up while this one's images were prepared
-                torch.set_num_threads(max(1, threads // self.lanes))  # partly a setting of the thread that calls it
+        def decode(arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
+            if (
+                not ended.is_set()
+            ):  # by a reading that was given up while this one's images were prepared
+                torch.set_num_threads(
+                    max(1, threads // self.lanes)
+                )  # partly a setting of the thread that calls it
             return self.decode(arrays)
 
         try:
@@ -120,7 +133,9 @@ class TorchEngine:
             torch.set_num_threads(threads)
 
     def _search(self, search: BeamSearch, images: Tensor) -> Sequence[Decoded]:
-        """Step by step if the network reads so, and then without its refinement, which knows of one text an image."""
+        """Step by step if the network reads so, and then without its refinement, which knows of one
+        text an image.
+        """
         temperature = float(self.model.hparams.get("temperature", 1.0))
         steps = self.model.begin_steps(images, search.search.width)
         if steps is None:
@@ -132,7 +147,9 @@ class TorchEngine:
             logits = begin(number, *chosen).float().cpu().numpy() / temperature  # (B * K, C)
             return log_softmax(_checked(logits).reshape(*tokens.shape, -1))
 
-        return search.decode_steps(step, len(images), int(self.model.hparams["max_label_length"]) + 1)
+        return search.decode_steps(
+            step, len(images), int(self.model.hparams["max_label_length"]) + 1
+        )
 
 
 def _checked(logits: Any) -> Floats:
@@ -141,19 +158,26 @@ def _checked(logits: Any) -> Floats:
 
 
 def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:
-    """The model that is named, or a copy of one: whose it is goes on with it as it was, in training maybe."""
+    """The model that is named, or a copy of one: whose it is goes on with it as it was, in training
+    maybe.
+    """
     if isinstance(model, str | Path):
         return load(model, **options)
     if not isinstance(model, SceneTextModel):
         kind = type(model).__name__
-        raise ValueError(f"a model is an id, a path or what strhub.load gives, not a {kind}; strhub.save writes one")
+        raise ValueError(
+            f"a model is an id, a path or what strhub.load gives, not a {kind}; strhub.save writes "
+            "one"
+        )
     model = copy.deepcopy(model)
     model.set_decoding(**options)
     return model
 
 
 def choose_compiling(choice: bool | str) -> bool:
-    """Whether to compile: on request alone, since compiling takes longer than most jobs. `ValueError` for a misfit."""
+    """Whether to compile: on request alone, since compiling takes longer than most jobs.
+    `ValueError` for a misfit.
+    """
     if choice not in (True, False, "auto"):
         raise ValueError(f"compile is {choice!r}: it must be true, false or 'auto'")
     return choice is True
@@ -168,5 +192,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
     return chosen

@@ -1,4 +1,6 @@
-"""The address that the reference uses for `load_from_checkpoint`, `create_model` and `parse_model_args`."""
+"""The address that the reference uses for `load_from_checkpoint`, `create_model` and
+`parse_model_args`.
+"""
 
 from strhub.utils.moved import moved
 

@@ -1,1 +1,3 @@
-"""Read whole photographs: find lines of text, read their words, put them in order, show and write them."""
+"""Read whole photographs: find lines of text, read their words, put them in order, show and write
+them.
+"""

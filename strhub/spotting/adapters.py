@@ -1,4 +1,6 @@
-"""Detectors of others: docTR's, and callables that return boxes or quadrilaterals in whatever form they have them."""
+"""Detectors of others: docTR's, and callables that return boxes or quadrilaterals in whatever form
+they have them.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +15,28 @@ from strhub.errors import ConfigError, DataError
 from strhub.spotting.detector import Detector, EmbeddedDetector
 from strhub.spotting.regions import Floats, Region
 
-_FORMS: Final = (
-    "(N, 4) boxes left, top, right, bottom, (N, 5) with scores, (N, 4, 2) corners, or a pair of either and (N) scores"
-)
+_FORMS: Final = "(N, 4) boxes left, top, right, bottom, (N, 5) with scores, (N, 4, 2) corners, or a pair of either and (N) scores"
 
 
 def as_detector(source: Any) -> Detector:
     """Return a detector for anything that finds text.
 
-    source: a `Detector`; a detection predictor of docTR; or a callable from an RGB image to a sequence of `Region`s or
-        of corners, or to an array of boxes (N, 4), boxes with scores (N, 5), or corners (N, 4, 2), or to a pair of
-        either of these and scores (N). Coordinates are pixels.
+    source: a `Detector`; a detection predictor of docTR; or a callable from an RGB image to a
+        sequence of `Region`s or of corners, or to an array of boxes (N, 4), boxes with scores (N,
+        5), or corners (N, 4, 2), or to a pair of either of these and scores (N). Coordinates are
+        pixels.
 
     Raises:
-        ConfigError: if it is none of these. What it returns is checked with each image: `DataError`.
+        ConfigError: if it is none of these. What it returns is checked with each image:
+            `DataError`.
     """
     if isinstance(source, EmbeddedDetector):
         return source
     if not callable(source):
-        raise ConfigError(f"a detector is a callable from an image to where text is, not a {type(source).__name__}")
+        raise ConfigError(
+            "a detector is a callable from an image to where text is, not a "
+            f"{type(source).__name__}"
+        )
     if type(source).__module__.split(".")[0] == "doctr":
         return _OfDoctr(source)
     return _OfCallable(source)
@@ -48,7 +53,9 @@ class _OfCallable:
 
 
 class _OfDoctr:
-    """A detection predictor of docTR, which takes arrays and returns fractions of the image's sides."""
+    """A detection predictor of docTR, which takes arrays and returns fractions of the image's
+    sides.
+    """
 
     def __init__(self, source: Callable[[list[npt.NDArray[np.uint8]]], Any]) -> None:
         self.source = source
@@ -62,13 +69,20 @@ class _OfDoctr:
                 regions += to_regions((values[:, :4] * image.size, values[:, 4, 1]))
             elif len(values):
                 boxes_in_pixels = values[:, :4] * np.tile(image.size, 2)
-                regions += to_regions((boxes_in_pixels, values[:, 4]) if values.shape[1] > 4 else boxes_in_pixels)
+                regions += to_regions(
+                    (boxes_in_pixels, values[:, 4]) if values.shape[1] > 4 else boxes_in_pixels
+                )
         return regions
 
 
 def to_regions(found: Any) -> list[Region]:
     """Return what a detector found as regions; `DataError` says what forms are known."""
-    if isinstance(found, tuple) and not isinstance(found, Region) and len(found) == 2 and np.ndim(found[1]) == 1:
+    if (
+        isinstance(found, tuple)
+        and not isinstance(found, Region)
+        and len(found) == 2
+        and np.ndim(found[1]) == 1
+    ):
         quads, scores = _quads(found[0]), np.asarray(found[1], dtype=np.float32)
         if len(quads) != len(scores):
             raise DataError(f"a detector returned {len(quads)} boxes and {len(scores)} scores")
@@ -86,7 +100,9 @@ def _quads(found: Any) -> Floats:
     try:
         values = np.asarray(found, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise DataError(f"a detector returned {type(found).__name__}; it has to return {_FORMS}") from error
+        raise DataError(
+            f"a detector returned {type(found).__name__}; it has to return {_FORMS}"
+        ) from error
     if not values.size:
         return np.zeros((0, 4, 2), dtype=np.float32)
     if values.ndim == 2 and values.shape[1] == 4:

@@ -1,4 +1,6 @@
-"""Where text is in a photograph: the protocol of a detector, and the one that comes with the package."""
+"""Where text is in a photograph: the protocol of a detector, and the one that comes with the
+package.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ _REDUCING_GAP: Final = 2.0  # large images are first made smaller coarsely
 class Detector(Protocol):
     """What finds text: any callable from an RGB image to regions in its pixels.
 
-    `strhub.spotting.adapters.as_detector` makes one of docTR's detectors, and of callables that return boxes.
+    `strhub.spotting.adapters.as_detector` makes one of docTR's detectors, and of callables that
+    return boxes.
     """
 
     def __call__(self, image: Image.Image, /) -> Sequence[Region]:
@@ -40,14 +43,17 @@ class Detector(Protocol):
 
 
 class EmbeddedDetector:
-    """The detector that comes with the package, a differentiable-binarization network run by ONNX Runtime.
+    """The detector that comes with the package, a differentiable-binarization network run by ONNX
+    Runtime.
 
-    side: pixels that the longer side of a larger image is brought to. Smaller ones are enlarged, at most twice and to
-        960 pixels; between the two they stay as they are.
-    tiles: images over 1.6 times as large are also looked at in at most so many overlapping tiles of that side, made
-        smaller if they do not suffice; 0: never.
-    threshold: above which a pixel is text; least_score: mean probability of a region from which it is kept.
-    growth: how much regions are grown, see `strhub.spotting.regions.grow`: 0.7 gives outlines as people draw them.
+    side: pixels that the longer side of a larger image is brought to. Smaller ones are enlarged, at
+        most twice and to 960 pixels; between the two they stay as they are.
+    tiles: images over 1.6 times as large are also looked at in at most so many overlapping tiles of
+        that side, made smaller if they do not suffice; 0: never.
+    threshold: above which a pixel is text; least_score: mean probability of a region from which it
+        is kept.
+    growth: how much regions are grown, see `strhub.spotting.regions.grow`: 0.7 gives outlines as
+        people draw them.
     model: another .onnx file of the same kind. threads: to compute with.
     on_tile: called with the number of tiles done and of all tiles, after each.
 
@@ -76,13 +82,22 @@ class EmbeddedDetector:
         self.side, self.tiles, self.on_tile = side, int(tiles), on_tile
         self.threshold, self.least_score, self.growth = threshold, least_score, growth
         self._model, self._threads = model, threads
-        opened = partial(open_session, model or embedded_detector(), device="cpu", threads=threads, tried=(3, 64, 64))
+        opened = partial(
+            open_session,
+            model or embedded_detector(),
+            device="cpu",
+            threads=threads,
+            tried=(3, 64, 64),
+        )
         self._session = PerProcess(opened)
 
     def with_threads(self, threads: int) -> EmbeddedDetector:
-        """Return the same detector that computes with so many threads, and may be called by several at once."""
+        """Return the same detector that computes with so many threads, and may be called by several
+        at once.
+        """
         return EmbeddedDetector(
-            side=self.side, tiles=self.tiles, threshold=self.threshold, least_score=self.least_score,
+            side=self.side, tiles=self.tiles, threshold=self.threshold,
+                least_score=self.least_score,
             growth=self.growth, model=self._model, threads=threads, on_tile=self.on_tile,
         )  # fmt: skip
 
@@ -114,7 +129,9 @@ class EmbeddedDetector:
 
     def probabilities(self, image: Image.Image) -> Floats:
         """Return the map (H, W) of an RGB image whose sides are multiples of 32."""
-        images = normalize_pixels(np.asarray(image)[None, :, :, ::-1], _NORMALIZATION)  # (1, 3, H, W)
+        images = normalize_pixels(
+            np.asarray(image)[None, :, :, ::-1], _NORMALIZATION
+        )  # (1, 3, H, W)
         session = self._session.get()
         output: Floats = session.run(None, {session.get_inputs()[0].name: images})[0][0, 0]
         return output
@@ -134,7 +151,8 @@ def _embedded() -> EmbeddedDetector:
 
 
 def detect(image: Any, detector: Detector | Any = None) -> list[Region]:
-    """Return where text is in one image of any kind that `Recognizer` takes: regions in its pixels, the surest first.
+    """Return where text is in one image of any kind that `Recognizer` takes: regions in its pixels,
+    the surest first.
 
     detector: an `EmbeddedDetector` by default; else what `as_detector` takes.
 

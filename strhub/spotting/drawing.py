@@ -1,4 +1,6 @@
-"""A page drawn: the image with outlines around its words, colored by confidence, and the texts beside it."""
+"""A page drawn: the image with outlines around its words, colored by confidence, and the texts
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ def color_of(confidence: float) -> tuple[int, int, int]:
 
 
 def draw(page: Page, image: Image.Image | None = None) -> Image.Image:
-    """Return the image with the words' outlines, and on its right a white sheet with the texts where the words are.
+    """Return the image with the words' outlines, and on its right a white sheet with the texts
+    where the words are.
 
     The longer side of a large image is brought to 1600 pixels.
 

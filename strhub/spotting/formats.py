@@ -78,7 +78,11 @@ def to_markdown(page: Page) -> str:
     usual = heights[len(heights) // 2] if heights else 0.0
     blocks = []
     for paragraph in page.paragraphs:
-        heading = len(paragraph.lines) == 1 and len(heights) > 2 and _height(paragraph.lines[0]) > 1.6 * usual
+        heading = (
+            len(paragraph.lines) == 1
+            and len(heights) > 2
+            and _height(paragraph.lines[0]) > 1.6 * usual
+        )
         text = " \\\n".join(_escape_markdown(line.text) for line in paragraph.lines)
         blocks.append(f"## {text}" if heading else text)
     return "\n\n".join(blocks)
@@ -99,19 +103,24 @@ def to_hocr(page: Page) -> str:
         '<meta name="ocr-system" content="strhub"/>',
         '<meta name="ocr-capabilities" content="ocr_page ocr_par ocr_line ocrx_word"/></head>',
         "<body>",
-        f'<div class="ocr_page" id="page_{page.number}" title="bbox 0 0 {width} {height}; ppageno {page.number - 1}">',
+        f'<div class="ocr_page" id="page_{page.number}" title="bbox 0 0 {width} {height}; ppageno '
+        f'{page.number - 1}">',
     ]
     words = 0
     for p, paragraph in enumerate(page.paragraphs, 1):
         box = _bbox([corner for line in paragraph.lines for corner in line.quad])
         out.append(f'<p class="ocr_par" id="par_{page.number}_{p}" title="{box}">')
         for n, line in enumerate(paragraph.lines, 1):
-            out.append(f'<span class="ocr_line" id="line_{page.number}_{p}_{n}" title="{_bbox(line.quad)}">')
+            out.append(
+                f'<span class="ocr_line" id="line_{page.number}_{p}_{n}" '
+                f'title="{_bbox(line.quad)}">'
+            )
             for word in line.words:
                 words += 1
                 title = f"{_bbox(word.quad)}; x_wconf {round(100 * word.confidence)}"
                 out.append(
-                    f'<span class="ocrx_word" id="word_{page.number}_{words}" title="{title}">{_xml(word.text)}</span>'
+                    f'<span class="ocrx_word" id="word_{page.number}_{words}" '
+                    f'title="{title}">{_xml(word.text)}</span>'
                 )
             out.append("</span>")
         out.append("</p>")
@@ -127,12 +136,13 @@ def to_alto(page: Page) -> str:
         "<Description><MeasurementUnit>pixel</MeasurementUnit>",
         f"<sourceImageInformation><fileName>{_xml(page.source or '')}</fileName></sourceImageInformation>",
         "</Description>",
-        f'<Layout><Page ID="page{page.number}" PHYSICAL_IMG_NR="{page.number}" WIDTH="{width}" HEIGHT="{height}">',
+        f'<Layout><Page ID="page{page.number}" PHYSICAL_IMG_NR="{page.number}" WIDTH="{width}" '
+        f'HEIGHT="{height}">',
         f'<PrintSpace HPOS="0" VPOS="0" WIDTH="{width}" HEIGHT="{height}">',
     ]
     for p, paragraph in enumerate(page.paragraphs, 1):
-        place = _alto_box([corner for line in paragraph.lines for corner in line.quad])
-        out.append(f'<TextBlock ID="block{p}" {place}>')
+        box = _alto_box([corner for line in paragraph.lines for corner in line.quad])
+        out.append(f'<TextBlock ID="block{p}" {box}>')
         for n, line in enumerate(paragraph.lines, 1):
             out.append(f'<TextLine ID="line{p}_{n}" {_alto_box(line.quad)}>')
             for w, word in enumerate(line.words, 1):
@@ -147,14 +157,17 @@ def to_alto(page: Page) -> str:
 def _alto_word(word: Word, name: str) -> str:
     points = " ".join(f"{x:.0f},{y:.0f}" for x, y in word.quad)
     return (
-        f'<String ID="{name}" {_alto_box(word.quad)} WC="{word.confidence:.2f}" CONTENT="{_xml(word.text)}">'
+        f'<String ID="{name}" {_alto_box(word.quad)} WC="{word.confidence:.2f}" '
+        f'CONTENT="{_xml(word.text)}">'
         f'<Shape><Polygon POINTS="{points}"/></Shape></String>'
     )
 
 
 def _xml(text: str) -> str:
     """Return text for XML, which has no place for most control characters."""
-    return escape("".join(char if char.isprintable() or char in "\t\n" else "\ufffd" for char in text))
+    return escape(
+        "".join(char if char.isprintable() or char in "\t\n" else "\ufffd" for char in text)
+    )
 
 
 def _corners(points: list[tuple[float, float]] | Quad) -> tuple[int, int, int, int]:

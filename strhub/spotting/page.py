@@ -1,4 +1,6 @@
-"""What was read in a photograph or on a page: words in lines, lines in paragraphs, in the order in which one reads."""
+"""What was read in a photograph or on a page: words in lines, lines in paragraphs, in the order in
+which one reads.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ class Word:
 
 @dataclass(frozen=True)
 class Line:
-    """words: at least one; quad: of the whole line; rotation: degrees counter-clockwise that the line was turned by to
-    be read, a multiple of 90.
+    """words: at least one; quad: of the whole line; rotation: degrees counter-clockwise that the
+    line was turned by to be read, a multiple of 90.
     """
 
     words: tuple[Word, ...]
@@ -59,10 +61,10 @@ class Paragraph:
 class Page:
     """All text of one image.
 
-    paragraphs: in reading order; size: (width, height) of the image in pixels; rotation: degrees counter-clockwise by
-    which the image would have to be turned for most of its text to be upright, a multiple of 90; source: the path
-    given; number: of the page in a file of several, from 1; error: why the image could not be read; image: what was
-    read, RGB, None if it was not kept.
+    paragraphs: in reading order; size: (width, height) of the image in pixels; rotation: degrees
+    counter-clockwise by which the image would have to be turned for most of its text to be upright,
+    a multiple of 90; source: the path given; number: of the page in a file of several, from 1;
+    error: why the image could not be read; image: what was read, RGB, None if it was not kept.
     """
 
     paragraphs: tuple[Paragraph, ...]
@@ -106,7 +108,8 @@ class Page:
         return export(self, format)
 
     def draw(self, image: Image.Image | None = None) -> Image.Image:
-        """Return the image with the words' outlines, colored by confidence, and the texts beside it.
+        """Return the image with the words' outlines, colored by confidence, and the texts beside
+        it.
 
         Raises:
             ValueError: if no image is given and none was kept.

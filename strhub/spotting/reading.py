@@ -1,4 +1,6 @@
-"""Regions of an image to lines of words: which way up, cut at spaces, doubtful words read again by themselves."""
+"""Regions of an image to lines of words: which way up, cut at spaces, doubtful words read again by
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ from strhub.spotting.regions import Floats, Region, sides_of
 ROOM: Final = 0.27  # of a line's height, that is read around its outline
 _TALL: Final = 1.5  # height over width from which a line may run up or down
 _STACKED: Final = 4.0  # height over width from which it must
-_TURNS: Final = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+_TURNS: Final = {
+    90: Image.Transpose.ROTATE_90,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_270,
+}
 _UPRIGHT: Final = 0.5  # fraction of the letters read surely from which no line is read upside down
 
 
@@ -30,11 +36,12 @@ _UPRIGHT: Final = 0.5  # fraction of the letters read surely from which no line 
 class ReadingOptions:
     """How lines are read.
 
-    reread: words of less confidence are read again by themselves, and the surer reading kept; 0: never.
+    reread: words of less confidence are read again by themselves, and the surer reading kept; 0:
+        never.
     least_confidence: words of less are left out.
     turned: read lines upside down, too, where few of an image's are read surely as they stand.
-    word_prior: whether words read with doubt may be taken for known English ones that look nearly as likely, where the
-        reader has such a prior.
+    word_prior: whether words read with doubt may be taken for known English ones that look nearly
+        as likely, where the reader has such a prior.
     """
 
     reread: float = 0.8
@@ -51,8 +58,8 @@ class ReadingOptions:
 class LineReader:
     """Read the regions of images.
 
-    reader: whose engine reads lines, if it is a CTC model that keeps the aspect of its images and whose charset has a
-        space; otherwise each region is read as one word.
+    reader: whose engine reads lines, if it is a CTC model that keeps the aspect of its images and
+        whose charset has a space; otherwise each region is read as one word.
     """
 
     def __init__(self, reader: Reader, options: ReadingOptions) -> None:
@@ -73,7 +80,9 @@ class LineReader:
         return self.engine.word_prior if self.engine is not None and self.options.word_prior else 0
 
     def __call__(self, image: Image.Image, regions: Sequence[Region]) -> list[Line]:
-        """Return the lines of an RGB image in the order of its regions, less those in which nothing is read."""
+        """Return the lines of an RGB image in the order of its regions, less those in which nothing
+        is read.
+        """
         quads, crops = [], []
         for region in regions:
             quad = np.asarray(region.quad, dtype=np.float32)
@@ -85,13 +94,17 @@ class LineReader:
         lines = []
         for quad, (rotation, spans) in zip(quads, self._read(crops), strict=True):
             if spans:
-                begun = np.roll(quad, -(rotation // 90), axis=0)  # from the corner where its text begins
+                begun = np.roll(
+                    quad, -(rotation // 90), axis=0
+                )  # from the corner where its text begins
                 words = tuple(_word(span, begun) for span in spans)
                 lines.append(Line(words, as_quad(begun), rotation))
         lines = self._reread(image, lines) if self.options.reread else lines
         kept = []
         for line in lines:
-            words = tuple(word for word in line.words if word.confidence >= self.options.least_confidence)
+            words = tuple(
+                word for word in line.words if word.confidence >= self.options.least_confidence
+            )
             if words:
                 kept.append(replace(line, words=words))
         return kept
@@ -99,7 +112,10 @@ class LineReader:
     def _read(self, crops: Sequence[Image.Image]) -> list[tuple[int, list[Span]]]:
         """Return for each crop of a line by how many degrees it was turned, and its words then."""
         if self.engine is None:
-            return [(reading.rotation // 90 * 90, _whole(reading)) for reading in self.reader(list(crops))]
+            return [
+                (reading.rotation // 90 * 90, _whole(reading))
+                for reading in self.reader(list(crops))
+            ]
         views: list[tuple[int, int]] = []  # index of the crop, degrees
         for index, crop in enumerate(crops):
             if crop.height > _TALL * crop.width:
@@ -109,12 +125,18 @@ class LineReader:
         best: dict[int, _View] = {}
         self._keep_best(best, crops, views)
         if self.options.turned and not self._mostly_sure(best):
-            doubtful = [index for index, view in best.items() if not view.turn and view.sure < self.options.reread]
+            doubtful = [
+                index
+                for index, view in best.items()
+                if not view.turn and view.sure < self.options.reread
+            ]
             self._keep_best(best, crops, [(index, 180) for index in doubtful])
         return [(best[index].turn, best[index].spans) for index in range(len(crops))]
 
     def _mostly_sure(self, best: dict[int, _View]) -> bool:
-        """Whether most letters were read surely as they stand, so that the image is not upside down."""
+        """Whether most letters were read surely as they stand, so that the image is not upside
+        down.
+        """
         letters = sum(view.letters for view in best.values())
         sure = sum(view.letters for view in best.values() if view.sure >= self.options.reread)
         return sure > _UPRIGHT * letters
@@ -123,7 +145,9 @@ class LineReader:
         self, best: dict[int, _View], crops: Sequence[Image.Image], views: Sequence[tuple[int, int]]
     ) -> None:
         assert self.engine is not None
-        images = [crops[index].transpose(_TURNS[turn]) if turn else crops[index] for index, turn in views]
+        images = [
+            crops[index].transpose(_TURNS[turn]) if turn else crops[index] for index, turn in views
+        ]
         for (index, turn), spans in zip(
             views, read_lines(self.engine, images, word_prior=self.word_prior), strict=True
         ):
@@ -138,13 +162,17 @@ class LineReader:
         for n, line in enumerate(lines):
             for w, word in enumerate(line.words if len(line.words) > 1 else ()):
                 if word.confidence < self.options.reread:
-                    with suppress(DataError):  # a word at the edge may have no area within the image
+                    with suppress(
+                        DataError
+                    ):  # a word at the edge may have no area within the image
                         crops.append(crop_line(image, np.asarray(word.quad, dtype=np.float32)))
                         doubtful.append((n, w))
         for (n, w), reading in zip(doubtful, self.reader(crops) if crops else (), strict=True):
             found = one_word(reading)
             if found is not None and found[1] > words[n][w].confidence and not reading.rotation:
-                words[n][w] = replace(words[n][w], text=found[0], confidence=found[1], character_confidences=found[2])
+                words[n][w] = replace(
+                    words[n][w], text=found[0], confidence=found[1], character_confidences=found[2]
+                )
         return [replace(line, words=tuple(own)) for line, own in zip(lines, words, strict=True)]
 
 
@@ -155,7 +183,7 @@ def reader_like(reader: Reader, engine: Engine) -> Reader:
         batch_size=reader.batch_size,
         workers=1,
         turn_tall=reader.turn_tall,
-        second_look=reader.second_look,
+        reread_below=reader.reread_below,
     )
 
 
@@ -173,9 +201,11 @@ class _View:
 
 
 def one_word(reading: Reading) -> tuple[str, float, tuple[float, ...]] | None:
-    """Return text, confidence and those of the characters, without spaces around; None for no word or several.
+    """Return text, confidence and those of the characters, without spaces around; None for no word
+    or several.
 
-    There is some room around a word that is read again, so the next word's first letter may be in it.
+    There is some room around a word that is read again, so the next word's first letter may be in
+    it.
     """
     text = reading.text.strip(" ")
     if not text or " " in text:
@@ -185,9 +215,13 @@ def one_word(reading: Reading) -> tuple[str, float, tuple[float, ...]] | None:
 
 
 def crop_line(image: Image.Image, quad: Floats) -> Image.Image:
-    """Return what is within a quadrilateral, straightened, with some room of its shorter side around it."""
+    """Return what is within a quadrilateral, straightened, with some room of its shorter side
+    around it.
+    """
     width, height = sides_of(quad)
-    return crop_word(image, as_quad(quad), rectified=True, margin=ROOM * min(width, height) / max(height, 1e-6))
+    return crop_word(
+        image, as_quad(quad), rectified=True, margin=ROOM * min(width, height) / max(height, 1e-6)
+    )
 
 
 def as_quad(corners: Floats) -> Quad:
@@ -197,13 +231,22 @@ def as_quad(corners: Floats) -> Quad:
 
 
 def _word(span: Span, quad: Floats) -> Word:
-    """Return a span of a line as a word; quad: the line's, from where its text begins, without the room around it."""
+    """Return a span of a line as a word; quad: the line's, from where its text begins, without the
+    room around it.
+    """
     top, bottom = quad[1] - quad[0], quad[2] - quad[3]
     width, height = sides_of(quad)
     room = ROOM * min(width, height) / max(width, 1e-6)
     start, end = (float(np.clip(at * (1 + 2 * room) - room, 0, 1)) for at in (span.start, span.end))
-    corners = (quad[0] + start * top, quad[0] + end * top, quad[3] + end * bottom, quad[3] + start * bottom)
-    return Word(span.text, as_quad(np.stack(corners)), span.confidence, tuple(map(float, span.characters)))
+    corners = (
+        quad[0] + start * top,
+        quad[0] + end * top,
+        quad[3] + end * bottom,
+        quad[3] + start * bottom,
+    )
+    return Word(
+        span.text, as_quad(np.stack(corners)), span.confidence, tuple(map(float, span.characters))
+    )
 
 
 def _whole(reading: Any) -> list[Span]:
@@ -214,6 +257,8 @@ def _whole(reading: Any) -> list[Span]:
 
 
 def _mean_confidence(spans: Sequence[Span]) -> float:
-    """Return the mean confidence of the characters, a little less for few of them; -1 without any."""
+    """Return the mean confidence of the characters, a little less for few of them; -1 without
+    any.
+    """
     values = np.concatenate([span.characters for span in spans]) if spans else np.zeros(0)
     return float(values.sum() / (len(values) + 0.1)) if len(values) else -1.0

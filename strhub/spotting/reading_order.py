@@ -14,7 +14,8 @@ Floats = npt.NDArray[np.float64]
 
 _GAP = 0.9  # line heights between two lines of a paragraph, at most
 _RATIO = 1.7  # of the heights of two lines of a paragraph, at most
-_SHARED = 0.3  # of the narrower line's width, that two lines of a paragraph have above each other, at least
+# of the narrower line's width, that two lines of a paragraph have above each other, at least
+_SHARED = 0.3
 _COLUMN = 1.0  # line heights between two columns, at least
 
 
@@ -32,10 +33,11 @@ class _Box:
 def paragraphs_in_order(lines: Sequence[Line], rotation: int = 0) -> tuple[Paragraph, ...]:
     """Return the lines in paragraphs, in reading order.
 
-    Lines are one paragraph that follow each other closely, have like heights and stand above each other. Paragraphs are
-    cut apart again and again: into columns where a white stripe runs from top to bottom, else at the widest white
-    stripe from left to right, else they are taken from the top (after Nagy & Seth 1984). rotation: of the page, degrees
-    counter-clockwise, a multiple of 90.
+    Lines are one paragraph that follow each other closely, have like heights and stand above each
+    other. Paragraphs are
+    cut apart again and again: into columns where a white stripe runs from top to bottom, else at
+    the widest white stripe from left to right, else they are taken from the top (after Nagy & Seth
+    1984). rotation: of the page, degrees counter-clockwise, a multiple of 90.
     """
     if not lines:
         return ()
@@ -43,7 +45,10 @@ def paragraphs_in_order(lines: Sequence[Line], rotation: int = 0) -> tuple[Parag
     groups = _grouped(boxes)
     outlines = [_around([boxes[index] for index in group]) for group in groups]
     order = _cut(list(range(len(groups))), outlines)
-    return tuple(Paragraph(tuple(lines[index] for index in _from_the_top(groups[number], boxes))) for number in order)
+    return tuple(
+        Paragraph(tuple(lines[index] for index in _from_the_top(groups[number], boxes)))
+        for number in order
+    )
 
 
 def _box(quad: Quad, rotation: int) -> _Box:
@@ -103,7 +108,9 @@ def _cut(indexes: list[int], boxes: Sequence[_Box]) -> list[int]:
     if len(indexes) < 2:
         return indexes
     height = float(np.median([boxes[index].height for index in indexes]))
-    columns = _split([(boxes[index].left, boxes[index].right, index) for index in indexes], _COLUMN * height)
+    columns = _split(
+        [(boxes[index].left, boxes[index].right, index) for index in indexes], _COLUMN * height
+    )
     if columns is None:
         columns = _split([(boxes[index].top, boxes[index].bottom, index) for index in indexes], 0.0)
     if columns is None:
@@ -111,21 +118,27 @@ def _cut(indexes: list[int], boxes: Sequence[_Box]) -> list[int]:
     return [*_cut(columns[0], boxes), *_cut(columns[1], boxes)]
 
 
-def _split(spans: list[tuple[float, float, int]], least: float) -> tuple[list[int], list[int]] | None:
-    """Return two groups, apart by the widest gap between spans (start, end, index); None if none is over `least`."""
+def _split(
+    spans: list[tuple[float, float, int]], least: float
+) -> tuple[list[int], list[int]] | None:
+    """Return two groups, apart by the widest gap between spans (start, end, index); None if none is
+    over `least`.
+    """
     spans = sorted(spans)
-    reach, best, place = spans[0][1], least, 0
+    reach, best, cut = spans[0][1], least, 0
     for number, (start, end, _) in enumerate(spans[1:], 1):
         if start - reach > best:
-            best, place = start - reach, number
+            best, cut = start - reach, number
         reach = max(reach, end)
-    if not place:
+    if not cut:
         return None
-    return [index for *_, index in spans[:place]], [index for *_, index in spans[place:]]
+    return [index for *_, index in spans[:cut]], [index for *_, index in spans[cut:]]
 
 
 def _from_the_top(indexes: Sequence[int], boxes: Sequence[_Box]) -> list[int]:
-    """Return indexes row by row: boxes whose middles lie within half a height are one row, from the left."""
+    """Return indexes row by row: boxes whose middles lie within half a height are one row, from the
+    left.
+    """
     by_middle = sorted(indexes, key=lambda index: boxes[index].top + boxes[index].bottom)
     rows: list[list[int]] = []
     for index in by_middle:

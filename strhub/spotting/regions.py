@@ -1,8 +1,8 @@
 """From a map of how likely each pixel is text to quadrilaterals around it: NumPy only.
 
-After "Real-time Scene Text Detection with Differentiable Binarization" (Liao et al. 2020, section 3.5): the map is cut
-at a threshold, each connected part is one region, and its smallest rectangle is grown, since the network was trained
-on shrunken ones.
+After "Real-time Scene Text Detection with Differentiable Binarization" (Liao et al. 2020, section
+3.5): the map is cut at a threshold, each connected part is one region, and its smallest rectangle
+is grown, since the network was trained on shrunken ones.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ Integers = npt.NDArray[np.int64]
 
 
 class Region(NamedTuple):
-    """quad: (4, 2) corners x, y in pixels, clockwise as seen, from the one where the text begins; score: in [0, 1]."""
+    """quad: (4, 2) corners x, y in pixels, clockwise as seen, from the one where the text begins;
+    score: in [0, 1].
+    """
 
     quad: Floats
     score: float
 
 
 class _Runs(NamedTuple):
-    """Stretches of set pixels, in reading order: row, first column and the one after the last, (N) each."""
+    """Stretches of set pixels, in reading order: row, first column and the one after the last, (N)
+    each.
+    """
 
     rows: Integers
     starts: Integers
@@ -36,9 +40,9 @@ def find_regions(
 ) -> list[Region]:
     """Return the regions of a map (H, W) of probabilities, in its pixels, the most likely first.
 
-    threshold: above which a pixel is text; least_score: mean probability of a region's pixels below which it is left
-    out; growth: area over perimeter times so much is added on each side; least_side: in pixels, of what is kept, before
-    it is grown.
+    threshold: above which a pixel is text; least_score: mean probability of a region's pixels below
+    which it is left out; growth: area over perimeter times so much is added on each side;
+    least_side: in pixels, of what is kept, before it is grown.
     """
     runs = _runs_of(likely > threshold)
     if not len(runs.rows):
@@ -69,15 +73,23 @@ def _runs_of(mask: npt.NDArray[np.bool_]) -> _Runs:
 
 
 def _label(runs: _Runs) -> Integers:
-    """Return the index of each run's connected part, (N); runs that touch at a corner are connected."""
+    """Return the index of each run's connected part, (N); runs that touch at a corner are
+    connected.
+    """
     width = int(runs.ends.max()) + 2
-    # The runs of the row above that a run touches follow each other: from the first that ends at its start or later
-    # to the last that starts at its end or earlier.
+    # The runs of the row above that a run touches follow each other: from the first that ends at
+    # its start or later to the last that starts at its end or earlier.
     first = np.searchsorted(runs.rows * width + runs.ends, (runs.rows - 1) * width + runs.starts)
-    last = np.searchsorted(runs.rows * width + runs.starts, (runs.rows - 1) * width + runs.ends, side="right")
+    last = np.searchsorted(
+        runs.rows * width + runs.starts, (runs.rows - 1) * width + runs.ends, side="right"
+    )
     counts = np.maximum(last - first, 0)
     below = np.repeat(np.arange(len(counts)), counts)
-    above = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+    above = (
+        np.repeat(first, counts)
+        + np.arange(counts.sum())
+        - np.repeat(counts.cumsum() - counts, counts)
+    )
     parents = np.arange(len(counts))
     while True:  # each round at least halves the longest chain
         least = np.minimum(parents[below], parents[above])
@@ -91,7 +103,9 @@ def _label(runs: _Runs) -> Integers:
 
 
 def _corners(rows: Integers, starts: Integers, ends: Integers) -> Floats:
-    """Return corners of pixels, (M, 2), whose hull is that of the runs: the outermost of each row."""
+    """Return corners of pixels, (M, 2), whose hull is that of the runs: the outermost of each
+    row.
+    """
     top, index = np.unique(rows, return_index=True)
     left = np.minimum.reduceat(starts, index)
     right = np.maximum.reduceat(ends, index)
@@ -100,7 +114,9 @@ def _corners(rows: Integers, starts: Integers, ends: Integers) -> Floats:
 
 
 def convex_hull(points: Floats) -> Floats:
-    """Return the corners of the convex hull of points (M, 2), (K, 2), by Andrew's monotone chain."""
+    """Return the corners of the convex hull of points (M, 2), (K, 2), by Andrew's monotone
+    chain.
+    """
     ordered = sorted({(float(x), float(y)) for x, y in points})
     if len(ordered) < 3:
         return np.asarray(ordered, dtype=np.float32)
@@ -120,9 +136,11 @@ def _turn(one: tuple[float, float], two: tuple[float, float], three: tuple[float
 
 
 def smallest_rectangle(points: Floats) -> Floats:
-    """Return the corners (4, 2) of the rectangle of least area around points (M, 2), from the top left clockwise.
+    """Return the corners (4, 2) of the rectangle of least area around points (M, 2), from the top
+    left clockwise.
 
-    One of its sides lies on an edge of the convex hull (Freeman & Shapira 1975), so all edges are tried.
+    One of its sides lies on an edge of the convex hull (Freeman & Shapira 1975), so all edges are
+    tried.
     """
     hull = convex_hull(points)
     edges = np.roll(hull, -1, axis=0) - hull
@@ -140,7 +158,8 @@ def smallest_rectangle(points: Floats) -> Floats:
 
 
 def in_reading_order(quad: Floats) -> Floats:
-    """Return the corners (4, 2) of a rectangle, clockwise as seen, from the left end of its upper long side.
+    """Return the corners (4, 2) of a rectangle, clockwise as seen, from the left end of its upper
+    long side.
 
     A rectangle that stands nearly upright begins at its top, as if it were an upright word.
     """
@@ -156,7 +175,9 @@ def _cross(one: Floats, two: Floats) -> float:
 
 
 def grow(quad: Floats, growth: float) -> Floats:
-    """Return a rectangle (4, 2) with `growth` times its area over its perimeter added on each side."""
+    """Return a rectangle (4, 2) with `growth` times its area over its perimeter added on each
+    side.
+    """
     width, height = sides_of(quad)
     distance = growth * width * height / (2 * (width + height)) if width + height else 0.0
     center = quad.mean(0)
@@ -169,5 +190,7 @@ def grow(quad: Floats, growth: float) -> Floats:
 
 
 def sides_of(quad: Floats) -> tuple[float, float]:
-    """Return the width and the height of a quadrilateral (4, 2), by the sides at its first corner."""
+    """Return the width and the height of a quadrilateral (4, 2), by the sides at its first
+    corner.
+    """
     return float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))

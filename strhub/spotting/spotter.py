@@ -33,10 +33,11 @@ _LANES = 8  # images that are read side by side, at most: each needs the memory 
 class Spotter:
     """Read whole images: find lines of text, read their words, put them in order.
 
-    detector: what finds text, an `EmbeddedDetector` by default; see `strhub.spotting.adapters.as_detector` for what
-        else there may be.
-    reader: what reads, a `Recognizer`, or an id or path for one; it must be a CTC model whose charset has a space, as
-        `strhub-small` is, for lines to be cut into words. Any other reads each region as one word.
+    detector: what finds text, an `EmbeddedDetector` by default; see
+        `strhub.spotting.adapters.as_detector` for what else there may be.
+    reader: what reads, a `Recognizer`, or an id or path for one; it must be a CTC model whose
+        charset has a space, as `strhub-small` is, for lines to be cut into words. Any other reads
+        each region as one word.
     reread, least_confidence, turned, word_prior: see `strhub.spotting.reading.ReadingOptions`.
     keep_images: keep the image in each page, for `Page.draw`.
     threads: to compute with; by default as many as it may use.
@@ -58,9 +59,13 @@ class Spotter:
         threads: int | None = None,
     ) -> None:
         self.options = ReadingOptions(reread, least_confidence, turned, word_prior)
-        self.detector: Detector = EmbeddedDetector(threads=threads) if detector is None else as_detector(detector)
-        if isinstance(reader, str):  # one look at each word: more took twice as long and read no more of them right
-            reader = Recognizer(reader, threads=threads, second_look=0)
+        self.detector: Detector = (
+            EmbeddedDetector(threads=threads) if detector is None else as_detector(detector)
+        )
+        if isinstance(
+            reader, str
+        ):  # one look at each word: more took twice as long and read no more of them right
+            reader = Recognizer(reader, threads=threads, reread_below=0)
         self.reader = reader
         self.keep_images = keep_images
         self._read_lines = LineReader(self.reader, self.options)
@@ -76,14 +81,18 @@ class Spotter:
         return self._page(take(image), self.detector, self._read_lines)
 
     def read(self, images: Iterable[Any]) -> Iterator[Page]:
-        """Yield the page of each image; one that cannot be opened has `error` set and does not stop the others.
+        """Yield the page of each image; one that cannot be opened has `error` set and does not stop
+        the others.
 
         Several are read side by side, each on its own share of the processors.
         """
         images = [images] if is_one_image(images) else images
         alone = isinstance(images, Sequence) and len(images) < 2
         if alone or self._lanes < 2:
-            yield from (self._page_or_error(take(image), self.detector, self._read_lines) for image in images)
+            yield from (
+                self._page_or_error(take(image), self.detector, self._read_lines)
+                for image in images
+            )
             return
         find, read = self._side_by_side()
         waiting: deque[Future[Page]] = deque()
@@ -126,7 +135,9 @@ class Spotter:
         lines = read(image, find(image))
         rotation = _rotation_of(lines)
         kept = image if self.keep_images else None
-        return Page(paragraphs_in_order(lines, rotation), image.size, rotation, taken.name, image=kept)
+        return Page(
+            paragraphs_in_order(lines, rotation), image.size, rotation, taken.name, image=kept
+        )
 
 
 class _OneAtATime:
@@ -142,7 +153,9 @@ class _OneAtATime:
 
 
 def _rotation_of(lines: Sequence[Line]) -> int:
-    """Return the rotation of most characters: how the text runs in the image, and how it was turned to be read."""
+    """Return the rotation of most characters: how the text runs in the image, and how it was turned
+    to be read.
+    """
     votes: Counter[int] = Counter()
     for line in lines:
         (x0, y0), (x1, y1), *_ = line.quad

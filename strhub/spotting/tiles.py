@@ -1,4 +1,6 @@
-"""Large images: one map of probabilities out of overlapping tiles, so that small text is found, and no line is cut."""
+"""Large images: one map of probabilities out of overlapping tiles, so that small text is found, and
+no line is cut.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,21 @@ MULTIPLE: Final = 32  # the network halves its input five times
 _OVERLAP: Final = 0.15  # of tiles, of their side
 _FLAT: Final = 6  # gray levels between neighboring pixels, below which there is no text
 _LOOKED_AT: Final = 320  # pixels of the longer side, of what is looked at for that
-_LARGE: Final = 20.0  # pixels of a region's height in the whole image, from which it is not looked for in tiles
+_LARGE: Final = (
+    20.0  # pixels of a region's height in the whole image, from which it is not looked for in tiles
+)
 _SAME: Final = 0.4  # fraction of the smaller region's box from which two regions are one
-_FILLED: Final = 0.35  # fraction of a region's area that lower ones fill if it is lines run together
+_FILLED: Final = (
+    0.35  # fraction of a region's area that lower ones fill if it is lines run together
+)
 
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]
 
 
 def tiled_size(size: Size, side: int, most: int) -> Size:
-    """Return (width, height) to which an image is brought so that at most so many tiles cover it; never enlarged.
+    """Return (width, height) to which an image is brought so that at most so many tiles cover it;
+    never enlarged.
 
     The sides are multiples of 32, as `side` is. most: at least 1.
     """
@@ -36,7 +43,9 @@ def tiled_size(size: Size, side: int, most: int) -> Size:
 
 
 def tile_boxes(size: Size, side: int) -> Iterator[Box]:
-    """Yield boxes (left, top, right, bottom) of overlapping tiles that cover an image of (width, height)."""
+    """Yield boxes (left, top, right, bottom) of overlapping tiles that cover an image of (width,
+    height).
+    """
     width, height = size
     for row in range(_count(height, side)):
         for column in range(_count(width, side)):
@@ -60,9 +69,11 @@ def tiled_map(
     probabilities: Callable[[Image.Image], Floats],
     on_tile: Callable[[int, int], object] | None = None,
 ) -> Floats:
-    """Return the map (H, W) of an RGB image whose sides are multiples of 32, the greatest of overlapping tiles' values.
+    """Return the map (H, W) of an RGB image whose sides are multiples of 32, the greatest of
+    overlapping tiles' values.
 
-    probabilities: gives the map of a tile; on_tile: called with the number of tiles done and of all.
+    probabilities: gives the map of a tile; on_tile: called with the number of tiles done and of
+        all.
     """
     whole: Floats = np.zeros((image.height, image.width), dtype=np.float32)
     boxes = list(tile_boxes(image.size, side))
@@ -77,7 +88,9 @@ def tiled_map(
 
 
 def is_flat(image: Image.Image) -> bool:
-    """Return whether an RGB image has no edges, as sky and empty paper have none: there is no text in it."""
+    """Return whether an RGB image has no edges, as sky and empty paper have none: there is no text
+    in it.
+    """
     small = image.convert("L")
     small.thumbnail((_LOOKED_AT, _LOOKED_AT), Image.Resampling.BOX, reducing_gap=1)
     gray = np.asarray(small, dtype=np.int16)
@@ -88,11 +101,14 @@ def is_flat(image: Image.Image) -> bool:
 def merged(whole: Sequence[Region], tiled: Sequence[Region], scale: float) -> list[Region]:
     """Return the regions found in a whole image made smaller, and in its tiles, each of them once.
 
-    Large ones are taken from the whole image, since tiles cut them; small ones from the tiles, since the whole image
-    runs them together. scale: how many of the image's pixels one pixel of the whole image made smaller is.
+    Large ones are taken from the whole image, since tiles cut them; small ones from the tiles,
+    since the whole image runs them together. scale: how many of the image's pixels one pixel of the
+    whole image made smaller is.
     """
     large = [
-        region for region in whole if min(sides_of(region.quad)) >= _LARGE * scale and not _are_lines(region, tiled)
+        region
+        for region in whole
+        if min(sides_of(region.quad)) >= _LARGE * scale and not _are_lines(region, tiled)
     ]
     small = [region for region in whole if min(sides_of(region.quad)) < _LARGE * scale]
     found = large

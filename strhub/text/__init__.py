@@ -1,4 +1,6 @@
-"""Characters, labels and tokens: everything that knows text, and nothing of images or tensors' origin."""
+"""Characters, labels and tokens: everything that knows text, and nothing of images or tensors'
+origin.
+"""
 
 from strhub.text.charset import (
     CHARSET_36,

@@ -1,7 +1,7 @@
 """Character sets and what happens to a label on its way to one.
 
-In: a label as a data set spells it. Out: the label a model with a given charset is trained on or scored against, or
-`DroppedLabel` with the reason. No tensors here.
+In: a label as a data set spells it. Out: the label a model with a given charset is trained on or
+scored against, or `DroppedLabel` with the reason. No tensors here.
 """
 
 import re
@@ -23,18 +23,25 @@ CHARSET_94 = CHARSET_62 + PUNCTUATION
 
 # What Unicode does not decompose into ASCII letters and accents, and its usual ASCII spelling.
 _ASCII_SPELLING = {
-    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D",
-    "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "ı": "i", "‘": "'", "’": "'", "‚": ",", "‛": "'",
-    "“": '"', "”": '"', "„": '"', "‟": '"', "′": "'", "″": '"', "´": "'", "ʼ": "'", "‐": "-", "‑": "-", "‒": "-",
-    "–": "-", "—": "-", "―": "-", "−": "-", "⁄": "/", "∕": "/",
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "đ": "d",
+        "Đ": "D",
+    "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "Ð": "D", "ı": "i", "‘": "'", "’": "'",
+    "‚": ",", "‛": "'", "“": '"', "”": '"', "„": '"', "‟": '"', "′": "'", "″": '"', "´": "'",
+    "ʼ": "'", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "−": "-", "⁄": "/",
+    "∕": "/",
 }  # fmt: skip
-# Unicode's compatibility forms that look like what they decompose to: full width letters, ligatures and
-# styled letters. Not those that say something else, such as ½ (12), ² (2) and ™ (TM).
+# Unicode's compatibility forms that look like what they decompose to: full width letters, ligatures
+# and styled letters. Not those that say something else, such as ½ (12), ² (2) and ™ (TM).
 _LOOK_ALIKE = ("<wide>", "<narrow>", "<font>", "<small>", "<vertical>", "<noBreak>", "<compat>")
-_LOOK_ALIKE_CATEGORIES = ("L", "Nl", "P", "Z")  # of <compat>: ligatures, Roman numerals, dots; not ⒈, № and ´
+_LOOK_ALIKE_CATEGORIES = (
+    "L",
+    "Nl",
+    "P",
+    "Z",
+)  # of <compat>: ligatures, Roman numerals, dots; not ⒈, № and ´
 _ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
-# Signs that the spelling of a word can do without: the points of Hebrew and Arabic, the Arabic stretched
-# joint, and what only chooses between shapes of the character before it.
+# Signs that the spelling of a word can do without: the points of Hebrew and Arabic, the Arabic
+# stretched joint, and what only chooses between shapes of the character before it.
 _OPTIONAL = re.compile(
     "[\u034f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u0652\u0670\u06d6-\u06dc"
     "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
@@ -42,7 +49,9 @@ _OPTIONAL = re.compile(
 
 
 class DroppedLabel(DataError):
-    """A label that a model with this charset cannot be trained on; `reason` is a short phrase fit for counting."""
+    """A label that a model with this charset cannot be trained on; `reason` is a short phrase fit
+    for counting.
+    """
 
     def __init__(self, reason: str, label: str) -> None:
         super().__init__(f"label {label!r}: {reason}")
@@ -54,21 +63,27 @@ class DroppedLabel(DataError):
 
 
 def check_charset(charset: str) -> str:
-    """Return `charset` if it can number tokens; `ValueError` if it is empty, repeats or splits a character."""
+    """Return `charset` if it can number tokens; `ValueError` if it is empty, repeats or splits a
+    character.
+    """
     if not charset:
         raise ValueError("the charset is empty: it needs at least one character")
     repeated = [character for character, count in Counter(charset).items() if count > 1]
     if repeated:
-        raise ValueError(f"the charset repeats {''.join(repeated)!r}: every character must occur once")
+        raise ValueError(
+            f"the charset repeats {''.join(repeated)!r}: every character must occur once"
+        )
     if unicodedata.normalize("NFC", charset) != charset:
         raise ValueError("the charset is not in Unicode's composed form (NFC): normalize it first")
     return charset
 
 
 def scored_charset(charset_train: str, charset_test: str | None) -> str:
-    """Return the charset that words are scored in: the one that is set, else the one that is trained.
+    """Return the charset that words are scored in: the one that is set, else the one that is
+    trained.
 
-    Of the published ones with 62 and 94 characters the digits and lower case alone, as is the custom of the field.
+    Of the published ones with 62 and 94 characters the digits and lower case alone, as is the
+    custom of the field.
     """
     if charset_test is not None:
         return charset_test
@@ -77,7 +92,9 @@ def scored_charset(charset_train: str, charset_test: str | None) -> str:
 
 
 def fold_to_ascii(text: str) -> str:
-    """Return `text` in ASCII where that is customary (é to e, ß to ss); what has no ASCII spelling stays as it is."""
+    """Return `text` in ASCII where that is customary (é to e, ß to ss); what has no ASCII spelling
+    stays as it is.
+    """
     composed = unicodedata.normalize("NFC", text)
     return _ACCENTS.sub("", "".join(map(_ascii_spelling, composed)))
 
@@ -90,7 +107,9 @@ def _ascii_spelling(character: str) -> str:
     parts = unicodedata.decomposition(character).split()
     if parts and parts[0].startswith("<"):
         form, *parts = parts
-        alike = form != "<compat>" or unicodedata.category(character).startswith(_LOOK_ALIKE_CATEGORIES)
+        alike = form != "<compat>" or unicodedata.category(character).startswith(
+            _LOOK_ALIKE_CATEGORIES
+        )
         if form not in _LOOK_ALIKE or not alike:
             return character
     spelled = _ACCENTS.sub("", "".join(_ascii_spelling(chr(int(part, 16))) for part in parts))
@@ -98,9 +117,11 @@ def _ascii_spelling(character: str) -> str:
 
 
 class CharsetAdapter:
-    """Bring text to a charset: change the case if the charset has one only, then remove what it does not hold.
+    """Bring text to a charset: change the case if the charset has one only, then remove what it
+    does not hold.
 
-    This is the field's rule for scoring: predictions and labels both pass through the adapter of `charset_test`.
+    This is the field's rule for scoring: predictions and labels both pass through the adapter of
+    `charset_test`.
     """
 
     def __init__(self, charset: str) -> None:
@@ -110,7 +131,9 @@ class CharsetAdapter:
         self._outside = re.compile(f"[^{re.escape(charset)}]")
 
     def change_case(self, text: str) -> str:
-        """Lower or upper the characters the charset does not hold as they are, if it has one case only."""
+        """Lower or upper the characters the charset does not hold as they are, if it has one case
+        only.
+        """
         if not (self._lower_only or self._upper_only):
             return text
         return "".join(self._recase(character) for character in text)
@@ -129,14 +152,15 @@ class CharsetAdapter:
 class LabelPreparation:
     """A data set's label to a charset, as another spelling of the same word or not at all.
 
-    Steps: Unicode's composed form (NFC); folding to ASCII (by default only if the charset is ASCII); runs of white
-    space become one space if the charset has it and nothing otherwise; case as `CharsetAdapter`; the points of Hebrew
-    and Arabic, joiners and the like are removed where the charset lacks them, and so is punctuation, as is the custom
+    Steps: Unicode's composed form (NFC); folding to ASCII (by default only if the charset is
+    ASCII); runs of white space become one space if the charset has it and nothing otherwise; case
+    as `CharsetAdapter`; the points of Hebrew and Arabic, joiners and the like are removed where the
+    charset lacks them, and so is punctuation, as is the custom
     of the field: all of it if the charset has none at all, else that of ASCII.
 
-    strict: any other character outside the charset, be it a letter, digit, vowel sign, accent or symbol, drops the
-        label, because an image that shows what its label lacks teaches a wrong reading. Scoring is not strict: it
-        removes such characters and keeps the word.
+    strict: any other character outside the charset, be it a letter, digit, vowel sign, accent or
+        symbol, drops the label, because an image that shows what its label lacks teaches a wrong
+        reading. Scoring is not strict: it removes such characters and keeps the word.
     max_length: the most characters a prepared label may have; None for no limit.
 
     Raises `DroppedLabel` with the reason "empty", "too long" or "outside the charset".
@@ -161,7 +185,9 @@ class LabelPreparation:
         text = self._spelled(label)
         if self.strict and self._lacks(text):
             raise DroppedLabel("outside the charset", label)
-        text = " ".join(self.adapter(text).split())  # what was removed may have stood between two spaces
+        text = " ".join(
+            self.adapter(text).split()
+        )  # what was removed may have stood between two spaces
         if not text:
             raise DroppedLabel("empty", label)
         if self.max_length is not None and len(text) > self.max_length:
@@ -169,7 +195,9 @@ class LabelPreparation:
         return text
 
     def loses_letters(self, label: str) -> bool:
-        """Return whether the word of a label would be another one without what the charset lacks."""
+        """Return whether the word of a label would be another one without what the charset
+        lacks.
+        """
         return self._lacks(self._spelled(label))
 
     def _spelled(self, label: str) -> str:
@@ -177,7 +205,9 @@ class LabelPreparation:
         text = unicodedata.normalize("NFC", label)
         if self.fold_ascii:
             text = "".join(c if c in self._characters else _ascii_spelling(c) for c in text)
-            text = _ACCENTS.sub(lambda accents: "".join(filter(self._characters.__contains__, accents[0])), text)
+            text = _ACCENTS.sub(
+                lambda accents: "".join(filter(self._characters.__contains__, accents[0])), text
+            )
         text = (" " if " " in self._characters else "").join(text.split())
         return self.adapter.change_case(text)
 
@@ -185,8 +215,14 @@ class LabelPreparation:
         return any(c not in self._characters and self._tells(c) for c in text)
 
     def _tells(self, character: str) -> bool:
-        """Return whether a word without this character, which the charset lacks, would be another one."""
-        if character.isspace() or unicodedata.category(character) in ("Cc", "Cf") or _OPTIONAL.match(character):
+        """Return whether a word without this character, which the charset lacks, would be another
+        one.
+        """
+        if (
+            character.isspace()
+            or unicodedata.category(character) in ("Cc", "Cf")
+            or _OPTIONAL.match(character)
+        ):
             return False
         if not _is_punctuation(character):
             return True
@@ -194,10 +230,11 @@ class LabelPreparation:
 
 
 class ScoredText:
-    """Bring labels and readings alike to the charset that is scored; what has no character of it becomes "".
+    """Bring labels and readings alike to the charset that is scored; what has no character of it
+    becomes "".
 
-    As `LabelPreparation` that is not strict: folded to ASCII if the charset is ASCII, spaces kept if it has one, and
-    what it does not hold removed.
+    As `LabelPreparation` that is not strict: folded to ASCII if the charset is ASCII, spaces kept
+    if it has one, and what it does not hold removed.
     """
 
     def __init__(self, charset: str) -> None:
@@ -211,7 +248,9 @@ class ScoredText:
             return ""
 
     def loses_letters(self, text: str) -> bool:
-        """Return whether the charset lacks what tells a text from another one: a letter, digit or symbol."""
+        """Return whether the charset lacks what tells a text from another one: a letter, digit or
+        symbol.
+        """
         return self._prepare.loses_letters(text)
 
 

@@ -1,4 +1,5 @@
-"""How sure a text may be called: what a network says, corrected by what was measured on words of known labels.
+"""How sure a text may be called: what a network says, corrected by what was measured on words of
+known labels.
 
 `Correction` is for texts that were read in several views of an image, `Calibration` for all.
 """
@@ -19,7 +20,8 @@ _MOST: Final = 100.0  # log-odds beyond which nothing changes
 
 
 class Correction(NamedTuple):
-    """Log-odds of being right: `best` times those of the best look, `first` times those of the first, and `offset`.
+    """Log-odds of being right: `best` times those of the best look, `first` times those of the
+    first, and `offset`.
 
     The defaults were fitted to strhub-tiny, on words that it was not trained on.
     """
@@ -30,21 +32,27 @@ class Correction(NamedTuple):
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Correction:
-        """Return the one that a model says of itself, else the default. `ValueError` if it is not three numbers."""
+        """Return the one that a model says of itself, else the default. `ValueError` if it is not
+        three numbers.
+        """
         stored = three_numbers(hparams, CORRECTION)
         return cls() if stored is None else cls(*stored)
 
     def __call__(self, best: float, first: float) -> float:
-        """Return the confidence, in [0, `best`], of a text by that of its best look and that of the first look."""
+        """Return the confidence, in [0, `best`], of a text by that of its best look and that of the
+        first look.
+        """
         odds = self.best * log_odds(best) + self.first * log_odds(first) + self.offset
         return min(best, 1 / (1 + exp(min(-odds, _MOST))))
 
 
 class Calibration(NamedTuple):
-    """Log-odds of being right: `scale` times those of the confidence, `offset`, and `known` for an English word.
+    """Log-odds of being right: `scale` times those of the confidence, `offset`, and `known` for an
+    English word.
 
-    A known word is more often right than another text that was read with the same confidence: what a network takes for
-    one by mistake is seldom another one. By default confidences stay as they are.
+    A known word is more often right than another text that was read with the same confidence: what
+    a network takes for one by mistake is seldom another one. By default confidences stay as they
+    are.
     """
 
     scale: float = 1.0
@@ -53,12 +61,16 @@ class Calibration(NamedTuple):
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Calibration:
-        """Return the one that a model says of itself, else the default. `ValueError` if it is not three numbers."""
+        """Return the one that a model says of itself, else the default. `ValueError` if it is not
+        three numbers.
+        """
         stored = three_numbers(hparams, CALIBRATION)
         return cls() if stored is None else cls(*stored)
 
     def __call__(self, confidence: float, text: str) -> float:
-        """Return how sure a text that was read with a confidence may be called, in [0, 1]; 0 if there is no text."""
+        """Return how sure a text that was read with a confidence may be called, in [0, 1]; 0 if
+        there is no text.
+        """
         if not text or self == Calibration():
             return confidence
         known = self.known if self.known and is_known(text) else 0.0
@@ -74,14 +86,18 @@ def is_known(text: str) -> bool:
 
 
 def three_numbers(hparams: Mapping[str, Any], name: str) -> tuple[float, float, float] | None:
-    """Return what a model says of itself by that name, if it does; `ValueError` if it is not three numbers."""
+    """Return what a model says of itself by that name, if it does; `ValueError` if it is not three
+    numbers.
+    """
     stored = hparams.get(name)
     if stored is None:
         return None
     try:
         first, second, third = map(float, stored)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {stored!r}: it must be three numbers, see tools/calibrate.py") from error
+        raise ValueError(
+            f"{name} is {stored!r}: it must be three numbers, see tools/calibrate.py"
+        ) from error
     return first, second, third
 
 

@@ -1,9 +1,11 @@
 """Text to token ids and a model's output back to text, for attention models and for CTC models.
 
-Attention models (PARSeq, ViTSTR, TRBA, ABINet): id 0 is [E], end of sequence; then the charset; then [B], begin; then
-[P], padding. Heads predict neither [B] nor [P]. CTC models (CRNN, TRBC): id 0 is the blank, then the charset.
+Attention models (PARSeq, ViTSTR, TRBA, ABINet): id 0 is [E], end of sequence; then the charset;
+then [B], begin; then [P], padding. Heads predict neither [B] nor [P]. CTC models (CRNN, TRBC): id 0
+is the blank, then the charset.
 
-The decoding side takes NumPy arrays or torch tensors and needs neither: it works on the best id of each step.
+The decoding side takes NumPy arrays or torch tensors and needs neither: it works on the best id of
+each step.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ Probabilities = npt.NDArray[np.float32]
 
 
 def best_of_each_step(distribution: Any) -> tuple[Ids, Probabilities]:
-    """(B, L, C) probabilities, array or tensor on any device, to the best ids and their probabilities, (B, L) each."""
+    """(B, L, C) probabilities, array or tensor on any device, to the best ids and their
+    probabilities, (B, L) each.
+    """
     if hasattr(distribution, "detach"):
         probabilities, ids = distribution.detach().float().max(-1)
         return ids.cpu().numpy(), probabilities.cpu().numpy()
@@ -45,12 +49,15 @@ class Tokenizer(ABC):
         return len(self._tokens)
 
     def ids_of(self, label: str) -> list[int]:
-        """Ids of a label's characters; `ValueError` names the first character that the charset lacks."""
+        """Ids of a label's characters; `ValueError` names the first character that the charset
+        lacks.
+        """
         try:
             return [self._ids[character] for character in label]
         except KeyError as error:
             raise ValueError(
-                f"label {label!r} has {error.args[0]!r}, which is not in the charset of {len(self.charset)} characters"
+                f"label {label!r} has {error.args[0]!r}, which is not in the charset of "
+                f"{len(self.charset)} characters"
             ) from None
 
     def text_of(self, ids: Sequence[int] | Ids) -> str:
@@ -63,29 +70,41 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def select(self, ids: Ids) -> tuple[Ids, int]:
-        """A row of best ids (L,) to the steps that hold its characters and the number of steps the sequence took."""
+        """A row of best ids (L,) to the steps that hold its characters and the number of steps the
+        sequence took.
+        """
 
-    def encode(self, labels: Sequence[str], device: torch.device | str | None = None) -> torch.Tensor:
+    def encode(
+        self, labels: Sequence[str], device: torch.device | str | None = None
+    ) -> torch.Tensor:
         """Labels to a tensor of ids, (B, L), as a model is trained on."""
         import torch
 
         return torch.from_numpy(self.encode_array(labels)).to(device)
 
     @overload
-    def decode(self, distribution: Any, raw: Literal[False] = False) -> tuple[list[str], list[Any]]: ...
+    def decode(
+        self, distribution: Any, raw: Literal[False] = False
+    ) -> tuple[list[str], list[Any]]: ...
 
     @overload
-    def decode(self, distribution: Any, raw: Literal[True]) -> tuple[list[list[str]], list[Any]]: ...
+    def decode(
+        self, distribution: Any, raw: Literal[True]
+    ) -> tuple[list[list[str]], list[Any]]: ...
 
     def decode(self, distribution: Any, raw: bool = False) -> tuple[list[Any], list[Any]]:
-        """(B, L, C) probabilities to texts and, per text, the probability of each step that made it.
+        """(B, L, C) probabilities to texts and, per text, the probability of each step that made
+        it.
 
-        The confidence of a text is the product of its steps': for attention models of those up to and including [E],
-        for CTC models of all. They are tensors, on the same device, if tensors were given, else arrays. With `raw`,
-        instead of a text there is a list of all steps' tokens, special ones included.
+        The confidence of a text is the product of its steps': for attention models of those up to
+        and including [E], for CTC models of all. They are tensors, on the same device, if tensors
+        were given, else arrays. With `raw`, instead of a text there is a list of all steps' tokens,
+        special ones included.
         """
         best, probabilities = best_of_each_step(distribution)
-        steps_of: Any = distribution.detach().amax(-1) if hasattr(distribution, "detach") else probabilities
+        steps_of: Any = (
+            distribution.detach().amax(-1) if hasattr(distribution, "detach") else probabilities
+        )
         texts: list[Any] = []
         confidences = []
         for row, confidence in zip(best, steps_of, strict=True):
@@ -96,12 +115,16 @@ class Tokenizer(ABC):
         return texts, confidences
 
     def decode_characters(self, distribution: Any) -> list[tuple[str, float, Probabilities]]:
-        """(B, L, C) probabilities to (text, confidence of the text, confidence of each character) per row."""
+        """(B, L, C) probabilities to (text, confidence of the text, confidence of each character)
+        per row.
+        """
         best, probabilities = best_of_each_step(distribution)
         readings = []
         for row, confidence in zip(best, probabilities, strict=True):
             steps, used = self.select(row)
-            readings.append((self.text_of(row[steps]), float(confidence[:used].prod()), confidence[steps]))
+            readings.append(
+                (self.text_of(row[steps]), float(confidence[:used].prod()), confidence[steps])
+            )
         return readings
 
 
@@ -117,7 +140,9 @@ class AttentionTokenizer(Tokenizer):
     def encode_array(self, labels: Sequence[str]) -> Ids:
         """Labels to ids, (B, 1 + longest + 1): [B], the characters, [E], then [P]."""
         rows = [self.ids_of(label) for label in labels]
-        array = np.full((len(rows), max(map(len, rows), default=0) + 2), self.pad_id, dtype=np.int64)
+        array = np.full(
+            (len(rows), max(map(len, rows), default=0) + 2), self.pad_id, dtype=np.int64
+        )
         for target, row in zip(array, rows, strict=True):
             target[: len(row) + 2] = [self.bos_id, *row, self.eos_id]
         return array
@@ -125,7 +150,9 @@ class AttentionTokenizer(Tokenizer):
     def select(self, ids: Ids) -> tuple[Ids, int]:
         ends = np.flatnonzero(ids == self.eos_id)
         length = int(ends[0]) if len(ends) else len(ids)
-        characters = np.flatnonzero(ids[:length] <= len(self.charset))  # TRBA's head can also predict [B] and [P]
+        characters = np.flatnonzero(
+            ids[:length] <= len(self.charset)
+        )  # TRBA's head can also predict [B] and [P]
         return characters, min(length + 1, len(ids))
 
 

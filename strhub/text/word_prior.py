@@ -1,7 +1,9 @@
-"""A prior for the words of a language: what is read with doubt may be a known word that looks nearly as likely.
+"""A prior for the words of a language: what is read with doubt may be a known word that looks
+nearly as likely.
 
-In: what CTC reads, and the probabilities that it was read from. Out: the same readings, a doubtful one replaced by a
-known word within two letters of it whose probability, times e to the power of a weight, is greater. NumPy only.
+In: what CTC reads, and the probabilities that it was read from. Out: the same readings, a doubtful
+one replaced by a known word within two letters of it whose probability, times e to the power of a
+weight, is greater. NumPy only.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 DOUBT: Final = 0.9  # confidence below which a reading may be replaced
-SHORTEST: Final = 3  # letters of a reading that may be; of fewer, most are within reach of any other
+SHORTEST: Final = (
+    3  # letters of a reading that may be; of fewer, most are within reach of any other
+)
 LONG: Final = 6  # letters from which two may differ, below that one
 _LEAST: Final = 1e-30
 
@@ -24,7 +28,9 @@ Reading = tuple[str, float, Any]  # text, its confidence, that of each character
 
 
 class WordPrior:
-    """words: in lower case; charset: what the model reads, id 0 being the blank; weight: of the prior, in nats."""
+    """words: in lower case; charset: what the model reads, id 0 being the blank; weight: of the
+    prior, in nats.
+    """
 
     def __init__(self, words: Iterable[str], *, charset: str, weight: float) -> None:
         self.weight = weight
@@ -38,7 +44,8 @@ class WordPrior:
     def __call__(self, readings: Sequence[Reading], probabilities: Floats) -> list[Reading]:
         """Return the readings, doubtful ones replaced where a known word speaks against them.
 
-        probabilities: (B, L, C). A replaced text keeps its confidence, which all of its characters share.
+        probabilities: (B, L, C). A replaced text keeps its confidence, which all of its characters
+            share.
         """
         return [
             self._replaced(reading, row) if reading[1] < DOUBT else reading
@@ -47,23 +54,36 @@ class WordPrior:
 
     def _replaced(self, reading: Reading, row: Floats) -> Reading:
         text, confidence, _ = reading
-        letters = "".join(character for character in text.lower() if character.isascii() and character.isalnum())
+        letters = "".join(
+            character for character in text.lower() if character.isascii() and character.isalnum()
+        )
         if not text or len(letters) < SHORTEST or text.lower() in self._known:
             return reading
         near = self.near(letters)
-        spelled = [text, *(form for word in near for form in dict.fromkeys((word, word.upper(), word.capitalize())))]
+        spelled = [
+            text,
+            *(
+                form
+                for word in near
+                for form in dict.fromkeys((word, word.upper(), word.capitalize()))
+            ),
+        ]
         spelled = [word for word in spelled if set(word) <= self._ids.keys()]
         if len(spelled) < 2 or spelled[0] != text:
             return reading
-        scores = ctc_log_likelihoods(row, [[self._ids[character] for character in word] for word in spelled])
+        scores = ctc_log_likelihoods(
+            row, [[self._ids[character] for character in word] for word in spelled]
+        )
         best = 1 + int(scores[1:].argmax())
         if not scores[best] + self.weight > scores[0]:
             return reading
-        share = np.full(len(spelled[best]), confidence ** (1 / len(spelled[best])), dtype=np.float32)
-        return spelled[best], confidence, share
+        each = np.full(len(spelled[best]), confidence ** (1 / len(spelled[best])), dtype=np.float32)
+        return spelled[best], confidence, each
 
     def near(self, letters: str) -> list[str]:
-        """Return the words that differ in one letter, or in two if there are six or more, from `letters`."""
+        """Return the words that differ in one letter, or in two if there are six or more, from
+        `letters`.
+        """
         most = 2 if len(letters) >= LONG else 1
         target, found = np.frombuffer(letters.encode("ascii"), dtype=np.uint8), []
         for length, table in self._tables.items():
@@ -74,8 +94,10 @@ class WordPrior:
             elif length > len(target):  # the word has a letter more: any one of it left out
                 chosen = _any_left_out(table, target, most - 1)
             else:
-                shorter = (np.delete(target, place) for place in range(len(target)))
-                chosen = np.logical_or.reduce([(table != some).sum(1) <= most - 1 for some in shorter])
+                shorter = (np.delete(target, index) for index in range(len(target)))
+                chosen = np.logical_or.reduce(
+                    [(table != some).sum(1) <= most - 1 for some in shorter]
+                )
             found += [bytes(row).decode("ascii") for row in table[chosen]]
         return found
 
@@ -86,18 +108,26 @@ def letters_of(words: Sequence[str]) -> npt.NDArray[np.uint8]:
 
 
 def _any_left_out(table: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], most: int) -> Any:
-    """Return which rows of a table differ in at most so many places from the target, less any one letter."""
-    places = range(table.shape[1])
-    return np.logical_or.reduce([(np.delete(table, place, 1) != target).sum(1) <= most for place in places])
+    """Return which rows of a table differ in at most so many places from the target, less any one
+    letter.
+    """
+    indices = range(table.shape[1])
+    return np.logical_or.reduce(
+        [(np.delete(table, index, 1) != target).sum(1) <= most for index in indices]
+    )
 
 
 def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -> Floats:
-    """Return the log-likelihood of each of K texts, by CTC's forward recursion (Graves et al. 2006, section 4.1).
+    """Return the log-likelihood of each of K texts, by CTC's forward recursion (Graves et al. 2006,
+    section 4.1).
 
-    probabilities: (L, C), id 0 the blank; texts: ids, at least one each. -inf for a text that needs more columns.
+    probabilities: (L, C), id 0 the blank; texts: ids, at least one each. -inf for a text that needs
+        more columns.
     """
     longest = max(map(len, texts))
-    states = np.zeros((len(texts), 2 * longest + 1), dtype=np.int64)  # blank, first, blank, second, ...
+    states = np.zeros(
+        (len(texts), 2 * longest + 1), dtype=np.int64
+    )  # blank, first, blank, second, ...
     for row, text in zip(states, texts, strict=True):
         row[1 : 2 * len(text) : 2] = text
     skips = np.zeros(states.shape, dtype=bool)  # a letter may follow another one without a blank
@@ -118,12 +148,18 @@ def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -
 def english_words() -> frozenset[str]:
     """Return the package's English words and names of at least two letters, in lower case."""
     folder = files("strhub") / "data" / "synth"
-    lines = (line for name in ("words.txt", "names.txt") for line in (folder / name).read_text("utf-8").splitlines())
+    lines = (
+        line
+        for name in ("words.txt", "names.txt")
+        for line in (folder / name).read_text("utf-8").splitlines()
+    )
     words = (line.split("\t")[0].strip().lower() for line in lines)
     return frozenset(word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
 
 
-def with_prior(readings: Sequence[Reading], probabilities: Floats, charset: str, weight: float) -> list[Reading]:
+def with_prior(
+    readings: Sequence[Reading], probabilities: Floats, charset: str, weight: float
+) -> list[Reading]:
     """Return readings with the prior of English words; see `WordPrior`."""
     return _english(charset, weight)(readings, probabilities)
 

@@ -1,7 +1,8 @@
 """Files of training states that outlast power cuts, full disks and kills.
 
-A state is written beside its place, flushed to the disk and only then renamed, so that under its name there is always
-a whole one. `last.ckpt` has the one before it beside it, `previous.ckpt`, which is used if the newer one is damaged.
+A state is written beside its place, flushed to the disk and only then renamed, so that under its
+name there is always a whole one. `last.ckpt` has the one before it beside it, `previous.ckpt`,
+which is used if the newer one is damaged.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from strhub.checkpoint.torch_files import check_archive
 
-__all__ = ["LAST", "PREVIOUS", "DurableCheckpointIO", "latest_checkpoint", "move_over", "put_in_place"]
+__all__ = [
+    "LAST",
+    "PREVIOUS",
+    "DurableCheckpointIO",
+    "latest_checkpoint",
+    "move_over",
+    "put_in_place",
+]
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +33,16 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
-    """Writes as said above; what cannot be written is logged, and the files from before stay as they are.
+    """Writes as said above; what cannot be written is logged, and the files from before stay as
+    they are.
 
-    A state that could not be saved does not end a run: the next one may. Whoever saves can look whether the file is
-    there. Addresses such as s3:// are left to Lightning.
+    A state that could not be saved does not end a run: the next one may. Whoever saves can look
+    whether the file is there. Addresses such as s3:// are left to Lightning.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         """Write a state, all or nothing."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -48,9 +59,15 @@ class DurableCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            log.error("%s could not be saved: %s. What was saved before is still there", path, _reason(error))
+            log.error(
+                "%s could not be saved: %s. What was saved before is still there",
+                path,
+                _reason(error),
+            )
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read a state; for a `last.ckpt` that is damaged or gone, the one before it.
 
         Raises:
@@ -67,18 +84,24 @@ class DurableCheckpointIO(TorchCheckpointIO):
                 reasons.append(f"{candidate}: {_reason(error)}")
             else:
                 if reasons:
-                    log.warning("resuming from the checkpoint before the last: %s", "; ".join(reasons))
+                    log.warning(
+                        "resuming from the checkpoint before the last: %s", "; ".join(reasons)
+                    )
                 return state
         raise ValueError(f"no checkpoint to resume from: {'; '.join(reasons)}")
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """`last.ckpt` of a folder, if it or the one before it is there; `DurableCheckpointIO` finds which."""
+    """`last.ckpt` of a folder, if it or the one before it is there; `DurableCheckpointIO` finds
+    which.
+    """
     return folder / LAST if any((folder / name).is_file() for name in (LAST, PREVIOUS)) else None
 
 
 def put_in_place(new: Path, last: Path) -> None:
-    """Make `new` the file `last`, and what was there the previous one; at every moment one of them is there."""
+    """Make `new` the file `last`, and what was there the previous one; at every moment one of them
+    is there.
+    """
     if last.exists():
         kept = last.with_name(f".{PREVIOUS}.partial")  # a name that a killed run may have left
         with suppress(OSError):

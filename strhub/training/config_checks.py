@@ -1,7 +1,9 @@
-"""A composed configuration, checked before anything is built: names, types and ranges of its values.
+"""A composed configuration, checked before anything is built: names, types and ranges of its
+values.
 
-Names and types come from the signatures of what a group instantiates, so that a new option needs no entry here; ranges
-are listed. A mistake is one line: the option's dotted name, what it got and what it takes.
+Names and types come from the signatures of what a group instantiates, so that a new option needs no
+entry here; ranges are listed. A mistake is one line: the option's dotted name, what it got and what
+it takes.
 """
 
 from __future__ import annotations
@@ -88,7 +90,11 @@ def check_model(config: DictConfig, system: type, architecture: str) -> None:
     """Raise `ConfigError` for values of `model`, `optimizer` and `schedule` that cannot be."""
     values = plain(config, "model")
     own = {name: value for name, value in values.items() if not name.startswith("_")}
-    parameters = {**parameters_of(system)[0], **parameters_of(network_class(architecture))[0], **_OF_EVERY_MODEL}
+    parameters = {
+        **parameters_of(system)[0],
+        **parameters_of(network_class(architecture))[0],
+        **_OF_EVERY_MODEL,
+    }
     check_types(own, parameters, "model")
     _check_ranges({f"model.{name}": value for name, value in own.items()})
     for name in _INNER:
@@ -97,7 +103,9 @@ def check_model(config: DictConfig, system: type, architecture: str) -> None:
 
 
 def check_groups(config: DictConfig) -> None:
-    """Raise `ConfigError` for values of `data`, `trainer`, `callbacks` and `logger` that cannot be."""
+    """Raise `ConfigError` for values of `data`, `trainer`, `callbacks` and `logger` that cannot
+    be.
+    """
     for name in ("data", "trainer"):
         check_recipe(plain(config, name), name)
     for name in ("callbacks", "logger"):
@@ -114,29 +122,41 @@ def check_recipe(recipe: Any, where: str) -> None:
     try:
         target = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{where}._target_ is {recipe['_target_']!r}, which cannot be imported: {error}") from error
+        raise ConfigError(
+            f"{where}._target_ is {recipe['_target_']!r}, which cannot be imported: {error}"
+        ) from error
     values = {name: value for name, value in recipe.items() if not str(name).startswith("_")}
     check_group(values, target, where)
     _check_ranges({f"{where}.{name}": value for name, value in values.items()})
 
 
 def build(recipe: DictConfig, where: str, **arguments: Any) -> Any:
-    """Instantiate a group; raise `ConfigError`, one line of what its class says, if that cannot be done."""
+    """Instantiate a group; raise `ConfigError`, one line of what its class says, if that cannot be
+    done.
+    """
     try:
         return instantiate(recipe, **arguments)
     except InstantiationException as error:
         cause = error.__cause__ or error
-        if isinstance(cause, ValueError | OSError | ImportError):  # ours, or one that says what is wrong
+        if isinstance(
+            cause, ValueError | OSError | ImportError
+        ):  # ours, or one that says what is wrong
             raise cause from error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise ConfigError(f"{where} cannot be made: {lines[0]}") from error
 
 
 def plain(config: DictConfig, group: str) -> dict[str, Any]:
-    """Return a group's values, references resolved; `ConfigError` for one that is missing or refers to nothing."""
+    """Return a group's values, references resolved; `ConfigError` for one that is missing or refers
+    to nothing.
+    """
     node = config.get(group)
     try:
-        content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if node is not None else {}
+        content = (
+            OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+            if node is not None
+            else {}
+        )
     except OmegaConfBaseException as error:
         raise ConfigError(f"{group}: {str(error).splitlines()[0]}") from error
     assert isinstance(content, dict)
@@ -154,6 +174,10 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name} is {value}: it must be a number {reach}")
     size = values.get("model.img_size")
     if size is not None and not (
-        isinstance(size, Sequence) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+        isinstance(size, Sequence)
+        and len(size) == 2
+        and all(type(side) is int and side > 0 for side in size)
     ):
-        raise ConfigError(f"model.img_size is {size!r}: it takes [height, width] in pixels, two whole numbers")
+        raise ConfigError(
+            f"model.img_size is {size!r}: it takes [height, width] in pixels, two whole numbers"
+        )

@@ -1,7 +1,9 @@
-"""How gently a trained model is trained on: a frozen encoder, rates by layer, weight decay on weights alone.
+"""How gently a trained model is trained on: a frozen encoder, rates by layer, weight decay on
+weights alone.
 
-In: the options of `finetune` in the configuration and a network. Out: which layers learn at which step, and parameter
-groups for the optimizer. Everything follows from the number of the step, so a resumed run does what it would have done.
+In: the options of `finetune` in the configuration and a network. Out: which layers learn at which
+step, and parameter groups for the optimizer. Everything follows from the number of the step, so a
+resumed run does what it would have done.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 class FineTuning:
     """The options. All null: everything learns at the same rate, as without them.
 
-    freeze_encoder: true to leave the encoder as it is, a number to do so for so many steps, `2 epochs` for
-        those.
-    unfreeze_every: after that, let one more layer of the encoder learn every so many steps, the topmost first.
-    layer_decay: in (0, 1], how many times the rate of the layer above each encoder layer has; the topmost has all.
+    freeze_encoder: true to leave the encoder as it is, a number to do so for so many steps, `2
+        epochs` for those.
+    unfreeze_every: after that, let one more layer of the encoder learn every so many steps, the
+        topmost first.
+    layer_decay: in (0, 1], how many times the rate of the layer above each encoder layer has; the
+        topmost has all.
     decoder_rate: how many times the usual rate all that is not encoder has.
     decay_weights_only: no weight decay on norms, biases and positions.
     """
@@ -42,26 +46,45 @@ class FineTuning:
         """From a mapping; `ValueError` for an unknown option or a value out of range."""
         options = dict(options or {})
         check_options(options, cls.__dataclass_fields__, "finetune")
-        given = cls(**options)
-        steps, every = given.freeze_encoder, given.unfreeze_every
-        if not _is_count(steps, least=0) and not isinstance(steps, bool) and given.frozen_epochs is None:
+        parsed = cls(**options)
+        steps, every = parsed.freeze_encoder, parsed.unfreeze_every
+        if (
+            not _is_count(steps, least=0)
+            and not isinstance(steps, bool)
+            and parsed.frozen_epochs is None
+        ):
             raise ValueError(
-                f"finetune.freeze_encoder is {steps}: it must be true, false, a number of steps or such as '2 epochs'"
+                f"finetune.freeze_encoder is {steps}: it must be true, false, a number of steps or "
+                "such as '2 epochs'"
             )
         if not _is_count(every, least=1):
-            raise ValueError(f"finetune.unfreeze_every is {every}: it must be a number of steps, at least 1")
+            raise ValueError(
+                f"finetune.unfreeze_every is {every}: it must be a number of steps, at least 1"
+            )
         if every is not None and steps is True:
-            raise ValueError("finetune.unfreeze_every needs a number of steps in freeze_encoder, not true")
-        for name, value, most in (("layer_decay", given.layer_decay, 1.0), ("decoder_rate", given.decoder_rate, None)):
+            raise ValueError(
+                "finetune.unfreeze_every needs a number of steps in freeze_encoder, not true"
+            )
+        for name, value, most in (
+            ("layer_decay", parsed.layer_decay, 1.0),
+            ("decoder_rate", parsed.decoder_rate, None),
+        ):
             if value is not None and not (value > 0 and (most is None or value <= most)):
-                raise ValueError(f"finetune.{name} is {value}: it must be positive{' and at most 1' if most else ''}")
-        return given
+                raise ValueError(
+                    f"finetune.{name} is {value}: it must be "
+                    f"positive{' and at most 1' if most else ''}"
+                )
+        return parsed
 
     @property
     def frozen_epochs(self) -> int | None:
         """For how many epochs the encoder is frozen, where that is how it is said."""
-        given = re.fullmatch(r"(\d+) epochs?", self.freeze_encoder) if isinstance(self.freeze_encoder, str) else None
-        return int(given[1]) if given else None
+        parsed = (
+            re.fullmatch(r"(\d+) epochs?", self.freeze_encoder)
+            if isinstance(self.freeze_encoder, str)
+            else None
+        )
+        return int(parsed[1]) if parsed else None
 
     def in_steps(self, steps_per_epoch: int) -> FineTuning:
         """The same with epochs counted in steps."""
@@ -84,7 +107,9 @@ class FineTuning:
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:
-        """How many of so many encoder layers, counted from the image, do not learn at a step; see `in_steps`."""
+        """How many of so many encoder layers, counted from the image, do not learn at a step; see
+        `in_steps`.
+        """
         if self.freeze_encoder is True:
             return layers
         since = step - int(self.freeze_encoder or 0)
@@ -103,11 +128,15 @@ class FineTuning:
 
 def _is_count(value: Any, *, least: int) -> bool:
     """Whether an option is absent or a whole number that is large enough."""
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
+    return value is None or (
+        isinstance(value, int) and not isinstance(value, bool) and value >= least
+    )
 
 
 class Layer:
-    """A layer of an encoder: modules, and parameters that belong to none of them, such as positions."""
+    """A layer of an encoder: modules, and parameters that belong to none of them, such as
+    positions.
+    """
 
     def __init__(self) -> None:
         self.modules: list[nn.Module] = []
@@ -115,10 +144,14 @@ class Layer:
 
     def parameters(self) -> list[nn.Parameter]:
         """All of its parameters."""
-        return [*self.own, *(parameter for module in self.modules for parameter in module.parameters())]
+        return [
+            *self.own,
+            *(parameter for module in self.modules for parameter in module.parameters()),
+        ]
 
     def learn(self, active: bool, *, gradients: bool = True) -> None:
-        """Let it learn or not. What does not is in evaluation mode, so that norms keep their statistics too.
+        """Let it learn or not. What does not is in evaluation mode, so that norms keep their
+        statistics too.
 
         gradients: whether to stop those as well; if not, the caller has to drop them.
         """
@@ -131,13 +164,16 @@ class Layer:
 def encoder_layers(network: Network, outputs: Iterable[str]) -> list[Layer]:
     """The layers of a network's encoder, from the image on.
 
-    The encoder is what the network says (`encoder_parts`). Otherwise it is all its parts without a table of characters.
+    The encoder is what the network says (`encoder_parts`). Otherwise it is all its parts without a
+    table of characters.
     outputs: names of the parameters that are such tables.
 
-    The items of a list or sequence of modules are layers, and so is each other part. Norms and what has no weights
-    belong to the layer before, parameters of no part to the first layer.
+    The items of a list or sequence of modules are layers, and so is each other part. Norms and what
+    has no weights belong to the layer before, parameters of no part to the first layer.
     """
-    parts: Sequence[nn.Module | nn.Parameter] = network.encoder_parts() or _encoder_parts(network, list(outputs))
+    parts: Sequence[nn.Module | nn.Parameter] = network.encoder_parts() or _encoder_parts(
+        network, list(outputs)
+    )
     layers = [Layer()]
     for part in parts:
         if isinstance(part, nn.Parameter):
@@ -155,14 +191,20 @@ def encoder_layers(network: Network, outputs: Iterable[str]) -> list[Layer]:
 
 def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module | nn.Parameter]:
     children = list(network.named_children())
-    reading = [name for name, _ in children if any(output.startswith(f"{name}.") for output in outputs)]
-    free: list[nn.Module | nn.Parameter] = [child for name, child in children if name not in reading]
+    reading = [
+        name for name, _ in children if any(output.startswith(f"{name}.") for output in outputs)
+    ]
+    free: list[nn.Module | nn.Parameter] = [
+        child for name, child in children if name not in reading
+    ]
     if free:
         return [*(parameter for _, parameter in network.named_parameters(recurse=False)), *free]
     if not reading:
         raise ValueError(f"{type(network).__name__} has no part that could be its encoder")
     # Every part reads characters, the first one from the image: its encoder is the model's.
-    inner = [name.removeprefix(f"{reading[0]}.") for name in outputs if name.startswith(f"{reading[0]}.")]
+    inner = [
+        name.removeprefix(f"{reading[0]}.") for name in outputs if name.startswith(f"{reading[0]}.")
+    ]
     return _encoder_parts(network.get_submodule(reading[0]), inner)
 
 
@@ -178,17 +220,27 @@ def _units(part: nn.Module) -> list[nn.Module | nn.Parameter]:
 
 def _has_weights(unit: nn.Module) -> bool:
     """Whether a module has parameters other than those of norms."""
-    of_norms = {id(p) for module in unit.modules() if isinstance(module, _NORMS) for p in module.parameters()}
+    of_norms = {
+        id(p)
+        for module in unit.modules()
+        if isinstance(module, _NORMS)
+        for p in module.parameters()
+    }
     return any(id(parameter) not in of_norms for parameter in unit.parameters())
 
 
 def split_groups(
-    groups: Iterable[Any], options: FineTuning, layers: Sequence[Layer], *, lr: float, weight_decay: float
+    groups: Iterable[Any],
+    options: FineTuning,
+    layers: Sequence[Layer],
+    *,
+    lr: float,
+    weight_decay: float,
 ) -> list[dict[str, Any]]:
     """Parameter groups with the rates and decays that the options ask for.
 
-    groups: (name, parameter) pairs or groups of such pairs with rates of their own, which are multiplied; lr: the rate
-    of a group that names none.
+    groups: (name, parameter) pairs or groups of such pairs with rates of their own, which are
+    multiplied; lr: the rate of a group that names none.
     """
     layer_of = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
     found: dict[str, dict[str, Any]] = {}
@@ -197,7 +249,13 @@ def split_groups(
             layer = layer_of.get(id(parameter))
             rate = options.rate(layer, len(layers))
             decays = not (options.decay_weights_only and is_undecayed(name, parameter))
-            where = "others" if layer is None else f"encoder-{layer}" if options.layer_decay else "encoder"
+            where = (
+                "others"
+                if layer is None
+                else f"encoder-{layer}"
+                if options.layer_decay
+                else "encoder"
+            )
             label = where + (f"-{number}" if number else "") + ("" if decays else "-undecayed")
             entry = found.setdefault(
                 label,
@@ -221,4 +279,8 @@ def _as_groups(groups: Iterable[Any]) -> list[dict[str, Any]]:
 def is_undecayed(name: str, parameter: nn.Parameter) -> bool:
     """Whether a parameter belongs to a norm or is a bias, a position or a class token."""
     last = name.rpartition(".")[2]
-    return parameter.ndim <= 1 or last.startswith(("pos_", "cls_token")) or last in ("bias", "in_proj_bias")
+    return (
+        parameter.ndim <= 1
+        or last.startswith(("pos_", "cls_token"))
+        or last in ("bias", "in_proj_bias")
+    )

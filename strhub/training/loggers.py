@@ -1,6 +1,7 @@
 """A CSV log of training that continues where a stopped run ended.
 
-Lightning's CSV logger begins its file anew whenever a run starts; here a resumed run keeps what came before its step.
+Lightning's CSV logger begins its file anew whenever a run starts; here a resumed run keeps what
+came before its step.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ __all__ = ["ContinuedCSVLogger"]
 
 
 class _Writer(ExperimentWriter):
-    """Lightning's writer, but an earlier file stays, and whatever is written anew replaces the old file as a whole."""
+    """Lightning's writer, but an earlier file stays, and whatever is written anew replaces the old
+    file as a whole.
+    """
 
     def _check_log_dir_exists(self) -> None:
         """Keep the files of the earlier parts, which Lightning's writer would remove."""
@@ -38,7 +41,9 @@ class _Writer(ExperimentWriter):
         write_whole(self.metrics_file_path, text.getvalue())
 
     def begin(self, step: int, validating: bool) -> None:
-        """Drop what earlier parts wrote of the steps that this part does again, and a last line that was cut off."""
+        """Drop what earlier parts wrote of the steps that this part does again, and a last line
+        that was cut off.
+        """
         path = Path(self.metrics_file_path)
         if not path.is_file():
             return
@@ -52,10 +57,12 @@ class _Writer(ExperimentWriter):
 
 
 class ContinuedCSVLogger(CSVLogger):
-    """`metrics.csv` in the log folder, one curve over all parts of a run: a row for each step that logs something.
+    """`metrics.csv` in the log folder, one curve over all parts of a run: a row for each step that
+    logs something.
 
-    The rows of a part that was stopped stay, but for those from the step on at which the next part starts, since that
-    part does these steps anew. If it starts with a validation, what that step's training logged stays.
+    The rows of a part that was stopped stay, but for those from the step on at which the next part
+    starts, since that part does these steps anew. If it starts with a validation, what that step's
+    training logged stays.
     """
 
     _begun = False
@@ -85,7 +92,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _stays(row: Mapping[str, str], step: int, validating: bool) -> bool:
-    """Return whether an earlier part's row stays when the next one begins at `step`, validating or training."""
+    """Return whether an earlier part's row stays when the next one begins at `step`, validating or
+    training.
+    """
     at = int(row["step"])
     validated = any(value and name.startswith("val_") for name, value in row.items())
     return at < step or (at == step and validating and not validated)

@@ -24,7 +24,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
 }
 WARNINGS = (
     r".isinstance.treespec, LeafSpec.. is deprecated",  # Lightning under a newer torch
-    r"The number of training batches .* is smaller than the logging interval",  # losses of such a run are few, as asked
+    # losses of such a run are few, as asked
+    r"The number of training batches .* is smaller than the logging interval",
     r"The dirpath has changed from",  # a resumed run in a new folder keeps its own best ones
     r"Checkpoint directory .* exists and is not empty",  # that of a resumed run
     r"Experiment logs directory .* exists",

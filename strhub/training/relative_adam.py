@@ -1,4 +1,6 @@
-"""Adam whose steps are relative to the size of what they change, for weights with their norms folded in."""
+"""Adam whose steps are relative to the size of what they change, for weights with their norms
+folded in.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ _EPSILON = 1e-12  # far below any gradient: sizes are no matter of the gradient'
 
 
 class RelativeAdam(Optimizer):
-    """Adam (Kingma and Ba 2015) with each output channel's step scaled by the root mean square of its first weights.
+    """Adam (Kingma and Ba 2015) with each output channel's step scaled by the root mean square of
+    its first weights.
 
-    Where batch norms are folded into convolutions, channels differ a thousandfold in size, and Adam's steps, which are
-    all alike, are nothing to some and ruin others. A scale of the parameter's size is Adafactor's (Shazeer and Stern
-    2018), there of whole tensors.
+    Where batch norms are folded into convolutions, channels differ a thousandfold in size, and
+    Adam's steps, which are all alike, are nothing to some and ruin others. A scale of the
+    parameter's size is Adafactor's (Shazeer and Stern 2018), there of whole tensors.
 
-    params: parameters, (name, parameter) pairs, or groups of them; lr: of a parameter's own size, 2.5e-4 for a start;
+    params: parameters, (name, parameter) pairs, or groups of them; lr: of a parameter's own size,
+        2.5e-4 for a start;
     weight_decay: decoupled, as AdamW's.
     """
 
@@ -35,7 +39,9 @@ class RelativeAdam(Optimizer):
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "betas": (betas[0], betas[1])})
+        super().__init__(
+            params, {"lr": lr, "weight_decay": weight_decay, "betas": (betas[0], betas[1])}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -49,7 +55,10 @@ class RelativeAdam(Optimizer):
                 state = self.state[parameter]
                 if not state:
                     state["step"] = torch.zeros(())
-                    state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                    state["mean"], state["square"] = (
+                        torch.zeros_like(parameter),
+                        torch.zeros_like(parameter),
+                    )
                     state["scale"] = scale_of(parameter)
                 state["step"] += 1
                 mean, square, count = state["mean"], state["square"], float(state["step"])
@@ -62,7 +71,9 @@ class RelativeAdam(Optimizer):
 
 
 def scale_of(parameter: Tensor) -> Tensor:
-    """Return the root mean square of each output channel of a weight, or of all of a bias, to multiply steps by."""
+    """Return the root mean square of each output channel of a weight, or of all of a bias, to
+    multiply steps by.
+    """
     size = parameter.square().mean().sqrt()
     if parameter.ndim < 2:
         return size.clamp(min=_LEAST)

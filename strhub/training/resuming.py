@@ -1,4 +1,6 @@
-"""A resumed run that is to be another than it was: what can be changed is, and what cannot is said in one line."""
+"""A resumed run that is to be another than it was: what can be changed is, and what cannot is said
+in one line.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,40 @@ __all__ = ["ResumedPlan", "check_resumable"]
 log = logging.getLogger(__name__)
 
 _SHOWN = 5
-_OF_STEPS = ("lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")  # the schedule's own
+_OF_STEPS = (
+    "lr",
+    "initial_lr",
+    "max_lr",
+    "min_lr",
+    "base_momentum",
+    "max_momentum",
+)  # the schedule's own
 
 
 def check_resumable(system: System, state: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` unless the state of a run, as Lightning saves it, is one of this system's."""
+    """Raise `ConfigError` unless the state of a run, as Lightning saves it, is one of this
+    system's.
+    """
     own, weights = system.state_dict(), state["state_dict"]
-    unfit = [name for name, tensor in own.items() if name not in weights or weights[name].shape != tensor.shape]
+    unfit = [
+        name
+        for name, tensor in own.items()
+        if name not in weights or weights[name].shape != tensor.shape
+    ]
     unfit += [name for name in weights if name not in own]
     had, has = state.get("hyper_parameters", {}), system.hparams
-    optimizers = [str((one.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2] for one in (had, has)]
+    optimizers = [
+        str((one.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
+        for one in (had, has)
+    ]
     same_letters = had.get("charset_train", has["charset_train"]) == has["charset_train"]
     if not unfit and same_letters and (not optimizers[0] or optimizers[0] == optimizers[1]):
         return
-    names = ["architecture", "charset_train", *keyword_names(network_class(str(has["architecture"])))] if unfit else []
+    names = (
+        ["architecture", "charset_train", *keyword_names(network_class(str(has["architecture"])))]
+        if unfit
+        else []
+    )
     names += [] if same_letters or unfit else ["charset_train"]
     changed = [f"model.{name}={has[name]} (it has {had[name]})" for name in names
                if name in had and name in has and had[name] != has[name]]  # fmt: skip
@@ -43,7 +65,8 @@ def check_resumable(system: System, state: Mapping[str, Any]) -> None:
         changed.append(f"optimizer={optimizers[1]} (it has {optimizers[0]})")
     what = ", ".join(changed[:_SHOWN]) or f"a model whose {unfit[0]} is another"
     raise ConfigError(
-        f"ckpt_path: a run cannot be resumed with {what}. Leave that out; or begin a new run from its weights, with "
+        f"ckpt_path: a run cannot be resumed with {what}. Leave that out; or begin a new run from "
+        "its weights, with "
         "pretrained=<the run> instead of ckpt_path"
     )
 
@@ -51,8 +74,8 @@ def check_resumable(system: System, state: Mapping[str, Any]) -> None:
 class ResumedPlan(Callback):
     """Plan the rest of a resumed run anew where its length, rate or weight decay have been changed.
 
-    A schedule is saved with the state: without this, a run that has more epochs now would learn on at its old
-    schedule's end, and another `model.lr` would do nothing.
+    A schedule is saved with the state: without this, a run that has more epochs now would learn on
+    at its old schedule's end, and another `model.lr` would do nothing.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -67,7 +90,9 @@ class ResumedPlan(Callback):
             return
         if not getattr(schedule, "cycle_momentum", False):
             for group, options in zip(groups, planned, strict=True):
-                group.update({name: value for name, value in options.items() if name not in _OF_STEPS})
+                group.update(
+                    {name: value for name, value in options.items() if name not in _OF_STEPS}
+                )
         total = system.total_steps()
         total = had if total == had else trainer.global_step + system.remaining_steps()
         rates: list[float] = [one["lr"] for one in planned]
@@ -81,15 +106,19 @@ class ResumedPlan(Callback):
         trainer.lr_scheduler_configs[0].scheduler = again
         if trainer.is_global_zero:
             log.warning(
-                "step %d: the schedule is planned anew, for %d steps in all (it was made for %d) and a highest rate of "
-                "%.3g (%.3g); the rate is %.3g now. To begin a new schedule from these weights: pretrained=<the run> "
+                "step %d: the schedule is planned anew, for %d steps in all (it was made for %d) "
+                "and a highest rate of "
+                "%.3g (%.3g); the rate is %.3g now. To begin a new schedule from these weights: "
+                "pretrained=<the run> "
                 "instead of ckpt_path",
                 trainer.global_step, total, had, max(rates), max(had_rates), groups[0]["lr"],
             )  # fmt: skip
 
 
 def _warmup(schedule: Any, total: int) -> float | None:
-    """The fraction of the steps in which the rate rises, rounded as OneCycleLR's is; None for other schedules."""
+    """The fraction of the steps in which the rate rises, rounded as OneCycleLR's is; None for other
+    schedules.
+    """
     phases = getattr(schedule, "_schedule_phases", None)
     return round((phases[0]["end_step"] + 1) / total, 9) if phases else None
 

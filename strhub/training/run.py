@@ -37,7 +37,9 @@ from strhub.utils.telemetry import switch_off_telemetry
 log = logging.getLogger(__name__)
 
 ORPHANS = 15.0
-"""Seconds that the data workers of a killed run, which hold its folder too, take to see that they are alone."""
+"""Seconds that the data workers of a killed run, which hold its folder too, take to see that they
+are alone.
+"""
 
 
 def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> dict[str, float]:
@@ -45,9 +47,10 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
 
     data: what `config.data` describes, if the caller has it already.
 
-    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` resumes a stopped run. Raises
-    `ValueError` for what is wrong with the configuration or the data, or if another run is writing to `output_dir`,
-    `strhub.training.callbacks.last_checkpoint.Stopped` if a signal ended the run with its state saved.
+    `pretrained` starts from a model's weights (see `start_from`), `ckpt_path` resumes a stopped
+    run. Raises `ValueError` for what is wrong with the configuration or the data, or if another run
+    is writing to `output_dir`, `strhub.training.callbacks.last_checkpoint.Stopped` if a signal
+    ended the run with its state saved.
     """
     switch_off_telemetry()
     with only_run(Path(config.output_dir)), without_noise():
@@ -56,7 +59,9 @@ def train(config: DictConfig, *, data: pl.LightningDataModule | None = None) -> 
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Keep a run's folder from other runs; `ValueError` if one is writing there. The first of its devices does it."""
+    """Keep a run's folder from other runs; `ValueError` if one is writing there. The first of its
+    devices does it.
+    """
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
@@ -71,7 +76,8 @@ def only_run(folder: Path) -> Iterator[None]:
                     time.sleep(0.2)
                     continue
                 raise ValueError(
-                    f"{folder}: another run is writing there. Wait for it or stop it, or give this one a folder of its "
+                    f"{folder}: another run is writing there. Wait for it or stop it, or give this "
+                    "one a folder of its "
                     "own with hydra.run.dir=…"
                 ) from error
             except OSError as error:  # a file system without locks
@@ -96,10 +102,14 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
     if config.compile:
         model.compile_network()
     callbacks = [
-        build(callback, f"callbacks.{name}") for name, callback in (config.get("callbacks") or {}).items() if callback
+        build(callback, f"callbacks.{name}")
+        for name, callback in (config.get("callbacks") or {}).items()
+        if callback
     ]
     callbacks += [FinalValidation(), ResumedPlan()]
-    loggers = [make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger]
+    loggers = [
+        make_logger(name, logger) for name, logger in (config.get("logger") or {}).items() if logger
+    ]
     trainer: pl.Trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=loggers)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -119,7 +129,9 @@ def make_logger(name: str, config: DictConfig) -> Any:
     try:
         return build(config, f"logger.{name}")
     except ModuleNotFoundError as error:
-        raise ValueError(f"logger={name} needs a package that is not installed: pip install {name}") from error
+        raise ValueError(
+            f"logger={name} needs a package that is not installed: pip install {name}"
+        ) from error
 
 
 def model_from_config(config: DictConfig) -> System:
@@ -137,7 +149,8 @@ def configured_hparams(config: DictConfig) -> dict[str, Any]:
 
 
 def check_data(config: DictConfig, data: Any) -> None:
-    """`ValueError` if there are no words to train on or, unless the run does without, to validate on.
+    """`ValueError` if there are no words to train on or, unless the run does without, to validate
+    on.
 
     Before a model is built and fetched, which may take minutes. Shards are read as they come.
     """
@@ -154,28 +167,42 @@ def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
     """
     wanted = image_options(hparams)
     for name, value in wanted.items():
-        given = config.data.get(name)
-        if given is not None and (tuple(given) if isinstance(given, ListConfig) else given) != value:
+        configured = config.data.get(name)
+        if (
+            configured is not None
+            and (tuple(configured) if isinstance(configured, ListConfig) else configured) != value
+        ):
             raise ValueError(
-                f"data.{name} is {given}, but {hparams['architecture']!r} as it is configured takes {value}: leave it "
+                f"data.{name} is {configured}, but {hparams['architecture']!r} as it is configured "
+                f"takes {value}: leave it "
                 "out, images are made as the model takes them"
             )
     return build(config.data, "data", **wanted)
 
 
 def start_from(model: System, source: str, *, variants: bool = False) -> Adaptation:
-    """Give a model the weights of another, by id, path or address, as far as they serve it; say what became of them.
+    """Give a model the weights of another, by id, path or address, as far as they serve it; say
+    what became of them.
 
-    Charset, label length, image size and patch may differ; see `strhub.checkpoint.adaptation.adapt`. What serves
-    training alone, such as a second loss's head, is taken along from a run's checkpoint if the charset is the same.
+    Charset, label length, image size and patch may differ; see
+    `strhub.checkpoint.adaptation.adapt`. What serves training alone, such as a second loss's head,
+    is taken along from a run's checkpoint if the charset is the same.
     """
     checkpoint = read_checkpoint(locate(source))
     adaptation = adapt(model.model, model.hparams, checkpoint, variants=variants)
     log.info("starting from %s\n%s", source, adaptation.table())
     if checkpoint.hparams["charset_train"] == model.hparams["charset_train"]:
-        fresh = {name: tensor for name, tensor in model.named_parameters() if not name.startswith("model.")}
+        fresh = {
+            name: tensor
+            for name, tensor in model.named_parameters()
+            if not name.startswith("model.")
+        }
         known = checkpoint.training
-        fitting = [name for name, tensor in fresh.items() if name in known and known[name].shape == tensor.shape]
+        fitting = [
+            name
+            for name, tensor in fresh.items()
+            if name in known and known[name].shape == tensor.shape
+        ]
         model.load_state_dict({name: known[name] for name in fitting}, strict=False)
         if fitting:
             log.info("taken along for training: %s", ", ".join(fitting))
@@ -185,7 +212,9 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
 def check_config(config: DictConfig) -> None:
     """`ValueError` that names the nearest known option for a misspelled one of `model`."""
     target = get_object(config.model["_target_"])
-    system: type[System] = target if isinstance(target, type) else system_class(config.model.architecture)
+    system: type[System] = (
+        target if isinstance(target, type) else system_class(config.model.architecture)
+    )
     architecture = config.model.get("architecture") or str(system.architecture)
     names = [str(name) for name in config.model if not str(name).startswith("_")]
     check_options(names, system.known_options(architecture), f"model {config.model.name!r}")
@@ -195,8 +224,8 @@ def check_config(config: DictConfig) -> None:
 def resume_path(config: DictConfig) -> str | None:
     """The checkpoint to resume from; `ValueError` if it is not there.
 
-    `last` is the one that an earlier part of this run left in its folder; None if this is the first part. The folder of
-    a run means its last one, since that is where it stopped.
+    `last` is the one that an earlier part of this run left in its folder; None if this is the first
+    part. The folder of a run means its last one, since that is where it stopped.
     """
     if config.ckpt_path is None:
         return None
@@ -208,22 +237,29 @@ def resume_path(config: DictConfig) -> str | None:
         return str(path)
     state = last_checkpoint(path) if path.is_dir() else checkpoint_of_run(path)
     if state is None:
-        raise ValueError(f"ckpt_path: there is no file {path}, and no run of that name with a checkpoint")
+        raise ValueError(
+            f"ckpt_path: there is no file {path}, and no run of that name with a checkpoint"
+        )
     return str(state)
 
 
 def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | None = None) -> None:
-    """Give the configuration the sizes of the model it starts from, but for what the command line itself sets.
+    """Give the configuration the sizes of the model it starts from, but for what the command line
+    itself sets.
 
-    overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. A model chosen there
-    decides the sizes itself, and so does an experiment, unless that one says `pretrained`: it is for fine-tuning, and
-    what it sets counts as if the command line did. Words are scored with all characters of a charset that is set.
+    overrides: the command line's, such as `model.embed_dim=192` or `+experiment=parseq-tiny`. A
+    model chosen there decides the sizes itself, and so does an experiment, unless that one says
+    `pretrained`: it is for fine-tuning, and what it sets counts as if the command line did. Words
+    are scored with all characters of a charset that is set.
     source: a checkpoint instead of `config.pretrained`, such as one that is resumed.
     """
     source = config.pretrained if source is None else source
     if source is None:
         return
-    values = {key.lstrip("+~"): value for key, _, value in (override.partition("=") for override in overrides)}
+    values = {
+        key.lstrip("+~"): value
+        for key, _, value in (override.partition("=") for override in overrides)
+    }
     names = {*values}
     if "experiment" in names:
         own = experiment_keys(values["experiment"])
@@ -252,20 +288,26 @@ def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | Non
 
 
 def resumed_without_options(config: DictConfig) -> str | None:
-    """The checkpoint that is resumed, if the run's own options are not stored beside it; else None."""
+    """The checkpoint that is resumed, if the run's own options are not stored beside it; else
+    None.
+    """
     path = resume_path(config)
     run = None if path is None else folder_of_run(Path(path))
     return None if run is not None and (run / "config" / "overrides.yaml").is_file() else path
 
 
 def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -> None:
-    """Replace the options of the configured architecture by those of another, but for `names`, which are set."""
+    """Replace the options of the configured architecture by those of another, but for `names`,
+    which are set.
+    """
     before = config.model.architecture
     if before == architecture:
         return
     groups = [_yaml(path) for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))]
     target = "strhub.training.systems.registry.create_system"
-    chosen = {"_target_": target} | next(group for group in groups if group.get("architecture") == architecture)
+    chosen = {"_target_": target} | next(
+        group for group in groups if group.get("architecture") == architecture
+    )
     replaced = {name for group in groups if group.get("architecture") == before for name in group}
     for name in replaced - {*chosen}:
         config.model.pop(name, None)
@@ -275,10 +317,14 @@ def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -
 
 
 def experiment_keys(name: str) -> set[str]:
-    """What an experiment of the package sets, by dotted names two levels deep; nothing for one from elsewhere."""
+    """What an experiment of the package sets, by dotted names two levels deep; nothing for one from
+    elsewhere.
+    """
     path = CONFIG_DIR / "experiment" / f"{name}.yaml"
     content = _yaml(path) if path.is_file() else {}
-    inner = {f"{key}.{sub}" for key, value in content.items() if isinstance(value, dict) for sub in value}
+    inner = {
+        f"{key}.{sub}" for key, value in content.items() if isinstance(value, dict) for sub in value
+    }
     return {key for key in content if key not in ("model", "defaults")} | inner
 
 

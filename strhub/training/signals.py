@@ -1,7 +1,8 @@
-"""What a signal does to a run whose training has not begun: it ends, and nothing that was saved before is touched.
+"""What a signal does to a run whose training has not begun: it ends, and nothing that was saved
+before is touched.
 
-While it trains, `strhub.training.callbacks.last_checkpoint` takes the signals over. Nothing heavy is imported here, so
-that a command listens from its first moment on.
+While it trains, `strhub.training.callbacks.last_checkpoint` takes the signals over. Nothing heavy
+is imported here, so that a command listens from its first moment on.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ class StoppedEarly(BaseException):
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}: nothing more was saved, and earlier states are as they were")
+        super().__init__(
+            f"stopped by {name}: nothing more was saved, and earlier states are as they were"
+        )
         self.number = number
 
 
 @contextmanager
 def stopping_early() -> Iterator[None]:
-    """SIGTERM, SIGUSR1 and Ctrl-C raise `StoppedEarly` in here, in the main thread; afterwards all is as before."""
+    """SIGTERM, SIGUSR1 and Ctrl-C raise `StoppedEarly` in here, in the main thread; afterwards all
+    is as before.
+    """
     process = os.getpid()
 
     def receive(number: int, frame: Any) -> None:
@@ -43,7 +48,9 @@ def stopping_early() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
+    numbers = [
+        getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)
+    ]
     before = {number: signal.signal(number, receive) for number in numbers}
     try:
         yield

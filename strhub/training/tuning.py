@@ -1,8 +1,9 @@
-"""`tune(config)`: from a composed configuration (`configs/tune.yaml`) to the best learning rate and all trials.
+"""`tune(config)`: from a composed configuration (`configs/tune.yaml`) to the best learning rate and
+all trials.
 
-Ray Tune runs the trials, Optuna proposes their rates and whatever else `tune.space` has, and ASHA stops those that fall
-behind. A trial is a run of `strhub.training.run.train`; one that is killed resumes from its last state. The search
-leaves in `output_dir`
+Ray Tune runs the trials, Optuna proposes their rates and whatever else `tune.space` has, and ASHA
+stops those that fall behind. A trial is a run of `strhub.training.run.train`; one that is killed
+resumes from its last state. The search leaves in `output_dir`
 
     search.yaml             its configuration, which `tune.resume_dir` checks
     trials.csv, trials.png  a line a trial, best first, and a plot
@@ -38,16 +39,28 @@ from strhub.utils.cluster import ray_session
 from strhub.utils.install import install_command
 from strhub.utils.telemetry import switch_off_telemetry
 
-DISTRIBUTIONS = {"uniform": 2, "loguniform": 2, "randint": 2, "choice": None}  # how many values each takes
+DISTRIBUTIONS = {
+    "uniform": 2,
+    "loguniform": 2,
+    "randint": 2,
+    "choice": None,
+}  # how many values each takes
 _MISSING = object()
-MAY_CHANGE = ("output_dir", "tune.resume_dir", "tune.address", "tune.resources_per_trial")  # when a search is resumed
+MAY_CHANGE = (
+    "output_dir",
+    "tune.resume_dir",
+    "tune.address",
+    "tune.resources_per_trial",
+)  # when a search is resumed
 
 
 def tune(config: DictConfig) -> Search:
-    """Search for the learning rate as the configuration says, write the files named above and return the trials.
+    """Search for the learning rate as the configuration says, write the files named above and
+    return the trials.
 
     Ctrl-C ends the search early: what there is by then is returned, with `complete` False.
-    Raises `ValueError` for what is wrong with the configuration or made every trial fail, `MissingExtra` without Ray.
+    Raises `ValueError` for what is wrong with the configuration or made every trial fail,
+    `MissingExtra` without Ray.
     """
     switch_off_telemetry()
     check_installed()
@@ -57,16 +70,22 @@ def tune(config: DictConfig) -> Search:
     if settings.resume_dir:
         check_same_search(config, folder)
     elif (folder / "search.yaml").exists():
-        raise ValueError(f"{folder} already holds a search: resume it by tune.resume_dir, or give another folder")
+        raise ValueError(
+            f"{folder} already holds a search: resume it by tune.resume_dir, or give another folder"
+        )
     with ray_session(settings.address, option="tune.address") as cluster:
         tuner = _tuner(config, folder, cluster, data)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
         grid = tuner.fit()
-    trials = ranked([_trial(result) for result in grid if result.config], settings.metric, settings.mode)
+    trials = ranked(
+        [_trial(result) for result in grid if result.config], settings.metric, settings.mode
+    )
     done = [result for result in grid if result.error or (result.metrics or {}).get("done")]
     if trials and all(trial.error for trial in trials):
-        raise ValueError(f"every trial failed, one with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)")
+        raise ValueError(
+            f"every trial failed, one with: {trials[0].error} (see {folder / 'ray'}/*/error.txt)"
+        )
     search = Search(trials, settings.metric, folder, complete=len(done) >= settings.num_samples)
     write_results(search, config)
     if search.complete:
@@ -85,25 +104,40 @@ def check_installed() -> None:
 
 
 def check_search(config: DictConfig) -> pl.LightningDataModule:
-    """`ValueError` for what is wrong with the search, the model or the data, before anything is started; the data."""
+    """`ValueError` for what is wrong with the search, the model or the data, before anything is
+    started; the data.
+    """
     settings = config.tune
     if not 0 < settings.lr.min < settings.lr.max:
-        raise ValueError(f"tune.lr: min {settings.lr.min} must be above 0 and below max {settings.lr.max}")
+        raise ValueError(
+            f"tune.lr: min {settings.lr.min} must be above 0 and below max {settings.lr.max}"
+        )
     if settings.metric not in METRICS:
-        raise ValueError(f"tune.metric is {settings.metric!r}: it must be one of {', '.join(METRICS)}")
+        raise ValueError(
+            f"tune.metric is {settings.metric!r}: it must be one of {', '.join(METRICS)}"
+        )
     if settings.mode != METRICS[settings.metric]:
-        raise ValueError(f"tune.mode is {settings.mode!r}: {settings.metric} needs {METRICS[settings.metric]!r}")
+        raise ValueError(
+            f"tune.mode is {settings.mode!r}: {settings.metric} needs {METRICS[settings.metric]!r}"
+        )
     for name, spec in search_space(config).items():
         _check_distribution(name, spec)
         if OmegaConf.select(config, name, default=_MISSING) is _MISSING:
-            raise ValueError(f"tune.space: there is no option {name!r} to search; see ./train.py --help")
+            raise ValueError(
+                f"tune.space: there is no option {name!r} to search; see ./train.py --help"
+            )
     for name in ("num_samples", "max_steps", "reports"):
         if settings[name] is not None and settings[name] < 1:
             raise ValueError(f"tune.{name} is {settings[name]}: it must be at least 1")
     if not 0 < settings.grace_period <= 100 or settings.reduction_factor <= 1:
-        raise ValueError("tune.grace_period must be above 0 and at most 100, and tune.reduction_factor above 1")
+        raise ValueError(
+            "tune.grace_period must be above 0 and at most 100, and tune.reduction_factor above 1"
+        )
     if config.ckpt_path is not None:
-        raise ValueError("ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set pretrained")
+        raise ValueError(
+            "ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set "
+            "pretrained"
+        )
     data = data_from_config(config, model_from_config(config).hparams)
     _ = data.train_dataset, data.val_dataset  # making them finds what would fail every trial
     return data
@@ -112,34 +146,55 @@ def check_search(config: DictConfig) -> pl.LightningDataModule:
 def search_space(config: DictConfig) -> dict[str, dict[str, Any]]:
     """Distributions by option: that of the learning rate and those of `tune.space`."""
     settings: Any = OmegaConf.to_container(config.tune)
-    return {"model.lr": {"loguniform": [settings["lr"]["min"], settings["lr"]["max"]]}, **(settings["space"] or {})}
+    return {
+        "model.lr": {"loguniform": [settings["lr"]["min"], settings["lr"]["max"]]},
+        **(settings["space"] or {}),
+    }
 
 
 def _check_distribution(name: str, spec: Any) -> None:
-    kind, values = next(iter(spec.items())) if isinstance(spec, dict) and len(spec) == 1 else ("", None)
+    kind, values = (
+        next(iter(spec.items())) if isinstance(spec, dict) and len(spec) == 1 else ("", None)
+    )
     if kind not in DISTRIBUTIONS or not isinstance(values, list) or not values:
         raise ValueError(
-            f"tune.space: {name} is {spec!r}; write one of {', '.join(DISTRIBUTIONS)} with its values, such as "
+            f"tune.space: {name} is {spec!r}; write one of {', '.join(DISTRIBUTIONS)} with its "
+            "values, such as "
             f"{name}: {{uniform: [0.0, 0.3]}} or {{choice: [a, b]}}"
         )
     if DISTRIBUTIONS[kind] is not None:
-        ordered = len(values) == 2 and all(isinstance(one, int | float) for one in values) and values[0] < values[1]
+        ordered = (
+            len(values) == 2
+            and all(isinstance(one, int | float) for one in values)
+            and values[0] < values[1]
+        )
         if not ordered or (kind == "loguniform" and values[0] <= 0):
-            raise ValueError(f"tune.space: {name}: {kind} needs a least and a greatest number, not {values}")
+            raise ValueError(
+                f"tune.space: {name}: {kind} needs a least and a greatest number, not {values}"
+            )
 
 
 def check_same_search(config: DictConfig, folder: Path) -> None:
-    """`ValueError` unless `folder` holds a search with this configuration: half of each would mean nothing."""
+    """`ValueError` unless `folder` holds a search with this configuration: half of each would mean
+    nothing.
+    """
     if not (folder / "search.yaml").is_file():
         raise ValueError(f"tune.resume_dir: there is no search in {folder}")
-    before, now = (_flat(OmegaConf.to_container(part)) for part in (OmegaConf.load(folder / "search.yaml"), config))
+    before, now = (
+        _flat(OmegaConf.to_container(part))
+        for part in (OmegaConf.load(folder / "search.yaml"), config)
+    )
     for name in [*before, *now]:
         if not name.startswith(MAY_CHANGE) and before.get(name) != now.get(name):
-            raise ValueError(f"tune.resume_dir: that search had {name}={before.get(name)}, this has {now.get(name)}")
+            raise ValueError(
+                f"tune.resume_dir: that search had {name}={before.get(name)}, this has "
+                f"{now.get(name)}"
+            )
 
 
 def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Path) -> DictConfig:
-    """The configuration of a trial for `train`: its values by option, its length, reports, and one state on disk.
+    """The configuration of a trial for `train`: its values by option, its length, reports, and one
+    state on disk.
 
     What `StepGuard` would mend is left as it is: a rate that makes steps go wrong is to look bad.
     """
@@ -157,7 +212,8 @@ def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Pa
         elif not issubclass(kind, Checkpoint | StepGuard):
             kept[name] = callback
     trial["callbacks"] = {**kept, "report": {"_target_": "strhub.training.tuning.ReportToRay"}}
-    # Ray deals out the devices and shows one to a trial; its log files have no use for a progress bar.
+    # Ray deals out the devices and shows one to a trial; its log files have no use for a progress
+    # bar.
     trial["trainer"] |= {"devices": 1, "strategy": "auto", "enable_progress_bar": False}
     if settings["max_steps"] is not None:
         batches = settings["max_steps"] * trial["trainer"]["accumulate_grad_batches"]
@@ -171,19 +227,26 @@ def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Pa
 
 
 def run_trial(
-    config: DictConfig, params: Mapping[str, Any], folder: str | Path, lent: pl.LightningDataModule | None
+    config: DictConfig,
+    params: Mapping[str, Any],
+    folder: str | Path,
+    lent: pl.LightningDataModule | None,
 ) -> None:
     """Train with proposed values, from the last state in the folder if there is one.
 
     lent: what `config.data` describes, unless an option of it is searched; None: it is read anew.
     """
     own = trial_config(config, {name: rounded(value) for name, value in params.items()}, folder)
-    same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(config.data, resolve=True)
+    same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(
+        config.data, resolve=True
+    )
     train(own, data=copy.copy(lent) if same else None)
 
 
 class ReportToRay(Callback):
-    """Report every validation to Ray Tune, which may then end the trial: METRICS and `progress` in percent."""
+    """Report every validation to Ray Tune, which may then end the trial: METRICS and `progress` in
+    percent.
+    """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the number of steps."""
@@ -191,7 +254,9 @@ class ReportToRay(Callback):
         self.steps = pl_module.total_steps()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report, unless this is the check before training; go on only if the model has not diverged."""
+        """Report, unless this is the check before training; go on only if the model has not
+        diverged.
+        """
         if trainer.sanity_checking:
             return
         from ray import tune as ray_tune
@@ -203,20 +268,29 @@ class ReportToRay(Callback):
 
 
 def trial_resources(config: DictConfig, cluster: Mapping[str, float]) -> dict[str, float]:
-    """What a trial asks of Ray, which has `cluster`, amounts by name; `ValueError` where it would wait for ever."""
+    """What a trial asks of Ray, which has `cluster`, amounts by name; `ValueError` where it would
+    wait for ever.
+    """
     wanted = config.tune.resources_per_trial
     gpu = wanted.gpu
     if gpu is None:
         gpu = int(cluster.get("GPU", 0) >= 1 and config.trainer.accelerator != "cpu")
     if not 0 <= gpu <= 1:
-        raise ValueError(f"tune.resources_per_trial.gpu is {gpu}: a trial takes from 0 to 1 of a GPU")
+        raise ValueError(
+            f"tune.resources_per_trial.gpu is {gpu}: a trial takes from 0 to 1 of a GPU"
+        )
     for name, amount in (("cpu", wanted.cpu), ("gpu", gpu)):
         if amount > cluster.get(name.upper(), 0):
-            raise ValueError(f"tune.resources_per_trial.{name} is {amount}: Ray has {cluster.get(name.upper(), 0):g}")
+            raise ValueError(
+                f"tune.resources_per_trial.{name} is {amount}: Ray has "
+                f"{cluster.get(name.upper(), 0):g}"
+            )
     return {"cpu": wanted.cpu, "gpu": gpu}
 
 
-def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float], data: pl.LightningDataModule) -> Any:
+def _tuner(
+    config: DictConfig, folder: Path, cluster: Mapping[str, float], data: pl.LightningDataModule
+) -> Any:
     """Ray's Tuner for a new search in `folder`, or for what is left of the one there.
 
     data: read once, here, and lent to every trial that does not search an option of it.
@@ -236,14 +310,20 @@ def _tuner(config: DictConfig, folder: Path, cluster: Mapping[str, float], data:
     trainable = ray_tune.with_resources(with_data, trial_resources(config, cluster))
     if settings.resume_dir:
         if not ray_tune.Tuner.can_restore(str(folder / "ray")):
-            raise ValueError(f"tune.resume_dir: {folder} was stopped before its first trial: start a new search")
-        return ray_tune.Tuner.restore(str(folder / "ray"), trainable, resume_unfinished=True, restart_errored=True)
+            raise ValueError(
+                f"tune.resume_dir: {folder} was stopped before its first trial: start a new search"
+            )
+        return ray_tune.Tuner.restore(
+            str(folder / "ray"), trainable, resume_unfinished=True, restart_errored=True
+        )
     asha = {"grace_period": settings.grace_period, "reduction_factor": settings.reduction_factor}
     # stop_last_trials would end a trial at its last report, before its files are closed.
     scheduler = ASHAScheduler(time_attr="progress", max_t=100, stop_last_trials=False, **asha)
     return ray_tune.Tuner(
         trainable,
-        param_space={name: _distribution(ray_tune, spec) for name, spec in search_space(config).items()},
+        param_space={
+            name: _distribution(ray_tune, spec) for name, spec in search_space(config).items()
+        },
         tune_config=ray_tune.TuneConfig(
             metric=settings.metric,
             mode=settings.mode,
@@ -275,7 +355,9 @@ def _trial(result: Any) -> Trial:
     values = {name: rounded(value) for name, value in reported["config"].items()}
     return Trial(
         lr=values.pop("model.lr"),
-        metrics={name: reported[name] for name in METRICS if math.isfinite(reported.get(name, math.nan))},
+        metrics={
+            name: reported[name] for name in METRICS if math.isfinite(reported.get(name, math.nan))
+        },
         progress=reported.get("progress", 0.0),
         seconds=reported.get("time_total_s", 0.0),
         error=str(cause).strip().splitlines()[-1] if cause else "",
@@ -287,4 +369,8 @@ def _flat(node: Any, name: str = "") -> dict[str, Any]:
     """Values by dotted name."""
     if not isinstance(node, dict):
         return {name: node}
-    return {key: value for part in node for key, value in _flat(node[part], f"{name}.{part}".lstrip(".")).items()}
+    return {
+        key: value
+        for part in node
+        for key, value in _flat(node[part], f"{name}.{part}".lstrip(".")).items()
+    }

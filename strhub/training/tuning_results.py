@@ -25,10 +25,14 @@ METRICS = {"val_accuracy": "max", "val_NED": "max", "val_loss": "min"}
 
 @dataclass(frozen=True)
 class Trial:
-    """One learning rate and what came of it: its last validation, and how far it got, in percent of its steps."""
+    """One learning rate and what came of it: its last validation, and how far it got, in percent of
+    its steps.
+    """
 
     lr: float
-    metrics: Mapping[str, float]  # by the names in METRICS, as far as they are finite; empty without a validation
+    metrics: Mapping[
+        str, float
+    ]  # by the names in METRICS, as far as they are finite; empty without a validation
     progress: float = 0.0
     seconds: float = 0.0
     error: str = ""
@@ -42,7 +46,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: its trials, best by `metric` first, and whether it has done all that it was to try."""
+    """What a search found: its trials, best by `metric` first, and whether it has done all that it
+    was to try.
+    """
 
     trials: list[Trial]
     metric: str
@@ -72,21 +78,27 @@ def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to three digits: a trial trains with the very values that the table and the files show."""
+    """Numbers to three digits: a trial trains with the very values that the table and the files
+    show.
+    """
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def write_results(search: Search, config: DictConfig | None = None) -> None:
-    """Write `trials.csv`, a plot if there is Matplotlib and, if a trial was validated, `experiment/best.yaml`.
+    """Write `trials.csv`, a plot if there is Matplotlib and, if a trial was validated,
+    `experiment/best.yaml`.
 
-    config: of the search, all of which the experiment then holds; None: it holds the values that were found alone.
+    config: of the search, all of which the experiment then holds; None: it holds the values that
+        were found alone.
     """
     with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["lr", *search.others, *METRICS, "progress", "seconds", "error"])
         for trial in search.trials:
             values = [*trial.others.values(), *(trial.metrics.get(name, "") for name in METRICS)]
-            writer.writerow([trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error])
+            writer.writerow(
+                [trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error]
+            )
     if search.best is not None:
         found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
         path = search.folder / "experiment" / "best.yaml"
@@ -97,14 +109,19 @@ def write_results(search: Search, config: DictConfig | None = None) -> None:
 
 
 def best_experiment(values: Mapping[str, Any], config: DictConfig | None) -> DictConfig:
-    """Return the experiment that trains as a trial with these values did, whatever train.py's defaults are.
+    """Return the experiment that trains as a trial with these values did, whatever train.py's
+    defaults are.
 
-    It holds every option of the search's configuration, and chooses the groups whose other options must not be left
-    over from the defaults.
+    It holds every option of the search's configuration, and chooses the groups whose other options
+    must not be left over from the defaults.
     """
     best = OmegaConf.create()
     if config is not None:
-        chosen = [{f"override /{group}": name} for group in _REPLACED if (name := _choice(group, config[group]))]
+        chosen = [
+            {f"override /{group}": name}
+            for group in _REPLACED
+            if (name := _choice(group, config[group]))
+        ]
         content = OmegaConf.to_container(config, resolve=False)
         assert isinstance(content, dict)
         kept = {name: value for name, value in content.items() if name not in _NOT_SEARCHED}
@@ -119,7 +136,9 @@ _NOT_SEARCHED = ("tune", "hydra", "output_dir", "ckpt_path", "logger")
 
 
 def _choice(group: str, options: DictConfig) -> str | None:
-    """The file of a group that an option of the same architecture, or else the same target, comes from."""
+    """The file of a group that an option of the same architecture, or else the same target, comes
+    from.
+    """
     key = "architecture" if options.get("architecture") else "_target_"
     for path in sorted((CONFIG_DIR / group).glob("*.yaml")):
         found: Any = OmegaConf.load(path)
@@ -129,7 +148,9 @@ def _choice(group: str, options: DictConfig) -> str | None:
 
 
 def plot(search: Search) -> None:
-    """Write `trials.png`: the metric against each option that was searched; how far a trial got is its color."""
+    """Write `trials.png`: the metric against each option that was searched; how far a trial got is
+    its color.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -140,7 +161,9 @@ def plot(search: Search) -> None:
     figure = Figure(figsize=(4 * len(names), 3.5), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         values = [trial.values[name] for trial in shown]
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        numbers = all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
         if numbers and min(values) > 0 and max(values) > 10 * min(values):
             log_x_axis(axes, values)
         points = axes.scatter(

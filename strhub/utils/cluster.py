@@ -14,9 +14,11 @@ __all__ = ["ray_session"]
 
 @contextmanager
 def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, float]]:
-    """Ray's resources, amounts by name, in a session that ends with this unless the caller already has one.
+    """Ray's resources, amounts by name, in a session that ends with this unless the caller already
+    has one.
 
-    address: of a cluster; None starts Ray on this machine. option: what the caller calls the address.
+    address: of a cluster; None starts Ray on this machine. option: what the caller calls the
+        address.
 
     Raises:
         ValueError: if there is no cluster at the address, or Ray cannot be started.
@@ -32,7 +34,9 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
     try:
         if port.isdigit():  # Ray itself would knock at a closed door for many minutes
             socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own)
+        ray.init(
+            address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own
+        )
     except OSError as error:
         raise ValueError(f"{option}: there is no Ray cluster at {address}") from error
     except Exception as error:  # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while

@@ -20,7 +20,8 @@ PARTIAL_SUFFIX = ".partial"
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write a file, text as UTF-8; what was there before stays if that fails, such as on a full disk.
+    """Write a file, text as UTF-8; what was there before stays if that fails, such as on a full
+    disk.
 
     What is no regular file, such as `/dev/stdout`, is written to as it is.
 
@@ -38,9 +39,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a hidden name beside a file to write it to; on success, it replaces the file in one step.
+    """Yield a hidden name beside a file to write it to; on success, it replaces the file in one
+    step.
 
-    What is written reaches the disk before the file is replaced. If anything fails, the earlier file stays.
+    What is written reaches the disk before the file is replaced. If anything fails, the earlier
+    file stays.
 
     Raises:
         OSError: if it cannot be written; it names `path`.
@@ -55,7 +58,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        if isinstance(error, OSError) and error.errno is not None:  # name the file that was asked for
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # name the file that was asked for
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -66,7 +71,9 @@ def partial_of(path: Path) -> Path:
     What processes of this machine that were killed have left under such names is removed.
     """
     machine = f"{zlib.crc32(platform.node().encode()):08x}"
-    left_name = re.compile(rf"\.{re.escape(path.name)}\.{machine}-(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}")
+    left_name = re.compile(
+        rf"\.{re.escape(path.name)}\.{machine}-(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}"
+    )
     with suppress(OSError):
         for left in path.parent.glob(f".*{PARTIAL_SUFFIX}"):
             if (found := left_name.fullmatch(left.name)) and not _is_alive(int(found[1])):

@@ -10,7 +10,9 @@ __all__ = ["install_command", "not_installed"]
 
 
 def install_command(extra: str) -> str:
-    """Return a line for the shell that installs an extra, for the strhub that is running: a checkout or a wheel."""
+    """Return a line for the shell that installs an extra, for the strhub that is running: a
+    checkout or a wheel.
+    """
     root = Path(strhub.__file__).resolve().parent.parent
     if not (root / "pyproject.toml").is_file():
         return f"pip install 'strhub[{extra}]'"
@@ -19,5 +21,7 @@ def install_command(extra: str) -> str:
 
 
 def not_installed(error: ModuleNotFoundError, extra: str, what: str) -> str:
-    """Return one sentence for a package that is missing. what: what needs it, such as `this command`."""
+    """Return one sentence for a package that is missing. what: what needs it, such as `this
+    command`.
+    """
     return f"{error.name} is not installed; {what} needs: {install_command(extra)}"

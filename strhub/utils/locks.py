@@ -1,4 +1,6 @@
-"""A lock that keeps other processes from writing the same thing, and that the system lets go of when its owner dies."""
+"""A lock that keeps other processes from writing the same thing, and that the system lets go of
+when its owner dies.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,16 @@ from pathlib import Path
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`, a file that is made for it and removed again.
 
-    Raises `BlockingIOError` at once if another holds it, and `OSError` if the file system has no locks.
+    Raises `BlockingIOError` at once if another holds it, and `OSError` if the file system has no
+    locks.
     """
     descriptor = _acquire(path)
     try:
         yield
     finally:
-        if sys.platform == "win32":  # where a file that is open, here or elsewhere, can't be removed
+        if (
+            sys.platform == "win32"
+        ):  # where a file that is open, here or elsewhere, can't be removed
             os.close(descriptor)
         with suppress(OSError):
             path.unlink()
@@ -40,9 +45,12 @@ def _acquire(path: Path) -> int:
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise BlockingIOError(error.errno, "another process holds the lock", os.fspath(path)) from error
+                raise BlockingIOError(
+                    error.errno, "another process holds the lock", os.fspath(path)
+                ) from error
             raise
-        # Its last owner has removed the file after it was opened here, so that this lock would keep nobody away.
+        # Its last owner has removed the file after it was opened here, so that this lock would keep
+        # nobody away.
         os.close(descriptor)
 
 

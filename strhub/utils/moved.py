@@ -1,4 +1,6 @@
-"""Old addresses of modules that have moved: they go on working, and import nothing until they are used."""
+"""Old addresses of modules that have moved: they go on working, and import nothing until they are
+used.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 
 
 def moved(old: str, *new: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of the module `old`, with the names of the modules `new`, in that order.
+    """Return the `__getattr__` of the module `old`, with the names of the modules `new`, in that
+    order.
 
     >>> __getattr__ = moved(__name__, "strhub.training.systems.parseq")
     """

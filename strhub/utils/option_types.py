@@ -1,4 +1,5 @@
-"""Whether plain values, as YAML has them, can be a function's or class's keywords, by its annotations.
+"""Whether plain values, as YAML has them, can be a function's or class's keywords, by its
+annotations.
 
 A mistake is one line: the option's dotted name, what it got and what it takes.
 """
@@ -22,7 +23,8 @@ Parameters = Mapping[str, Any]
 
 
 def check_group(values: Mapping[str, Any], target: Any, where: str) -> None:
-    """Raise `ConfigError` for a value that is none of the target's keywords, or that its keyword does not take.
+    """Raise `ConfigError` for a value that is none of the target's keywords, or that its keyword
+    does not take.
 
     where: the group's dotted name, such as `trainer`.
     """
@@ -33,7 +35,9 @@ def check_group(values: Mapping[str, Any], target: Any, where: str) -> None:
 
 
 def check_types(values: Mapping[str, Any], parameters: Parameters, where: str) -> None:
-    """Raise `ConfigError` for the first value that its keyword does not take; what is to be instantiated may be."""
+    """Raise `ConfigError` for the first value that its keyword does not take; what is to be
+    instantiated may be.
+    """
     for name, value in values.items():
         annotation = parameters.get(name, Any)
         if not _is_recipe(value) and not takes(annotation, value):
@@ -58,7 +62,10 @@ def parameters_of(target: Any) -> tuple[dict[str, Any], bool]:
         signature = inspect.signature(function)
         hints = _hints(function)
         for name, parameter in signature.parameters.items():
-            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name != "self":
+            if (
+                parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+                and name != "self"
+            ):
                 found.setdefault(name, hints.get(name, Any))
         open_ended = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
         if not open_ended:
@@ -81,12 +88,18 @@ def _hints(function: Any) -> dict[str, Any]:
     function = inspect.unwrap(function)
     try:
         return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # of a name that is imported for type checkers alone
+    except (
+        NameError,
+        TypeError,
+        AttributeError,
+    ):  # of a name that is imported for type checkers alone
         return {}
 
 
 def takes(annotation: Any, value: Any) -> bool:
-    """Whether a plain value, as YAML has them, serves as such a parameter; what is not plain is left to its class."""
+    """Whether a plain value, as YAML has them, serves as such a parameter; what is not plain is
+    left to its class.
+    """
     origin = get_origin(annotation)
     arguments = get_args(annotation)
     if annotation is Any or isinstance(annotation, str | typing.TypeVar):
@@ -114,7 +127,11 @@ def takes(annotation: Any, value: Any) -> bool:
         return _takes_parts(arguments, value)
     if issubclass(kind, Sequence | set | frozenset) or kind.__module__ == "collections.abc":
         inner = arguments[0] if arguments else Any
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(takes(inner, one) for one in value)
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(takes(inner, one) for one in value)
+        )
     return isinstance(value, Mapping) or not isinstance(value, str | int | float | list | None)
 
 
@@ -132,8 +149,20 @@ def describe(annotation: Any) -> str:
     return " or ".join(known) or "something else"
 
 
-_PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", None: "null"}
-_MANY = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts", "a path": "paths"}
+_PLAIN = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    None: "null",
+}
+_MANY = {
+    "a whole number": "whole numbers",
+    "a number": "numbers",
+    "text": "texts",
+    "a path": "paths",
+}
 
 
 def _words(annotation: Any) -> Iterator[str]:
@@ -156,5 +185,7 @@ def _words(annotation: Any) -> Iterator[str]:
     elif kind is tuple and arguments and arguments[-1] is not ...:
         yield f"[{', '.join(map(describe, arguments))}]"
     elif issubclass(kind, Sequence | set | frozenset):
-        inner = [_MANY[word] for word in (_words(arguments[0]) if arguments else ()) if word in _MANY]
+        inner = [
+            _MANY[word] for word in (_words(arguments[0]) if arguments else ()) if word in _MANY
+        ]
         yield f"a list of {' or '.join(inner)}" if inner else "a list"

@@ -27,7 +27,8 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
 
 
 def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return `options` with old names, the keys of `names`, replaced by the new ones, and warn of each.
+    """Return `options` with old names, the keys of `names`, replaced by the new ones, and warn of
+    each.
 
     `ValueError` if an option is given by both of its names.
     """
@@ -35,7 +36,11 @@ def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     for name, value in options.items():
         new = names.get(name, name)
         if new != name:
-            warnings.warn(f"{name} is now called {new}; the old name goes in the next version", FutureWarning, 3)
+            warnings.warn(
+                f"{name} is now called {new}; the old name goes in the next version",
+                FutureWarning,
+                3,
+            )
             if new in options:
                 raise ValueError(f"{name} and {new} are two names of one option: give one")
         renamed[new] = value
@@ -45,8 +50,8 @@ def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
 def check_values(
     options: Mapping[str, Any], known: Mapping[str, Any], where: str, *, counts: Iterable[str] = ()
 ) -> None:
-    """`ValueError` for the first of `options` that is a text where `known` has another kind of value by its name, as
-    `decode_ar=false` without its type is on a command line, or the reverse.
+    """`ValueError` for the first of `options` that is a text where `known` has another kind of
+    value by its name, as `decode_ar=false` without its type is on a command line, or the reverse.
 
     counts: names of those that must be whole numbers from 0 on, if they are numbers at all.
     """
@@ -56,17 +61,28 @@ def check_values(
             continue
         kind = type(usual).__name__
         if isinstance(value, str) != isinstance(usual, str):
-            as_text = f", on a command line {name}:{kind}={value}" if kind in ("bool", "int", "float") else ""
+            as_text = (
+                f", on a command line {name}:{kind}={value}"
+                if kind in ("bool", "int", "float")
+                else ""
+            )
             raise ValueError(f"{where}: {name} is {value!r}; it is given as {usual!r} is{as_text}")
-        if name in counts and not isinstance(usual, bool) and not (isinstance(value, Integral) and int(value) >= 0):
+        if (
+            name in counts
+            and not isinstance(usual, bool)
+            and not (isinstance(value, Integral) and int(value) >= 0)
+        ):
             raise ValueError(f"{where}: {name} is {value!r}: it must be a whole number from 0 on")
 
 
 def keyword_names(function: Callable[..., Any], *, required: bool = False) -> list[str]:
-    """Names of a function's (or class's) keyword-only parameters; with `required`, of those without a default."""
+    """Names of a function's (or class's) keyword-only parameters; with `required`, of those without
+    a default.
+    """
     parameters = inspect.signature(function).parameters.values()
     return [
         parameter.name
         for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and not (required and parameter.default is not parameter.empty)
+        if parameter.kind is parameter.KEYWORD_ONLY
+        and not (required and parameter.default is not parameter.empty)
     ]

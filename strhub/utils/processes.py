@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """A value that is made when it is first asked for, and made anew in a forked child and an unpickled copy.
+    """A value that is made when it is first asked for, and made anew in a forked child and an
+    unpickled copy.
 
     make: makes it. made: the value of this process, if there is one already.
     """
@@ -48,7 +49,9 @@ class PerProcess(Generic[T]):
         _WATCHED[0].add(self)
 
     def _leave(self) -> None:
-        """Forget the parent's value, but never free it: that may wait for its threads, or crash without them."""
+        """Forget the parent's value, but never free it: that may wait for its threads, or crash
+        without them.
+        """
         for value in self._made:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
         self._made = ()

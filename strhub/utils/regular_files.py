@@ -1,7 +1,9 @@
-"""Open files that a stranger may have put there: regular files only, without waiting, and no more bytes than asked for.
+"""Open files that a stranger may have put there: regular files only, without waiting, and no more
+bytes than asked for.
 
-A fifo waits for a writer that may never come and a device may have no end, so neither is opened, nor a link to one.
-Every file that a user names, or that is found in a folder of theirs, is opened here.
+A fifo waits for a writer that may never come and a device may have no end, so neither is opened,
+nor a link to one. Every file that a user names, or that is found in a folder of theirs, is opened
+here.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 MAX_LIST_BYTES: Final = 256 << 20  # of a list of words, far more than any has
 _BLOCK: Final = 1 << 16
 # Those that a system lacks are not needed there.
-_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
+_FLAGS: Final = sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY")
+)
 _KINDS: Final = (
     (stat.S_ISFIFO, "a fifo"),
     (stat.S_ISCHR, "a device"),
@@ -32,19 +36,24 @@ def open_regular(path: AnyPath) -> BufferedReader:
     """Open a regular file, or a link to one, to read bytes from it.
 
     Raises:
-        OSError: if it cannot be opened; if it is a folder, fifo, device or socket, which its `strerror` says.
+        OSError: if it cannot be opened; if it is a folder, fifo, device or socket, which its
+            `strerror` says.
         ValueError: if no file can have such a name.
     """
     return BufferedReader(_open(path))
 
 
 def check_regular(path: AnyPath) -> None:
-    """Raise as `open_regular` does for what is there but is no regular file, for libraries that open by name."""
+    """Raise as `open_regular` does for what is there but is no regular file, for libraries that
+    open by name.
+    """
     _check_mode(os.stat(path).st_mode, path)
 
 
 def read_regular(path: AnyPath, *, max_bytes: int) -> bytes:
-    """Return what is in a regular file; an `OSError` (EFBIG), as well as those of `open_regular`, if it is longer."""
+    """Return what is in a regular file; an `OSError` (EFBIG), as well as those of `open_regular`,
+    if it is longer.
+    """
     with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:

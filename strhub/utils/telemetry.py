@@ -1,8 +1,9 @@
 """Statistics of use that libraries send to their makers: off here, before any of them is imported.
 
-Reading, evaluating and training open no connection of their own accord. Some libraries do, unless a variable of the
-environment says otherwise before their first import; `ONNX Runtime`, in addition, writes an identifier of the device
-below the home folder. Whoever wants a library to send what it sends sets its variable, which is then left as it is.
+Reading, evaluating and training open no connection of their own accord. Some libraries do, unless a
+variable of the environment says otherwise before their first import; `ONNX Runtime`, in addition,
+writes an identifier of the device below the home folder. Whoever wants a library to send what it
+sends sets its variable, which is then left as it is.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ SWITCHES: Final = {
 
 
 def switch_off_telemetry() -> None:
-    """Set the variables of `SWITCHES` that are not set, for this process and those that it starts."""
+    """Set the variables of `SWITCHES` that are not set, for this process and those that it
+    starts.
+    """
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
 
 
 def import_onnxruntime() -> ModuleType:
-    """Return onnxruntime with its telemetry off, by its variable and, if it was imported before, by its function.
+    """Return onnxruntime with its telemetry off, by its variable and, if it was imported before, by
+    its function.
 
     Raises:
         ModuleNotFoundError: if it is not installed.

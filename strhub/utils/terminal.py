@@ -1,4 +1,6 @@
-"""Make text safe to print: what a stranger has named must not steer a terminal or look like a line of ours."""
+"""Make text safe to print: what a stranger has named must not steer a terminal or look like a line
+of ours.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,17 @@ from typing import Any, Final
 
 __all__ = ["PlainFormatter", "json_line", "printable", "printable_lines"]
 
-# Control characters, marks that reverse the direction of text, other ends of lines, and lone surrogates.
+# Control characters, marks that reverse the direction of text, other ends of lines, and lone
+# surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: object) -> str:
-    """Return the text on one line and with every character that could steer a terminal as an escape such as \\x1b.
+    """Return the text on one line and with every character that could steer a terminal as an escape
+    such as \\x1b.
 
-    Of a file's name, a tensor's name, a text that was read, a server's message. Raw bytes of a file's name that are no
-    text, which Python has as surrogates, come as \\udcff.
+    Of a file's name, a tensor's name, a text that was read, a server's message. Raw bytes of a
+    file's name that are no text, which Python has as surrogates, come as \\udcff.
     """
     return _UNSAFE.sub(_escape, str(text))
 
@@ -31,8 +35,12 @@ def printable_lines(text: object, *, indent: str = "    ") -> str:
 
 
 def json_line(record: Any) -> str:
-    """Return the JSON of a record on one line, other letters as they are, what could steer a terminal escaped."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(record, ensure_ascii=False))
+    """Return the JSON of a record on one line, other letters as they are, what could steer a
+    terminal escaped.
+    """
+    return _UNSAFE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(record, ensure_ascii=False)
+    )
 
 
 class PlainFormatter(logging.Formatter):

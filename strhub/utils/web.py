@@ -1,4 +1,6 @@
-"""Fetch a file from the web: over HTTP only, no more than so many bytes, in no more than so many seconds."""
+"""Fetch a file from the web: over HTTP only, no more than so many bytes, in no more than so many
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ _BLOCK: Final = 1 << 16
 def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
     """Return what a server answers.
 
-    Redirects are followed over HTTP only, and from a public server to no private one: whoever gives an address decides
-    which network is talked to, not the server. Proxies are taken from the environment, as usual.
+    Redirects are followed over HTTP only, and from a public server to no private one: whoever gives
+    an address decides which network is talked to, not the server. Proxies are taken from the
+    environment, as usual.
 
     Raises:
         OSError: if it cannot be had, for whatever reason; its text says which.
@@ -31,7 +34,9 @@ def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
     with _Limits(max_seconds) as limits:
         try:
             request = urllib.request.Request(_quoted(url), headers={"User-Agent": "strhub"})
-            with _opener(limits).open(request, timeout=min(_SECONDS_TO_ANSWER, max_seconds)) as answer:
+            with _opener(limits).open(
+                request, timeout=min(_SECONDS_TO_ANSWER, max_seconds)
+            ) as answer:
                 content = _read(answer, max_bytes)
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, HTTPError):  # it holds the connection
@@ -70,10 +75,15 @@ def _reason(error: Exception) -> str:
 
 
 def _quoted(url: str) -> str:
-    """Return the address with the letters and spaces escaped that people write but HTTP does not have."""
+    """Return the address with the letters and spaces escaped that people write but HTTP does not
+    have.
+    """
     parts = urlsplit(url)
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
-    path, query = quote(parts.path, safe="/%:@!$&'()*+,;=~"), quote(parts.query, safe="/%:@!$&'()*+,;=~?")
+    path, query = (
+        quote(parts.path, safe="/%:@!$&'()*+,;=~"),
+        quote(parts.query, safe="/%:@!$&'()*+,;=~?"),
+    )
     return parts._replace(netloc=host, path=path, query=query, fragment="").geturl()
 
 
@@ -93,7 +103,9 @@ def _opener(limits: _Limits) -> urllib.request.OpenerDirector:
 
 
 class _Limits:
-    """What all connections of one fetch keep to: a time, after which they are cut, and a network."""
+    """What all connections of one fetch keep to: a time, after which they are cut, and a
+    network.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
@@ -107,14 +119,19 @@ class _Limits:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
         for connected in self._sockets:
             connected.close()
 
     def take(self, connected: socket.socket) -> None:
-        """Watch a new connection; `OSError` for one to a private network that a public server redirected to."""
+        """Watch a new connection; `OSError` for one to a private network that a public server
+        redirected to.
+        """
         self._sockets.append(connected.dup())  # TLS takes the given one over
         address = ipaddress.ip_address(connected.getpeername()[0])
         public = (getattr(address, "ipv4_mapped", None) or address).is_global

@@ -1,8 +1,8 @@
 """Work done by processes, its results in order: for command lines that go through many images.
 
-In: a function and its arguments. Out: the results, in the order of the arguments, with a bounded number in memory.
-Plain pipes and not a pool of the standard library, whose processes live on when the one that started them is killed,
-and which can't be ended in the middle of a task.
+In: a function and its arguments. Out: the results, in the order of the arguments, with a bounded
+number in memory. Plain pipes and not a pool of the standard library, whose processes live on when
+the one that started them is killed, and which can't be ended in the middle of a task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from typing import Any, Final, TypeVar, cast
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-CHUNK: Final = 16  # jobs sent at a time: enough for the sending to cost little, few enough for Ctrl-C
+CHUNK: Final = (
+    16  # jobs sent at a time: enough for the sending to cost little, few enough for Ctrl-C
+)
 WINDOW: Final = 4  # chunks a worker that are worked on or wait for one before them
 
 
@@ -32,11 +34,14 @@ class Failure(RuntimeError):
     """A worker process ended before its work did."""
 
 
-def run_in_order(work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int) -> Generator[Result, None, None]:
+def run_in_order(
+    work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
+) -> Generator[Result, None, None]:
     """The result of every job, in order.
 
-    With one worker, the work is done here; with more, by spawned processes, for which `work`, jobs and results must be
-    picklable. They end with the iterator, however that ends, and with this process.
+    With one worker, the work is done here; with more, by spawned processes, for which `work`, jobs
+    and results must be picklable. They end with the iterator, however that ends, and with this
+    process.
 
     Raises:
         ValueError: with the message of one that `work` raised.
@@ -58,7 +63,8 @@ def _started(work: Callable[[Any], Any], workers: int) -> Iterator[dict[Any, Bas
     try:
         for _ in range(workers):
             ours, theirs = context.Pipe()
-            # The work is unpickled there only once it watches this process: that may import for seconds.
+            # The work is unpickled there only once it watches this process: that may import for
+            # seconds.
             args = (theirs, bytes(ForkingPickler.dumps(work)))
             processes[ours] = context.Process(target=_serve, args=args, daemon=True)
             processes[ours].start()
@@ -74,9 +80,13 @@ def _started(work: Callable[[Any], Any], workers: int) -> Iterator[dict[Any, Bas
 
 def _chunks_in_order(processes: dict[Any, BaseProcess], jobs: Iterator[Any]) -> Iterator[list[Any]]:
     idle, busy, done = list(processes), dict[Connection, int](), dict[int, Any]()
-    sent = given = 0
+    sent = yielded = 0
     while True:
-        while idle and sent - given < WINDOW * len(processes) and (chunk := list(islice(jobs, CHUNK))):
+        while (
+            idle
+            and sent - yielded < WINDOW * len(processes)
+            and (chunk := list(islice(jobs, CHUNK)))
+        ):
             connection = idle.pop()
             _or_failure(processes[connection], connection.send, chunk)
             busy[connection], sent = sent, sent + 1
@@ -85,12 +95,12 @@ def _chunks_in_order(processes: dict[Any, BaseProcess], jobs: Iterator[Any]) -> 
         for connection in cast("list[Connection]", wait(list(busy))):
             done[busy.pop(connection)] = _or_failure(processes[connection], connection.recv)
             idle.append(connection)
-        while given in done:
-            results = done.pop(given)
+        while yielded in done:
+            results = done.pop(yielded)
             if isinstance(results, Exception):
                 raise results
             yield results
-            given += 1
+            yielded += 1
 
 
 def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: Any) -> Any:
@@ -106,7 +116,9 @@ def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: 
 
 def _serve(connection: Connection, pickled: bytes) -> None:
     """The life of a worker: jobs in, results out, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them: the one that started them ends them
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all of them: the one that started them ends them
     end_with_parent()
     work = pickle.loads(pickled)
     while True:
@@ -118,7 +130,9 @@ def _serve(connection: Connection, pickled: bytes) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that started it has ended, however that ended and whatever is done here."""
+    """End this process as soon as the one that started it has ended, however that ended and
+    whatever is done here.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -1,4 +1,5 @@
-"""The models that come with the package: their names, and their files. Nothing else of them is known here.
+"""The models that come with the package: their names, and their files. Nothing else of them is
+known here.
 
 Two files stand for each: the weights, and a graph for ONNX Runtime that points at them.
 """
@@ -21,5 +22,7 @@ def embedded_graph(name: str = EMBEDDED) -> Path:
 
 
 def embedded_detector() -> Path:
-    """Return the .onnx file of the detector of text in photographs, which `tools/embed_detector.py` makes."""
+    """Return the .onnx file of the detector of text in photographs, which `tools/embed_detector.py`
+    makes.
+    """
     return Path(str(files("strhub") / "weights" / "detector.onnx"))

@@ -1,11 +1,13 @@
-"""Attack strhub with damaged files and kills, at random, for some minutes: `make attack MINUTES=10`.
+"""Attack strhub with damaged files and kills, at random, for some minutes: `make attack
+MINUTES=10`.
 
-Prints how many attempts of each kind were made and what came of them, and keeps what failed in attack-failures/:
-the file, and a line that says what happened. Status 1 if anything failed. --kinds images models, --seed N: which.
---count N: as many attempts of each kind, if the time suffices. --log FILE: counts are added to it after every batch.
-A failure is a crash, a hang, an error that is no clear one, memory out of proportion, what is left behind (memory,
-open files, threads, processes, temporary files), or, of kills, a result that differs from that of a run that nobody
-killed.
+Prints how many attempts of each kind were made and what came of them, and keeps what failed in
+attack-failures/: the file, and a line that says what happened. Status 1 if anything failed. --kinds
+images models, --seed N: which.
+--count N: as many attempts of each kind, if the time suffices. --log FILE: counts are added to it
+after every batch. A failure is a crash, a hang, an error that is no clear one, memory out of
+proportion, what is left behind (memory, open files, threads, processes, temporary files), or, of
+kills, a result that differs from that of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ USUAL_BATCH = 1000
 
 
 def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> list[tuple[int, str]]:
-    """Make some attempts in a child, or as many as it lives for; return number and outcome of each."""
+    """Make some attempts in a child, or as many as it lives for; return number and outcome of
+    each.
+    """
     log, examples, temporary = folder / "log.txt", folder / kind, folder / "temporary"
     log.unlink(missing_ok=True)
     temporary.mkdir(exist_ok=True)
@@ -46,15 +50,23 @@ def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> li
         [sys.executable, *command, examples, log, str(first), str(first + count)],
         memory_mib=3000,
         seconds=120 + count * 5.0,
-        environment={"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(path), KEPT: str(kept)},
+        environment={
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join(path),
+            KEPT: str(kept),
+        },
     )
-    lines = [line.split(" ", 2) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
+    lines = (
+        [line.split(" ", 2) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
+    )
     outcomes = [(int(line[1]), line[2]) for line in lines if line[0] == "end"]
     begun = [int(line[1]) for line in lines if line[0] == "begin"]
     told = " ".join(ended.stderr.split())[-600:]
     if len(begun) > len(outcomes):
         hung = ended.timed_out or "Timeout" in ended.stderr
-        outcomes.append((begun[-1], f"{'HANG' if hung else 'CRASH'} status {ended.status}, {SECONDS} s: {told}"))
+        outcomes.append(
+            (begun[-1], f"{'HANG' if hung else 'CRASH'} status {ended.status}, {SECONDS} s: {told}")
+        )
     elif not begun:
         outcomes.append((first, f"CRASH before the first attempt: {told}"))
     elif ended.survivors:
@@ -95,7 +107,9 @@ def attack(args: argparse.Namespace, folder: Path) -> dict[str, Counter[str]]:
     spent = dict.fromkeys(args.kinds, 0.0)
     numbers = dict.fromkeys(args.kinds, args.seed * 1000)
     while time.monotonic() < deadline:
-        waiting = [kind for kind in args.kinds if args.count is None or counts[kind].total() < args.count]
+        waiting = [
+            kind for kind in args.kinds if args.count is None or counts[kind].total() < args.count
+        ]
         if not waiting:
             break
         kind = min(waiting, key=lambda one: spent[one])  # as much time for each
@@ -112,7 +126,9 @@ def attack(args: argparse.Namespace, folder: Path) -> dict[str, Counter[str]]:
                 keep(kind, folder / kind, number, outcome, args.kept)
         if args.log:
             with args.log.open("a", encoding="utf-8") as log:
-                log.write(f"{time.strftime('%H:%M:%S')} {summary(kind, counts[kind], spent[kind])}\n")
+                log.write(
+                    f"{time.strftime('%H:%M:%S')} {summary(kind, counts[kind], spent[kind])}\n"
+                )
     for kind, count in counts.items():
         print(summary(kind, count, spent[kind]))
     return counts
@@ -126,18 +142,28 @@ def summary(kind: str, count: Mapping[str, int], seconds: float) -> str:
 
 def main() -> int:
     """Attack as the arguments say; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--count", type=int, help="attempts of each kind, at most")
-    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, KILLS, SAVES], default=[*KINDS, KILLS, SAVES])
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="by default another each time")
-    parser.add_argument("--kept", type=Path, default=ROOT / "attack-failures", help="where failures are kept")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=[*KINDS, KILLS, SAVES], default=[*KINDS, KILLS, SAVES]
+    )
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="by default another each time"
+    )
+    parser.add_argument(
+        "--kept", type=Path, default=ROOT / "attack-failures", help="where failures are kept"
+    )
     parser.add_argument("--log", type=Path, help="file to add counts to")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_examples(args.kinds, Path(folder))
         counts = attack(args, Path(folder))
-    failures = sum(number for count in counts.values() for name, number in count.items() if name.isupper())
+    failures = sum(
+        number for count in counts.values() for name, number in count.items() if name.isupper()
+    )
     if failures:
         print(f"{failures} failures, kept in {args.kept}", file=sys.stderr)
     return int(failures > 0)

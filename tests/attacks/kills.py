@@ -1,8 +1,10 @@
-"""Work killed at random moments and done again: `kills.py KIND EXAMPLES LOG FIRST LAST`, as `worker.py` logs.
+"""Work killed at random moments and done again: `kills.py KIND EXAMPLES LOG FIRST LAST`, as
+`worker.py` logs.
 
-Everything is imported here once; what is killed are forked copies, with a session of their own, so that an attempt
-takes a fraction of a second. After a kill, what lies under its final name is whole, the old one or the new one; when
-the work is done again, the result and the names beside it are those of a run that nobody killed.
+Everything is imported here once; what is killed are forked copies, with a session of their own, so
+that an attempt takes a fraction of a second. After a kill, what lies under its final name is whole,
+the old one or the new one; when the work is done again, the result and the names beside it are
+those of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from typing import NamedTuple
 from operations import OPERATIONS, Operation
 
 SECONDS = 120  # that one run may take
-GRACE = 15.0  # seconds in which the processes of a killed run have to be gone, on a machine that may be busy
+# seconds in which the processes of a killed run have to be gone, on a machine that may be busy
+GRACE = 15.0
 KILLS, SAVES = "kills", "saves"  # of work on data, and on models and states of training
 KEPT = "ATTACK_KEPT"  # variable: folder for what an attempt that failed has left
 
@@ -40,7 +43,9 @@ class Undisturbed(NamedTuple):
 
 
 def run(operation: Operation, sources: Path, folder: Path, kill_after: float | None = None) -> str:
-    """Do the work in a forked copy, killed after some seconds if it takes that long; return what went wrong."""
+    """Do the work in a forked copy, killed after some seconds if it takes that long; return what
+    went wrong.
+    """
     told = folder.with_suffix(".told")
     child = os.fork()
     if child == 0:
@@ -108,13 +113,13 @@ def _names(folder: Path) -> list[str]:
 
 def undisturbed(operation: Operation, sources: Path) -> Undisturbed:
     """Do the work once here, so that copies need not import what it needs, and twice in copies."""
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "work").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "work").mkdir()
         if operation.warm:
-            operation.work(sources, Path(place) / "work")
+            operation.work(sources, Path(folder) / "work")
     for _ in range(2):
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "work"
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder) / "work"
             folder.mkdir()
             began = time.monotonic()
             if wrong := run(operation, sources, folder):
@@ -124,7 +129,9 @@ def undisturbed(operation: Operation, sources: Path) -> Undisturbed:
 
 
 def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]) -> str:
-    """Kill some work once or twice, look at what is there, let it be done; return its name or what is wrong."""
+    """Kill some work once or twice, look at what is there, let it be done; return its name or what
+    is wrong.
+    """
     rng = random.Random(number)
     names = [name for name, one in OPERATIONS.items() if one.models == (kind == SAVES)]
     name = rng.choices(names, [OPERATIONS[name].weight for name in names])[0]
@@ -132,12 +139,14 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
     if name not in known:
         known[name] = undisturbed(operation, sources)
     expected = known[name]
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "work"
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder) / "work"
         folder.mkdir()
         wrong = ""
         for _ in range(rng.randint(1, 2)):
-            wrong = wrong or run(operation, sources, folder, rng.uniform(0, 1.05 * expected.seconds))
+            wrong = wrong or run(
+                operation, sources, folder, rng.uniform(0, 1.05 * expected.seconds)
+            )
             with suppress(FileNotFoundError):
                 wrong = wrong or operation.half_there(folder)
         wrong = wrong or run(operation, sources, folder)
@@ -152,7 +161,12 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
 
 def main() -> None:
     """Make the attempts and log them."""
-    kind, sources, log, first, last = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:6])
+    kind, sources, log, first, last = (
+        sys.argv[1],
+        Path(sys.argv[2]),
+        Path(sys.argv[3]),
+        *map(int, sys.argv[4:6]),
+    )
     warnings.simplefilter("ignore")
     logging.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,6 @@
-"""What is attacked: for each kind of file, sound examples and what strhub does with a damaged one."""
+"""What is attacked: for each kind of file, sound examples and what strhub does with a damaged
+one.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,26 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000", "PCX", "SGI")
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "WEBP",
+    "PPM",
+    "TGA",
+    "ICO",
+    "JPEG2000",
+    "PCX",
+    "SGI",
+)
 
 
 class Kind(NamedTuple):
-    """make: writes sound examples to a folder, once; attempt: uses a damaged one, and may raise what `allowed` says."""
+    """make: writes sound examples to a folder, once; attempt: uses a damaged one, and may raise
+    what `allowed` says.
+    """
 
     make: Callable[[Path], None]
     attempt: Callable[[Path], object]
@@ -40,7 +57,9 @@ def _make_images(folder: Path) -> None:
         for name in FORMATS:
             image.save(folder / f"{index}.{name.lower()}", format=name)
         for mode in ("L", "1", "P", "LA", "RGBA", "I;16"):
-            image.convert("L" if mode == "I;16" else mode).convert(mode).save(folder / f"{index}-{mode[:2]}.png")
+            image.convert("L" if mode == "I;16" else mode).convert(mode).save(
+                folder / f"{index}-{mode[:2]}.png"
+            )
         pages = [image, image.rotate(5)]
         image.save(folder / f"{index}-pages.tif", save_all=True, append_images=pages)
         image.save(folder / f"{index}-pages.gif", save_all=True, append_images=pages)
@@ -53,7 +72,7 @@ def _read_image(path: Path) -> object:
     from strhub import Recognizer
 
     if not _readers:
-        _readers.append(Recognizer("strhub-tiny", threads=1, second_look=0))
+        _readers.append(Recognizer("strhub-tiny", threads=1, reread_below=0))
     reader = _readers[0]
     found = reader([str(path), path.read_bytes()])
     assert len(found) == 2
@@ -75,7 +94,7 @@ def _use_model(path: Path) -> object:
     from strhub import Recognizer
 
     image = next(_demo_images())
-    return Recognizer(str(path), threads=1, second_look=0)([image])
+    return Recognizer(str(path), threads=1, reread_below=0)([image])
 
 
 def png_files() -> list[bytes]:
@@ -94,9 +113,12 @@ def _make_archives(folder: Path) -> None:
             long = 10 if style == tarfile.USTAR_FORMAT else 120  # names beyond a header's field
             mode = "w" if suffix == "tar" else "w:gz"
             with tarfile.open(folder / f"{style}.{suffix}", mode, format=style) as tar:  # type: ignore[call-overload]
-                for place, content in enumerate(png_files()):
-                    label = json.dumps({"label": "wörd"}).encode() if place else b"word"
-                    for name, data in ((f"{'a' * long * place}{place}.png", content), (f"{place}.txt", label)):
+                for number, content in enumerate(png_files()):
+                    label = json.dumps({"label": "wörd"}).encode() if number else b"word"
+                    for name, data in (
+                        (f"{'a' * long * number}{number}.png", content),
+                        (f"{number}.txt", label),
+                    ):
                         entry = tarfile.TarInfo(name)
                         entry.size = len(data)
                         tar.addfile(entry, io.BytesIO(data))
@@ -110,21 +132,24 @@ def _make_archives(folder: Path) -> None:
 
 
 def _read_archive(path: Path) -> object:
-    from strhub.bulk.inputs import PARQUET, TAR, Unit, parquet_groups, pictures
+    from strhub.bulk.inputs import PARQUET, TAR, Unit, images, parquet_groups
     from strhub.data.sources.tar import read_words
 
     if path.suffix == ".parquet":
         units = [Unit(PARQUET, str(path), span) for span in parquet_groups(str(path))]
-        return [len(list(pictures(unit))) for unit in units]
+        return [len(list(images(unit))) for unit in units]
     found = [word.label for word in read_words(str(path))]
-    return found, len(list(pictures(Unit(TAR, str(path)))))
+    return found, len(list(images(Unit(TAR, str(path)))))
 
 
 def _make_lmdbs(folder: Path) -> None:
     from strhub.data.sources.lmdb import write_lmdb
 
     for count in (1, 12):
-        write_lmdb(folder / "made", [(content, f"word{place}") for place, content in enumerate(png_files() * count)])
+        write_lmdb(
+            folder / "made",
+            [(content, f"word{number}") for number, content in enumerate(png_files() * count)],
+        )
         shutil.move(str(folder / "made" / "data.mdb"), folder / f"{count}.mdb")
         shutil.rmtree(folder / "made")
 
@@ -132,10 +157,10 @@ def _make_lmdbs(folder: Path) -> None:
 def _read_lmdb(path: Path) -> object:
     from strhub.data.sources.lmdb import LmdbWords
 
-    place = path.parent / "lmdb"
-    place.mkdir(exist_ok=True)
-    shutil.move(str(path), place / "data.mdb")
-    words = LmdbWords(place)
+    folder = path.parent / "lmdb"
+    folder.mkdir(exist_ok=True)
+    shutil.move(str(path), folder / "data.mdb")
+    words = LmdbWords(folder)
     for index in range(min(len(words), 100)):
         with suppress(*allowed()):
             words.read(index)
@@ -143,12 +168,19 @@ def _read_lmdb(path: Path) -> object:
 
 
 def _make_labels(folder: Path) -> None:
-    rows = [("a.png", "Hello"), ("b.png", "wörld, 1/2"), ('c "d".png', "x\ty"), ("sub/e.png", "नमस्ते")]
+    rows = [
+        ("a.png", "Hello"),
+        ("b.png", "wörld, 1/2"),
+        ('c "d".png', "x\ty"),
+        ("sub/e.png", "नमस्ते"),
+    ]
     texts = {
         "gt.txt": "".join(f"{name}\t{label}\n" for name, label in rows),
         "labels.csv": "filename,words\n" + "".join(f'"{name}","{label}"\n' for name, label in rows),
         "labels.tsv": "".join(f"{name}\t{label}\r\n" for name, label in rows),
-        "labels.jsonl": "".join(json.dumps({"file_name": name, "text": label}) + "\n" for name, label in rows),
+        "labels.jsonl": "".join(
+            json.dumps({"file_name": name, "text": label}) + "\n" for name, label in rows
+        ),
         "labels.json": json.dumps(dict(rows)),
     }
     for name, text in texts.items():

@@ -1,4 +1,6 @@
-"""What is killed: work on tiny data that writes files, each with how its result is told and what may never be half."""
+"""What is killed: work on tiny data that writes files, each with how its result is told and what
+may never be half.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ WORDS = 12
 
 
 class Operation(NamedTuple):
-    """work: from the sources, to a folder. result: of that folder, to compare. half_there: what is not whole in it.
+    """work: from the sources, to a folder. result: of that folder, to compare. half_there: what is
+    not whole in it.
 
-    models: whether it needs PyTorch, of which a copy takes longer. weight: how often it is taken, beside the others.
+    models: whether it needs PyTorch, of which a copy takes longer. weight: how often it is taken,
+        beside the others.
     warm: whether it may be done where copies are made.
     """
 
@@ -56,13 +60,18 @@ def _data(*arguments: object) -> None:
 
 
 def _lmdbs(*names: str) -> Callable[[Path], object]:
-    """Return what reads all entries of LMDB folders, by our own reader, which damage does not end."""
+    """Return what reads all entries of LMDB folders, by our own reader, which damage does not
+    end.
+    """
 
     def entries(folder: Path) -> object:
         from strhub.data.sources.lmdb_format import NUM_SAMPLES, LmdbFile
 
         files = [LmdbFile(folder / name) for name in names]
-        return [(file.get(NUM_SAMPLES), *file.items(b"image-"), *file.items(b"label-")) for file in files]
+        return [
+            (file.get(NUM_SAMPLES), *file.items(b"image-"), *file.items(b"label-"))
+            for file in files
+        ]
 
     return entries
 
@@ -96,7 +105,9 @@ def _told(check: Callable[[Path], str]) -> Callable[[Path], str]:
 def _shards(folder: Path) -> object:
     from strhub.data.sources.tar import read_words
 
-    return [[word.label for word in read_words(str(path))] for path in sorted(folder.glob("w-*.tar"))]
+    return [
+        [word.label for word in read_words(str(path))] for path in sorted(folder.glob("w-*.tar"))
+    ]
 
 
 def _whole_shards(folder: Path) -> str:
@@ -108,11 +119,18 @@ def _whole_report(folder: Path) -> str:
     if (folder / "report.json").exists():
         json.loads((folder / "report.json").read_text("utf-8"))
     page = folder / "report.html"
-    return "" if not page.exists() or page.read_text("utf-8").rstrip().endswith("</html>") else "HALF report.html"
+    return (
+        ""
+        if not page.exists() or page.read_text("utf-8").rstrip().endswith("</html>")
+        else "HALF report.html"
+    )
 
 
 def _report(folder: Path) -> object:
-    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("report.json", "report.html")]
+    return [
+        hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("report.json", "report.html")
+    ]
 
 
 class _Reader:
@@ -129,13 +147,17 @@ class _Reader:
 def _bulk(sources: Path, folder: Path) -> None:
     from strhub.bulk import read_all
 
-    read_all([sources / "words", sources / "images"], folder / "read", per_part=4, recognizer=_Reader)  # type: ignore[arg-type]
+    read_all(
+        [sources / "words", sources / "images"], folder / "read", per_part=4, recognizer=_Reader
+    )  # type: ignore[arg-type]
 
 
 def _parquet(folder: Path) -> list[tuple[str, str]]:
     from pyarrow import parquet
 
-    tables = [parquet.read_table(path).to_pylist() for path in sorted((folder / "read").glob("*.parquet"))]
+    tables = [
+        parquet.read_table(path).to_pylist() for path in sorted((folder / "read").glob("*.parquet"))
+    ]
     return sorted((row["source"], row["text"]) for table in tables for row in table)
 
 
@@ -160,7 +182,10 @@ def _convert(sources: Path, folder: Path) -> None:
 def _model(folder: Path) -> object:
     import strhub
 
-    return {name: value.tolist() for name, value in strhub.load(folder / "model.safetensors").state_dict().items()}
+    return {
+        name: value.tolist()
+        for name, value in strhub.load(folder / "model.safetensors").state_dict().items()
+    }
 
 
 def _whole_model(folder: Path) -> str:
@@ -177,7 +202,9 @@ def _state(sources: Path, folder: Path) -> None:
 
     writer = DurableCheckpointIO()
     for step in range(3):
-        writer.save_checkpoint({"step": step, "weights": torch.full((50_000,), float(step))}, folder / "new.ckpt")
+        writer.save_checkpoint(
+            {"step": step, "weights": torch.full((50_000,), float(step))}, folder / "new.ckpt"
+        )
         put_in_place(folder / "new.ckpt", folder / LAST)
 
 
@@ -224,10 +251,11 @@ def _train(sources: Path, folder: Path) -> None:
 
 TRAINING = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-    "model.patch_size=[16,16]", "model.batch_size=4", "model.max_label_length=12", "dataset=drawn", "data.drawn=8",
-    "data.draw_difficulty=0", "data.draw_validation=4", "data.num_workers=0", "trainer.log_every_n_steps=1",
-    "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null",
-    "callbacks.best=null", "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1", "trainer.max_epochs=2",
+    "model.patch_size=[16,16]", "model.batch_size=4", "model.max_label_length=12", "dataset=drawn",
+    "data.drawn=8", "data.draw_difficulty=0", "data.draw_validation=4", "data.num_workers=0",
+    "trainer.log_every_n_steps=1", "logger=csv", "+trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu", "callbacks.summary=null", "callbacks.best=null",
+    "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1", "trainer.max_epochs=2",
     "ckpt_path=last",
 )  # fmt: skip
 
@@ -250,11 +278,13 @@ def _whole_run(folder: Path) -> str:
 
 OPERATIONS = {
     "split": Operation(
-        lambda sources, folder: _data("split", sources / "words", folder / "a", folder / "b", "--share", "0.5"),
+        lambda sources, folder: _data("split", sources / "words", folder / "a", folder / "b",
+            "--fraction", "0.5"),
         _lmdbs("a", "b"), _whole_lmdbs("a", "b"),
     ),
     "shard": Operation(
-        lambda sources, folder: _data("shard", sources / "words", folder / "w-%03d.tar", "--per_shard", 3),
+        lambda sources, folder: _data("shard", sources / "words", folder / "w-%03d.tar",
+            "--per_shard", 3),
         _shards, _told(_whole_shards),
     ),
     "make": Operation(
@@ -262,11 +292,13 @@ OPERATIONS = {
         _lmdbs("a"), _whole_lmdbs("a"),
     ),
     "filter": Operation(
-        lambda sources, folder: _data("filter", sources / "words", folder / "a", "--max_length", 5, "--workers", 1),
+        lambda sources, folder: _data("filter", sources / "words", folder / "a", "--max_length", 5,
+            "--workers", 1),
         _lmdbs("a"), _whole_lmdbs("a"),
     ),
     "inspect": Operation(
-        lambda sources, folder: _data("inspect", sources / "words", "--json", folder / "report.json",
+        lambda sources, folder: _data("inspect", sources / "words", "--json",
+            folder / "report.json",
                                       "--html", folder / "report.html", "--workers", 1),
         _report, _told(_whole_report),
     ),
@@ -274,8 +306,8 @@ OPERATIONS = {
     "save": Operation(_save, _model, _told(_whole_model), True),
     "convert": Operation(_convert, _model, _told(_whole_model), True),
     "state": Operation(_state, _stored_state, _told(_whole_state), True),
-    "file": Operation(_write_file, lambda folder: (folder / "file.txt").read_text(), _told(_whole_file)),
-    "workers": Operation(
+    "file": Operation(_write_file, lambda folder: (folder / "file.txt").read_text(),
+    _told(_whole_file)), "workers": Operation(
         lambda sources, folder: _data("make", sources / "images", folder / "a", "--workers", 2),
         _lmdbs("a"), _whole_lmdbs("a"), False, 0.01, False,
     ),

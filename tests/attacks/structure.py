@@ -1,6 +1,8 @@
-"""Damage below the surface: what a file holds is changed, and lengths and checksums around it are made right again.
+"""Damage below the surface: what a file holds is changed, and lengths and checksums around it are
+made right again.
 
-Damaged bytes alone are mostly refused by a checksum, so that what lies behind it would hardly be attacked.
+Damaged bytes alone are mostly refused by a checksum, so that what lies behind it would hardly be
+attacked.
 """
 
 from __future__ import annotations
@@ -20,9 +22,13 @@ from mutations import EXTREMES, mutated
 
 
 def damaged(name: str, content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    """Return content with damage: of its bytes, or, for half of the formats that have an inside, there."""
-    inside = {".safetensors": _header, ".ckpt": _members, ".pt": _members, ".onnx": _graph, ".gz": _packed,
-              ".tgz": _packed, ".json": _json, ".jsonl": _json_lines}.get("." + name.rpartition(".")[2])  # fmt: skip
+    """Return content with damage: of its bytes, or, for half of the formats that have an inside,
+    there.
+    """
+    inside = {".safetensors": _header, ".ckpt": _members, ".pt": _members, ".onnx": _graph,
+        ".gz": _packed,
+              ".tgz": _packed, ".json": _json,
+                  ".jsonl": _json_lines}.get("." + name.rpartition(".")[2])  # fmt: skip
     if inside is not None and rng.random() < 0.6:
         return inside(content, rng, others)
     return mutated(content, rng, others)
@@ -33,7 +39,9 @@ def _hostile(text: str, rng: random.Random) -> str:
 
 
 def _header(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    """Change a value of a safetensors file's header, or one within the JSON texts of its metadata."""
+    """Change a value of a safetensors file's header, or one within the JSON texts of its
+    metadata.
+    """
     length = struct.unpack("<Q", content[:8])[0]
     header = content[8 : 8 + length].decode()
     tree = json.loads(header)
@@ -61,12 +69,16 @@ def _members(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
                     continue
                 data = mutated(data, rng, [data])
             with suppress(UserWarning):
-                written.writestr(name, data, zipfile.ZIP_DEFLATED if rng.random() < 0.01 else zipfile.ZIP_STORED)
+                written.writestr(
+                    name, data, zipfile.ZIP_DEFLATED if rng.random() < 0.01 else zipfile.ZIP_STORED
+                )
     return file.getvalue()
 
 
 def _graph(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    """Change a value of an ONNX file's description, sizes or attributes of its graph, or how nodes are joined."""
+    """Change a value of an ONNX file's description, sizes or attributes of its graph, or how nodes
+    are joined.
+    """
     import onnx
 
     model: Any = onnx.ModelProto.FromString(content)
@@ -75,11 +87,15 @@ def _graph(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
         nodes, tensors = model.graph.node, model.graph.initializer
         if kind == 0 and model.metadata_props:
             entry = rng.choice(model.metadata_props)
-            with suppress(ValueError, IndexError, TypeError, RecursionError):  # it has been changed before
+            with suppress(
+                ValueError, IndexError, TypeError, RecursionError
+            ):  # it has been changed before
                 entry.value = _hostile(entry.value, rng)
         elif kind == 1 and (tensor := rng.choice(tensors)).dims:
             tensor.dims[rng.randrange(len(tensor.dims))] = _number(rng)
-        elif kind == 2 and (sizes := [one for one in tensors if one.data_type == onnx.TensorProto.INT64]):
+        elif kind == 2 and (
+            sizes := [one for one in tensors if one.data_type == onnx.TensorProto.INT64]
+        ):
             numbers = [_number(rng) for _ in range(rng.randint(1, 4))]
             rng.choice(sizes).raw_data = b"".join(struct.pack("<q", number) for number in numbers)
         elif kind == 3 and (chosen := rng.choice(nodes)).attribute:
@@ -87,8 +103,8 @@ def _graph(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
         elif kind == 4:
             rng.choice(nodes).op_type = rng.choice(nodes).op_type
         elif (chosen := rng.choice(nodes)).input:
-            given = rng.choice([*rng.choice(nodes).output, *rng.choice(nodes).input, ""])
-            chosen.input[rng.randrange(len(chosen.input))] = given
+            args = rng.choice([*rng.choice(nodes).output, *rng.choice(nodes).input, ""])
+            chosen.input[rng.randrange(len(chosen.input))] = args
     return model.SerializeToString()
 
 
@@ -108,7 +124,9 @@ def _number(rng: random.Random) -> int:
 
 
 def _packed(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    return gzip.compress(mutated(gzip.decompress(content), rng, [gzip.decompress(content)]), 1, mtime=0)
+    return gzip.compress(
+        mutated(gzip.decompress(content), rng, [gzip.decompress(content)]), 1, mtime=0
+    )
 
 
 def _json(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:

@@ -1,7 +1,9 @@
-"""Attempts of one kind, by their numbers, in this process: `worker.py KIND EXAMPLES LOG FIRST LAST`.
+"""Attempts of one kind, by their numbers, in this process: `worker.py KIND EXAMPLES LOG FIRST
+LAST`.
 
-Each attempt leaves a line in the log before it begins and one when it has ended, so that whoever reads the log knows
-what it was at if this process does not come to its end. When all have ended, what has piled up is looked at.
+Each attempt leaves a line in the log before it begins and one when it has ended, so that whoever
+reads the log knows what it was at if this process does not come to its end. When all have ended,
+what has piled up is looked at.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ def _descriptors() -> int:
 
 
 def _status_mib(name: str) -> float:
-    """Return a figure of this process in MiB, such as its peak memory since it was last reset; 0 if there is none."""
+    """Return a figure of this process in MiB, such as its peak memory since it was last reset; 0 if
+    there is none.
+    """
     try:
         found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:
@@ -123,7 +127,12 @@ def _has_children() -> bool:
 
 def main() -> None:
     """Make the attempts and log them."""
-    kind, examples, log, first, last = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:6])
+    kind, examples, log, first, last = (
+        sys.argv[1],
+        Path(sys.argv[2]),
+        Path(sys.argv[3]),
+        *map(int, sys.argv[4:6]),
+    )
     warnings.simplefilter("ignore")
     logging.disable()
     files = sorted(examples.iterdir())

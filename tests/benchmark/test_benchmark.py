@@ -1,4 +1,6 @@
-"""Counting and timing: against the published counts, and on models small enough to count by hand."""
+"""Counting and timing: against the published counts, and on models small enough to count by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ from strhub.configs import CONFIG_DIR
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.training.systems.base import System
 
-SMALL = ["model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1", "threads=1",
-         "model.patch_size=[16,16]", "model.max_label_length=4", "repeats=2", "warm_up=1"]  # fmt: skip
+SMALL = ["model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2",
+    "model.enc_depth=1", "threads=1",
+         "model.patch_size=[16,16]", "model.max_label_length=4", "repeats=2",
+             "warm_up=1"]  # fmt: skip
 
 
 class Two(nn.Module):
@@ -69,16 +73,25 @@ def test_costs_by_module() -> None:
         ("crnn", {}, 0.82),
     ],
 )
-def test_multiply_adds_are_the_published(experiment: str, options: dict[str, Any], giga: float) -> None:
-    """To 1 %: the published counts have norms in them, and TRBA's keys once a step, though they stay the same."""
+def test_multiply_adds_are_the_published(
+    experiment: str, options: dict[str, Any], giga: float
+) -> None:
+    """To 1 %: the published counts have norms in them, and TRBA's keys once a step, though they
+    stay the same.
+    """
     model = create_model(experiment, **options).eval()
-    counted = benchmark.count_multiply_adds(model.model, torch.zeros(1, 3, *model.hparams.img_size), 25) / 1e9
+    counted = (
+        benchmark.count_multiply_adds(model.model, torch.zeros(1, 3, *model.hparams.img_size), 25)
+        / 1e9
+    )
     assert counted == pytest.approx(giga, rel=0.01)
 
 
 def test_calls_take_turns_and_are_compared_within_a_round() -> None:
     order: list[str] = []
-    times = time_in_turn({name: lambda n=name: order.append(n) for name in "ab"}, repeats=3, warm_up=1)
+    times = time_in_turn(
+        {name: lambda n=name: order.append(n) for name in "ab"}, repeats=3, warm_up=1
+    )
     assert "".join(order) == "abababab"
     assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
     compared = ratios({"a": [1.0, 10.0, 100.0], "b": [2.0, 20.0, 200.0]}, "a")
@@ -103,13 +116,18 @@ def config(*overrides: str) -> Any:
 
 def test_several_models_formats_and_sizes(tmp_path: Path) -> None:
     written = tmp_path / "deep" / "all.json"
-    table = report(config("models=[strhub-tiny]", "formats=[torch,onnx]", "batch_size=[1,2]", f"json={written}",
-                          f"plot={tmp_path / 'plot.png'}", "pictures=demo_images", "training=true", "training_batch=2",
-                          "pipeline=true", "pipeline_batches=1", "dataset=drawn", "data.drawn=8", "model.batch_size=4",
-                          "data.num_workers=0"))  # fmt: skip
+    table = report(config("models=[strhub-tiny]", "formats=[torch,onnx]", "batch_size=[1,2]",
+        f"json={written}",
+                          f"plot={tmp_path / 'plot.png'}", "pictures=demo_images", "training=true",
+                              "training_batch=2",
+                          "pipeline=true", "pipeline_batches=1", "dataset=drawn", "data.drawn=8",
+                          "model.batch_size=4", "data.num_workers=0"))  # fmt: skip
     results = json.loads(written.read_text())
     assert [(row["model"], row["format"], row["batch_size"]) for row in results["subjects"]] == [
-        (model, kind, size) for model in ("parseq", "strhub-tiny") for kind in ("torch", "onnx") for size in (1, 2)
+        (model, kind, size)
+        for model in ("parseq", "strhub-tiny")
+        for kind in ("torch", "onnx")
+        for size in (1, 2)
     ]
     assert results["subjects"][0]["ratio"][0] == 1
     assert results["subjects"][0]["accuracy"] is None
@@ -129,7 +147,12 @@ def test_several_models_formats_and_sizes(tmp_path: Path) -> None:
 
 def test_latency_against_label_length(tmp_path: Path) -> None:
     table = report(config("+range=true", f"plot={tmp_path / 'range.png'}"))
-    assert [line.split()[-1] for line in table.splitlines() if line.startswith("latency")] == ["1", "2", "3", "4"]
+    assert [line.split()[-1] for line in table.splitlines() if line.startswith("latency")] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert (tmp_path / "range.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -173,7 +196,11 @@ def test_options_that_cannot_be_or_would_do_nothing(tmp_path: Path) -> None:
         ({"json": str(Path(__file__) / "all.json")}, "cannot be written"),
     ):
         with pytest.raises(ValueError, match=message):
-            report(OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(usual, resolve=False)), options))
+            report(
+                OmegaConf.merge(
+                    OmegaConf.create(OmegaConf.to_container(usual, resolve=False)), options
+                )
+            )
 
 
 def test_a_trained_model_decodes_as_asked_and_keeps_its_sizes(tmp_path: Path) -> None:
@@ -182,7 +209,9 @@ def test_a_trained_model_decodes_as_asked_and_keeps_its_sizes(tmp_path: Path) ->
     assert "strhub-tiny, torch, float32" in report(composed, overrides)
     results = json.loads((tmp_path / "all.json").read_text())
     at_once = load("strhub-tiny", decode_ar=False).eval()
-    counted = benchmark.count_multiply_adds(at_once.model, torch.zeros(1, 3, *at_once.hparams.img_size), 25)
+    counted = benchmark.count_multiply_adds(
+        at_once.model, torch.zeros(1, 3, *at_once.hparams.img_size), 25
+    )
     assert results["costs"]["whole"]["multiply_adds"] == counted
     assert results["subjects"][0]["accuracy"] is None  # that of its card is of its own decoding
     with pytest.raises(ValueError, match="no option 'embed_dim'"):
@@ -203,15 +232,25 @@ def test_two_models_of_one_name_are_two(tmp_path: Path) -> None:
 def test_one_option_compiles_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     for kind in (SceneTextModel, System):
-        monkeypatch.setattr(kind, "compile_network", lambda self: compiled.append(type(self).__name__))
-    assert "parseq, compiled, float32" in report(config("compile=true", "training=true", "training_batch=2"))
+        monkeypatch.setattr(
+            kind, "compile_network", lambda self: compiled.append(type(self).__name__)
+        )
+    assert "parseq, compiled, float32" in report(
+        config("compile=true", "training=true", "training_batch=2")
+    )
     report(config("compile=true", "+range=true", f"plot={tmp_path / 'range.png'}"))
     assert compiled == ["SceneTextModel", "PARSeq", "SceneTextModel"]
 
 
-def test_words_are_as_wide_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a model that keeps their aspect: padded for PyTorch, each width apart for a file; not what is damaged."""
-    write_lmdb(tmp_path / "words", [(Image.new("RGB", (width, 32)), "a") for width in (64, 32, 32, 96)])
+def test_words_are_as_wide_as_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a model that keeps their aspect: padded for PyTorch, each width apart for a file; not what
+    is damaged.
+    """
+    write_lmdb(
+        tmp_path / "words", [(Image.new("RGB", (width, 32)), "a") for width in (64, 32, 32, 96)]
+    )
     with lmdb.open(str(tmp_path / "words")) as words, words.begin(write=True) as transaction:
         transaction.put(b"image-000000004", b"damaged")
     seen: list[tuple[int, ...]] = []
@@ -222,10 +261,15 @@ def test_words_are_as_wide_as_they_are_read(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("strhub.export.export", lambda model, path, precision: path.touch())
     monkeypatch.setattr("strhub.benchmark.subjects.open_session", lambda *_, **__: Session())
-    monkeypatch.setattr(SceneTextModel, "forward", lambda self, images, length: seen.append(tuple(images.shape)))
-    settings = Settings(torch.device("cpu"), batch_sizes=[3], formats=["torch", "onnx"], pictures=str(tmp_path),
+    monkeypatch.setattr(
+        SceneTextModel, "forward", lambda self, images, length: seen.append(tuple(images.shape))
+    )
+    settings = Settings(torch.device("cpu"), batch_sizes=[3], formats=["torch", "onnx"],
+        inputs=str(tmp_path),
                         folder=tmp_path)  # fmt: skip
-    for subject in subjects("svtr", create_model("svtr-tiny", **SIZES["svtr-tiny"]).eval(), settings):
+    for subject in subjects(
+        "svtr", create_model("svtr-tiny", **SIZES["svtr-tiny"]).eval(), settings
+    ):
         subject.read()
     assert seen == [(3, 3, 32, 64), (1, 3, 32, 64), (2, 3, 32, 32)]
 

@@ -23,7 +23,7 @@ from pyarrow import parquet  # noqa: E402
 
 import strhub.bulk.inputs  # noqa: E402
 from strhub.bulk import COLUMNS, read_all  # noqa: E402
-from strhub.bulk.inputs import Span, Unit, find, pictures  # noqa: E402
+from strhub.bulk.inputs import Span, Unit, find, images  # noqa: E402
 from strhub.data.sources.lmdb import write_lmdb  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +32,9 @@ ROOT = Path(__file__).parent.parent.parent
 def encoded(number: int) -> bytes:
     """An image that `SleepyReader` reads as this number."""
     buffer = BytesIO()
-    Image.fromarray(np.full((4, 8, 3), (number // 256, number % 256, 7), np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.full((4, 8, 3), (number // 256, number % 256, 7), np.uint8)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 
@@ -41,7 +43,11 @@ def numbers(*spans: range) -> list[str]:
 
 
 def table(output: Path) -> list[dict[str, Any]]:
-    return [row for path in sorted(output.glob("*.parquet")) for row in parquet.read_table(path).to_pylist()]
+    return [
+        row
+        for path in sorted(output.glob("*.parquet"))
+        for row in parquet.read_table(path).to_pylist()
+    ]
 
 
 def texts(output: Path) -> list[str]:
@@ -58,11 +64,15 @@ def write_tar(path: Path, members: Sequence[tuple[str, bytes]]) -> None:
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
-    """Numbers 0 to 99 in files, 100 to 199 in an LMDB, 200 to 299 in Parquet, 300 to 349 in a tar, and some damage."""
+    """Numbers 0 to 99 in files, 100 to 199 in an LMDB, 200 to 299 in Parquet, 300 to 349 in a tar,
+    and some damage.
+    """
     root = tmp_path / "in"
     (root / "deep/er").mkdir(parents=True)
     for number in range(100):
-        (root / ("deep/er" if number % 2 else "deep") / f"{number:03d}.png").write_bytes(encoded(number))
+        (root / ("deep/er" if number % 2 else "deep") / f"{number:03d}.png").write_bytes(
+            encoded(number)
+        )
     (root / "deep" / "cut.png").write_bytes(encoded(1)[:40])
     (root / "deep" / "notes.txt").write_text("no image")
     words = [(encoded(number), "") for number in range(100, 200)]
@@ -70,7 +80,11 @@ def inputs(tmp_path: Path) -> Path:
     write_lmdb(root / "words", words)
     rows = [encoded(number) for number in range(200, 300)]
     column = pyarrow.array([None, *rows[1:]], pyarrow.binary())
-    parquet.write_table(pyarrow.table({"label": ["x"] * 100, "image": column}), root / "a.parquet", row_group_size=30)
+    parquet.write_table(
+        pyarrow.table({"label": ["x"] * 100, "image": column}),
+        root / "a.parquet",
+        row_group_size=30,
+    )
     hugging = pyarrow.array([{"bytes": encoded(number), "path": "x"} for number in range(400, 405)])
     parquet.write_table(pyarrow.table({"image": hugging}), root / "b.parquet")
     members = [(f"{number}.png", encoded(number)) for number in range(300, 350)]
@@ -83,21 +97,43 @@ def inputs(tmp_path: Path) -> Path:
     return root
 
 
-EXPECTED = (range(100), range(100, 110), range(111, 200), range(201, 300), range(300, 350), range(400, 405))
+EXPECTED = (
+    range(100),
+    range(100, 110),
+    range(111, 200),
+    range(201, 300),
+    range(300, 350),
+    range(400, 405),
+)
 
 
-def test_every_picture_of_every_kind_once_and_what_is_damaged_by_name(inputs: Path, tmp_path: Path) -> None:
+def test_every_image_of_every_kind_once_and_what_is_damaged_by_name(
+    inputs: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out"
     summary = read_all([inputs], output, per_part=40, recognizer=SleepyReader)
     rows = table(output)
     assert tuple(rows[0]) == COLUMNS
-    assert [text for text in texts(output) if text != "300"] == [t for t in numbers(*EXPECTED) if t != "300"]
+    assert [text for text in texts(output) if text != "300"] == [
+        t for t in numbers(*EXPECTED) if t != "300"
+    ]
     assert Counter(texts(output))["300"] == 2, "it is in the tar that was cut, too"
-    errors = {row["source"].removeprefix(f"{inputs}/"): row["error"] for row in rows if row["error"] is not None}
-    assert set(errors) == {"deep/cut.png", "words#11", "a.parquet#0", "cut.tar", "bad.parquet", "broken"}
+    errors = {
+        row["source"].removeprefix(f"{inputs}/"): row["error"]
+        for row in rows
+        if row["error"] is not None
+    }
+    assert set(errors) == {
+        "deep/cut.png",
+        "words#11",
+        "a.parquet#0",
+        "cut.tar",
+        "bad.parquet",
+        "broken",
+    }
     assert "cut short" in errors["cut.tar"]
     assert "LMDB" in errors["broken"]
-    assert (summary.pictures, summary.unreadable, summary.added) == (len(rows), 6, len(rows) - 2)
+    assert (summary.images, summary.unreadable, summary.added) == (len(rows), 6, len(rows) - 2)
     named = {row["text"]: row["source"].removeprefix(f"{inputs}/") for row in rows}
     assert (named["7"], named["105"]) == ("deep/er/007.png", "words#6")
     assert (named["231"], named["333"]) == ("a.parquet#31", "s.tar#333.png")
@@ -107,14 +143,18 @@ def test_every_picture_of_every_kind_once_and_what_is_damaged_by_name(inputs: Pa
 def test_a_second_run_reads_only_what_is_missing(inputs: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     read_all([inputs], output, per_part=40, recognizer=SleepyReader)
-    before = {path.name: path.stat().st_mtime_ns for path in output.glob("*.parquet") if "failed" not in path.name}
+    before = {
+        path.name: path.stat().st_mtime_ns
+        for path in output.glob("*.parquet")
+        if "failed" not in path.name
+    }
     assert read_all([inputs], output, per_part=40, recognizer=SleepyReader).added == 0
     lost = sorted(before)[::3]
     for name in lost:
         (output / name).unlink()
     (inputs / "deep" / "new.png").write_bytes(encoded(500))
     summary = read_all([inputs], output, per_part=23, recognizer=SleepyReader)
-    assert 0 < summary.added < summary.pictures
+    assert 0 < summary.added < summary.images
     after = {path.name: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
     assert all(after[name] == before[name] for name in before if name not in lost)
     assert texts(output) == sorted([*numbers(*EXPECTED), "300", "500"])
@@ -133,7 +173,9 @@ def test_an_lmdb_that_has_grown(tmp_path: Path) -> None:
 def test_units_can_be_sent(inputs: Path, tmp_path: Path) -> None:
     unit = Unit("lmdb", str(inputs / "words"), Span(5, 8))
     assert Unit.from_json(unit.to_json()) == unit
-    assert [picture.source for picture in pictures(unit)] == [f"{inputs / 'words'}#{number}" for number in (6, 7, 8)]
+    assert [image.source for image in images(unit)] == [
+        f"{inputs / 'words'}#{number}" for number in (6, 7, 8)
+    ]
     found = find([inputs, str(inputs / "*.tar"), tmp_path / "none.png"], without=inputs / "deep")
     assert found["files"] == [str(tmp_path / "none.png")]
     assert found["tar"] == [str(inputs / "cut.tar"), str(inputs / "s.tar")]
@@ -147,7 +189,12 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
         ({"inputs": [tmp_path / "nothing-*"]}, "no images found"),
         ({"output": inputs}, "holds something else than readings"),
     ):
-        options: dict[str, Any] = {"inputs": [inputs], "output": output, "recognizer": SleepyReader, **changes}
+        options: dict[str, Any] = {
+            "inputs": [inputs],
+            "output": output,
+            "recognizer": SleepyReader,
+            **changes,
+        }
         with pytest.raises(ValueError, match=message):
             read_all(**options)
     read_all([inputs / "s.tar"], output, recognizer=SleepyReader)
@@ -163,12 +210,15 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
 def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     summary = read_all(
-        [inputs / "s.tar", inputs / "deep", inputs / "broken"], output, per_part=40, recognizer=SleepyReader
+        [inputs / "s.tar", inputs / "deep", inputs / "broken"],
+        output,
+        per_part=40,
+        recognizer=SleepyReader,
     )
-    assert parquet.read_table(output).num_rows == summary.pictures
+    assert parquet.read_table(output).num_rows == summary.images
     assert parquet.read_table(output).column_names == list(COLUMNS)
     pandas = pytest.importorskip("pandas")
-    assert len(pandas.read_parquet(output)) == summary.pictures
+    assert len(pandas.read_parquet(output)) == summary.images
     # As it was called before: a run goes on with such a folder, and notices another model.
     (output / "_job.json").rename(output / "job.json")
     with pytest.raises(ValueError, match="with model"):
@@ -180,7 +230,9 @@ def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path)
         read_all([inputs / "s.tar"], output, recognizer=SleepyReader)
 
 
-def test_tables_that_unpack_to_more_than_images_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_that_unpack_to_more_than_images_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(strhub.bulk.inputs, "MIN_UNPACKED", 4 << 20)
     monkeypatch.setattr(strhub.bulk.inputs, "MAX_UNPACKED", 4 << 20)
     big = bytes(1 << 20)
@@ -190,17 +242,25 @@ def test_tables_that_unpack_to_more_than_images_do(tmp_path: Path, monkeypatch: 
         "nothing": pyarrow.nulls(100_000, pyarrow.binary()),
     }.items():
         written = pyarrow.table({"image": column})
-        parquet.write_table(written, tmp_path / f"{name}.parquet", use_dictionary=False, compression="zstd")
+        parquet.write_table(
+            written, tmp_path / f"{name}.parquet", use_dictionary=False, compression="zstd"
+        )
     repeated = pyarrow.table({"image": pyarrow.array([big] * 60, pyarrow.binary())})
     parquet.write_table(repeated, tmp_path / "repeated.parquet", dictionary_pagesize_limit=1 << 30)
     read_all([tmp_path], tmp_path / "out", recognizer=SleepyReader)
-    errors = Counter((Path(row["source"]).name.partition("#")[0], row["error"]) for row in table(tmp_path / "out"))
+    errors = Counter(
+        (Path(row["source"]).name.partition("#")[0], row["error"])
+        for row in table(tmp_path / "out")
+    )
     said = dict(errors.keys())
     assert "would unpack from" in said["plain.parquet"]
     assert "would unpack from" in said["struct.parquet"]
     assert "can't hold the images of 100000 rows" in said["nothing.parquet"]
     assert errors["repeated.parquet", said["repeated.parquet"]] == 60
-    assert strhub.bulk.inputs._rows_at_a_time(parquet.ParquetFile(tmp_path / "repeated.parquet"), [0]) == 3
+    assert (
+        strhub.bulk.inputs._rows_at_a_time(parquet.ParquetFile(tmp_path / "repeated.parquet"), [0])
+        == 3
+    )
 
 
 def test_a_damaged_page_of_an_lmdb_costs_its_records_only(tmp_path: Path) -> None:
@@ -236,11 +296,11 @@ class Counting(SleepyReader):
 
     left = 5
 
-    def __call__(self, given: Any) -> list[Any]:
+    def __call__(self, inputs: Any) -> list[Any]:
         Counting.left -= 1
         if Counting.left == 0:
             raise KeyboardInterrupt
-        return super().__call__(given)
+        return super().__call__(inputs)
 
 
 def test_ctrl_c_leaves_whole_parts(inputs: Path, tmp_path: Path) -> None:
@@ -258,11 +318,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     from strhub.cli.read import run
 
     output = tmp_path / "out"
-    arguments = ["--images", str(ROOT / "demo_images"), str(tmp_path / "gone.png"), "--output", str(output)]
+    arguments = [
+        "--images",
+        str(ROOT / "demo_images"),
+        str(tmp_path / "gone.png"),
+        "--output",
+        str(output),
+    ]
     assert run(arguments) == 1
-    pictures_there = len(list((ROOT / "demo_images").glob("*.png")))
+    images_there = len(list((ROOT / "demo_images").glob("*.png")))
     printed = capsys.readouterr()
-    assert f"{pictures_there + 1} images, {pictures_there + 1} of them now" in printed.out
+    assert f"{images_there + 1} images, {images_there + 1} of them now" in printed.out
     assert "1 could not be read" in printed.err
     single = {row["source"]: row["text"] for row in table(output)}
     run(["--images", str(ROOT / "demo_images"), "--json"])
@@ -273,8 +339,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_what_is_asked_of_the_command_is_done_or_refused(tmp_path: Path) -> None:
     from strhub.cli.read import run
 
-    picture, output = str(ROOT / "demo_images" / "04.png"), tmp_path / "out"
-    run(["--images", picture, "--output", str(output), "--whitelist", "0123456789"])
+    image, output = str(ROOT / "demo_images" / "04.png"), tmp_path / "out"
+    run(["--images", image, "--output", str(output), "--whitelist", "0123456789"])
     assert set(table(output)[0]["text"]) <= set("0123456789")
     for arguments, message in (
         (["--engine", "plain"], "--engine needs --output"),
@@ -284,15 +350,26 @@ def test_what_is_asked_of_the_command_is_done_or_refused(tmp_path: Path) -> None
         (["--output", str(output), "--json"], "--json is not for --output"),
     ):
         with pytest.raises(ValueError, match=message):
-            run(["--images", picture, *arguments])
+            run(["--images", image, *arguments])
 
 
 def killed_and_resumed(inputs: Path, output: Path, engine: str) -> Iterator[int]:
     """Start, kill after a while, twice; then let it end. How many were there at each end."""
-    script = [sys.executable, str(ROOT / "tests/bulk/bulk_support.py"), str(inputs), str(output), engine]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/bulk")])}
+    script = [
+        sys.executable,
+        str(ROOT / "tests/bulk/bulk_support.py"),
+        str(inputs),
+        str(output),
+        engine,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/bulk")]),
+    }
     for parts in (3, 9, None):
-        process = subprocess.Popen(script, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            script, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 200
         while parts and len(list(output.glob("lmdb*"))) < parts and process.poll() is None:
             assert time.monotonic() < deadline
@@ -322,7 +399,15 @@ def test_ray_replaces_a_dead_actor(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "w", [(encoded(number), "") for number in range(200)])
     deadly = make_sleepy(kill_once=str(tmp_path / "kill"))
     (tmp_path / "kill").touch()
-    read_all([tmp_path / "w"], tmp_path / "out", per_part=20, engine="ray", recognizer=deadly, workers=2, cpus=0.5)
+    read_all(
+        [tmp_path / "w"],
+        tmp_path / "out",
+        per_part=20,
+        engine="ray",
+        recognizer=deadly,
+        workers=2,
+        cpus=0.5,
+    )
     assert not (tmp_path / "kill").exists()
     assert texts(tmp_path / "out") == numbers(range(200))
     with pytest.raises(ValueError, match="to have 1000 CPU, but Ray has"):

@@ -10,7 +10,13 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from strhub.checkpoint.adaptation import adapt, growing_axes, matching_characters, resize_grid, resize_patch_kernel
+from strhub.checkpoint.adaptation import (
+    adapt,
+    growing_axes,
+    matching_characters,
+    resize_grid,
+    resize_patch_kernel,
+)
 from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import create_model, load, locate, save
@@ -43,16 +49,18 @@ def checkpoint_of(model: SceneTextModel) -> Checkpoint:
         if "running_var" not in name
     }
     model.model.load_state_dict(weights, strict=False)
-    return Checkpoint({k: v.clone() for k, v in model.model.state_dict().items()}, dict(model.hparams), {})
+    return Checkpoint(
+        {k: v.clone() for k, v in model.model.state_dict().items()}, dict(model.hparams), {}
+    )
 
 
-def pictures(height: int = 32, width: int = 128) -> Tensor:
+def inputs(height: int = 32, width: int = 128) -> Tensor:
     return torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 @torch.inference_mode()
 def logits(model: SceneTextModel, images: Tensor | None = None) -> Tensor:
-    return model(pictures() if images is None else images, model.hparams.max_label_length)
+    return model(inputs() if images is None else images, model.hparams.max_label_length)
 
 
 def columns(model: SceneTextModel, characters: str) -> list[int]:
@@ -77,7 +85,9 @@ def test_characters_are_carried_by_what_they_are(name: str) -> None:
     assert after.shape[-1] == before.shape[-1] + 3
     shared = before[..., columns(old, CHARSET_36)], after[..., columns(new, CHARSET_36)]
     torch.testing.assert_close(shared[1], shared[0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(after[..., 0], before[..., 0], rtol=0, atol=1e-5)  # [E], or the blank
+    torch.testing.assert_close(
+        after[..., 0], before[..., 0], rtol=0, atol=1e-5
+    )  # [E], or the blank
     average = before[..., columns(old, CHARSET_36)].mean(-1, keepdim=True)
     strange = after[..., columns(new, "äöÜ")]
     assert (strange - average).abs().max() < 0.5 * (before.max() - before.min())
@@ -89,9 +99,14 @@ def test_special_tokens_are_carried_by_their_role() -> None:
     old, new = small(), small(charset_train=OTHER)
     checkpoint = checkpoint_of(old)
     adapt(new.model, new.hparams, checkpoint)
-    before, after = checkpoint.weights["text_embed.embedding.weight"], new.model.text_embed.embedding.weight
+    before, after = (
+        checkpoint.weights["text_embed.embedding.weight"],
+        new.model.text_embed.embedding.weight,
+    )
     for role in ("eos_id", "bos_id", "pad_id"):
-        assert torch.equal(after[getattr(new.tokenizer, role)], before[getattr(old.tokenizer, role)]), role
+        assert torch.equal(
+            after[getattr(new.tokenizer, role)], before[getattr(old.tokenizer, role)]
+        ), role
 
 
 def test_a_smaller_alphabet_drops_the_rest() -> None:
@@ -116,8 +131,10 @@ def test_characters_match_by_identity(new: str, known: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("new", "known", "expected"),
     [
-        ("a", "Aa", "a"), ("A", "abc", "a"), ("a", "ABC", "A"), ("Ä", "aAä", "ä"), ("Ä", "aA", "A"), ("Ä", "a", "a"),
-        ("ß", "sS", ""), ("ø", "o", "o"), ("Ł", "Ll", "L"), ("5", "abc", ""), ("世", "abc", ""), ("æ", "ae", ""),
+        ("a", "Aa", "a"), ("A", "abc", "a"), ("a", "ABC", "A"), ("Ä", "aAä", "ä"), ("Ä", "aA", "A"),
+            ("Ä", "a", "a"),
+        ("ß", "sS", ""), ("ø", "o", "o"), ("Ł", "Ll", "L"), ("5", "abc", ""), ("世", "abc", ""),
+            ("æ", "ae", ""),
     ],
 )  # fmt: skip
 def test_characters_match_by_variants_if_asked(new: str, known: str, expected: str) -> None:
@@ -154,28 +171,36 @@ def test_equal_grids_are_interpolated_to_themselves() -> None:
 
 
 def test_interpolation_is_smooth() -> None:
-    """A table that changes evenly still does, between the same values; a constant one stays constant."""
+    """A table that changes evenly still does, between the same values; a constant one stays
+    constant.
+    """
     down, across = torch.meshgrid(torch.arange(8.0) + 0.5, torch.arange(16.0) + 0.5, indexing="ij")
     table = torch.stack([down / 8, across / 16, torch.full_like(down, 3.0)], dim=-1).flatten(0, 1)
     finer = resize_grid(table, (8, 16), (16, 32)).unflatten(0, (16, 32))
     inside = finer[4:-4, 4:-4]  # the border has neighbors on one side only
-    torch.testing.assert_close(inside[..., 0], ((torch.arange(16.0) + 0.5) / 16)[4:-4, None].expand(8, 24))
-    torch.testing.assert_close(inside[..., 1], ((torch.arange(32.0) + 0.5) / 32)[None, 4:-4].expand(8, 24))
+    torch.testing.assert_close(
+        inside[..., 0], ((torch.arange(16.0) + 0.5) / 16)[4:-4, None].expand(8, 24)
+    )
+    torch.testing.assert_close(
+        inside[..., 1], ((torch.arange(32.0) + 0.5) / 32)[None, 4:-4].expand(8, 24)
+    )
     torch.testing.assert_close(finer[..., 2], torch.full((16, 32), 3.0))
     assert (finer[1:, :, 0] - finer[:-1, :, 0]).min() > 0
     back = resize_grid(finer.flatten(0, 1), (16, 32), (8, 16))
     assert (back - table).abs().max() < 0.06
 
 
-def test_other_picture_sizes() -> None:
+def test_other_image_sizes() -> None:
     old, new = small(), small(img_size=[32, 256])
     checkpoint = checkpoint_of(old)
     result = adapt(new.model, new.hparams, checkpoint)
     resized = [change for change in result.changes if change.action == "resized"]
-    assert [(change.name, change.note) for change in resized] == [("encoder.pos_embed", "4 x 8 -> 4 x 16 patches")]
+    assert [(change.name, change.note) for change in resized] == [
+        ("encoder.pos_embed", "4 x 8 -> 4 x 16 patches")
+    ]
     expected = resize_grid(checkpoint.weights["encoder.pos_embed"][0], (4, 8), (4, 16))
     assert torch.equal(new.model.encoder.pos_embed[0], expected)
-    assert logits(new, pictures(32, 256)).isfinite().all()
+    assert logits(new, inputs(32, 256)).isfinite().all()
 
 
 def test_a_grid_of_another_shape_with_as_many_patches_is_resized_too() -> None:
@@ -198,13 +223,21 @@ def test_a_class_token_keeps_its_position() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 16), (12, 8), (4, 8), (4, 9), (2, 4), (3, 3)])
-def test_kernels_for_other_patches_see_what_the_old_one_sees_of_the_resized_patch(size: tuple[int, int]) -> None:
+def test_kernels_for_other_patches_see_what_the_old_one_sees_of_the_resized_patch(
+    size: tuple[int, int],
+) -> None:
     kernel, patch = torch.randn(6, 3, 4, 8), torch.randn(1, 3, *size)
-    as_before = torch.nn.functional.interpolate(patch, size=(4, 8), mode="bicubic", align_corners=False, antialias=True)
+    as_before = torch.nn.functional.interpolate(
+        patch, size=(4, 8), mode="bicubic", align_corners=False, antialias=True
+    )
     resized = resize_patch_kernel(kernel, size)
     assert resized.shape == (6, 3, *size)
-    torch.testing.assert_close((resized * patch).sum((1, 2, 3)), (kernel * as_before).sum((1, 2, 3)))
-    torch.testing.assert_close(resized.sum((2, 3)), kernel.sum((2, 3)), msg="an even ground is seen as before")
+    torch.testing.assert_close(
+        (resized * patch).sum((1, 2, 3)), (kernel * as_before).sum((1, 2, 3))
+    )
+    torch.testing.assert_close(
+        resized.sum((2, 3)), kernel.sum((2, 3)), msg="an even ground is seen as before"
+    )
 
 
 @pytest.mark.parametrize("patch", [[4, 16], [16, 16], [8, 8]])
@@ -220,25 +253,39 @@ def test_other_patches(patch: list[int]) -> None:
 def test_everything_at_once_from_stored_halves(tmp_path: Path) -> None:
     old = small(enc_stem=[8, 8])
     save(old, tmp_path / "m.safetensors", dtype=torch.float16)
-    options = {"charset_train": OTHER, "img_size": [64, 96], "patch_size": [16, 8], "max_label_length": 20}
+    options = {
+        "charset_train": OTHER,
+        "img_size": [64, 96],
+        "patch_size": [16, 8],
+        "max_label_length": 20,
+    }
     new = small(enc_stem=[8, 8], **options)
-    result = adapt(new.model, new.hparams, read_checkpoint(tmp_path / "m.safetensors"), variants=True)
+    result = adapt(
+        new.model, new.hparams, read_checkpoint(tmp_path / "m.safetensors"), variants=True
+    )
     assert result.counts["new"] == result.counts["dropped"] == 0
     assert {tensor.dtype for tensor in new.model.parameters()} == {torch.float32}
-    assert logits(new, pictures(64, 96)).shape == (3, 21, len(OTHER) + 1)
+    assert logits(new, inputs(64, 96)).shape == (3, 21, len(OTHER) + 1)
 
 
 def test_deeper_and_shallower_models_go_by_name() -> None:
     old = small()
     deeper, shallower = small(enc_depth=3), small(enc_depth=1)
     result = adapt(deeper.model, deeper.hparams, checkpoint_of(old))
-    assert {change.name.split(".")[2] for change in result.changes if change.action == "new"} == {"2"}
+    assert {change.name.split(".")[2] for change in result.changes if change.action == "new"} == {
+        "2"
+    }
     result = adapt(shallower.model, shallower.hparams, checkpoint_of(old))
-    assert {change.name.split(".")[2] for change in result.changes if change.action == "dropped"} == {"1"}
+    assert {
+        change.name.split(".")[2] for change in result.changes if change.action == "dropped"
+    } == {"1"}
 
 
 def test_other_widths_are_an_error_with_a_table() -> None:
-    old, new = small(), small(embed_dim=32, charset_train=OTHER, max_label_length=14, img_size=[32, 256])
+    old, new = (
+        small(),
+        small(embed_dim=32, charset_train=OTHER, max_label_length=14, img_size=[32, 256]),
+    )
     with pytest.raises(CheckpointError, match="other sizes may not") as caught:
         adapt(new.model, new.hparams, checkpoint_of(old))
     assert "encoder.pos_embed: the file has (1, 32, 16)" in str(caught.value)
@@ -267,7 +314,12 @@ def adopted(compose_main: Any, *overrides: str) -> Any:
 
 def test_what_is_set_stays_and_the_rest_is_the_models(compose_main: Any) -> None:
     hparams = load("strhub-tiny").hparams
-    config = adopted(compose_main, "pretrained=strhub-tiny", 'model.charset_train="abcß"', "model.max_label_length=30")
+    config = adopted(
+        compose_main,
+        "pretrained=strhub-tiny",
+        'model.charset_train="abcß"',
+        "model.max_label_length=30",
+    )
     assert config.model.charset_train == "abcß"
     assert config.model.charset_test == "abcß", "what is trained is scored"
     assert config.model.max_label_length == 30
@@ -278,7 +330,12 @@ def test_what_is_set_stays_and_the_rest_is_the_models(compose_main: Any) -> None
 
 def test_the_architecture_is_the_models(compose_main: Any, tmp_path: Path) -> None:
     save(small("vitstr"), tmp_path / "m.safetensors")
-    config = adopted(compose_main, f"pretrained={tmp_path / 'm.safetensors'}", "model.lr=0.5", "model.batch_size=7")
+    config = adopted(
+        compose_main,
+        f"pretrained={tmp_path / 'm.safetensors'}",
+        "model.lr=0.5",
+        "model.batch_size=7",
+    )
     assert config.model.architecture == "vitstr"
     assert type(instantiate(config.model, _recursive_=False)) is ViTSTR
     assert (config.model.embed_dim, config.model.depth) == (32, 1)
@@ -303,26 +360,37 @@ def test_an_experiment_decides_its_sizes_unless_it_is_for_fine_tuning(compose_ma
         )
 
 
-def test_training_starts_from_another_alphabet_and_size(compose_main: Any, tmp_path: Path, word_tree: Path) -> None:
+def test_training_starts_from_another_alphabet_and_size(
+    compose_main: Any, tmp_path: Path, word_tree: Path
+) -> None:
     save(small(max_label_length=12), tmp_path / "m.safetensors")
     overrides = [
-        f"pretrained={tmp_path}", "charset=94_full", "model.max_label_length=16", "model.img_size=[32,64]",
+        f"pretrained={tmp_path}", "charset=94_full", "model.max_label_length=16",
+            "model.img_size=[32,64]",
         "adapt.variants=true",
     ]  # fmt: skip
     quick = [
-        f"data.root_dir={word_tree}", "data.num_workers=0", "logger=csv", "+trainer.enable_progress_bar=false",
-        "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null", "trainer.max_steps=2",
-        "model.batch_size=8", "averaging=none",
-        "trainer.log_every_n_steps=1", "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=2",
+        f"data.root_dir={word_tree}", "data.num_workers=0", "logger=csv",
+            "+trainer.enable_progress_bar=false",
+        "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null",
+        "trainer.max_steps=2", "model.batch_size=8", "averaging=none",
+        "trainer.log_every_n_steps=1", "trainer.check_val_every_n_epoch=null",
+        "trainer.val_check_interval=2",
     ]  # fmt: skip
     config = adopted(compose_main, *overrides, *quick)
     assert OmegaConf.to_container(config.model.patch_size) == [8, 16]
     assert "val_accuracy" in train(config)
     hparams = load(tmp_path / "run").hparams
-    assert (hparams.embed_dim, hparams.max_label_length, list(hparams.img_size)) == (16, 16, [32, 64])
+    assert (hparams.embed_dim, hparams.max_label_length, list(hparams.img_size)) == (
+        16,
+        16,
+        [32, 64],
+    )
 
 
-def test_what_became_of_the_weights_is_returned(compose_main: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_became_of_the_weights_is_returned(
+    compose_main: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     from strhub.training.run import model_from_config
 
     config = adopted(compose_main, "pretrained=strhub-tiny", 'model.charset_train="abcdeéß"')

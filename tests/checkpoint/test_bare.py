@@ -1,4 +1,6 @@
-"""Weights without hyper-parameters, checkpoints of other makers and versions, and models that are half written."""
+"""Weights without hyper-parameters, checkpoints of other makers and versions, and models that are
+half written.
+"""
 
 import argparse
 import collections
@@ -20,13 +22,21 @@ from strhub.checkpoint.scene_text_model import SceneTextModel, architectures
 from strhub.checkpoint.zoo import create_model, load
 from strhub.errors import CheckpointError
 
-TINY = {"embed_dim": 64, "enc_num_heads": 1, "dec_num_heads": 2, "enc_depth": 1, "patch_size": [4, 8]}
+TINY = {
+    "embed_dim": 64,
+    "enc_num_heads": 1,
+    "dec_num_heads": 2,
+    "enc_depth": 1,
+    "patch_size": [4, 8],
+}
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> set[str]:
     """Names of the options that warnings tell to set, since they were assumed."""
     found = {
-        record.getMessage().rpartition("set ")[2] for record in caplog.records if record.levelno == logging.WARNING
+        record.getMessage().rpartition("set ")[2]
+        for record in caplog.records
+        if record.levelno == logging.WARNING
     }
     caplog.clear()
     return found
@@ -38,7 +48,9 @@ def saved(path: Path, **options: Any) -> SceneTextModel:
     return model
 
 
-def test_each_assumption_is_a_warning_that_names_its_option(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_assumption_is_a_warning_that_names_its_option(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "x.pt"
     every = {"img_size", "enc_num_heads", "dec_num_heads", "charset_train", "normalize"}
     capitals = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -81,17 +93,23 @@ def test_the_reference_s_own_files_are_known_by_their_hash(
 def test_what_tensors_contradict_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     saved(path, img_size=[48, 56])  # 84 patches: neither 32 high nor square
-    with pytest.raises(CheckpointError, match=r"pos_embed[\s\S]*it was assumed: img_size=\[36, 72\]"):
+    with pytest.raises(
+        CheckpointError, match=r"pos_embed[\s\S]*it was assumed: img_size=\[36, 72\]"
+    ):
         load(path)
     assert load(path, img_size=[48, 56]).hparams.img_size == [48, 56]
-    with pytest.raises(CheckpointError, match="charset_train has 3 characters, but the weights are of 94"):
+    with pytest.raises(
+        CheckpointError, match="charset_train has 3 characters, but the weights are of 94"
+    ):
         load(path, charset_train="abc")
     with pytest.raises(CheckpointError, match="no parseq can be made"):
         load(path, img_size=[48, 56], enc_num_heads=5)
 
 
 def weights() -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(FOLDER / "reference-lightning.pt", weights_only=True)
+    found: dict[str, torch.Tensor] = torch.load(
+        FOLDER / "reference-lightning.pt", weights_only=True
+    )
     return found
 
 
@@ -105,7 +123,9 @@ WRAPPED = {
     "compiled": lambda: renamed("_orig_mod."),
     "compiled, DataParallel": lambda: renamed("module._orig_mod."),
     "Lightning, compiled": lambda: renamed("model._orig_mod."),
-    "a part compiled": lambda: {k.replace("encoder.", "encoder._orig_mod.", 1): v for k, v in weights().items()},
+    "a part compiled": lambda: {
+        k.replace("encoder.", "encoder._orig_mod.", 1): v for k, v in weights().items()
+    },
     "model": lambda: {"model": weights(), "epoch": 3},
     "model_state_dict": lambda: {"model_state_dict": renamed("module."), "optimizer": {"lr": 1e-3}},
     "weights": lambda: {"weights": weights()},
@@ -132,22 +152,33 @@ def hyper_parameters(**changed: Any) -> dict[str, Any]:
 
 
 OTHERS = {
-    "OmegaConf's list": lambda: run_of(hyper_parameters=hyper_parameters(img_size=OmegaConf.create([32, 128]))),
+    "OmegaConf's list": lambda: run_of(
+        hyper_parameters=hyper_parameters(img_size=OmegaConf.create([32, 128]))
+    ),
     "OmegaConf's mapping": lambda: run_of(hyper_parameters=OmegaConf.create(hyper_parameters())),
     "NumPy's scalars": lambda: run_of(
-        hyper_parameters=hyper_parameters(lr=np.float64(7e-4), enc_depth=np.int64(2), decode_ar=np.bool_(True))
+        hyper_parameters=hyper_parameters(
+            lr=np.float64(7e-4), enc_depth=np.int64(2), decode_ar=np.bool_(True)
+        )
     ),
     "Path": lambda: run_of(callbacks={"ModelCheckpoint": {"dirpath": pathlib.PurePosixPath("/x")}}),
-    "Path among the options": lambda: run_of(hyper_parameters=hyper_parameters(root=pathlib.PurePosixPath("/x"))),
+    "Path among the options": lambda: run_of(
+        hyper_parameters=hyper_parameters(root=pathlib.PurePosixPath("/x"))
+    ),
     "Namespace": lambda: run_of(hyper_parameters=argparse.Namespace(**hyper_parameters())),
     "sets, OrderedDict": lambda: run_of(
-        extra=collections.OrderedDict(a=1), hyper_parameters=collections.OrderedDict(hyper_parameters(s={1, 2}))
+        extra=collections.OrderedDict(a=1),
+        hyper_parameters=collections.OrderedDict(hyper_parameters(s={1, 2})),
     ),
     "no charset_test": lambda: run_of(
-        hyper_parameters={name: value for name, value in hyper_parameters().items() if name != "charset_test"}
+        hyper_parameters={
+            name: value for name, value in hyper_parameters().items() if name != "charset_test"
+        }
     ),
     "unknown option": lambda: run_of(hyper_parameters=hyper_parameters(unknown_thing=3)),
-    "odd state of callbacks": lambda: run_of(callbacks={"x": {"y": np.ones(3), "z": torch.float32, "o": object}}),
+    "odd state of callbacks": lambda: run_of(
+        callbacks={"x": {"y": np.ones(3), "z": torch.float32, "o": object}}
+    ),
     "a tuple": lambda: run_of(hyper_parameters=hyper_parameters(img_size=(32, 128))),
 }
 
@@ -168,7 +199,10 @@ def test_other_makers_checkpoints_are_read(tmp_path: Path, kind: str) -> None:
         (lambda: run_of(hyper_parameters=hyper_parameters(x=torch.device("cpu"))), "torch.device"),
         (lambda: torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
         (lambda: {"model": torch.nn.Linear(2, 2)}, "torch.nn.modules.linear.Linear"),
-        (lambda: run_of(callbacks={"x": logging.WARNING, "y": logging.getLogger}), "logging.getLogger"),
+        (
+            lambda: run_of(callbacks={"x": logging.WARNING, "y": logging.getLogger}),
+            "logging.getLogger",
+        ),
     ],
 )
 def test_objects_are_refused_by_their_class(tmp_path: Path, content: Any, named: str) -> None:
@@ -185,8 +219,12 @@ def test_halves_are_read(tmp_path: Path, dtype: torch.dtype) -> None:
     assert load(tmp_path / "x.pt").model.head.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("code", ["", "Network = 3", "raise RuntimeError('half written')", "def (", "import not_there"])
-def test_half_written_models_break_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+@pytest.mark.parametrize(
+    "code", ["", "Network = 3", "raise RuntimeError('half written')", "def (", "import not_there"]
+)
+def test_half_written_models_break_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
     """A folder in strhub/models that cannot be imported, or lacks what a network has."""
     folder = tmp_path / "a_half_written"
     folder.mkdir()

@@ -13,10 +13,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint, read_metadata, write_checkpoint
+from strhub.checkpoint.formats import (
+    Checkpoint,
+    CheckpointError,
+    read_checkpoint,
+    read_metadata,
+    write_checkpoint,
+)
 from strhub.checkpoint.zoo import create_model, load, save
 
-TINY = {"embed_dim": 16, "enc_num_heads": 1, "dec_num_heads": 1, "enc_depth": 1, "patch_size": [16, 32]}
+TINY = {
+    "embed_dim": 16,
+    "enc_num_heads": 1,
+    "dec_num_heads": 1,
+    "enc_depth": 1,
+    "patch_size": [16, 32],
+}
 
 
 class Attack:
@@ -46,7 +58,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     save(model, path)
     old = io.BytesIO()
     torch.save(model.model.state_dict(), old, _use_new_zipfile_serialization=False)
-    hparams = {**model.hparams, "optimizer": {"_target_": "torch.optim.AdamW", "betas": [0.9, 0.999]}}
+    hparams = {
+        **model.hparams,
+        "optimizer": {"_target_": "torch.optim.AdamW", "betas": [0.9, 0.999]},
+    }
     state = {f"model.{name}": tensor for name, tensor in model.model.state_dict().items()}
     return {
         "m.safetensors": path.read_bytes(),
@@ -65,7 +80,9 @@ def test_whole_files_are_read(tmp_path: Path, files: dict[str, bytes], name: str
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.ckpt", "m.pt", "old.pt"])
-def test_files_cut_at_any_length_are_refused(tmp_path: Path, files: dict[str, bytes], name: str) -> None:
+def test_files_cut_at_any_length_are_refused(
+    tmp_path: Path, files: dict[str, bytes], name: str
+) -> None:
     whole = files[name]
     lengths = {0, 1, 2, 7, 8, 9, 63, 64, 65, len(whole) - 1, len(whole) - 2, len(whole) - 23}
     lengths |= {len(whole) * part // 40 for part in range(40)}
@@ -75,17 +92,19 @@ def test_files_cut_at_any_length_are_refused(tmp_path: Path, files: dict[str, by
             read_checkpoint(tmp_path / name)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_damaged_bytes_raise_nothing_but_the_error_for_it(
     tmp_path: Path, files: dict[str, bytes], data: st.DataObject
 ) -> None:
-    name = data.draw(st.sampled_from(sorted(files)))
+    name = data.render(st.sampled_from(sorted(files)))
     content = bytearray(files[name])
     # Most of a file is numbers, which may be anything: strike where the structure is, at both ends.
-    for _ in range(data.draw(st.integers(1, 8))):
-        place = data.draw(st.integers(-3000, 3000))
-        content[place] = data.draw(st.integers(0, 255))
+    for _ in range(data.render(st.integers(1, 8))):
+        target = data.render(st.integers(-3000, 3000))
+        content[target] = data.render(st.integers(0, 255))
     (tmp_path / name).write_bytes(bytes(content))
     try:
         checkpoint = read_checkpoint(tmp_path / name)
@@ -109,7 +128,9 @@ def test_damaged_bytes_raise_nothing_but_the_error_for_it(
     ids=["bare", "hparams", "weight", "key", "eval", "getattr", "load"],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["m.ckpt", "m.pt", "m.bin"])
-def test_what_would_run_code_is_refused(tmp_path: Path, name: str, content: Any, zipped: bool) -> None:
+def test_what_would_run_code_is_refused(
+    tmp_path: Path, name: str, content: Any, zipped: bool
+) -> None:
     (tmp_path / name).write_bytes(pickled(content, zipped=zipped))
     with pytest.raises(CheckpointError, match="refused: it holds more than tensors"):
         read_checkpoint(tmp_path / name)
@@ -122,7 +143,9 @@ def test_a_pickle_named_as_safetensors_is_not_unpickled(tmp_path: Path) -> None:
 
 
 def test_scripted_modules_are_refused(tmp_path: Path) -> None:
-    torch.export.save(torch.export.export(torch.nn.Linear(1, 1), (torch.zeros(1, 1),)), tmp_path / "m.pt2")
+    torch.export.save(
+        torch.export.export(torch.nn.Linear(1, 1), (torch.zeros(1, 1),)), tmp_path / "m.pt2"
+    )
     (tmp_path / "m.pt2").rename(tmp_path / "m.pt")
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / "m.pt")
@@ -141,10 +164,13 @@ def test_scripted_modules_are_refused(tmp_path: Path) -> None:
         ({"state_dict": 3}, "does not hold weights by name"),
         ({"state_dict": {"model.pos_queries": torch.zeros(1)}, "pytorch-lightning_version": "2"},
           "without hyper-parameters"),
-        ({"state_dict": {"model.pos_queries": torch.zeros(1)}}, "sizes of this parseq cannot be told"),
-        ({"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": {"architecture": "x", "charset_train": "a",
+        ({"state_dict": {"model.pos_queries": torch.zeros(1)}}, "sizes of this parseq cannot be "
+                                                                "told"),
+        ({"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": {"architecture": "x",
+            "charset_train": "a",
           "charset_test": "a"}}, "architecture 'x', which this strhub does not have"),
-        ({"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": {"architecture": "parseq"}}, "do not say charset"),
+        ({"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": {"architecture": "parseq"}},
+            "do not say charset"),
     ],
 )  # fmt: skip
 def test_other_content_is_refused(tmp_path: Path, content: Any, message: str) -> None:
@@ -178,10 +204,14 @@ def test_bare_weights_as_safetensors_are_read(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "x.safetensors").hparams["architecture"] == "parseq"
 
 
-def test_bare_weights_of_an_unusual_charset_ask_for_it(tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_bare_weights_of_an_unusual_charset_ask_for_it(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
     model = create_model("parseq-tiny", charset_train="äöü", **TINY)
     torch.save(model.model.state_dict(), tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="knows 3 characters but does not say which: give charset_train"):
+    with pytest.raises(
+        CheckpointError, match="knows 3 characters but does not say which: give charset_train"
+    ):
         load(tmp_path / "x.pt")
     sizes = {name: TINY[name] for name in ("enc_num_heads", "dec_num_heads")}
     assert load(tmp_path / "x.pt", charset_train="äöü", **sizes).hparams.charset_train == "äöü"

@@ -22,7 +22,10 @@ def run_with(folder: Path, *names: str) -> Path:
         (["epoch1-step8-accuracy61.50.ckpt", "epoch2-step16-accuracy7.25.ckpt", "last.ckpt"], 0),
         (["epoch1-step8-accuracy61.50.ckpt", "epoch2-step16-accuracy61.50.ckpt"], 1),
         (["epoch9-step90-accuracy100.00.ckpt", "epoch10-step100-accuracy99.99.ckpt"], 0),
-        (["epoch=3-step=8-val_accuracy=50.00.ckpt", "epoch=4-step=9-val_accuracy=49.00.ckpt"], 0),  # of older runs
+        (
+            ["epoch=3-step=8-val_accuracy=50.00.ckpt", "epoch=4-step=9-val_accuracy=49.00.ckpt"],
+            0,
+        ),  # of older runs
         (["epoch=3-step=8-val_accuracy=50.00-v1.ckpt", "last.ckpt"], 0),
         (["last.ckpt", "previous.ckpt"], 0),  # a run that keeps no best ones
         (["previous.ckpt"], 0),  # a damaged one
@@ -41,7 +44,9 @@ def test_a_runs_folder_is_its_best_checkpoint(tmp_path: Path, names: list[str], 
 
 
 def test_last_is_the_last_one(tmp_path: Path) -> None:
-    run = run_with(tmp_path / "run", "epoch1-step8-accuracy61.50.ckpt", "last.ckpt", "previous.ckpt")
+    run = run_with(
+        tmp_path / "run", "epoch1-step8-accuracy61.50.ckpt", "last.ckpt", "previous.ckpt"
+    )
     assert locate(run / "last") == run / "checkpoints" / "last.ckpt"
     assert locate(run / "checkpoints" / "last") == run / "checkpoints" / "last.ckpt"
     assert best_checkpoint(run) == run / "checkpoints" / "epoch1-step8-accuracy61.50.ckpt"

@@ -51,13 +51,15 @@ def test_experiments_read_without_hydra_are_those_hydra_composes(name: str) -> N
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
-    model = create_model("parseq-tiny", enc_depth=1, embed_dim=32, enc_num_heads=1, dec_num_heads=2).eval()
+    model = create_model(
+        "parseq-tiny", enc_depth=1, embed_dim=32, enc_num_heads=1, dec_num_heads=2
+    ).eval()
     save_model(model, tmp_path / "m.safetensors", {"data": "none"})
     loaded = load_from_checkpoint(tmp_path / "m.safetensors").eval()
     assert loaded.hparams == model.hparams
-    pictures = images(2, 32, 128)
+    inputs = images(2, 32, 128)
     with torch.inference_mode():
-        assert torch.equal(model(pictures), loaded(pictures))
+        assert torch.equal(model(inputs), loaded(inputs))
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 
@@ -69,9 +71,19 @@ def test_the_architecture_is_in_the_file_not_in_its_path(tmp_path: Path) -> None
 
 
 def test_bare_weights_tell_their_sizes() -> None:
-    hparams = load_from_checkpoint(FOLDER / "reference-lightning.pt", enc_num_heads=3, dec_num_heads=6).hparams
+    hparams = load_from_checkpoint(
+        FOLDER / "reference-lightning.pt", enc_num_heads=3, dec_num_heads=6
+    ).hparams
     reference = load_from_checkpoint(FOLDER / "reference-lightning.ckpt").hparams
-    for name in ("img_size", "patch_size", "embed_dim", "enc_depth", "dec_depth", "max_label_length", "charset_train"):
+    for name in (
+        "img_size",
+        "patch_size",
+        "embed_dim",
+        "enc_depth",
+        "dec_depth",
+        "max_label_length",
+        "charset_train",
+    ):
         assert hparams[name] == reference[name], name
 
 
@@ -93,24 +105,31 @@ def test_misspelled_hyper_parameters() -> None:
         create_model("parseq_tiny")
 
 
-def test_released_files_come_from_the_cache_with_a_hash_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_released_files_come_from_the_cache_with_a_hash_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     file = tmp_path / "checkpoints" / RELEASED_FILES["parseq"]
     file.parent.mkdir()
     file.write_bytes(b"not the released file")
     with pytest.raises(CheckpointError, match="damaged: its SHA-256 begins with"):
         locate("parseq")
-    monkeypatch.setitem(RELEASED_FILES, "parseq", f"x-{hashlib.sha256(b'right').hexdigest()[:8]}.pt")
+    monkeypatch.setitem(
+        RELEASED_FILES, "parseq", f"x-{hashlib.sha256(b'right').hexdigest()[:8]}.pt"
+    )
     right = tmp_path / "checkpoints" / RELEASED_FILES["parseq"]
     right.write_bytes(b"right")
     assert locate("pretrained=parseq") == right
 
 
-def test_offline_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_says_which_file_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(download, "open_address", no_network)
     with pytest.raises(
-        CheckpointError, match=r"put the file at .*parseq-bb5792a6.pt; its SHA-256 must begin with bb5792a6"
+        CheckpointError,
+        match=r"put the file at .*parseq-bb5792a6.pt; its SHA-256 must begin with bb5792a6",
     ):
         load("pretrained=parseq")
 
@@ -174,7 +193,14 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
             pass
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in (
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -186,7 +212,13 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 
 def small_file(folder: Path) -> bytes:
     model = create_model("parseq-tiny", enc_depth=1, embed_dim=32, enc_num_heads=1, dec_num_heads=2)
-    save(model, folder / "model.safetensors", metrics={"drawn": 0.5}, provenance={"data": "none"}, licence="CC0-1.0")
+    save(
+        model,
+        folder / "model.safetensors",
+        metrics={"drawn": 0.5},
+        provenance={"data": "none"},
+        licence="CC0-1.0",
+    )
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
     return content
@@ -247,12 +279,19 @@ def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.Mo
     web.files["/someone/words/resolve/main/model.safetensors"] = content
     web.files["/someone/words/resolve/v1%2Fx/deep/er/best.safetensors"] = content
     assert load(f"hf://someone/words#sha256={digest}").hparams.embed_dim == 32
-    assert load(f"hf://someone/words/deep/er/best.safetensors@v1/x#sha256={digest}").hparams.embed_dim == 32
+    assert (
+        load(f"hf://someone/words/deep/er/best.safetensors@v1/x#sha256={digest}").hparams.embed_dim
+        == 32
+    )
     monkeypatch.delenv("HF_ENDPOINT")
     monkeypatch.setattr(download, "open_address", no_network)
-    assert load(f"hf://someone/words#sha256={digest}").hparams.embed_dim == 32, "what is in the cache needs no network"
+    assert load(f"hf://someone/words#sha256={digest}").hparams.embed_dim == 32, (
+        "what is in the cache needs no network"
+    )
     other = "0" * 64
-    with pytest.raises(CheckpointError, match=rf"no network.*put the file at .*{other[:16]}-model.safetensors"):
+    with pytest.raises(
+        CheckpointError, match=rf"no network.*put the file at .*{other[:16]}-model.safetensors"
+    ):
         load(f"hf://someone/words#sha256={other}")
     assert parse_remote(f"hf://someone/words#sha256={other}").url == (
         "https://huggingface.co/someone/words/resolve/main/model.safetensors"
@@ -262,13 +301,19 @@ def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("https://example.org/model.safetensors", "nothing says which file it should be: add #sha256="),
+        (
+            "https://example.org/model.safetensors",
+            "nothing says which file it should be: add #sha256=",
+        ),
         ("hf://someone/words", "nothing says which file"),
         ("hf://someone/words/model.safetensors@v1", "nothing says which file"),
         ("https://example.org/model.safetensors#sha256=1234", "64 digits"),
         ("https://example.org/model.safetensors#md5=" + "0" * 64, "64 digits"),
         ("https://example.org/model-12.safetensors", "nothing says which file"),
-        ("ftp://example.org/model.safetensors#sha256=" + "0" * 64, "addresses begin with hf://, http://, https://"),
+        (
+            "ftp://example.org/model.safetensors#sha256=" + "0" * 64,
+            "addresses begin with hf://, http://, https://",
+        ),
         ("file:///etc/model.pt#sha256=" + "0" * 64, "addresses begin with"),
         ("hf://words#sha256=" + "0" * 64, "write hf://owner/name"),
         ("https://example.org/#sha256=" + "0" * 64, "must end in a file name"),
@@ -294,7 +339,9 @@ def test_folders(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"it holds a.safetensors, b.safetensors: name one"):
         load(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").write_bytes((FOLDER / "reference-lightning.ckpt").read_bytes())
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(
+        (FOLDER / "reference-lightning.ckpt").read_bytes()
+    )
     assert locate(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"
     assert load(str(tmp_path)).hparams.architecture == "parseq"
     (tmp_path / "model.safetensors").write_bytes(content)
@@ -311,8 +358,12 @@ def test_what_save_writes_says_where_it_is_from(tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fit_are_listed_key_by_key() -> None:
-    network = create_model("parseq-tiny", enc_depth=1, embed_dim=32, enc_num_heads=1, dec_num_heads=2).model
-    other = create_model("parseq-tiny", enc_depth=2, embed_dim=16, enc_num_heads=1, dec_num_heads=2).model
+    network = create_model(
+        "parseq-tiny", enc_depth=1, embed_dim=32, enc_num_heads=1, dec_num_heads=2
+    ).model
+    other = create_model(
+        "parseq-tiny", enc_depth=2, embed_dim=16, enc_num_heads=1, dec_num_heads=2
+    ).model
     with pytest.raises(CheckpointError, match="do not fit") as caught:
         load_weights(network, other.state_dict(), "other.pt")
     lines = str(caught.value).splitlines()
@@ -320,8 +371,12 @@ def test_weights_that_do_not_fit_are_listed_key_by_key() -> None:
     assert len({line.index(": the file has") for line in lines[1:21]}) == 1, "the lines are a table"
     assert "encoder.pos_embed: the file has (1, 128, 16)" in str(caught.value)
     assert "more" in lines[21]
-    with pytest.raises(CheckpointError, match=r"head.bias: the file has nothing +the model has \(95,\)"):
-        load_weights(network, {k: v for k, v in network.state_dict().items() if k != "head.bias"}, "x")
+    with pytest.raises(
+        CheckpointError, match=r"head.bias: the file has nothing +the model has \(95,\)"
+    ):
+        load_weights(
+            network, {k: v for k, v in network.state_dict().items() if k != "head.bias"}, "x"
+        )
     with pytest.raises(CheckpointError, match=r"extra: the file has \(1,\) +the model has nothing"):
         load_weights(network, {**network.state_dict(), "extra": torch.zeros(1)}, "x")
 
@@ -338,11 +393,13 @@ def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_function_of_the_hub_makes_its_model() -> None:
-    """Without weights and without the time that making them takes: what `create_model` is asked for."""
+    """Without weights and without the time that making them takes: what `create_model` is asked
+    for.
+    """
     functions = runpy.run_path(str(Path(__file__).parent.parent.parent / "hubconf.py"))
     asked: list[tuple[str, bool, dict[str, int]]] = []
-    functions["crnn"].__globals__["create_model"] = lambda name, pretrained, **options: asked.append(
-        (name, pretrained, options)
+    functions["crnn"].__globals__["create_model"] = lambda name, pretrained, **options: (
+        asked.append((name, pretrained, options))
     )
     for name in RELEASED_FILES:
         functions[name.replace("-", "_")](pretrained=True, refine_iters=2)

@@ -20,11 +20,14 @@ SUFFIXES = ("png", "jpg", "webp", "bmp", "gif", "tif")
 
 
 def contents(folder: Path) -> dict[bytes, bytes]:
-    with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
+    with (
+        lmdb.open(str(folder), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
         return dict(transaction.cursor())
 
 
-def pictures(folder: Path, count: int = 12) -> Path:
+def images(folder: Path, count: int = 12) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     with (folder / "labels.csv").open("w") as table:
@@ -41,20 +44,27 @@ def strhub_data(*arguments: object, **options: object) -> "subprocess.CompletedP
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_files_are_stored_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str) -> None:
-    source = pictures(tmp_path / "in")
+def test_files_are_stored_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    source = images(tmp_path / "in")
     commands.run(["make", str(source), str(tmp_path / "out"), "--workers", workers])
     assert capsys.readouterr() == (f"{tmp_path / 'out'}: 12 words written\n", "")
     stored = contents(tmp_path / "out")
     words = LmdbWords(tmp_path / "out")
     assert words.labels == [f"word{number}" for number in range(12)]
     for number in range(12):
-        assert stored[b"image-%09d" % (number + 1)] == (source / f"{number}.{SUFFIXES[number % 6]}").read_bytes()
+        assert (
+            stored[b"image-%09d" % (number + 1)]
+            == (source / f"{number}.{SUFFIXES[number % 6]}").read_bytes()
+        )
         assert words.read(number)[0].size == (20, 8)
 
 
-def test_what_can_not_be_used_is_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = pictures(tmp_path / "in")
+def test_what_can_not_be_used_is_counted_and_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = images(tmp_path / "in")
     (source / "3.bmp").write_bytes(b"BM no more")
     (source / "4.gif").unlink()
     (source / "5.tif").unlink()
@@ -90,10 +100,20 @@ def test_what_can_not_be_used_is_counted_and_listed(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "strict").exists()
 
 
-def test_forms_and_folders_of_pictures(tmp_path: Path) -> None:
-    source = pictures(tmp_path / "in")
+def test_forms_and_folders_of_images(tmp_path: Path) -> None:
+    source = images(tmp_path / "in")
     (tmp_path / "list.tsv").write_text("1.jpg\tone\n")
-    commands.run(["make", str(tmp_path / "list.tsv"), str(tmp_path / "a"), "--images", str(source), "--workers", "1"])
+    commands.run(
+        [
+            "make",
+            str(tmp_path / "list.tsv"),
+            str(tmp_path / "a"),
+            "--images",
+            str(source),
+            "--workers",
+            "1",
+        ]
+    )
     assert LmdbWords(tmp_path / "a").labels == ["one"]
     arguments = ["--format", "names", "--name-rule", "suffix", "--workers", "1"]
     commands.run(["make", str(source), str(tmp_path / "b"), *arguments])
@@ -108,14 +128,17 @@ def test_nothing_to_write_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty has no annotations"):
         commands.run(["make", str(tmp_path / "empty"), str(tmp_path / "out")])
-    with pytest.raises(ValueError, match=r"empty: there are no images in it, so .*out was not made"):
+    with pytest.raises(
+        ValueError, match=r"empty: there are no images in it, so .*out was not made"
+    ):
         commands.run(["make", str(tmp_path / "empty"), str(tmp_path / "out"), "--format", "names"])
     (tmp_path / "empty" / "labels.csv").write_text("a.png,a\nb.png,\n")
     done = strhub_data("make", tmp_path / "empty", tmp_path / "out", "--workers", 1)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-2:] == [
         "skipped: 1 missing image, 1 empty label",
-        f"strhub-data make: {tmp_path / 'empty' / 'labels.csv'}: none of its 2 images or lines can be used, so "
+        f"strhub-data make: {tmp_path / 'empty' / 'labels.csv'}: none of its 2 images or lines can "
+        "be used, so "
         f"{tmp_path / 'out'} was not made",
     ]
     assert sorted(item.name for item in tmp_path.iterdir()) == ["empty"]
@@ -152,7 +175,7 @@ def start_slowly(*arguments: object) -> "subprocess.Popen[str]":
 
 @pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX's")
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    source = pictures(tmp_path / "in", 300)
+    source = images(tmp_path / "in", 300)
     with start_slowly(source, tmp_path / "out") as process:
         assert process.stdout is not None
         for _ in range(60):  # images
@@ -173,7 +196,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX's")
 def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
-    source, rng, kills = pictures(tmp_path / "in", 1000), Random(1), 0
+    source, rng, kills = images(tmp_path / "in", 1000), Random(1), 0
     commands.run(["make", str(source), str(tmp_path / "whole"), "--workers", "1"])
     whole = contents(tmp_path / "whole")
     while kills < 10:
@@ -190,8 +213,8 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == whole
 
 
-def test_changed_picture_begins_anew(tmp_path: Path) -> None:
-    source = pictures(tmp_path / "in", 300)
+def test_changed_image_begins_anew(tmp_path: Path) -> None:
+    source = images(tmp_path / "in", 300)
     with start_slowly(source, tmp_path / "out") as process:
         time.sleep(0.4)
         process.kill()
@@ -209,7 +232,10 @@ def test_help_lists_the_commands_that_are_there() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("usage: strhub-data <command>")
-    assert "  make     Make an LMDB of a folder of images and the file that says what they show." in lines
+    assert (
+        "  make     Make an LMDB of a folder of images and the file that says what they show."
+        in lines
+    )
     assert lines[-1] == "[]"
     assert strhub_data().stdout.splitlines() == lines[:-1]
 
@@ -217,12 +243,17 @@ def test_help_lists_the_commands_that_are_there() -> None:
 def test_unknown_commands_and_arguments() -> None:
     done = strhub_data("mak", "a", "b")
     assert done.returncode == 1
-    assert done.stderr.startswith("strhub-data: there is no command 'mak'; did you mean make? The commands are make, ")
+    assert done.stderr.startswith(
+        "strhub-data: there is no command 'mak'; did you mean make? The commands are make, "
+    )
     done = strhub_data("make", "a")
     assert done.returncode == 2
     assert "strhub-data make: error: the following arguments are required: output" in done.stderr
     done = strhub_data("make", "nowhere", "out")
-    assert (done.returncode, done.stderr) == (1, "strhub-data make: nowhere: there is no such file or folder\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "strhub-data make: nowhere: there is no such file or folder\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,11 @@ def raising(error: BaseException) -> Callable[[], int]:
         (lambda: 1, 1, ""),
         (lambda: "a table", 0, "a table\n"),
         (raising(ValueError("no such thing")), "words: no such thing", ""),
-        (raising(ModuleNotFoundError("No module named 'torch'")), "words: No module named 'torch'", ""),
+        (
+            raising(ModuleNotFoundError("No module named 'torch'")),
+            "words: No module named 'torch'",
+            "",
+        ),
         (raising(SystemExit(2)), 2, ""),
     ],
 )
@@ -54,12 +58,16 @@ def test_what_is_wrong_with_the_program_itself_keeps_its_traceback() -> None:
         end_with("words", raising(ZeroDivisionError()))
 
 
-@pytest.mark.parametrize("length", [1, 10**6])  # found when the text is flushed, or while it is printed
+@pytest.mark.parametrize(
+    "length", [1, 10**6]
+)  # found when the text is flushed, or while it is printed
 def test_nobody_reads_the_output(length: int) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     code = f"from strhub.cli.ending import end_with; end_with('words', lambda: 'x' * {length})"
-    done = subprocess.run([sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True
+    )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, "")
 

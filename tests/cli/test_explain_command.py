@@ -16,15 +16,32 @@ from strhub.explain.attention import attend, draw
 from strhub.models.parseq.attention import read_with_attention
 from strhub.training.systems.parseq import PARSeq
 
-DEMO = sorted(str(path) for path in (Path(__file__).parent.parent.parent / "demo_images").glob("*.png"))
+DEMO = sorted(
+    str(path) for path in (Path(__file__).parent.parent.parent / "demo_images").glob("*.png")
+)
 SMALL = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 2,
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32,
+        "dec_num_heads": 2,
     "patch_size": [8, 8], "img_size": [32, 64], "normalize": "clip", "max_label_length": 8,
 }  # fmt: skip
 
 
 def test_attention_follows_the_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["attention", "strhub-tiny", "--images", *DEMO[:2], "--output", str(tmp_path), "--device", "cpu"]) == 0
+    assert (
+        run(
+            [
+                "attention",
+                "strhub-tiny",
+                "--images",
+                *DEMO[:2],
+                "--output",
+                str(tmp_path),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     assert len(capsys.readouterr().out.splitlines()) == 2
     with Image.open(tmp_path / "01.png") as sheet:
         assert np.asarray(sheet).std() > 10, "there is something to see"
@@ -36,7 +53,9 @@ def test_attention_follows_the_letters(tmp_path: Path, capsys: pytest.CaptureFix
     assert (np.diff(columns) > 0).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"refine_iters": 0}, {"decode_ar": False, "refine_iters": 0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"refine_iters": 0}, {"decode_ar": False, "refine_iters": 0}]
+)
 @pytest.mark.parametrize("dec_depth", [1, 2])
 def test_attention_is_that_of_the_pass_it_explains(options: dict[str, Any], dec_depth: int) -> None:
     torch.manual_seed(1)
@@ -51,7 +70,9 @@ def test_attention_is_that_of_the_pass_it_explains(options: dict[str, Any], dec_
     # The same pass by the network itself, with the queries that its last layer has for the image.
     last, seen = network.decoder.stack[-1].cross_attn, []
     attended = last.attend
-    last.attend = lambda query, context, mask=None: seen.append(query) or attended(query, context, mask)
+    last.attend = lambda query, context, mask=None: (
+        seen.append(query) or attended(query, context, mask)
+    )
     with torch.no_grad():
         encoded = network.encoder(images)
         memory = network.decoder.project_memory(encoded)
@@ -63,9 +84,13 @@ def test_attention_is_that_of_the_pass_it_explains(options: dict[str, Any], dec_
             network.permuted_logits(encoded, tokens, torch.arange(tokens.shape[1] + 1).unsqueeze(0))
         else:
             network._read_in_one_pass(memory, logits.shape[1])
-    shares = (seen[-1] @ memory[-1].key.transpose(-1, -2) * seen[-1].shape[-1] ** -0.5).softmax(-1).mean(1)
-    torch.testing.assert_close(shares[:, :, 1:], maps.flatten(2), rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(shares.sum(-1), torch.ones(2, logits.shape[1]))
+    fractions = (
+        (seen[-1] @ memory[-1].key.transpose(-1, -2) * seen[-1].shape[-1] ** -0.5)
+        .softmax(-1)
+        .mean(1)
+    )
+    torch.testing.assert_close(fractions[:, :, 1:], maps.flatten(2), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(fractions.sum(-1), torch.ones(2, logits.shape[1]))
 
 
 def test_any_parseq_and_nothing_else(tmp_path: Path) -> None:
@@ -75,7 +100,7 @@ def test_any_parseq_and_nothing_else(tmp_path: Path) -> None:
         next(attend(create_model("crnn"), DEMO[:1]))
 
 
-def test_pictures_that_cannot_be_read_do_not_stop_the_others(
+def test_images_that_cannot_be_read_do_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.png").write_text("no image")
@@ -83,7 +108,10 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(
     for folder in (tmp_path, tmp_path / "b"):
         Image.new("RGB", (1, 300)).save(folder / "c.png")
     patterns = [str(tmp_path / "a.png"), str(tmp_path / "c.png"), str(tmp_path / "b" / "c.png")]
-    assert run(["attention", "strhub-tiny", "--images", *patterns, "--output", str(tmp_path / "out")]) == 1
+    assert (
+        run(["attention", "strhub-tiny", "--images", *patterns, "--output", str(tmp_path / "out")])
+        == 1
+    )
     printed = capsys.readouterr()
     assert "a.png: unreadable" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c-2.png", "c.png"]
@@ -93,9 +121,18 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(
     ("arguments", "message"),
     [
         (["attention", "strhub-tiny", "--images", "/none/*.png"], "no images found"),
-        (["retrieve", "strhub-tiny", "--images", DEMO[0], "--vocabulary", "/none"], "vocabulary /none cannot be read"),
-        (["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "--top", "0"], "--top is 0"),
-        (["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "a:int=1"], "does not matter"),
+        (
+            ["retrieve", "strhub-tiny", "--images", DEMO[0], "--vocabulary", "/none"],
+            "vocabulary /none cannot be read",
+        ),
+        (
+            ["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "--top", "0"],
+            "--top is 0",
+        ),
+        (
+            ["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "a:int=1"],
+            "does not matter",
+        ),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], message: str) -> None:
@@ -103,7 +140,9 @@ def test_mistakes_are_named(arguments: list[str], message: str) -> None:
         run(arguments)
 
 
-def test_retrieval_finds_the_words_that_a_run_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retrieval_finds_the_words_that_a_run_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two images are taught their words; the checkpoint finds them, adapter included."""
     path = small_clip(tmp_path)
     contrastive = {"weight": 1.0, "adapter": 8}
@@ -126,9 +165,18 @@ def test_retrieval_finds_the_words_that_a_run_learned(tmp_path: Path, capsys: py
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     checkpoint = tmp_path / "last.ckpt"
-    torch.save({"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams)}, checkpoint)
+    torch.save(
+        {"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams)}, checkpoint
+    )
     (tmp_path / "words.txt").write_text("clock\nSEPTEMBER\n")
-    arguments = ["--images", *DEMO[:2], "--vocabulary", str(tmp_path / "words.txt"), "--device", "cpu"]
+    arguments = [
+        "--images",
+        *DEMO[:2],
+        "--vocabulary",
+        str(tmp_path / "words.txt"),
+        "--device",
+        "cpu",
+    ]
     assert run(["retrieve", str(checkpoint), *arguments, "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["words"][0]["word"] for record in records] == labels

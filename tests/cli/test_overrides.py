@@ -10,10 +10,23 @@ from strhub.cli.overrides import TEXTS, parse, prepare, split
 from strhub.configs import CONFIG_DIR
 
 FOLDERS = [
-    "dät", "данные", "a,b", "a(1)", "a[1]", "a#b", "a'b", 'a"b', "a&b", "a=b", "~a", "a b", " a", "a:b", "{a}", "100%",
-    "2024", "1_000", "true", "1e3", "epoch=3-step=12-val_accuracy=87.50.ckpt", "C:\\words\\new", "a\\", "$a", "x" * 300,
+    "dät", "данные", "a,b", "a(1)", "a[1]", "a#b", "a'b", 'a"b', "a&b", "a=b", "~a", "a b", " a",
+        "a:b", "{a}", "100%",
+    "2024", "1_000", "true", "1e3", "epoch=3-step=12-val_accuracy=87.50.ckpt", "C:\\words\\new",
+    "a\\", "$a", "x" * 300,
 ]  # fmt: skip
-CHARSETS = ["0123456789", "é0123456789", "0123456789.,", "1_000", "true", "[]{}()", "\\'\"", "${}", "a,b", "~!@#$%^&*"]
+CHARSETS = [
+    "0123456789",
+    "é0123456789",
+    "0123456789.,",
+    "1_000",
+    "true",
+    "[]{}()",
+    "\\'\"",
+    "${}",
+    "a,b",
+    "~!@#$%^&*",
+]
 
 
 def value_of(argument: str) -> object:
@@ -54,7 +67,10 @@ def test_text_comes_through_hydras_grammar(text: str) -> None:
         ("data.shards=words-{000..099}.tar", "words-{000..099}.tar"),
         ("data.shards=[a=1.tar,2024,dät.tar]", ["a=1.tar", "2024", "dät.tar"]),
         ("data.num_workers=3", 3),
-        ("tune.space={model.dropout: {uniform: [0.0, 0.3]}}", {"model.dropout": {"uniform": [0.0, 0.3]}}),
+        (
+            "tune.space={model.dropout: {uniform: [0.0, 0.3]}}",
+            {"model.dropout": {"uniform": [0.0, 0.3]}},
+        ),
     ],
 )
 def test_what_has_a_meaning_keeps_it(argument: str, value: object) -> None:
@@ -71,9 +87,16 @@ def test_several_values_are_several_runs_where_that_is_asked_for() -> None:
     assert prepare(["data.root_dir=a,b"]) == ["data.root_dir='a,b'"]
 
 
-@pytest.mark.parametrize("experiment", [[], ["+experiment=strhub-tiny"]])  # which has a mixture, and main.yaml has none
+@pytest.mark.parametrize(
+    "experiment", [[], ["+experiment=strhub-tiny"]]
+)  # which has a mixture, and main.yaml has none
 def test_a_mapping_takes_the_place_of_the_one_before(experiment: list[str]) -> None:
-    arguments = prepare(["data.mixture={real: 0.5, drawn: 0.5}", "data.draw_texts={corpus: dät, mixture: {word: 1}}"])
+    arguments = prepare(
+        [
+            "data.mixture={real: 0.5, drawn: 0.5}",
+            "data.draw_texts={corpus: dät, mixture: {word: 1}}",
+        ]
+    )
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose("main", overrides=[*experiment, *arguments])
     assert config.data.mixture == {"real": 0.5, "drawn": 0.5}
@@ -83,8 +106,22 @@ def test_a_mapping_takes_the_place_of_the_one_before(experiment: list[str]) -> N
 def test_every_text_option_is_in_the_table() -> None:
     """Texts and paths among the defaults, and what is null there and named like one."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        composed = [compose(name, overrides=["+experiment=tune_abinet-lm"]) for name in ("tune", "bench")]
-    kinds = ("_dir", "path", "file", "words", "charset", "pretrained", "weights", "name", "uri", "vocabulary", "merges")
+        composed = [
+            compose(name, overrides=["+experiment=tune_abinet-lm"]) for name in ("tune", "bench")
+        ]
+    kinds = (
+        "_dir",
+        "path",
+        "file",
+        "words",
+        "charset",
+        "pretrained",
+        "weights",
+        "name",
+        "uri",
+        "vocabulary",
+        "merges",
+    )
     numbers = (
         "data.shard_words",
         "finetune.decay_weights_only",
@@ -96,20 +133,36 @@ def test_every_text_option_is_in_the_table() -> None:
         name
         for config in composed
         for name, value in flat(OmegaConf.to_container(config), "").items()
-        if any(kind in name.rpartition(".")[2] for kind in kinds) and not isinstance(value, int | float)
+        if any(kind in name.rpartition(".")[2] for kind in kinds)
+        and not isinstance(value, int | float)
     }
-    missing = {name for name in found - {*TEXTS, *numbers} if not name.endswith(("save_dir", "dirpath"))}
+    missing = {
+        name for name in found - {*TEXTS, *numbers} if not name.endswith(("save_dir", "dirpath"))
+    }
     assert not missing
 
 
 def flat(node: object, name: str) -> dict[str, object]:
     if not isinstance(node, dict):
         return {name: node}
-    return {key: value for part in node for key, value in flat(node[part], f"{name}.{part}".lstrip(".")).items()}
+    return {
+        key: value
+        for part in node
+        for key, value in flat(node[part], f"{name}.{part}".lstrip(".")).items()
+    }
 
 
 def test_flags_and_overrides_are_told_apart() -> None:
-    arguments = ["--config-dir", "a=b", "model=crnn", "-m", "--cfg=job", "~callbacks.best", "--package", "data"]
+    arguments = [
+        "--config-dir",
+        "a=b",
+        "model=crnn",
+        "-m",
+        "--cfg=job",
+        "~callbacks.best",
+        "--package",
+        "data",
+    ]
     overrides, flags = split(arguments)
     assert overrides == ["model=crnn", "~callbacks.best"]
     assert flags == ["--config-dir", "a=b", "-m", "--cfg=job", "--package", "data"]

@@ -1,4 +1,6 @@
-"""read.py takes images by standard input and from the web; names and texts of strangers are printed safely."""
+"""read.py takes images by standard input and from the web; names and texts of strangers are printed
+safely.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from strhub import Recognizer
-from strhub.bulk.inputs import FILES, Unit, find, pictures
+from strhub.bulk.inputs import FILES, Unit, find, images
 from strhub.cli.ending import end_with
 from strhub.cli.read import run
 
@@ -41,9 +43,14 @@ def address() -> Iterator[str]:
 def test_standard_input_among_others() -> None:
     expected = [reading.text for reading in Recognizer()([DEMO[0], DEMO[1]])]
     command = [sys.executable, "read.py", "--json", "--images", "-", str(DEMO[1]), "-"]
-    done = subprocess.run(command, cwd=ROOT, input=DEMO[0].read_bytes(), capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=ROOT, input=DEMO[0].read_bytes(), capture_output=True, check=True, timeout=60
+    )
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(record["path"], record["text"]) for record in records] == [("-", expected[0]), (str(DEMO[1]), expected[1])]
+    assert [(record["path"], record["text"]) for record in records] == [
+        ("-", expected[0]),
+        (str(DEMO[1]), expected[1]),
+    ]
 
 
 def test_standard_input_is_of_no_use_to_a_run_that_resumes(tmp_path: Path) -> None:
@@ -62,21 +69,27 @@ def test_addresses(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "the server says 404" in output.err
     found = find([url], without=ROOT)
     assert found[FILES] == [url]
-    assert [picture.error for picture in pictures(Unit(FILES, files=(url,)))] == [None]
+    assert [image.error for image in images(Unit(FILES, files=(url,)))] == [None]
 
 
-def test_only_a_text_that_is_given_is_an_address(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_text_that_is_given_is_an_address(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not a path object, nor what an annotation file names."""
     from strhub.data.sources.folder import FolderWords
 
-    monkeypatch.setattr("strhub.utils.web.fetch", lambda *_, **__: pytest.fail("it talks to a server"))
+    monkeypatch.setattr(
+        "strhub.utils.web.fetch", lambda *_, **__: pytest.fail("it talks to a server")
+    )
     (tmp_path / "gt.txt").write_text(f"{address}/{DEMO[0].name}\tword\n")
     with pytest.raises(ValueError, match="No such file"):
         FolderWords(tmp_path).read(0)
     assert "No such file" in str(Recognizer()(Path(f"{address}/a.png"))[0].error)
 
 
-def test_hostile_names_are_printed_safely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_are_printed_safely(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = "a\x1b[2J\nread.py: all is well\x9b31m.png"
     (tmp_path / name).write_bytes(DEMO[0].read_bytes())
     (tmp_path / f"bad{name}").write_bytes(b"")

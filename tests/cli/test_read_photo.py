@@ -26,7 +26,9 @@ def blank(tmp_path: Path) -> Path:
 
 
 def photo(*paths: Path | str, output: Path | None = None) -> int:
-    return run(["--photo", *map(str, paths), *([] if output is None else ["--output", str(output)])])
+    return run(
+        ["--photo", *map(str, paths), *([] if output is None else ["--output", str(output)])]
+    )
 
 
 def test_an_image_without_text_has_its_line_and_errors_go_to_stderr(
@@ -39,7 +41,9 @@ def test_an_image_without_text_has_its_line_and_errors_go_to_stderr(
     assert "1 of 2 images" in err
 
 
-def test_images_of_one_name_in_several_folders_do_not_take_each_others_files(blank: Path, tmp_path: Path) -> None:
+def test_images_of_one_name_in_several_folders_do_not_take_each_others_files(
+    blank: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other" / "blank.png"
     other.parent.mkdir()
     Image.new("RGB", (50, 20), "gray").save(other)
@@ -48,7 +52,10 @@ def test_images_of_one_name_in_several_folders_do_not_take_each_others_files(bla
     assert sorted(path.name for path in output.iterdir()) == [
         "blank-2.png.json", "blank-2.png.png", "blank.png.json", "blank.png.png",
     ]  # fmt: skip
-    sources = [json.loads((output / name).read_text())["source"] for name in ("blank.png.json", "blank-2.png.json")]
+    sources = [
+        json.loads((output / name).read_text())["source"]
+        for name in ("blank.png.json", "blank-2.png.json")
+    ]
     assert sources == [str(blank), str(other)]
 
 
@@ -67,10 +74,10 @@ def test_no_image_is_written_over(blank: Path, tmp_path: Path) -> None:
     before = blank.read_bytes()
     with pytest.raises(ValueError, match="write over the image"):
         photo(blank, output=blank)
-    drawn_before = tmp_path / "blank"
-    drawn_before.write_bytes(before)
+    outlined_before = tmp_path / "blank"
+    outlined_before.write_bytes(before)
     with pytest.raises(ValueError, match="write over the image"):
-        photo(drawn_before, blank, output=tmp_path)
+        photo(outlined_before, blank, output=tmp_path)
     assert blank.read_bytes() == before
 
 
@@ -79,7 +86,9 @@ def test_folders_of_files_are_made(blank: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "page.json").read_text())["size"] == [40, 30]
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(DEMO[1].read_bytes())))
     assert photo("-") == 0
     assert capsys.readouterr().out.startswith("-\t")

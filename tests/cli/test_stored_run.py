@@ -8,7 +8,13 @@ import yaml
 from strhub.cli.overrides import prepare
 from strhub.cli.stored_run import with_stored
 
-STORED = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "ckpt_path=null", "~callbacks.samples"]
+STORED = [
+    "+experiment=parseq-tiny",
+    "model.lr=0.1",
+    "data.root_dir='a=b'",
+    "ckpt_path=null",
+    "~callbacks.samples",
+]
 
 
 @pytest.fixture
@@ -44,30 +50,38 @@ OWN = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "~callb
         ("last", ["data={}"], [one for one in OWN if "data" not in one]),
     ],
 )
-def test_stored_options_come_first(run: Path, path: str, given: list[str], expected: list[str]) -> None:
-    given = prepare([f"ckpt_path={run / path}", *given])
-    assert with_stored(given) == [*expected, *given]
+def test_stored_options_come_first(
+    run: Path, path: str, now: list[str], expected: list[str]
+) -> None:
+    now = prepare([f"ckpt_path={run / path}", *now])
+    assert with_stored(now) == [*expected, *now]
 
 
 def test_last_is_that_of_the_runs_own_folder(run: Path, tmp_path: Path) -> None:
-    given = prepare(["-m", f"hydra.run.dir={run}", "ckpt_path=last"])
-    assert with_stored(given) == ["-m", *OWN, *given[1:]]
+    now = prepare(["-m", f"hydra.run.dir={run}", "ckpt_path=last"])
+    assert with_stored(now) == ["-m", *OWN, *now[1:]]
     (run / "checkpoints" / "last.ckpt").unlink()
-    assert with_stored(given) == given, "there is nothing to resume, so this is a new run"
-    assert with_stored(prepare([f"hydra.run.dir={tmp_path}/new", "ckpt_path=last"]))[-1] == "ckpt_path=last"
+    assert with_stored(now) == now, "there is nothing to resume, so this is a new run"
+    assert (
+        with_stored(prepare([f"hydra.run.dir={tmp_path}/new", "ckpt_path=last"]))[-1]
+        == "ckpt_path=last"
+    )
 
 
 def test_where_nothing_is_stored_or_resumed(run: Path, tmp_path: Path) -> None:
     assert with_stored(["model=crnn"]) == ["model=crnn"]
     (run / "config" / "overrides.yaml").unlink()
-    given = prepare([f"ckpt_path={run}/last", "seed=1"])
-    assert with_stored(given) == given
+    now = prepare([f"ckpt_path={run}/last", "seed=1"])
+    assert with_stored(now) == now
     assert with_stored([f"ckpt_path={tmp_path}/gone.ckpt"]) == [f"ckpt_path={tmp_path}/gone.ckpt"]
 
 
 def test_the_folder_of_further_choices_is_asked_for(run: Path, tmp_path: Path) -> None:
     """It is configuration, which can run code: a file does not decide that it is used."""
-    sources = [{"provider": "main", "path": "/a"}, {"provider": "command-line", "path": str(tmp_path)}]
+    sources = [
+        {"provider": "main", "path": "/a"},
+        {"provider": "command-line", "path": str(tmp_path)},
+    ]
     hydra = {"hydra": {"runtime": {"config_sources": sources}}}
     (run / "config" / "hydra.yaml").write_text(yaml.safe_dump(hydra), "utf-8")
     with pytest.raises(ValueError, match=f"configuration in {tmp_path}.* give --config-dir again"):
@@ -79,10 +93,10 @@ def test_the_folder_of_further_choices_is_asked_for(run: Path, tmp_path: Path) -
     "stored",
     [
         "callbacks.best._target_=builtins.exec", "+callbacks.x={_target_: os.system, command: id}",
-        "+trainer.plugins=[{_target_: os.system}]", "model.name=${oc.env:HOME}", "model._convert_=all",
-        "hydra.run.dir=/tmp/x", "hydra/launcher=x", "+hydra.callbacks.x._target_=a", "hydra.searchpath=[file:///x]",
-        "logger.csv.save_dir=/etc", "callbacks.best.dirpath=../x", "+trainer.default_root_dir=/x",
-        "+x={a: {_args_: [1]}}",
+        "+trainer.plugins=[{_target_: os.system}]", "model.name=${oc.env:HOME}",
+        "model._convert_=all", "hydra.run.dir=/tmp/x", "hydra/launcher=x",
+        "+hydra.callbacks.x._target_=a", "hydra.searchpath=[file:///x]", "logger.csv.save_dir=/etc",
+        "callbacks.best.dirpath=../x", "+trainer.default_root_dir=/x", "+x={a: {_args_: [1]}}",
         "model.lr=1,2", "+data.a=[\"${oc.env:HOME}\"]",
     ],
 )  # fmt: skip
@@ -94,7 +108,12 @@ def test_what_a_stranger_s_run_stores_runs_no_code(run: Path, stored: str) -> No
 
 
 @pytest.mark.parametrize(
-    "stored", ["data.mixture={drawn: 0.5, real: 0.5}", "model.charset_train='$%{}'", "trainer.precision=bf16-mixed"]
+    "stored",
+    [
+        "data.mixture={drawn: 0.5, real: 0.5}",
+        "model.charset_train='$%{}'",
+        "trainer.precision=bf16-mixed",
+    ],
 )
 def test_plain_options_are_taken(run: Path, stored: str) -> None:
     (run / "config" / "overrides.yaml").write_text(yaml.safe_dump([stored]), "utf-8")

@@ -17,7 +17,9 @@ CHECKPOINT = str(FOLDER / "reference-lightning.ckpt")
 
 
 def test_both_protocols_over_what_is_there(word_tree: Path) -> None:
-    table = run([CHECKPOINT, "--data_root", str(word_tree), "--num_workers", "0", "--device", "cpu"])
+    table = run(
+        [CHECKPOINT, "--data_root", str(word_tree), "--num_workers", "0", "--device", "cpu"]
+    )
     assert "float32 on cpu" in table.splitlines()[0]
     assert "subset protocol (absent: IC13_857, IC15_1811, SVTP, CUTE80)" in table
     assert "full protocol (absent: IC13_1015, IC15_2077, SVTP, CUTE80)" in table
@@ -31,8 +33,10 @@ def test_both_protocols_over_what_is_there(word_tree: Path) -> None:
 
 def test_options_rotation_and_workers(word_tree: Path) -> None:
     table = run(
-        ["pretrained=strhub-tiny", "refine_iters:int=2", "decode_ar:bool=false", "--data_root", str(word_tree),
-         "--cased", "--punctuation", "--rotation", "180", "--batch_size", "3", "--num_workers", "1", "--sets", "SVT"]
+        ["pretrained=strhub-tiny", "refine_iters:int=2", "decode_ar:bool=false", "--data_root",
+            str(word_tree),
+         "--cased", "--punctuation", "--rotation", "180", "--batch_size", "3", "--num_workers", "1",
+             "--sets", "SVT"]
     )  # fmt: skip
     assert "other sets" in table
     assert "SVT" in table
@@ -40,7 +44,8 @@ def test_options_rotation_and_workers(word_tree: Path) -> None:
 
 def test_options_behind_the_sets_absent_sets_and_the_models_own_charset(word_tree: Path) -> None:
     table = run(
-        ["pretrained=strhub-tiny", "--data_root", str(word_tree), "--num_workers", "0", "--device", "cpu", "--new",
+        ["pretrained=strhub-tiny", "--data_root", str(word_tree), "--num_workers", "0", "--device",
+            "cpu", "--new",
          "--sets", "SVT", "CUTE80", "decode_ar:bool=false"]
     )  # fmt: skip
     assert "other sets (absent: CUTE80)" in table
@@ -48,7 +53,16 @@ def test_options_behind_the_sets_absent_sets_and_the_models_own_charset(word_tre
     assert "own charset of 94 characters (absent: CUTE80, ArT, COCOv1.4, Uber)" in table
     assert table.count("| Combined (1 of 2 sets) |") == 1
     with pytest.raises(ValueError, match="has no option 'decode_a'"):
-        run(["pretrained=strhub-tiny", "--data_root", str(word_tree), "--sets", "SVT", "decode_a:bool=false"])
+        run(
+            [
+                "pretrained=strhub-tiny",
+                "--data_root",
+                str(word_tree),
+                "--sets",
+                "SVT",
+                "decode_a:bool=false",
+            ]
+        )
 
 
 def test_a_set_of_which_no_word_can_be_scored(tmp_path: Path) -> None:
@@ -59,16 +73,30 @@ def test_a_set_of_which_no_word_can_be_scored(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     write_lmdb(tmp_path / "test" / "street", [(Image.new("RGB", (40, 10)), "рынок")])
     with pytest.raises(ValueError, match="no word of street can be scored"):
-        run([CHECKPOINT, "--data_root", str(tmp_path), "--num_workers", "0", "--device", "cpu", "--sets", "street"])
+        run(
+            [
+                CHECKPOINT,
+                "--data_root",
+                str(tmp_path),
+                "--num_workers",
+                "0",
+                "--device",
+                "cpu",
+                "--sets",
+                "street",
+            ]
+        )
 
 
-def test_unreadable_pictures_count_as_wrong_and_are_told(tmp_path: Path) -> None:
+def test_unreadable_images_count_as_wrong_and_are_told(tmp_path: Path) -> None:
     from PIL import Image
 
     from strhub.data.sources.lmdb import write_lmdb
 
     (tmp_path / "test").mkdir()
-    write_lmdb(tmp_path / "test" / "SVT", [(Image.new("RGB", (40, 10)), "word"), (b"no picture", "lost")])
+    write_lmdb(
+        tmp_path / "test" / "SVT", [(Image.new("RGB", (40, 10)), "word"), (b"no picture", "lost")]
+    )
     table = run([CHECKPOINT, "--data_root", str(tmp_path), "--num_workers", "0", "--device", "cpu"])
     assert "1 images could not be read and count as wrong (SVT 1)" in table
     assert "|         2 |" in table
@@ -100,9 +128,19 @@ def test_the_table_weighs_by_samples() -> None:
         first.add(prediction, label, 0.5)
     second.add("x", "x", 1.0)
     table = format_protocols({"IIIT5k": first, "SVT": second}, ["subset"])
-    rows = {line.split("|")[1].strip(): line.split("|")[2:] for line in table.splitlines() if line.startswith("| ")}
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:]
+        for line in table.splitlines()
+        if line.startswith("| ")
+    }
     assert [cell.strip() for cell in rows["IIIT5k"][:5]] == ["3", "33.33", "55.56", "50.00", "2.33"]
-    assert [cell.strip() for cell in rows["Combined (2 of 6 sets)"][:5]] == ["4", "50.00", "66.67", "62.50", "2.00"]
+    assert [cell.strip() for cell in rows["Combined (2 of 6 sets)"][:5]] == [
+        "4",
+        "50.00",
+        "66.67",
+        "62.50",
+        "2.00",
+    ]
 
 
 def test_protocols_are_the_published_ones() -> None:
@@ -113,7 +151,9 @@ def test_protocols_are_the_published_ones() -> None:
 def test_scores_add_up() -> None:
     parts = [Score(), Score()]
     whole = Score()
-    for index, (prediction, label) in enumerate([("a", "a"), ("ab", "ac"), ("", "abc"), ("x", "x")]):
+    for index, (prediction, label) in enumerate(
+        [("a", "a"), ("ab", "ac"), ("", "abc"), ("x", "x")]
+    ):
         parts[index % 2].add(prediction, label, index / 4)
         whole.add(prediction, label, index / 4)
     assert parts[0] + parts[1] == whole
@@ -122,6 +162,8 @@ def test_scores_add_up() -> None:
 
 
 def test_the_script_gives_one_line_for_a_mistake() -> None:
-    done = subprocess.run([sys.executable, "test.py", "gone.ckpt"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "test.py", "gone.ckpt"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.strip() == "test.py: there is no checkpoint gone.ckpt"

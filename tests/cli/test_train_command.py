@@ -48,7 +48,9 @@ def test_command_lines_compose_and_build(command: str) -> None:
     adopt_pretrained(config, overrides)
     model = model_from_config(config)
     assert model.hparams["normalize"] == config.data.normalize
-    data = SceneTextDataModule(**{key: value for key, value in config.data.items() if not str(key).startswith("_")})
+    data = SceneTextDataModule(
+        **{key: value for key, value in config.data.items() if not str(key).startswith("_")}
+    )
     assert data.train_dir in ("real", "synth", "")
 
 
@@ -62,7 +64,9 @@ def run_script(*arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        pytest.param("+experiment=parsec", "Could not find 'experiment/parsec'", marks=pytest.mark.slow),
+        pytest.param(
+            "+experiment=parsec", "Could not find 'experiment/parsec'", marks=pytest.mark.slow
+        ),
         pytest.param("model.embed_dimm=3", "embed_dimm", marks=pytest.mark.slow),
         ("data.root_dir=/nowhere", "looked for LMDB folders (data.mdb) in /nowhere/train/real"),
         pytest.param("ckpt_path=/gone.ckpt", "there is no file /gone.ckpt", marks=pytest.mark.slow),
@@ -84,7 +88,9 @@ def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, messag
         ("data.mixture=null", None),
     ],
 )
-def test_a_mixture_replaces_that_of_an_experiment(override: str, expected: dict[str, float] | None) -> None:
+def test_a_mixture_replaces_that_of_an_experiment(
+    override: str, expected: dict[str, float] | None
+) -> None:
     overrides = prepare(["+experiment=strhub-tiny", override])
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
         config = compose("main", overrides=overrides)
@@ -93,7 +99,14 @@ def test_a_mixture_replaces_that_of_an_experiment(override: str, expected: dict[
 
 
 def test_mixtures_on_the_command_line() -> None:
-    arguments = ("+experiment=strhub-tiny", "data.mixture={drawn: 0.4, self: 0.1}", "--cfg", "job", "--package", "data")
+    arguments = (
+        "+experiment=strhub-tiny",
+        "data.mixture={drawn: 0.4, self: 0.1}",
+        "--cfg",
+        "job",
+        "--package",
+        "data",
+    )
     done = run_script("train.py", *arguments)
     assert done.returncode == 0, done.stderr
     assert "mixture:\n  drawn: 0.4\n  self: 0.1\n" in done.stdout
@@ -130,7 +143,9 @@ def test_bench_reports_parameters_multiply_adds_and_latency() -> None:
 def test_multiply_adds_are_no_more_than_the_published(
     experiment: str, decode_ar: bool, refine_iters: int, giga: float
 ) -> None:
-    """Published counts leave attention itself out (timm's and fvcore's habit) and recompute what we keep."""
+    """Published counts leave attention itself out (timm's and fvcore's habit) and recompute what we
+    keep.
+    """
     import torch
 
     from strhub.benchmark.measure import count_multiply_adds
@@ -142,19 +157,24 @@ def test_multiply_adds_are_no_more_than_the_published(
 
 
 def test_the_configuration_tree_is_whole(compose_main: Compose) -> None:
-    """Every file of every group composes. Those in `drawing` are not composed but read as they are."""
+    """Every file of every group composes. Those in `drawing` are not composed but read as they
+    are.
+    """
     others = ("experiment", "drawing", "__pycache__")
     groups = [path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in others]
     assert len(groups) >= 8
     for group in groups:
         for file in group.glob("*.yaml"):
             needed = ["data.shards=words.tar"] if file.stem == "streamed" else []
-            plus = "+" if group.name == "hardware" else ""  # comes after an experiment, so it has no place of its own
+            plus = (
+                "+" if group.name == "hardware" else ""
+            )  # comes after an experiment, so it has no place of its own
             assert compose_main(f"{plus}{group.name}={file.stem}", *needed, small=()) is not None
 
 
 @pytest.mark.parametrize(
-    ("command", "extra"), [("train", "train"), ("bench", "train"), ("tune", "train"), ("test", "test")]
+    ("command", "extra"),
+    [("train", "train"), ("bench", "train"), ("tune", "train"), ("test", "test")],
 )
 def test_a_missing_extra_is_named(command: str, extra: str) -> None:
     missing = "hydra" if extra == "train" else "pytorch_lightning"

@@ -1,4 +1,6 @@
-"""The contrastive objective: what it pulls together, what it must not push apart, and what has gradient."""
+"""The contrastive objective: what it pulls together, what it must not push apart, and what has
+gradient.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -31,22 +33,27 @@ def clip_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def features(clip_path: Path) -> WordFeatures:
-    return WordFeatures(read_clip(clip_path).text_tower("quick_gelu"), load_tokenizer(None, vocab_size=514))
+    return WordFeatures(
+        read_clip(clip_path).text_tower("quick_gelu"), load_tokenizer(None, vocab_size=514)
+    )
 
 
 def objective(**options: Any) -> Contrastive:
     torch.manual_seed(0)
-    given = ContrastiveOptions(weight=1.0, **options)
-    return Contrastive(given, image_dim=DIM, text_dim=DIM, class_token=True)
+    parsed = ContrastiveOptions(weight=1.0, **options)
+    return Contrastive(parsed, image_dim=DIM, text_dim=DIM, class_token=True)
 
 
 def directions(count: int, seed: int = 1) -> Tensor:
-    return F.normalize(torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)), dim=-1)
+    return F.normalize(
+        torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed)), dim=-1
+    )
 
 
 def system(clip_path: Path, **contrastive: Any) -> PARSeq:
     hparams = create_model(
-        "parseq", encoder="clip", enc_embed_dim=64, enc_depth=2, enc_num_heads=1, embed_dim=DIM, dec_num_heads=2,
+        "parseq", encoder="clip", enc_embed_dim=64, enc_depth=2, enc_num_heads=1, embed_dim=DIM,
+            dec_num_heads=2,
         patch_size=[8, 8], img_size=[32, 32], normalize="clip", max_label_length=8, dropout=0.0,
     ).hparams  # fmt: skip
     options = {**hparams, "contrastive": {"weight": 1.0, "warmup_steps": 0, **contrastive}}
@@ -58,7 +65,7 @@ def system(clip_path: Path, **contrastive: Any) -> PARSeq:
     return made
 
 
-def picture(count: int) -> Tensor:
+def image(count: int) -> Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
 
 
@@ -106,7 +113,9 @@ def test_own_errors_count_only_where_the_reading_is_wrong(features: WordFeatures
     share = Share(4, images.device)
     with_all = contrastive.loss(images, texts, labels, negatives, share)
     none = Negatives(negatives.directions, torch.ones_like(negatives.hidden))
-    assert contrastive.loss(images, texts, labels, none, share) == contrastive.loss(images, texts, labels, None, share)
+    assert contrastive.loss(images, texts, labels, none, share) == contrastive.loss(
+        images, texts, labels, None, share
+    )
     assert with_all > contrastive.loss(images, texts, labels, None, share)
 
 
@@ -127,22 +136,36 @@ def test_nearest_words_are_near_and_not_the_label(features: WordFeatures) -> Non
     assert negatives.hidden[0].tolist() == [False] * 4 + [True]
 
 
-def test_the_gradient_reaches_encoder_and_projection_and_not_the_text_tower(clip_path: Path) -> None:
+def test_the_gradient_reaches_encoder_and_projection_and_not_the_text_tower(
+    clip_path: Path,
+) -> None:
     made = system(clip_path, nearest=2, own_errors=True, adapter=8)
     assert made.text_side is not None
     assert made.contrastive is not None
     torch.nn.init.normal_(made.contrastive.adapter.fc2.weight)  # type: ignore[union-attr, arg-type]
-    made.contrastive_loss(made.model.encoder(picture(3)), ["cat", "hat", "dog"]).backward()
+    made.contrastive_loss(made.model.encoder(image(3)), ["cat", "hat", "dog"]).backward()
     encoder = made.model.encoder
-    reached = {name for name, p in encoder.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
-    assert {"projection.weight", "cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight"} <= reached
+    reached = {
+        name
+        for name, p in encoder.named_parameters()
+        if p.grad is not None and p.grad.abs().max() > 0
+    }
+    assert {
+        "projection.weight",
+        "cls_token",
+        "pos_embed",
+        "patch_embed.proj.weight",
+        "norm.weight",
+    } <= reached
     assert {name for name, _ in encoder.named_parameters()} - reached == set()
     assert made.contrastive.log_scale.grad is not None
     assert made.contrastive.adapter.fc1.weight.grad.abs().max() > 0  # type: ignore[union-attr]
     tower = made.text_side.features.tower
     assert all(p.grad is None and not p.requires_grad for p in tower.parameters())
     assert not tower.training
-    assert all(p.grad is None for p in made.model.decoder.parameters()), "own errors are read without gradient"
+    assert all(p.grad is None for p in made.model.decoder.parameters()), (
+        "own errors are read without gradient"
+    )
     placing = made.contrastive.placing
     assert placing is not None
     assert all(p.grad is None for p in placing.parameters())
@@ -150,7 +173,7 @@ def test_the_gradient_reaches_encoder_and_projection_and_not_the_text_tower(clip
 
 def test_the_first_loss_never_shrinks_and_the_second_warms_up(clip_path: Path) -> None:
     made = system(clip_path, weight=0.5, warmup_steps=4)
-    images, labels = picture(3), ["cat", "hat", "dog"]
+    images, labels = image(3), ["cat", "hat", "dog"]
     made.log = lambda *arguments, **options: None  # type: ignore[method-assign, assignment]
     encoded = made.model.encoder(images)
     second = made.contrastive_loss(encoded, labels).item()
@@ -165,7 +188,7 @@ def test_the_first_loss_never_shrinks_and_the_second_warms_up(clip_path: Path) -
 
 def test_it_learns_to_find_the_word(clip_path: Path) -> None:
     made = system(clip_path, own_errors=True, nearest=2)
-    images, labels = picture(6), ["cat", "hat", "dog", "mouse", "chat", "Cat"]
+    images, labels = image(6), ["cat", "hat", "dog", "mouse", "chat", "Cat"]
     optimizer = torch.optim.AdamW(made.model.encoder.parameters(), lr=1e-3)
     losses = []
     for _ in range(15):
@@ -180,16 +203,18 @@ def test_it_learns_to_find_the_word(clip_path: Path) -> None:
 def test_in_half_precision_the_loss_is_in_float32(clip_path: Path) -> None:
     made = system(clip_path, nearest=2, own_errors=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        encoded = made.model.encoder(picture(3))
+        encoded = made.model.encoder(image(3))
         loss = made.contrastive_loss(encoded, ["cat", "hat", "dog"])
     assert encoded.dtype == torch.bfloat16
     assert loss.dtype == torch.float32
-    full = made.contrastive_loss(made.model.encoder(picture(3)), ["cat", "hat", "dog"])
+    full = made.contrastive_loss(made.model.encoder(image(3)), ["cat", "hat", "dog"])
     assert loss.item() == pytest.approx(full.item(), rel=0.05)
 
 
 def test_parseqs_own_encoder_gets_a_projection(clip_path: Path) -> None:
-    hparams = create_model("parseq-tiny", embed_dim=48, enc_num_heads=1, enc_depth=1, dec_num_heads=2).hparams
+    hparams = create_model(
+        "parseq-tiny", embed_dim=48, enc_num_heads=1, enc_depth=1, dec_num_heads=2
+    ).hparams
     made = PARSeq(**{**hparams, "contrastive": {"weight": 1.0, "text_weights": str(clip_path)}})
     assert made.contrastive is not None
     assert made.contrastive.projection is not None

@@ -1,4 +1,6 @@
-"""The objective on two devices: what one device computes on the joined batch, in loss and gradients."""
+"""The objective on two devices: what one device computes on the joined batch, in loss and
+gradients.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from clip_support import small_clip
-from test_contrastive import picture, system
+from test_contrastive import image, system
 from torch import Tensor, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -39,23 +41,29 @@ def gradients(step: Step) -> dict[str, Tensor]:
 
 
 def on_one_of_two(rank: int, folder: str, parts: list[slice]) -> None:
-    """A process's share of the batch; writes its loss and, if the shares are equal, the gradients."""
+    """A process's share of the batch; writes its loss and, if the shares are equal, the
+    gradients.
+    """
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     step = made(Path(folder) / "clip.safetensors")
     parallel = DistributedDataParallel(step, find_unused_parameters=True)
-    loss = parallel(picture(6)[parts[rank]], LABELS[parts[rank]])
+    loss = parallel(image(6)[parts[rank]], LABELS[parts[rank]])
     loss.backward()
     torch.save({"loss": loss.item(), "gradients": gradients(step)}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", [[slice(0, 3), slice(3, 6)], [slice(0, 4), slice(4, 6)]], ids=["equal", "unequal"])
-def test_two_processes_give_the_loss_of_one_on_the_joined_batch(tmp_path: Path, parts: list[slice]) -> None:
+@pytest.mark.parametrize(
+    "parts", [[slice(0, 3), slice(3, 6)], [slice(0, 4), slice(4, 6)]], ids=["equal", "unequal"]
+)
+def test_two_processes_give_the_loss_of_one_on_the_joined_batch(
+    tmp_path: Path, parts: list[slice]
+) -> None:
     path = small_clip(tmp_path)
     step = made(path)
-    joined = step(picture(6), LABELS)
+    joined = step(image(6), LABELS)
     joined.backward()
     multiprocessing.spawn(on_one_of_two, args=(str(tmp_path), parts), nprocs=2)  # type: ignore[no-untyped-call]
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]

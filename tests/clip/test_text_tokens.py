@@ -11,18 +11,19 @@ from strhub.clip.tokenizer import MERGES, ClipTokenizer, load_tokenizer, split_w
 
 # What the recorded texts need of CLIP's table: the place of each merge in it.
 NEEDED = {
-    "o r": 11, "o n</w>": 13, "t o</w>": 19, "o f</w>": 27, "c h": 28, "e l": 32, "a c": 34, "v e</w>": 51,
-    "h o": 94, "w or": 129, "p ho": 304, "el l": 314, "d a": 413, "ch e": 471, "pho to</w>": 613, "c a</w>": 1172,
-    "ell o</w>": 2000, "wor d</w>": 2141, "b ac": 2279, "h ello</w>": 2794, "da ve</w>": 4565, "che w": 32133,
-    "bac ca</w>": 40196, "chew bacca</w>": 48843,
+    "o r": 11, "o n</w>": 13, "t o</w>": 19, "o f</w>": 27, "c h": 28, "e l": 32, "a c": 34,
+        "v e</w>": 51,
+    "h o": 94, "w or": 129, "p ho": 304, "el l": 314, "d a": 413, "ch e": 471, "pho to</w>": 613,
+    "c a</w>": 1172, "ell o</w>": 2000, "wor d</w>": 2141, "b ac": 2279, "h ello</w>": 2794,
+    "da ve</w>": 4565, "che w": 32133, "bac ca</w>": 40196, "chew bacca</w>": 48843,
 }  # fmt: skip
 
 
 def table() -> str:
     """A table with those merges in their places and, elsewhere, some that no text has."""
     lines = [f"\x00{number} \x00" for number in range(MERGES)]
-    for pair, place in NEEDED.items():
-        lines[place] = pair
+    for pair, index in NEEDED.items():
+        lines[index] = pair
     return "\n".join(["a first line", *lines, "left over", ""])
 
 
@@ -42,9 +43,11 @@ def test_the_recorded_token_ids(tmp_path: Path, packed: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("hello", ["hello"]), ("3rdAve", ["3", "rdave"]), ("CHEWBACCA!", ["chewbacca", "!"]), ("", []),
+        ("hello", ["hello"]), ("3rdAve", ["3", "rdave"]), ("CHEWBACCA!", ["chewbacca", "!"]), ("",
+            []),
         ("don't", ["don", "'t"]), ("2024", ["2", "0", "2", "4"]), ("a-b?!", ["a", "-", "b", "?!"]),
-        ("  two  words ", ["two", "words"]), ("Straße", ["straße"]), ("中文", ["中文"]), ("²½", ["²", "½"]),
+        ("  two  words ", ["two", "words"]), ("Straße", ["straße"]), ("中文", ["中文"]), ("²½", ["²",
+            "½"]),
     ],
 )  # fmt: skip
 def test_words_and_signs(text: str, parts: list[str]) -> None:

@@ -1,4 +1,6 @@
-"""CLIP's files: both towers against recorded numbers, every format, and files that are not to be trusted."""
+"""CLIP's files: both towers against recorded numbers, every format, and files that are not to be
+trusted.
+"""
 
 import io
 import pickle
@@ -43,12 +45,14 @@ def golden_clip(tmp_path_factory: pytest.TempPathFactory) -> ClipWeights:
     return read_clip(path)
 
 
-def test_the_recorded_picture_tokens_and_features(golden_clip: ClipWeights) -> None:
+def test_the_recorded_image_tokens_and_features(golden_clip: ClipWeights) -> None:
     golden = np.load(FOLDER / "clip-tiny.npz")
     tower = image_tower(golden_clip, [32, 32])
     with torch.inference_mode():
         tokens = tower(images(2, 32, 32))
-        np.testing.assert_allclose(tokens[:, 0].numpy(), golden["image_features"], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(
+            tokens[:, 0].numpy(), golden["image_features"], rtol=0, atol=1e-4
+        )
         tower.projection = torch.nn.Identity()  # type: ignore[assignment]
         before = tower(images(2, 32, 32))
     np.testing.assert_allclose(before.numpy(), golden["visual_tokens"], rtol=0, atol=1e-4)
@@ -60,11 +64,13 @@ def test_the_recorded_text_features_and_similarities(golden_clip: ClipWeights) -
     lengths = ids.argmax(-1) + 1  # the end has the largest id
     with torch.inference_mode():
         texts = golden_clip.text_tower("quick_gelu")(ids, lengths)
-        pictures = image_tower(golden_clip, [32, 32])(images(2, 32, 32))[:, 0]
+        inputs = image_tower(golden_clip, [32, 32])(images(2, 32, 32))[:, 0]
     np.testing.assert_allclose(texts.numpy(), golden["text_features"], rtol=0, atol=1e-4)
-    cosines = torch.nn.functional.cosine_similarity(pictures[:, None], texts[None], dim=-1)
+    cosines = torch.nn.functional.cosine_similarity(inputs[:, None], texts[None], dim=-1)
     scale = np.exp(recorded("clip-tiny.json")["logit_scale"])
-    np.testing.assert_allclose(scale * cosines.numpy(), golden["logits_per_image"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        scale * cosines.numpy(), golden["logits_per_image"], rtol=0, atol=1e-3
+    )
 
 
 def test_padding_after_the_end_changes_nothing(golden_clip: ClipWeights) -> None:
@@ -75,40 +81,56 @@ def test_padding_after_the_end_changes_nothing(golden_clip: ClipWeights) -> None
     np.testing.assert_allclose(texts.numpy(), golden["text_features"], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["torchscript", "dictionary", "training", "safetensors", "own text tower"])
+@pytest.mark.parametrize(
+    "kind", ["torchscript", "dictionary", "training", "safetensors", "own text tower"]
+)
 def test_every_format_gives_the_same_weights(tmp_path: Path, kind: str) -> None:
-    state = {name: tensor.half().float() for name, tensor in small_state().items()}  # OpenAI's are in half precision
+    state = {
+        name: tensor.half().float() for name, tensor in small_state().items()
+    }  # OpenAI's are in half precision
     path = tmp_path / "clip.pt"
     if kind == "torchscript":
         as_torchscript(state, path)
     elif kind == "training":
-        torch.save({"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, path)
+        torch.save(
+            {
+                "epoch": 3,
+                "state_dict": {f"module.{name}": tensor for name, tensor in state.items()},
+            },
+            path,
+        )
     elif kind == "safetensors":
         path = path.with_suffix(".safetensors")
         save_file(state, path)
     elif kind == "own text tower":  # as open_clip names those of its later models
-        torch.save({name if name.startswith(("visual", "logit")) else f"text.{name}": t for name, t in state.items()},
+        torch.save({name if name.startswith(("visual", "logit")) else f"text.{name}": t for name,
+            t in state.items()},
                    path)  # fmt: skip
     else:
         torch.save({name: tensor.half() for name, tensor in state.items()}, path)
     clip = read_clip(path)
     assert clip.image_sizes() == {
-        "patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1,
+        "patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 2,
+            "enc_num_heads": 1,
         "enc_mlp_ratio": 4, "dec_num_heads": 1,
     }  # fmt: skip
-    assert {tensor.dtype for tensor in (*clip.image.values(), *clip.text.values())} == {torch.float32}
+    assert {tensor.dtype for tensor in (*clip.image.values(), *clip.text.values())} == {
+        torch.float32
+    }
     assert torch.equal(clip.image["projection.weight"], state["visual.proj"].T)
     assert torch.equal(clip.image["patch_embed.proj.weight"], state["visual.conv1.weight"])
     assert torch.equal(clip.text["token_embedding.weight"], state["token_embedding.weight"])
     assert torch.equal(clip.text_tower("gelu").projection.weight, state["text_projection"].T)
 
 
-def test_positions_of_another_picture_size_are_interpolated(golden_clip: ClipWeights) -> None:
+def test_positions_of_another_image_size_are_interpolated(golden_clip: ClipWeights) -> None:
     same = golden_clip.image_state((4, 4))
     assert torch.equal(same["pos_embed"], golden_clip.image["pos_embed"])
     wide = golden_clip.image_state((8, 32))["pos_embed"]
     assert wide.shape == (1, 1 + 8 * 32, 64)
-    assert torch.equal(wide[:, 0], golden_clip.image["pos_embed"][:, 0]), "the class token has no place"
+    assert torch.equal(wide[:, 0], golden_clip.image["pos_embed"][:, 0]), (
+        "the class token has no place"
+    )
     assert image_tower(golden_clip, [64, 256])(images(1, 64, 256)).shape == (1, 257, 32)
     # The middle of a row that grows from 4 to 8 columns lies between its neighbors of before.
     row = golden_clip.image_state((4, 8))["pos_embed"][0, 1:9]
@@ -154,30 +176,35 @@ def test_a_tensor_cannot_reach_beyond_its_numbers(tmp_path: Path) -> None:
         read_clip(path)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.99])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_damaged_files_are_named(tmp_path: Path, share: float, suffix: str) -> None:
+def test_damaged_files_are_named(tmp_path: Path, fraction: float, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     if suffix == ".pt":
         as_torchscript(small_state(), path)
     else:
         save_file(small_state(), path)
     content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
+    path.write_bytes(content[: int(fraction * len(content))])
     with pytest.raises(CheckpointError, match=path.name):
         read_clip(path)
 
 
 def test_other_models_are_no_clip(tmp_path: Path) -> None:
     state = small_state()
-    resnet = {name: t for name, t in state.items() if "visual.conv1" not in name} | {"visual.layer1.0.x": torch.ones(1)}
+    resnet = {name: t for name, t in state.items() if "visual.conv1" not in name} | {
+        "visual.layer1.0.x": torch.ones(1)
+    }
     save_file(resnet, tmp_path / "resnet.safetensors")
     with pytest.raises(CheckpointError, match="ResNet"):
         read_clip(tmp_path / "resnet.safetensors")
     save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="it is no CLIP"):
         read_clip(tmp_path / "other.safetensors")
-    save_file({name: t for name, t in state.items() if name.startswith("visual.")}, tmp_path / "blind.safetensors")
+    save_file(
+        {name: t for name, t in state.items() if name.startswith("visual.")},
+        tmp_path / "blind.safetensors",
+    )
     with pytest.raises(CheckpointError, match="no text tower"):
         read_clip(tmp_path / "blind.safetensors").text_tower("gelu")
     buffer = io.BytesIO()
@@ -194,7 +221,9 @@ def test_weights_that_are_not_to_be_had(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    with pytest.raises(CheckpointError, match=r"ViT-B-32\.pt[\s\S]*pretrained_encoder=<path>[\s\S]*null"):
+    with pytest.raises(
+        CheckpointError, match=r"ViT-B-32\.pt[\s\S]*pretrained_encoder=<path>[\s\S]*null"
+    ):
         find_clip("openai", "clip_vit_b32")
     with pytest.raises(CheckpointError, match="no weights of an encoder called 'clip'"):
         find_clip("openai", "clip")
@@ -219,7 +248,9 @@ def test_names_of_open_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"open_clip, the extra [clip], cannot be imported: {error}")
     asked: list[Any] = []
-    monkeypatch.setattr(pretrained, "download_pretrained", lambda settings: asked.append(settings) or "fetched.bin")
+    monkeypatch.setattr(
+        pretrained, "download_pretrained", lambda settings: asked.append(settings) or "fetched.bin"
+    )
     assert find_clip("laion2b_s34b_b79k", "clip_vit_b32") == (Path("fetched.bin"), "gelu")
     assert find_clip("ViT-B-16:openai", "clip_vit_b32") == (Path("fetched.bin"), "quick_gelu")
     assert "laion2B-s34B" in asked[0]["hf_hub"]

@@ -40,10 +40,14 @@ def test_all_sets_below_are_found_at_any_depth(word_tree: Path) -> None:
     assert images.dtype == torch.float32
 
 
-def test_dropped_labels_are_counted_and_logged_by_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dropped_labels_are_counted_and_logged_by_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     labels = ["fine", "Straße", "中文", "", "x" * 11, "x" * 12]
     (tmp_path / "train").mkdir()
-    write_lmdb(tmp_path / "train" / "real", [(Image.new("RGB", (20, 10)), label) for label in labels])
+    write_lmdb(
+        tmp_path / "train" / "real", [(Image.new("RGB", (20, 10)), label) for label in labels]
+    )
     with caplog.at_level(logging.INFO):
         dataset = module(tmp_path).train_dataset
     assert [dataset[index].label for index in range(len(dataset))] == ["fine", "Strasse"]
@@ -54,11 +58,14 @@ def test_dropped_labels_are_counted_and_logged_by_reason(tmp_path: Path, caplog:
 
 
 def test_nothing_found_says_what_was_looked_for_where(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"LMDB folders \(data.mdb\) in .*train/real and .*, but it does not exist"):
+    with pytest.raises(
+        ValueError, match=r"LMDB folders \(data.mdb\) in .*train/real and .*, but it does not exist"
+    ):
         _ = module(tmp_path).train_dataset
     (tmp_path / "val").mkdir()
     with pytest.raises(
-        ValueError, match=r"in .*val and .*labels.csv, .*gt.txt, labels.json, labels.txt, but neither is in it"
+        ValueError,
+        match=r"in .*val and .*labels.csv, .*gt.txt, labels.json, labels.txt, but neither is in it",
     ):
         _ = module(tmp_path).val_dataset
     (tmp_path / "train").mkdir()
@@ -67,23 +74,35 @@ def test_nothing_found_says_what_was_looked_for_where(tmp_path: Path) -> None:
         _ = module(tmp_path).train_dataset
 
 
-def test_folders_of_pictures_and_lmdbs_together(tmp_path: Path) -> None:
+def test_folders_of_images_and_lmdbs_together(tmp_path: Path) -> None:
     for part in ("train/real/shop", "val", "test/Mine"):
         (tmp_path / part / "crops").mkdir(parents=True)
         for name in ("a", "b", "c"):
-            Image.new("RGB", (20, 10), (len(name), 9, 9)).save(tmp_path / part / "crops" / f"{name}.png")
+            Image.new("RGB", (20, 10), (len(name), 9, 9)).save(
+                tmp_path / part / "crops" / f"{name}.png"
+            )
     table = 'filename,label\ncrops/a.png,Ann\ncrops/b.png,"Bob, jr"\ncrops/c.png,中文\ncrops/d.png,gone\nbad\n'
     (tmp_path / "train/real/shop/labels.csv").write_text(table, "utf-8")
     (tmp_path / "val/labels.jsonl").write_text('{"file": "crops/a.png", "text": "Ann"}\n')
-    (tmp_path / "test/Mine/gt.txt").write_text('crops/a.png, "Ann"\ncrops/c.png, "Cid"\ncrops/e.png, "lost"\n')
-    write_lmdb(tmp_path / "train" / "real" / "b", [(Image.new("RGB", (20, 10)), f"w{number}") for number in range(4)])
+    (tmp_path / "test/Mine/gt.txt").write_text(
+        'crops/a.png, "Ann"\ncrops/c.png, "Cid"\ncrops/e.png, "lost"\n'
+    )
+    write_lmdb(
+        tmp_path / "train" / "real" / "b",
+        [(Image.new("RGB", (20, 10)), f"w{number}") for number in range(4)],
+    )
     data = module(tmp_path, num_workers=1)
     train = data.train_dataset
     assert isinstance(train, WordDataset)
-    assert [train[index].label for index in range(6)] == [f"w{number}" for number in range(4)] + ["Ann", "Bob,jr"]
+    assert [train[index].label for index in range(6)] == [f"w{number}" for number in range(4)] + [
+        "Ann",
+        "Bob,jr",
+    ]
     assert train.dropped == Counter({"outside the charset": 1, "bad line": 1})
     batches = list(data.train_dataloader())
-    assert sum(len(batch.labels) for batch in batches) == len(train) == 7, "a word that is gone is replaced"
+    assert sum(len(batch.labels) for batch in batches) == len(train) == 7, (
+        "a word that is gone is replaced"
+    )
     assert sum(batch.unreadable for batch in batches) >= 1
     assert [batch.labels for batch in data.val_dataloader()] == [["Ann"]]
     assert data.present_test_sets(["IIIT5k", "Mine"]) == ["Mine"]
@@ -97,8 +116,8 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     if kind == 0:
         return content[: rng.integers(len(content))]
     changed = np.frombuffer(content, np.uint8).copy()
-    places = rng.integers(len(changed), size=5 if kind == 1 else len(changed))
-    changed[places] = rng.integers(256, size=len(places))
+    indices = rng.integers(len(changed), size=5 if kind == 1 else len(changed))
+    changed[indices] = rng.integers(256, size=len(indices))
     return changed.tobytes()
 
 
@@ -112,16 +131,16 @@ def is_readable(content: bytes) -> bool:
 
 def test_an_epoch_over_damaged_records_ends_and_counts_them_exactly(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pictures = []
+    originals = []
     for _ in range(400):
         buffer = BytesIO()
         Image.fromarray(rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)).save(buffer, "PNG")
-        pictures.append(buffer.getvalue())
+        originals.append(buffer.getvalue())
     for number in rng.choice(400, 20, replace=False):
-        pictures[number] = damaged(pictures[number], rng)
+        originals[number] = damaged(originals[number], rng)
     (tmp_path / "train").mkdir()
-    write_lmdb(tmp_path / "train" / "real", [(content, "word") for content in pictures])
-    readable = [is_readable(content) for content in pictures]
+    write_lmdb(tmp_path / "train" / "real", [(content, "word") for content in originals])
+    readable = [is_readable(content) for content in originals]
     assert 15 <= readable.count(False) <= 20, "some damage can't be seen"
 
     data = module(tmp_path, num_workers=2, batch_size=8)
@@ -153,7 +172,9 @@ def test_an_epoch_takes_every_word_once_and_the_next_another_order() -> None:
     batches.set_epoch(1)
     second = [key for batch in batches for key in batch]
     assert [index for index, _ in first] != [index for index, _ in second]
-    assert {seed for _, seed in first}.isdisjoint({seed for _, seed in second}), "augmentation differs between epochs"
+    assert {seed for _, seed in first}.isdisjoint({seed for _, seed in second}), (
+        "augmentation differs between epochs"
+    )
     batches.seek(0, 2)
     assert [key for batch in batches for key in batch] == first[10:]
     batches.set_epoch(0)
@@ -162,7 +183,11 @@ def test_an_epoch_takes_every_word_once_and_the_next_another_order() -> None:
 
 def test_devices_share_an_epoch_without_overlap() -> None:
     parts = [
-        [key for batch in SeededBatches(40, batch_size=4, seed=1, rank=rank, devices=2) for key in batch]
+        [
+            key
+            for batch in SeededBatches(40, batch_size=4, seed=1, rank=rank, devices=2)
+            for key in batch
+        ]
         for rank in (0, 1)
     ]
     assert len(parts[0]) == len(parts[1]) == 20
@@ -192,18 +217,24 @@ def test_collating_counts_unreadable_records_and_keeps_lost_labels() -> None:
 
 
 def test_transform_is_resize_to_unit_range_and_normalization() -> None:
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8))
-    tensor = SceneTextDataModule.get_transform([32, 128])(picture)
-    resized = np.asarray(picture.resize((128, 32), Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    np.testing.assert_allclose(tensor.numpy(), ((resized - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6)
-    clip = SceneTextDataModule.get_transform([32, 128], normalize="clip")(picture)
+    original = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (20, 50, 3), dtype=np.uint8)
+    )
+    tensor = SceneTextDataModule.get_transform([32, 128])(original)
+    resized = (
+        np.asarray(original.resize((128, 32), Image.Resampling.BICUBIC), dtype=np.float64) / 255
+    )
+    np.testing.assert_allclose(
+        tensor.numpy(), ((resized - 0.5) / 0.5).transpose(2, 0, 1), atol=1e-6
+    )
+    clip = SceneTextDataModule.get_transform([32, 128], normalize="clip")(original)
     mean, std = NORMALIZATIONS["clip"]
     np.testing.assert_allclose(clip.numpy(), ((resized - mean) / std).transpose(2, 0, 1), atol=1e-5)
 
 
 def test_rotation_augmentation_and_modes() -> None:
-    picture = Image.new("L", (40, 10), 200)
-    assert SceneTextDataModule.get_transform((10, 40), rotation=90)(picture).shape == (3, 10, 40)
+    original = Image.new("L", (40, 10), 200)
+    assert SceneTextDataModule.get_transform((10, 40), rotation=90)(original).shape == (3, 10, 40)
     augment = SceneTextDataModule.get_transform((10, 40), augment=True)
     noisy = Image.fromarray(np.random.default_rng(0).integers(0, 256, (10, 40, 3), dtype=np.uint8))
     first, same, other = (augment(noisy, np.random.default_rng(seed)) for seed in (1, 1, 4))
@@ -211,19 +242,29 @@ def test_rotation_augmentation_and_modes() -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("arguments", [{"normalize": "imagenet"}, {"img_size": (32,)}, {"img_size": (0, 5)}])
+@pytest.mark.parametrize(
+    "arguments", [{"normalize": "imagenet"}, {"img_size": (32,)}, {"img_size": (0, 5)}]
+)
 def test_bad_transforms(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"normalization|img_size"):
         WordTransform(**{"img_size": (32, 128), **arguments})
 
 
-def test_validates_on_drawn_words_that_are_always_the_same(tmp_path: Path) -> None:
-    options = {"drawn": 8, "draw_validation": 6, "draw_texts": {"mixture": {"number": 1.0}}, "augment": False}
+def test_validates_on_rendered_words_that_are_always_the_same(tmp_path: Path) -> None:
+    options = {
+        "drawn": 8,
+        "draw_validation": 6,
+        "draw_texts": {"mixture": {"number": 1.0}},
+        "augment": False,
+    }
     first, again = (
-        [label for batch in module(tmp_path, **options).val_dataloader() for label in batch.labels] for _ in range(2)
+        [label for batch in module(tmp_path, **options).val_dataloader() for label in batch.labels]
+        for _ in range(2)
     )
     assert len(first) == 6
     assert first == again
     assert any(character.isdigit() for label in first for character in label)
-    drawn = {label for batch in module(tmp_path, **options).train_dataloader() for label in batch.labels}
-    assert not drawn & set(first)
+    rendered = {
+        label for batch in module(tmp_path, **options).train_dataloader() for label in batch.labels
+    }
+    assert not rendered & set(first)

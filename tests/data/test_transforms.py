@@ -1,4 +1,6 @@
-"""Transforms: which augmentation a name means, and that images come out alike one by one and many at once."""
+"""Transforms: which augmentation a name means, and that images come out alike one by one and many
+at once.
+"""
 
 import warnings
 
@@ -11,7 +13,7 @@ from PIL import Image
 from strhub.data.augment.operations import RandAugment
 from strhub.data.augment.scene import SceneAugment
 from strhub.data.transforms import WordTransform, augmentation
-from strhub.images.preprocess import NORMALIZATIONS, picture_to_array
+from strhub.images.preprocess import NORMALIZATIONS, image_to_resized_array
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -27,18 +29,22 @@ def test_names_of_augmentations() -> None:
     assert augmentation(True) == augmentation("default") == RandAugment()
     assert augmentation("strong") == SceneAugment()
     assert augmentation(flip) is flip
-    with pytest.raises(ValueError, match=r"no augmentation 'weak'; known: true or default, strong, false"):
+    with pytest.raises(
+        ValueError, match=r"no augmentation 'weak'; known: true or default, strong, false"
+    ):
         augmentation("weak")
 
 
 @pytest.mark.parametrize("augment", [None, "default", "strong", flip])
 @pytest.mark.parametrize("normalize", list(NORMALIZATIONS))
 @pytest.mark.parametrize("rotation", [0, 90])
-def test_many_at_once_are_what_each_is_alone(augment: object, normalize: str, rotation: int) -> None:
+def test_many_at_once_are_what_each_is_alone(
+    augment: object, normalize: str, rotation: int
+) -> None:
     transform = WordTransform((16, 40), augment=augment, normalize=normalize, rotation=rotation)
-    pictures = [noise(10 + 9 * seed, 8 + 5 * seed, seed) for seed in range(12)]
-    alone = [transform(picture, default_rng(seed)) for seed, picture in enumerate(pictures)]
-    together = transform.batch(pictures, [default_rng(seed) for seed in range(12)])
+    originals = [noise(10 + 9 * seed, 8 + 5 * seed, seed) for seed in range(12)]
+    alone = [transform(original, default_rng(seed)) for seed, original in enumerate(originals)]
+    together = transform.batch(originals, [default_rng(seed) for seed in range(12)])
     assert together.shape == (12, 3, 16, 40)
     assert together.dtype == torch.float32
     assert torch.equal(together, torch.stack(alone))
@@ -50,35 +56,39 @@ def test_fast_resizing_is_the_readers_but_for_rounding(normalize: str) -> None:
     fast = WordTransform((32, 128), normalize=normalize, augment=RandAugment(operations=0))
     for width, height in ((13, 24), (128, 32), (300, 64), (90, 20), (1, 1)):
         # Not noise: words are smooth in comparison.
-        picture = noise(max(1, width // 6), max(1, height // 6)).resize((width, height), Image.Resampling.BICUBIC)
-        gap = (plain(picture) - fast(picture)).abs() * min(NORMALIZATIONS[normalize].std) * 255
+        original = noise(max(1, width // 6), max(1, height // 6)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+        gap = (plain(original) - fast(original)).abs() * min(NORMALIZATIONS[normalize].std) * 255
         assert gap.mean() < 0.2  # gray levels
         assert gap.quantile(0.99) < 1.5
 
 
 def test_reading_gives_the_recorded_floats() -> None:
-    """A product and a difference in single precision, to the last bit: recorded numbers elsewhere depend on it."""
-    picture, normalize = noise(50, 20), NORMALIZATIONS["clip"]
-    resized = np.asarray(picture.resize((128, 32), Image.Resampling.BICUBIC), dtype=np.float32)
+    """A product and a difference in single precision, to the last bit: recorded numbers elsewhere
+    depend on it.
+    """
+    original, normalize = noise(50, 20), NORMALIZATIONS["clip"]
+    resized = np.asarray(original.resize((128, 32), Image.Resampling.BICUBIC), dtype=np.float32)
     mean, std = (np.asarray(values, dtype=np.float32) for values in normalize)
     expected = (resized * (np.float32(1 / 255) / std) - mean / std).transpose(2, 0, 1)
-    found = picture_to_array(picture, (32, 128), normalize)
+    found = image_to_resized_array(original, (32, 128), normalize)
     assert found.flags.c_contiguous
     assert found.dtype == np.float32
     assert (found == expected).all()
 
 
 def test_without_generator_differs_each_time() -> None:
-    transform, picture = WordTransform((8, 16), augment="strong"), noise(30, 12)
-    assert len({transform(picture).numpy().tobytes() for _ in range(20)}) > 5
+    transform, original = WordTransform((8, 16), augment="strong"), noise(30, 12)
+    assert len({transform(original).numpy().tobytes() for _ in range(20)}) > 5
 
 
-def test_picture_is_left_as_it_is_and_torch_does_not_warn() -> None:
-    picture = noise(30, 12)
-    before = picture.tobytes()
+def test_image_is_left_as_it_is_and_torch_does_not_warn() -> None:
+    original = noise(30, 12)
+    before = original.tobytes()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in ("default", "strong"):
             for seed in range(30):
-                WordTransform((8, 16), augment=name)(picture, default_rng(seed))
-    assert picture.tobytes() == before
+                WordTransform((8, 16), augment=name)(original, default_rng(seed))
+    assert original.tobytes() == before

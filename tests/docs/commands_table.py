@@ -11,7 +11,8 @@ from typing import NamedTuple
 class Run(NamedTuple):
     """add: words added to the command's own. instead: other words in place of some.
 
-    only_parsed: why it is not run. elsewhere: the test that runs it, where it needs what only that one makes.
+    only_parsed: why it is not run. elsewhere: the test that runs it, where it needs what only that
+        one makes.
     """
 
     add: str = ""
@@ -30,11 +31,13 @@ EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
 PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
 PHOTOS = Run(elsewhere="tests/evaluation/test_photographs.py")
-DRAWN = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
+RENDERED = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
 SHORT = (
     "trainer.max_epochs=1 trainer.accelerator=cpu trainer.devices=1 trainer.limit_train_batches=1 "
-    "trainer.limit_val_batches=1 +trainer.num_sanity_val_steps=0 +trainer.enable_progress_bar=false data.num_workers=0 "
-    "model.batch_size=4 callbacks.summary=null callbacks.samples=null callbacks.best=null callbacks.last=null "
+    "trainer.limit_val_batches=1 +trainer.num_sanity_val_steps=0 "
+    "+trainer.enable_progress_bar=false data.num_workers=0 "
+    "model.batch_size=4 callbacks.summary=null callbacks.samples=null callbacks.best=null "
+    "callbacks.last=null "
 )
 KEPT = SHORT.replace("callbacks.last=null ", "")  # of a run that another command resumes from
 TRAIN = Run(SHORT)
@@ -57,7 +60,9 @@ TABLE = {
     "./read.py --images demo_images --json": PLAIN,
     "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,
-    "./read.py --images words/ shards/*.tar --output readings/": Run(instead=(("readings/", "readings-1"),)),
+    "./read.py --images words/ shards/*.tar --output readings/": Run(
+        instead=(("readings/", "readings-1"),)
+    ),
     "./read.py --images words/ --output readings/": Run(instead=(("readings/", "readings-2"),)),
     "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
@@ -80,7 +85,9 @@ TABLE = {
     # Data
     "strhub-data make pictures/ data/train/real/shop": PLAIN,
     "strhub-data make photos/labels.csv data/train/real/mine": PLAIN,
-    "strhub-data draw data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(instead=(("1000", "4"),)),
+    "strhub-data draw data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(
+        instead=(("1000", "4"),)
+    ),
     "strhub-data draw data/train/synth/drawn --count 100000": Run(instead=(("100000", "4"),)),
     "strhub-data sheet sheet.png --beside data/train/real --statistics": PLAIN,
     "strhub-data sheet sheet.png --from data/train/real": PLAIN,
@@ -88,19 +95,26 @@ TABLE = {
     "strhub-data filter data/train/real data/train/clean --without data/test --drop_duplicates": PLAIN,
     "strhub-data filter data/train/real clean --min_side 8 --without data/test": PLAIN,
     "strhub-data merge data/train/all data/train/real data/train/clean": PLAIN,
-    "strhub-data merge data/train/all data/train/real data/train/synth": Run(instead=(("data/train/all", "all"),)),
+    "strhub-data merge data/train/all data/train/real data/train/synth": Run(
+        instead=(("data/train/all", "all"),)
+    ),
     "strhub-data split data/train/real data/train/part data/val/part --share 0.9 --by label": PLAIN,
     "strhub-data split clean data/train/real/mine data/val/mine --share 0.95": Run(
-        instead=(("data/train/real/mine", "data/train/real/ours"), ("data/val/mine", "data/val/ours"))
+        instead=(
+            ("data/train/real/mine", "data/train/real/ours"),
+            ("data/val/mine", "data/val/ours"),
+        )
     ),
     "strhub-data charset data/train/real --output charset.txt": PLAIN,
     "strhub-data shard data/train/real shards/words-%06d.tar": PLAIN,
     # Training
-    "./train.py +experiment=parseq-tiny": Run(SHORT + DRAWN),
+    "./train.py +experiment=parseq-tiny": Run(SHORT + RENDERED),
     "./train.py dataset=drawn data.draw_difficulty=[0.2,0.8]": DRAWING,
     "./train.py data.mixture='{real: 0.5, drawn: 0.5}'": TRAIN,
     "./train.py charset=94_full dataset=real": TRAIN,
-    "./train.py data.root_dir=data data.num_workers=2 data.augment=true": Run(SHORT.replace("data.num_workers=0 ", "")),
+    "./train.py data.root_dir=data data.num_workers=2 data.augment=true": Run(
+        SHORT.replace("data.num_workers=0 ", "")
+    ),
     "./train.py model.img_size=[32,128] model.max_label_length=25 model.batch_size=384": Run(
         SHORT.replace("model.batch_size=4 ", "")
     ),
@@ -122,24 +136,31 @@ TABLE = {
     "./train.py +experiment=svtr-base": DRAWING,
     "./train.py +experiment=parseq-clip-b32 trainer.accelerator=gpu trainer.precision=16": GPU,
     "./train.py model.encoder=clip_vit_b32 data.normalize=clip model.img_size=[224,224]": CLIP,
-    "./train.py +experiment=parseq-clip-b32 finetune.freeze_encoder=1000 model.contrastive.weight=0.1": CLIP,
-    "./train.py +experiment=parseq-clip-b16 model.img_size=[64,256] pretrained_encoder=clip.safetensors": CLIP,
-    "./train.py +experiment=parseq-clip-b32 model.contrastive.weight=0.1 model.contrastive.nearest=16 "
+    "./train.py +experiment=parseq-clip-b32 finetune.freeze_encoder=1000 "
+    "model.contrastive.weight=0.1": CLIP,
+    "./train.py +experiment=parseq-clip-b16 model.img_size=[64,256] "
+    "pretrained_encoder=clip.safetensors": CLIP,
+    "./train.py +experiment=parseq-clip-b32 model.contrastive.weight=0.1 "
+    "model.contrastive.nearest=16 "
     "model.contrastive.own_errors=true model.contrastive.adapter=1024": CLIP,
-    "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 adapt.variants=true": TRAIN,
+    "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 "
+    "adapt.variants=true": TRAIN,
     "./train.py +experiment=german": DRAWING,
     "./train.py +experiment=meter": DRAWING,
     "./train.py pretrained=strhub-tiny charset=36_lowercase data.root_dir=data": TRAIN,
     "./train.py pretrained=outputs/<run> model.charset_train=0123456789.-": TRAIN,
     "./train.py pretrained=last.ckpt model.max_label_length=40 model.img_size=[32,256]": TRAIN,
     "./train.py 'pretrained=hf://owner/name/model.safetensors@v1#sha256=<64 digits>'": NETWORK,
-    "./train.py +experiment=parseq-tiny hydra.run.dir=outputs/first ckpt_path=last": Run(SHORT + DRAWN),
+    "./train.py +experiment=parseq-tiny hydra.run.dir=outputs/first ckpt_path=last": Run(
+        SHORT + RENDERED
+    ),
     "./train.py trainer.devices=2 trainer.accelerator=gpu": GPU,
     "./train.py trainer.devices=2 trainer.accelerator=cpu trainer.strategy=ddp": MINUTES,
     "./train.py --config-dir outputs/tune/parseq/<time> +experiment=best": TRAIN,
     "./train.py +experiment=svtr-tiny dataset=drawn 'data.draw_texts={lengths: [5, 60]}' "
     "model.max_label_length=60": DRAWING,
-    "./train.py +experiment=svtr-long 'data.draw_texts={lengths: [1, 3]}' model.batch_size=64 model.lr=0.024 "
+    "./train.py +experiment=svtr-long 'data.draw_texts={lengths: [1, 3]}' model.batch_size=64 "
+    "model.lr=0.024 "
     "data.drawn=60000 hydra.run.dir=outputs/svtr-letters": Run(
         KEPT + "data.draw_validation=4 data.drawing=simple", (("data.drawn=60000", "data.drawn=8"),)
     ),
@@ -151,7 +172,8 @@ TABLE = {
     # Evaluating, explaining
     "./test.py outputs/<run>": PLAIN,
     "./test.py pretrained=strhub-tiny --cased --punctuation": PLAIN,
-    "./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false --data_root data --batch_size 64": PLAIN,
+    "./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false --data_root data "
+    "--batch_size 64": PLAIN,
     "strhub-explain attention strhub-tiny --images demo_images/* --output attention/": PLAIN,
     "strhub-explain attention outputs/<run> --images demo_images/* --output attention/": PLAIN,
     "strhub-explain retrieve outputs/<run>/checkpoints/last.ckpt --images demo_images/* "
@@ -163,7 +185,8 @@ TABLE = {
     "pictures=demo_images plot=bench.png": FAST_BENCH,
     "./bench.py pretrained=strhub-tiny models=[fresh:parseq-tiny] json=bench.json": FAST_BENCH,
     "./bench.py dataset=drawn training=true pipeline=true": Run(
-        "repeats=2 warm_up=0 training_batch=2 pipeline_batches=1 model.batch_size=2 data.num_workers=0 data.drawn=8"
+        "repeats=2 warm_up=0 training_batch=2 pipeline_batches=1 model.batch_size=2 "
+        "data.num_workers=0 data.drawn=8"
     ),
     "python benchmarks/cold_start.py": MINUTES,
     "python benchmarks/end_to_end.py demo_images": MINUTES,
@@ -175,7 +198,8 @@ TABLE = {
     "python benchmarks/bulk_reading.py killed --words 20000": MINUTES,
     "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,
     "python benchmarks/clip_ablation.py outputs/clip_ablation --table": MINUTES,
-    "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 61-90": MINUTES,
+    "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
+    "61-90": MINUTES,
     # A model of one's own
     "./train.py model=glance dataset=drawn": EXTENDING,
     "./test.py outputs/<run>/checkpoints/last.ckpt": EXTENDING,
@@ -185,14 +209,16 @@ TABLE = {
     # Tuning and making
     "./tune.py tune.num_samples=20": MINUTES,
     "./tune.py +experiment=tune_abinet-lm tune.num_samples=20": MINUTES,
-    "./tune.py 'tune.space={model.dropout: {uniform: [0.0, 0.3]}, model.perm_num: {choice: [2, 6, 12]}}' "
+    "./tune.py 'tune.space={model.dropout: {uniform: [0.0, 0.3]}, model.perm_num: {choice: [2, 6, "
+    "12]}}' "
     "tune.max_steps=2000": MINUTES,
     "./tune.py tune.resources_per_trial.gpu=0.25 trainer.precision=bf16-mixed": GPU,
     "./tune.py tune.address=10.0.0.1:6379": CLUSTER,
     "./tune.py tune.resume_dir=outputs/tune/parseq/<time>": MINUTES,
     "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data": MINUTES,
     "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10": MINUTES,
-    "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data +hardware=gpu model.lr=2.5e-3": GPU,
+    "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data +hardware=gpu "
+    "model.lr=2.5e-3": GPU,
     "tools/embed_weights.py outputs/strhub-tiny/strhub-tiny.safetensors": Run(
         only_parsed="replaces a file of the package"
     ),

@@ -1,4 +1,6 @@
-"""The commands in README.md and the other documents: blocks of sh, and whole commands within the text."""
+"""The commands in README.md and the other documents: blocks of sh, and whole commands within the
+text.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _INLINE = re.compile(r"(?<!`)`((?:\./\w+\.py|strhub-[a-z]+ [a-z]+) [^`\n]+)`(?!`
 
 
 class Command(NamedTuple):
-    """A command and where it stands. text: with single blanks, without comment and continued lines."""
+    """A command and where it stands. text: with single blanks, without comment and continued
+    lines.
+    """
 
     document: str
     line: int
@@ -51,7 +55,9 @@ def documented(path: Path) -> Iterator[Command]:
             if whole.strip():
                 yield Command(path.name, number, " ".join(whole.split()))
     for inline in _INLINE.finditer(text) if path.name in WITHIN_TEXT else ():
-        yield Command(path.name, text.count("\n", 0, inline.start()) + 1, " ".join(inline[1].split()))
+        yield Command(
+            path.name, text.count("\n", 0, inline.start()) + 1, " ".join(inline[1].split())
+        )
 
 
 def all_commands() -> list[Command]:

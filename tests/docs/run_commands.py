@@ -1,7 +1,8 @@
-"""Run documented commands in this process, one after the other, in a folder that has what they name.
+"""Run documented commands in this process, one after the other, in a folder that has what they
+name.
 
-Called by test_commands.py: `run_commands.py FOLDER`, where commands.json has a list of words for each. Writes a line
-of JSON for each to results.jsonl: its status, and what it printed at the end.
+Called by test_commands.py: `run_commands.py FOLDER`, where commands.json has a list of words for
+each. Writes a line of JSON for each to results.jsonl: its status, and what it printed at the end.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ SMALL = """
 def furnish() -> None:
     """Make what the documents name, in the current folder."""
     from strhub.data.sources.lmdb import write_lmdb
-    from strhub.data.synth import DrawnWords
+    from strhub.data.synth import RenderedWords
     from strhub.text import CHARSET_62
 
-    words = DrawnWords(charset=CHARSET_62, max_length=10, seed=3, difficulty=0.0)
+    words = RenderedWords(charset=CHARSET_62, max_length=10, seed=3, difficulty=0.0)
     for first, name in enumerate(("train/real/a", "train/real/b", "val/a", "test/IIIT5k")):
         Path("data", name).parent.mkdir(parents=True, exist_ok=True)
-        write_lmdb(Path("data", name), [words.draw(index) for index in range(20 * first, 20 * first + 12)])
+        write_lmdb(
+            Path("data", name),
+            [words.render(index) for index in range(20 * first, 20 * first + 12)],
+        )
     images = sorted((ROOT / "demo_images").glob("*.png"))
     shutil.copytree(ROOT / "demo_images", "demo_images")
     for folder in ("words", "pictures", "photos", "pictures/of/words", "shards", "path/to"):
@@ -41,11 +45,16 @@ def furnish() -> None:
         for image in images if folder not in ("shards", "path/to") else ():
             shutil.copy(image, folder)
     for folder in ("pictures", "photos"):
-        rows = ["filename,words", *(f"{image.name},word{place}" for place, image in enumerate(images))]
+        rows = [
+            "filename,words",
+            *(f"{image.name},word{index}" for index, image in enumerate(images)),
+        ]
         Path(folder, "labels.csv").write_text("\n".join(rows) + "\n", "utf-8")
     with tarfile.open("shards/a.tar", "w") as tar:
         tar.add(images[0], "0.png")
-    Path("words.txt").write_text("\n".join(f"word{chr(97 + place)}" for place in range(20)) + "\n", "utf-8")
+    Path("words.txt").write_text(
+        "\n".join(f"word{chr(97 + index)}" for index in range(20)) + "\n", "utf-8"
+    )
     assert run(["./train.py", *SMALL.split()]) == 0
     last = "outputs/parseq/run/checkpoints/last.ckpt"
     for target in ("path/to/last.ckpt", "last.ckpt", "outputs/parseq/last.ckpt"):
@@ -60,7 +69,9 @@ def run(words: list[str]) -> int:
     from hydra.core.global_hydra import GlobalHydra
 
     program = re.sub(r"^\./|\.py$|^strhub-", "", words[0])
-    expanded = [one for word in words[1:] for one in (sorted(glob.glob(word)) if "*" in word else [word])]
+    expanded = [
+        one for word in words[1:] for one in (sorted(glob.glob(word)) if "*" in word else [word])
+    ]
     sys.argv = [str(ROOT / f"{program}.py"), *expanded]
     GlobalHydra.instance().clear()
     try:

@@ -1,4 +1,6 @@
-"""No command in the documents rots: each is known to a table here, is parsed or composed, and is run (slow)."""
+"""No command in the documents rots: each is known to a table here, is parsed or composed, and is
+run (slow).
+"""
 
 import argparse
 import json
@@ -47,10 +49,18 @@ def check(command: Command) -> None:
     first, *words = command.words
     if first == "make":
         targets = re.findall(r"^([\w%-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-        assert all(word in targets or f"{word.partition('-')[0]}-%" in targets for word in words if "=" not in word)
+        assert all(
+            word in targets or f"{word.partition('-')[0]}-%" in targets
+            for word in words
+            if "=" not in word
+        )
     elif first == "pip":
-        known = re.findall(r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-        assert {one for names in re.findall(r"\[([\w,]+)\]", command.text) for one in names.split(",")} <= {*known}
+        known = re.findall(
+            r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE
+        )
+        assert {
+            one for names in re.findall(r"\[([\w,]+)\]", command.text) for one in names.split(",")
+        } <= {*known}
     elif first == "torchrun":
         check_program("train", words[words.index("train.py") + 1 :])
     elif first == "sbatch":
@@ -63,7 +73,9 @@ def check(command: Command) -> None:
 
 
 def test_the_table_has_every_command_and_no_other() -> None:
-    unknown = [f"{one.document}:{one.line}: {text}" for text, one in COMMANDS.items() if text not in TABLE]
+    unknown = [
+        f"{one.document}:{one.line}: {text}" for text, one in COMMANDS.items() if text not in TABLE
+    ]
     assert unknown == [], "a new command needs a line in tests/docs/commands_table.py"
     assert [text for text in TABLE if text not in COMMANDS] == [], "it is in no document any more"
 
@@ -90,7 +102,9 @@ def shortened(text: str) -> list[str]:
 def test_it_runs(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="exporting is an extra: pip install strhub[export]")
     texts = [text for text, run in TABLE.items() if not run.only_parsed and not run.elsewhere]
-    (tmp_path / "commands.json").write_text(json.dumps([shortened(text) for text in texts]), "utf-8")
+    (tmp_path / "commands.json").write_text(
+        json.dumps([shortened(text) for text in texts]), "utf-8"
+    )
     script = Path(__file__).with_name("run_commands.py")
     outcome = run_limited([sys.executable, script, tmp_path], memory_mib=8000, seconds=1700)
     lines = (tmp_path / "results.jsonl").read_text("utf-8").splitlines()

@@ -1,4 +1,6 @@
-"""The documents agree with the code and the figures, their links lead somewhere, and the site builds."""
+"""The documents agree with the code and the figures, their links lead somewhere, and the site
+builds.
+"""
 
 import os
 import re
@@ -15,7 +17,12 @@ pytest.importorskip("torch")
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=280
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
 
 
@@ -32,17 +39,22 @@ def test_figures_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "tools" / "site")
     from figures import figures
 
-    drawn = figures()
-    assert len(drawn) == 2
-    for name, svg in drawn.items():
+    rendered = figures()
+    assert len(rendered) == 2
+    for name, svg in rendered.items():
         assert (ROOT / "docs" / "figures" / name).read_text("utf-8") == svg
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "SECURITY.md"], ids=lambda path: path.name)
 def test_links_lead_to_files(path: Path) -> None:
     generated = {"reference/options.md", "reference/commands.md", "reference/python.md"}
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.S))
-    missing = [one for one in targets if not re.match(r"[a-z]+:", one) and not (path.parent / one).exists()]
+    targets = re.findall(
+        r"\]\(([^)#\s]+)(?:#[^)]*)?\)",
+        re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.S),
+    )
+    missing = [
+        one for one in targets if not re.match(r"[a-z]+:", one) and not (path.parent / one).exists()
+    ]
     assert [one for one in missing if one not in generated] == []
 
 
@@ -62,8 +74,16 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     words = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site"))
     done = run(*words, NO_MKDOCS_2_WARNING="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    pages = {str(page.relative_to(tmp_path / "site")) for page in (tmp_path / "site").rglob("*.html")}
-    assert {"index.html", "faq.html", "reference/options.html", "reference/python.html", "data.html"} <= pages
+    pages = {
+        str(page.relative_to(tmp_path / "site")) for page in (tmp_path / "site").rglob("*.html")
+    }
+    assert {
+        "index.html",
+        "faq.html",
+        "reference/options.html",
+        "reference/python.html",
+        "data.html",
+    } <= pages
     fetched = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://')
     home = (tmp_path / "site" / "index.html").read_text("utf-8")
     assert not fetched.search(home)

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.numeric
 
 
 def words(count: int, overconfidence: float) -> tuple[list[np.ndarray], list[bool]]:
-    """One-step words over two classes: right as often as their true confidence says, the logits blown up."""
+    """One-step words over two classes: right as often as their true confidence says, the logits
+    blown up.
+    """
     rng = np.random.default_rng(0)
     margins = rng.uniform(0, 4, count)
     right = rng.random(count) < 1 / (1 + np.exp(-margins))
@@ -54,7 +56,9 @@ def test_confidence_is_the_product_over_steps() -> None:
 
 def test_error_by_hand() -> None:
     # Bin of 0.9: two words, one right, 0.4 apart; bin of 0.1: one word, wrong, 0.1 apart.
-    assert expected_calibration_error([0.9, 0.9, 0.1], [True, False, False]) == pytest.approx((0.8 + 0.1) / 3)
+    assert expected_calibration_error([0.9, 0.9, 0.1], [True, False, False]) == pytest.approx(
+        (0.8 + 0.1) / 3
+    )
     assert expected_calibration_error([1.0], [True]) == 0
 
 
@@ -75,7 +79,10 @@ def reread(count: int, true: Correction) -> tuple[list[tuple[float, float]], lis
     """Words that were looked at again and are right as often as a correction says."""
     rng = np.random.default_rng(1)
     evidence = [(max(best, first), first) for best, first in rng.uniform(0.05, 0.95, (count, 2))]
-    odds = [true.best * log_odds(best) + true.first * log_odds(first) + true.offset for best, first in evidence]
+    odds = [
+        true.best * log_odds(best) + true.first * log_odds(first) + true.offset
+        for best, first in evidence
+    ]
     return evidence, (rng.random(count) < 1 / (1 + np.exp(-np.array(odds)))).tolist()
 
 
@@ -92,9 +99,11 @@ def test_fitting_finds_how_sure_words_may_be_called_that_were_looked_at_again() 
 WORDS = Path(__file__).parents[2] / "../shared/words"
 
 
-# Sets that strhub-tiny was not trained on (the scene words by the split of its time), and how many words of each.
+# Sets that strhub-tiny was not trained on (the scene words by the split of its time), and how many
+# words of each.
 UNSEEN = {
-    "val/IIIT5k": None, "val/SVT": None, "val/IC15": None, "val/IC03": None, "train/pseudo/SVTpages": 1500,
+    "val/IIIT5k": None, "val/SVT": None, "val/IC15": None, "val/IC03": None,
+        "train/pseudo/SVTpages": 1500,
     "train/titles/BookTitle": 6000, "train/pseudo/ShopSign": 1500, "train/pseudo/BookOCR": 2500,
 }  # fmt: skip
 
@@ -106,22 +115,31 @@ def test_confidences_of_photographed_words_are_what_they_say() -> None:
     images, labels = [], []
     for name, limit in UNSEEN.items():
         stored = LmdbWords(WORDS / name, prepare_label=str)
-        indices = range(len(stored)) if limit is None else np.random.default_rng(0).permutation(len(stored))[:limit]
+        indices = (
+            range(len(stored))
+            if limit is None
+            else np.random.default_rng(0).permutation(len(stored))[:limit]
+        )
         for index in indices[1::2]:
             image, label = stored.read(int(index))
             images.append(image)
             labels.append(label)
     reader, text = Recognizer("strhub-tiny"), ScoredText(CHARSET_94)
     once, again = [], []
-    for looks, label in zip(reader.looks(images), labels, strict=True):
-        for chosen, verdicts in ((looks[0], once), (conclude(looks, reader.correction), again)):
+    for view_readings, label in zip(reader.view_readings(images), labels, strict=True):
+        for chosen, verdicts in (
+            (view_readings[0], once),
+            (conclude(view_readings, reader.correction), again),
+        ):
             verdicts.append((chosen.decoded.confidence, text(chosen.decoded.text) == text(label)))
     assert expected_calibration_error(*zip(*once, strict=True)) <= 0.02
     assert expected_calibration_error(*zip(*again, strict=True)) <= 0.02
 
 
 def simulated(count: int) -> tuple[list[float], list[bool], list[bool]]:
-    """Return confidences that say too little of known words and too much of others, and which texts are right."""
+    """Return confidences that say too little of known words and too much of others, and which texts
+    are right.
+    """
     rng = np.random.default_rng(1)
     known = rng.random(count) < 0.5
     odds = rng.normal(1.5, 2.0, count)

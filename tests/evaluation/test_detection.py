@@ -23,7 +23,9 @@ def test_the_same_outlines_are_all_right_and_none_are_nothing(protocol: str) -> 
     assert score([ONE, TWO], [], []) == DetectionScore(2, 0)
     assert score([], [], [ONE]) == DetectionScore(0, 1)
     assert score([], [], []).hmean == 0
-    assert score([ONE], [TWO], [ONE, TWO]) == DetectionScore(1, 1, 1, 1), "what does not count is not found wrongly"
+    assert score([ONE], [TWO], [ONE, TWO]) == DetectionScore(1, 1, 1, 1), (
+        "what does not count is not found wrongly"
+    )
 
 
 def test_words_found_as_one_line_count_by_area_but_not_by_iou() -> None:
@@ -36,7 +38,9 @@ def test_words_found_as_one_line_count_by_area_but_not_by_iou() -> None:
 def test_a_word_found_in_parts_counts_less() -> None:
     parts = [box(0, 20), box(20, 40)]
     assert PROTOCOLS["icdar2013"]([ONE], [], parts) == DetectionScore(1, 2, 0.8, 1.6)
-    assert PROTOCOLS["icdar2013"]([ONE], [], [box(0, 10), box(12, 20)]) == DetectionScore(1, 2), "half of it is lost"
+    assert PROTOCOLS["icdar2013"]([ONE], [], [box(0, 10), box(12, 20)]) == DetectionScore(1, 2), (
+        "half of it is lost"
+    )
 
 
 def test_loose_outlines_are_right_up_to_each_protocol_s_bound() -> None:
@@ -45,7 +49,10 @@ def test_loose_outlines_are_right_up_to_each_protocol_s_bound() -> None:
     assert PROTOCOLS["totaltext"]([ONE], [], [loose]).hmean == 0
     assert PROTOCOLS["icdar2015"]([ONE], [], [loose]).hmean == 1
     tight = box(0, 30)  # 3/4 of the word
-    assert [PROTOCOLS[name]([ONE], [], [tight]).hmean for name in ("icdar2013", "totaltext", "icdar2015")] == [0, 1, 1]
+    assert [
+        PROTOCOLS[name]([ONE], [], [tight]).hmean
+        for name in ("icdar2013", "totaltext", "icdar2015")
+    ] == [0, 1, 1]
 
 
 def test_scores_add_up() -> None:

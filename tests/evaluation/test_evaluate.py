@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from tiny_models import LABELS, Training, pictures, tiny_system
+from tiny_models import LABELS, Training, inputs, tiny_system
 
 from strhub.evaluation.evaluate import score_batches
 from strhub.evaluation.metrics import Score
@@ -32,7 +32,9 @@ class Reads:
         return [(text, 0.5, None) for text in self.texts]
 
 
-def scores_of(readings: list[str], labels: list[str], *charsets: str, lost: tuple[str, ...] = ()) -> list[Score]:
+def scores_of(
+    readings: list[str], labels: list[str], *charsets: str, lost: tuple[str, ...] = ()
+) -> list[Score]:
     batch = Batch(torch.zeros(len(labels), 3, 1, 1), labels, len(lost), lost)
     texts = [ScoredText(charset) for charset in charsets]
     return score_batches(Reads(*readings), [batch], texts, "cpu")  # type: ignore[arg-type]
@@ -45,12 +47,16 @@ def test_labels_and_readings_of_other_letters_are_prepared_alike() -> None:
 
 
 def test_spaces_are_scored_where_the_charset_has_one() -> None:
-    without, with_space = scores_of(["new york", "newyork"], ["new york", "new york"], CHARSET_36, CHARSET_36 + " ")
+    without, with_space = scores_of(
+        ["new york", "newyork"], ["new york", "new york"], CHARSET_36, CHARSET_36 + " "
+    )
     assert (without.correct, with_space.correct) == (2, 1)
 
 
 def test_labels_without_a_tested_character_are_not_scored_but_counted() -> None:
-    (score,) = scores_of(["", "хлеб", "ab"], ["рынок", "хлеб", "ab"], CHARSET_36, lost=("кафе", "lost", ""))
+    (score,) = scores_of(
+        ["", "хлеб", "ab"], ["рынок", "хлеб", "ab"], CHARSET_36, lost=("кафе", "lost", "")
+    )
     assert (score.samples, score.correct, score.untested, score.unreadable) == (2, 1, 4, 1)
     assert left_out({"street": score, "other": Score()}) == [
         "4 labels without a character of the tested charset are not scored (street 4)",
@@ -74,8 +80,12 @@ def test_nothing_read_where_nothing_is_to_be_read_is_never_right() -> None:
 def test_combined_says_when_it_is_of_some_sets_only() -> None:
     score = Score(samples=2, correct=1)
     assert "| Combined (1 of 6 sets) |" in format_protocols({"SVT": score}, ["subset"])
-    assert "| Combined (1 of 2 sets) |" in format_protocols({"street": score}, [], ["street", "gone"])
-    assert "other sets (absent: gone)" in format_protocols({"street": score}, [], ["street", "gone"])
+    assert "| Combined (1 of 2 sets) |" in format_protocols(
+        {"street": score}, [], ["street", "gone"]
+    )
+    assert "other sets (absent: gone)" in format_protocols(
+        {"street": score}, [], ["street", "gone"]
+    )
     assert "none of them is there" in format_protocols({"SVT": score}, ["subset"], ["gone"])
     own = format_own({"street": score}, GERMAN, ["street", "gone"])
     assert own.startswith("own charset of 30 characters (absent: gone)")
@@ -83,15 +93,19 @@ def test_combined_says_when_it_is_of_some_sets_only() -> None:
 
 
 def test_a_mean_over_no_words_is_no_number() -> None:
-    assert "|         0 |        - |       - |          - |            - |" in format_table({"street": Score()})
+    assert "|         0 |        - |       - |          - |            - |" in format_table(
+        {"street": Score()}
+    )
 
 
 def test_a_model_of_other_letters_is_validated_in_its_own(caplog: pytest.LogCaptureFixture) -> None:
     cyrillic = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
     words = ("рынок", "вокзал", "хлеб", "банк")
-    images = pictures(Training("parseq"), len(LABELS))
+    images = inputs(Training("parseq"), len(LABELS))
     for charset_test, samples in ((None, 4), ("abc", 0)):
-        system = tiny_system(Training("parseq"), charset_train=cyrillic, charset_test=charset_test).eval()
+        system = tiny_system(
+            Training("parseq"), charset_train=cyrillic, charset_test=charset_test
+        ).eval()
         assert system.hparams["charset_test"] == (charset_test or cyrillic)
         system.validation_step((images, words, 0, ()), 0)
         score, _ = system._validation

@@ -29,7 +29,9 @@ def page(image: Image.Image, *words: tuple[Quad, str]) -> Page:
 def folder(tmp_path: Path) -> Path:
     """A photograph of a sign and an empty one."""
     image = Image.new("RGB", (400, 120), "white")
-    ImageDraw.Draw(image).text((20, 30), "Quiet street", fill="black", font=ImageFont.load_default(size=44))
+    ImageDraw.Draw(image).text(
+        (20, 30), "Quiet street", fill="black", font=ImageFont.load_default(size=44)
+    )
     image.save(tmp_path / "sign.png")
     Image.new("RGB", (100, 80), "gray").save(tmp_path / "empty.png")
     rows = [
@@ -47,13 +49,22 @@ def test_errors_of_each_photograph_and_a_page_of_them() -> None:
             TrueWord(box(10, 60, 60, 80), "<script>")]  # fmt: skip
     photos = [Annotated(Path("a.png"), true), Annotated(Path("b.png"), true[:1])]
     pages = [
-        page(image, (box(10, 10, 60, 30), "EXIT"), (box(80, 10, 120, 30), "24n"), (box(150, 60, 190, 80), "ghost")),
+        page(
+            image,
+            (box(10, 10, 60, 30), "EXIT"),
+            (box(80, 10, 120, 30), "24n"),
+            (box(150, 60, 190, 80), "ghost"),
+        ),
         Page((), (0, 0), error="the file is empty"),
     ]
     results = list(evaluate_photographs(photos, pages))
     assert total(results) == SpottingScore(true=4, found=3, paired=2, right=1)
     row = results[0].to_dict()
-    assert (row["wrong"], row["missed"], row["extra"]) == ([["24h", "24n"]], ["<script>"], ["ghost"])
+    assert (row["wrong"], row["missed"], row["extra"]) == (
+        [["24h", "24n"]],
+        ["<script>"],
+        ["ghost"],
+    )
     assert [errors_of(result) for result in results] == [3, 2]
     html = photographs_page(results, "<title>")
     assert html.count("data:image/webp") == 4
@@ -66,7 +77,9 @@ def test_errors_of_each_photograph_and_a_page_of_them() -> None:
 
 def test_the_command_scores_a_folder(folder: Path) -> None:
     html, rows = folder / "errors.html", folder / "results.jsonl"
-    said = command.run(["--photos", str(folder), "--html", str(html), "--results", str(rows), "--threads", "1"])
+    said = command.run(
+        ["--photos", str(folder), "--html", str(html), "--results", str(rows), "--threads", "1"]
+    )
     assert "2 photographs, 3 words that count, 2 found" in said
     assert "| read right |    100.00 |  66.67 |  80.00 |" in said
     assert [json.loads(line)["right"] for line in rows.read_text("utf-8").splitlines()] == [2, 0]

@@ -44,6 +44,8 @@ def test_common_areas(one: np.ndarray, other: np.ndarray, expected: float) -> No
 
 def test_curved_outlines_have_intersections_over_unions() -> None:
     assert intersection_over_union(arc(20, 30), arc(20, 30)) == pytest.approx(1, abs=0.02)
-    assert intersection_over_union(arc(20, 30), arc(22.5, 30)) == pytest.approx(393.75 / 500, abs=0.02)
+    assert intersection_over_union(arc(20, 30), arc(22.5, 30)) == pytest.approx(
+        393.75 / 500, abs=0.02
+    )
     flat = np.zeros((4, 2))
     assert intersection_over_union(flat, flat) == 0

@@ -1,4 +1,6 @@
-"""Scores of words against numbers counted by hand, intervals against SciPy's, calibration against scikit-learn's."""
+"""Scores of words against numbers counted by hand, intervals against SciPy's, calibration against
+scikit-learn's.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def test_thirty_words_counted_by_hand() -> None:
     assert result.accuracy == pytest.approx(20 / 30)
     assert result.cer.value == pytest.approx(20 / 151)
     assert result.wer.value == pytest.approx(10 / 30)
-    # 1 - distance / longer length: r0om 3/4, 1ane 3/4, bar 2/3, sale 2/4, farmer 3/6, mall 2/4, coma 4/5, cat4h 5/7.
+    # 1 - distance / longer length: r0om 3/4, 1ane 3/4, bar 2/3, sale 2/4, farmer 3/6, mall 2/4,
+    # coma 4/5, cat4h 5/7.
     parts = 20 + 3 / 4 + 3 / 4 + 2 / 3 + 2 / 4 + 3 / 6 + 2 / 4 + 0 + 0 + 4 / 5 + 5 / 7
     assert result.one_minus_ned == pytest.approx(parts / 30)
     assert result.ned_interval.value == pytest.approx(parts / 30)
@@ -50,20 +53,31 @@ def test_thirty_words_counted_by_hand() -> None:
     assert lost == {"r": 1, "l": 3, "a": 1, "t": 1, "e": 1, "b": 1, "u": 1, "s": 1}
     assert added == {"m": 1, "s": 1, "2": 1}
     substituted = {pair: count for pair, count in result.confusions.items() if all(pair)}
-    assert substituted == {("0", "o"): 1, ("1", "l"): 1, ("b", "8"): 1, ("s", "5"): 1, ("e", "c"): 1,
+    assert substituted == {("0", "o"): 1, ("1", "l"): 1, ("b", "8"): 1, ("s", "5"): 1, ("e",
+        "c"): 1,
                            ("r", "n"): 1, ("m", "n"): 1}  # fmt: skip
     assert sum(result.confusions.values()) == 20
     assert [one.label for one in result.errors[:3]] == ["r0om", "1ane", "bar"]
     assert [one.label for one in result.suspects] == ["r0om"]
-    assert [(part.part, part.words) for part in result.slices["length"]] == [("1–3", 2), ("4–6", 26), ("7–9", 2)]
-    digits = {part.part: (part.words, round(part.accuracy.value * part.words)) for part in result.slices["digits"]}
+    assert [(part.part, part.words) for part in result.slices["length"]] == [
+        ("1–3", 2),
+        ("4–6", 26),
+        ("7–9", 2),
+    ]
+    digits = {
+        part.part: (part.words, round(part.accuracy.value * part.words))
+        for part in result.slices["digits"]
+    }
     assert digits == {"none": (27, 20), "some": (3, 0)}
 
 
 def test_risk_and_coverage_by_hand() -> None:
     risk = summarized(samples()).result().risk
     assert risk[0] == (pytest.approx(1 / 30), 0.0)  # the surest word is right
-    assert (pytest.approx(6 / 30), pytest.approx(1 / 6)) in risk  # 0.99 to 0.95, of which r0om is wrong
+    assert (
+        pytest.approx(6 / 30),
+        pytest.approx(1 / 6),
+    ) in risk  # 0.99 to 0.95, of which r0om is wrong
     assert risk[-1] == (1.0, pytest.approx(10 / 30))
 
 
@@ -80,7 +94,9 @@ def test_risk_and_coverage_by_hand() -> None:
         (999999, 1000000, 0.9999943350881957, 0.9999998234754233),
     ],
 )
-def test_wilson_intervals_are_those_of_scipy(successes: int, trials: int, low: float, high: float) -> None:
+def test_wilson_intervals_are_those_of_scipy(
+    successes: int, trials: int, low: float, high: float
+) -> None:
     assert wilson(successes, trials) == pytest.approx((successes / trials, low, high), abs=1e-12)
 
 
@@ -111,33 +127,42 @@ def test_mcnemar_is_the_binomial_test_of_scipy(first: int, second: int, probabil
 
 
 def test_bootstrap_intervals_are_near_those_of_scipy() -> None:
-    # scipy.stats.bootstrap((values,), numpy.mean, method="percentile", n_resamples=20000, random_state=1), 1.17.1.
+    # scipy.stats.bootstrap((values,), numpy.mean, method="percentile", n_resamples=20000,
+    # random_state=1), 1.17.1.
     values = np.round(np.random.default_rng(7).beta(8, 1, 200), 2).tolist()
     counts = {value: values.count(value) for value in values}
     assert bootstrap_mean(counts) == pytest.approx((0.88445, 0.86965, 0.8986), abs=0.0015)
     assert bootstrap_mean(counts) == bootstrap_mean(counts), "no chance in it"
     difference = paired_bootstrap(61, 40, 1000)
     assert difference.value == pytest.approx(0.021)
-    assert difference.low == pytest.approx(0.021 - 1.96 * (0.101 - 0.021**2) ** 0.5 / 1000**0.5, abs=0.002)
+    assert difference.low == pytest.approx(
+        0.021 - 1.96 * (0.101 - 0.021**2) ** 0.5 / 1000**0.5, abs=0.002
+    )
 
 
 def test_calibration_is_that_of_scikit_learn() -> None:
-    # sklearn.calibration.calibration_curve(right, confidences, n_bins=15), scikit-learn 1.9.1; netcal 1.4.0's ECE(15)
-    # gives the same number as its bins, weighed by words.
+    # sklearn.calibration.calibration_curve(right, confidences, n_bins=15), scikit-learn 1.9.1;
+    # netcal 1.4.0's ECE(15) gives the same number as its bins, weighed by words.
     rng = np.random.default_rng(7)
     rng.beta(8, 1, 200)
     confidences = rng.random(500)
     right = rng.random(500) < confidences**2
-    accuracies = [0.0, 0.0, 0.02857142857142857, 0.06060606060606061, 0.043478260869565216, 0.21739130434782608,
+    accuracies = [0.0, 0.0, 0.02857142857142857, 0.06060606060606061, 0.043478260869565216,
+        0.21739130434782608,
                   0.08333333333333333, 0.3225806451612903, 0.30303030303030304, 0.41379310344827586,
                   0.4482758620689655, 0.4444444444444444, 0.6666666666666666, 0.8709677419354839,
                   0.8918918918918919]  # fmt: skip
-    words = [("a", "a" if one else "b", float(sure)) for one, sure in zip(right, confidences, strict=True)]
+    words = [
+        ("a", "a" if one else "b", float(sure))
+        for one, sure in zip(right, confidences, strict=True)
+    ]
     result = summarized(samples(words)).result()
     assert [one.accuracy.value for one in result.bins] == pytest.approx(accuracies)
     assert result.bins[0].confidence == pytest.approx(0.03219494442183901)
     assert result.ece == pytest.approx(0.17662112209942757)
-    assert result.ece == pytest.approx(expected_calibration_error(confidences.tolist(), right.tolist()))
+    assert result.ece == pytest.approx(
+        expected_calibration_error(confidences.tolist(), right.tolist())
+    )
 
 
 def test_without_any_error_the_interval_is_no_point() -> None:
@@ -164,11 +189,15 @@ def test_the_order_of_words_does_not_matter() -> None:
 
 
 def test_words_of_several_words_have_a_word_error_rate() -> None:
-    result = summarized(samples([("to the exit", "to tho exit", 0.9), ("way out", "wayout", 0.9)])).result()
+    result = summarized(
+        samples([("to the exit", "to tho exit", 0.9), ("way out", "wayout", 0.9)])
+    ).result()
     assert result.wer.value == pytest.approx((1 + 2) / 5)
 
 
-@pytest.mark.parametrize(("label", "text"), [("", ""), ("abc", ""), ("", "abc"), ("kitten", "sitting"), ("aaa", "aa")])
+@pytest.mark.parametrize(
+    ("label", "text"), [("", ""), ("abc", ""), ("", "abc"), ("kitten", "sitting"), ("aaa", "aa")]
+)
 def test_label_and_text_side_by_side(label: str, text: str) -> None:
     pairs = align(label, text)
     assert "".join(pair[0] for pair in pairs) == label
@@ -177,7 +206,10 @@ def test_label_and_text_side_by_side(label: str, text: str) -> None:
 
 
 def test_edits_have_kind_characters_and_place() -> None:
-    assert edits_of("room", "r0omy") == [Edit("substituted", "o", "0", 1), Edit("added", "", "y", 4)]
+    assert edits_of("room", "r0omy") == [
+        Edit("substituted", "o", "0", 1),
+        Edit("added", "", "y", 4),
+    ]
     assert edits_of("room", "rom") in ([Edit("lost", "o", "", 1)], [Edit("lost", "o", "", 2)])
 
 
@@ -197,9 +229,12 @@ def test_slices_of_spelling(stored: str, expected: tuple[str, str, str]) -> None
 
 
 def test_every_word_has_a_known_part_of_each_slice() -> None:
-    extremes = [replace(samples()[0], width=0, height=0, slant=None, sharpness=None, confidence=None),
-                replace(samples()[0], width=9999, height=1, slant=90.0, sharpness=1e9, confidence=1.0),
-                replace(samples()[0], width=1, height=9999, slant=-90.0, sharpness=0.0, confidence=0.0)]  # fmt: skip
+    extremes = [replace(samples()[0], width=0, height=0, slant=None, sharpness=None,
+        confidence=None),
+                replace(samples()[0], width=9999, height=1, slant=90.0, sharpness=1e9,
+                    confidence=1.0),
+                replace(samples()[0], width=1, height=9999, slant=-90.0, sharpness=0.0,
+                confidence=0.0)]  # fmt: skip
     for one in extremes:
         assert all(part in parts_of(name) for name, part in slices_of(one).items())
     assert slices_of(extremes[0])["height"] == "unknown"
@@ -209,8 +244,17 @@ NASTY = "tab\there\\new\nline\r\u2028 \u202eé\\t"
 
 
 def test_samples_come_back_from_the_disk_as_they_were(tmp_path: Path) -> None:
-    nasty = replace(samples()[0], raw_text=NASTY, stored_label=NASTY, image="a\tb\n.png", error=None, rotation=90)
-    lost = replace(samples()[1], confidence=None, slant=None, sharpness=None, error="no image", text="")
+    nasty = replace(
+        samples()[0],
+        raw_text=NASTY,
+        stored_label=NASTY,
+        image="a\tb\n.png",
+        error=None,
+        rotation=90,
+    )
+    lost = replace(
+        samples()[1], confidence=None, slant=None, sharpness=None, error="no image", text=""
+    )
     with SampleWriter(tmp_path) as writer:
         for one in (nasty, lost, *samples()):
             writer.write(one)
@@ -252,7 +296,9 @@ def test_escapes(text: str) -> None:
 
 
 def test_memory_is_the_same_for_many_words(tmp_path: Path) -> None:
-    """Counts and files take no more for 3,000 words than for 1,000 once their bounded lists are full."""
+    """Counts and files take no more for 3,000 words than for 1,000 once their bounded lists are
+    full.
+    """
     rng = random.Random(0)
     letters = "abcd"
     summary = Summary()
@@ -263,7 +309,17 @@ def test_memory_is_the_same_for_many_words(tmp_path: Path) -> None:
             for number in range(3000):
                 label = "".join(rng.choices(letters, k=4))
                 text = label if rng.random() < 0.5 else "".join(rng.choices(letters, k=4))
-                one = Sample("s", number, "here", f"image-{number:09d}", label, text, label, text, rng.random())
+                one = Sample(
+                    "s",
+                    number,
+                    "here",
+                    f"image-{number:09d}",
+                    label,
+                    text,
+                    label,
+                    text,
+                    rng.random(),
+                )
                 summary.add(one)
                 writer.write(one)
                 if number in (1000, 2999):

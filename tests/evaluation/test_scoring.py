@@ -1,4 +1,6 @@
-"""Reading of test sets as streams: any kind of set, parts on several devices, predictions of other programs."""
+"""Reading of test sets as streams: any kind of set, parts on several devices, predictions of other
+programs.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,20 @@ def write_tar(path: Path, words: Sequence[str]) -> Path:
 
 def lmdb_and_folder_and_tar(root: Path) -> list[WordSet]:
     lmdb = write_words(root / "lmdb", WORDS)
-    folder = write_folder(root / "folder", [(f"{number}.png", word) for number, word in enumerate(WORDS)])
-    return [open_set(path, path.name) for path in (lmdb, folder, write_tar(root / "words.tar", WORDS))]
+    folder = write_folder(
+        root / "folder", [(f"{number}.png", word) for number, word in enumerate(WORDS)]
+    )
+    return [
+        open_set(path, path.name) for path in (lmdb, folder, write_tar(root / "words.tar", WORDS))
+    ]
 
 
 def test_the_same_words_in_any_kind_of_set_give_the_same(tmp_path: Path) -> None:
     sets = lmdb_and_folder_and_tar(tmp_path)
     reader = Told({"Exit": ("exlt", 0.99), "open": ("", 0.0)})
-    found = score(reader, sets, charset=CHARSET_36, other_charsets=[CHARSET_94], output=tmp_path / "out")
+    found = score(
+        reader, sets, charset=CHARSET_36, other_charsets=[CHARSET_94], output=tmp_path / "out"
+    )
     assert len(set(found.digests.values())) == 1
     for result in found.values():
         assert (result.samples, result.correct, result.untested) == (5, 3, 1)
@@ -74,7 +82,9 @@ def test_parts_on_several_devices_give_what_one_gives(tmp_path: Path, count: int
     whole = score(reader, [one, two], charset=CHARSET_36, output=tmp_path / "whole")
     for number in (2, 0, 1):
         score(reader, [one, two], charset=CHARSET_36, output=tmp_path / "parts", part=(number, 3))
-    merged = merge_parts(tmp_path / "parts", 3, ["lmdb", "more"], charset=CHARSET_36, reader=reader.description)
+    merged = merge_parts(
+        tmp_path / "parts", 3, ["lmdb", "more"], charset=CHARSET_36, reader=reader.description
+    )
     assert dict(merged) == dict(whole)
     name = "samples.tsv"
     assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -84,7 +94,12 @@ def test_parts_on_several_devices_give_what_one_gives(tmp_path: Path, count: int
 def test_a_bare_network_scores_as_training_does(word_tree: Path) -> None:
     model = load("strhub-tiny").eval()
     data = SceneTextDataModule(
-        word_tree, "", model.hparams.img_size, model.hparams.max_label_length, model.hparams.charset_train, batch_size=4
+        word_tree,
+        "",
+        model.hparams.img_size,
+        model.hparams.max_label_length,
+        model.hparams.charset_train,
+        batch_size=4,
     )
     found = evaluate(model, data, ["IIIT5k", "SVT"])
     assert found["IIIT5k"].samples == 10
@@ -98,7 +113,12 @@ def test_a_bare_network_scores_as_training_does(word_tree: Path) -> None:
 def test_a_recognizer_reads_past_images_that_cannot_be_read(tmp_path: Path) -> None:
     from strhub.data.sources.lmdb import write_lmdb
 
-    words = [(b"no image", "first"), (image_of("exit"), "exit"), (b"none", "second"), (b"none", "third")]
+    words = [
+        (b"no image", "first"),
+        (image_of("exit"), "exit"),
+        (b"none", "second"),
+        (b"none", "third"),
+    ]
     write_lmdb(tmp_path / "lmdb", words)
     found = score(
         RecognizerReader(Recognizer("strhub-tiny", threads=1), {}),
@@ -126,7 +146,9 @@ def test_predictions_of_another_program(tmp_path: Path) -> None:
     rows.reverse()
     assert predicted(write_table(tmp_path / "all.tsv", rows), sets) == {"lmdb": (5, 4)}
     bare = [row[:2] for row in rows]
-    assert predicted(write_table(tmp_path / "bare.tsv", bare, ("image", "text")), sets) == {"lmdb": (5, 4)}
+    assert predicted(write_table(tmp_path / "bare.tsv", bare, ("image", "text")), sets) == {
+        "lmdb": (5, 4)
+    }
     crlf = tmp_path / "crlf.tsv"
     crlf.write_bytes(b"\xef\xbb\xbf" + (tmp_path / "bare.tsv").read_bytes().replace(b"\n", b"\r\n"))
     assert predicted(crlf, sets) == {"lmdb": (5, 4)}
@@ -146,9 +168,12 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
     ("rows", "head", "message"),
     [
         (GOOD[:-1], ("image", "text", "confidence"), "has no reading of image-000000006"),
-        ([*GOOD, ("image-000000099", "x", "1")], ("image", "text", "confidence"), "1 readings of images that are"),
-        ([*GOOD, GOOD[0]], ("image", "text", "confidence"), "the same reading twice, in lines 2 and 8"),
-        ([*GOOD, ("image-000000001", "x", "1")], ("image", "text", "confidence"), "two readings, in lines 2 and 8"),
+        ([*GOOD, ("image-000000099", "x", "1")], ("image", "text", "confidence"), "1 readings of "
+                                                                                  "images that are"),
+        ([*GOOD, GOOD[0]], ("image", "text", "confidence"), "the same reading twice, in lines 2 "
+                                                            "and 8"),
+        ([*GOOD, ("image-000000001", "x", "1")], ("image", "text", "confidence"), "two readings, "
+                                                                                  "in lines 2 and 8"),
         (
             [(name, word, word) for name, word, _ in GOOD] + [("image-000000001", "Exit", "Exlt")],
             ("image", "text", "label"),
@@ -159,9 +184,12 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
             ("image", "text", "label"),
             "the readings are of other images",
         ),
-        ([("image-000000001", "x", "1.5")], ("image", "text", "confidence"), "the confidence is '1.5'"),
-        ([("image-000000001", "x", "nan")], ("image", "text", "confidence"), "the confidence is 'nan'"),
-        ([("image-000000001", "x")], ("image", "text", "confidence"), "2 columns where the first line has 3"),
+        ([("image-000000001", "x", "1.5")], ("image", "text", "confidence"), "the confidence is "
+                                                                             "'1.5'"),
+        ([("image-000000001", "x", "nan")], ("image", "text", "confidence"), "the confidence is "
+                                                                             "'nan'"),
+        ([("image-000000001", "x")], ("image", "text", "confidence"), "2 columns where the first "
+                                                                      "line has 3"),
         (GOOD, ("file", "text", "confidence"), "'image' once among them"),
         ([], ("image", "image", "text"), "'image' once among them"),
     ],
@@ -187,8 +215,12 @@ def test_predictions_that_are_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("label", "what"), [("other", "with two labels"), ("Exit", "once more")])
 def test_an_image_that_a_folder_names_twice_is_told(tmp_path: Path, label: str, what: str) -> None:
-    folder = write_folder(tmp_path / "folder", [("1.png", "Exit"), ("2.png", "Hotel"), ("1.png", label)])
-    with pytest.raises(DataError, match=rf"labels\.csv:4: 1\.png is named {what}, here and in line 2"):
+    folder = write_folder(
+        tmp_path / "folder", [("1.png", "Exit"), ("2.png", "Hotel"), ("1.png", label)]
+    )
+    with pytest.raises(
+        DataError, match=rf"labels\.csv:4: 1\.png is named {what}, here and in line 2"
+    ):
         score(Told(), [open_set(folder, "folder")], charset=CHARSET_36)
 
 
@@ -212,7 +244,9 @@ def test_a_tar_that_is_cut_short_counts_as_far_as_it_goes(tmp_path: Path) -> Non
 
 
 def test_nothing_is_left_of_an_evaluation_without_an_output(tmp_path: Path) -> None:
-    found = score(Told(), [open_set(write_words(tmp_path / "lmdb", WORDS), "lmdb")], charset=CHARSET_36)
+    found = score(
+        Told(), [open_set(write_words(tmp_path / "lmdb", WORDS), "lmdb")], charset=CHARSET_36
+    )
     path = found.folder / "samples.tsv"
     assert len(list(read_samples(path))) == 6
     folder = found.folder

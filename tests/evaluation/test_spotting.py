@@ -17,7 +17,11 @@ def box(left: float, top: float, right: float, bottom: float) -> list[tuple[floa
         (box(0, 0, 4, 2), box(0, 0, 4, 2), 1.0),
         (box(0, 0, 4, 2), box(2, 0, 6, 2), 4 / 12),
         (box(0, 0, 4, 2), box(5, 0, 6, 2), 0.0),
-        (box(0, 0, 2, 2), [(1, -1), (3, 1), (1, 3), (-1, 1)], 4 / 8),  # a square in a larger one on its corner
+        (
+            box(0, 0, 2, 2),
+            [(1, -1), (3, 1), (1, 3), (-1, 1)],
+            4 / 8,
+        ),  # a square in a larger one on its corner
         (box(0, 0, 2, 2), box(0, 0, 2, 2)[::-1], 1.0),
         (box(0, 0, 0, 2), box(0, 0, 0, 2), 0.0),
     ],
@@ -35,7 +39,12 @@ def test_texts_are_compared_by_letters_and_digits() -> None:
 
 
 def test_counts_by_hand() -> None:
-    true = [(box(0, 0, 10, 4), "Exit"), (box(20, 0, 30, 4), "24h"), (box(40, 0, 50, 4), None), (box(0, 9, 9, 12), "!")]
+    true = [
+        (box(0, 0, 10, 4), "Exit"),
+        (box(20, 0, 30, 4), "24h"),
+        (box(40, 0, 50, 4), None),
+        (box(0, 9, 9, 12), "!"),
+    ]
     found = [
         (box(0, 0, 10, 4), "EXIT"),  # right
         (box(1, 0, 11, 4), "exit"),  # the same word once more: a false one

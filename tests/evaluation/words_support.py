@@ -1,4 +1,6 @@
-"""Words with labels and readings for tests of evaluation: some in memory, some in small sets on disk."""
+"""Words with labels and readings for tests of evaluation: some in memory, some in small sets on
+disk.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,33 @@ from strhub.evaluation.results import Sample
 from strhub.evaluation.results.sample import WordReading
 
 # Label, text, confidence. Counted by hand: 30 words, 151 characters in labels; 20 are right.
-# Substituted: 0/o, 1/l, b/8, s/5, e/c, m/n, r/n (7). Lost: r, l, l, the 4 of "late" and the 3 of "bus" (10).
+# Substituted: 0/o, 1/l, b/8, s/5, e/c, m/n, r/n (7). Lost: r, l, l, the 4 of "late" and the 3 of
+# "bus" (10).
 # Added: m of "comma", s of "cats", 2 of "24h" (3). Together 20 edits.
 HAND = (
-    ("exit", "exit", 0.99), ("hotel", "hotel", 0.98), ("open", "open", 0.97), ("stop", "stop", 0.96),
-    ("coffee", "coffee", 0.95), ("market", "market", 0.94), ("street", "street", 0.93), ("station", "station", 0.92),
-    ("library", "library", 0.91), ("museum", "museum", 0.90), ("bakery", "bakery", 0.89), ("school", "school", 0.88),
-    ("garden", "garden", 0.87), ("office", "office", 0.86), ("cinema", "cinema", 0.85), ("bridge", "bridge", 0.84),
-    ("police", "police", 0.83), ("metro", "metro", 0.82), ("bank", "bank", 0.81), ("shop", "shop", 0.80),
+    ("exit", "exit", 0.99), ("hotel", "hotel", 0.98), ("open", "open", 0.97), ("stop", "stop",
+        0.96),
+    ("coffee", "coffee", 0.95), ("market", "market", 0.94), ("street", "street", 0.93), ("station",
+        "station", 0.92),
+    ("library", "library", 0.91), ("museum", "museum", 0.90), ("bakery", "bakery", 0.89), ("school",
+        "school", 0.88),
+    ("garden", "garden", 0.87), ("office", "office", 0.86), ("cinema", "cinema", 0.85), ("bridge",
+        "bridge", 0.84),
+    ("police", "police", 0.83), ("metro", "metro", 0.82), ("bank", "bank", 0.81), ("shop", "shop",
+        0.80),
     ("r0om", "room", 0.95), ("1ane", "lane", 0.75), ("bar", "8ar", 0.65), ("sale", "5alc", 0.55),
     ("farmer", "fanne", 0.45), ("mall", "ma", 0.35), ("late", "", 0.0), ("bus", "", 0.0),
     ("coma", "comma", 0.25), ("cat4h", "cats24h", 0.15),
 )  # fmt: skip
 
 
-def samples(words: Iterable[tuple[str, str, float]] = HAND, *, set_name: str = "hand") -> list[Sample]:
+def samples(
+    words: Iterable[tuple[str, str, float]] = HAND, *, set_name: str = "hand"
+) -> list[Sample]:
     """Return words as samples of one set."""
     return [
-        Sample(set_name, index, "here", f"image-{index + 1:09d}", label, text, label, text, confidence,
+        Sample(set_name, index, "here", f"image-{index + 1:09d}", label, text, label, text,
+            confidence,
                tuple([confidence] * len(text)), 60, 20, 0.0, 12.0)
         for index, (label, text, confidence) in enumerate(words)
     ]  # fmt: skip
@@ -75,11 +86,16 @@ def write_table(
 class Told:
     """A reader that is told what to read, by label, and else reads what the label says."""
 
-    def __init__(self, readings: Mapping[str, tuple[str, float]] | None = None, name: str = "told") -> None:
+    def __init__(
+        self, readings: Mapping[str, tuple[str, float]] | None = None, name: str = "told"
+    ) -> None:
         self.readings = readings or {}
         self.description: Mapping[str, Any] = {"name": name, "precision": "float32"}
 
     def read(self, set_name: str, words: Iterable[Opened]) -> Iterator[tuple[Opened, WordReading]]:
         for word in words:
             text, confidence = self.readings.get(word.word.label, (word.word.label, 0.9))
-            yield word, WordReading(text, confidence, tuple([confidence] * len(text)), error=word.error)
+            yield (
+                word,
+                WordReading(text, confidence, tuple([confidence] * len(text)), error=word.error),
+            )

@@ -18,7 +18,9 @@ from strhub.weights import embedded_graph
 
 def test_a_model_with_options(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "model.onnx"
-    line = command.run(["strhub-tiny", str(path), "decode_ar:bool=false", "refine_iters:int=2", "--opset", "18"])
+    line = command.run(
+        ["strhub-tiny", str(path), "decode_ar:bool=false", "refine_iters:int=2", "--opset", "18"]
+    )
     assert "float32, opset 18; logits within" in line
     assert float(line.split("within ")[1].split()[0]) < 1e-4
     description = Recognizer(path).description
@@ -43,7 +45,15 @@ def test_precision(tmp_path: Path) -> None:
         (["strhub-tiny", "model.onnx", "--precision", "int1"], "int1"),
         (["strhub-tiny", "model.onnx", "--calibrate", "words"], "is for --precision int8-static"),
         (
-            ["strhub-tiny", "model.onnx", "--calibrate", "words", "decode_a:bool=false", "--precision", "int8-static"],
+            [
+                "strhub-tiny",
+                "model.onnx",
+                "--calibrate",
+                "words",
+                "decode_a:bool=false",
+                "--precision",
+                "int8-static",
+            ],
             "has no option 'decode_a'",
         ),
         (["strhub-tiny", "model.pt2", "--opset", "18"], "is for .onnx files"),

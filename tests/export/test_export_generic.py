@@ -1,4 +1,6 @@
-"""Architectures that PyTorch's own exporter takes, TRBA whose decoder is written by hand, and archives."""
+"""Architectures that PyTorch's own exporter takes, TRBA whose decoder is written by hand, and
+archives.
+"""
 
 from __future__ import annotations
 
@@ -49,19 +51,21 @@ def test_other_architectures(tmp_path: Path, name: str) -> None:
         same_logits_and_texts(model, tmp_path / "model.onnx", batch)
     recognizer = Recognizer(tmp_path / "model.onnx")
     assert recognizer.description["tokenizer"] == model.model.tokenizer
-    pictures = [np.zeros(size, dtype=np.uint8) for size in ((8, 8), (32, 100), (8, 8), (20, 300))]
-    assert [reading.error for reading in recognizer(pictures)] == [None] * 4
+    inputs = [np.zeros(size, dtype=np.uint8) for size in ((8, 8), (32, 100), (8, 8), (20, 300))]
+    assert [reading.error for reading in recognizer(inputs)] == [None] * 4
 
 
-def same_logits_and_texts(model: SceneTextModel, path: Path, batch: int, atol: float = 1e-3) -> None:
+def same_logits_and_texts(
+    model: SceneTextModel, path: Path, batch: int, atol: float = 1e-3
+) -> None:
     """Logits to 1e-3 and the same texts as PyTorch's, on images of clouds."""
     images = soft_noise(batch, (model.hparams.img_size[0], min(model.hparams.img_size[1], 256)))
     with torch.inference_mode():
         expected = model(images).numpy()
-    given = open_session(path, threads=1).run([LOGITS], {IMAGES: images.numpy()})[0]
-    assert given.shape == expected.shape
-    np.testing.assert_allclose(given, expected, atol=atol)
-    assert model.tokenizer.decode(given)[0] == model.tokenizer.decode(expected)[0]
+    found = open_session(path, threads=1).run([LOGITS], {IMAGES: images.numpy()})[0]
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=atol)
+    assert model.tokenizer.decode(found)[0] == model.tokenizer.decode(expected)[0]
 
 
 def lively_trba() -> SceneTextModel:
@@ -70,7 +74,8 @@ def lively_trba() -> SceneTextModel:
     model = create_model("trba", **SMALL["trba"], charset_train="abc", max_label_length=9).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Not where the image is straightened: larger weights there only make more of the rounding.
+            # Not where the image is straightened: larger weights there only make more of the
+            # rounding.
             parameter.mul_(2 if parameter.ndim > 1 and "Transformation" not in name else 1)
         model.model.Prediction.char_embeddings.weight.normal_()
         model.model.Prediction.generator.weight.mul_(4)
@@ -79,7 +84,9 @@ def lively_trba() -> SceneTextModel:
 
 
 def test_the_loop_of_trba(tmp_path: Path) -> None:
-    """The decoder alone, on columns of its own: what comes before is PyTorch's own export, a slow test."""
+    """The decoder alone, on columns of its own: what comes before is PyTorch's own export, a slow
+    test.
+    """
     model = lively_trba()
     network: Any = model.model
     graph = Graph(20)
@@ -87,17 +94,20 @@ def test_the_loop_of_trba(tmp_path: Path) -> None:
     columns = helper.make_tensor_value_info(trba.COLUMNS, TensorProto.FLOAT, ["batch", "width", 16])
     output = helper.make_tensor_value_info(logits, TensorProto.FLOAT, ["batch", "length", 6])
     whole = helper.make_graph(graph.nodes, "trba", [columns], [output], graph.initializers)
-    onnx.save(helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), tmp_path / "a.onnx")
+    onnx.save(
+        helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=9),
+        tmp_path / "a.onnx",
+    )
     session: Any = open_session(tmp_path / "a.onnx", threads=1)
     lengths = set()
     for batch in (1, 1, 1, 1, 3, 64):
         values = torch.randn(batch, 33, 16) * 3
         with torch.inference_mode():
             expected = network.Prediction(values, 10, stop_early=True).numpy()
-        given = session.run([logits], {trba.COLUMNS: values.numpy()})[0]
-        assert given.shape == expected.shape
-        np.testing.assert_allclose(given, expected, atol=1e-4)
-        lengths.add(given.shape[1])
+        found = session.run([logits], {trba.COLUMNS: values.numpy()})[0]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        lengths.add(found.shape[1])
     assert len(lengths) > 1
 
 
@@ -113,7 +123,8 @@ def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
 
 
 CLIP: dict[str, Any] = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 2,
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32,
+        "dec_num_heads": 2,
     "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 5,
 }  # fmt: skip
 
@@ -145,7 +156,13 @@ def test_parseq_with_an_encoder_that_is_traced(tmp_path: Path) -> None:
 
 
 ARCHIVES: dict[str, dict[str, Any]] = {
-    "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},
+    "parseq-tiny": {
+        "embed_dim": 32,
+        "enc_num_heads": 2,
+        "dec_num_heads": 4,
+        "enc_depth": 1,
+        "patch_size": [16, 16],
+    },
     "trba": SMALL["trba"],
     "crnn": SMALL["crnn"],
     "svtr-tiny": {},
@@ -180,7 +197,9 @@ class Attending(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         tokens = images.mean(2).transpose(1, 2)  # (B, W, 3)
         mask = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
-        return torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, attn_mask=mask)
+        return torch.nn.functional.scaled_dot_product_attention(
+            tokens, tokens, tokens, attn_mask=mask
+        )
 
 
 class Wilful(torch.nn.Module):
@@ -196,7 +215,8 @@ def test_attention_of_three_dimensions_and_any_width(tmp_path: Path) -> None:
     for batch, width in ((1, 16), (5, 64)):
         images = torch.rand(batch, 3, 8, width)
         torch.testing.assert_close(
-            torch.from_numpy(session.run([LOGITS], {IMAGES: images.numpy()})[0]), Attending()(images)
+            torch.from_numpy(session.run([LOGITS], {IMAGES: images.numpy()})[0]),
+            Attending()(images),
         )
 
 
@@ -212,7 +232,7 @@ def test_an_operator_that_onnx_lacks_is_named() -> None:
         trace(Unknown(), (8, 64), any_width=False, opset=20)
 
 
-def test_a_course_that_depends_on_the_picture_is_refused() -> None:
+def test_a_course_that_depends_on_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot export this network"):
         trace(Wilful(), (8, 64), any_width=False, opset=20)
 
@@ -222,11 +242,17 @@ def test_what_is_traced_needs_a_higher_opset(tmp_path: Path) -> None:
         export(with_another_encoder(), tmp_path / "model.onnx", opset=17)
 
 
-def test_an_archive_on_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_on_a_full_disk_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PyTorch, if it wrote the file itself, would end the process."""
-    resource: Any = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+    resource: Any = pytest.importorskip(
+        "resource", reason="this system cannot limit the size of files"
+    )
     monkeypatch.setattr(archive, "exported_program", lambda *_, **__: None)
-    monkeypatch.setattr(torch.export, "save", lambda _, file, extra_files: file.write(bytes(20_000)))
+    monkeypatch.setattr(
+        torch.export, "save", lambda _, file, extra_files: file.write(bytes(20_000))
+    )
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (9_999, limits[1]))
     try:

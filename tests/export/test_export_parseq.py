@@ -1,4 +1,6 @@
-"""Exported files against the models they were made from: the same numbers, the same texts, the same early stop."""
+"""Exported files against the models they were made from: the same numbers, the same texts, the same
+early stop.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install st
 
 from strhub import Recognizer, create_model, load
 from strhub.checkpoint.scene_text_model import SceneTextModel
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.export import export, largest_difference
 from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
@@ -76,7 +78,9 @@ def noise(model: SceneTextModel, batch: int) -> torch.Tensor:
     return torch.rand(batch, 3, *model.hparams.img_size, generator=generator) * 2 - 1
 
 
-def both(model: SceneTextModel, path: Path, images: torch.Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def both(
+    model: SceneTextModel, path: Path, images: torch.Tensor
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     with torch.inference_mode():
         expected = model(images).numpy()
     return expected, open_session(path, threads=1).run([LOGITS], {IMAGES: images.numpy()})[0]
@@ -84,21 +88,29 @@ def both(model: SceneTextModel, path: Path, images: torch.Tensor) -> tuple[np.nd
 
 @pytest.fixture(scope="module")
 def words() -> list[Any]:
-    drawn = DrawnWords(charset="".join(map(chr, range(33, 127))), max_length=12, seed=8, difficulty=0.2)
-    return [drawn.draw(index)[0] for index in range(300)]
+    rendered = RenderedWords(
+        charset="".join(map(chr, range(33, 127))), max_length=12, seed=8, difficulty=0.2
+    )
+    return [rendered.render(index)[0] for index in range(300)]
 
 
-@pytest.mark.parametrize(("kind", "decode_ar", "refine_iters"), [(kind, *mode) for kind, mode in product(KINDS, MODES)])
-def test_logits_are_those_of_pytorch(tmp_path: Path, kind: str, decode_ar: bool, refine_iters: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "decode_ar", "refine_iters"), [(kind, *mode) for kind, mode in product(KINDS, MODES)]
+)
+def test_logits_are_those_of_pytorch(
+    tmp_path: Path, kind: str, decode_ar: bool, refine_iters: int
+) -> None:
     model = fresh(kind, decode_ar=decode_ar, refine_iters=refine_iters)
     export(model, tmp_path / "model.onnx")
     for batch in (1, 3, 64):
-        expected, given = both(model, tmp_path / "model.onnx", noise(model, batch))
-        assert given.shape == expected.shape
-        np.testing.assert_allclose(given, expected, atol=1e-4)
+        expected, found = both(model, tmp_path / "model.onnx", noise(model, batch))
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "opset"), [("stem", 17), ("stem", 18), ("stem", 21), ("CLIP's encoder", 17)])
+@pytest.mark.parametrize(
+    ("kind", "opset"), [("stem", 17), ("stem", 18), ("stem", 21), ("CLIP's encoder", 17)]
+)
 def test_every_opset_gives_the_same(tmp_path: Path, kind: str, opset: int) -> None:
     model = fresh(kind, refine_iters=1)
     export(model, tmp_path / "model.onnx", opset=opset)
@@ -108,14 +120,18 @@ def test_every_opset_gives_the_same(tmp_path: Path, kind: str, opset: int) -> No
 def test_reading_stops_when_every_row_has_ended(tmp_path: Path) -> None:
     model = load("strhub-tiny", decode_ar=True, refine_iters=1).eval()
     export(model, tmp_path / "model.onnx")
-    drawn = DrawnWords(charset="abcdefghijklmnopqrstuvwxyz", max_length=12, seed=1, difficulty=0.0)
+    rendered = RenderedWords(
+        charset="abcdefghijklmnopqrstuvwxyz", max_length=12, seed=1, difficulty=0.0
+    )
     recognizer = OnnxRecognizer(tmp_path / "model.onnx")
-    arrays = [views[0] for views in recognizer.prepare([drawn.draw(index)[0] for index in range(24)])]
+    arrays = [
+        views[0] for views in recognizer.prepare([rendered.render(index)[0] for index in range(24)])
+    ]
     alone = []
     for array in arrays:
-        expected, given = both(model, tmp_path / "model.onnx", torch.from_numpy(array[None]))
-        assert given.shape == expected.shape
-        alone.append(given.shape[1])
+        expected, found = both(model, tmp_path / "model.onnx", torch.from_numpy(array[None]))
+        assert found.shape == expected.shape
+        alone.append(found.shape[1])
     assert len(set(alone)) > 3  # words of different lengths take different numbers of steps
     assert min(alone) < 10
     together = both(model, tmp_path / "model.onnx", torch.from_numpy(np.stack(arrays)))[1]
@@ -127,13 +143,16 @@ def test_max_label_length_ends_reading(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.head.bias[0] = -1e4  # it never ends by itself
     export(model, tmp_path / "model.onnx")
-    expected, given = both(model, tmp_path / "model.onnx", noise(model, 2))
-    assert given.shape == expected.shape == (2, 10, 95)
+    expected, found = both(model, tmp_path / "model.onnx", noise(model, 2))
+    assert found.shape == expected.shape == (2, 10, 95)
 
 
 @pytest.mark.parametrize(
     ("decode_ar", "refine_iters"),
-    [(True, 1), *(pytest.param(*decoding, marks=pytest.mark.slow) for decoding in ((True, 0), (False, 2)))],
+    [
+        (True, 1),
+        *(pytest.param(*decoding, marks=pytest.mark.slow) for decoding in ((True, 0), (False, 2))),
+    ],
 )
 def test_the_embedded_model_reads_the_same(
     tmp_path: Path, words: list[Any], decode_ar: bool, refine_iters: int
@@ -141,10 +160,10 @@ def test_the_embedded_model_reads_the_same(
     model = load("strhub-tiny", decode_ar=decode_ar, refine_iters=refine_iters)
     export(model, tmp_path / "model.onnx")
     expected = Recognizer(model, device="cpu", batch_size=50)(words)
-    given = OnnxRecognizer(tmp_path / "model.onnx", batch_size=50)(words)
-    assert [reading.text for reading in given] == [reading.text for reading in expected]
-    assert sum(len(reading.text) > 1 for reading in given) > 200
-    for one, other in zip(given, expected, strict=True):
+    found = OnnxRecognizer(tmp_path / "model.onnx", batch_size=50)(words)
+    assert [reading.text for reading in found] == [reading.text for reading in expected]
+    assert sum(len(reading.text) > 1 for reading in found) > 200
+    for one, other in zip(found, expected, strict=True):
         assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
         assert one.character_confidences == pytest.approx(other.character_confidences, abs=1e-3)
 
@@ -159,14 +178,17 @@ def test_the_embedded_model_reads_the_same(
     ],
 )
 def test_smaller_numbers_read_nearly_the_same(
-    tmp_path: Path, words: list[Any], precision: str, share: float, size: float
+    tmp_path: Path, words: list[Any], precision: str, fraction: float, size: float
 ) -> None:
     model = load("strhub-tiny")
     export(model, tmp_path / "full.onnx")
-    export(model, tmp_path / "small.onnx", precision=precision, pictures=words[::4])
-    full, small = (OnnxRecognizer(tmp_path / name, batch_size=50)(words) for name in ("full.onnx", "small.onnx"))
+    export(model, tmp_path / "small.onnx", precision=precision, inputs=words[::4])
+    full, small = (
+        OnnxRecognizer(tmp_path / name, batch_size=50)(words)
+        for name in ("full.onnx", "small.onnx")
+    )
     same = [one.text == other.text for one, other in zip(full, small, strict=True)]
-    assert np.mean(same) >= share
+    assert np.mean(same) >= fraction
     assert (tmp_path / "small.onnx").stat().st_size < size * (tmp_path / "full.onnx").stat().st_size
 
 
@@ -175,9 +197,9 @@ def test_half_precision_keeps_what_it_cannot_hold(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.encoder.pos_embed[0, 0, 0] = 1e6  # infinite in 16 bits
     export(model, tmp_path / "model.onnx", precision="float16")
-    expected, given = both(model, tmp_path / "model.onnx", noise(model, 1))
-    assert given.shape == expected.shape
-    assert np.isfinite(given).all()
+    expected, found = both(model, tmp_path / "model.onnx", noise(model, 1))
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
 
 
 def test_a_fresh_process_reads_the_same(tmp_path: Path, words: list[Any]) -> None:
@@ -217,7 +239,9 @@ def test_weights_are_kept_once_however_often_they_are_used(tmp_path: Path) -> No
         ({"precision": "int8-static", "pictures": ["missing.png"]}, "need images to calibrate on"),
     ],
 )
-def test_what_cannot_be_written_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_written_is_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     path = tmp_path / options.pop("path", "model.onnx")
     with pytest.raises(ValueError, match=message):
         export(fresh("plain"), path, **options)

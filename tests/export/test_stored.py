@@ -1,4 +1,6 @@
-"""The graph without weights: that of the package belongs to the package's weights, and notices others."""
+"""The graph without weights: that of the package belongs to the package's weights, and notices
+others.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from strhub.weights import embedded_graph, embedded_weights
 
 pytestmark = pytest.mark.numeric
 
-TINY: dict[str, Any] = {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 2, "patch_size": [16, 16]}
+TINY: dict[str, Any] = {
+    "embed_dim": 32,
+    "enc_num_heads": 2,
+    "dec_num_heads": 4,
+    "enc_depth": 2,
+    "patch_size": [16, 16],
+}
 
 
 def outputs(graph: Path, images: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -34,22 +42,33 @@ def test_the_package_s_graph_is_the_one_of_its_weights(tmp_path: Path) -> None:
     """`tools/embed_weights.py` without a checkpoint writes it anew."""
     weights = shutil.copy(embedded_weights("strhub-tiny"), tmp_path)
     written, shipped = (
-        onnx.load(path, load_external_data=False) for path in (export_beside(weights), embedded_graph("strhub-tiny"))
+        onnx.load(path, load_external_data=False)
+        for path in (export_beside(weights), embedded_graph("strhub-tiny"))
     )
     assert written.graph == shipped.graph
-    assert json.loads(written.metadata_props[0].value) == json.loads(shipped.metadata_props[0].value)
+    assert json.loads(written.metadata_props[0].value) == json.loads(
+        shipped.metadata_props[0].value
+    )
     assert embedded_graph("strhub-tiny").stat().st_size < 100_000
     model = load("strhub-tiny").eval()
     for batch in (1, 3, 64):
-        images = torch.rand(batch, 3, 32, 128, generator=torch.Generator().manual_seed(batch)) * 2 - 1
+        images = (
+            torch.rand(batch, 3, 32, 128, generator=torch.Generator().manual_seed(batch)) * 2 - 1
+        )
         with torch.inference_mode():
             expected = model(images).numpy()
-        np.testing.assert_allclose(outputs(embedded_graph("strhub-tiny"), images), expected, atol=1e-4)
+        np.testing.assert_allclose(
+            outputs(embedded_graph("strhub-tiny"), images), expected, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("decoding", [{"decode_ar": True, "refine_iters": 1}, {"decode_ar": False, "refine_iters": 2}])
-def test_other_models_and_kinds_of_numbers(tmp_path: Path, dtype: torch.dtype | None, decoding: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "decoding", [{"decode_ar": True, "refine_iters": 1}, {"decode_ar": False, "refine_iters": 2}]
+)
+def test_other_models_and_kinds_of_numbers(
+    tmp_path: Path, dtype: torch.dtype | None, decoding: dict[str, Any]
+) -> None:
     torch.manual_seed(0)
     save(create_model("parseq-tiny", **TINY), tmp_path / "small.safetensors", dtype=dtype)
     graph = export_beside(tmp_path / "small.safetensors", **decoding)
@@ -97,7 +116,9 @@ def test_what_has_no_graph_that_points_at_weights(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="opset is 5"):
         export_beside(tmp_path / "small.safetensors", opset=5)
     with pytest.raises(ValueError, match="is not to be found"):
-        StoredWeights(load("strhub-tiny").model, embedded_weights("strhub-tiny")).tensor(torch.zeros(3))
+        StoredWeights(load("strhub-tiny").model, embedded_weights("strhub-tiny")).tensor(
+            torch.zeros(3)
+        )
 
 
 def test_the_tool_that_embeds_weights_writes_both(
@@ -105,11 +126,20 @@ def test_the_tool_that_embeds_weights_writes_both(
 ) -> None:
     tool = Path(__file__).parents[2] / "tools" / "embed_weights.py"
     out = tmp_path / "words.safetensors"
-    command = [str(tool), str(embedded_weights("strhub-tiny")), "--out", str(out), "--card", '{"data": "words"}']
+    command = [
+        str(tool),
+        str(embedded_weights("strhub-tiny")),
+        "--out",
+        str(out),
+        "--card",
+        '{"data": "words"}',
+    ]
     monkeypatch.setattr(sys, "argv", command)
     runpy.run_path(str(tool), run_name="__main__")
     assert capsys.readouterr().err == ""
-    description = json.loads(onnx.load(tmp_path / "words.onnx", load_external_data=False).metadata_props[0].value)
+    description = json.loads(
+        onnx.load(tmp_path / "words.onnx", load_external_data=False).metadata_props[0].value
+    )
     assert onnx.load(tmp_path / "words.onnx").metadata_props[0].key == METADATA_KEY
     assert description["card"] == {"data": "words"}
     assert description["weights"]["file"] == "words.safetensors"

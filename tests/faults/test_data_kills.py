@@ -1,4 +1,6 @@
-"""Data commands that are killed, or started twice: no record is lost or doubled, and the same command resumes."""
+"""Data commands that are killed, or started twice: no record is lost or doubled, and the same
+command resumes.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +44,29 @@ def labels_of(*folders: Path) -> Counter[str | None]:
 
 
 def test_two_runs_of_shard_do_not_mix(source: Path, tmp_path: Path) -> None:
-    runs = [start("shard", source, tmp_path / "out" / "w-%03d.tar", "--per_shard", "500") for _ in range(2)]
+    runs = [
+        start("shard", source, tmp_path / "out" / "w-%03d.tar", "--per_shard", "500")
+        for _ in range(2)
+    ]
     errors = [run.communicate(timeout=120)[1] for run in runs]
     assert 0 in {run.returncode for run in runs}
     for run, error in zip(runs, errors, strict=True):
-        assert run.returncode == 0 or "another process is writing" in error or "already exists" in error
+        assert (
+            run.returncode == 0
+            or "another process is writing" in error
+            or "already exists" in error
+        )
     shards = sorted((tmp_path / "out").glob("*.tar"))
-    assert Counter(word.label for shard in shards for word in read_words(str(shard))) == labels_of(source)
+    assert Counter(word.label for shard in shards for word in read_words(str(shard))) == labels_of(
+        source
+    )
 
 
 def test_a_split_killed_at_any_time_is_gone_on_with(source: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     began = time.monotonic()
-    command = ("split", source, first, second, "--share", "0.5")
-    whole = start("split", source, tmp_path / "a", tmp_path / "b", "--share", "0.5")
+    command = ("split", source, first, second, "--fraction", "0.5")
+    whole = start("split", source, tmp_path / "a", tmp_path / "b", "--fraction", "0.5")
     whole.communicate(timeout=120)
     took = time.monotonic() - began
     for fraction in (0.6, 0.8, 0.95):
@@ -65,6 +76,8 @@ def test_a_split_killed_at_any_time_is_gone_on_with(source: Path, tmp_path: Path
         run.communicate()
     last = start(*command)
     _, error = last.communicate(timeout=120)
-    assert last.returncode == 0 or "already exists" in error, error  # one may have been complete before it was killed
+    assert last.returncode == 0 or "already exists" in error, (
+        error
+    )  # one may have been complete before it was killed
     assert labels_of(first, second) == labels_of(source)
     assert labels_of(first) == labels_of(tmp_path / "a")

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM from a command's first moment on, streams that are closed or full: one line, never a traceback."""
+"""Ctrl-C and SIGTERM from a command's first moment on, streams that are closed or full: one line,
+never a traceback.
+"""
 
 import json
 import os
@@ -10,7 +12,13 @@ from pathlib import Path
 import pytest
 from attack_support import ROOT, run_limited, run_python
 
-COMMANDS = {"read": "argparse", "train": "hydra", "bench": "hydra", "tune": "hydra", "data": "argparse"}
+COMMANDS = {
+    "read": "argparse",
+    "train": "hydra",
+    "bench": "hydra",
+    "tune": "hydra",
+    "data": "argparse",
+}
 SIGNAL_AT_IMPORT = """
 import os, sys
 class Finder:
@@ -30,7 +38,9 @@ WORDS = ["--images", "demo_images/01.png"]
 @pytest.mark.parametrize("command", ["read", pytest.param("bench", marks=pytest.mark.slow)])
 def test_while_packages_are_imported(command: str, number: int, status: int) -> None:
     arguments = WORDS if command == "read" else []
-    code = SIGNAL_AT_IMPORT.format(module=COMMANDS[command], number=int(number), command=command, arguments=arguments)
+    code = SIGNAL_AT_IMPORT.format(
+        module=COMMANDS[command], number=int(number), command=command, arguments=arguments
+    )
     outcome = run_python(code, environment={"PYTHONPATH": str(ROOT)})
     assert outcome.status == status, outcome
     assert len(outcome.stderr.strip().splitlines()) == 1, outcome.stderr
@@ -51,7 +61,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_workers_end_with_who_started_them(tmp_path: Path, number: int, status: int) -> None:
     """SIGTERM ends them in order; after SIGKILL they notice that nobody waits for them."""
     script = tmp_path / "work.py"
@@ -108,7 +120,9 @@ def test_workers_that_do_not_listen_end_with_who_started_them(tmp_path: Path, sc
     (tmp_path / "busy.py").write_text(BUSY, "utf-8")
     (tmp_path / "script.py").write_text(script, "utf-8")
     (tmp_path / "begun").mkdir()
-    outcome = run_python(KILLER, tmp_path / "script.py", tmp_path / "begun", seconds=100, memory_mib=4000)
+    outcome = run_python(
+        KILLER, tmp_path / "script.py", tmp_path / "begun", seconds=100, memory_mib=4000
+    )
     assert outcome.status == 0, outcome
     assert outcome.survivors == 0, outcome
 
@@ -136,7 +150,8 @@ def test_a_file_is_not_opened_in_the_place_of_a_closed_stream(tmp_path: Path) ->
     target = tmp_path / "results"
     code = (
         "import os, sys; from strhub.cli.entry import open_streams; open_streams()\n"
-        f"file = open({str(target)!r}, 'w'); os.write(1, b'noise'); os.write(2, b'noise'); print('more'); file.flush()"
+        f"file = open({str(target)!r}, 'w'); os.write(1, b'noise'); os.write(2, b'noise'); "
+        "print('more'); file.flush()"
     )
     run_limited(["/bin/sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code])
     assert target.read_text() == ""
@@ -147,11 +162,15 @@ def test_what_native_code_prints_is_no_result() -> None:
         "import os, subprocess; from strhub.cli.entry import results_alone\n"
         "print('before')\n"
         "with results_alone():\n"
-        "    print('{\"text\": \"a\"}'); os.write(1, b'[W:runtime]\\n'); subprocess.run(['echo', 'child'])\n"
+        "    print('{\"text\": \"a\"}'); os.write(1, b'[W:runtime]\\n'); subprocess.run(['echo', "
+        "'child'])\n"
         "print('after')"
     )
     outcome = run_python(code)
-    assert (outcome.stdout, outcome.stderr) == ('before\n{"text": "a"}\nafter\n', "[W:runtime]\nchild\n")
+    assert (outcome.stdout, outcome.stderr) == (
+        'before\n{"text": "a"}\nafter\n',
+        "[W:runtime]\nchild\n",
+    )
     assert json.loads(outcome.stdout.splitlines()[1]) == {"text": "a"}
 
 

@@ -1,4 +1,6 @@
-"""A model in memory whose weights are no numbers, such as after a run that diverged, is told; it does not read ''."""
+"""A model in memory whose weights are no numbers, such as after a run that diverged, is told; it
+does not read ''.
+"""
 
 import pytest
 import torch
@@ -10,7 +12,9 @@ IMAGE = "demo_images/01.png"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights(value: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_weights(
+    value: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(request.config.rootpath)
     model = load("strhub-tiny")
     with torch.no_grad():
@@ -21,7 +25,9 @@ def test_weights(value: float, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 
 @pytest.mark.parametrize("temperature", [0.0, float("nan")])
-def test_temperature(temperature: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_temperature(
+    temperature: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(request.config.rootpath)
     model = load("strhub-tiny")
     model.hparams["temperature"] = temperature

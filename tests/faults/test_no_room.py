@@ -30,7 +30,12 @@ def test_a_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
     "command",
     [
         ["train.py", "dataset=drawn", f"hydra.run.dir={NOWHERE}"],
-        ["bench.py", "pretrained=strhub-tiny", f"json={NOWHERE}/x.json", f"hydra.run.dir={NOWHERE}"],
+        [
+            "bench.py",
+            "pretrained=strhub-tiny",
+            f"json={NOWHERE}/x.json",
+            f"hydra.run.dir={NOWHERE}",
+        ],
         ["read.py", "--images", "demo_images/01.png", "--output", str(NOWHERE)],
         ["-m", "strhub.cli.data", "draw", str(NOWHERE), "--count", "1"],
         ["-m", "strhub.cli.data", "sheet", f"{NOWHERE}/x.png"],
@@ -45,7 +50,9 @@ def test_a_folder_that_cannot_be_made(command: list[str]) -> None:
 
 @pytest.mark.parametrize("home", [None, pytest.param("/proc/nowhere", marks=pytest.mark.slow)])
 def test_no_home(home: str | None) -> None:
-    outcome = run_limited([sys.executable, "read.py", "--images", "demo_images/01.png"], environment={"HOME": home})
+    outcome = run_limited(
+        [sys.executable, "read.py", "--images", "demo_images/01.png"], environment={"HOME": home}
+    )
     assert outcome.ended_well, outcome
     assert outcome.stderr == ""
     assert "clock" in outcome.stdout

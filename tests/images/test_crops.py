@@ -32,31 +32,38 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def painted(size: tuple[int, int], place: Map) -> Image.Image:
-    """Four colored quarters of a word, red and green above blue and yellow, wherever `place` puts its unit square."""
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
+    """Four colored quarters of a word, red and green above blue and yellow, wherever `place` puts
+    its unit square.
+    """
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
     steps = np.linspace(0, 1, 41)
     for color, left, top in ((RED, 0, 0), (GREEN, 20, 0), (BLUE, 0, 20), (YELLOW, 20, 20)):
         u, v = steps[left : left + 21], steps[top : top + 21]
         outline = [place(x, v[0]) for x in u] + [place(x, v[-1]) for x in u[::-1]]
         draw.polygon(outline, fill=color)
-    return picture
+    return image
 
 
 def quarters(crop: Image.Image) -> list[tuple[int, ...]]:
     width, height = crop.size
-    places = [(x * width // 4, y * height // 4) for y in (1, 3) for x in (1, 3)]
-    return [crop.getpixel(place) for place in places]  # type: ignore[misc]
+    points = [(x * width // 4, y * height // 4) for y in (1, 3) for x in (1, 3)]
+    return [crop.getpixel(place) for place in points]  # type: ignore[misc]
 
 
 def on_quadrilateral(corners: list[tuple[float, float]]) -> Map:
-    """The perspective that takes the unit square to four corners, by solving for all eight unknowns."""
+    """The perspective that takes the unit square to four corners, by solving for all eight
+    unknowns.
+    """
     rows, values = [], []
     for (u, v), (x, y) in zip([(0, 0), (1, 0), (1, 1), (0, 1)], corners, strict=True):
         rows += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
         values += [x, y]
     a, b, c, d, e, f, g, h = np.linalg.solve(rows, values)
-    return lambda u, v: ((a * u + b * v + c) / (g * u + h * v + 1), (d * u + e * v + f) / (g * u + h * v + 1))
+    return lambda u, v: (
+        (a * u + b * v + c) / (g * u + h * v + 1),
+        (d * u + e * v + f) / (g * u + h * v + 1),
+    )
 
 
 def on_arc(center: float, inner: float, outer: float) -> Map:
@@ -76,9 +83,9 @@ def outline(place: Map, points: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("rectified", [False, True])
 def test_box_of_whole_pixels_is_those_pixels(rectified: bool) -> None:
-    picture = noise(60, 40)
-    crop = crop_word(picture, box_polygon(10, 5, 50, 25), rectified=rectified)
-    assert np.array_equal(np.asarray(crop), np.asarray(picture)[5:25, 10:50])
+    image = noise(60, 40)
+    crop = crop_word(image, box_polygon(10, 5, 50, 25), rectified=rectified)
+    assert np.array_equal(np.asarray(crop), np.asarray(image)[5:25, 10:50])
 
 
 def test_box_takes_in_pixels_that_are_touched() -> None:
@@ -103,7 +110,8 @@ def test_perspective_is_undone() -> None:
     place = on_quadrilateral(corners)
     crop = crop_word(painted((200, 200), place), corners, rectified=True)
     pixels = np.asarray(crop).astype(int)
-    # In perspective, the middle of the word isn't the middle of its outline; straightened, it is again.
+    # In perspective, the middle of the word isn't the middle of its outline; straightened, it is
+    # again.
     change = np.abs(np.diff(pixels[crop.height // 4, :, 0])).argmax()
     assert abs(change - crop.width / 2) <= 2
     assert quarters(crop) == [RED, GREEN, BLUE, YELLOW]
@@ -121,10 +129,10 @@ def test_curved_text_is_straightened(points: int) -> None:
 
 def test_opposite_sense_gives_the_same_crop() -> None:
     place = on_arc(150, 80, 130)
-    picture = painted((300, 200), place)
+    image = painted((300, 200), place)
     polygon = outline(place, 4)
     turned = [polygon[0], *polygon[:0:-1]]
-    assert crop_word(picture, turned, rectified=True) == crop_word(picture, polygon, rectified=True)
+    assert crop_word(image, turned, rectified=True) == crop_word(image, polygon, rectified=True)
 
 
 def test_polygon_from_its_top_left_point() -> None:
@@ -133,35 +141,35 @@ def test_polygon_from_its_top_left_point() -> None:
 
 
 def test_edges_that_cross_or_do_not_pair_give_the_box() -> None:
-    picture = noise(60, 40)
+    image = noise(60, 40)
     crossed = [(10, 5), (50, 5), (10, 25), (50, 25)]
     five = [(10, 5), (50, 5), (50, 15), (40, 25), (10, 25)]
     for polygon in (crossed, five):
-        assert crop_word(picture, polygon, rectified=True) == picture.crop((10, 5, 50, 25))
+        assert crop_word(image, polygon, rectified=True) == image.crop((10, 5, 50, 25))
 
 
 def test_box_ends_at_the_edge_and_straightened_word_repeats_it() -> None:
-    picture = noise(60, 40)
+    image = noise(60, 40)
     polygon = box_polygon(-10, -5, 20, 15)
-    assert crop_word(picture, polygon) == picture.crop((0, 0, 20, 15))
-    straight = np.asarray(crop_word(picture, polygon, rectified=True))
+    assert crop_word(image, polygon) == image.crop((0, 0, 20, 15))
+    straight = np.asarray(crop_word(image, polygon, rectified=True))
     assert straight.shape == (20, 30, 3)
-    assert np.array_equal(straight[5:, 10:], np.asarray(picture)[:15, :20])
+    assert np.array_equal(straight[5:, 10:], np.asarray(image)[:15, :20])
     assert (straight[5:, :10] == straight[5:, 10:11]).all()
     assert (straight[:5] == straight[5:6]).all()
 
 
 @pytest.mark.parametrize("rectified", [False, True])
 def test_margin_is_in_heights_of_the_word(rectified: bool) -> None:
-    picture = noise(100, 80)
-    crop = crop_word(picture, box_polygon(30, 30, 70, 50), rectified=rectified, margin=0.25)
-    assert crop == picture.crop((25, 25, 75, 55))
+    image = noise(100, 80)
+    crop = crop_word(image, box_polygon(30, 30, 70, 50), rectified=rectified, margin=0.25)
+    assert crop == image.crop((25, 25, 75, 55))
 
 
 def test_margin_of_a_curved_text_goes_straight_on() -> None:
     place = on_arc(150, 80, 130)
-    polygon, picture = outline(place, 9), painted((300, 200), place)
-    plain, wide = (crop_word(picture, polygon, rectified=True, margin=margin) for margin in (0, 0.2))
+    polygon, image = outline(place, 9), painted((300, 200), place)
+    plain, wide = (crop_word(image, polygon, rectified=True, margin=margin) for margin in (0, 0.2))
     extra = round(0.2 * plain.height)
     assert wide.size == (plain.width + 2 * extra, plain.height + 2 * extra)
     inner = np.asarray(wide).astype(int)[extra:-extra, extra:-extra]
@@ -193,7 +201,9 @@ POINT = st.tuples(st.floats(-30, 90), st.floats(-30, 70))
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(POINT, min_size=3, max_size=10), st.booleans(), st.sampled_from([0, 0.5]))
-def test_any_polygon_is_cropped_or_unusable(polygon: list[tuple[float, float]], rectified: bool, margin: float) -> None:
+def test_any_polygon_is_cropped_or_unusable(
+    polygon: list[tuple[float, float]], rectified: bool, margin: float
+) -> None:
     try:
         crop = crop_word(noise(60, 40), polygon, rectified=rectified, margin=margin)
     except UnusablePolygon:
@@ -212,7 +222,7 @@ def test_vertical_text_is_turned_to_the_left() -> None:
     assert turn_if_vertical(tall.crop((0, 0, 10, 15)), "ab").size == (10, 15)
 
 
-def test_encoding_keeps_lossless_pictures_as_they_are() -> None:
+def test_encoding_keeps_lossless_images_as_they_are() -> None:
     crop = noise(30, 20)
     decoded, lossless = open_scene(encode_crop(crop, lossless=True))
     assert lossless
@@ -224,16 +234,18 @@ def test_encoding_keeps_lossless_pictures_as_they_are() -> None:
 
 
 def test_orientation_tag_is_followed_only_if_asked() -> None:
-    picture = Image.new("RGB", (40, 20), RED)
+    image = Image.new("RGB", (40, 20), RED)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     file = io.BytesIO()
-    picture.save(file, "JPEG", exif=exif)
+    image.save(file, "JPEG", exif=exif)
     assert open_scene(file.getvalue())[0].size == (40, 20)
     assert open_scene(file.getvalue(), follow_exif=True)[0].size == (20, 40)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", encode_crop(noise(30, 20), lossless=True)[:-200]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", encode_crop(noise(30, 20), lossless=True)[:-200]]
+)
 def test_unreadable_scenes(content: bytes) -> None:
     with pytest.raises(UnreadableImage):
         open_scene(content)

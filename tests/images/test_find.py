@@ -1,4 +1,6 @@
-"""Which files are images: every usual suffix, no folder twice, and not what macOS leaves beside others."""
+"""Which files are images: every usual suffix, no folder twice, and not what macOS leaves beside
+others.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from strhub.utils.folders import walk_folders
 
 def test_links_that_lead_round_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    for place in (tmp_path / "a.png", tmp_path / "deep" / "b.png"):
-        place.touch()
+    for target in (tmp_path / "a.png", tmp_path / "deep" / "b.png"):
+        target.touch()
     for number in range(3):  # two are enough for 2^40 ways
         (tmp_path / f"self{number}").symlink_to(".")
         (tmp_path / "deep" / f"up{number}").symlink_to("..")
@@ -38,13 +40,17 @@ def test_what_macos_leaves_is_no_image(tmp_path: Path) -> None:
     names = ["._kept.png", "a.png"]
     assert [path.name for path in find_images([str(tmp_path)])] == names
     assert [path.name for path in find_images([f"{tmp_path}/*.png"])] == names
-    assert [path.name for path in find_images([f"{tmp_path}/._a.png"])] == ["._a.png"], "named, it is reported"
+    assert [path.name for path in find_images([f"{tmp_path}/._a.png"])] == ["._a.png"], (
+        "named, it is reported"
+    )
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_every_suffix_that_is_found_can_be_read(suffix: str, tmp_path: Path) -> None:
     Image.init()
-    kind = Image.registered_extensions().get(suffix, {".jpc": "JPEG2000", ".pnm": "PPM"}.get(suffix))
+    kind = Image.registered_extensions().get(
+        suffix, {".jpc": "JPEG2000", ".pnm": "PPM"}.get(suffix)
+    )
     if suffix == ".avif" and kind is None:
         pytest.skip("this Pillow has no AVIF")
     image = Image.new("1" if suffix == ".pbm" else "RGB", (40, 20))

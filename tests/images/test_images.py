@@ -16,19 +16,27 @@ def png_header_claiming(width: int, height: int) -> bytes:
     """A tiny PNG that says it is huge: a decompression bomb."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+        + chunk(b"IEND", b"")
     )
 
 
-def test_paths_pictures_and_arrays_give_the_same(tmp_path: Path) -> None:
+def test_paths_images_and_arrays_give_the_same(tmp_path: Path) -> None:
     array = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    picture = Image.fromarray(array)
-    picture.save(tmp_path / "a.png")
-    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), picture, array, array / 255.0):
+    image = Image.fromarray(array)
+    image.save(tmp_path / "a.png")
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), image, array, array / 255.0):
         assert np.array_equal(np.asarray(open_image(source)), array)
 
 
@@ -52,10 +60,10 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
 
 
 def test_orientation_tag_is_followed(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (8, 4))
-    exif = picture.getexif()
+    image = Image.new("RGB", (8, 4))
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "turned.jpg", exif=exif)
+    image.save(tmp_path / "turned.jpg", exif=exif)
     assert open_image(tmp_path / "turned.jpg").size == (4, 8)
 
 
@@ -92,7 +100,7 @@ def test_other_things_are_refused(source: object) -> None:
         open_image(source)
 
 
-def test_pictures_and_names_that_cannot_be_used_are_no_other_kind_of_error(tmp_path: Path) -> None:
+def test_images_and_names_that_cannot_be_used_are_no_other_kind_of_error(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 90).save(tmp_path / "good.png")
     content = io.BytesIO((tmp_path / "good.png").read_bytes()[:1500])
     closed = Image.new("RGB", (4, 4))
@@ -113,7 +121,7 @@ def test_pictures_and_names_that_cannot_be_used_are_no_other_kind_of_error(tmp_p
             open_image(source)
 
 
-def test_one_pixel_is_a_picture() -> None:
+def test_one_pixel_is_a_image() -> None:
     assert open_image(np.zeros((1, 1), np.uint8)).size == (1, 1)
 
 
@@ -135,5 +143,7 @@ def test_files_folders_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
     assert len(find_images(["b.png", "b.png", "*.png"])) == 2
     assert find_images(["deep/*.gif"]) == []
-    assert [path.name for path in find_images(["dee*"])] == ["c.webp"]  # a folder that matches is looked into
+    assert [path.name for path in find_images(["dee*"])] == [
+        "c.webp"
+    ]  # a folder that matches is looked into
     assert [path.name for path in find_images(["long" * 100])] == ["long" * 100]

@@ -1,4 +1,6 @@
-"""Depths, ranges and transparency: what an image shows is there in RGB, and converting it takes little memory."""
+"""Depths, ranges and transparency: what an image shows is there in RGB, and converting it takes
+little memory.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +65,13 @@ def test_no_number_at_all_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("color", "ground"), [((255, 255, 255), 0), ((255, 240, 120), 0), ((20, 30, 90), 255), ((0, 0, 0), 255)]
+    ("color", "ground"),
+    [((255, 255, 255), 0), ((255, 240, 120), 0), ((20, 30, 90), 255), ((0, 0, 0), 255)],
 )
 @pytest.mark.parametrize("kind", ["png", "webp", "gif", "tif"])
-def test_what_is_transparent_contrasts(color: tuple[int, int, int], ground: int, kind: str, tmp_path: Path) -> None:
+def test_what_is_transparent_contrasts(
+    color: tuple[int, int, int], ground: int, kind: str, tmp_path: Path
+) -> None:
     image = Image.new("RGBA", (30, 10), (*color, 0))
     ImageDraw.Draw(image).rectangle((10, 2, 20, 8), (*color, 255))
     image.save(tmp_path / f"a.{kind}", **({"lossless": True} if kind == "webp" else {}))
@@ -122,7 +127,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize("kind", ["deep.png", "float.tif", "clear.png"])
 def test_the_largest_images_take_bounded_memory(kind: str, tmp_path: Path) -> None:
     size = (5000, 5000)
-    modes = {"deep.png": ("I;16", 3000), "float.tif": ("F", 0.5), "clear.png": ("RGBA", (255, 255, 255, 9))}
+    modes = {
+        "deep.png": ("I;16", 3000),
+        "float.tif": ("F", 0.5),
+        "clear.png": ("RGBA", (255, 255, 255, 9)),
+    }
     mode, color = modes[kind]
     Image.new(mode, size, color).save(tmp_path / kind)
     command = [sys.executable, "-c", MEASURE, str(tmp_path / kind)]

@@ -1,4 +1,6 @@
-"""Inputs from memory and from objects that others hold: they are read whole, and stay as they are."""
+"""Inputs from memory and from objects that others hold: they are read whole, and stay as they
+are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer("strhub-tiny", batch_size=8, threads=2, second_look=0)
+    return Recognizer("strhub-tiny", batch_size=8, threads=2, reread_below=0)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ def test_a_reader_takes_them_one_or_many(recognizer: Recognizer) -> None:
     content = DEMO[2].read_bytes()
     expected = recognizer(DEMO[2])[0].text
     for source in (content, io.BytesIO(content), bytearray(content)):
-        assert [(reading.text, reading.source) for reading in recognizer(source)] == [(expected, None)]
+        assert [(reading.text, reading.source) for reading in recognizer(source)] == [
+            (expected, None)
+        ]
     buffer = io.BytesIO(content)
     assert {reading.text for reading in recognizer([content, buffer, DEMO[2]] * 6)} == {expected}
 
@@ -110,12 +114,16 @@ def test_one_unloaded_image_many_times(recognizer: Recognizer, kind: str, tmp_pa
     Image.open(DEMO[0]).convert("RGB").resize((640, 200)).save(tmp_path / f"a.{kind}")
     expected = recognizer(tmp_path / f"a.{kind}")[0].text
     with Image.open(tmp_path / f"a.{kind}") as one:
-        assert [(reading.text, reading.error) for reading in recognizer([one] * 16)] == [(expected, None)] * 16
+        assert [(reading.text, reading.error) for reading in recognizer([one] * 16)] == [
+            (expected, None)
+        ] * 16
         assert one.fp is not None, "what the caller has not loaded stays so"
         assert one.convert("RGB").size == (640, 200)
 
 
-@pytest.mark.parametrize(("kind", "loaded"), [("tif", False), ("gif", True), ("webp", False), ("png", True)])
+@pytest.mark.parametrize(
+    ("kind", "loaded"), [("tif", False), ("gif", True), ("webp", False), ("png", True)]
+)
 def test_pages_of_a_file_as_an_iterator(
     recognizer: Recognizer, pages: list[Image.Image], kind: str, loaded: bool, tmp_path: Path
 ) -> None:
@@ -130,12 +138,16 @@ def test_pages_of_a_file_as_an_iterator(
             yield page
 
     with Image.open(path) as book:
-        expected = [recognizer(page.convert("RGB"))[0].text for page in ImageSequence.Iterator(book)]
+        expected = [
+            recognizer(page.convert("RGB"))[0].text for page in ImageSequence.Iterator(book)
+        ]
         assert len(set(expected)) == len(pages)
         assert [reading.text for reading in recognizer.read(each())] == expected
 
 
-def test_an_iterator_may_use_one_buffer_again(recognizer: Recognizer, pages: list[Image.Image]) -> None:
+def test_an_iterator_may_use_one_buffer_again(
+    recognizer: Recognizer, pages: list[Image.Image]
+) -> None:
     expected = [recognizer(page)[0].text for page in pages]
 
     def frames() -> Iterator[np.ndarray]:
@@ -147,7 +159,9 @@ def test_an_iterator_may_use_one_buffer_again(recognizer: Recognizer, pages: lis
     assert [reading.text for reading in recognizer.read(frames())] == expected
 
 
-def test_a_batch_ends_before_it_holds_too_much(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_ends_before_it_holds_too_much(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("strhub.inference.pipeline._HELD_BYTES", 2 * len(DEMO[0].read_bytes()))
     asked = 0
 
@@ -180,11 +194,13 @@ def test_a_closed_image_is_an_input_that_cannot_be_read() -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lanes: int) -> None:
+def test_large_images_are_decoded_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lanes: int
+) -> None:
     """Whatever the number of threads; small ones are not."""
     import strhub.inference.pipeline as pipeline
 
-    reader = Recognizer("strhub-tiny", batch_size=4, threads=lanes, second_look=0)
+    reader = Recognizer("strhub-tiny", batch_size=4, threads=lanes, reread_below=0)
     reader.workers = 4
     monkeypatch.setattr(pipeline, "_LARGE", 100 * 40)
     monkeypatch.setattr(pipeline, "_CHUNK", 1)

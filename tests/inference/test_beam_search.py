@@ -27,12 +27,16 @@ def ctc_texts(logs: np.ndarray) -> dict[str, float]:
     for path in product(range(logs.shape[1]), repeat=len(logs)):
         steps = CTC.select(np.array(path))[0]
         text = CTC.text_of(np.array(path)[steps])
-        texts[text] = texts.get(text, 0.0) + float(np.exp(sum(logs[step, number] for step, number in enumerate(path))))
+        texts[text] = texts.get(text, 0.0) + float(
+            np.exp(sum(logs[step, number] for step, number in enumerate(path)))
+        )
     return texts
 
 
 def attention_texts(logs: np.ndarray) -> dict[str, float]:
-    """The same of an attention model: characters, then [E], or as many characters as there are steps."""
+    """The same of an attention model: characters, then [E], or as many characters as there are
+    steps.
+    """
     texts = {}
     for length in range(len(logs) + 1):
         for path in product(range(1, logs.shape[1]), repeat=length):
@@ -52,8 +56,8 @@ def ranked(texts: dict[str, float], count: int) -> list[tuple[str, float]]:
 def test_many_beams_find_the_best_texts(kind: str, seed: int) -> None:
     tokenizer, texts_of = (CTC, ctc_texts) if kind == "ctc" else (ATTENTION, attention_texts)
     logits = some_logits(3, 5, seed=seed)
-    given = BeamSearch(tokenizer, Search(beam_width=400, top_k=6)).decode(logits)
-    for reading, logs in zip(given, log_softmax(logits), strict=True):
+    found = BeamSearch(tokenizer, Search(beam_width=400, top_k=6)).decode(logits)
+    for reading, logs in zip(found, log_softmax(logits), strict=True):
         expected = ranked(texts_of(logs), 6)
         assert [text for text, _ in reading.alternatives] == [text for text, _ in expected]
         for (text, sure), (_, probability) in zip(reading.alternatives, expected, strict=True):
@@ -70,10 +74,18 @@ def test_lexicon_and_whitelist(kind: str) -> None:
     for search, allowed in (
         (Search(beam_width=60, top_k=3, lexicon=lexicon), lambda text: text in lexicon),
         (Search(beam_width=200, top_k=3, whitelist="ac"), lambda text: "b" not in text),
-        (Search(beam_width=60, top_k=2, lexicon=lexicon, whitelist="bac"), lambda text: text in lexicon),
-        (Search(beam_width=60, lexicon=lexicon, whitelist="bc"), lambda text: text in ("b", "bbbb")),
+        (
+            Search(beam_width=60, top_k=2, lexicon=lexicon, whitelist="bac"),
+            lambda text: text in lexicon,
+        ),
+        (
+            Search(beam_width=60, lexicon=lexicon, whitelist="bc"),
+            lambda text: text in ("b", "bbbb"),
+        ),
     ):
-        for reading, logs in zip(BeamSearch(tokenizer, search).decode(logits), log_softmax(logits), strict=True):
+        for reading, logs in zip(
+            BeamSearch(tokenizer, search).decode(logits), log_softmax(logits), strict=True
+        ):
             texts = {text: value for text, value in texts_of(logs).items() if allowed(text)}
             assert reading.text == ranked(texts, 1)[0][0]
             assert all(allowed(text) for text, _ in reading.alternatives)
@@ -91,7 +103,9 @@ def test_one_beam_reads_what_the_tokenizer_reads() -> None:
 
 
 def test_steps_are_told_what_the_beams_took() -> None:
-    """A model that repeats: each step's distribution depends on the token before, so order and parents matter."""
+    """A model that repeats: each step's distribution depends on the token before, so order and
+    parents matter.
+    """
     table = log_softmax(some_logits(4, 1, seed=3)[:, 0] * 2)  # (token before, C)
     first = log_softmax(some_logits(1, 1, seed=4)[0, 0])
 
@@ -119,13 +133,18 @@ def test_longer_texts_win_with_length_normalization() -> None:
 
 
 @pytest.mark.parametrize(("tokenizer", "classes"), [(CTC, 4), (ATTENTION, 6)])
-def test_what_no_beam_may_read_is_nothing(tokenizer: CTCTokenizer | AttentionTokenizer, classes: int) -> None:
+def test_what_no_beam_may_read_is_nothing(
+    tokenizer: CTCTokenizer | AttentionTokenizer, classes: int
+) -> None:
     """A word longer than there are steps; the classes after the charset are never read."""
     logits = some_logits(2, 3, classes)
     logits[..., 4:] += 50
     for reading in BeamSearch(tokenizer, Search(lexicon=["abcabc"])).decode(logits):
         assert (reading.text, reading.confidence, len(reading.characters)) == ("", 0.0, 0)
-    assert all(set(reading.text) <= set("abc") for reading in BeamSearch(tokenizer, Search(top_k=2)).decode(logits))
+    assert all(
+        set(reading.text) <= set("abc")
+        for reading in BeamSearch(tokenizer, Search(top_k=2)).decode(logits)
+    )
 
 
 @pytest.mark.parametrize(

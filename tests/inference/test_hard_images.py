@@ -1,4 +1,6 @@
-"""Images as they come in life: every mode and orientation reads as the plain one; a bad one disturbs no other."""
+"""Images as they come in life: every mode and orientation reads as the plain one; a bad one
+disturbs no other.
+"""
 
 from __future__ import annotations
 
@@ -28,46 +30,48 @@ def plain() -> Image.Image:
     return Image.open(DEMO[3]).convert("RGB")
 
 
-def _oriented(picture: Image.Image, path: Path) -> None:
-    exif = picture.getexif()
+def _oriented(image: Image.Image, path: Path) -> None:
+    exif = image.getexif()
     exif[0x0112] = 8  # to be shown turned to the left: stored turned to the right
-    picture.transpose(Image.Transpose.ROTATE_270).save(path, quality=95, exif=exif)
+    image.transpose(Image.Transpose.ROTATE_270).save(path, quality=95, exif=exif)
 
 
-def _animated(picture: Image.Image, path: Path) -> None:
-    other = Image.new("RGB", picture.size, "blue")
-    picture.save(path, save_all=True, append_images=[other, other], duration=50)
+def _animated(image: Image.Image, path: Path) -> None:
+    other = Image.new("RGB", image.size, "blue")
+    image.save(path, save_all=True, append_images=[other, other], duration=50)
 
 
-def _sixteen_bits(picture: Image.Image, path: Path) -> None:
-    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(path)
+def _sixteen_bits(image: Image.Image, path: Path) -> None:
+    Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path)
 
 
-def _large(picture: Image.Image, path: Path, times: int = 12) -> None:
-    size = (picture.width * times, picture.height * times)
-    picture.resize(size, Image.Resampling.BICUBIC).save(path, quality=95)
+def _large(image: Image.Image, path: Path, times: int = 12) -> None:
+    size = (image.width * times, image.height * times)
+    image.resize(size, Image.Resampling.BICUBIC).save(path, quality=95)
 
 
 WAYS: dict[str, Callable[[Image.Image, Path], None]] = {
-    "cmyk.jpg": lambda picture, path: picture.convert("CMYK").save(path, quality=95),
-    "gray.jpg": lambda picture, path: picture.convert("L").save(path, quality=95),
+    "cmyk.jpg": lambda image, path: image.convert("CMYK").save(path, quality=95),
+    "gray.jpg": lambda image, path: image.convert("L").save(path, quality=95),
     "deep.png": _sixteen_bits,
     "deep.tif": _sixteen_bits,
-    "palette.png": lambda picture, path: picture.quantize(255).save(path),
-    "transparent.png": lambda picture, path: picture.convert("RGBA").save(path),
+    "palette.png": lambda image, path: image.quantize(255).save(path),
+    "transparent.png": lambda image, path: image.convert("RGBA").save(path),
     "animated.gif": _animated,
     "animated.png": _animated,
     "animated.webp": _animated,
     "oriented.jpg": _oriented,
     "large.jpg": _large,
     "large.png": _large,
-    "wide.png": lambda picture, path: picture.resize((20_000, 60)).save(path),
-    "wide.jpg": lambda picture, path: picture.resize((20_000, 300)).save(path),
-    "plain.bmp": lambda picture, path: picture.save(path),
+    "wide.png": lambda image, path: image.resize((20_000, 60)).save(path),
+    "wide.jpg": lambda image, path: image.resize((20_000, 300)).save(path),
+    "plain.bmp": lambda image, path: image.save(path),
 }
 
 
-def test_all_kinds_of_files_read_the_same(recognizer: Recognizer, plain: Image.Image, tmp_path: Path) -> None:
+def test_all_kinds_of_files_read_the_same(
+    recognizer: Recognizer, plain: Image.Image, tmp_path: Path
+) -> None:
     for name, write in WAYS.items():
         write(plain, tmp_path / name)
     expected = recognizer(plain)[0]
@@ -107,12 +111,12 @@ def test_a_truncated_jpeg_among_others(
 def test_a_large_jpeg_is_decoded_smaller_but_large_enough(
     tmp_path: Path, size: tuple[int, int], orientation: int | None, expected: tuple[int, int]
 ) -> None:
-    picture = Image.new("RGB", size, "orange")
-    exif = picture.getexif()
+    image = Image.new("RGB", size, "orange")
+    exif = image.getexif()
     if orientation:
         exif[0x0112] = orientation
-    picture.save(tmp_path / "large.jpg", exif=exif)
-    picture.save(tmp_path / "large.png", exif=exif)
+    image.save(tmp_path / "large.jpg", exif=exif)
+    image.save(tmp_path / "large.png", exif=exif)
     upright = size if orientation is None else size[::-1]
     assert open_image(tmp_path / "large.jpg").size == upright
     assert open_image(tmp_path / "large.png", at_least=(512, 128)).size == upright
@@ -121,25 +125,29 @@ def test_a_large_jpeg_is_decoded_smaller_but_large_enough(
     assert np.abs(np.asarray(opened, dtype=int)[5, 5] - (255, 165, 0)).max() <= 3
 
 
-def test_what_a_reader_prepares_is_close_to_plain_scaling(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_what_a_reader_prepares_is_close_to_plain_scaling(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
     """Of large images, where it is not the same: within a few gray levels on a smooth one."""
     ramp = np.add.outer(np.arange(700) / 10, np.arange(2900) / 20)[..., None] * (1.0, 0.7, 0.4)
     Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "ramp.jpg", quality=95)
     prepared = recognizer.prepare([tmp_path / "ramp.jpg"])[0]
     assert isinstance(prepared, dict)
-    picture = open_image(tmp_path / "ramp.jpg")
-    assert min(picture.width / 128, picture.height / 32) > 2 * _SPARE
-    expected = np.asarray(picture.resize((128, 32), Image.Resampling.BICUBIC)) / 127.5 - 1
+    image = open_image(tmp_path / "ramp.jpg")
+    assert min(image.width / 128, image.height / 32) > 2 * _SPARE
+    expected = np.asarray(image.resize((128, 32), Image.Resampling.BICUBIC)) / 127.5 - 1
     assert np.abs(prepared[0].transpose(1, 2, 0) - expected).max() < 4 / 127.5
 
 
-def test_parts_of_a_batch_are_prepared_as_pictures_alone_are(recognizer: Recognizer, plain: Image.Image) -> None:
+def test_parts_of_a_batch_are_prepared_as_images_alone_are(
+    recognizer: Recognizer, plain: Image.Image
+) -> None:
     tall = plain.transpose(Image.Transpose.ROTATE_90)
     together = recognizer.prepare([plain, None, tall, DEMO[0]])
     assert isinstance(together[1], UnreadableImage)
     assert [len(views) for views in together if isinstance(views, dict)] == [1, 3, 1]
-    for picture, views in zip([plain, None, tall, DEMO[0]], together, strict=True):
-        alone = recognizer.prepare([picture])[0]
+    for image, views in zip([plain, None, tall, DEMO[0]], together, strict=True):
+        alone = recognizer.prepare([image])[0]
         if isinstance(views, dict) and isinstance(alone, dict):
             assert views.keys() == alone.keys()
             assert all(np.array_equal(views[turn], alone[turn]) for turn in views)

@@ -20,7 +20,9 @@ def written(*words: str) -> tuple[Image.Image, list[tuple[float, float]]]:
     width = round(font.getlength(text)) + 2 * left
     line = Image.new("RGB", (width, 48), "white")
     ImageDraw.Draw(line).text((left, 2), text, fill="black", font=font)
-    starts = [left + font.getlength(" ".join([*words[:number], ""])) for number in range(len(words))]
+    starts = [
+        left + font.getlength(" ".join([*words[:number], ""])) for number in range(len(words))
+    ]
     return line, [(start / width, (start + font.getlength(word)) / width)
                   for start, word in zip(starts, words, strict=True)]  # fmt: skip
 
@@ -77,7 +79,7 @@ def test_what_cannot_be_opened_does_not_stop_the_others(reader: Recognizer, tmp_
 
 @pytest.mark.parametrize(
     ("model", "options"),
-    [("strhub-tiny", {}), ("strhub-small", {"second_look": 0.5}), ("strhub-small", {"top_k": 3})],
+    [("strhub-tiny", {}), ("strhub-small", {"reread_below": 0.5}), ("strhub-small", {"top_k": 3})],
 )
 def test_what_has_no_use_with_lines_is_refused(model: str, options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="lines=True"):

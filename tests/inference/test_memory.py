@@ -1,4 +1,6 @@
-"""Reading many images takes no more memory than reading some, and what a plain install reads with takes little."""
+"""Reading many images takes no more memory than reading some, and what a plain install reads with
+takes little.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,17 @@ print(*held)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc to see resident memory")
-@pytest.mark.parametrize(("model", "count", "most"), [("strhub-tiny", 2400, 200), ("torch", 1600, 700)])
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="needs Linux's /proc to see resident memory"
+)
+@pytest.mark.parametrize(
+    ("model", "count", "most"), [("strhub-tiny", 2400, 200), ("torch", 1600, 700)]
+)
 def test_memory_is_flat(model: str, count: int, most: float) -> None:
     command = [sys.executable, "-c", CODE, model, str(count)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
     held = [float(value) for value in done.stdout.split()]
     assert len(held) == 8
     assert max(held) < most

@@ -1,4 +1,6 @@
-"""float32 unless asked: the same readings on every processor; "auto" is near them, and outputs say which it was."""
+"""float32 unless asked: the same readings on every processor; "auto" is near them, and outputs say
+which it was.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from golden_numbers import FOLDER
-from tiny_models import SIZES, Training, pictures, tiny_system
+from tiny_models import SIZES, Training, inputs, tiny_system
 
 import strhub
 from strhub import Recognizer
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.cli import read, test
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.inference.precision import (
     choose_precision,
     computes_in_bfloat16,
@@ -32,8 +34,9 @@ pytestmark = pytest.mark.numeric
 ROOT = Path(__file__).parents[2]
 DEMO = sorted((ROOT / "demo_images").glob("*.png"))
 CPU = torch.device("cpu")
-# bfloat16 has 8 bits: what is read with at least this confidence keeps its text, and confidences move by at most this.
-# Measured with strhub-tiny: 0.013; 0.004 for all that is read with a confidence of 0.9 or more.
+# bfloat16 has 8 bits: what is read with at least this confidence keeps its text, and confidences
+# move by at most this. Measured with strhub-tiny: 0.013; 0.004 for all that is read with a
+# confidence of 0.9 or more.
 SURE, TOLERANCE = 0.5, 0.05
 
 
@@ -65,12 +68,17 @@ def test_a_loaded_model_reads_in_float32_on_every_processor(has_bfloat16: bool) 
     assert (reader.precision, next(reader.model.parameters()).dtype) == ("float32", torch.float32)
 
 
-def test_read_with_options_says_the_precision(has_bfloat16: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_read_with_options_says_the_precision(
+    has_bfloat16: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     for arguments, used in (
         ([], "float32"),
         (["strhub-tiny", "refine_iters:int=0"], "float32"),
         (["--precision", "auto"], "float32"),  # by ONNX Runtime
-        (["strhub-tiny", "refine_iters:int=0", "--precision", "auto"], "bfloat16" if has_bfloat16 else "float32"),
+        (
+            ["strhub-tiny", "refine_iters:int=0", "--precision", "auto"],
+            "bfloat16" if has_bfloat16 else "float32",
+        ),
     ):
         assert read.run(["--images", str(DEMO[0]), "--json", "--device", "cpu", *arguments]) == 0
         assert json.loads(capsys.readouterr().out)["precision"] == used
@@ -95,7 +103,9 @@ def test_auto_chooses_by_the_processor(has_bfloat16: bool) -> None:
     assert precision_name("auto", CPU) == ("bfloat16" if has_bfloat16 else "float32")
 
 
-def test_instructions_that_the_libraries_may_not_use_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instructions_that_the_libraries_may_not_use_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As with ONEDNN_MAX_CPU_ISA or ATEN_CPU_CAPABILITY, which `make test-cpus` sets."""
     if os.environ.get("ONEDNN_MAX_CPU_ISA") == "avx2":
         assert not processor_has_bfloat16()
@@ -105,10 +115,12 @@ def test_instructions_that_the_libraries_may_not_use_do_not_count(monkeypatch: p
 
 
 def test_auto_reads_words_as_float32_does(rounded: None) -> None:
-    words = DrawnWords(charset=CHARSET_94, max_length=10, seed=5, difficulty=0.2)
-    sources = [*map(str, DEMO), *(words.draw(index)[0] for index in range(24))]
+    words = RenderedWords(charset=CHARSET_94, max_length=10, seed=5, difficulty=0.2)
+    sources = [*map(str, DEMO), *(words.render(index)[0] for index in range(24))]
     model = strhub.load("strhub-tiny")
-    exact, near = (Recognizer(model, device="cpu", precision=kind)(sources) for kind in ("float32", "auto"))
+    exact, near = (
+        Recognizer(model, device="cpu", precision=kind)(sources) for kind in ("float32", "auto")
+    )
     sure = [pair for pair in zip(exact, near, strict=True) if pair[0].confidence >= SURE]
     assert len(sure) >= 25
     for one, other in sure:
@@ -122,10 +134,10 @@ def test_auto_gives_every_network_s_probabilities(rounded: None, experiment: str
     system = tiny_system(training).eval()
     model = SceneTextModel(system.hparams).eval()
     model.model.load_state_dict(system.model.state_dict())
-    images = pictures(training)
+    images = inputs(training)
     with torch.inference_mode():
         expected = model(images).softmax(-1)
         model.set_precision(choose_precision("auto", CPU))
-        given = model(images).float().softmax(-1)
-    steps = min(expected.shape[1], given.shape[1])  # one may end a step earlier
-    torch.testing.assert_close(given[:, :steps], expected[:, :steps], rtol=0, atol=TOLERANCE)
+        found = model(images).float().softmax(-1)
+    steps = min(expected.shape[1], found.shape[1])  # one may end a step earlier
+    torch.testing.assert_close(found[:, :steps], expected[:, :steps], rtol=0, atol=TOLERANCE)

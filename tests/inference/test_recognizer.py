@@ -21,7 +21,7 @@ def recognizer() -> Recognizer:
     return Recognizer("strhub-tiny", batch_size=3, device="cpu")
 
 
-def test_paths_pictures_and_arrays_in_any_mix(recognizer: Recognizer) -> None:
+def test_paths_images_and_arrays_in_any_mix(recognizer: Recognizer) -> None:
     with Image.open(DEMO[3]) as fourth:
         array = np.asarray(fourth.convert("RGB"))
     with Image.open(DEMO[2]) as third:
@@ -39,11 +39,11 @@ def test_paths_pictures_and_arrays_in_any_mix(recognizer: Recognizer) -> None:
 def test_words_that_run_up_or_down_are_read(recognizer: Recognizer) -> None:
     upright = Image.open(DEMO[0]).convert("RGB")
     assert upright.width > 1.5 * upright.height
-    pictures = [upright, upright.rotate(90, expand=True), upright.rotate(-90, expand=True)]
-    readings = recognizer(pictures)
+    inputs = [upright, upright.rotate(90, expand=True), upright.rotate(-90, expand=True)]
+    readings = recognizer(inputs)
     assert {reading.text for reading in readings} == {readings[0].text}
     assert [reading.rotation for reading in readings] == [0, 270, 90]
-    as_it_stands = Recognizer("strhub-tiny", turn_tall=False, device="cpu")(pictures)
+    as_it_stands = Recognizer("strhub-tiny", turn_tall=False, device="cpu")(inputs)
     assert as_it_stands[0].text == readings[0].text
     assert as_it_stands[1].rotation == 0
     assert as_it_stands[1].text != readings[0].text
@@ -59,14 +59,20 @@ def test_words_that_run_up_or_down_are_read(recognizer: Recognizer) -> None:
         (("", 0.0), ("", 0.0), 0),
     ],
 )
-def test_the_surest_way_up(upright: tuple[str, float], left: tuple[str, float], expected: int) -> None:
+def test_the_surest_way_up(
+    upright: tuple[str, float], left: tuple[str, float], expected: int
+) -> None:
     none = np.zeros(0, np.float32)
-    assert surest_rotation({0: (*upright, none), 90: (*left, none), 270: ("", 0.0, none)}) == expected
+    assert (
+        surest_rotation({0: (*upright, none), 90: (*left, none), 270: ("", 0.0, none)}) == expected
+    )
 
 
 def test_unreadable_inputs_come_back_in_place(recognizer: Recognizer, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
-    readings = recognizer([DEMO[0], tmp_path / "text.png", None, DEMO[1], np.zeros((1, 1), np.uint8)])
+    readings = recognizer(
+        [DEMO[0], tmp_path / "text.png", None, DEMO[1], np.zeros((1, 1), np.uint8)]
+    )
     assert [reading.error is None for reading in readings] == [True, False, False, True, True]
     assert readings[1].source == str(tmp_path / "text.png")
     assert readings[1].text == ""
@@ -81,7 +87,9 @@ def test_nothing_in_nothing_out(recognizer: Recognizer) -> None:
 
 def test_one_alone_is_no_list_of_letters(recognizer: Recognizer) -> None:
     assert [reading.source for reading in recognizer.read(str(DEMO[0]))] == [str(DEMO[0])]
-    assert [reading.error for reading in recognizer(b"a file's content")] == ["not an image in any known format"]
+    assert [reading.error for reading in recognizer(b"a file's content")] == [
+        "not an image in any known format"
+    ]
 
 
 def test_reads_from_an_endless_source_batch_by_batch(recognizer: Recognizer) -> None:
@@ -115,26 +123,33 @@ def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
         Recognizer(**arguments)  # type: ignore[arg-type]
 
 
-def test_the_embedded_model_reads_clean_drawn_words() -> None:
+def test_the_embedded_model_reads_clean_rendered_words() -> None:
     """Its own kind of words, never trained on: others than this seed's are drawn in training."""
-    from strhub.data.synth import DrawnWords
+    from strhub.data.synth import RenderedWords
     from strhub.text import CHARSET_36, CharsetAdapter
 
-    words = DrawnWords(charset=strhub.load_from_checkpoint("strhub-tiny").hparams.charset_train, max_length=12, seed=77,
+    words = RenderedWords(charset=strhub.load_from_checkpoint("strhub-tiny").hparams.charset_train,
+        max_length=12, seed=77,
                        difficulty=0.0)  # fmt: skip
-    pictures, labels = zip(*(words.draw(index) for index in range(100)), strict=True)
+    inputs, labels = zip(*(words.render(index) for index in range(100)), strict=True)
     adapter = CharsetAdapter(CHARSET_36)
-    readings = Recognizer("strhub-tiny", device="cpu")(pictures)
-    right = sum(adapter(r.text) == adapter(label) for r, label in zip(readings, labels, strict=True))
+    readings = Recognizer("strhub-tiny", device="cpu")(inputs)
+    right = sum(
+        adapter(r.text) == adapter(label) for r, label in zip(readings, labels, strict=True)
+    )
     assert right >= 88, "94 when the weights were made"
 
 
 def test_the_embedded_model_is_not_sure_of_words_where_there_are_none() -> None:
-    """Empty grounds of rendered words, of other seeds than in training; 1.8 % of 1,000 when the weights were made."""
-    from strhub.data.synth import DrawnWords
+    """Empty grounds of rendered words, of other seeds than in training; 1.8 % of 1,000 when the
+    weights were made.
+    """
+    from strhub.data.synth import RenderedWords
 
-    blanks = DrawnWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)
-    readings = Recognizer("strhub-tiny", device="cpu")([blanks.draw(index)[0] for index in range(100)])
+    blanks = RenderedWords(charset="a", max_length=1, seed=78, difficulty=(0.0, 1.0), blanks=1.0)
+    readings = Recognizer("strhub-tiny", device="cpu")(
+        [blanks.render(index)[0] for index in range(100)]
+    )
     assert sum(reading.confidence > 0.5 for reading in readings) <= 5
     assert all(reading.confidence == 0 for reading in readings if not reading.text)
     assert sum(not reading.text for reading in readings) > 50

@@ -29,7 +29,9 @@ WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r})); "
 def run(code: str, *without: str) -> subprocess.CompletedProcess[str]:
     """A new process in which some packages cannot be imported."""
     script = WITHOUT.format(names=without) + code
-    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,10 @@ def test_without_onnxruntime_torch_reads() -> None:
     ("arguments", "message"),
     [
         ({"model": embedded_graph("strhub-tiny"), "refine_iters": 3}, "export it again"),
-        ({"model": embedded_graph("strhub-tiny"), "precision": "bfloat16"}, "settled when a model is exported"),
+        (
+            {"model": embedded_graph("strhub-tiny"), "precision": "bfloat16"},
+            "settled when a model is exported",
+        ),
         ({"precision": "bfloat61"}, "Did you mean 'bfloat16'"),
         ({"precision": "float16", "device": "cpu"}, "float16 is for GPUs"),
         ({"compile": "perhaps"}, "compile is 'perhaps'"),
@@ -123,17 +128,24 @@ def test_bfloat16_leaves_a_loaded_model_as_it_was_and_reads_alike() -> None:
 
 
 def test_two_readers_of_one_model_each_decode_as_asked() -> None:
-    model = strhub.create_model("parseq-tiny", embed_dim=32, enc_num_heads=1, dec_num_heads=2, enc_depth=1)
+    model = strhub.create_model(
+        "parseq-tiny", embed_dim=32, enc_num_heads=1, dec_num_heads=2, enc_depth=1
+    )
     first = Recognizer(model, device="cpu", precision="float32", decode_ar=False, refine_iters=2)
     second = Recognizer(model, device="cpu", precision="float32", decode_ar=True)
     networks = [reader.model.model for reader in (first, second)]
-    assert [(network.decode_ar, network.refine_iters) for network in networks] == [(False, 2), (True, 1)]
+    assert [(network.decode_ar, network.refine_iters) for network in networks] == [
+        (False, 2),
+        (True, 1),
+    ]
     assert (model.model.decode_ar, model.hparams.refine_iters, model.training) == (True, 1, True)
 
 
 @pytest.mark.parametrize("every", [2, 8, 100])
 @pytest.mark.parametrize("refine_iters", [0, 1])
-def test_looking_rarely_at_whether_all_have_ended_reads_the_same(every: int, refine_iters: int) -> None:
+def test_looking_rarely_at_whether_all_have_ended_reads_the_same(
+    every: int, refine_iters: int
+) -> None:
     """As it is done on a GPU, where each look makes the host wait."""
     model = strhub.load("strhub-tiny", refine_iters=refine_iters).eval()
     images = torch.rand(4, 3, 32, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1

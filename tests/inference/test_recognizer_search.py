@@ -22,7 +22,13 @@ pytestmark = pytest.mark.numeric
 
 DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))
 SMALL: dict[str, dict[str, Any]] = {
-    "parseq-tiny": {"embed_dim": 32, "enc_num_heads": 2, "dec_num_heads": 4, "enc_depth": 1, "patch_size": [16, 16]},
+    "parseq-tiny": {
+        "embed_dim": 32,
+        "enc_num_heads": 2,
+        "dec_num_heads": 4,
+        "enc_depth": 1,
+        "patch_size": [16, 16],
+    },
     "trba": {"hidden_size": 16, "output_channel": 32, "localization_channel": 32},
     "crnn": {"hidden_size": 16, "output_channel": 32},
     "vitstr": {"embed_dim": 32, "num_heads": 2, "depth": 1},
@@ -30,16 +36,20 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def small(name: str, **options: Any) -> SceneTextModel:
-    """A network with fresh weights, some of them greater than usual, so that it is neither sure nor always alike."""
+    """A network with fresh weights, some of them greater than usual, so that it is neither sure nor
+    always alike.
+    """
     torch.manual_seed(1)
-    model = create_model(name, **SMALL[name], charset_train="abcde", max_label_length=4, **options).eval()
+    model = create_model(
+        name, **SMALL[name], charset_train="abcde", max_label_length=4, **options
+    ).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2 if parameter.ndim > 1 else 1)
     return model
 
 
-def pictures(count: int) -> list[np.ndarray[Any, Any]]:
+def inputs(count: int) -> list[np.ndarray[Any, Any]]:
     return list(np.random.default_rng(0).integers(0, 255, (count, 32, 128, 3), np.uint8))
 
 
@@ -57,33 +67,37 @@ def probability(model: SceneTextModel, images: torch.Tensor, text: str) -> float
     return float(logits.log_softmax(-1)[0].gather(-1, tokens[0, 1:, None])[:, 0].sum().exp())
 
 
-@pytest.mark.parametrize(("name", "options"), [("parseq-tiny", {}), ("parseq-tiny", {"dec_depth": 2}), ("trba", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("parseq-tiny", {}), ("parseq-tiny", {"dec_depth": 2}), ("trba", {})]
+)
 def test_beams_know_what_they_have_read(name: str, options: dict[str, Any]) -> None:
     model = small(name, **options)
     recognizer = Recognizer(model, top_k=5, beam_width=12, device="cpu", batch_size=2)
-    for picture, reading in zip(pictures(3), recognizer(pictures(3)), strict=True):
-        images = torch.from_numpy(recognizer.prepare([picture])[0][0])[None]
+    for image, reading in zip(inputs(3), recognizer(inputs(3)), strict=True):
+        images = torch.from_numpy(recognizer.prepare([image])[0][0])[None]
         assert len({text for text, _ in reading.alternatives}) == 5
         for text, sure in reading.alternatives:
             assert sure == pytest.approx(probability(model, images, text) if text else 0, rel=1e-3)
-        shares = [sure for text, sure in reading.alternatives if text]
-        assert shares == sorted(shares, reverse=True)
+        fractions = [sure for text, sure in reading.alternatives if text]
+        assert fractions == sorted(fractions, reverse=True)
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_constraints_hold_in_every_kind_of_model(name: str) -> None:
     model = small(name)
-    chosen = Recognizer(model, whitelist="ad", device="cpu")(pictures(6))
+    chosen = Recognizer(model, whitelist="ad", device="cpu")(inputs(6))
     assert all(set(reading.text) <= set("ad") for reading in chosen)
     words = ["ab", "cade", "e", "bee"]
-    found = Recognizer(model, lexicon=words, device="cpu", top_k=3)(pictures(6))
+    found = Recognizer(model, lexicon=words, device="cpu", top_k=3)(inputs(6))
     assert all({text for text, _ in reading.alternatives} <= set(words) for reading in found)
     assert all(reading.text in words for reading in found)
 
 
 def test_one_beam_is_the_usual_way() -> None:
     model = small("parseq-tiny", refine_iters=0)
-    usual, searched = (Recognizer(model, device="cpu", **options)(pictures(5)) for options in ({}, {"beam_width": 1}))
+    usual, searched = (
+        Recognizer(model, device="cpu", **options)(inputs(5)) for options in ({}, {"beam_width": 1})
+    )
     assert [reading.text for reading in usual] == [reading.text for reading in searched]
     for one, other in zip(usual, searched, strict=True):
         assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
@@ -92,10 +106,14 @@ def test_one_beam_is_the_usual_way() -> None:
 def test_the_embedded_model_without_torch_searches_too() -> None:
     readings = Recognizer("strhub-tiny", top_k=3)(DEMO)
     assert all(len(reading.alternatives) == 3 for reading in readings)
-    assert [reading.text for reading in readings] == [reading.alternatives[0][0] for reading in readings]
+    assert [reading.text for reading in readings] == [
+        reading.alternatives[0][0] for reading in readings
+    ]
     assert [reading.text for reading in readings][3] == "CHOICE"
     words = ["choice", "CASE", "market"]
-    assert {r.text for r in Recognizer(embedded_graph("strhub-tiny"), lexicon=words)(DEMO)} <= set(words)
+    assert {r.text for r in Recognizer(embedded_graph("strhub-tiny"), lexicon=words)(DEMO)} <= set(
+        words
+    )
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +122,19 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(["--images", str(DEMO[7]), *lexicon, "--top_k", "2", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["text"] == record["alternatives"][0][0] == "CASE"
-    assert run(["strhub-tiny", "decode_ar:bool=false", "--whitelist", "0123456789", "--images", str(DEMO[7])]) == 0
+    assert (
+        run(
+            [
+                "strhub-tiny",
+                "decode_ar:bool=false",
+                "--whitelist",
+                "0123456789",
+                "--images",
+                str(DEMO[7]),
+            ]
+        )
+        == 0
+    )
     assert set(capsys.readouterr().out.split(": ")[1].split("  ")[0]) <= set("0123456789")
     for arguments, message in (
         (["--lexicon", str(tmp_path / "none.txt")], "cannot be read"),
@@ -118,7 +148,9 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_an_option_by_its_old_name_warns() -> None:
     old = {"length_normalisation": 0.5}
-    with pytest.warns(FutureWarning, match="length_normalisation is now called length_normalization"):
+    with pytest.warns(
+        FutureWarning, match="length_normalisation is now called length_normalization"
+    ):
         reader = Recognizer("strhub-tiny", **old)
     assert reader.engine.search.search.length_normalization == 0.5
     with pytest.warns(FutureWarning, match="now called"):
@@ -126,13 +158,16 @@ def test_an_option_by_its_old_name_warns() -> None:
     with pytest.raises(ValueError, match="two names"), pytest.warns(FutureWarning):
         beam_search(CTCTokenizer("ab"), {**old, "length_normalization": 1})
     with pytest.warns(FutureWarning, match="now called --length_normalization"):
-        given = build_parser().parse_args(["--images", "a.png", "--length_normalisation", "0.5"])
-    assert search_options(given)["length_normalization"] == 0.5
-    assert search_options(build_parser().parse_args(["--images", "a.png"]))["length_normalization"] == 0
+        found = build_parser().parse_args(["--images", "a.png", "--length_normalisation", "0.5"])
+    assert search_options(found)["length_normalization"] == 0.5
+    assert (
+        search_options(build_parser().parse_args(["--images", "a.png"]))["length_normalization"]
+        == 0
+    )
 
 
 def test_a_lexicon_has_a_word_a_line_whatever_wrote_it(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_bytes(b"\xef\xbb\xbfNew York\r\n\r\n market\n")  # as editors on Windows do
-    given = build_parser().parse_args(["--images", "a.png", "--lexicon", str(path)])
-    assert search_options(given)["lexicon"] == ["New York", "market"]
+    found = build_parser().parse_args(["--images", "a.png", "--lexicon", str(path)])
+    assert search_options(found)["lexicon"] == ["New York", "market"]

@@ -1,4 +1,6 @@
-"""Doubtful words are looked at again: how steep a line is, the views of it, and what is made of them."""
+"""Doubtful words are looked at again: how steep a line is, the views of it, and what is made of
+them.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -13,8 +15,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from strhub import Recognizer
 from strhub.cli.read import run
-from strhub.data.synth import DrawnWords
-from strhub.inference.pipeline import Decoded, Look, PictureArray, Reader
+from strhub.data.synth import RenderedWords
+from strhub.inference.pipeline import Decoded, ImageArray, Reader, ViewReading
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
 from strhub.inference.rereading import best_supported
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
@@ -27,7 +29,9 @@ DEMO = sorted((Path(__file__).parent.parent.parent / "demo_images").glob("*.png"
 
 
 def box_of(angle: float, height: float, letters: int = LETTERS) -> tuple[float, float]:
-    """Width and height of the box around letters of so many pixels that are turned with their line, in radians."""
+    """Width and height of the box around letters of so many pixels that are turned with their line,
+    in radians.
+    """
     length = LETTER * letters * height
     return length * cos(angle) + height * sin(angle), length * sin(angle) + height * cos(angle)
 
@@ -42,18 +46,20 @@ def bar(angle: float, *, upright: bool) -> Image.Image:
     else:
         width, height = box_of(abs(turn), 20)
         corners = [(x * cos(turn) + y * sin(turn), y * cos(turn) - x * sin(turn)) for x, y in ends]
-    picture = Image.new("RGB", (round(width), round(height)), "white")
-    ImageDraw.Draw(picture).polygon([(x + width / 2, y + height / 2) for x, y in corners], "black")
-    return picture
+    original = Image.new("RGB", (round(width), round(height)), "white")
+    ImageDraw.Draw(original).polygon([(x + width / 2, y + height / 2) for x, y in corners], "black")
+    return original
 
 
-def darkness(picture: Image.Image) -> np.ndarray:
+def darkness(original: Image.Image) -> np.ndarray:
     """How dark each row is, 0 to 1, from top to bottom."""
-    return 1 - np.asarray(picture.convert("L")).mean(1) / 255
+    return 1 - np.asarray(original.convert("L")).mean(1) / 255
 
 
 @given(st.floats(9, 75), st.integers(4, 25))
-def test_the_box_and_the_number_of_letters_tell_how_steep_a_line_is(angle: float, letters: int) -> None:
+def test_the_box_and_the_number_of_letters_tell_how_steep_a_line_is(
+    angle: float, letters: int
+) -> None:
     width, height = box_of(radians(angle), 30, letters)
     climb = climb_of(width, height, letters)
     if height < LETTER * letters * width:
@@ -79,10 +85,10 @@ def test_what_is_not_steep(width: int, height: int, letters: int) -> None:
 @pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize("angle", [-50, -30, -15, 15, 30, 50])
 def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
-    picture = bar(angle, upright=upright)
-    views = list(other_views(picture, LETTERS, height=64))
+    original = bar(angle, upright=upright)
+    views = list(other_views(original, LETTERS, height=64))
     assert len(views) == 4  # whether it climbs or falls is seen
-    rows = [darkness(view.picture) for view in views[2:]]
+    rows = [darkness(view.original) for view in views[2:]]
     contrast = [dark.max() - min(dark[0], dark[-1]) for dark in rows]
     best = int(np.argmax(contrast))
     assert contrast[best] > 0.75
@@ -94,7 +100,7 @@ def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20), (100, 1), (7, 3), (90, 80), (2400, 1900)])
 @pytest.mark.parametrize("letters", [1, 2, 25])
-def test_pictures_of_any_size_have_views(size: tuple[int, int], letters: int) -> None:
+def test_images_of_any_size_have_views(size: tuple[int, int], letters: int) -> None:
     for rotation, view, _ in other_views(Image.new("RGB", size, (10, 20, 30)), letters, height=32):
         assert 0 <= rotation < 360
         assert min(view.size) >= 1
@@ -105,25 +111,25 @@ def test_pictures_of_any_size_have_views(size: tuple[int, int], letters: int) ->
 @pytest.mark.parametrize("angle", [-60, -30, -10, 10, 30, 60])
 @pytest.mark.parametrize("upright", [False, True])
 def test_edges_tell_whether_a_line_climbs(angle: int, upright: bool) -> None:
-    picture = bar(angle, upright=upright)
-    for one in (picture, ImageOps.invert(picture)):
+    original = bar(angle, upright=upright)
+    for one in (original, ImageOps.invert(original)):
         assert lean_of(one) * angle > 0.1 * abs(angle)
-    assert lean_of(ImageOps.mirror(picture)) == pytest.approx(-lean_of(picture), abs=0.05)
+    assert lean_of(ImageOps.mirror(original)) == pytest.approx(-lean_of(original), abs=0.05)
     assert lean_of(Image.new("RGB", (50, 30), "red")) == 0
 
 
 @pytest.mark.parametrize("size", [(200_000, 60), (60, 200_000)])
-def test_a_picture_of_no_words_shape_is_looked_at_once(size: tuple[int, int]) -> None:
+def test_a_image_of_no_words_shape_is_looked_at_once(size: tuple[int, int]) -> None:
     assert list(other_views(Image.new("RGB", size), 5, height=32)) == []
 
 
 def test_models_that_keep_the_aspect_look_at_wider_letters_instead_of_closer() -> None:
     image = Image.new("RGB", (400, 200), (10, 20, 30))
     wider, further = itertools.islice(other_views(image, 3, height=48, keep_aspect=True), 2)
-    assert wider.picture.size == (250, 100), "twice the model's height, as near as halving comes"
+    assert wider.original.size == (250, 100), "twice the model's height, as near as halving comes"
     assert not wider.cut
     assert not further.cut
-    assert wider.picture.getpixel((0, 0)) == (10, 20, 30)
+    assert wider.original.getpixel((0, 0)) == (10, 20, 30)
 
 
 def decoded(text: str, confidence: float) -> Decoded:
@@ -139,50 +145,79 @@ def decoded(text: str, confidence: float) -> Decoded:
         ([("SALF", 0.5), ("", 0.0), ("", 0.0)], ("SALF", 0.5)),
     ],
 )
-def test_the_text_for_which_most_speaks(looks: Sequence[tuple[str, float]], expected: tuple[str, float]) -> None:
-    best = best_supported([Look(number, decoded(*look)) for number, look in enumerate(looks)]).decoded
+def test_the_text_for_which_most_speaks(
+    view_readings: Sequence[tuple[str, float]], expected: tuple[str, float]
+) -> None:
+    best = best_supported(
+        [
+            ViewReading(number, decoded(*view_reading))
+            for number, view_reading in enumerate(view_readings)
+        ]
+    ).decoded
     assert (best.text, best.confidence) == expected
 
 
 class Engine:
-    """Reads every image as the same word, first with `first`, later with `later`; keeps how many it was given."""
+    """Reads every image as the same word, first with `first`, later with `later`; keeps how many it
+    was given.
+    """
 
-    img_size, normalize, lanes, correction = (32, 128), "default", 1, Correction(best=1, first=0, offset=0)
+    img_size, normalize, lanes, correction = (
+        (32, 128),
+        "default",
+        1,
+        Correction(best=1, first=0, offset=0),
+    )
 
     def __init__(self, first: float, later: float = 0.9, *, keep_aspect: bool = False) -> None:
-        self.first, self.later, self.keep_aspect, self.calls = first, later, keep_aspect, list[int]()
+        self.first, self.later, self.keep_aspect, self.calls = (
+            first,
+            later,
+            keep_aspect,
+            list[int](),
+        )
 
-    def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+    def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         self.calls.append(len(arrays))
-        return [decoded("sign" if len(self.calls) == 1 else "SIGN", self.first if len(self.calls) == 1 else self.later)
+        return [decoded("sign" if len(self.calls) == 1 else "SIGN",
+            self.first if len(self.calls) == 1 else self.later)
                 for _ in arrays]  # fmt: skip
 
     def side_by_side(self):  # type: ignore[no-untyped-def]
         raise AssertionError("one lane only")
 
 
-PICTURE = Image.new("RGB", (80, 60), "gray")
+IMAGE = Image.new("RGB", (80, 60), "gray")
 
 
 def test_only_doubtful_words_are_looked_at_again() -> None:
     sure, unsure = Engine(0.7), Engine(0.69)
-    assert Reader(sure, batch_size=4)([PICTURE] * 2)[0].text == "sign"
+    assert Reader(sure, batch_size=4)([IMAGE] * 2)[0].text == "sign"
     assert sure.calls == [2]
-    readings = Reader(unsure, batch_size=4)([PICTURE] * 2)
-    assert [(reading.text, round(reading.confidence, 6)) for reading in readings] == [("SIGN", 0.9)] * 2
-    assert unsure.calls == [2, 4, 4, 4]  # six views of each, as it is plain, and no more at a time than asked for
+    readings = Reader(unsure, batch_size=4)([IMAGE] * 2)
+    assert [(reading.text, round(reading.confidence, 6)) for reading in readings] == [
+        ("SIGN", 0.9)
+    ] * 2
+    assert unsure.calls == [
+        2,
+        4,
+        4,
+        4,
+    ]  # six views of each, as it is plain, and no more at a time than asked for
     never, long = Engine(0.1), Engine(0.1, keep_aspect=True)
-    assert Reader(never, batch_size=4, second_look=0)([PICTURE])[0].text == "sign"
-    assert Reader(long, batch_size=4)([PICTURE])[0].text == "sign"  # a model of lines: no long one is sure
+    assert Reader(never, batch_size=4, reread_below=0)([IMAGE])[0].text == "sign"
+    assert (
+        Reader(long, batch_size=4)([IMAGE])[0].text == "sign"
+    )  # a model of lines: no long one is sure
     assert never.calls == long.calls == [1]
 
 
 def test_a_file_that_has_gone_keeps_its_first_reading(tmp_path: Path) -> None:
     path = tmp_path / "word.png"
-    PICTURE.save(path)
+    IMAGE.save(path)
 
     class Deleting(Engine):
-        def decode(self, arrays: Sequence[PictureArray]) -> Sequence[Decoded]:
+        def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
             path.unlink(missing_ok=True)
             return super().decode(arrays)
 
@@ -193,18 +228,23 @@ def test_a_file_that_has_gone_keeps_its_first_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize("confidence", [-0.1, 1.5])
 def test_a_confidence_out_of_range_is_an_error(confidence: float) -> None:
     with pytest.raises(ValueError, match="it is a confidence, from 0"):
-        Recognizer("strhub-tiny", second_look=confidence)
+        Recognizer("strhub-tiny", reread_below=confidence)
 
 
 def test_steep_words_are_read_better() -> None:
     steep = {"base": "default", "steps": {"steep": {"probability": [1, 1], "strength": [4, 36]}}}
-    words = DrawnWords(charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=50, drawing=steep)
-    pictures, labels = zip(*(words.draw(index) for index in range(50)), strict=True)
+    words = RenderedWords(
+        charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=50, drawing=steep
+    )
+    inputs, labels = zip(*(words.render(index) for index in range(50)), strict=True)
     adapt = CharsetAdapter(CHARSET_36)
 
-    def right(second_look: float) -> int:
-        readings = Recognizer("strhub-tiny", second_look=second_look)(list(pictures))
-        return sum(adapt(reading.text) == adapt(label) for reading, label in zip(readings, labels, strict=True))
+    def right(reread_below: float) -> int:
+        readings = Recognizer("strhub-tiny", reread_below=reread_below)(list(inputs))
+        return sum(
+            adapt(reading.text) == adapt(label)
+            for reading, label in zip(readings, labels, strict=True)
+        )
 
     once, twice = right(0), right(0.7)
     assert twice >= once + 5, (once, twice)
@@ -213,22 +253,32 @@ def test_steep_words_are_read_better() -> None:
 @pytest.mark.parametrize("angle", [-45, 45])
 def test_words_at_half_a_right_angle_are_read(angle: int) -> None:
     words = ["clock", "SEPTEMBER", "MARKET", "CHOICE", "times", "MOTORWAY", "catherine", "CASE"]
-    pictures = [Image.open(path).convert("RGB") for path in DEMO]
-    turned = [one.rotate(angle, expand=True, fillcolor=one.resize((1, 1)).getpixel((0, 0))) for one in pictures]
+    inputs = [Image.open(path).convert("RGB") for path in DEMO]
+    turned = [
+        one.rotate(angle, expand=True, fillcolor=one.resize((1, 1)).getpixel((0, 0)))
+        for one in inputs
+    ]
 
-    def right(second_look: float) -> int:
-        readings = Recognizer("strhub-tiny", second_look=second_look)(turned)
-        return sum(reading.text.lower() == word.lower() for reading, word in zip(readings, words, strict=True))
+    def right(reread_below: float) -> int:
+        readings = Recognizer("strhub-tiny", reread_below=reread_below)(turned)
+        return sum(
+            reading.text.lower() == word.lower()
+            for reading, word in zip(readings, words, strict=True)
+        )
 
     assert right(0) <= 3
     assert right(0.7) >= 6
 
 
-def test_the_command_line_says_how_far_a_line_was_turned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Image.open(DEMO[0]).convert("RGB").rotate(35, expand=True, fillcolor="gray").save(tmp_path / "steep.png")
-    assert run(["--images", str(tmp_path / "steep.png"), "--json", "--second_look", "1"]) == 0
+def test_the_command_line_says_how_far_a_line_was_turned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.open(DEMO[0]).convert("RGB").rotate(35, expand=True, fillcolor="gray").save(
+        tmp_path / "steep.png"
+    )
+    assert run(["--images", str(tmp_path / "steep.png"), "--json", "--reread_below", "1"]) == 0
     assert '"rotation": 3' in capsys.readouterr().out  # clockwise, so 360 less some 35 degrees
-    assert run(["--images", str(tmp_path / "steep.png"), "--json", "--second_look", "0"]) == 0
+    assert run(["--images", str(tmp_path / "steep.png"), "--json", "--reread_below", "0"]) == 0
     assert '"rotation": 0' in capsys.readouterr().out
     with pytest.raises(ValueError, match="it is a confidence"):
-        run(["--images", str(tmp_path / "steep.png"), "--second_look", "2"])
+        run(["--images", str(tmp_path / "steep.png"), "--reread_below", "2"])

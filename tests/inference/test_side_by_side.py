@@ -1,4 +1,6 @@
-"""Many images read by several threads at once: the same readings, in order, and nothing left behind."""
+"""Many images read by several threads at once: the same readings, in order, and nothing left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,12 @@ def test_the_same_as_one_after_the_other(reader: Recognizer, sources: list[Any])
     assert reader.engine.lanes == 2
     alone = Recognizer("strhub-tiny", threads=1)
     expected = [alone([source])[0] for source in sources]
-    for given in (reader(sources), list(reader.read(iter(sources))), reader(sources[:9]) + reader(sources[9:])):
-        for one, other in zip(given, expected, strict=True):
+    for found in (
+        reader(sources),
+        list(reader.read(iter(sources))),
+        reader(sources[:9]) + reader(sources[9:]),
+    ):
+        for one, other in zip(found, expected, strict=True):
             assert (one.text, one.source, one.error, one.rotation) == (
                 other.text, other.source, other.error, other.rotation,
             )  # fmt: skip
@@ -81,11 +87,15 @@ def test_reading_that_is_given_up_leaves_nothing_behind(reader: Recognizer) -> N
     assert seen == [threads, threads]
 
 
-def test_an_error_of_the_model_is_not_swallowed(reader: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_model_is_not_swallowed(
+    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(reader.engine, "_decode" if hasattr(reader.engine, "session") else "decode", fails)
+    monkeypatch.setattr(
+        reader.engine, "_decode" if hasattr(reader.engine, "session") else "decode", fails
+    )
     with pytest.raises(RuntimeError, match="out of memory"):
         reader(DEMO * 2)
 

@@ -1,4 +1,6 @@
-"""ABINet gives the reference's numbers: names and shapes, logits, losses of both phases, gradients."""
+"""ABINet gives the reference's numbers: names and shapes, logits, losses of both phases,
+gradients.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -50,7 +52,10 @@ def recorded_system() -> ABINet:
 def test_parameters_and_hyper_parameters_are_the_published_ones(experiment: str) -> None:
     golden = recorded(f"{experiment}.json")
     model = recorded_model(experiment)
-    shapes = {published_name(name): list(tensor.shape) for name, tensor in model.model.state_dict().items()}
+    shapes = {
+        published_name(name): list(tensor.shape)
+        for name, tensor in model.model.state_dict().items()
+    }
     assert shapes == golden["state_dict"]
     published = golden["hyper_parameters"] | {"l_lr": float(golden["hyper_parameters"]["l_lr"])}
     assert {name: model.hparams[name] for name in published} == published
@@ -72,7 +77,10 @@ def test_logits(experiment: str) -> None:
 
 @pytest.mark.parametrize(
     ("joint", "record"),
-    [pytest.param(False, "training_step_pretraining", marks=pytest.mark.slow), (True, "training_step_joint")],
+    [
+        pytest.param(False, "training_step_pretraining", marks=pytest.mark.slow),
+        (True, "training_step_joint"),
+    ],
 )
 def test_training_loss_and_gradients(joint: bool, record: str) -> None:
     golden = recorded("abinet.json")["training"][record]
@@ -85,9 +93,13 @@ def test_training_loss_and_gradients(joint: bool, record: str) -> None:
     loss = system.weighted_sum(losses)
     system.zero_grad()
     loss.backward()
-    norms = {published_name(name): float(p.grad.norm()) for name, p in system.model.named_parameters()}
+    norms = {
+        published_name(name): float(p.grad.norm()) for name, p in system.model.named_parameters()
+    }
     assert loss.item() == pytest.approx(golden["loss"], rel=1e-5)
-    assert np.linalg.norm(list(norms.values())) == pytest.approx(golden["total_grad_norm"], rel=1e-3)
+    assert np.linalg.norm(list(norms.values())) == pytest.approx(
+        golden["total_grad_norm"], rel=1e-3
+    )
     for name, norm in golden["grad_norms"].items():
         assert norms[name] == pytest.approx(norm, rel=1e-3), name
 

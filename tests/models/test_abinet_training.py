@@ -1,4 +1,6 @@
-"""ABINet's training on the real, composed configuration: phases, resuming, the language model alone."""
+"""ABINet's training on the real, composed configuration: phases, resuming, the language model
+alone.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,32 @@ from tests_support import PowerCut
 from torch import Tensor
 
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_36
 from strhub.training.run import train
 
 SMALL = (
-    "model.d_model=32", "model.nhead=2", "model.d_inner=64", "model.v_num_layers=1", "model.l_num_layers=1",
+    "model.d_model=32", "model.nhead=2", "model.d_inner=64", "model.v_num_layers=1",
+        "model.l_num_layers=1",
     "model.iter_size=2", "model.img_size=[16,32]", "model.max_label_length=8", "model.batch_size=4",
 )  # fmt: skip
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "logger=csv", "callbacks.summary=null",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.rate=null",
-    "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1",
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "logger=csv",
+        "callbacks.summary=null",
+    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1",
+    "callbacks.rate=null", "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1",
     "trainer.log_every_n_steps=1",
 )  # fmt: skip
 NO_VALIDATION = ("trainer.limit_val_batches=0", "callbacks.best=null")
 # 18 steps, so that vision, language and fusion learn together from step 8 on.
-WHOLE = (*QUICK, *NO_VALIDATION, "+experiment=abinet", "data.drawn=24", "trainer.max_epochs=3", "data.drawing=simple")
+WHOLE = (
+    *QUICK,
+    *NO_VALIDATION,
+    "+experiment=abinet",
+    "data.drawn=24",
+    "trainer.max_epochs=3",
+    "data.drawing=simple",
+)
 LAST = "checkpoints/last.ckpt"
 
 
@@ -47,10 +58,17 @@ def uninterrupted() -> dict[int, dict[str, Any]]:
     return {}
 
 
-# At the change (saved before the fusion is made anew), before it, just after it, and late, when weights are averaged.
+# At the change (saved before the fusion is made anew), before it, just after it, and late, when
+# weights are averaged.
 @pytest.mark.parametrize(
     ("stop_at", "accumulate"),
-    [(8, 1), *(pytest.param(*stop, marks=pytest.mark.slow) for stop in ((3, 1), (9, 1), (16, 1), (8, 2)))],
+    [
+        (8, 1),
+        *(
+            pytest.param(*stop, marks=pytest.mark.slow)
+            for stop in ((3, 1), (9, 1), (16, 1), (8, 2))
+        ),
+    ],
 )
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     compose_main: Any, tmp_path: Path, uninterrupted: dict[int, Any], stop_at: int, accumulate: int
@@ -73,7 +91,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     for part_of_state in ("state_dict", "current_model_state"):
         for name, tensor in expected[part_of_state].items():
             assert torch.equal(tensor, found[part_of_state][name]), name
-    rates = [[group["lr"] for group in state["optimizer_states"][0]["param_groups"]] for state in (expected, found)]
+    rates = [
+        [group["lr"] for group in state["optimizer_states"][0]["param_groups"]]
+        for state in (expected, found)
+    ]
     assert rates[0] == rates[1]
 
 
@@ -97,8 +118,10 @@ class Poisoned(Callback):
 
 def test_going_back_across_the_change_goes_back_to_the_phase(compose_main: Any) -> None:
     """All learn together from step 6 on; three bad ones take the run back to step 5."""
-    run = ["trainer.max_epochs=2", "averaging=none", "callbacks.last.every_n_steps=5", "callbacks.guard.patience=3",
-           "+callbacks.bad._target_=test_abinet_training.Poisoned", "+callbacks.bad.first=7"]  # fmt: skip
+    run = ["trainer.max_epochs=2", "averaging=none", "callbacks.last.every_n_steps=5",
+        "callbacks.guard.patience=3",
+           "+callbacks.bad._target_=test_abinet_training.Poisoned",
+               "+callbacks.bad.first=7"]  # fmt: skip
     train(compose_main(*WHOLE, *run, small=SMALL))
     phases = {step: joint for step, (joint, _) in Poisoned.after.items()}
     assert phases == {step: step not in (1, 2, 3, 4, 5, 6, 10) for step in range(1, 13)}
@@ -109,14 +132,22 @@ def test_going_back_across_the_change_goes_back_to_the_phase(compose_main: Any) 
 
 
 def test_the_phases_train_what_they_should(compose_main: Any, tmp_path: Path) -> None:
-    """The fusion is made anew at the change and nothing else is; both rates rise and fall together."""
+    """The fusion is made anew at the change and nothing else is; both rates rise and fall
+    together.
+    """
     weights = {}
     for steps in (8, 9):
         run = tmp_path / str(steps)
         with pytest.raises(PowerCut):
-            train(compose_main(*WHOLE, "averaging=none", f"output_dir={run}", *stop_after(steps), small=SMALL))
+            train(
+                compose_main(
+                    *WHOLE, "averaging=none", f"output_dir={run}", *stop_after(steps), small=SMALL
+                )
+            )
         weights[steps] = saved(run)["state_dict"]
-    change = {name: (weights[9][name] - tensor).abs().max().item() for name, tensor in weights[8].items()}
+    change = {
+        name: (weights[9][name] - tensor).abs().max().item() for name, tensor in weights[8].items()
+    }
     assert change["model.alignment.w_att.weight"] > 0.02
     assert 0 < change["model.vision.cls.weight"] < 1e-3
     assert 0 < change["model.language.cls.weight"] < 1e-3
@@ -124,14 +155,25 @@ def test_the_phases_train_what_they_should(compose_main: Any, tmp_path: Path) ->
     assert language["lr"] / others["lr"] == pytest.approx(3 / 3.4)
 
 
-@pytest.mark.parametrize(("share", "joint_from"), [(0, 0), (1, 6)])
-def test_either_phase_may_be_left_out(compose_main: Any, tmp_path: Path, share: int, joint_from: int) -> None:
-    train(compose_main(*WHOLE, "trainer.max_epochs=1", f"model.pretrain_pct={share}", small=SMALL))
-    assert saved(tmp_path / "run")["abinet_phase"] == {"joint": share == 0, "joint_from": joint_from}
+@pytest.mark.parametrize(("fraction", "joint_from"), [(0, 0), (1, 6)])
+def test_either_phase_may_be_left_out(
+    compose_main: Any, tmp_path: Path, fraction: int, joint_from: int
+) -> None:
+    train(
+        compose_main(*WHOLE, "trainer.max_epochs=1", f"model.pretrain_pct={fraction}", small=SMALL)
+    )
+    assert saved(tmp_path / "run")["abinet_phase"] == {
+        "joint": fraction == 0,
+        "joint_from": joint_from,
+    }
 
 
 def test_muon_trains_it_if_there_is_one_rate(compose_main: Any, tmp_path: Path) -> None:
-    train(compose_main(*WHOLE, "trainer.max_epochs=1", "optimizer=muon", "model.l_lr=${model.lr}", small=SMALL))
+    train(
+        compose_main(
+            *WHOLE, "trainer.max_epochs=1", "optimizer=muon", "model.l_lr=${model.lr}", small=SMALL
+        )
+    )
     assert saved(tmp_path / "run")["global_step"] == 6
 
 
@@ -142,7 +184,12 @@ def test_the_language_model_learns_from_a_word_list(compose_main: Any, tmp_path:
     words.write_text("\n".join(["reading", "Writing", "signs", "letter"] * 100), encoding="utf-8")
     run = tmp_path / "run"
     language = [*QUICK, "+experiment=tune_abinet-lm", f"data.words={words}", "averaging=none"]
-    language += ["model.batch_size=16", "model.lr=0.16", "model.dropout=0", "trainer.check_val_every_n_epoch=8"]
+    language += [
+        "model.batch_size=16",
+        "model.lr=0.16",
+        "model.dropout=0",
+        "trainer.check_val_every_n_epoch=8",
+    ]
     metrics = train(compose_main(*language, "trainer.max_epochs=8", small=SMALL))
     assert metrics["val_accuracy"] == 100, "each word is told from any one letter left out"
     learned = saved(run)["state_dict"]
@@ -151,41 +198,69 @@ def test_the_language_model_learns_from_a_word_list(compose_main: Any, tmp_path:
     with pytest.raises(PowerCut):
         train(
             compose_main(
-                *start, *stop_after(1), "trainer.max_epochs=1000", f"output_dir={tmp_path / 'start'}", small=SMALL
+                *start,
+                *stop_after(1),
+                "trainer.max_epochs=1000",
+                f"output_dir={tmp_path / 'start'}",
+                small=SMALL,
             )
         )
     begun = saved(tmp_path / "start")["state_dict"]
     for name, tensor in learned.items():
         if name.startswith("model.language."):
-            torch.testing.assert_close(begun[name], tensor, rtol=0, atol=1e-4)  # but for one small step
+            torch.testing.assert_close(
+                begun[name], tensor, rtol=0, atol=1e-4
+            )  # but for one small step
 
     words.unlink()
-    resume = [*start, f"ckpt_path={tmp_path / 'start' / LAST}", "trainer.max_epochs=1", f"output_dir={tmp_path / 'on'}"]
+    resume = [
+        *start,
+        f"ckpt_path={tmp_path / 'start' / LAST}",
+        "trainer.max_epochs=1",
+        f"output_dir={tmp_path / 'on'}",
+    ]
     (run / LAST).unlink()  # no more needed
     train(compose_main(*resume, small=SMALL))
     assert saved(tmp_path / "on")["global_step"] == 6
 
 
 def test_a_language_model_of_another_charset_is_refused(compose_main: Any, tmp_path: Path) -> None:
-    run = [*QUICK, *NO_VALIDATION, "+experiment=tune_abinet-lm", "data.drawn=8", "charset=36_lowercase"]
+    run = [
+        *QUICK,
+        *NO_VALIDATION,
+        "+experiment=tune_abinet-lm",
+        "data.drawn=8",
+        "charset=36_lowercase",
+    ]
     train(compose_main(*run, "trainer.max_epochs=1", small=SMALL))
-    start = [*WHOLE, f"model.language_weights={tmp_path / 'run' / LAST}", f"output_dir={tmp_path / 'start'}"]
+    start = [
+        *WHOLE,
+        f"model.language_weights={tmp_path / 'run' / LAST}",
+        f"output_dir={tmp_path / 'start'}",
+    ]
     with pytest.raises(ValueError, match=r"language_weights: .* knows the charset '0123456789abc"):
         train(compose_main(*start, small=SMALL))
 
 
 @pytest.mark.slow
-def test_learns_64_drawn_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
-    words = DrawnWords(charset=CHARSET_36, max_length=6, seed=0, difficulty=0.0, drawing="simple")
-    samples = [words.draw(index) for index in range(64)]
-    for part in ("train/real/drawn", "val/drawn"):  # the same words: training accuracy is what is asked for
+def test_learns_64_rendered_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
+    words = RenderedWords(
+        charset=CHARSET_36, max_length=6, seed=0, difficulty=0.0, drawing="simple"
+    )
+    samples = [words.render(index) for index in range(64)]
+    for part in (
+        "train/real/drawn",
+        "val/drawn",
+    ):  # the same words: training accuracy is what is asked for
         (tmp_path / part).parent.mkdir(parents=True)
         write_lmdb(tmp_path / part, samples)
     config = compose_main(
-        *QUICK, "+experiment=abinet", "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "averaging=none",
-        "charset=36_lowercase", "data.augment=false", "model.img_size=[16,64]", "model.d_model=64", "model.d_inner=128",
-        "model.max_label_length=6", "model.batch_size=16", "model.lr=0.16", "model.l_lr=0.16", "model.dropout=0",
-        "optimizer=muon", "trainer.max_epochs=100", "trainer.check_val_every_n_epoch=100", "callbacks.last=null",
-        "callbacks.best=null", small=SMALL,
+        *QUICK, "+experiment=abinet", "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}",
+            "averaging=none",
+        "charset=36_lowercase", "data.augment=false", "model.img_size=[16,64]", "model.d_model=64",
+        "model.d_inner=128", "model.max_label_length=6", "model.batch_size=16", "model.lr=0.16",
+        "model.l_lr=0.16", "model.dropout=0", "optimizer=muon", "trainer.max_epochs=100",
+        "trainer.check_val_every_n_epoch=100", "callbacks.last=null", "callbacks.best=null",
+        small=SMALL,
     )  # fmt: skip
     assert train(config)["val_accuracy"] >= 95

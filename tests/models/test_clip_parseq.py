@@ -1,4 +1,6 @@
-"""PARSeq that reads with CLIP's image tower: sizes by name, weights, every command, and what a checkpoint says."""
+"""PARSeq that reads with CLIP's image tower: sizes by name, weights, every command, and what a
+checkpoint says.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ from strhub.training.systems.parseq import PARSeq
 
 CLIP = ("model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[224,224]")
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=16", "data.augment=false",
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=16",
+        "data.augment=false",
     "model.batch_size=8", "model.max_label_length=12", "trainer.max_epochs=1",
     "trainer.limit_val_batches=0", "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv",
-    "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null",
-    "averaging=none", "trainer.log_every_n_steps=1",
+    "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
+    "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1",
 )  # fmt: skip
 SMALL = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 2,
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32,
+        "dec_num_heads": 2,
     "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 8,
 }  # fmt: skip
 
@@ -34,13 +38,23 @@ SMALL = {
 @pytest.mark.parametrize(
     ("name", "millions", "patches"), [("b32", 87.85, 49), ("b16", 86.19, 196), ("l14", 303.97, 256)]
 )
-def test_the_named_encoders_have_the_published_sizes(name: str, millions: float, patches: int) -> None:
-    hparams = complete_options(dict(create_small("parseq-tiny").hparams) | experiment(f"parseq-clip-{name}"))
+def test_the_named_encoders_have_the_published_sizes(
+    name: str, millions: float, patches: int
+) -> None:
+    hparams = complete_options(
+        dict(create_small("parseq-tiny").hparams) | experiment(f"parseq-clip-{name}")
+    )
     with torch.device("meta"):
         network = build_network(hparams)
-    assert sum(p.numel() for p in network.encoder.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+    assert sum(p.numel() for p in network.encoder.parameters()) / 1e6 == pytest.approx(
+        millions, abs=0.01
+    )
     assert network.encoder.pos_embed.shape[1] == patches + 1
-    assert network.encoder.projection.out_features == network.pos_queries.shape[-1] == hparams["embed_dim"]
+    assert (
+        network.encoder.projection.out_features
+        == network.pos_queries.shape[-1]
+        == hparams["embed_dim"]
+    )
     assert hparams["normalize"] == "clip"
 
 
@@ -72,10 +86,14 @@ def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_pa
     "command",
     [
         ["+experiment=parseq-clip-b32", "trainer.precision=16", "model.img_size=[64,64]"],
-        pytest.param(["+experiment=parseq-clip-b32", "trainer.precision=16"], marks=pytest.mark.slow),
+        pytest.param(
+            ["+experiment=parseq-clip-b32", "trainer.precision=16"], marks=pytest.mark.slow
+        ),
         pytest.param([*CLIP, "trainer.precision=16"], marks=pytest.mark.slow),
         pytest.param(["+experiment=parseq-clip-b16"], marks=pytest.mark.slow),
-        pytest.param(["+experiment=parseq-clip-l14", "model.img_size=[64,256]"], marks=pytest.mark.slow),
+        pytest.param(
+            ["+experiment=parseq-clip-l14", "model.img_size=[64,256]"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_training_commands_with_a_small_clip(
@@ -106,15 +124,27 @@ def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path)
     from strhub.cli import read as read_command
 
     path = small_clip(tmp_path)
-    train(compose_main(*CLIP, *QUICK, f"pretrained_encoder={path}", "model.img_size=[32,64]", small=()))
+    train(
+        compose_main(
+            *CLIP, *QUICK, f"pretrained_encoder={path}", "model.img_size=[32,64]", small=()
+        )
+    )
     (checkpoint,) = (tmp_path / "run").rglob("last.ckpt")
     path.unlink()  # what is trained needs it no more
-    pictures = sorted(Path("demo_images").glob("*.png"))[:3]
+    inputs = sorted(Path("demo_images").glob("*.png"))[:3]
     options = {"refine_iters": 2, "decode_ar": False}
-    expected = [reading.text for reading in Recognizer(load(checkpoint, **options))(pictures)]
-    read_command.run([str(checkpoint), "--images", *map(str, pictures), "refine_iters:int=2", "decode_ar:bool=false"])
+    expected = [reading.text for reading in Recognizer(load(checkpoint, **options))(inputs)]
+    read_command.run(
+        [
+            str(checkpoint),
+            "--images",
+            *map(str, inputs),
+            "refine_iters:int=2",
+            "decode_ar:bool=false",
+        ]
+    )
     save(load(checkpoint, **options), tmp_path / "model.safetensors")
-    again = Recognizer(tmp_path / "model.safetensors")(pictures)
+    again = Recognizer(tmp_path / "model.safetensors")(inputs)
     assert [reading.text for reading in again] == expected
     line = export_command.run([str(checkpoint), str(tmp_path / "words.onnx")])
     assert "logits within" in line
@@ -125,7 +155,9 @@ def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path)
     assert system.hparams["pretrained_encoder"] == str(path)
 
 
-def test_fine_tuning_from_a_checkpoint_to_another_picture_size(compose_main: Compose, tmp_path: Path) -> None:
+def test_fine_tuning_from_a_checkpoint_to_another_image_size(
+    compose_main: Compose, tmp_path: Path
+) -> None:
     from strhub.training.run import adopt_pretrained
 
     save(create_small(charset_train="abc"), tmp_path / "model.safetensors")
@@ -133,7 +165,9 @@ def test_fine_tuning_from_a_checkpoint_to_another_picture_size(compose_main: Com
     config = compose_main(*overrides, small=())
     adopt_pretrained(config, overrides)
     assert config.data.normalize == "clip"
-    assert np.isfinite(train(config)["loss"]), "no CLIP is fetched for a model that has learned already"
+    assert np.isfinite(train(config)["loss"]), (
+        "no CLIP is fetched for a model that has learned already"
+    )
 
 
 def test_without_weights_the_error_says_how_to_get_them(
@@ -145,19 +179,24 @@ def test_without_weights_the_error_says_how_to_get_them(
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    small_encoder = {"patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1,
+    small_encoder = {"patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 1,
+        "enc_num_heads": 1,
                      "dec_num_heads": 1}  # fmt: skip
     monkeypatch.setitem(__import__("strhub.models.parseq.encoders").models.parseq.encoders.CLIP_SIZES,
                         "clip_vit_b32", small_encoder)  # fmt: skip
     with pytest.raises(ValueError, match="pretrained_encoder=null"):
         train(compose_main(*CLIP, *QUICK, small=()))
-    random = compose_main(*CLIP, *QUICK, "pretrained_encoder=null", "model.img_size=[32,64]", small=())
+    random = compose_main(
+        *CLIP, *QUICK, "pretrained_encoder=null", "model.img_size=[32,64]", small=()
+    )
     assert np.isfinite(train(random)["loss"])
 
 
 def test_the_wrong_mean_is_refused(compose_main: Compose) -> None:
     with pytest.raises(ValueError, match=r"data\.normalize=clip"):
-        model_from_config(compose_main("model.encoder=clip_vit_b32", "pretrained_encoder=null", small=()))
+        model_from_config(
+            compose_main("model.encoder=clip_vit_b32", "pretrained_encoder=null", small=())
+        )
     with pytest.raises(ValueError, match="not 'default'"):
         create_small(normalize="default")
 
@@ -178,7 +217,7 @@ def test_mistakes_are_named(compose_main: Compose, tmp_path: Path) -> None:
         system.load_initial_weights()
 
 
-def test_the_layers_of_the_encoder_from_the_picture_on() -> None:
+def test_the_layers_of_the_encoder_from_the_image_on() -> None:
     layers = encoder_layers(create_small().model, ())
     first = {id(parameter) for parameter in layers[0].parameters()}
     encoder = create_small().model.encoder

@@ -16,23 +16,29 @@ from strhub import load
 from strhub.training.run import model_from_config, train
 
 QUICK = (
-    "model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[32,32]", "model.perm_num=2",
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=24", "data.augment=false",
-    "model.batch_size=4", "model.max_label_length=8", "trainer.max_epochs=1", "trainer.limit_val_batches=0",
-    "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv", "+trainer.enable_progress_bar=false",
-    "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null", "averaging=none",
-    "trainer.log_every_n_steps=1", "model.weight_decay=0.1", "optimizer=adamw",
+    "model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[32,32]",
+        "model.perm_num=2",
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=24",
+    "data.augment=false", "model.batch_size=4", "model.max_label_length=8", "trainer.max_epochs=1",
+    "trainer.limit_val_batches=0", "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv",
+    "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
+    "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1",
+    "model.weight_decay=0.1", "optimizer=adamw",
     "+callbacks.recorder._target_=test_clip_training.Recorder",
 )  # fmt: skip
 EVERYTHING = (
-    "model.contrastive.weight=0.5", "model.contrastive.warmup_steps=4", "model.contrastive.nearest=2",
-    "model.contrastive.own_errors=true", "model.contrastive.adapter=8", "model.contrastive.refresh_every=2",
+    "model.contrastive.weight=0.5", "model.contrastive.warmup_steps=4",
+        "model.contrastive.nearest=2",
+    "model.contrastive.own_errors=true", "model.contrastive.adapter=8",
+    "model.contrastive.refresh_every=2",
 )  # fmt: skip
 State = dict[str, Tensor]
 
 
 class Recorder(Callback):
-    """Keeps all numbers before the first step and after each, and what of the encoder has gradients."""
+    """Keeps all numbers before the first step and after each, and what of the encoder has
+    gradients.
+    """
 
     states: list[State]
     learning: list[bool]
@@ -44,7 +50,9 @@ class Recorder(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *arguments: Any) -> None:
         Recorder.states.append(self.state(pl_module))
         encoder = pl_module.model.encoder
-        flags = {parameter.requires_grad for parameter in encoder.parameters()} | {encoder.blocks[0].training}
+        flags = {parameter.requires_grad for parameter in encoder.parameters()} | {
+            encoder.blocks[0].training
+        }
         assert len(flags) == 1, "evaluation mode and no gradients go together"
         Recorder.learning.append(flags.pop())
 
@@ -59,10 +67,17 @@ def moved(before: State, after: State) -> set[str]:
     return {".".join(name.split(".")[:2]) for name in names}
 
 
-def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(compose_main: Compose, tmp_path: Path) -> None:
+def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(
+    compose_main: Compose, tmp_path: Path
+) -> None:
     path = small_clip(tmp_path)
     config = compose_main(
-        *QUICK, *EVERYTHING, f"pretrained_encoder={path}", "finetune.freeze_encoder=2", "trainer.max_steps=4", small=()
+        *QUICK,
+        *EVERYTHING,
+        f"pretrained_encoder={path}",
+        "finetune.freeze_encoder=2",
+        "trainer.max_steps=4",
+        small=(),
     )
     train(config)
     states = Recorder.states
@@ -85,17 +100,21 @@ def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(compose_m
     # Reading is the same without all of it.
     model = load(checkpoint).eval()
     assert all(
-        name.startswith(("encoder", "decoder", "head", "text_embed", "pos_")) for name in model.model.state_dict()
+        name.startswith(("encoder", "decoder", "head", "text_embed", "pos_"))
+        for name in model.model.state_dict()
     )
-    pictures = torch.rand(3, 3, 32, 32)
+    inputs = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(model(pictures), Recorder.system.eval().cpu()(pictures))
+        assert torch.equal(model(inputs), Recorder.system.eval().cpu()(inputs))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [2, 5])
-def test_a_stopped_run_goes_on_bit_for_bit(compose_main: Compose, tmp_path: Path, stop_at: int) -> None:
-    schedule = ["finetune.freeze_encoder=2", "finetune.unfreeze_every=1", "finetune.layer_decay=0.7",
+def test_a_stopped_run_goes_on_bit_for_bit(
+    compose_main: Compose, tmp_path: Path, stop_at: int
+) -> None:
+    schedule = ["finetune.freeze_encoder=2", "finetune.unfreeze_every=1",
+        "finetune.layer_decay=0.7",
                 "finetune.decoder_rate=19", "finetune.decay_weights_only=true"]  # fmt: skip
     common = [*QUICK[:-1], *EVERYTHING, *schedule, f"pretrained_encoder={small_clip(tmp_path)}"]
     recorder = "+callbacks.recorder._target_=test_clip_training.Lenient"
@@ -104,8 +123,11 @@ def test_a_stopped_run_goes_on_bit_for_bit(compose_main: Compose, tmp_path: Path
     train(compose_main(*common, recorder, f"output_dir={tmp_path / 'whole'}", small=()))
     whole = Recorder.states
     with pytest.raises(PowerCut):
-        train(compose_main(*common, recorder, *last, *stop, f"output_dir={tmp_path / 'a'}", small=()))
-    train(compose_main(*common, recorder, f"output_dir={tmp_path / 'b'}", f"ckpt_path={tmp_path / 'part/last.ckpt'}",
+        train(
+            compose_main(*common, recorder, *last, *stop, f"output_dir={tmp_path / 'a'}", small=())
+        )
+    train(compose_main(*common, recorder, f"output_dir={tmp_path / 'b'}",
+        f"ckpt_path={tmp_path / 'part/last.ckpt'}",
                        small=()))  # fmt: skip
     assert len(Recorder.states) == 7 - stop_at
     for expected, state in zip(whole[stop_at:], Recorder.states, strict=True):
@@ -120,7 +142,9 @@ class Lenient(Recorder):
         Recorder.states.append(self.state(pl_module))
 
 
-def test_a_frozen_encoder_costs_no_memory_and_less_time(compose_main: Compose, tmp_path: Path) -> None:
+def test_a_frozen_encoder_costs_no_memory_and_less_time(
+    compose_main: Compose, tmp_path: Path
+) -> None:
     config = compose_main(*QUICK[:-1], f"pretrained_encoder={small_clip(tmp_path)}", small=())
     system = model_from_config(config).train()
     images, labels = torch.rand(4, 3, 32, 32), ["one", "two", "three", "four"]
@@ -147,11 +171,11 @@ def test_a_frozen_encoder_costs_no_memory_and_less_time(compose_main: Compose, t
     assert frozen[1] < 0.6 * learning[1]
 
 
-@pytest.mark.parametrize(("given", "steps"), [("1 epoch", 6), ("2 epochs", 12)])
-def test_epochs_are_counted_in_steps(given: str, steps: int) -> None:
+@pytest.mark.parametrize(("freeze", "steps"), [("1 epoch", 6), ("2 epochs", 12)])
+def test_epochs_are_counted_in_steps(freeze: str, steps: int) -> None:
     from strhub.training.fine_tuning import FineTuning
 
-    options = FineTuning.from_options({"freeze_encoder": given})
+    options = FineTuning.from_options({"freeze_encoder": freeze})
     assert options.freezes
     assert options.in_steps(6).freeze_encoder == steps
     assert options.in_steps(6).frozen_layers(steps - 1, 3) == 3
@@ -162,7 +186,8 @@ def test_epochs_are_counted_in_steps(given: str, steps: int) -> None:
 
 @pytest.mark.slow
 def test_frozen_for_an_epoch(compose_main: Compose, tmp_path: Path) -> None:
-    config = compose_main(*QUICK, f"pretrained_encoder={small_clip(tmp_path)}", "finetune.freeze_encoder='1 epoch'",
+    config = compose_main(*QUICK, f"pretrained_encoder={small_clip(tmp_path)}",
+        "finetune.freeze_encoder='1 epoch'",
                           "trainer.max_epochs=2", "data.drawn=8", small=())  # fmt: skip
     train(config)
     assert Recorder.learning == [False, False, True, True]

@@ -9,9 +9,13 @@ from strhub.training.systems.parseq import PARSeq
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::DeprecationWarning"
+)  # the compiler's own
 def test_compiled_losses_and_gradients_are_the_plain_ones(compose_main: Compose) -> None:
-    """Labels of several lengths: the second compiles for any length, further ones compile nothing."""
+    """Labels of several lengths: the second compiles for any length, further ones compile
+    nothing.
+    """
     config = compose_main("charset=36_lowercase", "model.dropout=0")
     plain, compiled = (model_from_config(config) for _ in range(2))
     assert isinstance(plain, PARSeq)

@@ -1,4 +1,6 @@
-"""The second branch: how it spells, that it sees what was read, how both branches take turns, and training."""
+"""The second branch: how it spells, that it sees what was read, how both branches take turns, and
+training.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from strhub.training.run import train
 pytestmark = pytest.mark.numeric
 
 SMALL = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1, "embed_dim": 32, "dec_num_heads": 1,
-    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 6, "cross_modal": True,
-    "text_embed_dim": 64, "text_depth": 1, "text_vocab_size": 514,
+    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1, "embed_dim": 32,
+        "dec_num_heads": 1,
+    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 6,
+    "cross_modal": True, "text_embed_dim": 64, "text_depth": 1, "text_vocab_size": 514,
 }  # fmt: skip
 
 
@@ -37,15 +40,21 @@ def test_texts_are_spelled_with_clips_own_tokens() -> None:
     model = small()
     cross, tokenizer = model.model.cross, ClipTokenizer(())
     words = ["Ab1", "x", "", "$9!~"]
-    ids = model.tokenizer.encode(words)[:, 1:].masked_fill(model.tokenizer.encode(words)[:, 1:] > 94, 0)
+    ids = model.tokenizer.encode(words)[:, 1:].masked_fill(
+        model.tokenizer.encode(words)[:, 1:] > 94, 0
+    )
     tokens = cross.text_tokens(ids)
     assert tokens.shape == (4, ids.shape[1] + 2)
     for word, row in zip(words, tokens.tolist(), strict=True):
-        pieces = [tokenizer.encode(letter)[0] - 256 for letter in word]  # each letter is a word of its own there
+        pieces = [
+            tokenizer.encode(letter)[0] - 256 for letter in word
+        ]  # each letter is a word of its own there
         expected = [512, *pieces[:-1], *(piece + 256 for piece in pieces[-1:]), 513]
         assert row[: len(expected)] == expected
         assert set(row[len(expected) :]) <= {513}
-    assert spell(CHARSET_94) == [tokenizer.ids[tokenizer.letters[ord(c.lower())]] for c in CHARSET_94]
+    assert spell(CHARSET_94) == [
+        tokenizer.ids[tokenizer.letters[ord(c.lower())]] for c in CHARSET_94
+    ]
     assert spell("é") == spell("?")
 
 
@@ -74,21 +83,28 @@ def test_both_branches_predict_and_refine_in_turn(decode_ar: bool) -> None:
         memory = network.decoder.project_memory(encoded)
         first = network.read_first(memory, 7, decode_ar=decode_ar, stop_early=False)
         second = cross.read_first(
-            cross.decoder.project_memory(cross.see(encoded, first)), 7, decode_ar=decode_ar, stop_early=False
+            cross.decoder.project_memory(cross.see(encoded, first)),
+            7,
+            decode_ar=decode_ar,
+            stop_early=False,
         )
         first = network.refine(memory, second)
         second = cross.refine(cross.decoder.project_memory(cross.see(encoded, first)), second)
         torch.testing.assert_close(model(images, 6), second)
 
 
-def test_training_moves_both_branches_and_not_the_text_tower(compose_main: Compose, tmp_path: Path) -> None:
+def test_training_moves_both_branches_and_not_the_text_tower(
+    compose_main: Compose, tmp_path: Path
+) -> None:
     path = small_clip(tmp_path)
     config = compose_main(
-        "+experiment=parseq-clip-b16-cross", f"pretrained_encoder={path}", "model.img_size=[32,32]", "model.perm_num=2",
-        "model.max_label_length=6", "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=16",
-        "model.batch_size=8", "data.augment=false", "trainer.max_epochs=1", "trainer.limit_val_batches=0", "logger=csv",
-        "trainer.accelerator=cpu", "trainer.devices=1", "+trainer.enable_progress_bar=false", "callbacks.summary=null",
-        "callbacks.best=null", "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1", small=(),
+        "+experiment=parseq-clip-b16-cross", f"pretrained_encoder={path}", "model.img_size=[32,32]",
+            "model.perm_num=2",
+        "model.max_label_length=6", "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0",
+        "data.drawn=16", "model.batch_size=8", "data.augment=false", "trainer.max_epochs=1",
+        "trainer.limit_val_batches=0", "logger=csv", "trainer.accelerator=cpu", "trainer.devices=1",
+        "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
+        "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1", small=(),
     )  # fmt: skip
     assert np.isfinite(train(config)["loss"])
     (checkpoint,) = (tmp_path / "run").rglob("last.ckpt")

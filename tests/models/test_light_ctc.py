@@ -1,4 +1,6 @@
-"""The light CTC recognizer: the published graph's numbers, any width, padding that changes nothing, its ONNX graph."""
+"""The light CTC recognizer: the published graph's numbers, any width, padding that changes nothing,
+its ONNX graph.
+"""
 
 from pathlib import Path
 
@@ -26,7 +28,10 @@ def network() -> LightCTC:
 
 def test_the_encoder_gives_the_published_graphs_tokens() -> None:
     encoder = LightConvEncoder().eval()
-    state = {name: weight(f"encoder.{name}", tuple(tensor.shape)) for name, tensor in encoder.state_dict().items()}
+    state = {
+        name: weight(f"encoder.{name}", tuple(tensor.shape))
+        for name, tensor in encoder.state_dict().items()
+    }
     encoder.load_state_dict(state)
     with torch.inference_mode():
         tokens = encoder(images(2, 48, 192))
@@ -34,14 +39,18 @@ def test_the_encoder_gives_the_published_graphs_tokens() -> None:
     np.testing.assert_allclose(tokens[:, ::3].numpy(), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize(("width", "padded"), [(4, 160), (160, 160), (164, 192), (192, 192), (1600, 1600)])
+@pytest.mark.parametrize(
+    ("width", "padded"), [(4, 160), (160, 160), (164, 192), (192, 192), (1600, 1600)]
+)
 def test_narrow_images_are_padded(width: int, padded: int) -> None:
     assert padded_width(width) == padded
 
 
 def test_an_image_is_read_the_same_whatever_else_is_in_its_batch() -> None:
     model = network()
-    alone = [image[..., :width] for image, width in zip(images(3, 48, 240), (60, 240, 168), strict=True)]
+    alone = [
+        image[..., :width] for image, width in zip(images(3, 48, 240), (60, 240, 168), strict=True)
+    ]
     with torch.inference_mode():
         together = model(pad(alone))
         for image, logits in zip(alone, together, strict=True):
@@ -60,7 +69,8 @@ def test_other_heights_are_refused() -> None:
 @pytest.mark.parametrize("opset", [17, 20])
 def test_the_graph_reads_the_same(opset: int, tmp_path: Path) -> None:
     hparams = {
-        "name": "light", "architecture": "light_ctc", "charset_train": "abcde", "charset_test": None,
+        "name": "light", "architecture": "light_ctc", "charset_train": "abcde",
+            "charset_test": None,
         "img_size": [48, 800], "keep_aspect": True, "max_label_length": 20, "normalize": "default",
     }  # fmt: skip
     torch.manual_seed(0)
@@ -68,21 +78,27 @@ def test_the_graph_reads_the_same(opset: int, tmp_path: Path) -> None:
     export(model, tmp_path / "light.onnx", opset=opset)
     session = onnxruntime.InferenceSession(tmp_path / "light.onnx")
     for count, width in ((1, 40), (3, 212)):
-        pictures = images(count, 48, width)
+        inputs = images(count, 48, width)
         with torch.inference_mode():
-            expected = model(pictures).numpy()
-        given = session.run(None, {"images": pictures.numpy()})[0]
-        np.testing.assert_allclose(given, expected, atol=1e-4)
+            expected = model(inputs).numpy()
+        found = session.run(None, {"images": inputs.numpy()})[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_embedded_graph_reads_as_the_embedded_weights_do() -> None:
     model = load(embedded_weights("strhub-small")).eval()
     session = onnxruntime.InferenceSession(embedded_graph("strhub-small"))
-    pictures = images(2, 48, 100)
+    inputs = images(2, 48, 100)
     with torch.inference_mode():
-        expected = model(pictures).numpy()
-    np.testing.assert_allclose(session.run(None, {"images": pictures.numpy()})[0], expected, atol=1e-3)
-    assert embedded_weights("strhub-small").stat().st_size + embedded_graph("strhub-small").stat().st_size < 8 << 20
+        expected = model(inputs).numpy()
+    np.testing.assert_allclose(
+        session.run(None, {"images": inputs.numpy()})[0], expected, atol=1e-3
+    )
+    assert (
+        embedded_weights("strhub-small").stat().st_size
+        + embedded_graph("strhub-small").stat().st_size
+        < 8 << 20
+    )
 
 
 def test_the_word_prior_can_be_switched_off() -> None:
@@ -94,7 +110,9 @@ def test_the_word_prior_can_be_switched_off() -> None:
 
 
 def test_characters_are_chosen_from_the_published_ones() -> None:
-    published = Published({"a": torch.zeros(1)}, torch.arange(4.0)[:, None], torch.arange(4.0), "xyz")
+    published = Published(
+        {"a": torch.zeros(1)}, torch.arange(4.0)[:, None], torch.arange(4.0), "xyz"
+    )
     weights = choose_characters(published, "zx")
     assert weights["head.bias"].tolist() == [0, 3, 1]
     assert weights["head.weight"].flatten().tolist() == [0, 3, 1]

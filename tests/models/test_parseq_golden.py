@@ -33,7 +33,9 @@ def test_parameters_and_hyper_parameters_are_the_published_ones(experiment: str)
     model = create_model(experiment)
     shapes = {name: list(tensor.shape) for name, tensor in model.model.state_dict().items()}
     assert shapes == golden["state_dict"]
-    published = {name: value for name, value in golden["hyper_parameters"].items() if name != "name"}
+    published = {
+        name: value for name, value in golden["hyper_parameters"].items() if name != "name"
+    }
     assert {name: model.hparams[name] for name in published} == published
 
 
@@ -41,21 +43,25 @@ def test_parameters_and_hyper_parameters_are_the_published_ones(experiment: str)
 def test_logits_of_all_decode_modes(experiment: str) -> None:
     model = recorded_model(experiment)
     golden = np.load(FOLDER / f"{experiment}.npz")
-    pictures = images(2, *model.hparams.img_size)
+    inputs = images(2, *model.hparams.img_size)
     with torch.inference_mode():
         for mode, decode_ar in (("ar", True), ("nar", False)):
             for refine_iters in (0, 1, 2):
                 model.set_decoding(decode_ar=decode_ar, refine_iters=refine_iters)
-                logits = model(pictures, model.hparams.max_label_length).numpy()
-                np.testing.assert_allclose(logits, golden[f"{mode}_refine{refine_iters}"], rtol=0, atol=1e-4)
-        memory = model.model.encoder(pictures)[:, : golden["memory"].shape[1]].numpy()
+                logits = model(inputs, model.hparams.max_label_length).numpy()
+                np.testing.assert_allclose(
+                    logits, golden[f"{mode}_refine{refine_iters}"], rtol=0, atol=1e-4
+                )
+        memory = model.model.encoder(inputs)[:, : golden["memory"].shape[1]].numpy()
     np.testing.assert_allclose(memory, golden["memory"], rtol=0, atol=1e-4)
 
 
 def test_masks_of_a_permutation() -> None:
     golden = recorded("training.json")["models"]["parseq-tiny"]
     permutation = torch.tensor(golden["perms"][2:3])
-    masks = permutation_masks(permutation, hidden=torch.zeros(1, permutation.shape[1] - 1, dtype=torch.bool))
+    masks = permutation_masks(
+        permutation, hidden=torch.zeros(1, permutation.shape[1] - 1, dtype=torch.bool)
+    )
     assert (~masks.query[0]).int().tolist() == golden["masks_of_perm_2"]["query"]
     assert (~masks.content[0]).int().tolist() == golden["masks_of_perm_2"]["content"]
 
@@ -66,10 +72,14 @@ def test_training_loss_and_gradients(experiment: str) -> None:
     golden = training["models"][experiment]
     system = recorded_system(experiment)
     tokens = system.tokenizer.encode(training["labels"])
-    pictures = images(len(training["labels"]), *system.hparams["img_size"])
-    loss = system.permutation_loss(system.model.encoder(pictures), tokens, torch.tensor(golden["perms"]))
+    inputs = images(len(training["labels"]), *system.hparams["img_size"])
+    loss = system.permutation_loss(
+        system.model.encoder(inputs), tokens, torch.tensor(golden["perms"])
+    )
     loss.backward()
-    norms = {name: parameter.grad.norm().item() for name, parameter in system.model.named_parameters()}
+    norms = {
+        name: parameter.grad.norm().item() for name, parameter in system.model.named_parameters()
+    }
     total = float(np.sqrt(sum(norm**2 for norm in norms.values())))
     assert loss.item() == pytest.approx(golden["training_step"]["loss"], rel=1e-5)
     assert total == pytest.approx(golden["training_step"]["total_grad_norm"], rel=1e-3)
@@ -83,8 +93,8 @@ def test_validation_loss(experiment: str) -> None:
     golden = training["models"][experiment]
     system = recorded_system(experiment).eval()
     with torch.inference_mode():
-        pictures = images(len(training["labels"]), *system.hparams["img_size"])
-        _, loss, elements = system.validation_loss(pictures, training["labels"])
+        inputs = images(len(training["labels"]), *system.hparams["img_size"])
+        _, loss, elements = system.validation_loss(inputs, training["labels"])
     assert loss.item() == pytest.approx(golden["validation_loss"], rel=1e-5)
     assert elements == golden["validation_loss_numel"]
 

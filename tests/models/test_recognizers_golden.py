@@ -1,4 +1,6 @@
-"""ViTSTR, CRNN, TRBA and TRBC give the reference's numbers: names and shapes, logits, losses, gradients."""
+"""ViTSTR, CRNN, TRBA and TRBC give the reference's numbers: names and shapes, logits, losses,
+gradients.
+"""
 
 import copy
 import warnings
@@ -19,10 +21,12 @@ from strhub.training.systems.registry import system_class
 pytestmark = pytest.mark.numeric
 
 EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
-# In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and in images of noise
-# that moves gradients from the sampling of pixels on by some percent, as is shown below.
+# In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and
+# in images of noise that moves gradients from the sampling of pixels on by some percent, as is
+# shown below.
 ROUNDED = {"Transformation.": 5e-2}
-# And where a gradient is next to nothing beside the others, rounding is a larger share of it: of the total, so much.
+# And where a gradient is next to nothing beside the others, rounding is a larger share of it: of
+# the total, so much.
 ROUNDING = {"trba": 1e-5, "trbc": 1e-5}
 LABELS = recorded("training.json")["labels"]
 
@@ -57,9 +61,9 @@ def recorded_system(experiment: str) -> System:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_parameters_are_the_published_ones(experiment: str) -> None:
     state = recorded_model(experiment).model.state_dict()
-    assert {f"model.{name}": list(tensor.shape) for name, tensor in state.items()} == recorded(f"{experiment}.json")[
-        "state_dict"
-    ]
+    assert {f"model.{name}": list(tensor.shape) for name, tensor in state.items()} == recorded(
+        f"{experiment}.json"
+    )["state_dict"]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -74,7 +78,10 @@ def test_logits(experiment: str) -> None:
 # TRBC is TRBA up to its last layer, and learns by the loss of CRNN.
 @pytest.mark.parametrize(
     "experiment",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in ("trba", "trbc") else []) for name in EXPERIMENTS],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("trba", "trbc") else [])
+        for name in EXPERIMENTS
+    ],
 )
 def test_losses_and_gradients(experiment: str) -> None:
     golden = recorded(f"{experiment}.json")["training"]
@@ -89,16 +96,24 @@ def test_losses_and_gradients(experiment: str) -> None:
     assert total == pytest.approx(golden["training_step"]["total_grad_norm"], rel=tolerance)
     assert len(golden["training_step"]["grad_norms"]) >= 5
     for name, norm in golden["training_step"]["grad_norms"].items():
-        part = next((share for prefix, share in ROUNDED.items() if f"model.{prefix}" in name), 1e-3)
-        assert norms[name] == pytest.approx(norm, rel=part, abs=max(1e-6, ROUNDING.get(experiment, 0) * total)), name
+        part = next(
+            (fraction for prefix, fraction in ROUNDED.items() if f"model.{prefix}" in name), 1e-3
+        )
+        assert norms[name] == pytest.approx(
+            norm, rel=part, abs=max(1e-6, ROUNDING.get(experiment, 0) * total)
+        ), name
     with torch.inference_mode():
         _, loss, elements = system.validation_loss(images(6, 32, 128), LABELS)
     assert loss.item() == pytest.approx(golden["validation_loss"], rel=1e-5)
     assert elements == golden["validation_loss_numel"]
 
 
-def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
-    """make_grid: another way to place pixels, from points and zeros, (B, F + 3, 2), to (B, H * W, 2)."""
+def gradient_norms(
+    system: System, make_grid: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, float]:
+    """make_grid: another way to place pixels, from points and zeros, (B, F + 3, 2), to (B, H * W,
+    2).
+    """
 
     def replace(module: nn.Module, points: tuple[Tensor], grid: Tensor) -> Tensor:
         assert make_grid is not None
@@ -118,9 +133,9 @@ def gradient_norms(system: System, make_grid: Callable[[Tensor], Tensor] | None 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["trba", "trbc"])
 def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: str) -> None:
-    """The recorded norms are about as far from ours as ours are from themselves, computed in another order, by other
-    convolutions or in 64 bits. Behind the sampling a thousandth is met; before it, that is beyond single precision, by
-    how much depends on the processor.
+    """The recorded norms are about as far from ours as ours are from themselves, computed in
+    another order, by other convolutions or in 64 bits. Behind the sampling a thousandth is met;
+    before it, that is beyond single precision, by how much depends on the processor.
     """
     system = recorded_system(experiment)
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
@@ -142,7 +157,10 @@ def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: s
         with torch.backends.mkldnn.flags(enabled=False):  # other convolutions
             ways.append(gradient_norms(system, lambda points: pixels @ (spline @ points)))
     golden = recorded(f"{experiment}.json")["training"]["training_step"]["grad_norms"]
-    moved = {name: max(abs(way[name] - ours[name]) for way in ways) / norm for name, norm in golden.items()}
+    moved = {
+        name: max(abs(way[name] - ours[name]) for way in ways) / norm
+        for name, norm in golden.items()
+    }
     early = [name for name in golden if any(f"model.{prefix}" in name for prefix in ROUNDED)]
     assert early
     for name in early:

@@ -1,4 +1,5 @@
-"""Every architecture trains on two devices: no parameter is left without a gradient, and gradients are the mean.
+"""Every architecture trains on two devices: no parameter is left without a gradient, and gradients
+are the mean.
 
 Two processes on this machine, joined by gloo, one run for all architectures.
 """
@@ -24,7 +25,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("training", TRAININGS, ids=str)
-def test_gradients_are_those_of_one_device_with_all_words(found: dict[str, Any], training: Training) -> None:
+def test_gradients_are_those_of_one_device_with_all_words(
+    found: dict[str, Any], training: Training
+) -> None:
     result = found[str(training)]
     assert result["error"] == ""
     for name, (here, there, together) in result["gradients"].items():
@@ -35,7 +38,9 @@ def test_gradients_are_those_of_one_device_with_all_words(found: dict[str, Any],
 
 
 @pytest.mark.parametrize("training", TRAININGS, ids=str)
-def test_several_steps_go_without_a_search_for_unused_parameters(found: dict[str, Any], training: Training) -> None:
+def test_several_steps_go_without_a_search_for_unused_parameters(
+    found: dict[str, Any], training: Training
+) -> None:
     """With norms that take the statistics of their own device's words, as in training."""
     losses = found[str(training)]["losses"]
     assert len(losses) == 3

@@ -27,9 +27,10 @@ SIZES: dict[str, Any] = {
     "num_heads": [1, 1, 2], "local_depth": 2, "height_strides": [1, 2], "mlp_ratio": 2,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "charset_train": CHARSET_36, "charset_test": CHARSET_36, "normalize": "default", "name": "svtr-test",
-    "batch_size": 8, "lr": 1e-3, "warmup_pct": 0.1, "weight_decay": 0.0, "guidance_context": 3, "ctc_weight": 1.0,
-    "guidance_weight": 1.0, "keep_aspect": True,
+    "charset_train": CHARSET_36, "charset_test": CHARSET_36, "normalize": "default",
+        "name": "svtr-test",
+    "batch_size": 8, "lr": 1e-3, "warmup_pct": 0.1, "weight_decay": 0.0, "guidance_context": 3,
+    "ctc_weight": 1.0, "guidance_weight": 1.0, "keep_aspect": True,
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def system(**changes: Any) -> SVTRv2:
     return SVTRv2(**{**SIZES, **TRAINING, **changes})
 
 
-def pictures(*widths: int) -> list[Tensor]:
+def inputs(*widths: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     return [torch.randn(3, 32, width, generator=generator) for width in widths]
 
@@ -58,7 +59,7 @@ def pictures(*widths: int) -> list[Tensor]:
 def test_any_width_that_is_a_multiple_of_four(width: int, height_strides: list[int]) -> None:
     model = network(height_strides=height_strides)
     with torch.inference_mode():
-        images = torch.stack(pictures(width, width))
+        images = torch.stack(inputs(width, width))
         features, padding = model.encode(images)
         assert features.shape == (2, 8 // height_strides[0] // height_strides[1], width // 4, 64)
         assert padding is None
@@ -90,13 +91,15 @@ def test_a_word_reads_the_same_alone_and_padded(training: bool) -> None:
     """In training the padding is masked; in use, words of like widths are also read apart."""
     model = network().train(training)
     widths = (32, 44, 200, 100, 108, 36)
-    words = pictures(*widths)
+    words = inputs(*widths)
     batch = pad(words)
     assert batch.shape == (6, 3, 32, 208)
     with torch.inference_mode():
         together = model(batch)
         assert together.shape == (6, 52, 13)
-        assert len(together.argmax(-1).unique()) >= 3, "a reading that is all the same shows nothing"
+        assert len(together.argmax(-1).unique()) >= 3, (
+            "a reading that is all the same shows nothing"
+        )
         for word, logits in zip(words, together, strict=True):
             own = word.shape[-1] // 4
             torch.testing.assert_close(logits[:own], model(word[None])[0], rtol=1e-4, atol=1e-4)
@@ -105,10 +108,12 @@ def test_a_word_reads_the_same_alone_and_padded(training: bool) -> None:
 
 def test_without_the_mask_padding_would_change_the_reading() -> None:
     model = network()
-    (word,) = pictures(64)
+    (word,) = inputs(64)
     gray = torch.cat([word, torch.zeros(3, 32, 64)], dim=-1)
     with torch.inference_mode():
-        assert not torch.allclose(model(gray[None])[0, :16], model(word[None])[0], rtol=1e-2, atol=1e-2)
+        assert not torch.allclose(
+            model(gray[None])[0, :16], model(word[None])[0], rtol=1e-2, atol=1e-2
+        )
 
 
 def test_words_of_like_widths_are_grouped() -> None:
@@ -118,28 +123,39 @@ def test_words_of_like_widths_are_grouped() -> None:
 
 def test_every_parameter_has_a_gradient() -> None:
     model = system()
-    model.training_loss(pad(pictures(64, 96, 40)), ["hello", "wide0word", "a"]).backward()
-    without = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    model.training_loss(pad(inputs(64, 96, 40)), ["hello", "wide0word", "a"]).backward()
+    without = [
+        name
+        for name, value in model.named_parameters()
+        if value.grad is None or not value.grad.any()
+    ]
     # A bias of keys adds the same to all scores of a query, which changes none of the weights.
     assert [name for name in without if not name.endswith("key.bias")] == []
 
 
 def test_padding_changes_neither_loss_nor_gradients() -> None:
-    """Each word alone against all in one padded batch. Labels of one length: so each weighs the same."""
-    model, words, labels = system(), pictures(64, 96, 40), ["hello", "words", "again"]
+    """Each word alone against all in one padded batch. Labels of one length: so each weighs the
+    same.
+    """
+    model, words, labels = system(), inputs(64, 96, 40), ["hello", "words", "again"]
 
     def gradients(loss: Tensor) -> list[Tensor]:
         return list(torch.autograd.grad(loss, list(model.parameters())))
 
     together = model.training_loss(pad(words), labels)
-    alone = torch.stack([model.training_loss(word[None], [label]) for word, label in zip(words, labels, strict=True)])
+    alone = torch.stack(
+        [
+            model.training_loss(word[None], [label])
+            for word, label in zip(words, labels, strict=True)
+        ]
+    )
     torch.testing.assert_close(together, alone.mean(), rtol=1e-4, atol=1e-5)
     for one, other in zip(gradients(together), gradients(alone.mean()), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_one_step_lowers_the_loss() -> None:
-    model, images, labels = system(), pad(pictures(64, 96, 40)), ["hello", "wide0word", "a"]
+    model, images, labels = system(), pad(inputs(64, 96, 40)), ["hello", "wide0word", "a"]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
     before = model.training_loss(images, labels)
     before.backward()
@@ -150,24 +166,31 @@ def test_one_step_lowers_the_loss() -> None:
 def test_half_precision_steps_are_finite() -> None:
     model = system()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = model.training_loss(pad(pictures(64, 96, 40)), ["hello", "wide0word", "a"])
+        loss = model.training_loss(pad(inputs(64, 96, 40)), ["hello", "wide0word", "a"])
     loss.backward()
     assert loss.isfinite()
     assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
 
 
-def test_labels_of_blank_pictures_have_a_loss_too() -> None:
+def test_labels_of_blank_images_have_a_loss_too() -> None:
     model = system()
-    assert model.training_loss(pad(pictures(64, 96)), ["", ""]).isfinite()
+    assert model.training_loss(pad(inputs(64, 96)), ["", ""]).isfinite()
 
 
 def test_columns_that_ctc_needs() -> None:
-    assert [columns_needed(label) for label in ("", "a", "ab", "aa", "aabb", "aaa")] == [0, 1, 2, 3, 6, 5]
+    assert [columns_needed(label) for label in ("", "a", "ab", "aa", "aabb", "aaa")] == [
+        0,
+        1,
+        2,
+        3,
+        6,
+        5,
+    ]
 
 
 def test_labels_that_have_too_few_columns_are_counted_and_teach_nothing() -> None:
     model = system()
-    images = pad(pictures(32, 32, 64))
+    images = pad(inputs(32, 32, 64))
     labels = ["abcdefgh", "abcdefghi", "aabbccdd"]  # of 8, 8 and 16 columns: 8, 9 and 12 are needed
     losses, dropped = ctc_losses(
         model.model(images), model.model.columns_of(images), model.tokenizer.encode(labels), labels
@@ -185,9 +208,14 @@ def test_the_loss_is_that_of_its_definition() -> None:
     probabilities = logits[0, :3].softmax(-1)
     paths = [(a, b, c) for a in range(4) for b in range(4) for c in range(4)]
     tokenizer = CTCTokenizer("abc")
-    spelled = [path for path in paths if tokenizer.text_of(np.array(path)[tokenizer.select(np.array(path))[0]]) == "ab"]
+    spelled = [
+        path
+        for path in paths
+        if tokenizer.text_of(np.array(path)[tokenizer.select(np.array(path))[0]]) == "ab"
+    ]
     assert len(spelled) == 5
-    likelihood = sum(float(torch.stack([probabilities[i, token] for i, token in enumerate(path)]).prod())
+    likelihood = sum(float(torch.stack([probabilities[i, token] for i,
+        token in enumerate(path)]).prod())
                      for path in spelled)  # fmt: skip
     losses, _ = ctc_losses(logits, torch.tensor([3]), tokenizer.encode(["ab"]), ["ab"])
     assert losses.item() == pytest.approx(-np.log(likelihood) / 2, rel=1e-5)
@@ -203,7 +231,9 @@ def test_guidance_does_not_see_the_character_it_predicts() -> None:
     torch.manual_seed(0)
     guidance = SemanticGuidance(charset_size=9, embed_dim=8, context=2)
     features = torch.randn(1, 2, 5, 8)
-    before, after = (guidance(features, None, torch.tensor([[1, 2, third, 4, 5]])) for third in (3, 7))
+    before, after = (
+        guidance(features, None, torch.tensor([[1, 2, third, 4, 5]])) for third in (3, 7)
+    )
     unchanged = torch.isclose(before, after).all(-1)[0].tolist()
     assert unchanged == [[True, True, True, False, False], [False, False, True, True, True]]
 
@@ -213,7 +243,9 @@ def test_guidance_does_not_see_padding() -> None:
     guidance = SemanticGuidance(charset_size=9, embed_dim=8, context=2)
     features, tokens = torch.randn(1, 2, 5, 8), torch.tensor([[1, 2, 3]])
     padding = torch.tensor([[False, False, False, True, True]])
-    torch.testing.assert_close(guidance(features, padding, tokens), guidance(features[:, :, :3], None, tokens))
+    torch.testing.assert_close(
+        guidance(features, padding, tokens), guidance(features[:, :, :3], None, tokens)
+    )
 
 
 def test_guidance_is_not_in_what_is_saved(tmp_path: Path) -> None:
@@ -224,36 +256,48 @@ def test_guidance_is_not_in_what_is_saved(tmp_path: Path) -> None:
     torch.save(state, path)
     loaded = load_from_checkpoint(path).eval()
     save_model(loaded, tmp_path / "model.safetensors", {})
-    assert not any("guidance" in name for name in read_checkpoint(tmp_path / "model.safetensors").weights)
+    assert not any(
+        "guidance" in name for name in read_checkpoint(tmp_path / "model.safetensors").weights
+    )
     again = load_from_checkpoint(tmp_path / "model.safetensors").eval()
-    images = pad(pictures(64, 96, 40))
+    images = pad(inputs(64, 96, 40))
     with torch.inference_mode():
         expected = trained.eval()(images)
         assert torch.equal(loaded(images), expected)
         assert torch.equal(again(images), expected)
 
 
-@pytest.mark.parametrize("changes", [{}, {"height_strides": [2, 1], "depths": [2, 1, 2], "local_depth": 1}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"height_strides": [2, 1], "depths": [2, 1, 2], "local_depth": 1}]
+)
 def test_sizes_are_told_from_weights(changes: dict[str, Any]) -> None:
     sizes = {**SIZES, **changes}
     told = Network.sizes_of(network(**changes).state_dict())
-    expected = {**sizes, "max_label_length": 100, "img_size": [32, 1024], "charset_size": 12, "keep_aspect": True}
+    expected = {
+        **sizes,
+        "max_label_length": 100,
+        "img_size": [32, 1024],
+        "charset_size": 12,
+        "keep_aspect": True,
+    }
     assert told == expected
 
 
 def test_exported_network_gives_the_same() -> None:
     model = network()
-    images = torch.stack(pictures(64, 64))
+    images = torch.stack(inputs(64, 64))
     exported = torch.export.export(model, (images,)).module()
     torch.testing.assert_close(exported(images), model(images), rtol=1e-4, atol=1e-5)
 
 
 SMALL = (
-    "+experiment=svtr-tiny", "model.img_size=[32,256]", "model.embed_dims=[16,16,32]", "model.depths=[1,1,1]",
-    "model.num_heads=[1,1,1]", "model.local_depth=2", "model.batch_size=8", "model.max_label_length=12",
-    "dataset=drawn", "data.drawn=48", "data.num_workers=0", "data.draw_difficulty=0", "averaging=none", "logger=csv",
-    "trainer.log_every_n_steps=1", "trainer.max_epochs=2", "+trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null", "callbacks.best=null",
+    "+experiment=svtr-tiny", "model.img_size=[32,256]", "model.embed_dims=[16,16,32]",
+        "model.depths=[1,1,1]",
+    "model.num_heads=[1,1,1]", "model.local_depth=2", "model.batch_size=8",
+    "model.max_label_length=12", "dataset=drawn", "data.drawn=48", "data.num_workers=0",
+    "data.draw_difficulty=0", "averaging=none", "logger=csv", "trainer.log_every_n_steps=1",
+    "trainer.max_epochs=2", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
+    "trainer.devices=1", "callbacks.summary=null", "callbacks.best=null",
     "+trainer.num_sanity_val_steps=0",
 )  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""Values that no file of a model should hold, and damage to whole files, for the tests of what reads such files."""
+"""Values that no file of a model should hold, and damage to whole files, for the tests of what
+reads such files.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,20 @@ import numpy as np
 
 CALL = {"_target_": "builtins.open", "file": "called", "mode": "w"}
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 10**5, 10**9, 10**400, 1.5, math.nan, math.inf, "", "a", "12", "${oc.env:HOME}",
-    "${model.name}", "???", "x" * 10**6, "\x1b[31m", "../../x", "\ud800", [], [1], [1, 2, 3], [32, 128, CALL], [[1]],
-    [30000, 30000], [0, 0], [-32, 128], [32.5, 128], ["32", "128"], {}, CALL, {"a": CALL}, {"_partial_": True},
+    None, True, False, 0, -1, 1, 10**5, 10**9, 10**400, 1.5, math.nan, math.inf, "", "a", "12",
+        "${oc.env:HOME}",
+    "${model.name}", "???", "x" * 10**6, "\x1b[31m", "../../x", "\ud800", [], [1], [1, 2, 3], [32,
+    128, CALL], [[1]], [30000, 30000], [0, 0], [-32, 128], [32.5, 128], ["32", "128"], {}, CALL,
+    {"a": CALL},
+        {"_partial_": True},
     [CALL] * 2, list(range(10**5)),
 )  # fmt: skip
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value can do nothing but be itself, wherever it ends: no call, no reference, nothing without end."""
+    """Whether a value can do nothing but be itself, wherever it ends: no call, no reference,
+    nothing without end.
+    """
     if isinstance(value, Mapping):
         return all(str(key).isidentifier() and not str(key).startswith("_") and is_plain(member)
                    for key, member in value.items())  # fmt: skip
@@ -36,7 +43,9 @@ def deep(levels: int = 100_000) -> str:
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
-    """A file with some bytes changed, cut out, doubled or added, most of them where its structure is: at the ends."""
+    """A file with some bytes changed, cut out, doubled or added, most of them where its structure
+    is: at the ends.
+    """
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 6))):
         if not data:
@@ -58,10 +67,12 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def changed_json(text: str, rng: np.random.Generator) -> str:
-    """JSON with one of its values, at any depth, replaced by a hostile one, or a name changed or left out."""
+    """JSON with one of its values, at any depth, replaced by a hostile one, or a name changed or
+    left out.
+    """
     tree = json.loads(text)
-    places = list(_places(tree))
-    holder, key = places[int(rng.integers(len(places)))]
+    entries = list(_entries(tree))
+    holder, key = entries[int(rng.integers(len(entries)))]
     kind = rng.integers(8)
     if kind == 0:
         del holder[key]
@@ -74,8 +85,8 @@ def changed_json(text: str, rng: np.random.Generator) -> str:
     return json.dumps(tree).replace('"DEEP"', deep())
 
 
-def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+def _entries(tree: Any) -> Iterator[tuple[Any, Any]]:
     for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
         yield tree, key
         if isinstance(value, dict | list):
-            yield from _places(value)
+            yield from _entries(value)

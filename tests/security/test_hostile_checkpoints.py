@@ -1,4 +1,6 @@
-"""Files of models that would run code, name what is not theirs, or take memory and time without end."""
+"""Files of models that would run code, name what is not theirs, or take memory and time without
+end.
+"""
 
 import io
 import json
@@ -36,7 +38,13 @@ from strhub.training.run import adopt_pretrained
 from strhub.weights import embedded_graph, embedded_weights
 
 EXPERIMENTS = ("parseq", "abinet", "crnn", "svtr-base", "trba", "vitstr")
-TINY = {"embed_dim": 16, "enc_num_heads": 1, "dec_num_heads": 1, "enc_depth": 1, "patch_size": [16, 32]}
+TINY = {
+    "embed_dim": 16,
+    "enc_num_heads": 1,
+    "dec_num_heads": 1,
+    "enc_depth": 1,
+    "patch_size": [16, 32],
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("files")
     save(model, folder / "m.safetensors", metrics={"a": 0.5})
     state = {f"model.{name}": tensor for name, tensor in model.model.state_dict().items()}
-    run = {"state_dict": state, "hyper_parameters": dict(model.hparams), "epoch": 1, "callbacks": {"a": {"b": 1}}}
+    run = {
+        "state_dict": state,
+        "hyper_parameters": dict(model.hparams),
+        "epoch": 1,
+        "callbacks": {"a": {"b": 1}},
+    }
     torch.save(run, folder / "m.ckpt")
     torch.save(model.model.state_dict(), folder / "m.pt")
     torch.save(model.model.state_dict(), folder / "old.pt", _use_new_zipfile_serialization=False)
@@ -63,7 +76,9 @@ def with_hyper_parameters(files: dict[str, bytes], path: Path, **changed: Any) -
         return path
     with safe_open(path, "pt") as file:
         metadata, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    metadata["hyper_parameters"] = json.dumps({**json.loads(metadata["hyper_parameters"]), **changed})
+    metadata["hyper_parameters"] = json.dumps(
+        {**json.loads(metadata["hyper_parameters"]), **changed}
+    )
     save_file(weights, path, metadata)
     return path
 
@@ -74,10 +89,20 @@ def test_every_hyper_parameter_of_every_architecture_is_checked() -> None:
     for experiment in EXPERIMENTS:
         hparams = {"normalize": "default", **experiment_hyper_parameters(experiment)}
         kinds = formats._kinds(hparams["architecture"])
-        for name in (*hparams, "temperature", "keep_aspect", "seed", "optimizer", "contrastive", "of_another_version"):
+        for name in (
+            *hparams,
+            "temperature",
+            "keep_aspect",
+            "seed",
+            "optimizer",
+            "contrastive",
+            "of_another_version",
+        ):
             for value in VALUES:
                 try:
-                    adopted.append(checked_hyper_parameters({**hparams, name: value}, kinds, experiment))
+                    adopted.append(
+                        checked_hyper_parameters({**hparams, name: value}, kinds, experiment)
+                    )
                 except CheckpointError as error:
                     refused.append(str(error))
     assert len(refused) > 1000
@@ -87,9 +112,10 @@ def test_every_hyper_parameter_of_every_architecture_is_checked() -> None:
 
 
 HOSTILE = {
-    "normalize": CALL, "img_size": [32, 128, CALL], "name": "${oc.env:HOME}", "charset_test": CALL, "enc_stem": [CALL],
-    "patch_size": CALL, "encoder": "${oc.env:HOME}", "charset_train": "a${", "decode_ar": "${model.name}",
-    "enc_activation": CALL,
+    "normalize": CALL, "img_size": [32, 128, CALL], "name": "${oc.env:HOME}", "charset_test": CALL,
+        "enc_stem": [CALL],
+    "patch_size": CALL, "encoder": "${oc.env:HOME}", "charset_train": "a${",
+    "decode_ar": "${model.name}", "enc_activation": CALL,
 }  # fmt: skip
 
 
@@ -100,17 +126,26 @@ def test_nothing_hostile_enters_a_configuration(
     config = compose_main(small=())
     before = OmegaConf.to_yaml(config)
     for name, value in HOSTILE.items():
-        config.pretrained = str(with_hyper_parameters(files, tmp_path / f"m{suffix}", **{name: value}))
+        config.pretrained = str(
+            with_hyper_parameters(files, tmp_path / f"m{suffix}", **{name: value})
+        )
         with pytest.raises(CheckpointError, match=name):
             adopt_pretrained(config, [])
     config.pretrained = None
     assert OmegaConf.to_yaml(config) == before
 
 
-def test_what_a_run_was_trained_with_is_not_adopted(tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_what_a_run_was_trained_with_is_not_adopted(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
     """Neither a part of training, which names classes, nor what no network has."""
     for suffix in (".safetensors", ".ckpt"):
-        changed = {"optimizer": CALL, "schedule": CALL, "_target_": "os.system", "other": {"a": {"b": CALL}}}
+        changed = {
+            "optimizer": CALL,
+            "schedule": CALL,
+            "_target_": "os.system",
+            "other": {"a": {"b": CALL}},
+        }
         path = tmp_path / f"m{suffix}"
         with_hyper_parameters(files, path, contrastive={"weight": 0.5, "x": [1, 2]}, **changed)
         hparams = read_checkpoint(path).hparams
@@ -120,9 +155,17 @@ def test_what_a_run_was_trained_with_is_not_adopted(tmp_path: Path, files: dict[
 
 
 def test_cards_are_checked() -> None:
-    card = {"measured": {"a": 0.5, "b": "x", "c": math.nan, "d": 10**9, "e": True}, "licence": "MIT"}
+    card = {
+        "measured": {"a": 0.5, "b": "x", "c": math.nan, "d": 10**9, "e": True},
+        "licence": "MIT",
+    }
     assert checked_card(card, "x") == {"measured": {"a": 0.5}, "licence": "MIT"}
-    for hostile in ([], None, {"a": [{"b": {}}] * 30_000}, json.loads(deep(500).join(['{"a": ', "}"]))):
+    for hostile in (
+        [],
+        None,
+        {"a": [{"b": {}}] * 30_000},
+        json.loads(deep(500).join(['{"a": ', "}"])),
+    ):
         with pytest.raises(CheckpointError):
             checked_card(hostile, "x")
 
@@ -166,7 +209,9 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path, files: dict[str, 
     weights = torch.load(io.BytesIO(files["m.pt"]), weights_only=True)
     for value in (math.nan, math.inf):
         torch.save({**weights, "head.bias": weights["head.bias"] + value}, tmp_path / "x.pt")
-        with pytest.raises(CheckpointError, match=r"'head.bias' has numbers that are infinite or none"):
+        with pytest.raises(
+            CheckpointError, match=r"'head.bias' has numbers that are infinite or none"
+        ):
             load(tmp_path / "x.pt")
 
 
@@ -197,14 +242,24 @@ def test_pickles_cannot_ask_for_memory(tmp_path: Path, files: dict[str, bytes]) 
     huge = torch.zeros(1).expand(1 << 40)
     shared = {f"encoder.blocks.{n}.mlp.fc1.weight": torch.zeros(1 << 16) for n in range(1)}
     many = {f"w{n}": shared["encoder.blocks.0.mlp.fc1.weight"] for n in range(1000)}
-    memo = pickle.PROTO + b"\x02" + pickle.NONE + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
+    memo = (
+        pickle.PROTO
+        + b"\x02"
+        + pickle.NONE
+        + pickle.LONG_BINPUT
+        + b"\xff\xff\xff\x7f"
+        + pickle.STOP
+    )
     text = pickle.PROTO + b"\x04" + pickle.BINBYTES8 + (1 << 36).to_bytes(8, "little") + pickle.STOP
     for content, message in (
         ({**weights, "head.bias": huge}, "larger than the file"),
         ({**weights, **many}, "larger than the file"),
         ({"state_dict": weights, "hyper_parameters": {"x": Made(bytearray, 1 << 36)}}, "bytearray"),
         ({"state_dict": weights, "hyper_parameters": True}, "no mapping"),
-        ({"state_dict": weights, "hyper_parameters": {"x": torch.zeros(2)}}, "tensor where a plain value"),
+        (
+            {"state_dict": weights, "hyper_parameters": {"x": torch.zeros(2)}},
+            "tensor where a plain value",
+        ),
     ):
         torch.save(content, tmp_path / "x.pt")
         with pytest.raises(CheckpointError, match=message):
@@ -230,7 +285,9 @@ def graph(folder: Path, change: Callable[[Any], None]) -> Path:
 
     proto = onnx.load(str(embedded_graph("strhub-tiny")), load_external_data=False)
     change(proto)
-    (folder / embedded_weights("strhub-tiny").name).write_bytes(embedded_weights("strhub-tiny").read_bytes())
+    (folder / embedded_weights("strhub-tiny").name).write_bytes(
+        embedded_weights("strhub-tiny").read_bytes()
+    )
     path = folder / "m.onnx"
     path.write_bytes(proto.SerializeToString())
     return path
@@ -244,30 +301,39 @@ def describe(proto: Any, **changed: Any) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"img_size": [30000, 30000]}, {"img_size": "32x128"}, {"img_size": [64, 128]}, {"charset": 5},
+        {"img_size": [30000, 30000]}, {"img_size": "32x128"}, {"img_size": [64, 128]},
+            {"charset": 5},
         {"charset": "ab"}, {"temperature": 0}, {"temperature": "x"},
         {"temperature": math.nan}, {"normalize": CALL}, {"tokenizer": ["a"]},
-        {"keep_aspect": "no"}, {"decoding": [1]}, {"decoding": {"refine_iters": CALL}}, {"weights": "x"},
-        {"weights": {"file": "../strhub-tiny.safetensors", "header": "x"}}, {"weights": {"file": "/etc/passwd"}},
+        {"keep_aspect": "no"}, {"decoding": [1]}, {"decoding": {"refine_iters": CALL}},
+            {"weights": "x"},
+        {"weights": {"file": "../strhub-tiny.safetensors", "header": "x"}},
+            {"weights": {"file": "/etc/passwd"}},
         {"format": "1"}, {"format": 99}, {"card": [1]}, {"architecture": None},
     ],
     ids=str,
 )  # fmt: skip
-def test_descriptions_of_exported_files_are_checked(tmp_path: Path, changed: dict[str, Any]) -> None:
+def test_descriptions_of_exported_files_are_checked(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
     with pytest.raises(CheckpointError) as caught:
-        Recognizer(graph(tmp_path, lambda proto: describe(proto, **changed)))(["demo_images/01.png"])
+        Recognizer(graph(tmp_path, lambda proto: describe(proto, **changed)))(
+            ["demo_images/01.png"]
+        )
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("place", ["/etc/passwd", "../x.safetensors", "folder/x", "gone", ".", "", "a\\b"])
-def test_weights_of_exported_files_lie_beside_them(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../x.safetensors", "folder/x", "gone", ".", "", "a\\b"]
+)
+def test_weights_of_exported_files_lie_beside_them(tmp_path: Path, target: str) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "x.safetensors").write_bytes(embedded_weights("strhub-tiny").read_bytes())
 
     def point(proto: Any) -> None:
         for entry in proto.graph.initializer[0].external_data:
             if entry.key == "location":
-                entry.value = place
+                entry.value = target
 
     with pytest.raises(CheckpointError, match="no file beside it"):
         Recognizer(graph(tmp_path / "model", point))
@@ -300,14 +366,18 @@ class Answers(BaseHTTPRequestHandler):
     """A server that points elsewhere, or sends more than it should."""
 
     def do_GET(self) -> None:
-        place = {"/ftp": "ftp://127.0.0.1/x", "/file": "file:///etc/passwd", "/other": "/real.pt"}.get(self.path)
-        self.send_response(302 if place else 200)
-        if place:
-            self.send_header("Location", place)
+        target = {
+            "/ftp": "ftp://127.0.0.1/x",
+            "/file": "file:///etc/passwd",
+            "/other": "/real.pt",
+        }.get(self.path)
+        self.send_response(302 if target else 200)
+        if target:
+            self.send_header("Location", target)
         if self.path == "/announced":
             self.send_header("Content-Length", str(1 << 40))
         self.end_headers()
-        if not place and self.path != "/announced":
+        if not target and self.path != "/announced":
             self.wfile.write(bytes(200_000))
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -338,7 +408,9 @@ def test_downloads_have_limits_and_stay_on_the_web(
 ) -> None:
     monkeypatch.setattr(download, "LARGEST", 100_000)
     with pytest.raises(CheckpointError, match=message):
-        download.fetch(download.RemoteFile(f"{address}/{path}", "0" * 64, "x.pt"), tmp_path / "cache")
+        download.fetch(
+            download.RemoteFile(f"{address}/{path}", "0" * 64, "x.pt"), tmp_path / "cache"
+        )
     assert [*(tmp_path / "cache").iterdir()] == []
 
 
@@ -346,7 +418,9 @@ def test_slow_downloads_end(tmp_path: Path, address: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(download, "_PATIENCE", 0.0)
     monkeypatch.setattr(download, "_SLOWEST", 1e12)
     with pytest.raises(CheckpointError, match=r"only \d+ bytes came"):
-        download.fetch(download.RemoteFile(f"{address}/real.pt", "0" * 64, "x.pt"), tmp_path / "cache")
+        download.fetch(
+            download.RemoteFile(f"{address}/real.pt", "0" * 64, "x.pt"), tmp_path / "cache"
+        )
 
 
 def test_a_server_does_not_lead_from_https_to_http() -> None:
@@ -360,7 +434,10 @@ def test_towers_with_blocks_left_out_are_refused(tmp_path: Path) -> None:
 
     from strhub.clip.weights import read_clip
 
-    state = {name.replace("resblocks.1.", "resblocks.99999999."): tensor for name, tensor in small_state().items()}
+    state = {
+        name.replace("resblocks.1.", "resblocks.99999999."): tensor
+        for name, tensor in small_state().items()
+    }
     save_file(state, tmp_path / "clip.safetensors")
     with pytest.raises(CheckpointError, match="not numbered from 0"):
         read_clip(tmp_path / "clip.safetensors").image_sizes()
@@ -371,7 +448,10 @@ def test_towers_with_blocks_left_out_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.ckpt", "m.pt", "old.pt"])
 def test_damaged_files_are_one_line(tmp_path: Path, files: dict[str, bytes], name: str) -> None:
-    outcomes = [outcome(tmp_path / name, damaged(files[name], np.random.default_rng(seed)), load) for seed in range(60)]
+    outcomes = [
+        outcome(tmp_path / name, damaged(files[name], np.random.default_rng(seed)), load)
+        for seed in range(60)
+    ]
     assert 20 < sum(outcomes) <= 60
 
 
@@ -382,15 +462,22 @@ def test_damaged_hyper_parameters_are_one_line(tmp_path: Path, files: dict[str, 
     for seed in range(30):
         rng = np.random.default_rng(seed)
         name = ("hyper_parameters", "card")[seed % 3 == 0]
-        save_file(weights, tmp_path / "x.safetensors", {**metadata, name: changed_json(metadata[name], rng)})
+        save_file(
+            weights,
+            tmp_path / "x.safetensors",
+            {**metadata, name: changed_json(metadata[name], rng)},
+        )
         outcome(tmp_path / "x.safetensors", (tmp_path / "x.safetensors").read_bytes(), load)
 
 
 def test_damaged_exported_files_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / embedded_weights("strhub-tiny").name).write_bytes(embedded_weights("strhub-tiny").read_bytes())
+    (tmp_path / embedded_weights("strhub-tiny").name).write_bytes(
+        embedded_weights("strhub-tiny").read_bytes()
+    )
     whole = embedded_graph("strhub-tiny").read_bytes()
     outcomes = [
-        outcome(tmp_path / "m.onnx", damaged(whole, np.random.default_rng(seed)), read_demo) for seed in range(30)
+        outcome(tmp_path / "m.onnx", damaged(whole, np.random.default_rng(seed)), read_demo)
+        for seed in range(30)
     ]
     assert sum(outcomes) > 10
 
@@ -400,7 +487,9 @@ def read_demo(path: Path) -> None:
 
 
 def outcome(path: Path, content: bytes, read: Callable[[Path], Any]) -> bool:
-    """Whether a file is refused, in one line or with a table of what does not fit; any other error is raised."""
+    """Whether a file is refused, in one line or with a table of what does not fit; any other error
+    is raised.
+    """
     path.write_bytes(content)
     message = ""
     try:
@@ -419,8 +508,15 @@ def outcome(path: Path, content: bytes, read: Callable[[Path], Any]) -> bool:
 @pytest.mark.slow
 def test_training_from_a_hostile_file_is_one_line(tmp_path: Path, files: dict[str, bytes]) -> None:
     sign = tmp_path / "called"
-    path = with_hyper_parameters(files, tmp_path / "m.safetensors", normalize={**CALL, "file": str(sign)})
-    command = [sys.executable, "train.py", f"pretrained={path}", f"hydra.run.dir={tmp_path / 'run'}"]
+    path = with_hyper_parameters(
+        files, tmp_path / "m.safetensors", normalize={**CALL, "file": str(sign)}
+    )
+    command = [
+        sys.executable,
+        "train.py",
+        f"pretrained={path}",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "normalize" in done.stderr.splitlines()[-1]

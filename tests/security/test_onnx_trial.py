@@ -1,4 +1,6 @@
-"""Graphs of strangers that compute without end, ask for terabytes or crash the runtime: refused, and nothing more."""
+"""Graphs of strangers that compute without end, ask for terabytes or crash the runtime: refused,
+and nothing more.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from strhub.inference.onnx_description import METADATA_KEY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 CHARSET = "ab"
-DESCRIPTION = {"format": 1, "architecture": "crnn", "tokenizer": "ctc", "charset": CHARSET, "img_size": [8, 8],
+DESCRIPTION = {"format": 1, "architecture": "crnn", "tokenizer": "ctc", "charset": CHARSET,
+    "img_size": [8, 8],
                "normalize": "default"}  # fmt: skip
 ENDLESS = 1 << 40
 
@@ -43,7 +46,12 @@ def write(path: Path, nodes: Sequence[Any], constants: Sequence[Any] = ()) -> Pa
         "graph",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4, 3])],
-        [constant("axes", [1, 2, 3]), constant("shape", [1, 1, 4, 3]), constant("first", [1]), *constants],
+        [
+            constant("axes", [1, 2, 3]),
+            constant("shape", [1, 1, 4, 3]),
+            constant("first", [1]),
+            *constants,
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, {METADATA_KEY: json.dumps(DESCRIPTION)})
@@ -57,12 +65,18 @@ def harmless(path: Path) -> Path:
 
 def endless(path: Path) -> Path:
     """A loop that goes round for hours."""
-    carried = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", TensorProto.INT64), ("on", 9))]
+    carried = [
+        helper.make_tensor_value_info(name, kind, [])
+        for name, kind in (("i", TensorProto.INT64), ("on", 9))
+    ]
     body = helper.make_graph(
         [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Sin", ["x"], ["y"])],
         "body",
         [*carried, helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("still", 9, []), helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [
+            helper.make_tensor_value_info("still", 9, []),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [1]),
+        ],
     )
     loop = helper.make_node("Loop", ["trips", "", "start"], ["more"], body=body)
     return write(path, [loop], [constant("trips", ENDLESS), constant("start", [1.0], np.float32)])
@@ -95,7 +109,9 @@ def test_a_harmless_graph_is_used(
 
 def test_a_graph_that_does_not_end(tmp_path: Path) -> None:
     began = time.process_time()
-    with pytest.raises(CheckpointError, match=r"a\.onnx cannot be loaded: one image takes over 1 seconds"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.onnx cannot be loaded: one image takes over 1 seconds"
+    ):
         Recognizer(endless(tmp_path / "a.onnx"))
     assert time.process_time() - began < 1
 

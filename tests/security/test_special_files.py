@@ -1,4 +1,6 @@
-"""A fifo that nobody writes to and a device without an end, wherever a file is read: an error at once, never a wait."""
+"""A fifo that nobody writes to and a device without an end, wherever a file is read: an error at
+once, never a wait.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ import pytest
 from PIL import Image
 
 from strhub import Recognizer
-from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, pictures
+from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, inputs
 from strhub.cli.arguments import search_options
-from strhub.cli.data_commands.make import ReadPicture
+from strhub.cli.data_commands.make import ReadImage
 from strhub.clip.text_side import read_words
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.data.curation.writer import SkippedRecord
@@ -46,7 +48,8 @@ def alarm() -> Iterator[None]:
 
 
 def words_of(path: Path) -> Any:
-    return TextDataModule(root_dir=path.parent, train_dir="", img_size=(32, 128), max_label_length=9,
+    return TextDataModule(root_dir=path.parent, train_dir="", img_size=(32, 128),
+        max_label_length=9,
                           charset_train="ab", batch_size=1, words=path).train_dataset  # fmt: skip
 
 
@@ -55,13 +58,15 @@ def annotated(path: Path) -> list[Annotation]:
 
 
 def lexicon(path: Path) -> Any:
-    return search_options(SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalization=0, whitelist=None))
+    return search_options(
+        SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalization=0, whitelist=None)
+    )
 
 
 def stored(path: Path) -> Any:
     (path.parent / "gt.txt").write_text("a.png\tword\n")
     annotations = Annotations(path.parent)
-    return list(ReadPicture(annotations, strict=False)(next(iter(annotations))))
+    return list(ReadImage(annotations, strict=False)(next(iter(annotations))))
 
 
 USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
@@ -102,7 +107,10 @@ def test_a_folder_with_such_things_in_it(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
     (tmp_path / "gt.txt").write_text("a.png\tword\nzero-a.png\tword\ngood.png\tword\n")
     assert [path.name for path in find_images([str(tmp_path)])] == ["good.png"]
-    errors = [reading.error for reading in Recognizer()([tmp_path / "a.png", tmp_path / "good.png", "/dev/zero"])]
+    errors = [
+        reading.error
+        for reading in Recognizer()([tmp_path / "a.png", tmp_path / "good.png", "/dev/zero"])
+    ]
     assert [error is None for error in errors] == [False, True, False]
     words = FolderWords(tmp_path)
     assert len(words) == 3
@@ -111,8 +119,8 @@ def test_a_folder_with_such_things_in_it(tmp_path: Path) -> None:
     found = find([tmp_path], without=tmp_path / "out")
     counts = Counter({kind: len(names) for kind, names in found.items()})
     assert (counts[FILES], counts[TAR], counts[PARQUET]) == (3, 2, 2)
-    errors = [picture.error for picture in pictures(Unit(FILES, files=tuple(found[FILES])))]
-    errors += [picture.error for name in found[TAR] for picture in pictures(Unit(TAR, name))]
+    errors = [image.error for image in inputs(Unit(FILES, files=tuple(found[FILES])))]
+    errors += [image.error for name in found[TAR] for image in inputs(Unit(TAR, name))]
     assert sum("not a regular file" in str(error) for error in errors) == 4
 
 

@@ -1,4 +1,6 @@
-"""No library reports home: reading, evaluating and training open no connection and write only where they are told."""
+"""No library reports home: reading, evaluating and training open no connection and write only where
+they are told.
+"""
 
 import ast
 import os
@@ -12,11 +14,20 @@ from types import SimpleNamespace
 
 import pytest
 from attack_support import ROOT, Outcome, run_limited
-from small_runs import DRAWN_RUN, SMALL
+from small_runs import RENDERED_RUN, SMALL
 
 from strhub.utils.telemetry import SWITCHES, import_onnxruntime, switch_off_telemetry
 
-SENDERS = {"onnxruntime", "ray", "open_clip", "huggingface_hub", "timm", "mlflow", "wandb", "gradio"}
+SENDERS = {
+    "onnxruntime",
+    "ray",
+    "open_clip",
+    "huggingface_hub",
+    "timm",
+    "mlflow",
+    "wandb",
+    "gradio",
+}
 """Packages that send statistics unless told not to."""
 REFUSE = """
 import runpy, sys
@@ -45,20 +56,29 @@ def imports_sender(path: Path) -> bool:
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").partition(".")[0])
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            names |= {ast.unparse(argument).strip("'\"").partition(".")[0] for argument in node.args}
+            names |= {
+                ast.unparse(argument).strip("'\"").partition(".")[0] for argument in node.args
+            }
     return bool(names & SENDERS)
 
 
 def test_whoever_imports_what_sends_statistics_switches_them_off() -> None:
-    files = [path for folder in ("strhub", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    files = [
+        path
+        for folder in ("strhub", "tools", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     importing = [path for path in files if imports_sender(path)]
     assert len(importing) >= 4
     quiet = ("telemetry", "ray_session")
-    assert [path for path in importing if not any(word in path.read_text("utf-8") for word in quiet)] == []
+    assert [
+        path for path in importing if not any(word in path.read_text("utf-8") for word in quiet)
+    ] == []
     assert [
         path
         for path in files
-        if re.search(r"^\s*import onnxruntime", path.read_text("utf-8"), re.M) and path.stem != "telemetry"
+        if re.search(r"^\s*import onnxruntime", path.read_text("utf-8"), re.M)
+        and path.stem != "telemetry"
     ] == [], "strhub.utils.telemetry.import_onnxruntime"
 
 
@@ -67,7 +87,10 @@ def test_a_variable_that_is_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     switch_off_telemetry()
-    assert {name: os.environ[name] for name in SWITCHES} == {**SWITCHES, "RAY_USAGE_STATS_ENABLED": "1"}
+    assert {name: os.environ[name] for name in SWITCHES} == {
+        **SWITCHES,
+        "RAY_USAGE_STATS_ENABLED": "1",
+    }
 
 
 @pytest.mark.parametrize(("wish", "disabled"), [(None, 1), ("1", 1), ("0", 0)])
@@ -75,7 +98,11 @@ def test_an_onnxruntime_that_was_imported_before_is_told(
     monkeypatch: pytest.MonkeyPatch, wish: str | None, disabled: int
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(disable_telemetry_events=lambda: calls.append(1)))
+    monkeypatch.setitem(
+        sys.modules,
+        "onnxruntime",
+        SimpleNamespace(disable_telemetry_events=lambda: calls.append(1)),
+    )
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     if wish is not None:
         monkeypatch.setenv("ORT_DISABLE_TELEMETRY", wish)
@@ -84,23 +111,39 @@ def test_an_onnxruntime_that_was_imported_before_is_told(
 
 
 def run_watched(folder: Path, command: Sequence[str], *, seconds: float = 60) -> Outcome:
-    """Run a script that must open no connection and write nothing outside of `folder`, nor in its home there."""
+    """Run a script that must open no connection and write nothing outside of `folder`, nor in its
+    home there.
+    """
     home, temporary, record = folder / "home", folder / "tmp", folder / "calls.txt"
     for needed in (home, temporary):
         needed.mkdir(exist_ok=True)
     watched: list[str] = []
     if _strace_works():
-        watched = [str(STRACE), "-f", "-qq", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(record)]
+        watched = [
+            str(STRACE),
+            "-f",
+            "-qq",
+            "--seccomp-bpf",
+            "-e",
+            f"trace={CALLS}",
+            "-o",
+            str(record),
+        ]
     environment = {
-        "HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": None, "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": None,
+            "PYTHONDONTWRITEBYTECODE": "1",
         "MPLCONFIGDIR": str(temporary / "matplotlib"), **dict.fromkeys(SWITCHES),
     }  # fmt: skip
-    outcome = run_limited([*watched, sys.executable, "-c", REFUSE, *command], seconds=seconds, environment=environment)
+    outcome = run_limited(
+        [*watched, sys.executable, "-c", REFUSE, *command], seconds=seconds, environment=environment
+    )
     assert "NETWORK" not in outcome.stderr, outcome.stderr
     assert list(home.iterdir()) == [], "nothing is written to the home folder"
     calls = record.read_text("utf-8", "replace").splitlines() if watched else []
     assert [line for line in calls if "AF_INET" in line] == []
-    assert {path for line in calls if (path := _written(line)) and not path.startswith(str(folder))} == set()
+    assert {
+        path for line in calls if (path := _written(line)) and not path.startswith(str(folder))
+    } == set()
     return outcome
 
 
@@ -110,7 +153,9 @@ def _strace_works() -> bool:
 
 
 def _written(call: str) -> str | None:
-    """The path that a system call makes or writes to; not devices, nor the memory that processes share."""
+    """The path that a system call makes or writes to; not devices, nor the memory that processes
+    share.
+    """
     found = WRITES.search(call)
     if not found or " = -1 " in call:
         return None
@@ -131,10 +176,15 @@ def test_reading(tmp_path: Path) -> None:
 def test_training_evaluating_and_exporting(tmp_path: Path, word_tree: Path) -> None:
     pytest.importorskip("onnxscript", reason="exporting is an extra: pip install strhub[export]")
     run, words = tmp_path / "run", tmp_path / "words.onnx"
-    drawn = ["data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "logger=tensorboard"]
+    rendered = [
+        "data.drawn=16",
+        "data.draw_validation=8",
+        "trainer.max_epochs=1",
+        "logger=tensorboard",
+    ]
     last = str(run / "checkpoints" / "last.ckpt")
     for command in (
-        ["train.py", f"hydra.run.dir={run}", *DRAWN_RUN, *SMALL, *drawn],
+        ["train.py", f"hydra.run.dir={run}", *RENDERED_RUN, *SMALL, *rendered],
         ["test.py", last, "--data_root", str(word_tree), "--num_workers", "0"],
         ["export.py", "strhub-tiny", str(words)],
         ["read.py", str(words), "--images", "demo_images/01.png"],

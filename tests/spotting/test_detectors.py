@@ -24,7 +24,9 @@ def page(size: tuple[int, int], *texts: tuple[int, int, int, str]) -> Image.Imag
     """Return a white image with texts at (left, top) of so many pixels."""
     image = Image.new("RGB", size, "white")
     for left, top, height, text in texts:
-        ImageDraw.Draw(image).text((left, top), text, fill="black", font=ImageFont.load_default(size=height))
+        ImageDraw.Draw(image).text(
+            (left, top), text, fill="black", font=ImageFont.load_default(size=height)
+        )
     return image
 
 
@@ -46,7 +48,9 @@ def test_any_callable_that_returns_boxes_is_a_detector(found: object, score: flo
     assert region.score == pytest.approx(score)
 
 
-@pytest.mark.parametrize("found", [[], np.zeros((0, 4)), np.zeros((0, 5)), (np.zeros((0, 4, 2)), np.zeros(0))])
+@pytest.mark.parametrize(
+    "found", [[], np.zeros((0, 4)), np.zeros((0, 5)), (np.zeros((0, 4, 2)), np.zeros(0))]
+)
 def test_a_detector_may_find_nothing(found: object) -> None:
     assert not as_detector(lambda image: found)(IMAGE)
 
@@ -92,18 +96,22 @@ def test_detect_takes_any_image_and_any_detector() -> None:
     assert 120 < right < 180
     assert 20 < top < bottom < 90
     assert 0.6 <= region.score <= 1
-    assert [one.score for one in strhub.detect(IMAGE, lambda image: ([BOX, BOX], [0.2, 0.9]))] == pytest.approx(
-        [0.9, 0.2]
-    )
+    assert [
+        one.score for one in strhub.detect(IMAGE, lambda image: ([BOX, BOX], [0.2, 0.9]))
+    ] == pytest.approx([0.9, 0.2])
     with pytest.raises(UnreadableImage):
         strhub.detect(b"none")
 
 
 def test_a_line_that_tiles_cut_is_found_whole() -> None:
-    image = page((640, 64), (8, 20, 20, "one line of text that runs through all of the tiles there are here"))
+    image = page(
+        (640, 64), (8, 20, 20, "one line of text that runs through all of the tiles there are here")
+    )
     detector = EmbeddedDetector(side=256, threads=1)
     seen: list[tuple[int, int]] = []
-    probabilities = tiled_map(image, 256, detector.probabilities, lambda *numbers: seen.append(numbers))
+    probabilities = tiled_map(
+        image, 256, detector.probabilities, lambda *numbers: seen.append(numbers)
+    )
     assert probabilities.shape == (64, 640)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     (region,) = detector._regions(probabilities, image.size)
@@ -111,7 +119,11 @@ def test_a_line_that_tiles_cut_is_found_whole() -> None:
 
 
 def test_tiles_find_small_text_and_the_whole_image_large_text() -> None:
-    image = page((1200, 480), (40, 20, 260, "Large"), *((900, 330 + 22 * n, 16, "the small print") for n in range(4)))
+    image = page(
+        (1200, 480),
+        (40, 20, 260, "Large"),
+        *((900, 330 + 22 * n, 16, "the small print") for n in range(4)),
+    )
     found = EmbeddedDetector(side=320, threads=1)(image)
     coarse = EmbeddedDetector(side=320, tiles=0, threads=1)(image)
     heights = sorted(min(np.ptp(region.quad, axis=0)) for region in found)

@@ -41,7 +41,11 @@ def test_columns_are_read_one_after_the_other_below_their_title() -> None:
         line("right one", 150, 40), line("left one", 0, 40), line("The title", 20, 0, 200, 20),
         line("left two", 0, 54), line("right two", 150, 54),
     ]  # fmt: skip
-    assert texts(paragraphs_in_order(lines)) == ["The title", "left one\nleft two", "right one\nright two"]
+    assert texts(paragraphs_in_order(lines)) == [
+        "The title",
+        "left one\nleft two",
+        "right one\nright two",
+    ]
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -50,7 +54,9 @@ def test_a_turned_page_is_read_as_it_is_meant(rotation: int) -> None:
 
     def turned(corners: Quad) -> Quad:
         points = list(corners)
-        for _ in range(rotation // 90):  # clockwise as seen by 90 degrees: what has to be turned back
+        for _ in range(
+            rotation // 90
+        ):  # clockwise as seen by 90 degrees: what has to be turned back
             points = [(-y, x) for x, y in points]
         a, b, c, d = points
         return a, b, c, d
@@ -65,8 +71,14 @@ def test_nothing_is_no_paragraph() -> None:
 
 @pytest.fixture
 def page() -> Page:
-    lines = [line("Fish & Chips", 10, 20), line('<b>"fresh"</b>', 10, 34), line("dai\x01ly", 10, 120)]
-    return Page(paragraphs_in_order(lines), (200, 150), source="a&b.jpg", image=Image.new("RGB", (200, 150)))
+    lines = [
+        line("Fish & Chips", 10, 20),
+        line('<b>"fresh"</b>', 10, 34),
+        line("dai\x01ly", 10, 120),
+    ]
+    return Page(
+        paragraphs_in_order(lines), (200, 150), source="a&b.jpg", image=Image.new("RGB", (200, 150))
+    )
 
 
 def test_every_format_has_all_words(page: Page) -> None:

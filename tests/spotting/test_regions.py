@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from strhub.spotting.regions import _label, _runs_of, convex_hull, find_regions, grow, smallest_rectangle
+from strhub.spotting.regions import (
+    _label,
+    _runs_of,
+    convex_hull,
+    find_regions,
+    grow,
+    smallest_rectangle,
+)
 
 KIND = {"threshold": 0.5, "least_score": 0.6, "growth": 0.0, "least_side": 2.0}
 
 
 def flooded(mask: np.ndarray) -> int:
-    """How many connected parts there are, diagonal neighbors included, by filling one after the other."""
+    """How many connected parts there are, diagonal neighbors included, by filling one after the
+    other.
+    """
     left = {(int(y), int(x)) for y, x in np.argwhere(mask)}
     count = 0
     while left:
@@ -76,7 +85,9 @@ def test_no_rectangle_is_smaller(seed: int) -> None:
     quad = smallest_rectangle(points.astype(np.float32))
     width, height = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[2] - quad[1])
     for angle in np.linspace(0, np.pi / 2, 400):
-        turned = points @ np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+        turned = points @ np.array(
+            [(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))]
+        )
         assert width * height <= np.prod(np.ptp(turned, axis=0)) * 1.0001
     hull = convex_hull(points)
     assert 3 <= len(hull) <= 30

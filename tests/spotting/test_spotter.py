@@ -57,7 +57,9 @@ def test_tiles_cover_the_image(size: tuple[int, int]) -> None:
     assert not any(side % 32 for side in size)
     boxes = list(tile_boxes(size, 960))
     assert 1 <= len(boxes) <= 9
-    assert all((right - left) % 32 == (bottom - top) % 32 == 0 for left, top, right, bottom in boxes)
+    assert all(
+        (right - left) % 32 == (bottom - top) % 32 == 0 for left, top, right, bottom in boxes
+    )
     covered = np.zeros((-(-size[1] // 20), -(-size[0] // 20)), dtype=bool)
     for left, top, right, bottom in boxes:
         assert 0 <= left < right <= size[0]
@@ -102,16 +104,18 @@ def test_one_image_alone_is_no_list_of_letters() -> None:
     ("text", "expected"),
     [("over t", None), (" quick ", "quick"), ("  ", None), ("", None), ("lazy", "lazy")],
 )
-def test_a_word_that_is_read_again_is_one_word_without_its_neighbors_letters(text: str, expected: str | None) -> None:
+def test_a_word_that_is_read_again_is_one_word_without_its_neighbors_letters(
+    text: str, expected: str | None
+) -> None:
     from strhub.inference.recognizer import Reading
     from strhub.spotting.reading import one_word
 
-    places = tuple(index / 10 for index in range(len(text)))
-    found = one_word(Reading(text, 0.9, places))
+    confidences = tuple(index / 10 for index in range(len(text)))
+    found = one_word(Reading(text, 0.9, confidences))
     assert (None if found is None else found[0]) == expected
     if found is not None and expected is not None:
         start = text.index(expected)
-        assert found[2] == places[start : start + len(expected)]
+        assert found[2] == confidences[start : start + len(expected)]
 
 
 def test_many_images_are_read_side_by_side_in_their_order() -> None:
@@ -136,7 +140,11 @@ def test_many_images_are_read_side_by_side_in_their_order() -> None:
     assert len(asked) <= 4, "no more than it reads at once"
     assert [page.size[0] for page in pages] == list(range(41, 52))
     assert threading.get_ident() not in threads
-    mixed = list(Spotter(threads=2).read([Image.new("RGB", (64, 64)), "nowhere.png", b"", Image.new("RGB", (32, 40))]))
+    mixed = list(
+        Spotter(threads=2).read(
+            [Image.new("RGB", (64, 64)), "nowhere.png", b"", Image.new("RGB", (32, 40))]
+        )
+    )
     assert [bool(page.error) for page in mixed] == [False, True, True, False]
 
 
@@ -144,7 +152,9 @@ def test_read_alone_and_side_by_side_are_the_same() -> None:
     from strhub.spotting.spotter import Spotter
 
     image = Image.new("RGB", (420, 120), "white")
-    ImageDraw.Draw(image).text((20, 30), "A quiet street", fill="black", font=ImageFont.load_default(size=40))
+    ImageDraw.Draw(image).text(
+        (20, 30), "A quiet street", fill="black", font=ImageFont.load_default(size=40)
+    )
     spotter = Spotter(threads=2)
     alone = spotter(image)
     assert alone.text == "A quiet street"
@@ -175,11 +185,16 @@ def test_the_prior_of_known_words_can_be_switched_off() -> None:
     from strhub.text.tokenizer import CTCTokenizer as Tokenizer
 
     charset = "abcdefghijklmnopqrstuvwxyz "
-    columns = np.eye(28, dtype=np.float32)[[charset.index(char) + 1 for char in "strect"]] * 0.9 + 0.1 / 28
+    columns = (
+        np.eye(28, dtype=np.float32)[[charset.index(char) + 1 for char in "strect"]] * 0.9
+        + 0.1 / 28
+    )
     columns[4, charset.index("c") + 1], columns[4, charset.index("e") + 1] = 0.5, 0.4
     columns = np.insert(columns, 4, np.eye(28)[0], axis=0)  # a blank between the letters e
     assert [span.text for span in spans_of(columns, Tokenizer(charset), 56)] == ["strect"]
-    assert [span.text for span in spans_of(columns, Tokenizer(charset), 56, word_prior=3)] == ["street"]
+    assert [span.text for span in spans_of(columns, Tokenizer(charset), 56, word_prior=3)] == [
+        "street"
+    ]
 
     from strhub.spotting.reading import LineReader, ReadingOptions
     from strhub.spotting.spotter import Spotter
@@ -196,6 +211,8 @@ def test_a_reader_of_lines_reads_photographs_as_one_of_words_does() -> None:
     from strhub.spotting.spotter import Spotter
 
     image = Image.new("RGB", (420, 120), "white")
-    ImageDraw.Draw(image).text((20, 30), "A quiet street", fill="black", font=ImageFont.load_default(size=40))
+    ImageDraw.Draw(image).text(
+        (20, 30), "A quiet street", fill="black", font=ImageFont.load_default(size=40)
+    )
     (line,) = Spotter(reader=Recognizer("strhub-small", lines=True, threads=1))(image).lines
     assert [word.text for word in line.words] == ["A", "quiet", "street"]

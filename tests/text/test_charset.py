@@ -140,7 +140,10 @@ def test_what_is_removed_between_spaces_leaves_one_space() -> None:
     assert LabelPreparation(CHARSET_94 + " ", max_length=9)("a \x08 b") == "a b"
 
 
-@given(st.text(max_size=30), st.sampled_from([CHARSET_36, CHARSET_62, CHARSET_94, GERMAN, CHARSET_94 + " "]))
+@given(
+    st.text(max_size=30),
+    st.sampled_from([CHARSET_36, CHARSET_62, CHARSET_94, GERMAN, CHARSET_94 + " "]),
+)
 def test_a_prepared_label_is_in_the_charset_and_stays_as_it_is(label: str, charset: str) -> None:
     prepare = LabelPreparation(charset, max_length=30)
     try:
@@ -187,8 +190,16 @@ def test_scoring_of_ascii_is_the_fields_rule(text: str, charset: str) -> None:
 
 
 def test_labels_and_readings_are_brought_to_a_charset_alike() -> None:
-    ascii_only, german, spaced = ScoredText(CHARSET_36), ScoredText(GERMAN), ScoredText(CHARSET_36 + " ")
-    assert (ascii_only("Straße"), german("Straße"), spaced(" New  York ")) == ("strasse", "Straße", "new york")
+    ascii_only, german, spaced = (
+        ScoredText(CHARSET_36),
+        ScoredText(GERMAN),
+        ScoredText(CHARSET_36 + " "),
+    )
+    assert (ascii_only("Straße"), german("Straße"), spaced(" New  York ")) == (
+        "strasse",
+        "Straße",
+        "new york",
+    )
     assert ascii_only("рынок") == ""
     assert not ascii_only.loses_letters("Straße!")
     assert ascii_only.loses_letters("abc 中")

@@ -32,7 +32,10 @@ def test_attention_round_trip(texts: list[str]) -> None:
 
 @given(TEXTS)
 def test_ctc_round_trip_with_blanks_and_repeats(texts: list[str]) -> None:
-    rows = [[number for c in text for number in (0, CTC.ids_of(c)[0], CTC.ids_of(c)[0])] for text in texts]
+    rows = [
+        [number for c in text for number in (0, CTC.ids_of(c)[0], CTC.ids_of(c)[0])]
+        for text in texts
+    ]
     ids = np.zeros((len(rows), max(map(len, rows)) + 1), dtype=np.int64)
     for target, row in zip(ids, rows, strict=True):
         target[: len(row)] = row
@@ -65,7 +68,9 @@ def test_tensors_and_arrays_decode_alike() -> None:
 
 
 def test_raw_decoding_spells_special_tokens_out() -> None:
-    assert ATTENTION.decode(one_hot(np.array([[11, 0, 0]]), 95), raw=True)[0] == [["a", "[E]", "[E]"]]
+    assert ATTENTION.decode(one_hot(np.array([[11, 0, 0]]), 95), raw=True)[0] == [
+        ["a", "[E]", "[E]"]
+    ]
 
 
 def test_heads_that_predict_begin_and_padding_are_read_without_them() -> None:

@@ -14,13 +14,15 @@ def prior(*words: str, weight: float = 3) -> WordPrior:
     return WordPrior(words, charset=CHARSET, weight=weight)
 
 
-def columns(text: str, *, second: str = "", share: float = 0.45) -> np.ndarray:  # type: ignore[type-arg]
-    """Probabilities (L, C) of a text, with a blank after each letter; `second` has `share` where its letters differ."""
+def columns(text: str, *, second: str = "", fraction: float = 0.45) -> np.ndarray:  # type: ignore[type-arg]
+    """Probabilities (L, C) of a text, with a blank after each letter; `second` has `share` where
+    its letters differ.
+    """
     rows = np.full((2 * len(text), len(CHARSET) + 1), 1e-6, dtype=np.float32)
     rows[1::2, 0] = 1
-    for place, (first, other) in enumerate(zip(text, second or text, strict=True)):
-        rows[2 * place, 1 + CHARSET.index(other)] = share
-        rows[2 * place, 1 + CHARSET.index(first)] = 1 - share if first != other else 1
+    for index, (first, other) in enumerate(zip(text, second or text, strict=True)):
+        rows[2 * index, 1 + CHARSET.index(other)] = fraction
+        rows[2 * index, 1 + CHARSET.index(first)] = 1 - fraction if first != other else 1
     return rows
 
 
@@ -34,7 +36,9 @@ def test_likelihoods_are_the_sums_over_all_alignments() -> None:
     texts = [text for text in sums if text]
     found = ctc_log_likelihoods(probabilities, texts)
     np.testing.assert_allclose(found, np.log([sums[text] for text in texts]), rtol=1e-4)
-    assert ctc_log_likelihoods(probabilities, [(1, 1, 1, 1)])[0] == -np.inf, "that needs seven columns"
+    assert ctc_log_likelihoods(probabilities, [(1, 1, 1, 1)])[0] == -np.inf, (
+        "that needs seven columns"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,9 +64,13 @@ def test_near_words_differ_in_one_letter_or_in_long_ones_two(letters: str, near:
         ("Bramp", 0.5, "Tramp"),
     ],
 )
-def test_a_doubtful_reading_becomes_a_likely_word(text: str, confidence: float, expected: str) -> None:
+def test_a_doubtful_reading_becomes_a_likely_word(
+    text: str, confidence: float, expected: str
+) -> None:
     second = {"bramp": "tramp", "BRAMP": "TRAMP", "Bramp": "Tramp"}[text]
-    [(read, sure, characters)] = prior("tramp")([(text, confidence, None)], columns(text, second=second)[None])
+    [(read, sure, characters)] = prior("tramp")(
+        [(text, confidence, None)], columns(text, second=second)[None]
+    )
     assert (read, sure) == (expected, confidence)
     if expected != text:
         assert len(characters) == len(read)
@@ -72,8 +80,15 @@ def test_a_doubtful_reading_becomes_a_likely_word(text: str, confidence: float, 
 def test_what_is_a_word_or_far_likelier_stays() -> None:
     reading = ("bramp", 0.5, None)
     assert prior("tramp", "bramp")([reading], columns("bramp", second="tramp")[None]) == [reading]
-    assert prior("tramp")([reading], columns("bramp", second="tramp", share=1e-3)[None]) == [reading]
-    assert prior("cat")([("", 0.0, None), ("b", 0.3, None)], np.stack([columns("b"), columns("b")]))[1][0] == "b"
+    assert prior("tramp")([reading], columns("bramp", second="tramp", fraction=1e-3)[None]) == [
+        reading
+    ]
+    assert (
+        prior("cat")([("", 0.0, None), ("b", 0.3, None)], np.stack([columns("b"), columns("b")]))[
+            1
+        ][0]
+        == "b"
+    )
 
 
 def test_the_words_of_the_package() -> None:

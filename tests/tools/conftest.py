@@ -1,4 +1,6 @@
-"""The tools are scripts beside each other, not a package: their folder is where their imports begin."""
+"""The tools are scripts beside each other, not a package: their folder is where their imports
+begin.
+"""
 
 import sys
 from pathlib import Path

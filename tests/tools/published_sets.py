@@ -1,8 +1,8 @@
 """One small data set, drawn, and written down in the published formats.
 
-Two scenes hold words at known places, each on a color of its own: an upright one, a rotated one, a curved one, and one
-that no one can read. A third scene is in the annotations, but its image is missing. Each writer also adds a damaged
-line where the format has lines.
+Two scenes hold words at known places, each on a color of its own: an upright one, a rotated one, a
+curved one, and one that no one can read. A third scene is in the annotations, but its image is
+missing. Each writer also adds a damaged line where the format has lines.
 """
 
 import json
@@ -22,7 +22,7 @@ BOM = "\ufeff"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Rendered:
     label: str
     polygon: Polygon
     color: tuple[int, int, int]
@@ -44,25 +44,30 @@ class Drawn:
         return [left, top, right - left, bottom - top]
 
     def values(self, *, curved: bool = False) -> list[int]:
-        return [round(value) for point in (self.polygon if curved else self.quadrilateral) for value in point]
+        return [
+            round(value)
+            for point in (self.polygon if curved else self.quadrilateral)
+            for value in point
+        ]
 
 
 def _arc() -> Polygon:
     upper, lower = (
-        [(150 - r * math.cos(a), 260 - r * math.sin(a)) for a in np.linspace(0.6, 2.5, 6)] for r in (90, 55)
+        [(150 - r * math.cos(a), 260 - r * math.sin(a)) for a in np.linspace(0.6, 2.5, 6)]
+        for r in (90, 55)
     )
     return [*upper, *lower[::-1]]
 
 
 SCENES = {
     1: [
-        Drawn("Hello", box_polygon(10, 10, 110, 50), (220, 40, 40)),
-        Drawn('two, "3"', rotated_box_polygon(220, 80, 110, 40, 25), (40, 160, 40)),
-        Drawn("Curve", _arc(), (60, 60, 230)),
-        Drawn("###", box_polygon(10, 100, 60, 130), (128, 128, 128), readable=False),
+        Rendered("Hello", box_polygon(10, 10, 110, 50), (220, 40, 40)),
+        Rendered('two, "3"', rotated_box_polygon(220, 80, 110, 40, 25), (40, 160, 40)),
+        Rendered("Curve", _arc(), (60, 60, 230)),
+        Rendered("###", box_polygon(10, 100, 60, 130), (128, 128, 128), readable=False),
     ],
-    2: [Drawn("Grüße", box_polygon(30, 20, 130, 60), (230, 120, 20))],
-    3: [Drawn("lost", box_polygon(30, 20, 130, 60), (0, 0, 0))],
+    2: [Rendered("Grüße", box_polygon(30, 20, 130, 60), (230, 120, 20))],
+    3: [Rendered("lost", box_polygon(30, 20, 130, 60), (0, 0, 0))],
 }
 MISSING = 3
 READABLE = [word for number in (1, 2) for word in SCENES[number] if word.readable]
@@ -71,15 +76,15 @@ READABLE = [word for number in (1, 2) for word in SCENES[number] if word.readabl
 def draw_scenes(folder: Path, name: str, suffix: str = ".png") -> None:
     """The images of the scenes that are there, by a name with `{}` for the scene's number."""
     for number in (1, 2):
-        picture = Image.new("RGB", (300, 300), "white")
-        draw = ImageDraw.Draw(picture)
+        image = Image.new("RGB", (300, 300), "white")
+        draw = ImageDraw.Draw(image)
         for word in SCENES[number]:
             draw.polygon(list(word.polygon), fill=word.color)
             x, y = np.mean(word.polygon, axis=0)
             draw.text((x - 8, y - 5), word.label[:4], fill="black")
         path = folder / (name.format(number) + suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=95)
+        image.save(path, quality=95)
 
 
 def draw_words(folder: Path, name: str = "word_{}.png") -> list[tuple[str, str]]:
@@ -113,10 +118,16 @@ def quoted(label: str) -> str:
 
 
 def _line_files(
-    root: Path, name: str, line: Callable[[Drawn], str], *, picture: str, damaged: str, bom: bool = False
+    root: Path,
+    name: str,
+    line: Callable[[Rendered], str],
+    *,
+    image: str,
+    damaged: str,
+    bom: bool = False,
 ) -> Published:
     """A text file a scene, with CRLF line ends and a damaged line in the first."""
-    draw_scenes(root / "images", picture)
+    draw_scenes(root / "images", image)
     for number, words in SCENES.items():
         lines = [line(word) for word in words] + ([damaged] if number == 1 else [])
         write(root / "gt" / name.format(number), "".join(f"{line}\r\n" for line in lines), bom=bom)
@@ -132,7 +143,7 @@ def ic13(root: Path) -> Published:
         root,
         "gt_img_{}.txt",
         lambda word: f"{', '.join(map(str, word.box))}, {quoted(word.label)}",
-        picture="img_{}",
+        image="img_{}",
         damaged='1, 2, three, 4, "bad"',
     )
 
@@ -142,7 +153,7 @@ def ic13_training(root: Path) -> Published:
         root,
         "gt_{}.txt",
         lambda word: f"{' '.join(map(str, word.box))} {quoted(word.label)}",
-        picture="{}",
+        image="{}",
         damaged='1 2 3 "bad"',
     )
 
@@ -152,7 +163,7 @@ def ic15(root: Path) -> Published:
         root,
         "gt_img_{}.txt",
         lambda word: f"{_commas(word.values())},{word.label}",
-        picture="img_{}",
+        image="img_{}",
         damaged="1,2,3,4,5,6,7,bad",
         bom=True,
     )
@@ -163,7 +174,7 @@ def mlt19(root: Path) -> Published:
         root,
         "tr_img_{:05}.txt",
         lambda word: f"{_commas(word.values())},Latin,{word.label}",
-        picture="tr_img_{:05}",
+        image="tr_img_{:05}",
         damaged="1,2,3,4,5,6,7,Latin,bad",
     )
 
@@ -173,7 +184,7 @@ def rctw17(root: Path) -> Published:
         root,
         "image_{}.txt",
         lambda word: f"{_commas(word.values())},{int(not word.readable)},{quoted(word.label)}",
-        picture="image_{}",
+        image="image_{}",
         damaged="1,2,3",
         bom=True,
     )
@@ -184,7 +195,7 @@ def uber_text(root: Path) -> Published:
         root,
         "truth_img_{}.txt",
         lambda word: f"{' '.join(map(str, word.values(curved=True)))}\t{word.label}\tBusinessName",
-        picture="img_{}",
+        image="img_{}",
         damaged="1 2 3 4 5 6 7\tbad\tNone",
     )
 
@@ -195,7 +206,11 @@ def _coco_text(root: Path, outline: str, name: str, mark: str) -> Published:
     identity = 100
     for number, words in SCENES.items():
         file_name = f"train/{name.format(number)}.jpg"
-        document["imgs"][str(number)] = {"id": number, "file_name": file_name, "set": "train" if number != 2 else "val"}
+        document["imgs"][str(number)] = {
+            "id": number,
+            "file_name": file_name,
+            "set": "train" if number != 2 else "val",
+        }
         document["imgToAnns"][str(number)] = []
         for word in words:
             identity += 1
@@ -234,12 +249,18 @@ def openvino(root: Path) -> Published:
             "image_id": number,
             "bbox": word.bbox,
             "segmentation": [word.values(curved=True)],
-            "attributes": {"transcription": word.label, "legible": word.readable, "language": "english"},
+            "attributes": {
+                "transcription": word.label,
+                "legible": word.readable,
+                "language": "english",
+            },
         }
         for number, words in SCENES.items()
         for index, word in enumerate(words)
     ]
-    annotations.append({"id": 99, "image_id": 1, "bbox": [1, 2], "attributes": {"transcription": "bad"}})
+    annotations.append(
+        {"id": 99, "image_id": 1, "bbox": [1, 2], "attributes": {"transcription": "bad"}}
+    )
     document = {"images": images, "annotations": annotations}
     return Published(write(root / "train_1.json", json.dumps(document)), root / "images")
 
@@ -258,18 +279,26 @@ def art(root: Path) -> Published:
         ]
         for number, words in SCENES.items()
     }
-    document["gt_1"].append({"points": [[1, 2], [3]], "transcription": "bad", "illegibility": False})
-    return Published(write(root / "train_labels.json", json.dumps(document), bom=True), root / "images")
+    document["gt_1"].append(
+        {"points": [[1, 2], [3]], "transcription": "bad", "illegibility": False}
+    )
+    return Published(
+        write(root / "train_labels.json", json.dumps(document), bom=True), root / "images"
+    )
 
 
 def rects(root: Path) -> Published:
     draw_scenes(root / "images", "train_ReCTS_{:06}", ".jpg")
     for number, words in SCENES.items():
         lines: list[Any] = [
-            {"points": word.values(), "transcription": word.label, "ignore": int(not word.readable)} for word in words
+            {"points": word.values(), "transcription": word.label, "ignore": int(not word.readable)}
+            for word in words
         ]
         lines += [{"points": [1, 2, 3], "transcription": "bad", "ignore": 0}] if number == 1 else []
-        write(root / "gt" / f"train_ReCTS_{number:06}.json", json.dumps({"lines": lines, "chars": lines[:1]}))
+        write(
+            root / "gt" / f"train_ReCTS_{number:06}.json",
+            json.dumps({"lines": lines, "chars": lines[:1]}),
+        )
     return Published(root / "gt", root / "images")
 
 
@@ -278,13 +307,16 @@ def svt(root: Path) -> Published:
     images = ""
     for number, words in SCENES.items():
         rectangles = "".join(
-            '<taggedRectangle height="{3}" width="{2}" x="{0}" y="{1}"><tag>{4}</tag></taggedRectangle>'.format(
-                *word.bbox, escape(word.label)
-            )
+            '<taggedRectangle height="{3}" width="{2}" x="{0}" '
+            'y="{1}"><tag>{4}</tag></taggedRectangle>'.format(*word.bbox, escape(word.label))
             for word in words
         )
-        rectangles += '<taggedRectangle height="3"><tag>bad</tag></taggedRectangle>' if number == 1 else ""
-        images += f"<image><imageName>img/14_{number:02}.jpg</imageName><taggedRectangles>{rectangles}"
+        rectangles += (
+            '<taggedRectangle height="3"><tag>bad</tag></taggedRectangle>' if number == 1 else ""
+        )
+        images += (
+            f"<image><imageName>img/14_{number:02}.jpg</imageName><taggedRectangles>{rectangles}"
+        )
         images += "</taggedRectangles></image>"
     document = f"<?xml version='1.0' encoding='utf-8'?><tagset>{images}</tagset>"
     return Published(write(root / "test.xml", document), root)
@@ -292,16 +324,23 @@ def svt(root: Path) -> Published:
 
 def ic13_words(root: Path) -> Published:
     lines = [f"{name}, {quoted(label)}" for name, label in draw_words(root / "images")]
-    return Published(write(root / "gt.txt", "\r\n".join([*lines, "word_9.png"]), bom=True), root / "images")
+    return Published(
+        write(root / "gt.txt", "\r\n".join([*lines, "word_9.png"]), bom=True), root / "images"
+    )
 
 
 def mlt19_words(root: Path) -> Published:
     lines = [f"{name},Latin,{label}" for name, label in draw_words(root / "images")]
-    return Published(write(root / "gt.txt", "\n".join([*lines, "word_9.png,Latin"])), root / "images")
+    return Published(
+        write(root / "gt.txt", "\n".join([*lines, "word_9.png,Latin"])), root / "images"
+    )
 
 
 def coco_text_words(root: Path) -> Published:
-    lines = [f"{name.removesuffix('.jpg')},{label}" for name, label in draw_words(root / "images", "{}.jpg")]
+    lines = [
+        f"{name.removesuffix('.jpg')},{label}"
+        for name, label in draw_words(root / "images", "{}.jpg")
+    ]
     return Published(write(root / "gt.txt", "\n".join([*lines, "x,bad"])), root / "images")
 
 
@@ -318,7 +357,9 @@ def case_sensitive(root: Path) -> Published:
 
 def art_words(root: Path) -> Published:
     document = {
-        name.removesuffix(".jpg"): [{"transcription": label, "language": "Latin", "illegibility": False}]
+        name.removesuffix(".jpg"): [
+            {"transcription": label, "language": "Latin", "illegibility": False}
+        ]
         for name, label in draw_words(root / "images", "gt_{}.jpg")
     }
     document["gt_9"] = [{"language": "Latin"}]  # type: ignore[dict-item]
@@ -334,7 +375,8 @@ def union14m(root: Path) -> Published:
 
 def union14m_benchmark(root: Path) -> Published:
     entries: list[Any] = [
-        {"img_path": name, "instances": [{"text": label}]} for name, label in draw_words(root / "imgs")
+        {"img_path": name, "instances": [{"text": label}]}
+        for name, label in draw_words(root / "imgs")
     ]
     document = {"metainfo": {}, "data_list": [*entries, {"img_path": "bad.png", "instances": []}]}
     return Published(write(root / "annotation.json", json.dumps(document)), root / "imgs")

@@ -1,4 +1,6 @@
-"""tools/calibrate.py writes what it fits into a model's file, and what it measured on other words into its card."""
+"""tools/calibrate.py writes what it fits into a model's file, and what it measured on other words
+into its card.
+"""
 
 import re
 import shutil
@@ -23,7 +25,17 @@ def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tre
     weights = tmp_path / embedded_weights().name
     for file in (embedded_weights(), embedded_graph()):
         shutil.copy(file, tmp_path / file.name)
-    done = calibrate(weights, "--data_root", word_tree, "--sets", "val/a", "SVT", "--limit", "8", "--keep_temperature")
+    done = calibrate(
+        weights,
+        "--data_root",
+        word_tree,
+        "--sets",
+        "val/a",
+        "SVT",
+        "--limit",
+        "8",
+        "--keep_temperature",
+    )
     assert done.returncode == 0, done.stderr
     assert re.search(r"all +12 words: error with one look [\d.]+ % \(by chance", done.stdout)
     before, after = read_checkpoint(embedded_weights()), read_checkpoint(weights)

@@ -1,4 +1,6 @@
-"""Published annotation formats to databases: labels, counts, and that each record holds its word's pixels."""
+"""Published annotation formats to databases: labels, counts, and that each record holds its word's
+pixels.
+"""
 
 import builtins
 import json
@@ -46,30 +48,52 @@ WORD_SETS: list[tuple[str, Writer]] = [
     ("union14m", sets.union14m),
     ("union14m", sets.union14m_benchmark),
 ]
-BOXES: set[Writer] = {sets.ic13, sets.ic13_training, sets.coco_text, sets.svt}  # formats with upright boxes only
-POLYGONS: set[Writer] = {sets.uber_text, sets.coco_text_2, sets.textocr, sets.openvino, sets.art}  # with curved text
+BOXES: set[Writer] = {
+    sets.ic13,
+    sets.ic13_training,
+    sets.coco_text,
+    sets.svt,
+}  # formats with upright boxes only
+POLYGONS: set[Writer] = {
+    sets.uber_text,
+    sets.coco_text_2,
+    sets.textocr,
+    sets.openvino,
+    sets.art,
+}  # with curved text
 
 
-def run(name: str, published: sets.Published, output: Path, *options: str) -> list[tuple[str, Image.Image]]:
+def run(
+    name: str, published: sets.Published, output: Path, *options: str
+) -> list[tuple[str, Image.Image]]:
     """Convert, and read what was written."""
-    paths = ["--annotations", str(published.annotations), "--images", str(published.images), "--output", str(output)]
+    paths = [
+        "--annotations",
+        str(published.annotations),
+        "--images",
+        str(published.images),
+        "--output",
+        str(output),
+    ]
     convert.main([name, *paths, "--workers", "1", *published.options, *options])
     words = LmdbWords(output)
     assert not words.dropped
     records = [words.read(index) for index in range(len(words))]
-    return [(label, picture) for picture, label in records]
+    return [(label, image) for image, label in records]
 
 
-def share(picture: Image.Image, color: tuple[int, int, int]) -> float:
+def share(image: Image.Image, color: tuple[int, int, int]) -> float:
     """How much of an image has nearly this color, from 0 to 1."""
-    return float((np.abs(np.subtract(np.asarray(picture).astype(int), color)).max(axis=2) <= 25).mean())
+    return float(
+        (np.abs(np.subtract(np.asarray(image).astype(int), color)).max(axis=2) <= 25).mean()
+    )
 
 
-def is_on(picture: Image.Image, color: tuple[int, int, int]) -> bool:
-    return share(picture, color) > 0.75
+def is_on(image: Image.Image, color: tuple[int, int, int]) -> bool:
+    return share(image, color) > 0.75
 
 
-def is_straight(word: sets.Drawn, writer: Writer, *, rectified: bool) -> bool:
+def is_straight(word: sets.Rendered, writer: Writer, *, rectified: bool) -> bool:
     """Whether the crop is to hold the word and nothing beside it."""
     if word.label == "Curve":
         return rectified and writer in POLYGONS
@@ -78,7 +102,11 @@ def is_straight(word: sets.Drawn, writer: Writer, *, rectified: bool) -> bool:
 
 def count(told: str, reason: str) -> int:
     """How many were left out for a reason, as told on stderr."""
-    return sum(int(line.split(" x ")[0].split()[-1]) for line in told.splitlines() if line.endswith(f" x {reason}"))
+    return sum(
+        int(line.split(" x ")[0].split()[-1])
+        for line in told.splitlines()
+        if line.endswith(f" x {reason}")
+    )
 
 
 def ids(cases: list[tuple[str, Writer]]) -> list[str]:
@@ -87,15 +115,17 @@ def ids(cases: list[tuple[str, Writer]]) -> list[str]:
 
 @pytest.mark.parametrize("rectified", [False, True], ids=["box", "rectified"])
 @pytest.mark.parametrize(("name", "writer"), SCENE_SETS, ids=ids(SCENE_SETS))
-def test_scenes(name: str, writer: Writer, rectified: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scenes(
+    name: str, writer: Writer, rectified: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     published = writer(tmp_path)
     records = run(name, published, tmp_path / "lmdb", *(["--rectified"] if rectified else []))
     told = capsys.readouterr().err
 
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
-    for word, (_, picture) in zip(sets.READABLE, records, strict=True):
+    for word, (_, image) in zip(sets.READABLE, records, strict=True):
         straight = is_straight(word, writer, rectified=rectified)
-        assert share(picture, word.color) > (0.75 if straight else 0.3), word
+        assert share(image, word.color) > (0.75 if straight else 0.3), word
     assert count(told, "missing image") == 1
     assert count(told, "damaged annotation") == published.damaged
     unreadable = ("don't care (###)", "don't care (.)", "difficult", "illegible", "ignored")
@@ -104,13 +134,17 @@ def test_scenes(name: str, writer: Writer, rectified: bool, tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(("name", "writer"), WORD_SETS, ids=ids(WORD_SETS))
-def test_pictures_of_words(name: str, writer: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_words(
+    name: str, writer: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     published = writer(tmp_path)
     records = run(name, published, tmp_path / "lmdb")
     told = capsys.readouterr().err
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
-    assert all(is_on(picture, word.color) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
-    assert all(picture.size == (64, 24) for _, picture in records)
+    assert all(
+        is_on(image, word.color) for word, (_, image) in zip(sets.READABLE, records, strict=True)
+    )
+    assert all(image.size == (64, 24) for _, image in records)
     assert count(told, "missing image") == 1
     assert count(told, "damaged annotation") == published.damaged
 
@@ -133,17 +167,25 @@ def test_files_of_words_are_kept_byte_for_byte(tmp_path: Path) -> None:
 
     published = sets.word_list(tmp_path)
     run("word-list", published, tmp_path / "lmdb")
-    with lmdb.open(str(tmp_path / "lmdb"), lock=False, readonly=True) as database, database.begin() as transaction:
-        assert transaction.get(b"image-000000001") == (tmp_path / "image" / "word_1.png").read_bytes()
+    with (
+        lmdb.open(str(tmp_path / "lmdb"), lock=False, readonly=True) as database,
+        database.begin() as transaction,
+    ):
+        assert (
+            transaction.get(b"image-000000001") == (tmp_path / "image" / "word_1.png").read_bytes()
+        )
         assert transaction.get(b"num-samples") == b"4"
 
 
-def test_crops_of_lossless_pictures_are_png(tmp_path: Path) -> None:
+def test_crops_of_lossless_images_are_png(tmp_path: Path) -> None:
     import lmdb
 
     for name, writer, start in (("ic15", sets.ic15, b"\x89PNG"), ("art", sets.art, b"\xff\xd8")):
         run(name, writer(tmp_path / name), tmp_path / name / "lmdb")
-        with lmdb.open(str(tmp_path / name / "lmdb"), lock=False) as database, database.begin() as transaction:
+        with (
+            lmdb.open(str(tmp_path / name / "lmdb"), lock=False) as database,
+            database.begin() as transaction,
+        ):
             assert transaction.get(b"image-000000001").startswith(start)
 
 
@@ -156,14 +198,18 @@ def test_several_processes_write_the_same(tmp_path: Path) -> None:
 
 def test_part_of_a_set(tmp_path: Path) -> None:
     published = sets.coco_text(tmp_path)
-    assert [label for label, _ in run("coco-text", published, tmp_path / "val", "--split", "val")] == ["Grüße"]
+    assert [
+        label for label, _ in run("coco-text", published, tmp_path / "val", "--split", "val")
+    ] == ["Grüße"]
 
 
 def test_one_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = sets.mlt19(tmp_path)
     path = published.annotations / "tr_img_00002.txt"
     path.write_bytes(path.read_bytes().replace(b"Latin", b"Arabic"))
-    labels = [label for label, _ in run("mlt19", published, tmp_path / "lmdb", "--language", "LATIN")]
+    labels = [
+        label for label, _ in run("mlt19", published, tmp_path / "lmdb", "--language", "LATIN")
+    ]
     assert labels == [word.label for word in sets.READABLE[:3]]
     assert count(capsys.readouterr().err, "language Arabic") == 1
 
@@ -173,7 +219,7 @@ def test_level_of_characters(tmp_path: Path) -> None:
     assert [label for label, _ in records] == ["Hello", "Grüße"]
 
 
-def test_word_outside_of_its_picture_is_listed_and_the_others_are_kept(
+def test_word_outside_of_its_image_is_listed_and_the_others_are_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = sets.ic15(tmp_path)
@@ -190,7 +236,9 @@ def test_word_outside_of_its_picture_is_listed_and_the_others_are_kept(
     assert "img_3" in listed  # the missing image
 
 
-def test_damaged_picture_and_undecodable_line_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_image_and_undecodable_line_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     published = sets.ic15(tmp_path)
     (published.images / "img_1.png").write_bytes(b"no picture")
     with (published.annotations / "gt_img_2.txt").open("ab") as file:
@@ -203,14 +251,19 @@ def test_damaged_picture_and_undecodable_line_are_counted(tmp_path: Path, capsys
 
 def test_vertical_words_are_turned_if_asked(tmp_path: Path) -> None:
     Image.new("RGB", (20, 60)).save(tmp_path / "tall.png")
-    published = sets.Published(sets.write(tmp_path / "list.txt", "tall.png ab\ntall.png a\n"), tmp_path)
-    assert [picture.size for _, picture in run("word-list", published, tmp_path / "as-is")] == [(20, 60)] * 2
+    published = sets.Published(
+        sets.write(tmp_path / "list.txt", "tall.png ab\ntall.png a\n"), tmp_path
+    )
+    assert [image.size for _, image in run("word-list", published, tmp_path / "as-is")] == [
+        (20, 60)
+    ] * 2
     turned = run("word-list", published, tmp_path / "turned", "--turn-vertical")
-    assert [picture.size for _, picture in turned] == [(60, 20), (20, 60)]
+    assert [image.size for _, image in turned] == [(60, 20), (20, 60)]
 
 
 @pytest.mark.parametrize(
-    ("content", "separator"), [("a b.png\tx y", "tab"), ("a b.png,x y", "comma"), ('a b.png, "x y"', "comma")]
+    ("content", "separator"),
+    [("a b.png\tx y", "tab"), ("a b.png,x y", "comma"), ('a b.png, "x y"', "comma")],
 )
 def test_separator_of_lists(content: str, separator: str, tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a b.png")
@@ -228,7 +281,10 @@ def test_mjsynth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = sets.Published(sets.write(tmp_path / "annotation_train.txt", lines), tmp_path)
     assert [label for label, _ in run("mjsynth", published, tmp_path / "lmdb")] == ["Lube"]
     told = capsys.readouterr().err
-    assert [count(told, reason) for reason in ("unreadable image", "missing image", "no label in the name")] == [1] * 3
+    assert [
+        count(told, reason)
+        for reason in ("unreadable image", "missing image", "no label in the name")
+    ] == [1] * 3
 
 
 def cells(values: list[Any]) -> "np.ndarray[Any, Any]":
@@ -239,20 +295,28 @@ def cells(values: list[Any]) -> "np.ndarray[Any, Any]":
     return row
 
 
-def test_synthtext(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_synthtext(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sets.draw_scenes(tmp_path / "8", "ballet_{}", ".jpg")
     corners = [np.array(word.quadrilateral).T for word in sets.SCENES[1]]  # (2, 4) each
     content = {
         "imnames": cells([np.array([f"8/ballet_{number}.jpg"]) for number in (1, 2, 2)]),
         # One word has no third dimension: MATLAB drops the last one if it is 1.
-        "wordBB": cells([np.stack(corners[:3], axis=2), np.array(sets.SCENES[2][0].polygon).T, corners[0]]),
-        "txt": cells([np.array(["Hello\nround ", "Curve     "]), np.array(["word"]), np.array(["one two"])]),
+        "wordBB": cells(
+            [np.stack(corners[:3], axis=2), np.array(sets.SCENES[2][0].polygon).T, corners[0]]
+        ),
+        "txt": cells(
+            [np.array(["Hello\nround ", "Curve     "]), np.array(["word"]), np.array(["one two"])]
+        ),
     }
     monkeypatch.setattr(large, "load_matlab", lambda path: content)
     published = sets.Published(sets.write(tmp_path / "gt.mat", ""), tmp_path)
     records = run("synthtext", published, tmp_path / "lmdb", "--rectified")
     assert [label for label, _ in records] == ["Hello", "round", "Curve", "word"]
-    assert [is_on(records[index][1], sets.READABLE[index].color) for index in (0, 1, 3)] == [True] * 3
+    assert [is_on(records[index][1], sets.READABLE[index].color) for index in (0, 1, 3)] == [
+        True
+    ] * 3
     told = capsys.readouterr().err
     assert count(told, "damaged annotation") == 1
     assert "2 words and 1 boxes" in told
@@ -271,20 +335,26 @@ def iiit5k(root: Path, monkeypatch: pytest.MonkeyPatch) -> sets.Published:
 def test_iiit5k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = run("iiit5k", iiit5k(tmp_path, monkeypatch), tmp_path / "lmdb")
     assert [label for label, _ in records] == [word.label.upper() for word in sets.READABLE]
-    assert all(is_on(picture, word.color) for word, (_, picture) in zip(sets.READABLE, records, strict=True))
+    assert all(
+        is_on(image, word.color) for word, (_, image) in zip(sets.READABLE, records, strict=True)
+    )
 
 
 def test_iiit5k_with_labels_of_a_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = iiit5k(tmp_path, monkeypatch)
-    labels = sets.write(tmp_path / "labels.csv", '1_1.png, Hello\ntest/2_1.png,"a, ""b"""\n3_1.png,c\n', bom=True)
+    labels = sets.write(
+        tmp_path / "labels.csv", '1_1.png, Hello\ntest/2_1.png,"a, ""b"""\n3_1.png,c\n', bom=True
+    )
     records = run("iiit5k", published, tmp_path / "lmdb", "--labels", str(labels))
     assert [label for label, _ in records] == ["Hello", 'a, "b"', "c"]
     assert "4_1.png is not in labels.csv" in capsys.readouterr().err
 
 
-def test_matlab_files_without_scipy_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matlab_files_without_scipy_name_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = builtins.__import__
 
     def without_scipy(name: str, *rest: Any) -> Any:
@@ -324,7 +394,9 @@ def test_matlab_file_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("word-list", "text.txt", "no word that could be used"),
     ],
 )
-def test_unusable_annotations_end_with_a_message(name: str, annotations: str, message: str, tmp_path: Path) -> None:
+def test_unusable_annotations_end_with_a_message(
+    name: str, annotations: str, message: str, tmp_path: Path
+) -> None:
     sets.write(tmp_path / "text.txt", "<nothing")
     sets.write(tmp_path / "list.json", "[]")
     sets.write(tmp_path / "other.json", "{}")
@@ -334,7 +406,7 @@ def test_unusable_annotations_end_with_a_message(name: str, annotations: str, me
     assert not (tmp_path / "lmdb").exists()
 
 
-def test_without_any_picture_nothing_is_written_and_the_reasons_are_told(
+def test_without_any_image_nothing_is_written_and_the_reasons_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = sets.ic15(tmp_path)
@@ -362,7 +434,10 @@ def test_any_line_is_a_word_or_a_problem(tmp_path: Path) -> None:
         sets.write(tmp_path / name, content)
     for name, path in [
         *((name, "gt") for name in ("ic13", "ic15", "mlt19", "rctw17", "uber-text")),
-        *((name, "file.txt") for name in ("ic13", "mlt19", "coco-text-words", "word-list", "mjsynth", "union14m")),
+        *(
+            (name, "file.txt")
+            for name in ("ic13", "mlt19", "coco-text-words", "word-list", "mjsynth", "union14m")
+        ),
     ]:
         notes = Notes()
         scenes = CONVERTERS[name].parse(Source(annotations=tmp_path / path, images=tmp_path), notes)
@@ -370,58 +445,91 @@ def test_any_line_is_a_word_or_a_problem(tmp_path: Path) -> None:
         assert sum(len(scene.words) for scene in scenes) + notes.left_out.total() == lines, name
 
 
-JSON_VALUES = [None, 1, "x", [], {}, [1], {"1": 1}, {"1": [1]}, [[1]], {"points": None}, float("inf")]
+JSON_VALUES = [
+    None,
+    1,
+    "x",
+    [],
+    {},
+    [1],
+    {"1": 1},
+    {"1": [1]},
+    [[1]],
+    {"points": None},
+    float("inf"),
+]
 
 
 @pytest.mark.parametrize("name", ["coco-text", "textocr", "openvino", "art", "rects", "union14m"])
 def test_any_json_is_words_or_problems(name: str, tmp_path: Path) -> None:
-    """Whatever takes the place of one value of a document, nothing but a ValueError about the whole file is raised."""
-    writer = {"coco-text": sets.coco_text_2, "textocr": sets.textocr, "openvino": sets.openvino, "art": sets.art,
+    """Whatever takes the place of one value of a document, nothing but a ValueError about the whole
+    file is raised.
+    """
+    writer = {"coco-text": sets.coco_text_2, "textocr": sets.textocr, "openvino": sets.openvino,
+        "art": sets.art,
               "rects": sets.rects, "union14m": sets.union14m_benchmark}[name]  # fmt: skip
     published = writer(tmp_path)
     path = published.annotations
     if path.is_dir():
         path = sorted(path.iterdir())[0]
     document = json.loads(path.read_bytes().decode("utf-8-sig"))
-    for place in list(_places(document)):
+    for keys in list(_entries(document)):
         for value in JSON_VALUES:
-            path.write_text(json.dumps(_replaced(document, place, value)), encoding="utf-8")
+            path.write_text(json.dumps(_replaced(document, keys, value)), encoding="utf-8")
             # Only what is at the top makes the whole file one of another kind.
-            with nullcontext() if len(place) > 1 else suppress(ValueError):
-                CONVERTERS[name].parse(Source(annotations=published.annotations, images=tmp_path), Notes())
+            with nullcontext() if len(keys) > 1 else suppress(ValueError):
+                CONVERTERS[name].parse(
+                    Source(annotations=published.annotations, images=tmp_path), Notes()
+                )
 
 
-def _places(node: Any, place: tuple[Any, ...] = ()) -> Any:
+def _entries(node: Any, keys: tuple[Any, ...] = ()) -> Any:
     """The first two of each collection, at any depth."""
-    yield place
-    pairs = list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
+    yield keys
+    pairs = (
+        list(node.items())
+        if isinstance(node, dict)
+        else list(enumerate(node))
+        if isinstance(node, list)
+        else []
+    )
     for key, child in pairs[:2]:
-        yield from _places(child, (*place, key))
+        yield from _entries(child, (*keys, key))
 
 
-def _replaced(node: Any, place: tuple[Any, ...], value: Any) -> Any:
-    if not place:
+def _replaced(node: Any, keys: tuple[Any, ...], value: Any) -> Any:
+    if not keys:
         return value
     copy = dict(node) if isinstance(node, dict) else list(node)
-    copy[place[0]] = _replaced(node[place[0]], place[1:], value)
+    copy[keys[0]] = _replaced(node[keys[0]], keys[1:], value)
     return copy
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [(' "a" ', "a"), ('"a, b"', "a, b"), (r'"\"a\" \\"', '"a" \\'), ('"', '"'), ('5"', '5"'), ('""', ""), ("", "")],
+    [
+        (' "a" ', "a"),
+        ('"a, b"', "a, b"),
+        (r'"\"a\" \\"', '"a" \\'),
+        ('"', '"'),
+        ('5"', '5"'),
+        ('""', ""),
+        ("", ""),
+    ],
 )
 def test_unquote(text: str, expected: str) -> None:
     assert unquote(text) == expected
 
 
-@pytest.mark.parametrize("values", [[1, 2, 3, 4], [1] * 7, [1, 2, 3, 4, 5, "x"], [1, 2, 3, 4, 5, "inf"], [None] * 8])
+@pytest.mark.parametrize(
+    "values", [[1, 2, 3, 4], [1] * 7, [1, 2, 3, 4, 5, "x"], [1, 2, 3, 4, 5, "inf"], [None] * 8]
+)
 def test_values_that_are_no_polygon(values: list[Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         to_polygon(values)
 
 
-def test_pictures_are_found_by_path_by_name_and_without_suffix(tmp_path: Path) -> None:
+def test_images_are_found_by_path_by_name_and_without_suffix(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/b.png", "c.d.JPG"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from strhub.data.sources.lmdb import LmdbWords, write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 
 LABEL = Path(__file__).parent.parent.parent / "tools" / "label.py"
 
@@ -18,26 +18,28 @@ def label(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = DrawnWords(charset="abcdefghijklmnopqrstuvwxyz", max_length=8, seed=3, difficulty=0.0)
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = RenderedWords(
+        charset="abcdefghijklmnopqrstuvwxyz", max_length=8, seed=3, difficulty=0.0
+    )
     folder = tmp_path_factory.mktemp("unlabelled") / "words"
-    write_lmdb(folder, [words.draw(index) for index in range(12)])
+    write_lmdb(folder, [words.render(index) for index in range(12)])
     return folder
 
 
-def test_the_embedded_model_labels_what_it_is_sure_of(tmp_path: Path, drawn: Path) -> None:
-    done = label(drawn, tmp_path / "self", "--min_confidence", "0.3")
+def test_the_embedded_model_labels_what_it_is_sure_of(tmp_path: Path, rendered: Path) -> None:
+    done = label(rendered, tmp_path / "self", "--min_confidence", "0.3")
     assert done.returncode == 0, done.stderr
-    truth = [LmdbWords(drawn, prepare_label=str).read(index)[1] for index in range(12)]
+    truth = [LmdbWords(rendered, prepare_label=str).read(index)[1] for index in range(12)]
     made = LmdbWords(tmp_path / "self", prepare_label=str)
     labels = [made.read(index)[1] for index in range(len(made))]
     assert len(labels) >= 8
     assert sum(text in truth for text in labels) >= len(labels) - 2
 
 
-def test_what_cannot_be_loaded_is_said(tmp_path: Path, drawn: Path) -> None:
+def test_what_cannot_be_loaded_is_said(tmp_path: Path, rendered: Path) -> None:
     (tmp_path / "bad.ckpt").write_bytes(b"nothing")
-    done = label(drawn, tmp_path / "self", "--model", tmp_path / "bad.ckpt")
+    done = label(rendered, tmp_path / "self", "--model", tmp_path / "bad.ckpt")
     assert done.returncode == 2
     assert "bad.ckpt" in done.stderr
     assert "Traceback" not in done.stderr

@@ -9,10 +9,11 @@ import yaml
 
 from strhub import Recognizer
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 
 SMALL = (
-    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1", "model.enc_stem=[]",
+    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
+        "model.enc_stem=[]",
     "model.patch_size=[16,16]", "model.batch_size=8", "data.mixture_size=32", "data.num_workers=0",
     "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks.last.every_n_steps=1",
 )  # fmt: skip
@@ -30,9 +31,9 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     (tmp_path / "data").mkdir()
     for name in ("train", "val", "test"):
         (tmp_path / "data" / name).symlink_to(word_tree / name)
-    words = DrawnWords(charset="ab", max_length=4, seed=9, difficulty=0.0)
+    words = RenderedWords(charset="ab", max_length=4, seed=9, difficulty=0.0)
     (tmp_path / "data" / "unlabelled").mkdir()
-    write_lmdb(tmp_path / "data" / "unlabelled" / "a", [words.draw(index) for index in range(8)])
+    write_lmdb(tmp_path / "data" / "unlabelled" / "a", [words.render(index) for index in range(8)])
     recipe = yaml.safe_load(RECIPE.read_text("utf-8"))
     for stage in recipe["stages"]:
         if "train" in stage:
@@ -40,7 +41,13 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     recipe["stages"][1]["min_confidence"] = 0.0
     recipe |= {"calibrate": ["--drawn", "8"], "evaluate": ["--drawn", "8", "--empty", "5"]}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    arguments = (tmp_path / "recipe.yaml", "--data_root", tmp_path / "data", "--out", tmp_path / "out")
+    arguments = (
+        tmp_path / "recipe.yaml",
+        "--data_root",
+        tmp_path / "data",
+        "--out",
+        tmp_path / "out",
+    )
     stopped = make(*arguments, "--minutes", "0.05")
     assert stopped.returncode == 75, stopped.stderr
     assert "the same command resumes" in stopped.stdout
@@ -48,7 +55,9 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     assert made.returncode == 0, made.stderr
     assert "left out of the mixture: pseudo" in made.stdout
     assert "| drawn, difficulty 0 to 0.8 | 8 |" in made.stdout
-    reading = Recognizer(tmp_path / "out" / "strhub-tiny.safetensors", device="cpu")(ROOT / "demo_images" / "01.png")[0]
+    reading = Recognizer(tmp_path / "out" / "strhub-tiny.safetensors", device="cpu")(
+        ROOT / "demo_images" / "01.png"
+    )[0]
     assert reading.error is None
     again = make(*arguments)
     assert again.returncode == 0
@@ -56,7 +65,8 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("a: [", "cannot be read"), ("stages: []", "it lacks calibrate"), ("[]", "it lacks")]
+    ("content", "message"),
+    [("a: [", "cannot be read"), ("stages: []", "it lacks calibrate"), ("[]", "it lacks")],
 )
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "recipe.yaml").write_text(content)
@@ -69,6 +79,6 @@ def test_the_embedded_models_recipe_names_what_there_is() -> None:
     recipe = yaml.safe_load(RECIPE.read_text("utf-8"))
     names = [stage.get("train") or stage["label"] for stage in recipe["stages"]]
     assert len(set(names)) == len(names)
-    for place, stage in enumerate(recipe["stages"]):
-        before = names[:place]
+    for target, stage in enumerate(recipe["stages"]):
+        before = names[:target]
         assert stage.get("from", stage.get("model", names[0])) in [*before, names[0]]

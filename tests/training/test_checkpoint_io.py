@@ -46,7 +46,9 @@ def test_the_one_before_is_kept_and_used_if_the_last_is_damaged(
     assert latest_checkpoint(tmp_path) == tmp_path / "last.ckpt"
     assert step(tmp_path) == 2
     (tmp_path / "previous.ckpt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no checkpoint to resume from: .*last.ckpt.*; .*previous.ckpt"):
+    with pytest.raises(
+        ValueError, match=r"no checkpoint to resume from: .*last.ckpt.*; .*previous.ckpt"
+    ):
         step(tmp_path)
 
 
@@ -54,11 +56,16 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, caplog: pytest.LogCapt
     save(tmp_path, 1)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))  # the system refuses what is longer
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (9000, limits[1])
+        )  # the system refuses what is longer
         FILES.save_checkpoint({"weights": torch.zeros(50000)}, tmp_path / "next")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caplog.records[-1].levelno == logging.ERROR
-    assert "next could not be saved: File too large. What was saved before is still there" in caplog.text
+    assert (
+        "next could not be saved: File too large. What was saved before is still there"
+        in caplog.text
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt"]
     assert step(tmp_path) == 1

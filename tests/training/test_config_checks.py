@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from small_runs import DRAWN_RUN, Compose
+from small_runs import RENDERED_RUN, Compose
 
 from strhub.configs import CONFIG_DIR
 from strhub.training.config_checks import check_groups, check_top
@@ -35,7 +35,8 @@ MISTAKES = [
     ("model.embed_dimm", 3, r"'embed_dimm'.*Did you mean 'embed_dim'"),
     ("data.num_workers", "abc", r"data.num_workers is 'abc': it takes a whole number"),
     ("data.num_workers", -1, r"data.num_workers is -1"),
-    ("data.augment_on_device", 2, r"data.augment_on_device is 2: it must be a number from 0.0 to 1.0"),
+    ("data.augment_on_device", 2,
+        r"data.augment_on_device is 2: it must be a number from 0.0 to 1.0"),
     ("data.mixture", "real", r"data.mixture is 'real': it takes a mapping {name: value} or null"),
     ("data.train_dir", 2024, r"data.train_dir is 2024: it takes text"),
     ("data.train_dir", "???", r"data: Missing mandatory value: .*train_dir"),
@@ -44,10 +45,13 @@ MISTAKES = [
     ("trainer.precision", "15", r"trainer.precision is '15': it takes one of .*bf16-mixed"),
     ("trainer.max_epoch", 3, r"'trainer' has no option 'max_epoch'. Did you mean 'max_epochs'"),
     ("trainer.accumulate_grad_batches", 0, r"trainer.accumulate_grad_batches is 0"),
-    ("callbacks.last.every_n_steps", "often", r"callbacks.last.every_n_steps is 'often': it takes a whole number"),
-    ("callbacks.best", "no", r"callbacks.best is 'no': it takes a mapping with a `_target_`, or null"),
+    ("callbacks.last.every_n_steps", "often",
+        r"callbacks.last.every_n_steps is 'often': it takes a whole number"),
+    ("callbacks.best", "no",
+        r"callbacks.best is 'no': it takes a mapping with a `_target_`, or null"),
     ("callbacks.best._target_", "strhub.no.Such", r"callbacks.best._target_ is 'strhub.no.Such'"),
-    ("callbacks.guard.patient", 3, r"'callbacks.guard' has no option 'patient'. Did you mean 'patience'"),
+    ("callbacks.guard.patient", 3,
+        r"'callbacks.guard' has no option 'patient'. Did you mean 'patience'"),
     ("optimizer.betas", 0.9, r"optimizer.betas is 0.9: it takes \[a number, a number\]"),
     ("schedule.cycle_momentum", "no", r"schedule.cycle_momentum is 'no': it takes true or false"),
     ("seed", None, r"seed is None: it takes a whole number"),
@@ -65,7 +69,9 @@ def check(config: DictConfig) -> None:
 
 
 @pytest.mark.parametrize(("option", "value", "message"), MISTAKES)
-def test_mistakes_in_any_group(composed: DictConfig, option: str, value: object, message: str) -> None:
+def test_mistakes_in_any_group(
+    composed: DictConfig, option: str, value: object, message: str
+) -> None:
     config = composed.copy()
     OmegaConf.update(config, option, value, force_add=True)
     with pytest.raises(ValueError, match=message) as caught:
@@ -76,7 +82,12 @@ def test_mistakes_in_any_group(composed: DictConfig, option: str, value: object,
 
 def test_what_is_right_passes(composed: DictConfig) -> None:
     config = composed.copy()
-    for option, value in (("trainer.devices", 2), ("trainer.precision", 16), ("model.lr", 1), ("pretrained", 2024)):
+    for option, value in (
+        ("trainer.devices", 2),
+        ("trainer.precision", 16),
+        ("model.lr", 1),
+        ("pretrained", 2024),
+    ):
         OmegaConf.update(config, option, value)
     check(config)
 
@@ -84,7 +95,11 @@ def test_what_is_right_passes(composed: DictConfig) -> None:
 @pytest.mark.slow
 def test_every_experiment_passes(compose_main: Compose) -> None:
     groups = ("experiment", "logger", "optimizer", "averaging", "debug", "hardware")
-    files = [(group, path.stem) for group in groups for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
+    files = [
+        (group, path.stem)
+        for group in groups
+        for path in sorted((CONFIG_DIR / group).glob("*.yaml"))
+    ]
     assert len(files) > 25
     for group, name in files:
         plus = "+" if group in ("experiment", "hardware") else ""
@@ -101,7 +116,12 @@ def test_every_experiment_passes(compose_main: Compose) -> None:
         (bool | str, [True, "strong"], [1], "true or false or text"),
         (Sequence[int], [[], [1, 2]], ["12", 1, [1.5], {"a": 1}], "a list of whole numbers"),
         (float | Sequence[float], [1, [0, 0.5]], ["a", ["a"]], "a number or a list of numbers"),
-        (Mapping[str, float] | None, [{"a": 1}, None], [[], "a"], "a mapping {name: value} or null"),
+        (
+            Mapping[str, float] | None,
+            [{"a": 1}, None],
+            [[], "a"],
+            "a mapping {name: value} or null",
+        ),
         (tuple[float, float], [[1, 2]], [[1], 1, "ab"], "[a number, a number]"),
         (Literal["a", 3], ["a", 3], ["b"], "one of a, 3"),
         (Any, [1, "a", None], [], "something else"),
@@ -121,21 +141,33 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
 
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train").symlink_to(word_tree / "train")
-    config = compose_main(*DRAWN_RUN, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}/data")
-    monkeypatch.setattr(run, "model_from_config", lambda _: pytest.fail("the model was built before the data was seen"))
-    with pytest.raises(ValueError, match=r"no words to validate on.*data.val_share=0.05.*data.draw_validation"):
+    config = compose_main(
+        *RENDERED_RUN, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}/data"
+    )
+    monkeypatch.setattr(
+        run,
+        "model_from_config",
+        lambda _: pytest.fail("the model was built before the data was seen"),
+    )
+    with pytest.raises(
+        ValueError, match=r"no words to validate on.*data.val_share=0.05.*data.draw_validation"
+    ):
         train(config)
     config.data.val_share = 0.25
     data = run.data_from_config(config, run.configured_hparams(config))
     run.check_data(config, data)
-    held, rest = (sorted(word.label for word in part) for part in (data.val_dataset, data.train_dataset))
+    held, rest = (
+        sorted(word.label for word in part) for part in (data.val_dataset, data.train_dataset)
+    )
     assert (len(held), len(rest)) == (10, 30)
     config.data.val_share = 0.0
     everything = run.data_from_config(config, run.configured_hparams(config)).train_dataset
-    assert sorted([*held, *rest]) == sorted(everything[index].label for index in range(len(everything)))
+    assert sorted([*held, *rest]) == sorted(
+        everything[index].label for index in range(len(everything))
+    )
     config.data.val_share = 0.001
     with pytest.raises(ValueError, match="of 40 training words that leaves none on one side"):
         run.check_data(config, run.data_from_config(config, run.configured_hparams(config)))
-    config.data.drawn = 10
+    config.data.rendered = 10
     with pytest.raises(ValueError, match=r"data\.val_share is 0\.001"):
         run.data_from_config(config, run.configured_hparams(config))

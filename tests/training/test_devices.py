@@ -1,4 +1,6 @@
-"""Two processes as two devices (gloo): the losses and metrics of one, and how their runs stop and go on."""
+"""Two processes as two devices (gloo): the losses and metrics of one, and how their runs stop and
+go on.
+"""
 
 import csv
 from pathlib import Path
@@ -6,21 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import DRAWN_RUN, SMALL
+from small_runs import RENDERED_RUN, SMALL
 
 from strhub.training.run import train
 
-# Forking keeps the two from importing everything again; a launch as a user does it is in test_launching.py.
+# Forking keeps the two from importing everything again; a launch as a user does it is in
+# test_launching.py.
 QUICK = (
-    *DRAWN_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0", "data.draw_validation=37", "data.drawn=70",
+    *RENDERED_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
+        "data.draw_validation=37", "data.drawn=70",
     "trainer.max_epochs=2", "averaging=none", "+trainer.enable_model_summary=false",
 )  # fmt: skip
 TWO = ("trainer.devices=2", "trainer.strategy=ddp_fork", "model.batch_size=8")
 ONE = ("trainer.devices=1", "model.batch_size=16")
 PARSEQ = (*SMALL, "model.dropout=0", "model.ctc_weight=0.5")
 SVTR = (
-    "model=svtr", "model.img_size=[32,128]", "model.keep_aspect=false", "model.embed_dims=[16,16,32]",
-    "model.depths=[1,1,1]", "model.num_heads=[1,1,1]", "model.local_depth=2", "model.max_label_length=12",
+    "model=svtr", "model.img_size=[32,128]", "model.keep_aspect=false",
+        "model.embed_dims=[16,16,32]",
+    "model.depths=[1,1,1]", "model.num_heads=[1,1,1]", "model.local_depth=2",
+    "model.max_label_length=12",
 )  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings(
@@ -35,9 +41,12 @@ def rows(run: Path, name: str) -> dict[int, float]:
 
 
 @pytest.mark.parametrize(
-    "model", [pytest.param(PARSEQ, id="parseq"), pytest.param(SVTR, id="svtr", marks=pytest.mark.slow)]
+    "model",
+    [pytest.param(PARSEQ, id="parseq"), pytest.param(SVTR, id="svtr", marks=pytest.mark.slow)],
 )
-def test_two_processes_have_the_losses_and_metrics_of_one(compose_main: Any, tmp_path: Path, model: Any) -> None:
+def test_two_processes_have_the_losses_and_metrics_of_one(
+    compose_main: Any, tmp_path: Path, model: Any
+) -> None:
     """4 steps an epoch of 16 words together; 37 words to validate are shared as 19 and 18."""
     one, two = tmp_path / "one", tmp_path / "two"
     rate = 0.02  # the published rule: sqrt(devices) x batch of a device
@@ -52,16 +61,24 @@ def test_two_processes_have_the_losses_and_metrics_of_one(compose_main: Any, tmp
 
 def test_the_rate_of_several_devices(compose_main: Any, tmp_path: Path) -> None:
     options = ("trainer.accumulate_grad_batches=2", "model.lr=0.1", "model.warmup_pct=0.5")
-    train(compose_main(*QUICK, *TWO, *options, "trainer.limit_val_batches=0", "trainer.max_epochs=3"))
+    train(
+        compose_main(*QUICK, *TWO, *options, "trainer.limit_val_batches=0", "trainer.max_epochs=3")
+    )
     rates = rows(tmp_path / "run", "lr-AdamW")
     assert max(rates.values()) == pytest.approx(2 * 2**0.5 * 8 / 256 * 0.1)
 
 
 @pytest.mark.slow
-def test_accumulation_averaging_precision_and_resuming_together(compose_main: Any, tmp_path: Path) -> None:
-    """Killed in the middle of an epoch and of a step; the same curve as without, and on one device about the same."""
-    common = [*QUICK, "averaging=ema", "trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2",
-              "data.drawn=96", "trainer.max_epochs=3", "callbacks.last.every_n_steps=2"]  # fmt: skip
+def test_accumulation_averaging_precision_and_resuming_together(
+    compose_main: Any, tmp_path: Path
+) -> None:
+    """Killed in the middle of an epoch and of a step; the same curve as without, and on one device
+    about the same.
+    """
+    common = [*QUICK, "averaging=ema", "trainer.precision=bf16-mixed",
+        "trainer.accumulate_grad_batches=2",
+              "data.drawn=96", "trainer.max_epochs=3",
+                  "callbacks.last.every_n_steps=2"]  # fmt: skip
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
     train(compose_main(*common, *TWO, f"output_dir={whole}"))
     stop = "+callbacks.stop={_target_: tests_support.StopAfter, step: 5}"
@@ -73,8 +90,13 @@ def test_accumulation_averaging_precision_and_resuming_together(compose_main: An
     train(compose_main(*common, *TWO, f"output_dir={rest}", resume))
     expected = {step: loss for step, loss in rows(whole, "loss").items() if step >= 4}
     assert rows(rest, "loss") == expected
-    first, second = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest))
-    assert all(torch.equal(value, second["state_dict"][name]) for name, value in first["state_dict"].items())
+    first, second = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest)
+    )
+    assert all(
+        torch.equal(value, second["state_dict"][name])
+        for name, value in first["state_dict"].items()
+    )
     alone = tmp_path / "alone"
     train(compose_main(*common, *ONE, f"output_dir={alone}", resume))
     assert max(rows(alone, "loss")) == max(expected)

@@ -23,17 +23,21 @@ from strhub.training.run import model_from_config, train
 pytestmark = pytest.mark.numeric
 
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=48", "trainer.log_every_n_steps=1",
-    "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1",
-    "callbacks.summary=null", "trainer.limit_val_batches=0", "callbacks.best=null", "averaging=none",
-    "callbacks.last=null", "callbacks.rate=null", "model.enc_depth=2", "model.enc_stem=[8]", "data.augment=false",
+    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=48",
+        "trainer.log_every_n_steps=1",
+    "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
+    "trainer.devices=1", "callbacks.summary=null", "trainer.limit_val_batches=0",
+    "callbacks.best=null", "averaging=none", "callbacks.last=null", "callbacks.rate=null",
+    "model.enc_depth=2", "model.enc_stem=[8]", "data.augment=false",
     "+callbacks.recorder._target_=test_fine_tuning.Recorder",
 )  # fmt: skip
 State = dict[str, torch.Tensor]
 
 
 class Recorder(Callback):
-    """Keeps what the network's numbers were before the first step and after each, and its learning rates."""
+    """Keeps what the network's numbers were before the first step and after each, and its learning
+    rates.
+    """
 
     states: list[State]
 
@@ -56,10 +60,19 @@ def recorded(config: Any) -> list[State]:
 def moved(before: State, after: State) -> set[str]:
     """Parts of the network whose numbers differ, such as `encoder.blocks.0`."""
     names = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
-    return {".".join(name.split(".")[: 3 if "blocks" in name else 2 if "encoder" in name else 1]) for name in names}
+    return {
+        ".".join(name.split(".")[: 3 if "blocks" in name else 2 if "encoder" in name else 1])
+        for name in names
+    }
 
 
-ENCODER = {"encoder.patch_embed", "encoder.pos_embed", "encoder.blocks.0", "encoder.blocks.1", "encoder.norm"}
+ENCODER = {
+    "encoder.patch_embed",
+    "encoder.pos_embed",
+    "encoder.blocks.0",
+    "encoder.blocks.1",
+    "encoder.norm",
+}
 REST = {"decoder", "head", "text_embed", "pos_queries"}
 
 
@@ -75,12 +88,15 @@ def test_a_frozen_encoder_does_not_move_by_a_bit(compose_main: Any, optimizer: s
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_after_the_steps_given_the_encoder_learns(compose_main: Any, optimizer: str) -> None:
-    config = compose_main(*QUICK, f"optimizer={optimizer}", "finetune.freeze_encoder=4", "trainer.max_epochs=1")
+    config = compose_main(
+        *QUICK, f"optimizer={optimizer}", "finetune.freeze_encoder=4", "trainer.max_epochs=1"
+    )
     states = recorded(config)
     assert moved(states[0], states[4]) == REST
     assert moved(states[4], states[5]) == REST | ENCODER
     assert not torch.equal(
-        states[4]["encoder.patch_embed.stem.1.running_mean"], states[5]["encoder.patch_embed.stem.1.running_mean"]
+        states[4]["encoder.patch_embed.stem.1.running_mean"],
+        states[5]["encoder.patch_embed.stem.1.running_mean"],
     )
 
 
@@ -94,7 +110,11 @@ def test_layers_begin_to_learn_one_after_the_other(compose_main: Any) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "stop_at"),
-    [("adamw", 4), ("muon", 3), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adamw", 2), ("muon", 5)))],
+    [
+        ("adamw", 4),
+        ("muon", 3),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("adamw", 2), ("muon", 5))),
+    ],
 )
 def test_a_stopped_run_goes_on_across_the_switch(
     compose_main: Any, tmp_path: Path, optimizer: str, stop_at: int
@@ -114,7 +134,9 @@ def test_a_stopped_run_goes_on_across_the_switch(
     with pytest.raises(PowerCut):
         train(compose_main(*again, *last, *stop, f"+callbacks.stop.step={stop_at}"))
     rest = recorded(
-        compose_main(*common, f"output_dir={tmp_path / 'rest'}", f"ckpt_path={tmp_path / 'part/last.ckpt'}")
+        compose_main(
+            *common, f"output_dir={tmp_path / 'rest'}", f"ckpt_path={tmp_path / 'part/last.ckpt'}"
+        )
     )
     assert len(rest) == 7 - stop_at
     for expected, state in zip(whole[stop_at:], rest, strict=True):
@@ -123,7 +145,9 @@ def test_a_stopped_run_goes_on_across_the_switch(
 
 
 def groups_of(config: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """A model made ready for training, and its optimizer's groups before the schedule touches them."""
+    """A model made ready for training, and its optimizer's groups before the schedule touches
+    them.
+    """
     system = model_from_config(config)
     return system, split_groups(
         system.named_parameters(), system.fine_tuning, system.encoder(), lr=1.0, weight_decay=0.1
@@ -131,12 +155,16 @@ def groups_of(config: Any) -> tuple[Any, list[dict[str, Any]]]:
 
 
 def test_rates_by_layer(compose_main: Any) -> None:
-    system, groups = groups_of(compose_main(*QUICK, "finetune.layer_decay=0.5", "finetune.decoder_rate=19"))
+    system, groups = groups_of(
+        compose_main(*QUICK, "finetune.layer_decay=0.5", "finetune.decoder_rate=19")
+    )
     rates = {name: group["lr"] for group in groups for name, _ in group["params"]}
     assert set(rates) == {name for name, _ in system.named_parameters()}
     for prefix, rate in (
-        ("encoder.norm", 1.0), ("encoder.blocks.1", 1.0), ("encoder.blocks.0", 0.5), ("encoder.pos_embed", 0.25),
-        ("encoder.patch_embed", 0.25), ("decoder", 19.0), ("head", 19.0), ("text_embed", 19.0), ("pos_queries", 19.0),
+        ("encoder.norm", 1.0), ("encoder.blocks.1", 1.0), ("encoder.blocks.0", 0.5),
+            ("encoder.pos_embed", 0.25),
+        ("encoder.patch_embed", 0.25), ("decoder", 19.0), ("head", 19.0), ("text_embed", 19.0),
+            ("pos_queries", 19.0),
     ):  # fmt: skip
         found = {value for name, value in rates.items() if name.startswith(f"model.{prefix}")}
         assert found == {rate}, prefix
@@ -155,7 +183,11 @@ def test_weight_decay_on_weights_alone(compose_main: Any) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer: str) -> None:
     config = compose_main(
-        *QUICK, f"optimizer={optimizer}", "finetune.layer_decay=0.5", "trainer.max_epochs=1", "model.warmup_pct=0.5"
+        *QUICK,
+        f"optimizer={optimizer}",
+        "finetune.layer_decay=0.5",
+        "trainer.max_epochs=1",
+        "model.warmup_pct=0.5",
     )
     system = model_from_config(config)
     system.trainer = SimpleNamespace(  # type: ignore[assignment]
@@ -174,7 +206,9 @@ def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer:
     growth = {round(new / old, 6) for new, old in zip(after, before, strict=True)}
     assert len(growth) == 1, "the schedule moves all alike"
     count = sum(parameter.numel() for parameter in system.parameters())
-    assert sum(p.numel() for group in made["optimizer"].param_groups for p in group["params"]) == count
+    assert (
+        sum(p.numel() for group in made["optimizer"].param_groups for p in group["params"]) == count
+    )
 
 
 def test_without_options_the_optimizer_is_as_before(compose_main: Any) -> None:
@@ -187,9 +221,13 @@ def test_without_options_the_optimizer_is_as_before(compose_main: Any) -> None:
     assert [id(p) for p in group["params"]] == [id(p) for p in system.parameters()]
 
 
-def test_on_several_devices_gradients_are_made_and_dropped(compose_main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_several_devices_gradients_are_made_and_dropped(
+    compose_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A device that had no gradient for what another has would wait for ever."""
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_: None)  # the other device has the same words
+    monkeypatch.setattr(
+        torch.distributed, "all_reduce", lambda *_: None
+    )  # the other device has the same words
     system = model_from_config(compose_main(*QUICK, "finetune.freeze_encoder=2"))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(total_batch_idx=0))
     system.trainer = SimpleNamespace(  # type: ignore[assignment]
@@ -202,7 +240,9 @@ def test_on_several_devices_gradients_are_made_and_dropped(compose_main: Any, mo
     assert not system.model.encoder.patch_embed.stem.training
     system.on_before_optimizer_step(None)
     named = dict(system.model.named_parameters())
-    assert {name for name, p in named.items() if p.grad is None} == {n for n in named if n.startswith("encoder.")}
+    assert {name for name, p in named.items() if p.grad is None} == {
+        n for n in named if n.startswith("encoder.")
+    }
 
 
 @pytest.mark.parametrize(
@@ -235,9 +275,9 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
     ],
 )
 def test_what_is_frozen_follows_from_the_step(options: dict[str, Any], frozen: list[int]) -> None:
-    given = FineTuning.from_options(options)
-    assert [given.frozen_layers(step, 4) for step in range(6)] == frozen
-    assert given.freezes == (max(frozen) > 0)
+    parsed = FineTuning.from_options(options)
+    assert [parsed.frozen_layers(step, 4) for step in range(6)] == frozen
+    assert parsed.freezes == (max(frozen) > 0)
 
 
 # Small enough to build in a moment; other architectures are as they are.
@@ -251,19 +291,28 @@ ARCHITECTURES = sorted({path.stem for path in (CONFIG_DIR / "model").glob("*.yam
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_has_an_encoder_of_layers(name: str) -> None:
     main, model, charset = (
-        OmegaConf.load(CONFIG_DIR / path) for path in ("main.yaml", f"model/{name}.yaml", "charset/36_lowercase.yaml")
+        OmegaConf.load(CONFIG_DIR / path)
+        for path in ("main.yaml", f"model/{name}.yaml", "charset/36_lowercase.yaml")
     )
     sizes = {key: main.model[key] for key in ("img_size", "max_label_length")}
     hparams = {**sizes, **OmegaConf.to_container(model), **charset.model, **SMALLER.get(name, {})}  # type: ignore[dict-item, list-item]
     network, tables = build_network(hparams), character_tables(hparams)
     layers = encoder_layers(network, tables)
     assert len(layers) >= 2
-    assert all(any(p.ndim > 1 for p in layer.parameters()) for layer in layers), "no layer of norms alone"
-    names = {id(parameter): parameter_name for parameter_name, parameter in network.named_parameters()}
+    assert all(any(p.ndim > 1 for p in layer.parameters()) for layer in layers), (
+        "no layer of norms alone"
+    )
+    names = {
+        id(parameter): parameter_name for parameter_name, parameter in network.named_parameters()
+    }
     held = [names[id(parameter)] for layer in layers for parameter in layer.parameters()]
     assert len(held) == len(set(held))
     assert not set(held) & set(tables), "what reads characters is no encoder"
-    first = next(module_name for module_name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    first = next(
+        module_name
+        for module_name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+    )
     assert f"{first}.weight" in {names[id(parameter)] for parameter in layers[0].parameters()}
 
 
@@ -273,8 +322,12 @@ def test_layers_of_the_base_model() -> None:
     layers = encoder_layers(network, [])
     assert len(layers) == 4
     assert id(layers[0].parameters()[0]) == id(network.encoder.pos_embed)
-    assert {id(p) for p in network.encoder.norm.parameters()} <= {id(p) for p in layers[3].parameters()}
-    assert sum(len(layer.parameters()) for layer in layers) == len(list(network.encoder.parameters()))
+    assert {id(p) for p in network.encoder.norm.parameters()} <= {
+        id(p) for p in layers[3].parameters()
+    }
+    assert sum(len(layer.parameters()) for layer in layers) == len(
+        list(network.encoder.parameters())
+    )
 
 
 def test_muon_takes_groups_of_pairs() -> None:
@@ -282,12 +335,19 @@ def test_muon_takes_groups_of_pairs() -> None:
     optimizer = MuonWithAdamW(
         [
             {"params": list(first.named_parameters()), "lr": 0.5, "name": "a"},
-            {"params": [*second.named_parameters(), *third.named_parameters()], "weight_decay": 0.0},
+            {
+                "params": [*second.named_parameters(), *third.named_parameters()],
+                "weight_decay": 0.0,
+            },
         ],
         lr=0.1,
         weight_decay=0.2,
     )
-    found = [(g.get("name"), g["lr"], g["weight_decay"], len(g["params"])) for g in optimizer.param_groups]
+    found = [
+        (g.get("name"), g["lr"], g["weight_decay"], len(g["params"]))
+        for g in optimizer.param_groups
+    ]
     assert found == [
-        ("a-matrices", 0.5, 0.2, 1), (None, 0.1, 0.0, 1), ("a-rest", 0.5, 0.2, 1), (None, 0.1, 0.0, 3)
+        ("a-matrices", 0.5, 0.2, 1), (None, 0.1, 0.0, 1), ("a-rest", 0.5, 0.2, 1), (None, 0.1, 0.0,
+            3)
     ]  # fmt: skip

@@ -21,7 +21,8 @@ from strhub.training.callbacks.step_guard import Diverged, StepGuard
 from strhub.training.checkpoint_io import DurableCheckpointIO
 from strhub.training.loggers import ContinuedCSVLogger
 
-Q = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "devices": 1,
+Q = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu",
+    "devices": 1,
      "log_every_n_steps": 1, "num_sanity_val_steps": 0, "max_epochs": 1}  # fmt: skip
 
 
@@ -35,7 +36,11 @@ class Line(pl.LightningModule):
         self.poison = poison or {}
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        loss = (self.model(batch + self.poison.get(batch_idx, 0.0)) - batch.sum(1, keepdim=True)).square().mean()
+        loss = (
+            (self.model(batch + self.poison.get(batch_idx, 0.0)) - batch.sum(1, keepdim=True))
+            .square()
+            .mean()
+        )
         loss = loss * (1 + abs(self.poison.get(batch_idx, 0.0)))
         self.log("loss", loss)
         return loss
@@ -47,7 +52,9 @@ class Line(pl.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=0.05)
 
     def train_dataloader(self) -> Any:
-        return torch.utils.data.DataLoader(torch.randn(80, 4, generator=torch.Generator().manual_seed(1)), 4)
+        return torch.utils.data.DataLoader(
+            torch.randn(80, 4, generator=torch.Generator().manual_seed(1)), 4
+        )
 
 
 class At(Callback):
@@ -72,7 +79,12 @@ def kill(number: int) -> Any:
 
 def trainer(folder: Path, *callbacks: Callback, **options: Any) -> pl.Trainer:
     logger = ContinuedCSVLogger(folder, name="", version="")
-    return pl.Trainer(**{**Q, **options}, callbacks=list(callbacks), logger=logger, plugins=[DurableCheckpointIO()])
+    return pl.Trainer(
+        **{**Q, **options},
+        callbacks=list(callbacks),
+        logger=logger,
+        plugins=[DurableCheckpointIO()],
+    )
 
 
 def last(folder: Path, **options: Any) -> LastCheckpoint:
@@ -89,13 +101,20 @@ def logged_steps(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("number", "raised"), [(signal.SIGTERM, Stopped), (signal.SIGUSR1, Stopped), (signal.SIGINT, SystemExit)]
+    ("number", "raised"),
+    [(signal.SIGTERM, Stopped), (signal.SIGUSR1, Stopped), (signal.SIGINT, SystemExit)],
 )
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*not resumable", "ignore:You defined a")
-def test_a_signal_ends_the_step_saves_and_stops(tmp_path: Path, number: int, raised: type[BaseException]) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:.*not resumable", "ignore:You defined a"
+)
+def test_a_signal_ends_the_step_saves_and_stops(
+    tmp_path: Path, number: int, raised: type[BaseException]
+) -> None:
     before = signal.getsignal(number)
     with pytest.raises(raised):
-        trainer(tmp_path, last(tmp_path), At(7, kill(number)), accumulate_grad_batches=2, max_epochs=2).fit(Line())
+        trainer(
+            tmp_path, last(tmp_path), At(7, kill(number)), accumulate_grad_batches=2, max_epochs=2
+        ).fit(Line())
     assert signal.getsignal(number) == before
     assert saved_step(tmp_path) == 8, "the step that was begun is done, all its batches"
     assert logged_steps(tmp_path) == list(range(8))
@@ -113,7 +132,9 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 def test_a_signal_in_validation_ends_it_with_the_state_from_before_it(tmp_path: Path) -> None:
     in_validation = At(-1, kill(signal.SIGTERM), validation=True)
     with pytest.raises(Stopped, match="SIGTERM after step 20"):
-        trainer(tmp_path, last(tmp_path), in_validation).fit(Line(), val_dataloaders=Line().train_dataloader())
+        trainer(tmp_path, last(tmp_path), in_validation).fit(
+            Line(), val_dataloaders=Line().train_dataloader()
+        )
     assert saved_step(tmp_path) == 20
     assert logged_steps(tmp_path) == list(range(20))
 
@@ -128,7 +149,9 @@ def cut() -> None:
 
 def logged_validations(folder: Path) -> list[tuple[int, int]]:
     with (folder / "metrics.csv").open() as file:
-        return [(int(row["epoch"]), int(row["step"])) for row in csv.DictReader(file) if row.get("val")]
+        return [
+            (int(row["epoch"]), int(row["step"])) for row in csv.DictReader(file) if row.get("val")
+        ]
 
 
 @pytest.mark.parametrize(("epoch", "every_n_steps"), [(0, None), (1, 20)])
@@ -143,7 +166,12 @@ def logged_validations(folder: Path) -> list[tuple[int, int]]:
 )
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_a_validation_that_was_cut_off_is_made_up(
-    tmp_path: Path, at: str, action: Any, ending: type[BaseException], epoch: int, every_n_steps: int | None
+    tmp_path: Path,
+    at: str,
+    action: Any,
+    ending: type[BaseException],
+    epoch: int,
+    every_n_steps: int | None,
 ) -> None:
     def fit(*callbacks: Callback, **options: Any) -> pl.Trainer:
         saving = last(tmp_path, every_n_steps=every_n_steps)
@@ -155,7 +183,9 @@ def test_a_validation_that_was_cut_off_is_made_up(
     at_step = At(step, action)
     if at == "in validation":
         at_step.on_train_batch_start = lambda *_: None  # type: ignore[method-assign]
-        at_step.on_validation_batch_start = lambda run, *_, **__: run.global_step == step + 1 and action()  # type: ignore[method-assign]
+        at_step.on_validation_batch_start = lambda run, *_, **__: (
+            run.global_step == step + 1 and action()
+        )  # type: ignore[method-assign]
     with pytest.raises(ending):
         fit(at_step)
     assert logged_validations(tmp_path) == [(0, 19)][:epoch]
@@ -166,13 +196,19 @@ def test_a_validation_that_was_cut_off_is_made_up(
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:Checkpoint directory")
-def test_a_best_checkpoint_that_was_saved_before_the_cut_is_not_saved_beside_itself(tmp_path: Path) -> None:
-    written: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "callbacks" / "default.yaml"), resolve=False)
+def test_a_best_checkpoint_that_was_saved_before_the_cut_is_not_saved_beside_itself(
+    tmp_path: Path,
+) -> None:
+    written: Any = OmegaConf.to_container(
+        OmegaConf.load(CONFIG_DIR / "callbacks" / "default.yaml"), resolve=False
+    )
     options = {**written["best"], "dirpath": str(tmp_path), "monitor": "val", "filename": "{step}"}
     del options["_target_"]
 
     def fit(*callbacks: Callback, **more: Any) -> None:
-        run = trainer(tmp_path, *callbacks, ModelCheckpoint(**options), last(tmp_path), max_epochs=2)
+        run = trainer(
+            tmp_path, *callbacks, ModelCheckpoint(**options), last(tmp_path), max_epochs=2
+        )
         run.fit(Line(), val_dataloaders=Line().train_dataloader(), weights_only=True, **more)
 
     with pytest.raises(PowerCut):
@@ -203,7 +239,9 @@ def test_so_is_one_inside_an_epoch_and_one_that_was_cut_off_twice(tmp_path: Path
 def test_on_schedule_in_steps_and_minutes(tmp_path: Path) -> None:
     trainer(tmp_path, last(tmp_path, every_n_steps=6)).fit(Line())
     assert (saved_step(tmp_path), saved_step(tmp_path, "previous.ckpt")) == (20, 18)
-    trainer(tmp_path, last(tmp_path, every_n_minutes=1.5 / 60), At(11, lambda: time.sleep(1.5))).fit(Line())
+    trainer(
+        tmp_path, last(tmp_path, every_n_minutes=1.5 / 60), At(11, lambda: time.sleep(1.5))
+    ).fit(Line())
     assert (saved_step(tmp_path), saved_step(tmp_path, "previous.ckpt")) == (20, 12)
     with pytest.raises(ValueError, match="every_n_minutes is 0"):
         last(tmp_path, every_n_minutes=0)
@@ -243,7 +281,9 @@ def test_bad_steps_are_left_out(tmp_path: Path) -> None:
     assert (guard.skipped, guard.gone_back) == (3, 0)
     assert run.callback_metrics["skipped_steps"] == 3
     assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
-    assert model.model[1].running_mean.abs().max() < 10, "its statistics have not seen the bad batches"
+    assert model.model[1].running_mean.abs().max() < 10, (
+        "its statistics have not seen the bad batches"
+    )
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]
     again = StepGuard(factor=20, window=5)
     again.load_state_dict(next(value for name, value in state.items() if "StepGuard" in name))
@@ -268,7 +308,10 @@ def test_after_so_many_the_run_goes_back(tmp_path: Path) -> None:
     assert torch.equal(weights[15], weights[10]), "back at the last good state"
     assert not torch.equal(weights[16], weights[15]), "and on from there"
     assert saved_step(tmp_path, "previous.ckpt") == 20, "at step 15 nothing was saved"
-    for options, message in (({"returns": 0}, "gone back 0 times"), ({}, "no checkpoint to go back to")):
+    for options, message in (
+        ({"returns": 0}, "gone back 0 times"),
+        ({}, "no checkpoint to go back to"),
+    ):
         poisoned = Line({batch: float("nan") for batch in range(4, 20)})
         with pytest.raises(Diverged, match=message):
             trainer(tmp_path / "worse", StepGuard(patience=3, **options)).fit(poisoned)

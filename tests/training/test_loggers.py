@@ -10,7 +10,10 @@ from strhub.training.loggers import ContinuedCSVLogger
 
 def rows(folder: Path) -> list[tuple[int, str, str]]:
     with (folder / "metrics.csv").open() as file:
-        return [(int(row["step"]), row.get("loss", ""), row.get("accuracy", "")) for row in csv.DictReader(file)]
+        return [
+            (int(row["step"]), row.get("loss", ""), row.get("accuracy", ""))
+            for row in csv.DictReader(file)
+        ]
 
 
 def part(folder: Path, steps: range, loss: float) -> None:
@@ -61,8 +64,13 @@ def test_a_line_that_was_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_step_that_is_done_again_has_one_row(tmp_path: Path) -> None:
-    """The learning rate has a row of its own before the loss: the step's earlier loss does not stay beside it."""
-    for steps in (range(5), range(3, 6)):  # killed after the rows were written and before the state was
+    """The learning rate has a row of its own before the loss: the step's earlier loss does not stay
+    beside it.
+    """
+    for steps in (
+        range(5),
+        range(3, 6),
+    ):  # killed after the rows were written and before the state was
         logger = ContinuedCSVLogger(tmp_path, name="", version="")
         for step in steps:
             logger.log_metrics({"lr-AdamW": 0.1}, step)
@@ -85,8 +93,12 @@ def test_a_part_that_starts_with_a_validation(tmp_path: Path) -> None:
     assert found == [("1.0", ""), ("", "2.0")]
 
 
-def test_nothing_is_lost_while_the_file_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is killed while it adds a column, or while it drops rows, leaves the file as it was."""
+def test_nothing_is_lost_while_the_file_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed while it adds a column, or while it drops rows, leaves the file as it
+    was.
+    """
     part(tmp_path, range(3), 1.0)
     before = (tmp_path / "metrics.csv").read_bytes()
 

@@ -18,7 +18,10 @@ def model() -> nn.Module:
 
 def steps(network: nn.Module, optimizer: MuonWithAdamW, count: int) -> list[float]:
     generator = torch.Generator().manual_seed(1)
-    inputs, targets = torch.randn(32, 8, generator=generator), torch.randn(32, 4, generator=generator)
+    inputs, targets = (
+        torch.randn(32, 8, generator=generator),
+        torch.randn(32, 4, generator=generator),
+    )
     losses = []
     for _ in range(count):
         optimizer.zero_grad()
@@ -40,7 +43,9 @@ def test_lowers_a_loss_and_moves_every_parameter() -> None:
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 def test_goes_on_from_its_state(precision: str) -> None:
     whole, part = model(), model()
-    expected = steps(whole, MuonWithAdamW(whole.named_parameters(), lr=0.01, precision=precision), 10)
+    expected = steps(
+        whole, MuonWithAdamW(whole.named_parameters(), lr=0.01, precision=precision), 10
+    )
     optimizer = MuonWithAdamW(part.named_parameters(), lr=0.01, precision=precision)
     steps(part, optimizer, 5)
     state = optimizer.state_dict()
@@ -72,7 +77,8 @@ def test_a_model_without_matrices_is_refused() -> None:
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16), (16, 16)])
 def test_updates_are_orthogonal(shape: tuple[int, int], dtype: torch.dtype) -> None:
     matrices = (
-        torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e-4, 1, 1e4])[:, None, None]
+        torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1e-4, 1, 1e4])[:, None, None]
     )
     updates = orthogonalize(matrices, dtype=dtype)
     assert updates.dtype == matrices.dtype
@@ -82,7 +88,9 @@ def test_updates_are_orthogonal(shape: tuple[int, int], dtype: torch.dtype) -> N
     assert values.quantile(0.1) > 0.6
     turned, _, back = torch.linalg.svd(matrices, full_matrices=False)
     for update, nearest in zip(updates, turned @ back, strict=True):
-        assert torch.nn.functional.cosine_similarity(update.flatten(), nearest.flatten(), dim=0) > 0.95
+        assert (
+            torch.nn.functional.cosine_similarity(update.flatten(), nearest.flatten(), dim=0) > 0.95
+        )
 
 
 def test_a_step_is_the_one_torch_takes_but_for_its_rounding() -> None:
@@ -128,7 +136,9 @@ def test_the_device_chooses_what_the_iteration_multiplies_in(
     rounded = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
     assert {*seen} == {torch.bfloat16 if rounded else torch.float32}
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-    assert {state["momentum_buffer"].dtype for state in optimizer._parts[0].state.values()} == {torch.float32}
+    assert {state["momentum_buffer"].dtype for state in optimizer._parts[0].state.values()} == {
+        torch.float32
+    }
 
 
 def test_the_configuration_sets_muon_s_precision(compose_main: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from golden_numbers import FOLDER
-from small_runs import DRAWN_RUN
+from small_runs import RENDERED_RUN
 from tests_support import PowerCut
 
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
@@ -24,7 +24,7 @@ from strhub.training.systems.base import System
 
 pytestmark = pytest.mark.numeric
 
-QUICK = (*DRAWN_RUN, "trainer.devices=1", "+trainer.num_sanity_val_steps=0")
+QUICK = (*RENDERED_RUN, "trainer.devices=1", "+trainer.num_sanity_val_steps=0")
 
 
 def losses(run: Path) -> dict[int, str]:
@@ -33,9 +33,16 @@ def losses(run: Path) -> dict[int, str]:
         return {int(row["step"]): row["loss"] for row in csv.DictReader(file) if row.get("loss")}
 
 
-def test_trains_from_lmdb_validates_and_saves(compose_main: Any, word_tree: Path, tmp_path: Path) -> None:
+def test_trains_from_lmdb_validates_and_saves(
+    compose_main: Any, word_tree: Path, tmp_path: Path
+) -> None:
     config = compose_main(
-        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={word_tree}", "trainer.max_epochs=2", "averaging=none"
+        *QUICK,
+        "dataset=real",
+        "data.drawn=0",
+        f"data.root_dir={word_tree}",
+        "trainer.max_epochs=2",
+        "averaging=none",
     )
     metrics = train(config)
     assert {"loss", "val_loss", "val_accuracy", "val_NED"} <= set(metrics)
@@ -51,8 +58,9 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
 ) -> None:
     config = compose_main(
         *QUICK, "data.drawn=0", f"data.root_dir={word_tree}", "data.mixture={real: 1, drawn: 1}",
-        "data.mixture_size=16", "model.ctc_weight=0.5", "model.enc_stem=[8, 8]", "trainer.max_epochs=1",
-        "averaging=none", "data.draw_difficulty=[0, 0.5]", "data.augment=strong",
+        "data.mixture_size=16", "model.ctc_weight=0.5", "model.enc_stem=[8, 8]",
+        "trainer.max_epochs=1", "averaging=none", "data.draw_difficulty=[0, 0.5]",
+        "data.augment=strong",
     )  # fmt: skip
     train(config)
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -64,14 +72,21 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
     again = model_from_config(config)
     start_from(again, str(checkpoint))
     learned = torch.load(checkpoint, weights_only=True)["state_dict"]["guide.weight"]
-    assert torch.equal(again.get_parameter("guide.weight"), learned), "a run that starts from it goes on with its head"
+    assert torch.equal(again.get_parameter("guide.weight"), learned), (
+        "a run that starts from it goes on with its head"
+    )
 
 
-@pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined")  # and it is right, as is shown here
+@pytest.mark.filterwarnings(
+    "ignore:Your `IterableDataset` has `__len__` defined"
+)  # and it is right, as is shown here
 def test_trains_from_streamed_shards(compose_main: Any, word_tree: Path, tmp_path: Path) -> None:
-    run_data_command(["shard", str(word_tree / "train"), str(tmp_path / "words-%06d.tar"), "--per_shard", "16"])
+    run_data_command(
+        ["shard", str(word_tree / "train"), str(tmp_path / "words-%06d.tar"), "--per_shard", "16"]
+    )
     config = compose_main(
-        *QUICK, "dataset=streamed", "data.drawn=0", f"data.root_dir={word_tree}", f"data.shards={tmp_path}/words-*.tar",
+        *QUICK, "dataset=streamed", "data.drawn=0", f"data.root_dir={word_tree}",
+            f"data.shards={tmp_path}/words-*.tar",
         "trainer.max_epochs=2", "averaging=none", "model.batch_size=8",
     )  # fmt: skip
     metrics = train(config)
@@ -80,12 +95,27 @@ def test_trains_from_streamed_shards(compose_main: Any, word_tree: Path, tmp_pat
     assert state["global_step"] == 2 * (40 // 8)
 
 
-def test_the_same_seed_gives_the_same_curve_and_another_another(compose_main: Any, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_curve_and_another_another(
+    compose_main: Any, tmp_path: Path
+) -> None:
     curves = []
     for seed, workers in ((1, 0), (1, 2), (2, 0)):
         run = tmp_path / f"{seed}-{workers}"
-        overrides = [*QUICK, f"seed={seed}", f"data.num_workers={workers}", "data.drawn=48", "trainer.max_epochs=2"]
-        train(compose_main(*overrides, f"output_dir={run}", "trainer.limit_val_batches=0", "callbacks.best=null"))
+        overrides = [
+            *QUICK,
+            f"seed={seed}",
+            f"data.num_workers={workers}",
+            "data.drawn=48",
+            "trainer.max_epochs=2",
+        ]
+        train(
+            compose_main(
+                *overrides,
+                f"output_dir={run}",
+                "trainer.limit_val_batches=0",
+                "callbacks.best=null",
+            )
+        )
         curves.append(losses(run))
     assert len(curves[0]) == 12
     assert curves[0] == curves[1]
@@ -99,7 +129,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Within an epoch, at its end, at the beginning of another.
-@pytest.mark.parametrize("stop_at", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (6, 7, 11))])
+@pytest.mark.parametrize(
+    "stop_at", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (6, 7, 11))]
+)
 def test_a_stopped_run_goes_on_with_the_same_curve(
     compose_main: Any, tmp_path: Path, uninterrupted: Path, stop_at: int
 ) -> None:
@@ -117,11 +149,17 @@ def test_a_stopped_run_goes_on_with_the_same_curve(
     stop = ["callbacks.last.every_n_steps=1", "+callbacks.stop._target_=tests_support.StopAfter"]
     with pytest.raises(PowerCut):
         train(compose_main(*common, f"output_dir={part}", *stop, f"+callbacks.stop.step={stop_at}"))
-    train(compose_main(*common, f"output_dir={rest}", f"ckpt_path={part / 'checkpoints' / 'last.ckpt'}"))
+    train(
+        compose_main(
+            *common, f"output_dir={rest}", f"ckpt_path={part / 'checkpoints' / 'last.ckpt'}"
+        )
+    )
     expected = {step: loss for step, loss in losses(whole).items() if step >= stop_at}
     assert len(losses(whole)) == 18
     assert losses(rest) == expected
-    first, second = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest))
+    first, second = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, rest)
+    )
     for name, tensor in first["state_dict"].items():
         assert torch.equal(tensor, second["state_dict"][name]), name
 
@@ -130,8 +168,13 @@ def test_two_runs_do_not_write_to_one_folder(
     compose_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("strhub.training.run.ORPHANS", 0.3)
-    config = compose_main(*QUICK, "data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "averaging=none")
-    with only_run(tmp_path / "run"), pytest.raises(ValueError, match="another run is writing there"):
+    config = compose_main(
+        *QUICK, "data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "averaging=none"
+    )
+    with (
+        only_run(tmp_path / "run"),
+        pytest.raises(ValueError, match="another run is writing there"),
+    ):
         train(config)
     assert not (tmp_path / "run" / "checkpoints").exists()
     train(config)
@@ -139,21 +182,25 @@ def test_two_runs_do_not_write_to_one_folder(
 
 
 @pytest.mark.slow
-def test_learns_256_drawn_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
+def test_learns_256_rendered_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
     from strhub.data.sources.lmdb import write_lmdb
-    from strhub.data.synth import DrawnWords
+    from strhub.data.synth import RenderedWords
     from strhub.text import CHARSET_36
 
-    words = DrawnWords(charset=CHARSET_36, max_length=8, seed=0, difficulty=0.1)
-    samples = [words.draw(index) for index in range(256)]
-    for part in ("train/real/drawn", "val/drawn"):  # the same words: training accuracy is what is asked for
+    words = RenderedWords(charset=CHARSET_36, max_length=8, seed=0, difficulty=0.1)
+    samples = [words.render(index) for index in range(256)]
+    for part in (
+        "train/real/drawn",
+        "val/drawn",
+    ):  # the same words: training accuracy is what is asked for
         (tmp_path / part).parent.mkdir(parents=True)
         write_lmdb(tmp_path / part, samples)
     config = compose_main(
-        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "charset=36_lowercase", "averaging=none",
-        "data.augment=false", "model.embed_dim=128", "model.enc_num_heads=2", "model.dec_num_heads=4",
-        "model.enc_depth=2", "model.patch_size=[32,4]", "model.batch_size=32", "model.lr=2e-2", "model.dropout=0",
-        "optimizer=muon",
+        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "charset=36_lowercase",
+            "averaging=none",
+        "data.augment=false", "model.embed_dim=128", "model.enc_num_heads=2",
+        "model.dec_num_heads=4", "model.enc_depth=2", "model.patch_size=[32,4]",
+        "model.batch_size=32", "model.lr=2e-2", "model.dropout=0", "optimizer=muon",
         "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=20", "callbacks.last=null",
     )  # fmt: skip
     assert train(config)["val_accuracy"] >= 95
@@ -210,9 +257,13 @@ def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> N
         (["model.perm_num=5"], "perm_num is 5"),
     ],
 )
-def test_mistakes_get_a_clear_message(compose_main: Any, overrides: list[str], message: str) -> None:
+def test_mistakes_get_a_clear_message(
+    compose_main: Any, overrides: list[str], message: str
+) -> None:
     with pytest.raises(Exception, match=message):
-        train(compose_main(*QUICK, "trainer.limit_val_batches=0", "callbacks.best=null", *overrides))
+        train(
+            compose_main(*QUICK, "trainer.limit_val_batches=0", "callbacks.best=null", *overrides)
+        )
 
 
 def test_a_run_shorter_than_an_epoch_is_validated_and_has_a_best_checkpoint(
@@ -242,14 +293,24 @@ def rates(run: Path) -> list[float]:
 def test_a_run_that_goes_on_for_longer_or_at_another_rate_has_a_new_schedule(
     compose_main: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    common = [*QUICK, "data.drawn=24", "averaging=none", "callbacks.best=null", "trainer.limit_val_batches=0"]
+    common = [
+        *QUICK,
+        "data.drawn=24",
+        "averaging=none",
+        "callbacks.best=null",
+        "trainer.limit_val_batches=0",
+    ]
     state = tmp_path / "run" / "checkpoints" / "last.ckpt"
     train(compose_main(*common, "trainer.max_epochs=2"))
-    longer = compose_main(*common, "trainer.max_epochs=4", f"output_dir={tmp_path}/a", f"ckpt_path={state}")
+    longer = compose_main(
+        *common, "trainer.max_epochs=4", f"output_dir={tmp_path}/a", f"ckpt_path={state}"
+    )
     train(longer)
     assert "the schedule is planned anew, for 12 steps in all (it was made for 6)" in caplog.text
     whole = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(whole, 7e-4 * 8 / 256, 12, pct_start=0.075, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        whole, 7e-4 * 8 / 256, 12, pct_start=0.075, cycle_momentum=False
+    )
     expected = []
     for _ in range(12):
         expected.append(whole.param_groups[0]["lr"])
@@ -260,7 +321,9 @@ def test_a_run_that_goes_on_for_longer_or_at_another_rate_has_a_new_schedule(
     more = ["trainer.max_epochs=3", "model.lr=0.05", "model.weight_decay=0.5", f"ckpt_path={state}"]
     train(compose_main(*common, *more, f"output_dir={tmp_path}/b"))
     assert "a highest rate of 0.00156 (2.19e-05)" in caplog.text
-    groups = torch.load(tmp_path / "b" / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+    groups = torch.load(tmp_path / "b" / "checkpoints" / "last.ckpt", weights_only=True)[
+        "optimizer_states"
+    ][0]
     assert groups["param_groups"][0]["weight_decay"] == 0.5
     for option, message in (
         ("model.embed_dim=64", r"cannot be resumed with model.embed_dim=64 \(it has 32\)"),

@@ -9,34 +9,37 @@ import pytest
 from PIL import Image
 from test_run import QUICK
 
-from strhub.training.callbacks.sample_images import ReadingSamples, Sample, sheet, table, to_pictures
+from strhub.training.callbacks.sample_images import ReadingSamples, Sample, sheet, table, to_images
 from strhub.training.run import train
 
-RUN = (*(option for option in QUICK if not option.startswith("logger")), "data.drawn=16", "data.draw_validation=11",
+RUN = (*(option for option in QUICK if not option.startswith("logger")), "data.drawn=16",
+    "data.draw_validation=11",
        "trainer.max_epochs=1", "callbacks.best=null", "callbacks.last=null", "averaging=none",
        "callbacks.samples.count=5")  # fmt: skip
 
 
-def test_pictures_come_back_from_what_the_model_is_given() -> None:
+def test_images_come_back_from_what_the_model_is_given() -> None:
     values = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16).repeat(3, 1)
-    (picture,) = to_pictures((values / 255 - 0.5) / 0.5, "default")
-    assert np.abs(np.asarray(picture).transpose(2, 0, 1) - values[0]).max() <= 1
+    (canvas,) = to_images((values / 255 - 0.5) / 0.5, "default")
+    assert np.abs(np.asarray(canvas).transpose(2, 0, 1) - values[0]).max() <= 1
 
 
 def test_a_sheet_and_a_table() -> None:
-    picture = Image.new("RGB", (128, 32), "gray")
-    page = sheet([Sample(picture, "word", "word", 0.9)] * 4 + [Sample(picture, "слово", "слoво", 0.5)])
+    canvas = Image.new("RGB", (128, 32), "gray")
+    page = sheet(
+        [Sample(canvas, "word", "word", 0.9)] * 4 + [Sample(canvas, "слово", "слoво", 0.5)]
+    )
     assert page.size == (800, 2 * 66)
     colors = np.asarray(page).astype(int)
     red = colors[..., 0] - colors[..., 1] > 100
     assert not red[:66].any()
     assert red[66:, :200].any()
-    assert table([Sample(picture, "a|b", "ab", 0.5)]).splitlines()[-1] == "| `a|b` | `ab` | 0.500 |"
+    assert table([Sample(canvas, "a|b", "ab", 0.5)]).splitlines()[-1] == "| `a|b` | `ab` | 0.500 |"
     with pytest.raises(ValueError, match="count is 0"):
         ReadingSamples(count=0)
 
 
-def test_tensorboard_has_pictures_and_readings(compose_main: Any, tmp_path: Path) -> None:
+def test_tensorboard_has_images_and_readings(compose_main: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(compose_main(*RUN, "logger=tensorboard"))
@@ -48,16 +51,30 @@ def test_tensorboard_has_pictures_and_readings(compose_main: Any, tmp_path: Path
     assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # theirs
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)  # theirs
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_logger_by_one_word(compose_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_logger_by_one_word(
+    compose_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     if importlib.util.find_spec(name) is None:
-        with pytest.raises(ValueError, match=f"logger={name} needs a package .* pip install {name}"):
+        with pytest.raises(
+            ValueError, match=f"logger={name} needs a package .* pip install {name}"
+        ):
             train(compose_main(*RUN, f"logger={name}"))
         return
     monkeypatch.setenv("WANDB_SILENT", "true")
-    train(compose_main(*RUN, f"logger={name}", *(["logger.wandb.offline=true"] if name == "wandb" else [])))
+    train(
+        compose_main(
+            *RUN, f"logger={name}", *(["logger.wandb.offline=true"] if name == "wandb" else [])
+        )
+    )
     assert (tmp_path / "run" / "metrics.csv").is_file()
     written = [path.name for path in (tmp_path / "run").rglob("*")]
-    assert any(path.endswith(".wandb") for path in written) if name == "wandb" else "mlflow.db" in written
+    assert (
+        any(path.endswith(".wandb") for path in written)
+        if name == "wandb"
+        else "mlflow.db" in written
+    )

@@ -1,4 +1,6 @@
-"""Signals before training has begun: one line, a status that says so, and earlier states as they were."""
+"""Signals before training has begun: one line, a status that says so, and earlier states as they
+were.
+"""
 
 import os
 import signal
@@ -8,13 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from small_runs import DRAWN_RUN, SMALL, Compose
+from small_runs import RENDERED_RUN, SMALL, Compose
 
 from strhub.training.run import train
 from strhub.training.signals import StoppedEarly, stopping_early
 
 QUICK = (
-    *DRAWN_RUN, "data.drawn=16", "data.draw_validation=8", "data.drawing=simple", "callbacks.best=null",
+    *RENDERED_RUN, "data.drawn=16", "data.draw_validation=8", "data.drawing=simple",
+        "callbacks.best=null",
     "trainer.max_epochs=1", "trainer.limit_val_batches=1", "ckpt_path=last",
 )  # fmt: skip
 SIGNAL = "+callbacks.signal._target_=tests_support.SignalAt"
@@ -34,7 +37,9 @@ def files(folder: Path) -> dict[str, bytes]:
         ("on_train_start", signal.SIGUSR1),
     ],
 )
-def test_before_the_first_step(compose_main: Compose, tmp_path: Path, where: str, number: int) -> None:
+def test_before_the_first_step(
+    compose_main: Compose, tmp_path: Path, where: str, number: int
+) -> None:
     run = [
         *QUICK,
         "trainer.devices=1",
@@ -43,7 +48,10 @@ def test_before_the_first_step(compose_main: Compose, tmp_path: Path, where: str
         f"+callbacks.signal.number={number}",
     ]
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
-    with pytest.raises(StoppedEarly, match=f"stopped by {signal.Signals(number).name}"), stopping_early():
+    with (
+        pytest.raises(StoppedEarly, match=f"stopped by {signal.Signals(number).name}"),
+        stopping_early(),
+    ):
         train(compose_main(*run))
     assert {one: signal.getsignal(one) for one in before} == before
     assert files(tmp_path) == {}
@@ -90,11 +98,18 @@ def test_the_command_on_one_device_and_on_two(tmp_path: Path, devices: int) -> N
     assert done.stdout.count("\nval_loss: ") == 1, "the devices agree, and one of them says it"
     before = files(tmp_path)
     assert "last.ckpt" in before
-    for where, number, status in (("made", 15, 75), ("on_sanity_check_start", 10, 75), ("setup", 2, 130)):
+    for where, number, status in (
+        ("made", 15, 75),
+        ("on_sanity_check_start", 10, 75),
+        ("setup", 2, 130),
+    ):
         at = [SIGNAL, f"+callbacks.signal.where={where}", f"+callbacks.signal.number={number}"]
         done = command(tmp_path, *run, "trainer.max_epochs=2", *at)
         assert done.returncode == status, done.stderr
-        assert f"train.py: stopped by {signal.Signals(number).name}: nothing more was saved" in done.stderr
+        assert (
+            f"train.py: stopped by {signal.Signals(number).name}: nothing more was saved"
+            in done.stderr
+        )
         assert "Traceback" not in done.stderr
         assert files(tmp_path) == before
     stored = "++callbacks.signal=null"  # what the last start was given is the run's own

@@ -1,4 +1,6 @@
-"""The learning-rate search: on the real composed configuration, without Ray where it can be and once with it."""
+"""The learning-rate search: on the real composed configuration, without Ray where it can be and
+once with it.
+"""
 
 import csv
 import math
@@ -37,7 +39,13 @@ from strhub.training.tuning import (
     write_results,
 )
 
-QUICK = ("dataset=drawn", "data.drawn=32", "data.num_workers=0", "logger=csv", "trainer.accelerator=cpu")
+QUICK = (
+    "dataset=drawn",
+    "data.drawn=32",
+    "data.num_workers=0",
+    "logger=csv",
+    "trainer.accelerator=cpu",
+)
 
 Compose = Callable[..., DictConfig]
 
@@ -47,28 +55,39 @@ def compose_tune(tmp_path: Path, word_tree: Path) -> Compose:
     """Compose the real search with a small model; its output goes to a temporary folder."""
 
     def composed(*overrides: str, small: Sequence[str] = SMALL) -> DictConfig:
-        places = (f"output_dir={tmp_path / 'run'}", f"data.root_dir={word_tree}")
+        paths = (f"output_dir={tmp_path / 'run'}", f"data.root_dir={word_tree}")
         with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-            return compose("tune", overrides=[*small, *QUICK, *places, *overrides])
+            return compose("tune", overrides=[*small, *QUICK, *paths, *overrides])
 
     return composed
 
 
 def trial(lr: float, accuracy: float = math.nan, loss: float = 1.0, **others: Any) -> Trial:
-    metrics = {} if math.isnan(accuracy) else {"val_accuracy": accuracy, "val_NED": accuracy, "val_loss": loss}
+    metrics = (
+        {}
+        if math.isnan(accuracy)
+        else {"val_accuracy": accuracy, "val_NED": accuracy, "val_loss": loss}
+    )
     return Trial(lr, metrics, **others)
 
 
 @pytest.mark.parametrize("name", ["parseq-tiny", "parseq", "strhub-tiny"])
 def test_composes_with_every_option_of_training(name: str) -> None:
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-        overrides = [f"+experiment={name}", "tune.num_samples=4", "tune.lr.min=1e-4", "tune.lr.max=2e-3"]
+        overrides = [
+            f"+experiment={name}",
+            "tune.num_samples=4",
+            "tune.lr.min=1e-4",
+            "tune.lr.max=2e-3",
+        ]
         config = compose("tune", overrides=overrides)
         training = compose("main", overrides=overrides[:1])
     assert config.tune.num_samples == 4
     assert (config.tune.lr.min, config.tune.lr.max) == (1e-4, 2e-3)
     plain: Any = OmegaConf.to_container(config)
-    assert {name: part for name, part in plain.items() if name != "tune"} == OmegaConf.to_container(training)
+    assert {name: part for name, part in plain.items() if name != "tune"} == OmegaConf.to_container(
+        training
+    )
 
 
 def test_an_unknown_option_is_an_error(compose_tune: Compose) -> None:
@@ -91,26 +110,38 @@ def test_an_unknown_option_is_an_error(compose_tune: Compose) -> None:
         ("data.root_dir=/nowhere", "looked for LMDB.*/nowhere/val"),
         ("ckpt_path=/nowhere.ckpt", "ckpt_path: a checkpoint has a rate"),
         ("tune.space={model.dropuot: {uniform: [0, 1]}}", "no option 'model.dropuot' to search"),
-        ("tune.space={model.dropout: {normal: [0, 1]}}", "write one of uniform, loguniform, randint, choice"),
+        (
+            "tune.space={model.dropout: {normal: [0, 1]}}",
+            "write one of uniform, loguniform, randint, choice",
+        ),
         ("tune.space={model.dropout: 0.5}", "such as model.dropout: {uniform"),
-        ("tune.space={model.dropout: {uniform: [1, 0]}}", "uniform needs a least and a greatest number"),
+        (
+            "tune.space={model.dropout: {uniform: [1, 0]}}",
+            "uniform needs a least and a greatest number",
+        ),
         ("tune.space={model.dropout: {loguniform: [0, 1]}}", "loguniform needs"),
     ],
 )
-def test_mistakes_are_found_before_anything_starts(compose_tune: Compose, override: str, message: str) -> None:
+def test_mistakes_are_found_before_anything_starts(
+    compose_tune: Compose, override: str, message: str
+) -> None:
     check_search(compose_tune())
     with pytest.raises(ValueError, match=message):
         check_search(compose_tune(override))
 
 
-def test_a_trial_trains_as_configured_but_for_what_is_searched(compose_tune: Compose, tmp_path: Path) -> None:
+def test_a_trial_trains_as_configured_but_for_what_is_searched(
+    compose_tune: Compose, tmp_path: Path
+) -> None:
     config = compose_tune("trainer.precision=bf16-mixed", "trainer.max_epochs=3", "averaging=ema")
     trained = trial_config(config, {"model.lr": 3e-4}, tmp_path / "trial")
     assert trained.model == {**config.model, "lr": 3e-4}
     assert trained.data == config.data
     assert trained.ckpt_path == "last", "a trial that was killed goes on"
     assert "tune" not in trained
-    changed = {name for name in trained.trainer if trained.trainer[name] != config.trainer.get(name)}
+    changed = {
+        name for name in trained.trainer if trained.trainer[name] != config.trainer.get(name)
+    }
     assert changed == {"devices", "enable_progress_bar"}
     assert trained.trainer.precision == "bf16-mixed"
     assert "averaging" in trained.callbacks
@@ -121,14 +152,18 @@ def test_a_trial_trains_as_configured_but_for_what_is_searched(compose_tune: Com
 
 
 def test_a_trial_of_so_many_steps_is_validated_so_often(compose_tune: Compose) -> None:
-    config = compose_tune("tune.max_steps=100", "tune.reports=4", "trainer.accumulate_grad_batches=2")
+    config = compose_tune(
+        "tune.max_steps=100", "tune.reports=4", "trainer.accumulate_grad_batches=2"
+    )
     trainer = trial_config(config, {"model.lr": 1e-3}, "trial").trainer
     assert (trainer.max_steps, trainer.max_epochs) == (100, -1)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (50, None)
 
 
 def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
-    config = compose_tune("tune.space={model.dropout: {uniform: [0, 0.3]}, data.augment: {choice: [true, strong]}}")
+    config = compose_tune(
+        "tune.space={model.dropout: {uniform: [0, 0.3]}, data.augment: {choice: [true, strong]}}"
+    )
     check_search(config)
     assert list(search_space(config)) == ["model.lr", "model.dropout", "data.augment"]
     values = {"model.lr": 1e-3, "model.dropout": 0.25, "data.augment": "strong"}
@@ -156,7 +191,12 @@ def test_a_trial_uses_lent_data_and_goes_on_where_it_was_killed(
     session = SimpleNamespace(report=reports.append)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(tune=session))
     monkeypatch.setitem(sys.modules, "ray.tune", session)
-    config = compose_tune("tune.max_steps=4", "tune.reports=2", "callbacks.summary=null", "trainer.log_every_n_steps=1")
+    config = compose_tune(
+        "tune.max_steps=4",
+        "tune.reports=2",
+        "callbacks.summary=null",
+        "trainer.log_every_n_steps=1",
+    )
     lent = pickle.loads(pickle.dumps(check_search(config)))  # as it travels to a trial
     run_trial(config, {"model.lr": 0.00123456}, tmp_path / "trial", lent)
     assert [report["progress"] for report in reports] == [50, 100]
@@ -164,16 +204,26 @@ def test_a_trial_uses_lent_data_and_goes_on_where_it_was_killed(
     assert (state["global_step"], state["hyper_parameters"]["lr"]) == (4, 0.00123)
     run_trial(config, {"model.lr": 0.00123456, "data.augment": False}, tmp_path / "trial", lent)
     assert len(reports) == 2, "it was done already, and with data of its own"
-    (tmp_path / "trial" / "checkpoints" / "last.ckpt").unlink()  # what is left was saved before the last validation
+    (
+        tmp_path / "trial" / "checkpoints" / "last.ckpt"
+    ).unlink()  # what is left was saved before the last validation
     run_trial(config, {"model.lr": 0.00123456}, tmp_path / "trial", lent)
     assert reports[2:] == reports[1:2], "which is made up"
 
 
 def test_resources(compose_tune: Compose) -> None:
     machine = {"CPU": 4.0, "GPU": 1.0}
-    assert trial_resources(compose_tune(), machine) == {"cpu": 1, "gpu": 0}, "the trainer wants none"
-    assert trial_resources(compose_tune("trainer.accelerator=auto"), machine) == {"cpu": 1, "gpu": 1}
-    assert trial_resources(compose_tune("trainer.accelerator=auto"), {"CPU": 4.0}) == {"cpu": 1, "gpu": 0}
+    assert trial_resources(compose_tune(), machine) == {"cpu": 1, "gpu": 0}, (
+        "the trainer wants none"
+    )
+    assert trial_resources(compose_tune("trainer.accelerator=auto"), machine) == {
+        "cpu": 1,
+        "gpu": 1,
+    }
+    assert trial_resources(compose_tune("trainer.accelerator=auto"), {"CPU": 4.0}) == {
+        "cpu": 1,
+        "gpu": 0,
+    }
     half = compose_tune("tune.resources_per_trial.gpu=0.5", "tune.resources_per_trial.cpu=0.25")
     assert trial_resources(half, machine) == {"cpu": 0.25, "gpu": 0.5}
     for override, message in (("gpu=2", "from 0 to 1"), ("cpu=8", "cpu is 8: Ray has 4")):
@@ -182,7 +232,13 @@ def test_resources(compose_tune: Compose) -> None:
 
 
 def test_ranks_by_the_metric_then_by_the_loss() -> None:
-    trials = [trial(1, error="no memory"), trial(2, 50), trial(3, 80, loss=2), trial(4, 80), trial(5)]
+    trials = [
+        trial(1, error="no memory"),
+        trial(2, 50),
+        trial(3, 80, loss=2),
+        trial(4, 80),
+        trial(5),
+    ]
     assert [one.lr for one in ranked(trials, "val_accuracy", "max")] == [4, 3, 2, 1, 5]
     assert [one.lr for one in ranked(trials, "val_loss", "min")] == [2, 4, 3, 1, 5]
     assert Search([], "val_accuracy", Path(), complete=False).best is None
@@ -190,7 +246,9 @@ def test_ranks_by_the_metric_then_by_the_loss() -> None:
 
 
 def test_the_best_rate_is_an_experiment_that_training_takes(tmp_path: Path) -> None:
-    search = Search([trial(rounded(0.00071849), 61.5), trial(2e-5)], "val_accuracy", tmp_path, complete=True)
+    search = Search(
+        [trial(rounded(0.00071849), 61.5), trial(2e-5)], "val_accuracy", tmp_path, complete=True
+    )
     write_results(search)
     with (tmp_path / "trials.csv").open() as file:
         assert [(row["lr"], row["val_accuracy"]) for row in csv.DictReader(file)] == [
@@ -206,13 +264,19 @@ def test_the_best_rate_is_an_experiment_that_training_takes(tmp_path: Path) -> N
     assert (config.model.name, config.model.lr) == ("parseq-tiny", 7.18e-4)
 
 
-def test_the_best_experiment_holds_all_that_was_searched(compose_tune: Compose, tmp_path: Path) -> None:
+def test_the_best_experiment_holds_all_that_was_searched(
+    compose_tune: Compose, tmp_path: Path
+) -> None:
     """Its model, optimizer and data, too: train.py's defaults are PARSeq's."""
-    config = compose_tune("model=crnn", "optimizer=muon", "data.augment=strong", "data.root_dir=/words", small=())
+    config = compose_tune(
+        "model=crnn", "optimizer=muon", "data.augment=strong", "data.root_dir=/words", small=()
+    )
     search = Search([trial(7.18e-4, 61.5)], "val_accuracy", tmp_path, complete=True)
     write_results(search, config)
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        composed = compose("main", overrides=[f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"])
+        composed = compose(
+            "main", overrides=[f"hydra.searchpath=[file://{tmp_path}]", "+experiment=best"]
+        )
     assert composed.model == {**config.model, "lr": 7.18e-4}
     for group in ("optimizer", "schedule", "trainer", "callbacks", "finetune"):
         assert composed[group] == config[group]
@@ -221,21 +285,42 @@ def test_the_best_experiment_holds_all_that_was_searched(compose_tune: Compose, 
 
 
 def test_says_how_to_train_with_the_best_rate(tmp_path: Path) -> None:
-    search = Search([trial(7.18e-4, 61.5), trial(2e-5, error="no memory")], "val_accuracy", tmp_path, complete=True)
-    advice = command_line.advice(search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.drawn=[1, 2]"])
-    assert advice.endswith("strhub-train +experiment=parseq-tiny 'data.drawn=[1, 2]' model.lr=0.000718")
+    search = Search(
+        [trial(7.18e-4, 61.5), trial(2e-5, error="no memory")],
+        "val_accuracy",
+        tmp_path,
+        complete=True,
+    )
+    advice = command_line.advice(
+        search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.drawn=[1, 2]"]
+    )
+    assert advice.endswith(
+        "strhub-train +experiment=parseq-tiny 'data.drawn=[1, 2]' model.lr=0.000718"
+    )
     header, first, second = command_line.table(search).splitlines()
-    assert header.split() == ["lr", "val_accuracy", "val_NED", "val_loss", "progress", "%", "seconds"]
+    assert header.split() == [
+        "lr",
+        "val_accuracy",
+        "val_NED",
+        "val_loss",
+        "progress",
+        "%",
+        "seconds",
+    ]
     assert first.split()[:2] == ["7.18e-04", "61.5000"]
     assert second.endswith("no memory")
-    assert "no trial was validated" in command_line.advice(Search([], "val_loss", tmp_path, complete=False), [])
+    assert "no trial was validated" in command_line.advice(
+        Search([], "val_loss", tmp_path, complete=False), []
+    )
 
 
 def test_goes_on_only_with_the_same_search(compose_tune: Compose, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no search in"):
         check_same_search(compose_tune(), tmp_path)
     (tmp_path / "search.yaml").write_text(OmegaConf.to_yaml(compose_tune()))
-    check_same_search(compose_tune("output_dir=elsewhere", "tune.resources_per_trial.cpu=2"), tmp_path)
+    check_same_search(
+        compose_tune("output_dir=elsewhere", "tune.resources_per_trial.cpu=2"), tmp_path
+    )
     with pytest.raises(ValueError, match=r"had trainer.max_epochs=20, this has 3"):
         check_same_search(compose_tune("trainer.max_epochs=3"), tmp_path)
     with pytest.raises(ValueError, match=r"had trainer.limit=None, this has 3"):
@@ -254,15 +339,20 @@ def test_says_which_extra_is_missing(
         tune(compose_tune())
     quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none", f"hydra.run.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["tune.py", *quiet])
-    with pytest.raises(SystemExit, match=r"^tune\.py: needs the extra: pip install -e '.*\[tune\]'$"):
+    with pytest.raises(
+        SystemExit, match=r"^tune\.py: needs the extra: pip install -e '.*\[tune\]'$"
+    ):
         command_line.main()
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The reported value is ignored:UserWarning")  # Optuna's, of a trial that goes on
+@pytest.mark.filterwarnings(
+    "ignore:The reported value is ignored:UserWarning"
+)  # Optuna's, of a trial that goes on
 def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2", "callbacks.summary=null",
+    overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2",
+        "callbacks.summary=null",
                  "tune.space={model.dropout: {choice: [0.0, 0.1]}}",
                  f"+callbacks.dies={{_target_: tests_support.DieOnce, path: {tmp_path / 'die'}}}"]  # fmt: skip
     (tmp_path / "die").touch()
@@ -292,13 +382,19 @@ def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) ->
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:The reported value is ignored:UserWarning")
 def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_path: Path) -> None:
-    """Six short trials; the file of the best one trains, from other weights, better than the worst one's rate does."""
+    """Six short trials; the file of the best one trains, from other weights, better than the worst
+    one's rate does.
+    """
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    short = ["data.drawn=960", "data.drawing=simple", "data.draw_difficulty=0", "data.draw_validation=60",
-             "charset=36_lowercase", "model.max_label_length=6", "model.batch_size=16", "averaging=none",
+    short = ["data.drawn=960", "data.drawing=simple", "data.draw_difficulty=0",
+        "data.draw_validation=60",
+             "charset=36_lowercase", "model.max_label_length=6", "model.batch_size=16",
+                 "averaging=none",
              "callbacks.summary=null"]  # fmt: skip
-    search = tune(compose_tune(*short, "tune.num_samples=6", "tune.max_steps=60", "tune.reports=3", "tune.lr.min=1e-4",
-                               "tune.lr.max=1", "tune.metric=val_loss", "tune.mode=min"))  # fmt: skip
+    search = tune(compose_tune(*short, "tune.num_samples=6", "tune.max_steps=60", "tune.reports=3",
+        "tune.lr.min=1e-4",
+                               "tune.lr.max=1", "tune.metric=val_loss",
+                                   "tune.mode=min"))  # fmt: skip
     assert search.complete
     assert len(search.trials) == 6
     losses = {one.lr: one.metrics.get("val_loss", math.inf) for one in search.trials}
@@ -307,13 +403,16 @@ def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_
     assert losses[search.best.lr] == min(losses.values()) < losses[worst]
 
     def trained(name: str, *overrides: str) -> float:
-        places = (f"output_dir={tmp_path / name}", f"hydra.searchpath=[{search.folder}]")
+        paths = (f"output_dir={tmp_path / name}", f"hydra.searchpath=[{search.folder}]")
         with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
             more = ["seed=7", "trainer.max_epochs=1", "callbacks.best=null", "callbacks.guard=null",
                     "+trainer.enable_progress_bar=false"]  # fmt: skip
-            config = compose("main", overrides=[*SMALL, *QUICK, *places, *short, *more, *overrides])
+            config = compose("main", overrides=[*SMALL, *QUICK, *paths, *short, *more, *overrides])
         return train(config)["val_loss"]
 
-    best_loss, worst_loss = trained("best", "+experiment=best"), trained("worst", f"model.lr={worst}")
+    best_loss, worst_loss = (
+        trained("best", "+experiment=best"),
+        trained("worst", f"model.lr={worst}"),
+    )
     assert math.isfinite(best_loss)
     assert not worst_loss <= best_loss + 0.02, "it is worse, or no number at all"

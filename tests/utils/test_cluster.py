@@ -24,12 +24,20 @@ def failing(error: Exception) -> Any:
             Exception("The node timed out"),
             "Ray could not be started or joined on this machine: The node timed out",
         ),
-        ("ray://head:80", RuntimeError("other version"), "started or joined on ray://head:80: other version"),
+        (
+            "ray://head:80",
+            RuntimeError("other version"),
+            "started or joined on ray://head:80: other version",
+        ),
         ("head", ConnectionError("nobody"), "tune.address: there is no Ray cluster at head"),
     ],
 )
-def test_one_clear_line(monkeypatch: pytest.MonkeyPatch, address: str | None, error: Exception, message: str) -> None:
+def test_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, error: Exception, message: str
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", failing(error))
-    monkeypatch.setattr("socket.create_connection", lambda *_, **__: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(
+        "socket.create_connection", lambda *_, **__: SimpleNamespace(close=lambda: None)
+    )
     with pytest.raises(ValueError, match=message), ray_session(address, option="tune.address"):
         pass

@@ -10,7 +10,9 @@ from attack_support import run_python
 from strhub.utils.files import partial_of, replacing, write_whole
 
 
-def test_what_was_there_stays_if_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_there_stays_if_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_whole(tmp_path / "page.html", "grün")
     assert (tmp_path / "page.html").read_bytes() == "grün".encode()
 
@@ -54,7 +56,9 @@ with replacing(sys.argv[1]) as partial:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signal")
-def test_what_a_killed_writer_has_left_goes_and_what_another_one_writes_stays(tmp_path: Path) -> None:
+def test_what_a_killed_writer_has_left_goes_and_what_another_one_writes_stays(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "file.txt"
     write_whole(path, "before")
     killed = run_python(CHILD, path)
@@ -73,7 +77,10 @@ def test_what_a_killed_writer_has_left_goes_and_what_another_one_writes_stays(tm
 def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
     machine = partial_of(tmp_path / "file.txt").name.split(".")[3].partition("-")[0]
     dead = 2**22 + 1  # beyond what a process can be numbered
-    foreign = [f".file.txt.00000000-{dead}-00000000.partial", f".other.txt.{machine}-{dead}-00000000.partial"]
+    foreign = [
+        f".file.txt.00000000-{dead}-00000000.partial",
+        f".other.txt.{machine}-{dead}-00000000.partial",
+    ]
     for name in [*foreign, f".file.txt.{machine}-{dead}-00000000.partial"]:
         (tmp_path / name).mkdir()
     write_whole(tmp_path / "file.txt", "")

@@ -5,7 +5,9 @@ import pytest
 from strhub.utils.log_axis import log_x_axis
 
 
-@pytest.mark.parametrize("values", [(0.00495, 0.0726), (1.0, 11.0), (1e-4, 0.9), (1e-6, 10.0), (2.0, 2.0)])
+@pytest.mark.parametrize(
+    "values", [(0.00495, 0.0726), (1.0, 11.0), (1e-4, 0.9), (1e-6, 10.0), (2.0, 2.0)]
+)
 def test_labels_are_few_and_plain_numbers(values: tuple[float, float]) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(4, 3))
     axes = figure.subplots()
@@ -13,7 +15,8 @@ def test_labels_are_few_and_plain_numbers(values: tuple[float, float]) -> None:
     log_x_axis(axes, values)
     figure.canvas.draw()
     low, high = axes.get_xlim()
-    labels = [text.get_text() for text, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+    labels = [text.get_text() for text, at in zip(axes.get_xticklabels(), axes.get_xticks(),
+        strict=True)
               if low <= at <= high and text.get_text()]  # fmt: skip
     assert len(labels) <= 8
     assert all(float(label) > 0 for label in labels)

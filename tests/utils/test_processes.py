@@ -41,10 +41,10 @@ def test_forked_children_of_a_reader_with_threads(kind: str) -> None:
 
 
 def test_a_reader_is_pickled() -> None:
-    reader = Recognizer("strhub-tiny", threads=2, second_look=0)
+    reader = Recognizer("strhub-tiny", threads=2, reread_below=0)
     copy = pickle.loads(pickle.dumps(reader))
     assert [reading.text for reading in copy(DEMO)] == [reading.text for reading in reader(DEMO)]
-    reader = Recognizer("strhub-tiny", threads=1, second_look=0, lexicon=["clock", "word"])
+    reader = Recognizer("strhub-tiny", threads=1, reread_below=0, lexicon=["clock", "word"])
     assert pickle.loads(pickle.dumps(reader))(DEMO[0]) == reader(DEMO[0])
 
 
@@ -69,4 +69,6 @@ def test_a_value_a_process() -> None:
     assert (value.get(), made) == (7, [])
     value._leave()
     assert (value.get(), value.get(), made) == (1, 1, [1])
-    assert isinstance(pickle.loads(pickle.dumps(PerProcess(threading.Lock))).get(), type(threading.Lock()))
+    assert isinstance(
+        pickle.loads(pickle.dumps(PerProcess(threading.Lock))).get(), type(threading.Lock())
+    )

@@ -28,7 +28,12 @@ def specials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 def test_only_regular_files_are_opened(specials: dict[str, Path]) -> None:
     assert len(specials) == 8
     for name, path in specials.items():
-        for use in (open_regular, check_regular, lambda path: read_regular(path, max_bytes=9), read_regular_text):
+        for use in (
+            open_regular,
+            check_regular,
+            lambda path: read_regular(path, max_bytes=9),
+            read_regular_text,
+        ):
             with pytest.raises(OSError, match=r"\[Errno") as raised:
                 use(path)
             assert raised.value.filename == str(path)

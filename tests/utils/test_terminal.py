@@ -13,13 +13,19 @@ HOSTILE = "a\x1b[2J\x1b]0;t\x07b\r\nread.py: all is well\x9b31m\x7f\u202egnp.exe
 
 
 def test_nothing_that_steers_is_left() -> None:
-    for text in (printable(HOSTILE), printable_lines(HOSTILE).replace("\n    ", ""), json_line({"a": HOSTILE})):
+    for text in (
+        printable(HOSTILE),
+        printable_lines(HOSTILE).replace("\n    ", ""),
+        json_line({"a": HOSTILE}),
+    ):
         assert text.isprintable()
         assert text.isascii()
     assert printable("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
 
 
-@pytest.mark.parametrize("text", ["ñandú", "नमस्ते", "a\u200db", "שלום\u200f", "日本", "a b\u00a0c", "🙂", "C:\\new"])
+@pytest.mark.parametrize(
+    "text", ["ñandú", "नमस्ते", "a\u200db", "שלום\u200f", "日本", "a b\u00a0c", "🙂", "C:\\new"]
+)
 def test_what_is_read_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
     assert text in json_line([text]).replace("\\\\", "\\")
@@ -32,7 +38,9 @@ def test_json_is_the_same_json() -> None:
 
 
 def test_lines_of_a_message_are_indented() -> None:
-    assert printable_lines("first\nread.py: all is well\x1b") == "first\n    read.py: all is well\\x1b"
+    assert (
+        printable_lines("first\nread.py: all is well\x1b") == "first\n    read.py: all is well\\x1b"
+    )
     assert printable_lines("a table\n  of two", indent="") == "a table\n  of two"
 
 

@@ -1,4 +1,6 @@
-"""A server may be slow, endless, lying or hostile: fetching ends, and talks to no network that was not named."""
+"""A server may be slow, endless, lying or hostile: fetching ends, and talks to no network that was
+not named.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ from strhub.utils.web import fetch
 class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path[1:]
-        redirects = {"ftp": "ftp://127.0.0.1/x", "file": "file:///etc/passwd", "loop": "/loop", "moved": "/content"}
+        redirects = {
+            "ftp": "ftp://127.0.0.1/x",
+            "file": "file:///etc/passwd",
+            "loop": "/loop",
+            "moved": "/content",
+        }
         if name == "missing":
             self.send_error(404, "gone\x1b[2J")
             return
@@ -89,7 +96,9 @@ def test_addresses_of_no_use(url: str) -> None:
         get(url)
 
 
-def test_a_public_server_redirects_to_no_private_one(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_server_redirects_to_no_private_one(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = ipaddress.ip_address
     seen: list[str] = []
 

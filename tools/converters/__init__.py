@@ -29,7 +29,8 @@ _TABLE = (
     Converter(
         "ic13",
         "ICDAR 2013, focused scene text",
-        'gt.txt of `word_1.png, "label"`, or a folder of gt_*.txt with `left, top, right, bottom, "label"`',
+        'gt.txt of `word_1.png, "label"`, or a folder of gt_*.txt with `left, top, right, bottom, '
+        '"label"`',
         "folder of the words' images, or of the scenes",
         lines.icdar13,
         ("separator",),
@@ -50,7 +51,13 @@ _TABLE = (
         large.iiit5k,
         ("labels",),
     ),
-    Converter("svt", "Street View Text", "train.xml or test.xml", "the set's folder, above img/", documents.svt),
+    Converter(
+        "svt",
+        "Street View Text",
+        "train.xml or test.xml",
+        "the set's folder, above img/",
+        documents.svt,
+    ),
     Converter(
         "case-sensitive",
         "IIIT5k, SVT, SVTP or CUTE80 with case-sensitive labels: the folders IMG/ and label/",
@@ -105,7 +112,13 @@ _TABLE = (
         documents.art,
         ("language", "cropped"),
     ),
-    Converter("lsvt", "ICDAR 2019 LSVT", "train_full_labels.json", "folder of all the full images", documents.art),
+    Converter(
+        "lsvt",
+        "ICDAR 2019 LSVT",
+        "train_full_labels.json",
+        "folder of all the full images",
+        documents.art,
+    ),
     Converter(
         "mlt19",
         "ICDAR 2019 MLT",
@@ -123,7 +136,13 @@ _TABLE = (
         documents.rects,
         ("level",),
     ),
-    Converter("uber-text", "Uber-Text", "folder of truth_img_*.txt", "folder of img_*.jpg", lines.uber_text),
+    Converter(
+        "uber-text",
+        "Uber-Text",
+        "folder of truth_img_*.txt",
+        "folder of img_*.jpg",
+        lines.uber_text,
+    ),
     Converter(
         "mjsynth",
         "MJSynth, rendered words",
@@ -132,7 +151,11 @@ _TABLE = (
         large.mjsynth,
     ),
     Converter(
-        "synthtext", "SynthText, rendered words", "gt.mat", "the set's folder, above 1/ to 200/", large.synthtext
+        "synthtext",
+        "SynthText, rendered words",
+        "gt.mat",
+        "the set's folder, above 1/ to 200/",
+        large.synthtext,
     ),
     Converter(
         "union14m",

@@ -1,8 +1,9 @@
-"""What the parsers of all formats share: their common record, and what they do about lines that can't be used.
+"""What the parsers of all formats share: their common record, and what they do about lines that
+can't be used.
 
-A parser takes a `Source` and `Notes` and returns scenes, one an image, each with its words. What it leaves out it
-counts in the notes, by reason; what is damaged it lists there too. Nothing in an annotation ends a run, unless the
-whole file is of no use.
+A parser takes a `Source` and `Notes` and returns scenes, one an image, each with its words. What it
+leaves out it counts in the notes, by reason; what is damaged it lists there too. Nothing in an
+annotation ends a run, unless the whole file is of no use.
 """
 
 import json
@@ -20,8 +21,10 @@ from strhub.utils.regular_files import read_regular
 
 MAX_BYTES: Final = 4 << 30  # of a file of annotations
 MAX_PROBLEMS: Final = 1000  # messages that are kept
-PICTURE_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".gif", ".bmp", ".webp")
-DONT_CARE: Final = frozenset({"###", "*", "#"})  # what scene annotations write for a text that no one can read
+IMAGE_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".gif", ".bmp", ".webp")
+DONT_CARE: Final = frozenset(
+    {"###", "*", "#"}
+)  # what scene annotations write for a text that no one can read
 Item = TypeVar("Item")
 
 
@@ -36,7 +39,7 @@ class Word(NamedTuple):
 class Scene(NamedTuple):
     """An image and its words: one job."""
 
-    picture: str
+    image: str
     words: tuple[Word, ...]
 
 
@@ -62,7 +65,9 @@ class LazyScenes(Sequence[Scene], Generic[Item]):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a user names on the command line; the fields below `images` are for the sets that have such a thing."""
+    """What a user names on the command line; the fields below `images` are for the sets that have
+    such a thing.
+    """
 
     annotations: Path
     images: Path
@@ -92,13 +97,24 @@ class Notes:
         """Note what is wrong with one annotation, and go on behind the block."""
         try:
             yield
-        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:
             self.left_out["damaged annotation"] += 1
             if len(self.problems) < MAX_PROBLEMS:
-                self.problems.append(f"{where}: damaged annotation: {type(error).__name__}: {error}")
+                self.problems.append(
+                    f"{where}: damaged annotation: {type(error).__name__}: {error}"
+                )
 
     def accepts(self, label: str, marks: frozenset[str] = DONT_CARE) -> bool:
-        """Whether a label is a text, not empty and none of the marks for "don't care"; if not, it is counted."""
+        """Whether a label is a text, not empty and none of the marks for "don't care"; if not, it
+        is counted.
+        """
         if not label:
             self.left_out["empty label"] += 1
         elif label in marks:
@@ -119,7 +135,8 @@ def to_polygon(values: Iterable[Any]) -> Polygon:
     """`x1, y1, x2, y2, ...` to points.
 
     Raises:
-        ValueError: for an odd number of values, fewer than three points, or what is no finite number.
+        ValueError: for an odd number of values, fewer than three points, or what is no finite
+            number.
     """
     numbers = [float(value) for value in values]
     if len(numbers) % 2:
@@ -132,9 +149,11 @@ def to_polygon(values: Iterable[Any]) -> Polygon:
 
 
 def read_lines(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
-    """The lines of a UTF-8 text file that aren't blank, with where each is: `file:number`. A BOM and CRs are dropped.
+    """The lines of a UTF-8 text file that aren't blank, with where each is: `file:number`. A BOM
+    and CRs are dropped.
 
-    Only a line feed ends a line: a transcription may hold the other characters that Python takes for line ends.
+    Only a line feed ends a line: a transcription may hold the other characters that Python takes
+        for line ends.
     """
     lines = read_regular(path, max_bytes=MAX_BYTES).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, content in enumerate(lines, start=1):
@@ -161,7 +180,9 @@ def load_json(path: Path) -> Any:
 
 
 def unquote(text: str) -> str:
-    r"""The text without blanks around it and, if it is quoted, without the quotes: `"a \"b\""` is `a "b"`."""
+    r"""The text without blanks around it and, if it is quoted, without the quotes: `"a \"b\""` is
+    `a "b"`.
+    """
     text = text.strip()
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return re.sub(r'\\(["\\])', r"\1", text[1:-1]).strip()
@@ -169,18 +190,19 @@ def unquote(text: str) -> str:
 
 
 def locate(folder: Path, name: str) -> str:
-    """The image of this name in a folder; if there is none, its name alone is looked for right in the folder.
+    """The image of this name in a folder; if there is none, its name alone is looked for right in
+    the folder.
 
-    A name without an image's suffix is given that of a file that is there. If nothing fits, the path where the
-    image should be is returned, and is found missing when it is to be read.
+    A name without an image's suffix is given that of a file that is there. If nothing fits, the
+    path where the image should be is returned, and is found missing when it is to be read.
     """
     name = name.strip()
     if not name:
         raise ValueError("the image has no name")
     for candidate in (folder / name, folder / Path(name).name):
-        if candidate.suffix in PICTURE_SUFFIXES and candidate.is_file():
+        if candidate.suffix in IMAGE_SUFFIXES and candidate.is_file():
             return str(candidate)
-        for suffix in PICTURE_SUFFIXES:
+        for suffix in IMAGE_SUFFIXES:
             with_suffix = candidate.with_name(candidate.name + suffix)
             if with_suffix.is_file():
                 return str(with_suffix)
@@ -194,8 +216,12 @@ def annotation_files(folder: Path, pattern: str) -> list[Path]:
         ValueError: if it is no folder or holds none.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: not a folder; --annotations is a folder of files {pattern} here")
-    files = sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name))  # 2 before 10
+        raise ValueError(
+            f"{folder}: not a folder; --annotations is a folder of files {pattern} here"
+        )
+    files = sorted(
+        folder.glob(pattern), key=lambda path: (len(path.name), path.name)
+    )  # 2 before 10
     if not files:
         raise ValueError(f"{folder}: holds no files {pattern}")
     return files

@@ -1,4 +1,6 @@
-"""The work of one job: a scene's words, cropped and encoded. Worker processes run it, so all of it is picklable."""
+"""The work of one job: a scene's words, cropped and encoded. Worker processes run it, so all of it
+is picklable.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +9,13 @@ from PIL import Image
 
 from converters.common import Scene, Word
 from strhub.data.curation.writer import Record, SkippedRecord
-from strhub.images.crops import UnusablePolygon, crop_word, encode_crop, open_scene, turn_if_vertical
+from strhub.images.crops import (
+    UnusablePolygon,
+    crop_word,
+    encode_crop,
+    open_scene,
+    turn_if_vertical,
+)
 from strhub.images.open import MAX_BYTES, UnreadableImage
 from strhub.utils.regular_files import read_regular
 
@@ -25,30 +33,33 @@ class CropScene:
         """The records of a scene's words.
 
         Raises:
-            SkippedRecord: if the image can't be used, or, after the others, for the words that can't be cropped.
+            SkippedRecord: if the image can't be used, or, after the others, for the words that
+                can't be cropped.
         """
-        content = _read(scene.picture)
+        content = _read(scene.image)
         try:
-            picture, lossless = open_scene(content, follow_exif=self.follow_exif)
+            image, lossless = open_scene(content, follow_exif=self.follow_exif)
         except UnreadableImage as error:
-            raise SkippedRecord(f"{scene.picture}: {error}", "unreadable image") from error
+            raise SkippedRecord(f"{scene.image}: {error}", "unreadable image") from error
         failures = []
         for word in scene.words:
             try:
-                yield self._file(content, picture, lossless, word), word.label
+                yield self._file(content, image, lossless, word), word.label
             except UnusablePolygon as error:
                 failures.append(f"word {word.label!r}: {error}")
         if failures:
-            raise SkippedRecord(f"{scene.picture}: {'; '.join(failures)}", "scene with words that can't be cropped")
+            raise SkippedRecord(
+                f"{scene.image}: {'; '.join(failures)}", "scene with words that can't be cropped"
+            )
 
-    def _file(self, content: bytes, picture: Image.Image, lossless: bool, word: Word) -> bytes:
+    def _file(self, content: bytes, image: Image.Image, lossless: bool, word: Word) -> bytes:
         if word.polygon is None:
-            crop = picture
+            crop = image
         else:
-            crop = crop_word(picture, word.polygon, rectified=self.rectified, margin=self.margin)
+            crop = crop_word(image, word.polygon, rectified=self.rectified, margin=self.margin)
         turned = turn_if_vertical(crop, word.label) if self.turn_vertical else crop
         # An image of one word stays the file that it is, unless it is turned.
-        return content if turned is picture else encode_crop(turned, lossless=lossless)
+        return content if turned is image else encode_crop(turned, lossless=lossless)
 
 
 def _read(path: str) -> bytes:

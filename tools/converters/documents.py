@@ -1,4 +1,6 @@
-"""JSON and XML: COCO-Text, TextOCR, OpenVINO's Open Images, ArT, LSVT, ReCTS, SVT and Union14M-L."""
+"""JSON and XML: COCO-Text, TextOCR, OpenVINO's Open Images, ArT, LSVT, ReCTS, SVT and
+Union14M-L.
+"""
 
 import json
 from collections import defaultdict
@@ -39,7 +41,9 @@ def coco_text(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def textocr(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`TextOCR_0.1_train.json`: as COCO-Text 2, with `points` for `mask`; `.` marks what can't be read."""
+    """`TextOCR_0.1_train.json`: as COCO-Text 2, with `points` for `mask`; `.` marks what can't be
+    read.
+    """
 
     def parse(annotation: dict[str, Any]) -> Word | None:
         polygon = to_polygon(annotation["points"])
@@ -53,15 +57,15 @@ def openvino(source: Source, notes: Notes) -> Sequence[Scene]:
     path = source.annotations
     document = _an_object(path)
     images, annotations = (_part(document, key, list, path) for key in ("images", "annotations"))
-    of_picture = defaultdict(list)
+    of_image = defaultdict(list)
     for annotation in annotations:
         with notes.guard(path.name):
-            of_picture[annotation["image_id"]].append(annotation)
+            of_image[annotation["image_id"]].append(annotation)
     scenes = []
     for number, entry in enumerate(images):
         with notes.guard(f"{path.name}: image {number}"):
             words = []
-            for annotation in of_picture[entry["id"]]:
+            for annotation in of_image[entry["id"]]:
                 with notes.guard(f"{entry['file_name']}: annotation {annotation.get('id')}"):
                     words += _openvino_words(annotation, source, notes)
             if words:
@@ -70,7 +74,9 @@ def openvino(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def art(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_labels.json`, `train_task2_labels.json` or LSVT's `train_full_labels.json`: `{"gt_1": [...]}`."""
+    """`train_labels.json`, `train_task2_labels.json` or LSVT's `train_full_labels.json`: `{"gt_1":
+    [...]}`.
+    """
     scenes = []
     for name, annotations in _an_object(source.annotations).items():
         words = []
@@ -94,7 +100,12 @@ def rects(source: Source, notes: Notes) -> Sequence[Scene]:
                     if int(annotation.get("ignore", 0)):
                         notes.left_out["ignored"] += 1
                         continue
-                    word = _word(annotation["transcription"], to_polygon(annotation["points"]), notes, DONT_CARE)
+                    word = _word(
+                        annotation["transcription"],
+                        to_polygon(annotation["points"]),
+                        notes,
+                        DONT_CARE,
+                    )
                     words += [word] if word else []
         if words:
             scenes.append(Scene(locate(source.images, path.stem), tuple(words)))
@@ -106,7 +117,9 @@ def svt(source: Source, notes: Notes) -> Sequence[Scene]:
     try:
         images = ElementTree.parse(source.annotations).getroot().iter("image")
     except ElementTree.ParseError as error:
-        raise ValueError(f"{source.annotations}: not an XML file: {error}. Download it again") from error
+        raise ValueError(
+            f"{source.annotations}: not an XML file: {error}. Download it again"
+        ) from error
     scenes = []
     for number, image in enumerate(images):
         name = image.findtext("imageName", default="").strip()
@@ -123,7 +136,9 @@ def svt(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def union14m(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_*.jsonl` with `{"filename": ..., "text": ...}` a line, or the same as `*.json` with a `data_list`."""
+    """`train_*.jsonl` with `{"filename": ..., "text": ...}` a line, or the same as `*.json` with a
+    `data_list`.
+    """
     scenes = []
     for where, entry in _union_entries(source.annotations, notes):
         with notes.guard(where):
@@ -137,7 +152,10 @@ def _union_entries(path: Path, notes: Notes) -> Iterator[tuple[str, dict[str, An
     if path.suffix == ".json":
         for number, entry in enumerate(_part(_an_object(path), "data_list", list, path)):
             with notes.guard(f"{path.name}: {number}"):
-                yield f"{path.name}: {number}", {"filename": entry["img_path"], "text": entry["instances"][0]["text"]}
+                yield (
+                    f"{path.name}: {number}",
+                    {"filename": entry["img_path"], "text": entry["instances"][0]["text"]},
+                )
     else:
         for where, line in read_lines(path, notes):
             with notes.guard(where):
@@ -145,18 +163,22 @@ def _union_entries(path: Path, notes: Notes) -> Iterator[tuple[str, dict[str, An
 
 
 def _indexed_scenes(source: Source, notes: Notes, parse: Any) -> Sequence[Scene]:
-    """The form of COCO-Text: images and annotations by number, and which annotations are of which image."""
+    """The form of COCO-Text: images and annotations by number, and which annotations are of which
+    image.
+    """
     path = source.annotations
     document = _an_object(path)
-    images, annotations, index = (_part(document, key, dict, path) for key in ("imgs", "anns", "imgToAnns"))
+    images, annotations, index = (
+        _part(document, key, dict, path) for key in ("imgs", "anns", "imgToAnns")
+    )
     scenes = []
-    for key, of_picture in index.items():
+    for key, of_image in index.items():
         with notes.guard(f"image {key}"):
             entry = images[str(key)]
             if source.split and entry.get("set") != source.split:
                 continue
             words = []
-            for identity in of_picture:
+            for identity in of_image:
                 with notes.guard(f"{entry['file_name']}: annotation {identity}"):
                     word = parse(annotations[str(identity)])
                     words += [word] if word else []
@@ -184,12 +206,18 @@ def _art_words(annotation: dict[str, Any], source: Source, notes: Notes) -> list
         return []
     if not notes.accepts_language(str(annotation.get("language", "")), source):
         return []
-    polygon = None if source.cropped else to_polygon(value for point in annotation["points"] for value in point)
+    polygon = (
+        None
+        if source.cropped
+        else to_polygon(value for point in annotation["points"] for value in point)
+    )
     word = _word(annotation["transcription"], polygon, notes, DONT_CARE)
     return [word] if word else []
 
 
-def _word(text: str, polygon: Polygon | None, notes: Notes, marks: frozenset[str] = DONT_CARE) -> Word | None:
+def _word(
+    text: str, polygon: Polygon | None, notes: Notes, marks: frozenset[str] = DONT_CARE
+) -> Word | None:
     if not isinstance(text, str):
         raise ValueError(f"the transcription is {text!r}, no text")
     label = text.strip()
@@ -204,12 +232,16 @@ def _from_bbox(values: Sequence[float]) -> Polygon:
 def _an_object(path: Path) -> dict[str, Any]:
     document = load_json(path)
     if not isinstance(document, dict):
-        raise ValueError(f"{path}: a JSON object is needed at the top, not a {type(document).__name__}")
+        raise ValueError(
+            f"{path}: a JSON object is needed at the top, not a {type(document).__name__}"
+        )
     return document
 
 
 def _part(document: dict[str, Any], key: str, kind: type, path: Path) -> Any:
     part = document.get(key)
     if not isinstance(part, kind):
-        raise ValueError(f"{path}: has no {kind.__name__} {key!r}; is it a file of another data set?")
+        raise ValueError(
+            f"{path}: has no {kind.__name__} {key!r}; is it a file of another data set?"
+        )
     return part

@@ -1,4 +1,6 @@
-"""MATLAB files, label files, and the rendered sets, MJSynth and SynthText, whose scenes are made when asked for."""
+"""MATLAB files, label files, and the rendered sets, MJSynth and SynthText, whose scenes are made
+when asked for.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -12,7 +14,9 @@ from converters.common import LazyScenes, Notes, Scene, Source, Word, locate, re
 
 
 def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`annotation_train.txt` with `./2425/1/115_Lube_45484.jpg 45484` a line; the label is within the name."""
+    """`annotation_train.txt` with `./2425/1/115_Lube_45484.jpg 45484` a line; the label is within
+    the name.
+    """
     names = []
     for where, line in read_lines(source.annotations, notes):
         name = line.split()[0]
@@ -22,18 +26,26 @@ def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
             names.append(name)
 
     def scene(name: str) -> Scene:
-        return Scene(str(source.images / name), (Word(Path(name).name.split("_", 1)[1].rpartition("_")[0]),))
+        return Scene(
+            str(source.images / name), (Word(Path(name).name.split("_", 1)[1].rpartition("_")[0]),)
+        )
 
     return LazyScenes(names, scene)
 
 
 def synthtext(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.mat` with `imnames`, `wordBB` (2 x 4 x words) and `txt`, whose words are what blanks part."""
+    """`gt.mat` with `imnames`, `wordBB` (2 x 4 x words) and `txt`, whose words are what blanks
+    part.
+    """
     content = load_matlab(source.annotations)
-    names, boxes, texts = (_field(content, key, source.annotations) for key in ("imnames", "wordBB", "txt"))
+    names, boxes, texts = (
+        _field(content, key, source.annotations) for key in ("imnames", "wordBB", "txt")
+    )
 
     def scene(number: int) -> Scene:
-        corners = np.asarray(boxes[number], dtype=np.float64).reshape(2, 4, -1)  # x and y; corners; words
+        corners = np.asarray(boxes[number], dtype=np.float64).reshape(
+            2, 4, -1
+        )  # x and y; corners; words
         words = list(chain.from_iterable(str(text).split() for text in np.ravel(texts[number])))
         if len(words) != corners.shape[2]:
             raise ValueError(f"{len(words)} words and {corners.shape[2]} boxes")
@@ -68,9 +80,13 @@ def iiit5k(source: Source, notes: Notes) -> Sequence[Scene]:
 def label_files(source: Source, notes: Notes) -> Sequence[Scene]:
     """A folder of `1.txt`, `2.txt`, ... with a label each, for images `1.jpg` or `1.png`, ..."""
     if not source.annotations.is_dir():
-        raise ValueError(f"{source.annotations}: not a folder; --annotations is the folder `label` here")
+        raise ValueError(
+            f"{source.annotations}: not a folder; --annotations is the folder `label` here"
+        )
     scenes = []
-    for path in sorted(source.annotations.glob("*.txt"), key=lambda path: (len(path.name), path.name)):
+    for path in sorted(
+        source.annotations.glob("*.txt"), key=lambda path: (len(path.name), path.name)
+    ):
         label = next((line.strip() for _, line in read_lines(path, notes)), "")
         if notes.accepts(label, frozenset()):
             scenes.append(Scene(locate(source.images, path.stem), (Word(label),)))
@@ -86,19 +102,26 @@ def load_matlab(path: Path) -> dict[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise ValueError(f'{path}: MATLAB files need scipy: pip install "strhub[convert]"') from error
+        raise ValueError(
+            f'{path}: MATLAB files need scipy: pip install "strhub[convert]"'
+        ) from error
     try:
         content: dict[str, Any] = loadmat(path)
     except FileNotFoundError:
         raise
     except Exception as error:  # scipy raises many kinds for damaged files
-        raise ValueError(f"{path}: not a MATLAB file of version 5: {error}. Download it again") from error
+        raise ValueError(
+            f"{path}: not a MATLAB file of version 5: {error}. Download it again"
+        ) from error
     return content
 
 
 def _field(content: dict[str, Any], key: str, path: Path) -> Any:
     if key not in content:
-        raise ValueError(f"{path}: has no variable {key!r}, but {sorted(name for name in content if name[0] != '_')}")
+        raise ValueError(
+            f"{path}: has no variable {key!r}, but "
+            f"{sorted(name for name in content if name[0] != '_')}"
+        )
     return np.ravel(content[key])
 
 
@@ -110,4 +133,8 @@ def _text(value: Any) -> str:
 def _labels_by_name(path: Path) -> dict[str, str]:
     """`name,label` a line, to labels by the image's name."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return {Path(row[0].strip()).name: row[1] for row in csv.reader(file, skipinitialspace=True) if len(row) > 1}
+        return {
+            Path(row[0].strip()).name: row[1]
+            for row in csv.reader(file, skipinitialspace=True)
+            if len(row) > 1
+        }

@@ -1,23 +1,37 @@
 """Text files with a word a line: ICDAR 2013 and 2015, MLT 2019, RCTW-17 and Uber-Text.
 
-Scenes have a text file an image, with coordinates before each transcription. Lists of cropped words name an image a
-line, with its label.
+Scenes have a text file an image, with coordinates before each transcription. Lists of cropped words
+name an image a line, with its label.
 """
 
 import re
 from collections.abc import Callable, Sequence
 
-from converters.common import Notes, Scene, Source, Word, annotation_files, locate, read_lines, to_polygon, unquote
+from converters.common import (
+    Notes,
+    Scene,
+    Source,
+    Word,
+    annotation_files,
+    locate,
+    read_lines,
+    to_polygon,
+    unquote,
+)
 from strhub.images.crops import box_polygon, from_top_left
 
 PREFIXES = ("gt_", "truth_")
 
 
 def icdar13(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with `left, top, right, bottom, "label"`."""
+    """`gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with `left, top, right,
+    bottom, "label"`.
+    """
 
     def parse(line: str) -> Word:
-        *box, text = re.split(r"[,\s]+", line.strip(), maxsplit=4)  # the training files have blanks for commas
+        *box, text = re.split(
+            r"[,\s]+", line.strip(), maxsplit=4
+        )  # the training files have blanks for commas
         return Word(unquote(text), box_polygon(*(float(value) for value in _exactly(box, 4))))
 
     if source.annotations.is_dir():
@@ -38,12 +52,16 @@ def icdar15(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def mlt19(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.txt` with `word_1.png,Latin,label`, or a folder of `*.txt` with `x1,y1,...,y4,Latin,label`."""
+    """`gt.txt` with `word_1.png,Latin,label`, or a folder of `*.txt` with
+    `x1,y1,...,y4,Latin,label`.
+    """
 
     def parse(line: str) -> Word | None:
         *values, script, text = line.split(",", 9)
         polygon = to_polygon(_exactly(values, 8))
-        return Word(text.strip(), polygon) if notes.accepts_language(script.strip(), source) else None
+        return (
+            Word(text.strip(), polygon) if notes.accepts_language(script.strip(), source) else None
+        )
 
     if source.annotations.is_dir():
         return _scenes(source, notes, parse)
@@ -81,7 +99,9 @@ def uber_text(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def named_words(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A list of cropped words, `name, label` a line. A name with blanks in it needs the separator given."""
+    """A list of cropped words, `name, label` a line. A name with blanks in it needs the separator
+    given.
+    """
     between = {"tab": "\t", "comma": ",", "space": " ", "auto": "\t, "}[source.separator]
     scenes = []
     for where, line in read_lines(source.annotations, notes):
@@ -99,7 +119,9 @@ def coco_text_words(source: Source, notes: Notes) -> Sequence[Scene]:
         with notes.guard(where):
             number, text = line.split(",", 1)
             if notes.accepts(unquote(text), frozenset({"###"})):
-                scenes.append(Scene(locate(source.images, f"{int(number)}.jpg"), (Word(unquote(text)),)))
+                scenes.append(
+                    Scene(locate(source.images, f"{int(number)}.jpg"), (Word(unquote(text)),))
+                )
     return scenes
 
 
@@ -115,7 +137,9 @@ def _scenes(source: Source, notes: Notes, parse: Callable[[str], Word | None]) -
                 if word and notes.accepts(word.label):
                     words.append(word)
         if words:
-            scenes.append(Scene(locate(source.images, path.stem.removeprefix(prefix)), tuple(words)))
+            scenes.append(
+                Scene(locate(source.images, path.stem.removeprefix(prefix)), tuple(words))
+            )
     return scenes
 
 

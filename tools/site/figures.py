@@ -30,7 +30,9 @@ def figures() -> dict[str, str]:
 
 
 def training() -> str:
-    """Return the query masks of four permutations of one word: a pair of orders, and each one's reverse."""
+    """Return the query masks of four permutations of one word: a pair of orders, and each one's
+    reverse.
+    """
     rng = np.random.default_rng(1)
     permutations = sample_permutations(len(WORD), count=4, forward=True, mirrored=True, rng=rng)
     hidden = torch.zeros(1, len(WORD) + 1, dtype=torch.bool)
@@ -54,17 +56,26 @@ def reading() -> str:
 
 def _name(position: int) -> str:
     """Return what stands at a position of the sequence [B], characters, [E]."""
-    return f"[B]{WORD}[E]"[:3] if position == 0 else "[E]" if position > len(WORD) else WORD[position - 1]
+    return (
+        f"[B]{WORD}[E]"[:3]
+        if position == 0
+        else "[E]"
+        if position > len(WORD)
+        else WORD[position - 1]
+    )
 
 
 def _sheet(panels: Sequence[tuple[str, Tensor]]) -> str:
-    """Return masks (L, S) side by side, rows being what is predicted, columns what it may look at."""
+    """Return masks (L, S) side by side, rows being what is predicted, columns what it may look
+    at.
+    """
     wide = LEFT + (len(WORD) + 1) * CELL + 24
     high = TOP + (len(WORD) + 1) * CELL + 12
     body = "".join(_panel(index * wide, title, mask) for index, (title, mask) in enumerate(panels))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide * len(panels)} {high}" '
-        f'width="{wide * len(panels)}" font-family="sans-serif" font-size="13" fill="#607d8b">{body}</svg>\n'
+        f'width="{wide * len(panels)}" font-family="sans-serif" font-size="13" '
+        f'fill="#607d8b">{body}</svg>\n'
     )
 
 
@@ -72,10 +83,14 @@ def _panel(x: int, title: str, mask: Tensor) -> str:
     parts = [f'<text x="{x + LEFT}" y="18" font-weight="bold">{title}</text>']
     for column in range(mask.shape[1]):
         middle = x + LEFT + column * CELL + CELL // 2
-        parts.append(f'<text x="{middle}" y="{TOP - 8}" text-anchor="middle">{_name(column)}</text>')
+        parts.append(
+            f'<text x="{middle}" y="{TOP - 8}" text-anchor="middle">{_name(column)}</text>'
+        )
     for row, allowed in enumerate(mask.tolist()):
         y = TOP + row * CELL
-        parts.append(f'<text x="{x + LEFT - 8}" y="{y + 18}" text-anchor="end">{_name(row + 1)}</text>')
+        parts.append(
+            f'<text x="{x + LEFT - 8}" y="{y + 18}" text-anchor="end">{_name(row + 1)}</text>'
+        )
         for column, sees in enumerate(allowed):
             shape = f'x="{x + LEFT + column * CELL + 1}" y="{y + 1}" width="{CELL - 2}" height="{CELL - 2}" rx="3"'
             look = f'fill="{SEES}"' if sees else f'fill="none" stroke="{HIDDEN}"'

@@ -1,4 +1,6 @@
-"""What MkDocs calls while it builds the site: adds the generated reference, and unlinks what is not on the site."""
+"""What MkDocs calls while it builds the site: adds the generated reference, and unlinks what is not
+on the site.
+"""
 
 from __future__ import annotations
 
@@ -51,5 +53,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     if page.file.src_uri == "data.md":
         markdown = re.sub(r"\]\(docs/", "](", markdown)
-        markdown = re.sub(r"\[([^\]]+)\]\((?!https?:|#|[\w-]+\.md)([^)]+)\)", r"\1 (`\2`)", markdown)
+        markdown = re.sub(
+            r"\[([^\]]+)\]\((?!https?:|#|[\w-]+\.md)([^)]+)\)", r"\1 (`\2`)", markdown
+        )
     return _OUTWARD.sub(named, markdown)

@@ -1,4 +1,6 @@
-"""Pages of reference, made from what they describe: the options' files, the commands' own help, the code."""
+"""Pages of reference, made from what they describe: the options' files, the commands' own help, the
+code.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "strhub" / "configs"
-TOP = {"main": "./train.py", "bench": "./bench.py", "tune": "./tune.py", "evaluation": "evaluation in Python"}
+TOP = {
+    "main": "./train.py",
+    "bench": "./bench.py",
+    "tune": "./tune.py",
+    "evaluation": "evaluation in Python",
+}
 FURTHER = (
     "strhub.onnx.Recognizer",
     "strhub.data.module.SceneTextDataModule",
@@ -23,10 +30,16 @@ FURTHER = (
 
 def options() -> str:
     """Return a page with every option of every configuration file, its default and its comment."""
-    lines = ["# Options", "", "Every option of every file in `configs`: its default, and what it means."]
+    lines = [
+        "# Options",
+        "",
+        "Every option of every file in `configs`: its default, and what it means.",
+    ]
     for name, command in TOP.items():
         lines += ["", f"## {name} ({command})", "", *_table(CONFIGS / f"{name}.yaml")]
-    for group in sorted(path for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__"):
+    for group in sorted(
+        path for path in CONFIGS.iterdir() if path.is_dir() and path.name != "__pycache__"
+    ):
         lines += ["", f"## {group.name}"]
         for path in sorted(group.glob("*.yaml")):
             lines += ["", f"### {group.name}={path.stem}", "", *_table(path)]
@@ -38,13 +51,30 @@ def commands() -> str:
     lines = ["# Commands", "", "What each command says with `--help`."]
     for name, words in _programs():
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1"}
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
-        lines += ["", f"## {name}", "", "```text", done.stdout.replace(str(ROOT), ".").rstrip(), "```"]
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            "```text",
+            done.stdout.replace(str(ROOT), ".").rstrip(),
+            "```",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def python() -> str:
-    """Return a page that asks for the documentation of the public names, each at the address where it is defined."""
+    """Return a page that asks for the documentation of the public names, each at the address where
+    it is defined.
+    """
     code = (
         "import importlib, strhub, sys\n"
         "for address in [*('strhub.' + name for name in sorted(strhub.__all__)), *sys.argv[1:]]:\n"
@@ -54,11 +84,14 @@ def python() -> str:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", code, *FURTHER]
-    names = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    names = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
     lines = [
         "# Python",
         "",
-        "`strhub.<name>`, and what other public names lead to. Anything else may change without notice.",
+        "`strhub.<name>`, and what other public names lead to. Anything else may change without "
+        "notice.",
     ]
     return "\n".join([*lines, *(line for name in names for line in ("", f"::: {name}"))]) + "\n"
 
@@ -72,11 +105,16 @@ def _programs() -> Iterator[tuple[str, list[str]]]:
     folder = ROOT / "strhub" / "cli" / "data_commands"
     for path in sorted(folder.glob("[a-z]*.py")):
         if "def add_arguments" in path.read_text("utf-8"):
-            yield f"strhub-data {path.stem}", [sys.executable, "-c", code.format("data"), path.stem, "--help"]
+            yield (
+                f"strhub-data {path.stem}",
+                [sys.executable, "-c", code.format("data"), path.stem, "--help"],
+            )
 
 
 def _table(path: Path) -> list[str]:
-    """Return a Markdown table of a YAML file's options, from its lines: comments are what the options mean."""
+    """Return a Markdown table of a YAML file's options, from its lines: comments are what the
+    options mean.
+    """
     rows: list[tuple[str, str, str]] = []
     parents: list[tuple[int, str]] = []
     above: list[str] = []
@@ -133,4 +171,8 @@ def _code(value: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if "`" not in text else text.replace("|", "\\|")
+    return (
+        text.replace("|", "\\|").replace("<", "&lt;")
+        if "`" not in text
+        else text.replace("|", "\\|")
+    )

@@ -9,9 +9,15 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `charset`."""
-    parser.add_argument("input", type=Path, help="LMDB folder, label file, a tree of them, or a dictionary file")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="dictionary file to write, one character a line")
-    parser.add_argument("--min_count", type=int, default=1, help="leave out characters that occur less often")
+    parser.add_argument(
+        "input", type=Path, help="LMDB folder, label file, a tree of them, or a dictionary file"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="dictionary file to write, one character a line"
+    )
+    parser.add_argument(
+        "--min_count", type=int, default=1, help="leave out characters that occur less often"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -23,10 +29,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.min_count > 1:
         counts = count_characters(arguments.input)
         charset = sorted_charset(char for char in charset if counts[char] >= arguments.min_count)
-        rare = [f"{char} {count}" for char, count in counts.most_common() if count < arguments.min_count]
+        rare = [
+            f"{char} {count}" for char, count in counts.most_common() if count < arguments.min_count
+        ]
         if rare:
             print(f"left out: {', '.join(rare[:100])}", file=sys.stderr)
     print(charset)
     if arguments.output is not None:
         write_whole(arguments.output, "".join(f"{char}\n" for char in charset))
-        print(f"{len(charset)} characters: model.charset_train=@{arguments.output}", file=sys.stderr)
+        print(
+            f"{len(charset)} characters: model.charset_train=@{arguments.output}", file=sys.stderr
+        )

@@ -24,11 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min_side", type=int, help="drop images of fewer pixels in width or height")
     add("--min_aspect", type=float, help="drop images whose width / height is lower")
     add("--max_aspect", type=float, help="drop images whose width / height is higher")
-    add("--match", metavar="REGEX", help="keep labels only in which this regular expression is found")
-    add("--vertical", choices=("keep", "drop"), default="keep", help="words in images 1.5 times as high as wide")
+    add(
+        "--match",
+        metavar="REGEX",
+        help="keep labels only in which this regular expression is found",
+    )
+    add(
+        "--vertical",
+        choices=("keep", "drop"),
+        default="keep",
+        help="words in images 1.5 times as high as wide",
+    )
     add("--drop_unreadable", action="store_true", help="implied by every other wish about images")
-    add("--drop_duplicates", action="store_true", help="keep the first of images that are the same or nearly so")
-    add("--without", type=Path, metavar="TREE", help="drop what shows the same image as a record of this tree")
+    add(
+        "--drop_duplicates",
+        action="store_true",
+        help="keep the first of images that are the same or nearly so",
+    )
+    add(
+        "--without",
+        type=Path,
+        metavar="TREE",
+        help="drop what shows the same image as a record of this tree",
+    )
     add("--workers", type=int, default=default_workers(), help="processes that read images")
     add("--overwrite", action="store_true", help="replace an LMDB that is there")
 
@@ -50,7 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
         drop_duplicates=arguments.drop_duplicates,
         without=arguments.without,
     )
-    scanned, kept, dropped = choose(arguments.input, wishes, workers=arguments.workers, progress=sys.stderr.isatty())
+    scanned, kept, dropped = choose(
+        arguments.input, wishes, workers=arguments.workers, progress=sys.stderr.isatty()
+    )
     for folder, problem in scanned.damaged:
         print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
     report = copy_records(arguments.output, scanned, kept, overwrite=arguments.overwrite)
@@ -60,4 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
 def print_outcome(folder: Path, kept: int, dropped: Counter[str]) -> None:
     """One line: how many records were kept, and dropped by reason."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-    print(printable(f"{folder}: {kept} records kept, {dropped.total()} dropped{f': {reasons}' if reasons else ''}"))
+    print(
+        printable(
+            f"{folder}: {kept} records kept, {dropped.total()} "
+            f"dropped{f': {reasons}' if reasons else ''}"
+        )
+    )

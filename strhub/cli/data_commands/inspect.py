@@ -1,4 +1,6 @@
-"""Say what is in a tree of LMDB folders: counts, labels, sizes, damage, duplicates, overlap with another tree."""
+"""Say what is in a tree of LMDB folders: counts, labels, sizes, damage, duplicates, overlap with
+another tree.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,30 @@ from strhub.utils.terminal import printable_lines
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `inspect`."""
-    parser.add_argument("tree", type=Path, help="folder with LMDB folders at or below it, such as data/train")
-    parser.add_argument("other", type=Path, nargs="?", help="second tree, such as data/test: what is in both is listed")
+    parser.add_argument(
+        "tree", type=Path, help="folder with LMDB folders at or below it, such as data/train"
+    )
+    parser.add_argument(
+        "other",
+        type=Path,
+        nargs="?",
+        help="second tree, such as data/test: what is in both is listed",
+    )
     parser.add_argument(
         "--charset",
         default="94_full",
         help="name of a configuration, @ and a file, or the characters",
     )
-    parser.add_argument("--max_length", type=int, default=25, help="longest label that is kept, in characters")
+    parser.add_argument(
+        "--max_length", type=int, default=25, help="longest label that is kept, in characters"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with images; it needs no other file")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that read images")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with images; it needs no other file"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=default_workers(), help="processes that read images"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

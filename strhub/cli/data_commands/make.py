@@ -10,7 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, WriteReport, write_words
+from strhub.data.curation.writer import (
+    NothingWritten,
+    Record,
+    SkippedRecord,
+    WriteReport,
+    write_words,
+)
 from strhub.data.sources.annotations import FORMATS, NAME_RULES, Annotation, Annotations
 from strhub.images.open import MAX_BYTES, open_bytes
 from strhub.utils.regular_files import read_regular
@@ -21,32 +27,48 @@ SHOWN_PROBLEMS = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of make."""
-    parser.add_argument("input", type=Path, help="annotation file, or a folder with one or with images")
+    parser.add_argument(
+        "input", type=Path, help="annotation file, or a folder with one or with images"
+    )
     parser.add_argument("output", type=Path, help="LMDB folder to make")
     parser.add_argument(
         "--format",
         choices=("auto", *FORMATS),
         default="auto",
-        help="csv, tsv: columns of paths and labels; jsonl: an object a line; json: docTR's or MMOCR's; gt: a path, a "
+        help="csv, tsv: columns of paths and labels; jsonl: an object a line; json: docTR's or "
+        "MMOCR's; gt: a path, a "
         "tab, comma or blank, a label; "
-        "txt: a text file beside each image; names: images named by their labels; auto: by what is there",
+        "txt: a text file beside each image; names: images named by their labels; auto: by what is "
+        "there",
     )
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="what paths are relative to, if not the input")
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="what paths are relative to, if not the input"
+    )
     parser.add_argument(
         "--name-rule",
         choices=tuple(NAME_RULES),
         default="suffix",
-        help="of --format names; suffix: word_0001.png or word.png; prefix: 0001_word.png; middle: 12_word_345.png",
+        help="of --format names; suffix: word_0001.png or word.png; prefix: 0001_word.png; middle: "
+        "12_word_345.png",
     )
-    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that check images")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(4, os.cpu_count() or 1),
+        help="processes that check images",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
-    parser.add_argument("--strict", action="store_true", help="stop at the first input that can't be used")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first input that can't be used"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Check every image, write those that can be used, print what became of them."""
     form = None if arguments.format == "auto" else arguments.format
-    annotations = Annotations(arguments.input, form=form, images=arguments.images, name_rule=arguments.name_rule)
+    annotations = Annotations(
+        arguments.input, form=form, images=arguments.images, name_rule=arguments.name_rule
+    )
     jobs = _with_label(annotations)
     if annotations.problems and arguments.strict:
         raise ValueError(annotations.problems[0])
@@ -54,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         report = write_words(
             arguments.output,
             jobs,
-            ReadPicture(annotations, strict=arguments.strict),
+            ReadImage(annotations, strict=arguments.strict),
             fingerprint=_fingerprint(annotations, jobs, strict=arguments.strict),
             workers=arguments.workers,
             overwrite=arguments.overwrite,
@@ -62,8 +84,14 @@ def run(arguments: argparse.Namespace) -> None:
     except NothingWritten as error:
         _print_skipped(annotations, error.report)
         found = len(jobs) + annotations.skipped.total()
-        what = f"none of its {found} images or lines can be used" if found else "there are no images in it"
-        raise ValueError(f"{annotations.source}: {what}, so {arguments.output} was not made") from error
+        what = (
+            f"none of its {found} images or lines can be used"
+            if found
+            else "there are no images in it"
+        )
+        raise ValueError(
+            f"{annotations.source}: {what}, so {arguments.output} was not made"
+        ) from error
     _print_skipped(annotations, report)
     print(printable(f"{arguments.output}: {report.written} words written"))
 
@@ -78,14 +106,18 @@ def _with_label(annotations: Annotations) -> list[Annotation]:
     return found
 
 
-class ReadPicture:
-    """The file of an image and its label, once it has been decoded as a whole. It is stored as it is."""
+class ReadImage:
+    """The file of an image and its label, once it has been decoded as a whole. It is stored as it
+    is.
+    """
 
     def __init__(self, annotations: Annotations, *, strict: bool) -> None:
         self.annotations, self.strict = annotations, strict
 
     def __call__(self, annotation: Annotation) -> Iterator[Record]:
-        """Raises `SkippedRecord`, or if strict `ValueError`, for an image that is missing or can't be read."""
+        """Raises `SkippedRecord`, or if strict `ValueError`, for an image that is missing or can't
+        be read.
+        """
         try:
             yield self._read(annotation), annotation.label
         except SkippedRecord as error:
@@ -101,15 +133,21 @@ class ReadPicture:
         except FileNotFoundError as error:
             raise SkippedRecord(f"{where}: there is no such image", "missing image") from error
         except OSError as error:
-            raise SkippedRecord(f"{where}: {error.strerror or error}", "unreadable image") from error
+            raise SkippedRecord(
+                f"{where}: {error.strerror or error}", "unreadable image"
+            ) from error
         except ValueError as error:  # of a path that no file can have, too
             raise SkippedRecord(f"{where}: {error}", "unreadable image") from error
         return content
 
 
 def _fingerprint(annotations: Annotations, jobs: list[Annotation], *, strict: bool) -> str:
-    """Of every label, and the size and time of every image: only a run that does the same goes on with another."""
-    digest = hashlib.sha256(repr((str(annotations.images.absolute()), annotations.form, strict)).encode())
+    """Of every label, and the size and time of every image: only a run that does the same goes on
+    with another.
+    """
+    digest = hashlib.sha256(
+        repr((str(annotations.images.absolute()), annotations.form, strict)).encode()
+    )
     for job in jobs:
         try:
             status = os.stat(annotations.path(job))
@@ -128,4 +166,7 @@ def _print_skipped(annotations: Annotations, report: WriteReport) -> None:
     reasons = Counter(report.reasons) + annotations.skipped
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        print(f"skipped: {counts}{'' if len(problems) <= SHOWN_PROBLEMS else '; the first are above'}", file=sys.stderr)
+        print(
+            f"skipped: {counts}{'' if len(problems) <= SHOWN_PROBLEMS else '; the first are above'}",
+            file=sys.stderr,
+        )

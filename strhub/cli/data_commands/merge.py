@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `merge`."""
     parser.add_argument("output", type=Path, help="LMDB folder to make")
     parser.add_argument(
-        "inputs", type=Path, nargs="+", metavar="input", help="LMDB folders, or trees of them, in order"
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="input",
+        help="LMDB folders, or trees of them, in order",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
 
@@ -28,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     from strhub.data.curation.reshaping import copy_records
     from strhub.data.curation.scan import Scan, scan
 
-    scanned = reduce(Scan.joined, [scan(tree, pictures=False) for tree in arguments.inputs])
+    scanned = reduce(Scan.joined, [scan(tree, read_images=False) for tree in arguments.inputs])
     for folder, problem in scanned.damaged:
         print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
     everything = np.ones(len(scanned.records), dtype=bool)

@@ -21,11 +21,15 @@ from strhub.utils.locks import locked
 from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
-    from strhub.data.curation.reshaping import Places
+    from strhub.data.curation.reshaping import Locations
 
 NUMBER = r"%0?\d*d"  # in the shards' name
 
-SUFFIX_OF = {"JPEG": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}  # of the others, the name in lower case
+SUFFIX_OF = {
+    "JPEG": "jpg",
+    "TIFF": "tif",
+    "JPEG2000": "jp2",
+}  # of the others, the name in lower case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Copy, say how many. What a stopped run has finished stays, and the same command resumes from there."""
+    """Copy, say how many. What a stopped run has finished stays, and the same command resumes from
+    there.
+    """
     from strhub.cli.data_commands.filter import print_outcome
 
     folder, pattern = arguments.output.parent, arguments.output.name
     if len(re.findall(NUMBER, pattern)) != 1 or pattern.count("%") != 1:
-        raise ValueError(f"{arguments.output}: the name must hold one %06d, which becomes each shard's number")
+        raise ValueError(
+            f"{arguments.output}: the name must hold one %06d, which becomes each shard's number"
+        )
     if arguments.per_shard < 1:
         raise ValueError(f"--per_shard must be at least 1, not {arguments.per_shard}")
     sizes, dropped = write_shards(
-        arguments.input, folder, pattern, per_shard=arguments.per_shard, overwrite=arguments.overwrite
+        arguments.input,
+        folder,
+        pattern,
+        per_shard=arguments.per_shard,
+        overwrite=arguments.overwrite,
     )
     print_outcome(folder, sum(sizes.values()), dropped)
     print(f"{len(sizes)} shards: data.shards={folder / re.sub(NUMBER, '*', pattern)}")
@@ -55,28 +67,31 @@ def run(arguments: argparse.Namespace) -> None:
 def write_shards(
     tree: Path, folder: Path, pattern: str, *, per_shard: int, overwrite: bool = False
 ) -> tuple[dict[str, int], Counter[str]]:
-    """Write all records of a tree to tars named by `pattern` (with a %06d), and how many each has to `sizes.json`.
+    """Write all records of a tree to tars named by `pattern` (with a %06d), and how many each has
+    to `sizes.json`.
 
-    A shard appears under its name once it is complete. Returns how many records each has, and how many were left out by
-    reason.
+    A shard appears under its name once it is complete. Returns how many records each has, and how
+    many were left out by reason.
 
     Raises:
-        ValueError: if there are such shards that no unfinished run like this one has made, unless `overwrite`, or if
-            another process is writing shards to the folder.
+        ValueError: if there are such shards that no unfinished run like this one has made, unless
+            `overwrite`, or if another process is writing shards to the folder.
     """
     import numpy as np
 
-    from strhub.data.curation.reshaping import Places
+    from strhub.data.curation.reshaping import Locations
     from strhub.data.curation.scan import scan
 
-    scanned = scan(tree, pictures=False)
+    scanned = scan(tree, read_images=False)
     for path, problem in scanned.damaged:
         print(printable(f"left out: {path}: {problem}"), file=sys.stderr)
-    places = Places(scanned, np.arange(len(scanned.records)))
+    locations = Locations(scanned, np.arange(len(scanned.records)))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder / ".shards.lock"):
-            return _write_shards(places, folder, pattern, per_shard=per_shard, overwrite=overwrite)
+            return _write_shards(
+                locations, folder, pattern, per_shard=per_shard, overwrite=overwrite
+            )
     except BlockingIOError as error:
         raise ValueError(
             f"another process is writing shards to {folder}: wait for it, or give another folder"
@@ -84,19 +99,21 @@ def write_shards(
 
 
 def _write_shards(
-    places: Places, folder: Path, pattern: str, *, per_shard: int, overwrite: bool
+    locations: Locations, folder: Path, pattern: str, *, per_shard: int, overwrite: bool
 ) -> tuple[dict[str, int], Counter[str]]:
     from strhub.data.sources.tar import SIZES
 
-    names = [pattern % number for number in range(-(-len(places) // per_shard))]
-    notes = Notes(folder / f".{pattern.replace('%', '')}.progress", f"{places.fingerprint()} {per_shard}")
+    names = [pattern % number for number in range(-(-len(locations) // per_shard))]
+    notes = Notes(
+        folder / f".{pattern.replace('%', '')}.progress", f"{locations.fingerprint()} {per_shard}"
+    )
     if not notes.resumed:
         _make_room(folder, pattern, overwrite=overwrite)
         notes.save()
     for number, name in enumerate(names):
         if name not in notes.sizes or not (folder / name).exists():
-            indexes = range(number * per_shard, min((number + 1) * per_shard, len(places)))
-            notes.add(name, *_write_shard(folder / name, places, indexes))
+            indexes = range(number * per_shard, min((number + 1) * per_shard, len(locations)))
+            notes.add(name, *_write_shard(folder / name, locations, indexes))
     write_whole(folder / SIZES, json.dumps(_stored(folder / SIZES) | notes.sizes, indent=1))
     notes.path.unlink()
     return notes.sizes, notes.dropped
@@ -121,21 +138,28 @@ class Notes:
     def save(self) -> None:
         """To the file."""
         write_whole(
-            self.path, json.dumps({"fingerprint": self.fingerprint, "sizes": self.sizes, "dropped": self.dropped})
+            self.path,
+            json.dumps(
+                {"fingerprint": self.fingerprint, "sizes": self.sizes, "dropped": self.dropped}
+            ),
         )
 
 
 def _make_room(folder: Path, pattern: str, *, overwrite: bool) -> None:
-    """Remove all shards of that name: were there more of them than now, the rest would be taken for new ones."""
+    """Remove all shards of that name: were there more of them than now, the rest would be taken for
+    new ones.
+    """
     before, after = map(re.escape, re.split(NUMBER, pattern))
     for path in sorted(folder.iterdir()):
         if re.fullmatch(f"{before}[0-9]+{after}", path.name):
             if not overwrite:
-                raise ValueError(f"{path} already exists: choose another name, or ask for it to be overwritten")
+                raise ValueError(
+                    f"{path} already exists: choose another name, or ask for it to be overwritten"
+                )
             path.unlink()
 
 
-def _write_shard(path: Path, places: Places, indexes: range) -> tuple[int, Counter[str]]:
+def _write_shard(path: Path, locations: Locations, indexes: range) -> tuple[int, Counter[str]]:
     """How many records were written, and left out by reason."""
     from strhub.data.curation.reshaping import Copy
     from strhub.data.curation.writer import SkippedRecord
@@ -143,13 +167,17 @@ def _write_shard(path: Path, places: Places, indexes: range) -> tuple[int, Count
     copy, written, dropped = Copy(), 0, Counter[str]()
     partial = path.with_name(f".{path.name}.partial")
     try:
-        # The plainest of tar's formats, and no times or owners: the same records give the same bytes.
+        # The plainest of tar's formats, and no times or owners: the same records give the same
+        # bytes.
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
             for index in indexes:
                 try:
-                    for picture, label in copy(places[index]):
-                        suffix = _suffix(picture)
-                        for name, content in ((f"{index:09d}.{suffix}", picture), (f"{index:09d}.txt", label.encode())):
+                    for encoded, label in copy(locations[index]):
+                        suffix = _suffix(encoded)
+                        for name, content in (
+                            (f"{index:09d}.{suffix}", encoded),
+                            (f"{index:09d}.txt", label.encode()),
+                        ):
                             member = tarfile.TarInfo(name)
                             member.size = len(content)
                             tar.addfile(member, io.BytesIO(content))
@@ -164,12 +192,12 @@ def _write_shard(path: Path, places: Places, indexes: range) -> tuple[int, Count
     return written, dropped
 
 
-def _suffix(picture: bytes) -> str:
+def _suffix(encoded: bytes) -> str:
     from strhub.data.curation.writer import SkippedRecord
     from strhub.images.open import FORMATS
 
     try:
-        with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             form = image.format or ""
     except Exception as error:  # Pillow raises whatever its decoders stumble over
         raise SkippedRecord(str(error), "unreadable") from error

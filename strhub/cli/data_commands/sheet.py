@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from strhub.data.curation.charsets import named_charset
-from strhub.data.synth.options import add_drawing_arguments, drawn_words
+from strhub.data.synth.options import add_render_arguments, rendered_words
 from strhub.data.synth.sheet import beside, sheet, tree_words
 from strhub.utils.files import write_whole
 
@@ -22,10 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of sheet."""
     parser.add_argument("output", type=Path, help="PNG file to make")
     parser.add_argument(
-        "--from", dest="source", type=Path, metavar="TREE", help="LMDB folder or tree, not rendered words"
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="TREE",
+        help="LMDB folder or tree, not rendered words",
     )
     parser.add_argument(
-        "--beside", type=Path, metavar="TREE", help="LMDB folder, or a tree of them, to show at the right"
+        "--beside",
+        type=Path,
+        metavar="TREE",
+        help="LMDB folder, or a tree of them, to show at the right",
     )
     parser.add_argument("--count", type=int, default=96, help="words of each set")
     parser.add_argument("--columns", type=int, default=8, help="words in a row")
@@ -36,9 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=_MEASURED,
         metavar="N",
-        help=f"with --beside: print how N words of each set compare in brightness and so on (N: {_MEASURED})",
+        help="with --beside: print how N words of each set compare in brightness and so on (N: "
+        f"{_MEASURED})",
     )
-    add_drawing_arguments(parser)
+    add_render_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -50,24 +58,31 @@ def run(arguments: argparse.Namespace) -> None:
     wanted = max(shown, arguments.statistics or 0)
     first = _words(arguments, arguments.source, wanted)
     if arguments.beside is None:
-        picture = sheet(first, columns=arguments.columns, labels=arguments.labels)
+        image = sheet(first, columns=arguments.columns, labels=arguments.labels)
     else:
         second = _words(arguments, arguments.beside, wanted)
-        picture = beside(first[:shown], second[:shown], columns=arguments.columns, labels=arguments.labels)
+        image = beside(
+            first[:shown], second[:shown], columns=arguments.columns, labels=arguments.labels
+        )
         if arguments.statistics is not None:
             _print_statistics(arguments, first, second)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     file = BytesIO()
-    picture.save(file, format="PNG")
+    image.save(file, format="PNG")
     write_whole(arguments.output, file.getvalue())
-    print(f"{arguments.output}: {min(shown, len(first))} words{'' if arguments.beside is None else ' beside as many'}")
+    print(
+        f"{arguments.output}: {min(shown, len(first))} "
+        f"words{'' if arguments.beside is None else ' beside as many'}"
+    )
 
 
-def _words(arguments: argparse.Namespace, tree: Path | None, wanted: int) -> list[tuple[Image, str]]:
+def _words(
+    arguments: argparse.Namespace, tree: Path | None, wanted: int
+) -> list[tuple[Image, str]]:
     if tree is not None:
         return tree_words(tree, wanted, seed=arguments.seed)
-    words = drawn_words(arguments)
-    return list(islice(map(words.draw, count_up()), wanted))
+    words = rendered_words(arguments)
+    return list(islice(map(words.render, count_up()), wanted))
 
 
 def _print_statistics(
@@ -75,5 +90,8 @@ def _print_statistics(
 ) -> None:
     from strhub.data.curation.statistics import as_table, compare, measure_all
 
-    names = (str(arguments.source or f"drawn, difficulty {arguments.difficulty}"), str(arguments.beside))
+    names = (
+        str(arguments.source or f"drawn, difficulty {arguments.difficulty}"),
+        str(arguments.beside),
+    )
     print(as_table(compare(measure_all(first), measure_all(second)), names=names))

@@ -23,14 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, help="LMDB folder to make")
     parser.add_argument("second", type=Path, help="LMDB folder to make of the rest")
     parser.add_argument(
-        "--share", type=float, required=True, help="of records that go to the first, over 0 and under 1"
+        "--fraction",
+        "--share",
+        type=float,
+        required=True,
+        help="of records that go to the first, over 0 and under 1",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed splits in the same way")
     parser.add_argument(
         "--by",
         choices=("label", "record"),
         default="label",
-        help="label: no word is in both, whatever its case, accents and punctuation; record: each for itself",
+        help="label: no word is in both, whatever its case, accents and punctuation; record: each "
+        "for itself",
     )
 
 
@@ -38,25 +43,27 @@ def run(arguments: argparse.Namespace) -> None:
     """Deal out, copy, say how many. A run that was stopped is resumed by the same command."""
     from strhub.data.curation.scan import scan
 
-    if not 0 < arguments.share < 1:
-        raise ValueError(f"--share must be over 0 and under 1, not {arguments.share}")
+    if not 0 < arguments.fraction < 1:
+        raise ValueError(f"--fraction must be over 0 and under 1, not {arguments.fraction}")
     if arguments.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {arguments.seed}")
     if arguments.first.resolve() == arguments.second.resolve():
         raise ValueError(f"both parts would go to {arguments.first}: give two folders")
-    place = arguments.first.absolute()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    note = place.with_name(f".{place.name}.split")
+    target = arguments.first.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    note = target.with_name(f".{target.name}.split")
     try:
-        with locked(place.with_name(f".{place.name}.split.lock")):
+        with locked(target.with_name(f".{target.name}.split.lock")):
             if not note.exists():
                 _check_new(arguments)
-            scanned = scan(arguments.input, pictures=False)
+            scanned = scan(arguments.input, read_images=False)
             for folder, problem in scanned.damaged:
                 print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
             _copy(arguments, scanned, _first_part(arguments, scanned), note)
     except BlockingIOError as error:
-        raise ValueError(f"another process is splitting to {arguments.first}: wait for it") from error
+        raise ValueError(
+            f"another process is splitting to {arguments.first}: wait for it"
+        ) from error
 
 
 def _first_part(arguments: argparse.Namespace, scanned: Scan) -> Array:
@@ -64,26 +71,31 @@ def _first_part(arguments: argparse.Namespace, scanned: Scan) -> Array:
     from strhub.data.curation.reshaping import split_by_label, split_by_record
 
     if arguments.by == "label":
-        first = split_by_label(scanned.records["label"], arguments.share, arguments.seed)
+        first = split_by_label(scanned.records["label"], arguments.fraction, arguments.seed)
     else:
-        first = split_by_record(len(scanned.records), arguments.share, arguments.seed)
+        first = split_by_record(len(scanned.records), arguments.fraction, arguments.seed)
     if first.all() or not first.any():
         raise ValueError(
-            f"one part of {arguments.input} would be empty: it has {len(first)} records, which is too few to split"
-            f" {arguments.share} by {arguments.by}"
+            f"one part of {arguments.input} would be empty: it has {len(first)} records, which is "
+            "too few to split"
+            f" {arguments.fraction} by {arguments.by}"
         )
     return first
 
 
 def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path) -> None:
-    """Write both parts. The note says which records an unfinished run writes, so that what it has done is known."""
+    """Write both parts. The note says which records an unfinished run writes, so that what it has
+    done is known.
+    """
     import numpy as np
 
     from strhub.cli.data_commands.filter import print_outcome
-    from strhub.data.curation.reshaping import Places, copy_records
+    from strhub.data.curation.reshaping import Locations, copy_records
     from strhub.data.sources.lmdb_format import LmdbFile
 
-    work = f"{Places(scanned, np.flatnonzero(first)).fingerprint()} {arguments.second.absolute()}"
+    work = (
+        f"{Locations(scanned, np.flatnonzero(first)).fingerprint()} {arguments.second.absolute()}"
+    )
     resumed = note.exists() and note.read_text("utf-8", "replace") == work
     if not resumed:
         _check_new(arguments)

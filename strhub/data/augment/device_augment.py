@@ -1,8 +1,10 @@
-"""Random distortions of whole batches on the device that trains: light, lens and view, in a few large operations.
+"""Random distortions of whole batches on the device that trains: light, lens and view, in a few
+large operations.
 
-In: normalized images (B, 3, H, W) and a generator of their device. Out: as many of the same size. For a fast device
-that `strhub.data.augment.operations`, an image at a time on the CPU, cannot feed. It is no RandAugment: geometry stays
-within the canvas, since the images have their final size already.
+In: normalized images (B, 3, H, W) and a generator of their device. Out: as many of the same size.
+For a fast device that `strhub.data.augment.operations`, an image at a time on the CPU, cannot feed.
+It is no RandAugment: geometry stays within the canvas, since the images have their final size
+    already.
 """
 
 from __future__ import annotations
@@ -35,11 +37,15 @@ class BatchAugmentation:
     def __init__(self, *, strength: float = 1.0, probability: float = 0.5) -> None:
         for name, value in (("strength", strength), ("probability", probability)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} of the batch augmentation is {value}: it must lie in [0, 1]")
+                raise ValueError(
+                    f"{name} of the batch augmentation is {value}: it must lie in [0, 1]"
+                )
         self.strength, self.probability = strength, probability
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Images (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their device."""
+        """Images (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their
+        device.
+        """
         if not len(images):
             return images
         dice = _Dice(images, generator, self.strength, self.probability)
@@ -49,7 +55,9 @@ class BatchAugmentation:
 class _Dice:
     """Random numbers of each image of a batch: 0 for the images that a way is not applied to."""
 
-    def __init__(self, images: Tensor, generator: Generator, strength: float, probability: float) -> None:
+    def __init__(
+        self, images: Tensor, generator: Generator, strength: float, probability: float
+    ) -> None:
         self.count, self.device, self.dtype = len(images), images.device, images.dtype
         self.generator, self.strength, self.probability = generator, strength, probability
 
@@ -63,13 +71,19 @@ class _Dice:
 
     def normal_like(self, images: Tensor) -> Tensor:
         """Standard normal noise of the shape of `images`."""
-        return torch.randn(images.shape, generator=self.generator, device=self.device, dtype=images.dtype)
+        return torch.randn(
+            images.shape, generator=self.generator, device=self.device, dtype=images.dtype
+        )
 
 
 def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
-    """Turned, sheared, scaled, shifted, and seen from the side: what is beyond the edge is like the edge."""
+    """Turned, sheared, scaled, shifted, and seen from the side: what is beyond the edge is like the
+    edge.
+    """
     chosen = dice.chosen()
-    turn, shear, wide, high, right, down, tilt_x, tilt_y = (dice.uniform(8) * chosen[:, None]).unbind(1)
+    turn, shear, wide, high, right, down, tilt_x, tilt_y = (
+        dice.uniform(8) * chosen[:, None]
+    ).unbind(1)
     height, width = images.shape[-2:]
     rows = torch.linspace(-1, 1, height, device=images.device)[None, :, None]  # (1, H, 1)
     columns = torch.linspace(-1, 1, width, device=images.device)[None, None, :]  # (1, 1, W)
@@ -99,14 +113,20 @@ def _lit(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _blurred(images: Tensor, dice: _Dice) -> Tensor:
-    """Blurred by a Gaussian, a width for each image; those not chosen are left as they are, exactly."""
+    """Blurred by a Gaussian, a width for each image; those not chosen are left as they are,
+    exactly.
+    """
     chosen = dice.chosen()
     deviation = MAX_BLUR * chosen * (dice.uniform() + 1) / 2  # (B)
     offsets = torch.arange(TAPS, device=images.device) - TAPS // 2
     kernel = torch.exp(-0.5 * (offsets / deviation.clamp(min=0.05)[:, None]) ** 2)  # (B, TAPS)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).to(images.dtype).repeat_interleave(3, dim=0)  # (B * 3, TAPS)
+    kernel = (
+        (kernel / kernel.sum(1, keepdim=True)).to(images.dtype).repeat_interleave(3, dim=0)
+    )  # (B * 3, TAPS)
     count, _, height, width = images.shape
-    planes = F.pad(images, [TAPS // 2] * 4, mode="replicate").view(1, count * 3, height + TAPS - 1, width + TAPS - 1)
+    planes = F.pad(images, [TAPS // 2] * 4, mode="replicate").view(
+        1, count * 3, height + TAPS - 1, width + TAPS - 1
+    )
     planes = F.conv2d(planes, kernel[:, None, :, None], groups=count * 3)
     planes = F.conv2d(planes, kernel[:, None, None, :], groups=count * 3)
     return torch.where(chosen[:, None, None, None] > 0, planes.view_as(images), images)

@@ -1,11 +1,14 @@
-"""Random distortions of word images for training: RandAugment with the settings of the PARSeq paper.
+"""Random distortions of word images for training: RandAugment with the settings of the PARSeq
+paper.
 
-In: an RGB image of any size and a NumPy generator. Out: an RGB image, larger than the one put in if it was rotated.
-Nothing here resizes to the model's input or makes tensors; that comes after. All randomness is drawn from the generator
-passed in, so an image and a seed always give the same result.
+In: an RGB image of any size and a NumPy generator. Out: an RGB image, larger than the one put in if
+it was rotated. Nothing here resizes to the model's input or makes tensors; that comes after. All
+randomness is drawn from the generator passed in, so an image and a seed always give the same
+result.
 
-The operations are the "increasing" ones of RandAugment as timm has them (the larger the magnitude, the stronger the
-distortion), less sharpness, plus Gaussian blur and Poisson noise. `strhub.data.augment.scene` has a stronger preset.
+The operations are the "increasing" ones of RandAugment as timm has them (the larger the magnitude,
+the stronger the distortion), less sharpness, plus Gaussian blur and Poisson noise.
+`strhub.data.augment.scene` has a stronger preset.
 """
 
 import math
@@ -20,7 +23,15 @@ import numpy.typing as npt
 from numpy.random import Generator
 from PIL.Image import Image, Resampling, fromarray
 
-from strhub.data.augment.filters import FILL, Pixels, gaussian_blur, poisson_noise, shift_columns, shift_rows, to_uint8
+from strhub.data.augment.filters import (
+    FILL,
+    Pixels,
+    gaussian_blur,
+    poisson_noise,
+    shift_columns,
+    shift_rows,
+    to_uint8,
+)
 
 __all__ = ["FILL", "OPERATIONS", "ArrayAugmentation", "Operation", "RandAugment", "to_pixels"]
 
@@ -28,7 +39,8 @@ MAX_MAGNITUDE: Final = 10
 PROBABILITY: Final = 0.5
 """How likely an operation, once picked, is to be applied."""
 
-# How far each operation goes at full magnitude. Shears and translations are tuned to words: wide and low.
+# How far each operation goes at full magnitude. Shears and translations are tuned to words: wide
+# and low.
 MAX_ROTATION: Final = 30.0  # degrees
 MAX_SHEAR_X: Final = 0.9  # pixels sideways per pixel down
 MAX_SHEAR_Y: Final = 0.2
@@ -39,11 +51,14 @@ MAX_SOLARIZE_ADDITION: Final = 110  # gray levels
 MAX_BLUR: Final = 4.0  # standard deviation in pixels
 MAX_NOISE: Final = 40.0  # mean size of the noise in gray levels
 
-GRAY: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # fractions of red, green and blue in brightness
+GRAY: Final = np.array(
+    [0.299, 0.587, 0.114], dtype=np.float32
+)  # fractions of red, green and blue in brightness
 
 Operation: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
-"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the fraction of the full
-strength, in [-1, 1]; its sign is the direction, and of no meaning to operations that have none."""
+"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is. `level` is the
+fraction of the full strength, in [-1, 1]; its sign is the direction, and of no meaning to
+operations that have none."""
 
 
 class ArrayAugmentation(ABC):
@@ -51,7 +66,9 @@ class ArrayAugmentation(ABC):
 
     @abstractmethod
     def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
-        """Distort uint8 (H, W, 3), from 1x1 pixels, which is left as it is; the result may be of another size."""
+        """Distort uint8 (H, W, 3), from 1x1 pixels, which is left as it is; the result may be of
+        another size.
+        """
 
     def __call__(self, image: Image, rng: Generator) -> Image:
         """Distort an image. The one passed in is left as it is.
@@ -70,11 +87,17 @@ class ArrayAugmentation(ABC):
 
 
 def to_pixels(image: Image) -> Pixels:
-    """The pixels (H, W, 3) of an RGB image, as a copy that may be written to; `ValueError` for other images."""
+    """The pixels (H, W, 3) of an RGB image, as a copy that may be written to; `ValueError` for
+    other images.
+    """
     if image.mode != "RGB":
-        raise ValueError(f"augmentation takes RGB images, not {image.mode}: call image.convert('RGB') first")
+        raise ValueError(
+            f"augmentation takes RGB images, not {image.mode}: call image.convert('RGB') first"
+        )
     # Half the time that np.array(image) takes.
-    return np.frombuffer(bytearray(image.tobytes()), dtype=np.uint8).reshape(image.height, image.width, 3)
+    return np.frombuffer(bytearray(image.tobytes()), dtype=np.uint8).reshape(
+        image.height, image.width, 3
+    )
 
 
 def _auto_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
@@ -86,21 +109,23 @@ def _auto_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     lowest[flat], highest[flat] = 0, 255
     scaled = pixels.reshape(height, width * 3) - np.tile(lowest, width)
     scaled *= np.tile(255 / (highest - lowest), width)
-    scaled += np.float32(0.001)  # what is whole but for the rounding of floats is to stay so when cut off
+    scaled += np.float32(
+        0.001
+    )  # what is whole but for the rounding of floats is to stay so when cut off
     return to_uint8(scaled).reshape(pixels.shape)
 
 
 def _equalize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     height, width = pixels.shape[:2]
     # Each channel has 256 places of its own, in the counts as in the table.
-    places = pixels.reshape(height, width * 3) + np.tile([0, 256, 512], width)
-    counts = np.bincount(places.ravel(), minlength=768).reshape(3, 256)
+    indices = pixels.reshape(height, width * 3) + np.tile([0, 256, 512], width)
+    counts = np.bincount(indices.ravel(), minlength=768).reshape(3, 256)
     table = np.empty((3, 256), dtype=np.uint8)
     for row, count in zip(table, counts, strict=True):
         step = (height * width - int(count[count.nonzero()[0][-1]])) // 255
         below = count.cumsum() - count
         row[:] = np.minimum((below + step // 2) // step, 255) if step else np.arange(256)
-    return table.ravel().take(places).reshape(pixels.shape)
+    return table.ravel().take(indices).reshape(pixels.shape)
 
 
 def _invert(pixels: Pixels, level: float, rng: Generator) -> Pixels:
@@ -110,7 +135,9 @@ def _invert(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 def _rotate(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     # The canvas grows with the rotation: cutting off corners would cut off letters.
     angle = level * MAX_ROTATION
-    return to_pixels(fromarray(pixels).rotate(angle, resample=Resampling.BICUBIC, expand=True, fillcolor=FILL))
+    return to_pixels(
+        fromarray(pixels).rotate(angle, resample=Resampling.BICUBIC, expand=True, fillcolor=FILL)
+    )
 
 
 def _posterize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
@@ -124,7 +151,9 @@ def _solarize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _solarize_add(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    addition = np.uint8(int(abs(level) * MAX_SOLARIZE_ADDITION))  # what is added to is under 128, so nothing overflows
+    addition = np.uint8(
+        int(abs(level) * MAX_SOLARIZE_ADDITION)
+    )  # what is added to is under 128, so nothing overflows
     return pixels + (pixels < 128).view(np.uint8) * addition
 
 
@@ -206,8 +235,8 @@ class RandAugment(ArrayAugmentation):
 
     Args:
         operations: how many different ones are picked for an image, 0 to `len(OPERATIONS)`.
-        magnitude: how strong they are, 0 to 10; a rotation of 30 degrees at 10 is one of 15 degrees at 5. Rotations,
-            shears, translations and enhancements go either way with equal chance.
+        magnitude: how strong they are, 0 to 10; a rotation of 30 degrees at 10 is one of 15 degrees
+            at 5. Rotations, shears, translations and enhancements go either way with equal chance.
 
     Raises:
         ValueError: if either is out of its range.
@@ -218,18 +247,25 @@ class RandAugment(ArrayAugmentation):
 
     def __post_init__(self) -> None:
         if not 0 <= self.operations <= len(OPERATIONS):
-            raise ValueError(f"RandAugment: operations must be 0 to {len(OPERATIONS)}, not {self.operations}")
+            raise ValueError(
+                f"RandAugment: operations must be 0 to {len(OPERATIONS)}, not {self.operations}"
+            )
         if not 0 <= self.magnitude <= MAX_MAGNITUDE:
-            raise ValueError(f"RandAugment: magnitude must be 0 to {MAX_MAGNITUDE}, not {self.magnitude}")
+            raise ValueError(
+                f"RandAugment: magnitude must be 0 to {MAX_MAGNITUDE}, not {self.magnitude}"
+            )
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to an image, in order: names of different operations with levels in [-1, 1].
+        """What to apply to an image, in order: names of different operations with levels in [-1,
+        1].
 
-        Every operation is as likely as any other to be picked, and those picked are applied with probability one half.
+        Every operation is as likely as any other to be picked, and those picked are applied with
+        probability one half.
         """
         names, level = list(OPERATIONS), self.magnitude / MAX_MAGNITUDE
         planned = []
-        # All numbers in one draw: each call to the generator costs as much as drawing a hundred of them.
+        # All numbers in one draw: each call to the generator costs as much as drawing a hundred of
+        # them.
         for choice, chance in rng.random((self.operations, 2)).tolist():
             name = names.pop(math.floor(choice * len(names)))
             if chance < PROBABILITY:
@@ -237,7 +273,9 @@ class RandAugment(ArrayAugmentation):
         return planned
 
     def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
-        """Distort uint8 (H, W, 3), which is left as it is; the result is of another size if it was rotated."""
+        """Distort uint8 (H, W, 3), which is left as it is; the result is of another size if it was
+        rotated.
+        """
         for name, level in self.plan(rng):
             pixels = OPERATIONS[name](pixels, level, rng)
         return pixels

@@ -1,8 +1,10 @@
-"""A stronger augmentation for scene text: what light, weather, lens, sensor and file do to a word, and bends of it.
+"""A stronger augmentation for scene text: what light, weather, lens, sensor and file do to a word,
+and bends of it.
 
-In: an RGB image (or its pixels) and a NumPy generator. Out: the same, perhaps up to twice as high. All randomness is
-drawn from the generator. The families are those of STRAug (Atienza 2021, "Data Augmentation for Scene Text
-Recognition"), with ranges of our own; all sizes are in heights of the image unless said otherwise.
+In: an RGB image (or its pixels) and a NumPy generator. Out: the same, perhaps up to twice as high.
+All randomness is drawn from the generator. The families are those of STRAug (Atienza 2021, "Data
+Augmentation for Scene Text Recognition"), with ranges of our own; all sizes are in heights of the
+image unless said otherwise.
 """
 
 import io
@@ -15,7 +17,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.random import Generator
 from PIL.Image import Resampling, fromarray
-from PIL.Image import open as open_picture
+from PIL.Image import open as open_image
 
 from strhub.data.augment.filters import Pixels, gaussian_blur, to_uint8
 from strhub.data.augment.operations import OPERATIONS, ArrayAugmentation, to_pixels
@@ -25,8 +27,8 @@ from strhub.data.augment.weather import PATTERNS, WEATHER
 __all__ = ["DISTORTIONS", "FAMILIES", "Distortion", "SceneAugment"]
 
 Distortion: TypeAlias = Callable[[Pixels, float, Generator], Pixels]
-"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is and the size kept. `level` in [0, 1] is
-the fraction of the range that the docstring gives."""
+"""`(pixels, level, rng) -> pixels`, uint8 (H, W, 3), the input left as it is and the size kept.
+`level` in [0, 1] is the fraction of the range that the docstring gives."""
 
 WARP_CHANCE: Final = 0.3
 """How likely each of the warps is."""
@@ -42,8 +44,14 @@ def _shifted(pixels: Pixels, offsets: list[tuple[int, int]]) -> Pixels:
     flat = padded.reshape(height + 2 * reach, -1)
     total = np.zeros((height, width * 3), dtype=np.uint32)
     for row, column in offsets:
-        total += flat[reach + row : reach + row + height, 3 * (reach + column) : 3 * (reach + column + width)]
-    return ((total + len(offsets) // 2) // np.uint32(len(offsets))).astype(np.uint8).reshape(pixels.shape)
+        total += flat[
+            reach + row : reach + row + height, 3 * (reach + column) : 3 * (reach + column + width)
+        ]
+    return (
+        ((total + len(offsets) // 2) // np.uint32(len(offsets)))
+        .astype(np.uint8)
+        .reshape(pixels.shape)
+    )
 
 
 def _soft_focus(pixels: Pixels, level: float, rng: Generator) -> Pixels:
@@ -62,14 +70,20 @@ def _motion(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     """The camera moved by up to 0.3, 20 pixels at most, in any direction."""
     length, angle = min(20.0, 0.3 * level * len(pixels)), rng.uniform(0, np.pi)
     steps = np.linspace(-length / 2, length / 2, 1 + math.ceil(length)).tolist()
-    return _shifted(pixels, [(round(step * math.sin(angle)), round(step * math.cos(angle))) for step in steps])
+    return _shifted(
+        pixels, [(round(step * math.sin(angle)), round(step * math.cos(angle))) for step in steps]
+    )
 
 
 def _low_resolution(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Down to as little as 0.25 of its pixels a side, never under 9 of height, and up again, smoothly or in blocks."""
+    """Down to as little as 0.25 of its pixels a side, never under 9 of height, and up again,
+    smoothly or in blocks.
+    """
     height, width = pixels.shape[:2]
-    share = max(1 - 0.75 * level, min(1.0, 9 / height))
-    small = fromarray(pixels).resize((max(1, round(share * width)), max(1, round(share * height))), Resampling.BOX)
+    fraction = max(1 - 0.75 * level, min(1.0, 9 / height))
+    small = fromarray(pixels).resize(
+        (max(1, round(fraction * width)), max(1, round(fraction * height))), Resampling.BOX
+    )
     way = Resampling.BICUBIC if rng.random() < 0.7 else Resampling.NEAREST
     return to_pixels(small.resize((width, height), way))
 
@@ -78,16 +92,20 @@ def _jpeg(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     """Quality 70 down to 8."""
     file = io.BytesIO()
     fromarray(pixels).save(file, "JPEG", quality=round(70 - 62 * level))
-    return to_pixels(open_picture(file).convert("RGB"))
+    return to_pixels(open_image(file).convert("RGB"))
 
 
 def _gaussian_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     """A standard deviation of up to 45 gray levels, in each channel."""
-    return to_uint8(pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(45 * level))
+    return to_uint8(
+        pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(45 * level)
+    )
 
 
 def _shot_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Photons: noise that grows with the root of brightness, up to a deviation of 60 gray levels in white."""
+    """Photons: noise that grows with the root of brightness, up to a deviation of 60 gray levels in
+    white.
+    """
     noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.sqrt(pixels, dtype=np.float32)
     return to_uint8(pixels + noise * np.float32(60 * level / math.sqrt(255)))
 
@@ -95,13 +113,17 @@ def _shot_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 def _impulse_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     """Up to 0.15 of the pixels are white or black."""
     draws = rng.random((*pixels.shape[:2], 1), dtype=np.float32)
-    share = 0.15 * level
-    return np.where(draws < share, np.where(draws < share / 2, np.uint8(0), np.uint8(255)), pixels)
+    fraction = 0.15 * level
+    return np.where(
+        draws < fraction, np.where(draws < fraction / 2, np.uint8(0), np.uint8(255)), pixels
+    )
 
 
 def _speckle_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     """Brightness times a factor with a deviation of up to 0.35, the same in all channels."""
-    factor = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32) * np.float32(0.35 * level)
+    factor = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32) * np.float32(
+        0.35 * level
+    )
     return to_uint8(pixels * (1 + factor))
 
 
@@ -137,9 +159,13 @@ def _sharpen(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 FAMILIES: Final[Mapping[str, Mapping[str, Distortion]]] = MappingProxyType(
     {
-        # An invert and the like first: they are other signs, everything after is the same sign seen worse.
+        # An invert and the like first: they are other signs, everything after is the same sign seen
+        # worse.
         "process": {
-            **{name: OPERATIONS[name] for name in ("invert", "posterize", "solarize", "equalize", "auto_contrast")},
+            **{
+                name: OPERATIONS[name]
+                for name in ("invert", "posterize", "solarize", "equalize", "auto_contrast")
+            },
             "sharpen": _sharpen,
         },
         "pattern": PATTERNS,
@@ -160,9 +186,13 @@ FAMILIES: Final[Mapping[str, Mapping[str, Distortion]]] = MappingProxyType(
         "file": {"low_resolution": _low_resolution, "jpeg": _jpeg},
     }
 )
-"""Distortions that keep the image's shape, by family and name, in the order in which they happen to a word."""
+"""Distortions that keep the image's shape, by family and name, in the order in which they happen to
+a word.
+"""
 
-DISTORTIONS: Final = MappingProxyType({name: call for family in FAMILIES.values() for name, call in family.items()})
+DISTORTIONS: Final = MappingProxyType(
+    {name: call for family in FAMILIES.values() for name, call in family.items()}
+)
 """All of them by name."""
 
 
@@ -171,10 +201,11 @@ class SceneAugment(ArrayAugmentation):
     """Some warps together, then one distortion each of a few families.
 
     Args:
-        strength: 0 (images stay as they are) to 1; the level of a distortion is a random one from a fifth of this
-            up to this. Those without a range, such as inverting, are as likely whatever the strength.
-        families: how many different families are picked for an image, 0 to `len(FAMILIES)`; each is then applied with
-            probability 0.6, one distortion of it. Each warp has probability 0.3.
+        strength: 0 (images stay as they are) to 1; the level of a distortion is a random one from a
+            fifth of this up to this. Those without a range, such as inverting, are as likely
+            whatever the strength.
+        families: how many different families are picked for an image, 0 to `len(FAMILIES)`; each is
+            then applied with probability 0.6, one distortion of it. Each warp has probability 0.3.
         operations: names, of `WARPS` and of those in `FAMILIES`, to choose from; None for all.
 
     Raises:
@@ -189,14 +220,20 @@ class SceneAugment(ArrayAugmentation):
         if not 0 <= self.strength <= 1:
             raise ValueError(f"SceneAugment: strength must be 0 to 1, not {self.strength}")
         if not 0 <= self.families <= len(FAMILIES):
-            raise ValueError(f"SceneAugment: families must be 0 to {len(FAMILIES)}, not {self.families}")
+            raise ValueError(
+                f"SceneAugment: families must be 0 to {len(FAMILIES)}, not {self.families}"
+            )
         known = [*WARPS, *DISTORTIONS]
         for name in self.operations or ():
             if name not in known:
-                raise ValueError(f"SceneAugment: there is no operation {name!r}; known: {', '.join(known)}")
+                raise ValueError(
+                    f"SceneAugment: there is no operation {name!r}; known: {', '.join(known)}"
+                )
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to an image, in order: names with levels in [0, `strength`]; warps come first."""
+        """What to apply to an image, in order: names with levels in [0, `strength`]; warps come
+        first.
+        """
         if not self.strength:
             return []
         chances = rng.random((len(WARPS) + len(FAMILIES), 4)).tolist()
@@ -206,16 +243,20 @@ class SceneAugment(ArrayAugmentation):
             if chance < WARP_CHANCE and self._allows(name)
         ]
         rest = list(zip(FAMILIES.values(), chances[len(WARPS) :], strict=True))
-        picked = sorted(sorted(range(len(rest)), key=lambda place: rest[place][1][3])[: self.families])
-        for place in picked:
-            family, (chance, level, choice, _) = rest[place]
+        picked = sorted(
+            sorted(range(len(rest)), key=lambda index: rest[index][1][3])[: self.families]
+        )
+        for index in picked:
+            family, (chance, level, choice, _) = rest[index]
             names = [name for name in family if self._allows(name)]
             if names and chance < CHANCE:
                 planned.append((names[int(choice * len(names))], self._level(level)))
         return planned
 
     def distort(self, pixels: Pixels, rng: Generator) -> Pixels:
-        """Distort uint8 (H, W, 3), which is left as it is; the result may be up to twice as high."""
+        """Distort uint8 (H, W, 3), which is left as it is; the result may be up to twice as
+        high.
+        """
         planned = self.plan(rng)
         warps = [(WARPS[name], level) for name, level in planned if name in WARPS]
         if warps:
@@ -228,8 +269,8 @@ class SceneAugment(ArrayAugmentation):
                 pixels = DISTORTIONS[name](pixels, level, rng)
         return pixels
 
-    def _level(self, share: float) -> float:
-        return self.strength * (0.2 + 0.8 * share)
+    def _level(self, fraction: float) -> float:
+        return self.strength * (0.2 + 0.8 * fraction)
 
     def _allows(self, name: str) -> bool:
         return self.operations is None or name in self.operations

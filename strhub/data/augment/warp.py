@@ -1,7 +1,9 @@
-"""Bending images of words: curve, stretch, wobble, perspective, rotation and a jittered crop, in one resampling.
+"""Bending images of words: curve, stretch, wobble, perspective, rotation and a jittered crop, in
+one resampling.
 
-A warp moves the nodes of a grid that is laid over the result: it says where in the source each of them is looked up.
-Warps compose by being applied to the nodes in turn; `resample` then bends the image once, whatever their number.
+A warp moves the nodes of a grid that is laid over the result: it says where in the source each of
+them is looked up. Warps compose by being applied to the nodes in turn; `resample` then bends the
+image once, whatever their number.
 
 Nodes are (rows, columns, 2) with x and y, where the source goes from 0 to 1 in both.
 """
@@ -22,8 +24,8 @@ __all__ = ["WARPS", "Nodes", "Warp", "grid", "resample"]
 
 Nodes: TypeAlias = npt.NDArray[np.float64]
 Warp: TypeAlias = Callable[[Nodes, float, float, Generator], Nodes]
-"""`(nodes, level, aspect, rng) -> nodes`; `level` in [0, 1] is the fraction of the range that the docstring gives, and
-`aspect` is the source's width over its height."""
+"""`(nodes, level, aspect, rng) -> nodes`; `level` in [0, 1] is the fraction of the range that the
+docstring gives, and `aspect` is the source's width over its height."""
 
 ROWS, COLUMNS = 4, 9  # of nodes
 
@@ -52,7 +54,9 @@ def stretch(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
 
 
 def wobble(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Each node of a coarse grid moves by up to 0.12 of the height in x and y; evenly in between."""
+    """Each node of a coarse grid moves by up to 0.12 of the height in x and y; evenly in
+    between.
+    """
     moves = rng.uniform(-0.12, 0.12, (2, 5, 2)) * level / [aspect, 1]
     return nodes + _between(moves, np.linspace(0, 1, ROWS), np.linspace(0, 1, COLUMNS))
 
@@ -60,14 +64,16 @@ def wobble(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
 def _between(values: Nodes, down: npt.NDArray[np.float64], along: npt.NDArray[np.float64]) -> Nodes:
     """Values of an even grid, interpolated linearly at heights and widths from 0 to 1."""
     weights = [
-        np.maximum(0, 1 - np.abs(places[:, None] * (count - 1) - np.arange(count)))
-        for places, count in zip((down, along), values.shape[:2], strict=True)
+        np.maximum(0, 1 - np.abs(positions[:, None] * (count - 1) - np.arange(count)))
+        for positions, count in zip((down, along), values.shape[:2], strict=True)
     ]
     return np.einsum("ri,cj,ijk->rck", *weights, values)
 
 
 def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Seen from the side or from below: one end is up to twice as near as the other, top and bottom up to 1.5 times."""
+    """Seen from the side or from below: one end is up to twice as near as the other, top and bottom
+    up to 1.5 times.
+    """
     lean = rng.uniform(-1, 1, 2) * [0.33, 0.2] * level
     centered = 2 * nodes - 1
     depth = 1 + centered @ lean
@@ -75,7 +81,9 @@ def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> No
 
 
 def rotation(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Turned by up to 25 degrees either way, made smaller so that the corners stay on the canvas."""
+    """Turned by up to 25 degrees either way, made smaller so that the corners stay on the
+    canvas.
+    """
     angle = np.radians(rng.uniform(-25, 25)) * level
     cosine, sine = np.cos(angle), np.sin(angle)
     fit = [cosine + abs(sine) / aspect, cosine + abs(sine) * aspect]
@@ -99,13 +107,17 @@ WARPS: Final[Mapping[str, Warp]] = MappingProxyType(
         "wobble": wobble,
     }
 )
-"""Every warp by name, in the order they are applied in: the last one moves letters on the sign, the first the frame."""
+"""Every warp by name, in the order they are applied in: the last one moves letters on the sign, the
+first the frame.
+"""
 
 
 def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
-    """The image as the nodes have it, of its own size but up to twice as high if it is seen smaller.
+    """The image as the nodes have it, of its own size but up to twice as high if it is seen
+    smaller.
 
-    What is outside of the image gets the median color of its edge, as the ground around a word mostly goes on.
+    What is outside of the image gets the median color of its edge, as the ground around a word
+    mostly goes on.
     """
     height, width = pixels.shape[:2]
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
@@ -120,8 +132,15 @@ def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
     for i, (top, bottom) in enumerate(pairwise(rows.tolist())):
         for j, (left, right) in enumerate(pairwise(columns.tolist())):
             if left < right and top < bottom:
-                quad = (*corners[i][j], *corners[i + 1][j], *corners[i + 1][j + 1], *corners[i][j + 1])
+                quad = (
+                    *corners[i][j],
+                    *corners[i + 1][j],
+                    *corners[i + 1][j + 1],
+                    *corners[i][j + 1],
+                )
                 mesh.append(((left, top, right, bottom), quad))
     image = fromarray(pixels)
-    bent = image.transform((width, new_height), Transform.MESH, mesh, resample=Resampling.BICUBIC, fillcolor=fill)
+    bent = image.transform(
+        (width, new_height), Transform.MESH, mesh, resample=Resampling.BICUBIC, fillcolor=fill
+    )
     return np.array(bent)

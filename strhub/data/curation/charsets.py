@@ -28,7 +28,8 @@ OPTIONS: Final = ("charset_train", "charset_test")
 def named_charset(name: str) -> str:
     """Return the charset that an option means.
 
-    That of a configuration such as `94_full`, what `@` and a path lead to (see `read_charset`), or the text itself.
+    That of a configuration such as `94_full`, what `@` and a path lead to (see `read_charset`), or
+    the text itself.
     """
     import yaml
 
@@ -51,17 +52,19 @@ def expand_charsets(options: MutableMapping[str, Any]) -> None:
         if isinstance(value, str) and len(value) > 1 and value.startswith(FROM_FILE):
             if not Path(value[1:]).exists():
                 raise DataError(
-                    f"{option}: there is no file or folder {value[1:]}. To use these characters themselves, do not "
+                    f"{option}: there is no file or folder {value[1:]}. To use these characters "
+                    "themselves, do not "
                     "begin with the @"
                 )
             options[option] = read_charset(value[1:])
 
 
 def read_charset(source: str | Path) -> str:
-    """Return the charset of a dictionary file, or the characters of all labels of a data set, sorted.
+    """Return the charset of a dictionary file, or the characters of all labels of a data set,
+    sorted.
 
-    source: a text file with one character a line, or all in one line; a label file as `Annotations` takes it; or a
-        folder with LMDB folders or such files at or below it.
+    source: a text file with one character a line, or all in one line; a label file as `Annotations`
+        takes it; or a folder with LMDB folders or such files at or below it.
 
     Raises:
         DataError: if there is nothing of the kind.
@@ -75,7 +78,8 @@ def read_charset(source: str | Path) -> str:
 
 
 def count_characters(source: str | Path) -> Counter[str]:
-    """Return how often each character occurs in the labels of a data set; of white space, spaces within labels only.
+    """Return how often each character occurs in the labels of a data set; of white space, spaces
+    within labels only.
 
     Raises:
         DataError: if there are no labels.
@@ -96,14 +100,18 @@ def count_characters(source: str | Path) -> Counter[str]:
 
 
 def sorted_charset(characters: Iterable[str]) -> str:
-    """Return a charset of these characters: those of ASCII in the usual order, then others by number, then a space."""
+    """Return a charset of these characters: those of ASCII in the usual order, then others by
+    number, then a space.
+    """
     found = set(characters)
     ascii_part = [character for character in CHARSET_94 if character in found]
     others = sorted(found - set(CHARSET_94) - {" "})
     # Marks first, for behind a letter they would be parts of it.
     marks = [character for character in others if unicodedata.combining(character)]
     letters = [character for character in others if not unicodedata.combining(character)]
-    return check_charset(_plain("".join((*marks, *ascii_part, *letters, *(" " if " " in found else "")))))
+    return check_charset(
+        _plain("".join((*marks, *ascii_part, *letters, *(" " if " " in found else ""))))
+    )
 
 
 def _counted(labels: Iterable[str]) -> Counter[str]:
@@ -120,7 +128,9 @@ def _read_dictionary(path: Path) -> str:
     try:
         text = read_regular(path, max_bytes=MAX_LIST_BYTES).decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"the charset's file {path} cannot be read: {error.strerror or error}") from error
+        raise DataError(
+            f"the charset's file {path} cannot be read: {error.strerror or error}"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"the charset's file {path} is not UTF-8: save it as UTF-8") from error
     lines = [line for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line]
@@ -128,7 +138,8 @@ def _read_dictionary(path: Path) -> str:
     for number, line in enumerate(found, 1):
         if len(unicodedata.normalize("NFC", line)) > 1:
             raise DataError(
-                f"the charset's file {path} holds {line[:20]!r} as entry {number}: it must have one character a line. "
+                f"the charset's file {path} holds {line[:20]!r} as entry {number}: it must have "
+                "one character a line. "
                 "For the characters of labels, name a label file or a folder of words"
             )
     charset = "".join(dict.fromkeys(unicodedata.normalize("NFC", line) for line in found))

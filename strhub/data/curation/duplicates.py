@@ -1,9 +1,11 @@
-"""Images that occur twice: exactly, or re-encoded, resized, made brighter or cropped by a few pixels.
+"""Images that occur twice: exactly, or re-encoded, resized, made brighter or cropped by a few
+pixels.
 
-In: decoded images and their labels, one at a time, then arrays of what was kept of each. Out: pairs of records.
-Pairs are looked for in two steps. First, those whose labels agree and whose prints (the coarse pattern of light and
-dark) differ in few bits; the time this takes grows with the number of records, not with its square. Then, by
-`similarity`, those are left out whose images show the same word but are not the same.
+In: decoded images and their labels, one at a time, then arrays of what was kept of each. Out: pairs
+of records. Pairs are looked for in two steps. First, those whose labels agree and whose prints (the
+coarse pattern of light and dark) differ in few bits; the time this takes grows with the number of
+records, not with its square. Then, by `similarity`, those are left out whose images show the same
+word but are not the same.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ __all__ = [
     "content_hash",
     "distance",
     "first_with_same",
+    "image_prints",
     "label_key",
     "near_pairs",
-    "picture_prints",
     "pixel_hash",
     "repeats_to_drop",
     "similarity",
@@ -41,32 +43,37 @@ PAIR: Final = np.dtype([("first", "i8"), ("second", "i8"), ("similarity", "f4")]
 """Two records, the lower number first, and how alike they are, 0 to 1."""
 
 MAX_DISTANCE: Final = 28
-"""Differing bits of 127 up to which a pair is looked at closely: the nearest of 239,000 pairs of different rendered
-words differed by 30."""
+"""Differing bits of 127 up to which a pair is looked at closely: the nearest of 239,000 pairs of
+different rendered words differed by 30."""
 
 MIN_SIMILARITY: Final = 0.95
-"""What two images must reach to count as one. Both steps together, measured with 400 rendered words of difficulty 0.5
-that are at least 24 pixels high: copies as JPEG of quality 60, resized by 0.8 and 1.2, with 10 % more or less light, or
-cropped by 2 pixels at one side or all are found 98 to 100 times of 100, copies that underwent all of that 94 times, and
-the same word drawn anew never."""
+"""What two images must reach to count as one. Both steps together, measured with 400 rendered words
+of difficulty 0.5 that are at least 24 pixels high: copies as JPEG of quality 60, resized by 0.8 and
+1.2, with 10 % more or less light, or cropped by 2 pixels at one side or all are found 98 to 100
+times of 100, copies that underwent all of that 94 times, and the same word drawn anew never."""
 
 CROPS: Final = ((0, 0, 0, 0), (2, 2, 2, 2), (2, 2, 0, 0), (0, 0, 2, 2), (2, 0, 0, 2), (0, 2, 2, 0))
-"""Pixels taken off left, top, right, bottom before a print is made. A crop moves every stroke, which a print of the
-whole image alone would not forgive."""
+"""Pixels taken off left, top, right, bottom before a print is made. A crop moves every stroke,
+which a print of the whole image alone would not forgive."""
 
 PATTERN_SIZE: Final = (96, 32)  # width, height at which `similarity` compares
 FAR: Final = 0.7  # images less alike than this after a coarse crop are not worth a finer one
 
 PRINTS_SHAPE: Final = (len(CROPS), 2)
 GRID: Final = (32, 64)  # height, width that an image is reduced to
-FREQUENCIES: Final = (8, 16)  # vertical, horizontal ones that are kept: low ones survive re-encoding and resizing
+FREQUENCIES: Final = (
+    8,
+    16,
+)  # vertical, horizontal ones that are kept: low ones survive re-encoding and resizing
 TABLES: Final = 8  # orders in which prints are sorted
 NEIGHBORS: Final = 24  # prints that each is compared with in each order
 CHUNK: Final = 1 << 17  # records compared at a time: bounds the memory
 
 
 def content_hash(content: bytes) -> int:
-    """64 bits of a hash of bytes. Two of ten million different contents share one with a probability of 3e-6."""
+    """64 bits of a hash of bytes. Two of ten million different contents share one with a
+    probability of 3e-6.
+    """
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
 
 
@@ -76,16 +83,21 @@ def pixel_hash(image: Image.Image) -> int:
 
 
 def label_key(label: str) -> int:
-    """64 bits that agree for labels that differ in case, accents and punctuation only, as spelling of one word does."""
+    """64 bits that agree for labels that differ in case, accents and punctuation only, as spelling
+    of one word does.
+    """
     decomposed = unicodedata.normalize("NFKD", fold_to_ascii(label))
     text = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    return content_hash(("".join(filter(str.isalnum, text)) or text).encode("utf-8", "surrogatepass"))
+    return content_hash(
+        ("".join(filter(str.isalnum, text)) or text).encode("utf-8", "surrogatepass")
+    )
 
 
-def picture_prints(image: Image.Image) -> Array:
+def image_prints(image: Image.Image) -> Array:
     """An image's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five ways.
 
-    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of the gray image.
+    Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of
+    the gray image.
     """
     gray = image.convert("L")
     rows, columns = _cosines(FREQUENCIES[0], GRID[0]), _cosines(FREQUENCIES[1], GRID[1])
@@ -93,7 +105,9 @@ def picture_prints(image: Image.Image) -> Array:
     for number, crop in enumerate(CROPS):
         small = gray.resize(GRID[::-1], Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
         spectrum = rows @ np.asarray(small, dtype=np.float64) @ columns.T
-        bits[number, :-1] = spectrum.ravel()[1:] > 1e-6  # without the mean; what is zero but for rounding stays zero
+        bits[number, :-1] = (
+            spectrum.ravel()[1:] > 1e-6
+        )  # without the mean; what is zero but for rounding stays zero
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
 
 
@@ -103,19 +117,24 @@ def distance(first: Array, second: Array) -> Array:
 
 
 def first_with_same(values: Array) -> Array:
-    """(N,) values to the number of the first one that equals each, its own if there is no earlier one."""
+    """(N,) values to the number of the first one that equals each, its own if there is no earlier
+    one.
+    """
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return np.asarray(first[inverse.reshape(-1)])
 
 
-def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_distance: int = MAX_DISTANCE) -> Array:
+def near_pairs(
+    prints: Array, keys: Array, *, sides: Array | None = None, max_distance: int = MAX_DISTANCE
+) -> Array:
     """Pairs of records whose labels agree and whose prints differ in few bits: the first step.
 
-    Every print is compared with those that follow it in eight sorted orders, each beginning at another bit. So among a
-    great many images with the same label some pairs may be missed; among a few none is.
+    Every print is compared with those that follow it in eight sorted orders, each beginning at
+    another bit. So among a great many images with the same label some pairs may be missed; among a
+    few none is.
 
     Args:
-        prints: (N, 6, 2) uint64 of `picture_prints`. keys: (N,) uint64 of `label_key`.
+        prints: (N, 6, 2) uint64 of `image_prints`. keys: (N,) uint64 of `label_key`.
         sides: (N,) bool; only pairs with one record of each side are wanted. None: all pairs.
         max_distance: differing bits up to which two prints are near, 0 to 127.
 
@@ -129,10 +148,15 @@ def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_di
     ends = np.append(np.flatnonzero(np.diff(groups)) + 1, len(groups))
     found, start = [np.empty((0, 3), dtype=np.int64)], 0
     while start < len(order):
-        end = int(ends[min(int(np.searchsorted(ends, start + CHUNK)), len(ends) - 1)])  # never within a group
+        end = int(
+            ends[min(int(np.searchsorted(ends, start + CHUNK)), len(ends) - 1)]
+        )  # never within a group
         members = order[start:end]
         pairs = _near_in_chunk(
-            prints[members], groups[start:end], None if sides is None else sides[members], max_distance
+            prints[members],
+            groups[start:end],
+            None if sides is None else sides[members],
+            max_distance,
         )
         ends_of_pair = np.sort(members[pairs[:, :2]], axis=1)
         found.append(np.column_stack([ends_of_pair, pairs[:, 2]]))
@@ -145,10 +169,11 @@ def near_pairs(prints: Array, keys: Array, *, sides: Array | None = None, max_di
 
 
 def similarity(first: Image.Image, second: Image.Image) -> float:
-    """How alike two images are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the second step.
+    """How alike two images are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the
+    second step.
 
-    The correlation of their gray pixels at a common size, highest among the crops tried; brightness and contrast don't
-    matter.
+    The correlation of their gray pixels at a common size, highest among the crops tried; brightness
+    and contrast don't matter.
     """
     grays = first.convert("L"), second.convert("L")
     best = 0.0
@@ -164,8 +189,9 @@ def similarity(first: Image.Image, second: Image.Image) -> float:
 def repeats_to_drop(pixels: Array, pairs: Array) -> Array:
     """Which records to leave out so that of each image the first copy stays: (N,) bool.
 
-    pixels: (N,) of `pixel_hash`, 0 for an image that can't be read. pairs: (P,) of `PAIR`. A record goes if it is near
-    one that stays, so of a chain of ever less alike images not all but the first go.
+    pixels: (N,) of `pixel_hash`, 0 for an image that can't be read. pairs: (P,) of `PAIR`. A record
+    goes if it is near one that stays, so of a chain of ever less alike images not all but the first
+    go.
     """
     dropped = (first_with_same(pixels) != np.arange(len(pixels))) & (pixels != 0)
     for pair in pairs[np.lexsort((pairs["first"], pairs["second"]))]:
@@ -176,8 +202,8 @@ def repeats_to_drop(pixels: Array, pairs: Array) -> Array:
 
 @lru_cache
 def _cosines(frequencies: int, length: int) -> Array:
-    places = (2 * np.arange(length) + 1) / (2 * length)
-    return np.asarray(np.cos(np.pi * np.arange(frequencies)[:, None] * places))
+    positions = (2 * np.arange(length) + 1) / (2 * length)
+    return np.asarray(np.cos(np.pi * np.arange(frequencies)[:, None] * positions))
 
 
 def _cropped(size: tuple[int, int], crop: Crop) -> tuple[float, float, float, float]:
@@ -188,7 +214,9 @@ def _cropped(size: tuple[int, int], crop: Crop) -> tuple[float, float, float, fl
 
 
 def _pattern(gray: Image.Image, crop: Crop) -> Array:
-    """The pixels of a cropped image at a common size, with mean 0 and length 1 (0 if all are the same)."""
+    """The pixels of a cropped image at a common size, with mean 0 and length 1 (0 if all are the
+    same).
+    """
     small = gray.resize(PATTERN_SIZE, Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
     values = np.asarray(small, dtype=np.float64).ravel()
     values = values - values.mean()
@@ -199,7 +227,9 @@ def _refined(gray: Image.Image, crop: Crop, target: Array, value: float) -> floa
     """The highest correlation found by changing a crop side by side, twice round."""
     for side in (0, 1, 2, 3) * 2:
         for pixels in range(4):
-            left, top, right, bottom = (pixels if other == side else crop[other] for other in range(4))
+            left, top, right, bottom = (
+                pixels if other == side else crop[other] for other in range(4)
+            )
             changed = float(_pattern(gray, (left, top, right, bottom)) @ target)
             if changed > value:
                 value, crop = changed, (left, top, right, bottom)
@@ -247,7 +277,9 @@ def _rotated(entries: Array, bits: int) -> tuple[Array, Array]:
 def _bit_count(words: Array) -> Array:
     """How many bits of each uint64 are set. NumPy has this from 2.0 only."""
     pairs = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    fours = (pairs & np.uint64(0x3333333333333333)) + ((pairs >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    fours = (pairs & np.uint64(0x3333333333333333)) + (
+        (pairs >> np.uint64(2)) & np.uint64(0x3333333333333333)
+    )
     bytes_ = (fours + (fours >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     with np.errstate(over="ignore"):  # the sum of all bytes ends up in the highest one
         return ((bytes_ * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)

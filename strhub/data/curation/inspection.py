@@ -1,8 +1,9 @@
-"""What is in a data set: counts, labels, characters, sizes, damage, duplicates, and what it shares with another one.
+"""What is in a data set: counts, labels, characters, sizes, damage, duplicates, and what it shares
+with another one.
 
-In: a tree of LMDB folders, and perhaps a second one. Out: a report, plain dictionaries and lists fit for JSON; its text
-is made here, its page in `strhub.data.curation.inspection_page`. The same trees give the same report, however many
-processes.
+In: a tree of LMDB folders, and perhaps a second one. Out: a report, plain dictionaries and lists
+fit for JSON; its text is made here, its page in `strhub.data.curation.inspection_page`. The same
+trees give the same report, however many processes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def inspect(
     """Look at all records of a tree, and compare them with those of `other`, such as a test set.
 
     Args:
-        charset: characters that labels are held against. max_length: of a label, in characters; None for no limit.
+        charset: characters that labels are held against. max_length: of a label, in characters;
+            None for no limit.
         workers: processes. progress: show bars.
 
     Raises:
@@ -74,7 +76,8 @@ def text_summary(report: Report) -> str:
         lines += [
             "",
             f"{overlap['records_of_other']} records of {_plain(report['other']['tree'])} are in"
-            f" {_plain(report['tree'])} too: {overlap['exact']} the same, {overlap['near']} near pairs",
+            f" {_plain(report['tree'])} too: {overlap['exact']} the same, {overlap['near']} near "
+            "pairs",
             *_pair_lines(overlap),
         ]
     return "\n".join(lines)
@@ -95,7 +98,9 @@ def _tree_report(scanned: Scan, charset: str, workers: int) -> Report:
     return {
         "total": _summary(scanned.records, total, charset, near),
         "sets": sets,
-        "damaged_sets": [{"path": str(path), "problem": problem} for path, problem in scanned.damaged],
+        "damaged_sets": [
+            {"path": str(path), "problem": problem} for path, problem in scanned.damaged
+        ],
         "duplicates": _listed_pairs(scanned, exact, near),
     }
 
@@ -110,7 +115,10 @@ def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
     dropped = {
         reason: {
             "count": count,
-            "examples": [{"number": number, "label": label} for number, label in tally.examples.get(reason, [])],
+            "examples": [
+                {"number": number, "label": label}
+                for number, label in tally.examples.get(reason, [])
+            ],
         }
         for reason, count in sorted(tally.dropped.items(), key=lambda item: (-item[1], item[0]))
     }
@@ -120,13 +128,21 @@ def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
         "readable": len(readable),
         "unreadable": dict(_by_count(tally.unreadable)),
         "problems": [{"number": number, "problem": problem} for number, problem in tally.problems],
-        "labels": {name: int((records["label_state"] == state).sum()) for state, name in enumerate(LABEL_STATES)},
-        "label_length": _distribution(labeled["characters"], range(int(labeled["characters"].max(initial=0)) + 2)),
+        "labels": {
+            name: int((records["label_state"] == state).sum())
+            for state, name in enumerate(LABEL_STATES)
+        },
+        "label_length": _distribution(
+            labeled["characters"], range(int(labeled["characters"].max(initial=0)) + 2)
+        ),
         "width": _distribution(readable["width"], PIXEL_EDGES),
         "height": _distribution(readable["height"], PIXEL_EDGES),
         "aspect_ratio": _distribution(readable["width"] / readable["height"], ASPECT_EDGES),
         "formats": {FORMATS[number]: int(count) for number, count in _counted(readable["format"])},
-        "characters": [[character, count, character in charset] for character, count in _by_count(tally.characters)],
+        "characters": [
+            [character, count, character in charset]
+            for character, count in _by_count(tally.characters)
+        ],
         "kept": int((records["drop"] == 0).sum()),
         "dropped": dropped,
         "duplicates": _duplicate_counts(records, near),
@@ -146,22 +162,31 @@ def _duplicate_counts(records: Array, near: Array) -> Report:
 
 
 def _distribution(values: Array, edges: Sequence[float]) -> Report:
-    """Quantiles, and counts of values from each edge up to before the next; the last edge has no end."""
+    """Quantiles, and counts of values from each edge up to before the next; the last edge has no
+    end.
+    """
     if not len(values):
         return {"quantiles": {}, "histogram": []}
     levels = np.percentile(values, QUANTILES)
     counts = np.histogram(values, [*edges, np.inf])[0]
     filled = np.flatnonzero(counts)
     return {
-        "quantiles": {str(share): round(float(level), 3) for share, level in zip(QUANTILES, levels, strict=True)},
+        "quantiles": {
+            str(fraction): round(float(level), 3)
+            for fraction, level in zip(QUANTILES, levels, strict=True)
+        },
         "mean": round(float(np.mean(values)), 3),
-        "histogram": [[edges[spot], int(counts[spot])] for spot in range(filled[0], filled[-1] + 1)],
+        "histogram": [
+            [edges[spot], int(counts[spot])] for spot in range(filled[0], filled[-1] + 1)
+        ],
     }
 
 
 def _counted(values: Array) -> list[tuple[int, int]]:
     numbers, counts = np.unique(values, return_counts=True)
-    return sorted(zip(numbers.tolist(), counts.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
+    return sorted(
+        zip(numbers.tolist(), counts.tolist(), strict=True), key=lambda item: (-item[1], item[0])
+    )
 
 
 def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -179,11 +204,13 @@ def _samples(scanned: Scan, folder: int) -> list[Report]:
 
 
 def _described(scanned: Scan, indexes: Array) -> list[Report]:
-    """Path, number and label of records; a label that can't be decoded is shown with what stands for its bytes."""
+    """Path, number and label of records; a label that can't be decoded is shown with what stands
+    for its bytes.
+    """
     found: dict[int, Report] = {}
     opened: StoredWords | None = None
     for index in np.unique(indexes).tolist():
-        folder, number = scanned.place(index)
+        folder, number = scanned.location(index)
         if opened is None or opened.path != folder:
             opened = StoredWords(folder)
         (stored,) = opened.records([number])
@@ -198,12 +225,18 @@ def _described(scanned: Scan, indexes: Array) -> list[Report]:
 def _listed_pairs(scanned: Scan, exact: Array, near: Array) -> Report:
     records, pairs = scanned.records, []
     for kind, found in (("same", exact[:MAX_LISTED]), ("near", near[:MAX_LISTED])):
-        ends = zip(_described(scanned, found["first"]), _described(scanned, found["second"]), strict=True)
+        ends = zip(
+            _described(scanned, found["first"]), _described(scanned, found["second"]), strict=True
+        )
         for pair, (first, second) in zip(found, ends, strict=True):
             same_bytes = records["content"][pair["first"]] == records["content"][pair["second"]]
             pairs.append(
                 {
-                    "kind": kind if kind == "near" else "same bytes" if same_bytes else "same pixels",
+                    "kind": kind
+                    if kind == "near"
+                    else "same bytes"
+                    if same_bytes
+                    else "same pixels",
                     "similarity": round(float(pair["similarity"]), 4),
                     "first": first,
                     "second": second,
@@ -213,11 +246,24 @@ def _listed_pairs(scanned: Scan, exact: Array, near: Array) -> Report:
 
 
 def _tree_lines(report: Report) -> list[str]:
-    columns = ("records", "unreadable", "no label", "kept", "same", "near", "width", "height", "length")
+    columns = (
+        "records",
+        "unreadable",
+        "no label",
+        "kept",
+        "same",
+        "near",
+        "width",
+        "height",
+        "length",
+    )
     rows: list[tuple[str, ...]] = [("set", *columns)]
     for summary in [*report["sets"], {"path": "in total"} | report["total"]]:
         labels, duplicates = summary["labels"], summary["duplicates"]
-        middle = [str(summary[name]["quantiles"].get("50", "-")) for name in ("width", "height", "label_length")]
+        middle = [
+            str(summary[name]["quantiles"].get("50", "-"))
+            for name in ("width", "height", "label_length")
+        ]
         counts = (
             summary["records"],
             summary["records"] - summary["readable"],
@@ -226,9 +272,13 @@ def _tree_lines(report: Report) -> list[str]:
             duplicates["same_pixels"],
             duplicates["near"],
         )
-        rows.append((_plain(_relative(summary["path"], report["tree"])), *map(str, counts), *middle))
+        rows.append(
+            (_plain(_relative(summary["path"], report["tree"])), *map(str, counts), *middle)
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"{_plain(report['tree'])} (width, height in pixels and length in characters: the median)"]
+    lines = [
+        f"{_plain(report['tree'])} (width, height in pixels and length in characters: the median)"
+    ]
     lines += [
         "  ".join(
             cell.ljust(width) if not spot else cell.rjust(width)
@@ -248,27 +298,43 @@ def _tree_lines(report: Report) -> list[str]:
 
 
 def _detail_lines(total: Report) -> list[str]:
-    lines = [f"  unreadable: {count} {_plain(reason)}" for reason, count in total["unreadable"].items()]
+    lines = [
+        f"  unreadable: {count} {_plain(reason)}" for reason, count in total["unreadable"].items()
+    ]
     for reason, dropped in total["dropped"].items():
         examples = ", ".join(_plain(example["label"]) for example in dropped["examples"])
-        lines.append(f"  the charset drops: {dropped['count']} {reason}{f', such as {examples}' if examples else ''}")
-    outside = [f"{_plain(character)} {count}" for character, count, inside in total["characters"] if not inside]
+        lines.append(
+            f"  the charset drops: {dropped['count']} "
+            f"{reason}{f', such as {examples}' if examples else ''}"
+        )
+    outside = [
+        f"{_plain(character)} {count}"
+        for character, count, inside in total["characters"]
+        if not inside
+    ]
     if outside:
         more = f" and {len(outside) - 20} more" if len(outside) > 20 else ""
         lines.append(f"  characters outside the charset: {', '.join(outside[:20])}{more}")
     if other := total["duplicates"]["same_pixels_other_label"]:
         lines.append(f"  the same image with another label: {other}")
-    return [*lines, f"  formats: {', '.join(f'{count} {name}' for name, count in total['formats'].items()) or 'none'}"]
+    return [
+        *lines,
+        "  formats: "
+        f"{', '.join(f'{count} {name}' for name, count in total['formats'].items()) or 'none'}",
+    ]
 
 
 def _pair_lines(pairs: Report, most: int = 5) -> list[str]:
     lines = []
     for pair in pairs["pairs"][:most]:
         first, second = (
-            f"{_plain(end['path'])} {end['number']} {_plain(end['label'])}" for end in (pair["first"], pair["second"])
+            f"{_plain(end['path'])} {end['number']} {_plain(end['label'])}"
+            for end in (pair["first"], pair["second"])
         )
         lines.append(f"  {pair['kind']}: {first} = {second}")
-    return lines + ([f"  and {len(pairs['pairs']) - most} more"] if len(pairs["pairs"]) > most else [])
+    return lines + (
+        [f"  and {len(pairs['pairs']) - most} more"] if len(pairs["pairs"]) > most else []
+    )
 
 
 def _relative(path: str, tree: str) -> str:

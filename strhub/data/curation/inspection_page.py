@@ -1,8 +1,9 @@
-"""The report of an inspection as one HTML page that needs nothing else: images are in it, scripts are not.
+"""The report of an inspection as one HTML page that needs nothing else: images are in it, scripts
+are not.
 
-In: a report of `strhub.data.curation.inspection.inspect` and the LMDB folders it names, for their images. Out: HTML.
-Labels may hold anything, so every text is escaped; images are decoded and encoded anew, so no byte of theirs is
-passed on.
+In: a report of `strhub.data.curation.inspection.inspect` and the LMDB folders it names, for their
+images. Out: HTML. Labels may hold anything, so every text is escaped; images are decoded and
+encoded anew, so no byte of theirs is passed on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Report: TypeAlias = dict[str, Any]
 MAX_PAIRS: Final = 60  # shown of each list
 MAX_ROWS: Final = 200
 MAX_CHARACTERS: Final = 400
-PICTURE_SIZE: Final = (320, 64)  # width, height that an image is reduced to if it is larger
+IMAGE_BOX: Final = (320, 64)  # width, height that an image is reduced to if it is larger
 BAR_WIDTH: Final = 14  # pixels, one bar of a chart
 CHART_HEIGHT: Final = 70
 
@@ -50,16 +51,17 @@ rect { fill: #3b73af; }
 
 def page(report: Report) -> str:
     """The whole page. An image that can't be read any more is left out; its label stays."""
-    pictures = _Pictures()
-    parts = [f"<h1>{_text(report['tree'])}</h1>", _tree(report, report, pictures)]
+    thumbnails = _Thumbnails()
+    parts = [f"<h1>{_text(report['tree'])}</h1>", _tree(report, report, thumbnails)]
     if "other" in report:
         other, overlap = report["other"], report["overlap"]
-        parts += [f"<h1>{_text(other['tree'])}</h1>", _tree(other, report, pictures)]
+        parts += [f"<h1>{_text(other['tree'])}</h1>", _tree(other, report, thumbnails)]
         parts += [
             "<h1>In both</h1>",
-            f"<p>{overlap['records_of_other']} records of {_text(other['tree'])} are in {_text(report['tree'])} too: "
+            f"<p>{overlap['records_of_other']} records of {_text(other['tree'])} are in "
+            f"{_text(report['tree'])} too: "
             f"{overlap['exact']} with the same bytes or pixels, {overlap['near']} near pairs.</p>",
-            _pairs(overlap, pictures),
+            _pairs(overlap, thumbnails),
         ]
     title = f"<title>{_text(report['tree'])}</title>"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{title}<style>{STYLE}</style>'
@@ -67,40 +69,47 @@ def page(report: Report) -> str:
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-class _Pictures:
+class _Thumbnails:
     """Images by their place, as data URIs."""
 
     def __init__(self) -> None:
         self._opened: dict[str, StoredWords] = {}
 
-    def uri(self, place: Report) -> str | None:
+    def uri(self, location: Report) -> str | None:
         """None if the image can't be read."""
         try:
-            if place["path"] not in self._opened:
-                self._opened[place["path"]] = StoredWords(Path(place["path"]))
-            (stored,) = self._opened[place["path"]].records([place["number"]])
+            if location["path"] not in self._opened:
+                self._opened[location["path"]] = StoredWords(Path(location["path"]))
+            (stored,) = self._opened[location["path"]].records([location["number"]])
             image = open_bytes(stored.encoded or b"")
         except (UnreadableImage, ValueError):
             return None
-        image.thumbnail(PICTURE_SIZE, Image.Resampling.LANCZOS)
+        image.thumbnail(IMAGE_BOX, Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
-    def figure(self, place: Report, note: str = "") -> str:
+    def figure(self, location: Report, note: str = "") -> str:
         """The image above its label and place."""
-        uri = self.uri(place)
-        shown = f'<img src="{uri}" alt="{_text(place["label"])}">' if uri else "<em>unreadable</em>"
-        where = f"{_text(Path(place['path']).name)} {place['number']}"
+        uri = self.uri(location)
+        shown = (
+            f'<img src="{uri}" alt="{_text(location["label"])}">' if uri else "<em>unreadable</em>"
+        )
+        where = f"{_text(Path(location['path']).name)} {location['number']}"
         return (
-            f"<figure>{shown}<figcaption>{_text(place['label'])} "
-            f'<span class="dim" title="{_text(place["path"])}">{where}{_text(note)}</span></figcaption></figure>'
+            f"<figure>{shown}<figcaption>{_text(location['label'])} "
+            '<span class="dim" '
+            f'title="{_text(location["path"])}">{where}{_text(note)}</span></figcaption></figure>'
         )
 
 
-def _tree(tree: Report, report: Report, pictures: _Pictures) -> str:
+def _tree(tree: Report, report: Report, thumbnails: _Thumbnails) -> str:
     total = tree["total"]
-    limit = f"at most {report['max_length']} characters" if report["max_length"] is not None else "any length"
+    limit = (
+        f"at most {report['max_length']} characters"
+        if report["max_length"] is not None
+        else "any length"
+    )
     parts = [
         "<h2>Sets</h2>",
         _sets(tree),
@@ -113,31 +122,53 @@ def _tree(tree: Report, report: Report, pictures: _Pictures) -> str:
         "<h2>Unreadable images</h2>",
         _unreadable(tree),
         "<h2>Duplicates</h2>",
-        _pairs(tree["duplicates"], pictures),
+        _pairs(tree["duplicates"], thumbnails),
         "<h2>Samples</h2>",
     ]
     for summary in tree["sets"]:
-        words = "".join(pictures.figure(sample) for sample in summary["samples"])
+        words = "".join(thumbnails.figure(sample) for sample in summary["samples"])
         parts.append(f'<h3>{_text(summary["path"])}</h3><div class="words">{words}</div>')
     return "\n".join(parts)
 
 
 def _sets(tree: Report) -> str:
-    names = ("records", "readable", "labels missing", "undecodable", "kept by charset", "same bytes", "same pixels")
+    names = (
+        "records",
+        "readable",
+        "labels missing",
+        "undecodable",
+        "kept by charset",
+        "same bytes",
+        "same pixels",
+    )
     rows = []
     for summary in [*tree["sets"], {"path": "in total"} | tree["total"]]:
         labels, duplicates = summary["labels"], summary["duplicates"]
         numbers = (
-            *(summary["records"], summary["readable"], labels["missing"], labels["undecodable"], summary["kept"]),
-            *(duplicates["same_bytes"], duplicates["same_pixels"], duplicates["same_pixels_other_label"]),
+            *(
+                summary["records"],
+                summary["readable"],
+                labels["missing"],
+                labels["undecodable"],
+                summary["kept"],
+            ),
+            *(
+                duplicates["same_bytes"],
+                duplicates["same_pixels"],
+                duplicates["same_pixels_other_label"],
+            ),
             *(duplicates["near"], f"{summary['bytes'] / 1e6:.1f}"),
             ", ".join(f"{count} {name}" for name, count in summary["formats"].items()),
         )
         rows.append((summary["path"], *numbers))
     damaged = "".join(
-        f"<p>Can't be read: {_text(one['path'])}: {_text(one['problem'])}</p>" for one in tree["damaged_sets"]
+        f"<p>Can't be read: {_text(one['path'])}: {_text(one['problem'])}</p>"
+        for one in tree["damaged_sets"]
     )
-    return _table(("set", *names, "of these with another label", "near", "MB", "formats"), rows) + damaged
+    return (
+        _table(("set", *names, "of these with another label", "near", "MB", "formats"), rows)
+        + damaged
+    )
 
 
 def _charts(total: Report) -> str:
@@ -150,7 +181,11 @@ def _charts(total: Report) -> str:
     charts = []
     for name, title in names.items():
         quantiles = total[name]["quantiles"]
-        spread = " · ".join(f"{share} %: {level:g}" for share, level in quantiles.items() if share in ("1", "50", "99"))
+        spread = " · ".join(
+            f"{fraction} %: {level:g}"
+            for fraction, level in quantiles.items()
+            if fraction in ("1", "50", "99")
+        )
         chart = _chart(total[name]["histogram"]) if quantiles else "<p>none</p>"
         charts.append(f'<div><h3>{title}</h3>{chart}<div class="dim">{spread}</div></div>')
     return f'<div class="charts">{"".join(charts)}</div>'
@@ -165,7 +200,8 @@ def _chart(histogram: Sequence[tuple[float, int]]) -> str:
         height, left = CHART_HEIGHT * count / most, spot * (BAR_WIDTH + 4)
         following = f"{histogram[spot + 1][0]:g}" if spot + 1 < len(histogram) else "on"
         bars.append(
-            f'<rect x="{left}" y="{CHART_HEIGHT - height:.1f}" width="{BAR_WIDTH}" height="{height:.1f}">'
+            f'<rect x="{left}" y="{CHART_HEIGHT - height:.1f}" width="{BAR_WIDTH}" '
+            f'height="{height:.1f}">'
             f"<title>{edge:g} to {following}: {count}</title></rect>"
         )
         if spot % every == 0:
@@ -182,8 +218,9 @@ def _characters(total: Report) -> str:
     ]
     outside = sum(not inside for *_, inside in total["characters"])
     more = _more(len(total["characters"]), MAX_CHARACTERS)
-    return f'<p>{outside} of {len(total["characters"])} are outside the charset (red).</p><p class="chars">' + (
-        f"{''.join(spans)}</p>{more}"
+    return (
+        f"<p>{outside} of {len(total['characters'])} are outside the charset (red).</p><p "
+        'class="chars">' + (f"{''.join(spans)}</p>{more}")
     )
 
 
@@ -204,10 +241,12 @@ def _unreadable(tree: Report) -> str:
     if not rows:
         return "<p>None.</p>"
     unreadable = tree["total"]["records"] - tree["total"]["readable"]
-    return _table(("set", "record", "problem"), rows[:MAX_ROWS]) + _more(unreadable, len(rows[:MAX_ROWS]))
+    return _table(("set", "record", "problem"), rows[:MAX_ROWS]) + _more(
+        unreadable, len(rows[:MAX_ROWS])
+    )
 
 
-def _pairs(pairs: Report, pictures: _Pictures) -> str:
+def _pairs(pairs: Report, thumbnails: _Thumbnails) -> str:
     parts = []
     for title, kinds, count in (
         ("The same bytes or pixels", ("same bytes", "same pixels"), pairs["exact"]),
@@ -216,17 +255,27 @@ def _pairs(pairs: Report, pictures: _Pictures) -> str:
         shown = [pair for pair in pairs["pairs"] if pair["kind"] in kinds][:MAX_PAIRS]
         parts.append(f"<h3>{title}: {count}</h3>")
         for pair in shown:
-            note = f", {pair['kind']}" if pair["kind"] != "near" else f", alike {pair['similarity']:.3f}"
-            first, second = pictures.figure(pair["first"]), pictures.figure(pair["second"], note)
+            note = (
+                f", {pair['kind']}"
+                if pair["kind"] != "near"
+                else f", alike {pair['similarity']:.3f}"
+            )
+            first, second = (
+                thumbnails.figure(pair["first"]),
+                thumbnails.figure(pair["second"], note),
+            )
             parts.append(f'<div class="pair">{first}{second}</div>')
         parts.append(_more(count, len(shown)))
     return "\n".join(parts)
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    head = "".join(f"<th{'' if not spot else ' class=n'}>{_text(name)}</th>" for spot, name in enumerate(names))
+    head = "".join(
+        f"<th{'' if not spot else ' class=n'}>{_text(name)}</th>" for spot, name in enumerate(names)
+    )
     body = "".join(
-        f"<tr>{''.join(f'<td{_number_class(cell)}>{_text(str(cell))}</td>' for cell in row)}</tr>" for row in rows
+        f"<tr>{''.join(f'<td{_number_class(cell)}>{_text(str(cell))}</td>' for cell in row)}</tr>"
+        for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
 
@@ -240,5 +289,7 @@ def _more(count: int, shown: int) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped; characters that can't be seen, or that turn the direction of writing, as their code."""
+    """Escaped; characters that can't be seen, or that turn the direction of writing, as their
+    code.
+    """
     return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))

@@ -1,6 +1,7 @@
 """Records of one or two scanned trees that show the same image.
 
-In: a `Scan` (of two trees: joined, with the side of each record). Out: pairs of records, exact and near.
+In: a `Scan` (of two trees: joined, with the side of each record). Out: pairs of records, exact and
+    near.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from PIL import Image
 
-from strhub.data.curation.duplicates import MIN_SIMILARITY, PAIR, first_with_same, near_pairs, similarity
+from strhub.data.curation.duplicates import (
+    MIN_SIMILARITY,
+    PAIR,
+    first_with_same,
+    near_pairs,
+    similarity,
+)
 from strhub.data.curation.scan import Scan, StoredWords, useful_workers
 from strhub.images.open import open_bytes
 from strhub.utils.workers import run_in_order
@@ -21,14 +28,16 @@ from strhub.utils.workers import run_in_order
 __all__ = ["exact_across", "exact_within", "near_across", "near_within"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Place: TypeAlias = tuple[Path, int]
+Location: TypeAlias = tuple[Path, int]
 
 MAX_ASPECT_CHANGE: Final = 1.3  # a crop of 2 pixels a side changes a small image's by a fifth
 PAIRS_A_JOB: Final = 50
 
 
 def exact_within(scanned: Scan) -> Array:
-    """(P,) of `PAIR`: every record whose bytes or pixels repeat those of an earlier one, with the first such."""
+    """(P,) of `PAIR`: every record whose bytes or pixels repeat those of an earlier one, with the
+    first such.
+    """
     numbers = np.arange(len(scanned.records))
     first = first_with_same(_identity(scanned.records))
     repeats = (first != numbers) & (scanned.records["content"] != 0)
@@ -36,7 +45,9 @@ def exact_within(scanned: Scan) -> Array:
 
 
 def exact_across(scanned: Scan, boundary: int) -> Array:
-    """(P,) of `PAIR`: every record from number `boundary` on whose bytes or pixels are those of one before it."""
+    """(P,) of `PAIR`: every record from number `boundary` on whose bytes or pixels are those of one
+    before it.
+    """
     identity = _identity(scanned.records)
     values, first = np.unique(identity[:boundary], return_index=True)
     if not len(values):
@@ -50,7 +61,8 @@ def exact_across(scanned: Scan, boundary: int) -> Array:
 def near_within(scanned: Scan, *, among: Array | None = None, workers: int = 1) -> Array:
     """(P,) of `PAIR`: records that are not the same but show the same image, with agreeing labels.
 
-    Of records whose pixels and labels are the same only the first is looked at. among: (N,) bool, of those to look at.
+    Of records whose pixels and labels are the same only the first is looked at. among: (N,) bool,
+    of those to look at.
     """
     return _near(scanned, None, among, workers)
 
@@ -73,13 +85,21 @@ def _pairs(first: Array, second: Array, alike: Array | float) -> Array:
 
 def _near(scanned: Scan, sides: Array | None, among: Array | None, workers: int) -> Array:
     records = scanned.records
-    keys = [records["pixels"], records["label"], np.zeros(len(records), dtype=bool) if sides is None else sides]
+    keys = [
+        records["pixels"],
+        records["label"],
+        np.zeros(len(records), dtype=bool) if sides is None else sides,
+    ]
     members = np.flatnonzero(records["readable"] if among is None else records["readable"] & among)
     if len(members):
-        _, fresh = np.unique(np.stack([key[members].astype(np.uint64) for key in keys], 1), axis=0, return_index=True)
+        _, fresh = np.unique(
+            np.stack([key[members].astype(np.uint64) for key in keys], 1), axis=0, return_index=True
+        )
         members = members[np.sort(fresh)]
     found = near_pairs(
-        records["prints"][members], records["label"][members], sides=None if sides is None else sides[members]
+        records["prints"][members],
+        records["label"][members],
+        sides=None if sides is None else sides[members],
     )
     first, second = members[found[:, 0]], members[found[:, 1]]
     aspect = records["width"] / np.maximum(records["height"], 1)
@@ -94,21 +114,23 @@ def _near(scanned: Scan, sides: Array | None, among: Array | None, workers: int)
 
 def _similarities(scanned: Scan, first: Array, second: Array, workers: int) -> Array:
     ends = zip(first.tolist(), second.tolist(), strict=True)
-    places = [(scanned.place(one), scanned.place(other)) for one, other in ends]
-    jobs = [places[start : start + PAIRS_A_JOB] for start in range(0, len(places), PAIRS_A_JOB)]
+    locations = [(scanned.location(one), scanned.location(other)) for one, other in ends]
+    jobs = [
+        locations[start : start + PAIRS_A_JOB] for start in range(0, len(locations), PAIRS_A_JOB)
+    ]
     results = run_in_order(_compare, jobs, workers=useful_workers(workers, jobs))
     return np.array([value for values in results for value in values], dtype=np.float32)
 
 
-def _compare(pairs: Sequence[tuple[Place, Place]]) -> list[float]:
+def _compare(pairs: Sequence[tuple[Location, Location]]) -> list[float]:
     @lru_cache(maxsize=16)
     def words(folder: Path) -> StoredWords:
         return StoredWords(folder)
 
     @lru_cache(maxsize=16)  # pairs are sorted, so that their first images are mostly the same
-    def picture(place: Place) -> Image.Image:
-        folder, number = place
+    def image(location: Location) -> Image.Image:
+        folder, number = location
         (stored,) = words(folder).records([number])
         return open_bytes(stored.encoded or b"")
 
-    return [similarity(picture(first), picture(second)) for first, second in pairs]
+    return [similarity(image(first), image(second)) for first, second in pairs]

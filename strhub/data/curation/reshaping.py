@@ -1,6 +1,8 @@
-"""Records chosen from trees of LMDB folders and copied to a new one as they are: for `filter`, `merge` and `split`.
+"""Records chosen from trees of LMDB folders and copied to a new one as they are: for `filter`,
+`merge` and `split`.
 
-In: trees, and what is wanted of them. Out: LMDB folders, and how many records were kept and dropped, by reason.
+In: trees, and what is wanted of them. Out: LMDB folders, and how many records were kept and
+    dropped, by reason.
 """
 
 from __future__ import annotations
@@ -21,22 +23,37 @@ from strhub.data.curation.scan import DROP_REASONS, Scan, StoredWords, scan
 from strhub.data.curation.writer import Record, SkippedRecord, WriteReport, write_words
 from strhub.text.charset import LabelPreparation
 
-__all__ = ["Copy", "Places", "Wishes", "choose", "copy_records", "split_by_label", "split_by_record"]
+__all__ = [
+    "Copy",
+    "Locations",
+    "Wishes",
+    "choose",
+    "copy_records",
+    "split_by_label",
+    "split_by_record",
+]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Place: TypeAlias = tuple[Path, int]
+Location: TypeAlias = tuple[Path, int]
 
-VERTICAL_ASPECT: Final = 1.5  # height / width from which a word of several letters is taken to be written downwards
+VERTICAL_ASPECT: Final = (
+    1.5  # height / width from which a word of several letters is taken to be written downwards
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What records must be like to be kept. Any wish about images leaves out those that can't be read.
+    """What records must be like to be kept. Any wish about images leaves out those that can't be
+    read.
 
-    charset: its letters and digits must be enough for the label. max_length: of the label, in characters.
-    min_side: of the image, in pixels. min_aspect, max_aspect: bounds of width / height. match: found in the label.
-    drop_vertical: leave out labels of several characters in images at least 1.5 times as high as wide.
-    drop_unreadable: leave out what can't be decoded. drop_duplicates: keep the first of the same or near images.
+    charset: its letters and digits must be enough for the label. max_length: of the label, in
+        characters.
+    min_side: of the image, in pixels. min_aspect, max_aspect: bounds of width / height. match:
+        found in the label.
+    drop_vertical: leave out labels of several characters in images at least 1.5 times as high as
+        wide.
+    drop_unreadable: leave out what can't be decoded. drop_duplicates: keep the first of the same or
+        near images.
     without: a tree; what shows the same image as a record of it is left out.
     """
 
@@ -52,7 +69,7 @@ class Wishes:
     without: Path | None = None
 
     @property
-    def about_pictures(self) -> bool:
+    def about_images(self) -> bool:
         """Whether images must be decoded."""
         bounds = (self.min_side, self.min_aspect, self.max_aspect, self.without)
         flags = (self.drop_vertical, self.drop_unreadable, self.drop_duplicates)
@@ -62,7 +79,8 @@ class Wishes:
 def choose(
     tree: str | Path, wishes: Wishes, *, workers: int = 1, progress: bool = False
 ) -> tuple[Scan, Array, Counter[str]]:
-    """The scanned tree, which records to keep (N,) bool, and how many are dropped by the first reason that holds.
+    """The scanned tree, which records to keep (N,) bool, and how many are dropped by the first
+    reason that holds.
 
     Raises:
         ValueError: if there is nothing to read, or `match` is no regular expression.
@@ -75,7 +93,12 @@ def choose(
     except re.error as error:
         raise ValueError(f"{wishes.match!r} is no regular expression: {error}") from error
     scanned = scan(
-        tree, prepare_label=prepare, match=match, pictures=wishes.about_pictures, workers=workers, progress=progress
+        tree,
+        prepare_label=prepare,
+        match=match,
+        read_images=wishes.about_images,
+        workers=workers,
+        progress=progress,
     )
     kept, dropped = np.ones(len(scanned.records), dtype=bool), Counter[str]()
 
@@ -85,7 +108,7 @@ def choose(
         kept[condition] = False
 
     _drop_by_label(scanned.records, wishes, drop)
-    if wishes.about_pictures:
+    if wishes.about_images:
         _drop_by_size(scanned.records, wishes, drop)
     if wishes.without is not None:
         drop("overlap", _overlapping(scanned, wishes.without, workers, progress))
@@ -94,21 +117,22 @@ def choose(
     return scanned, kept, dropped
 
 
-def split_by_record(count: int, share: float, seed: int) -> Array:
+def split_by_record(count: int, fraction: float, seed: int) -> Array:
     """Which of `count` records go to the first part: (count,) bool, drawn evenly."""
     first = np.zeros(count, dtype=bool)
-    first[np.random.default_rng(seed).permutation(count)[: round(share * count)]] = True
+    first[np.random.default_rng(seed).permutation(count)[: round(fraction * count)]] = True
     return first
 
 
-def split_by_label(keys: Array, share: float, seed: int) -> Array:
-    """As `split_by_record`, but records whose `label_key` is the same go the same way. The share is met if it can be.
+def split_by_label(keys: Array, fraction: float, seed: int) -> Array:
+    """As `split_by_record`, but records whose `label_key` is the same go the same way. The share is
+    met if it can be.
 
     keys: (N,) uint64.
     """
     labels, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(labels))
-    wanted, taken = share * len(keys), 0
+    wanted, taken = fraction * len(keys), 0
     first = np.zeros(len(labels), dtype=bool)
     for label in order:
         if abs(taken + counts[label] - wanted) <= abs(taken - wanted):
@@ -118,18 +142,31 @@ def split_by_label(keys: Array, share: float, seed: int) -> Array:
 
 
 def copy_records(
-    folder: str | Path, scanned: Scan, chosen: Array, *, overwrite: bool = False, progress: bool | None = None
+    folder: str | Path,
+    scanned: Scan,
+    chosen: Array,
+    *,
+    overwrite: bool = False,
+    progress: bool | None = None,
 ) -> WriteReport:
-    """Write the chosen records (N,) bool of a scan to an LMDB folder, as they are stored and in their order.
+    """Write the chosen records (N,) bool of a scan to an LMDB folder, as they are stored and in
+    their order.
 
-    Those without an image, or with a label that isn't UTF-8, are left out and counted in the report; a label that is
-    missing becomes an empty one. Raises as `write_words`.
+    Those without an image, or with a label that isn't UTF-8, are left out and counted in the
+    report; a label that is missing becomes an empty one. Raises as `write_words`.
     """
-    places = Places(scanned, np.flatnonzero(chosen))
-    return write_words(folder, places, Copy(), fingerprint=places.fingerprint(), overwrite=overwrite, progress=progress)
+    locations = Locations(scanned, np.flatnonzero(chosen))
+    return write_words(
+        folder,
+        locations,
+        Copy(),
+        fingerprint=locations.fingerprint(),
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
-class Places(Sequence[Place]):
+class Locations(Sequence[Location]):
     """Where the records of these indexes of a scan are: folder and number."""
 
     def __init__(self, scanned: Scan, indexes: Array) -> None:
@@ -139,22 +176,24 @@ class Places(Sequence[Place]):
         return len(self.indexes)
 
     @overload
-    def __getitem__(self, spot: int) -> Place: ...
+    def __getitem__(self, spot: int) -> Location: ...
 
     @overload
-    def __getitem__(self, spot: slice) -> Sequence[Place]: ...
+    def __getitem__(self, spot: slice) -> Sequence[Location]: ...
 
-    def __getitem__(self, spot: int | slice) -> Place | Sequence[Place]:
+    def __getitem__(self, spot: int | slice) -> Location | Sequence[Location]:
         if isinstance(spot, slice):
-            return Places(self.scanned, self.indexes[spot])
-        return self.scanned.place(int(self.indexes[spot]))
+            return Locations(self.scanned, self.indexes[spot])
+        return self.scanned.location(int(self.indexes[spot]))
 
     def fingerprint(self) -> str:
         """A hash of which records these are, and of the size and time of their files."""
         digest = hashlib.sha256(self.indexes.tobytes())
         for folder in self.scanned.folders:
             status = (folder / "data.mdb").stat()
-            digest.update(repr((str(folder.absolute()), status.st_size, status.st_mtime_ns)).encode())
+            digest.update(
+                repr((str(folder.absolute()), status.st_size, status.st_mtime_ns)).encode()
+            )
         return digest.hexdigest()
 
 
@@ -168,17 +207,21 @@ class Copy:
     def __init__(self) -> None:
         self._words: StoredWords | None = None
 
-    def __call__(self, place: Place) -> Iterator[Record]:
+    def __call__(self, location: Location) -> Iterator[Record]:
         """The one record."""
-        folder, number = place
+        folder, number = location
         if self._words is None or self._words.path != folder:
             self._words = StoredWords(folder)
         (stored,) = self._words.records([number])
         text = stored.text
         if stored.encoded is None:
-            raise SkippedRecord(f"{folder}: record {number}: {stored.error or 'there is no image'}", "no image")
+            raise SkippedRecord(
+                f"{folder}: record {number}: {stored.error or 'there is no image'}", "no image"
+            )
         if text is None:
-            raise SkippedRecord(f"{folder}: record {number}: its label isn't UTF-8", "undecodable label")
+            raise SkippedRecord(
+                f"{folder}: record {number}: its label isn't UTF-8", "undecodable label"
+            )
         yield stored.encoded, text
 
 
@@ -218,7 +261,9 @@ def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Ar
     return np.asarray(found[boundary:] | np.isin(pixels, pixels[found[boundary:] & (pixels != 0)]))
 
 
-def _drop_duplicates(scanned: Scan, among: Array, workers: int, drop: Callable[[str, Array], None]) -> None:
+def _drop_duplicates(
+    scanned: Scan, among: Array, workers: int, drop: Callable[[str, Array], None]
+) -> None:
     pixels = np.where(among, scanned.records["pixels"], 0)
     near = near_within(scanned, among=among, workers=workers)
     repeated = (first_with_same(pixels) != np.arange(len(pixels))) & (pixels != 0)

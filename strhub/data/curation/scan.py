@@ -1,7 +1,9 @@
-"""Every record of a tree of LMDB folders looked at once, as stored: what `inspect`, `filter`, `merge` and `split` need.
+"""Every record of a tree of LMDB folders looked at once, as stored: what `inspect`, `filter`,
+`merge` and `split` need.
 
-In: folders. Out: one row of numbers a record, in NumPy arrays (about 150 bytes a record, whatever the images' sizes),
-and counts. Images are decoded in several processes; the result doesn't depend on how many.
+In: folders. Out: one row of numbers a record, in NumPy arrays (about 150 bytes a record, whatever
+the images' sizes), and counts. Images are decoded in several processes; the result doesn't depend
+on how many.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-from strhub.data.curation.duplicates import PRINTS_SHAPE, content_hash, label_key, picture_prints, pixel_hash
+from strhub.data.curation.duplicates import (
+    PRINTS_SHAPE,
+    content_hash,
+    image_prints,
+    label_key,
+    pixel_hash,
+)
 from strhub.data.sources.lmdb import find_lmdbs
 from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
 from strhub.data.sources.lmdb_format import label_key as stored_label_key
@@ -38,7 +46,10 @@ RECORD: Final = np.dtype(
     [
         ("readable", "?"),
         ("label_state", "u1"),  # LABEL_STATES
-        ("drop", "u1"),  # place in DROP_REASONS: why the charset and longest length would drop its label
+        (
+            "drop",
+            "u1",
+        ),  # place in DROP_REASONS: why the charset and longest length would drop its label
         ("matches", "?"),  # the pattern is found in its label; true if none was given
         ("format", "u1"),  # place in FORMATS
         ("characters", "u4"),
@@ -52,7 +63,14 @@ RECORD: Final = np.dtype(
     ]
 )
 LABEL_STATES: Final = ("fine", "missing", "undecodable")
-DROP_REASONS: Final = ("", "no label", "undecodable label", "empty", "too long", "outside the charset")
+DROP_REASONS: Final = (
+    "",
+    "no label",
+    "undecodable label",
+    "empty",
+    "too long",
+    "outside the charset",
+)
 RECORDS_A_JOB: Final = 100
 MAX_PROBLEMS: Final = 1000  # messages kept an LMDB
 MAX_EXAMPLES: Final = 5  # labels kept a reason
@@ -80,7 +98,8 @@ class StoredWords:
     """The records of one LMDB folder, numbered from 1.
 
     Attributes:
-        count: how many there are. remark: what is wrong with the number that is stored for it, or ''.
+        count: how many there are. remark: what is wrong with the number that is stored for it, or
+            ''.
 
     Raises:
         ValueError: if it can't be read as LMDB or its number of samples is of no use.
@@ -91,12 +110,14 @@ class StoredWords:
         self._file = LmdbFile(self.path)
         self.count, self.remark = self._file.count()
 
-    def records(self, numbers: Iterable[int], *, pictures: bool = True) -> Iterator[Stored]:
-        """The records of these numbers, in their order; if so asked without their images, which takes far less."""
+    def records(self, numbers: Iterable[int], *, read_images: bool = True) -> Iterator[Stored]:
+        """The records of these numbers, in their order; if so asked without their images, which
+        takes far less.
+        """
         for number in numbers:
             try:
                 label = self._file.get(stored_label_key(number))
-                encoded = self._file.get(image_key(number)) if pictures else None
+                encoded = self._file.get(image_key(number)) if read_images else None
             except (DamagedLmdb, OSError) as error:
                 yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
             else:
@@ -130,7 +151,8 @@ class Tally:
 class Scan:
     """What is known of the records of a tree.
 
-    records: (N,) of `RECORD`, one folder after the other. starts: (folders + 1,) where each folder's begin.
+    records: (N,) of `RECORD`, one folder after the other. starts: (folders + 1,) where each
+        folder's begin.
     """
 
     folders: list[Path]
@@ -150,7 +172,7 @@ class Scan:
             self.tallies + other.tallies,
         )
 
-    def place(self, index: int) -> tuple[Path, int]:
+    def location(self, index: int) -> tuple[Path, int]:
         """Folder and number (from 1) of a record by its index in `records`."""
         folder = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.folders[folder], int(index - self.starts[folder]) + 1
@@ -181,7 +203,9 @@ def open_tree(tree: str | Path) -> tuple[list[StoredWords], list[tuple[Path, str
     if not opened and damaged:
         raise ValueError(f"no LMDB folder in {tree} can be read: {damaged[0][1]}")
     if not opened:
-        raise ValueError(f"no LMDB folder (one with a data.mdb) in {tree} or below it. Check the path")
+        raise ValueError(
+            f"no LMDB folder (one with a data.mdb) in {tree} or below it. Check the path"
+        )
     return opened, damaged
 
 
@@ -190,15 +214,17 @@ def scan(
     *,
     prepare_label: LabelPreparation | None = None,
     match: re.Pattern[str] | None = None,
-    pictures: bool = True,
+    read_images: bool = True,
     workers: int = 1,
     progress: bool = False,
 ) -> Scan:
     """Look at every record of a tree.
 
     Args:
-        tree: a folder with LMDB folders at or below it. prepare_label: of the charset that labels are held against.
-        match: what is looked for in labels. pictures: read them; if not, all count as unreadable, without a reason.
+        tree: a folder with LMDB folders at or below it. prepare_label: of the charset that labels
+            are held against.
+        match: what is looked for in labels. pictures: read them; if not, all count as unreadable,
+            without a reason.
         workers: processes. progress: show a bar.
 
     Raises:
@@ -215,10 +241,12 @@ def scan(
     ]
     records, tallies = np.zeros(starts[-1], dtype=RECORD), {words.path: Tally() for words in opened}
     filled = 0
-    look = partial(_look, prepare=prepare_label, match=match, pictures=pictures)
+    scan_record = partial(_scan_record, prepare=prepare_label, match=match, read_images=read_images)
     with tqdm(total=len(records), unit=" records", desc="reading", disable=not progress) as bar:
         for job, (rows, tally) in zip(
-            jobs, run_in_order(look, jobs, workers=useful_workers(workers, jobs)), strict=True
+            jobs,
+            run_in_order(scan_record, jobs, workers=useful_workers(workers, jobs)),
+            strict=True,
         ):
             records[filled : filled + len(rows)] = rows
             tallies[job.folder].add(tally)
@@ -232,22 +260,22 @@ def useful_workers(workers: int, jobs: Sequence[object]) -> int:
     return max(1, min(workers, len(jobs) // 4))
 
 
-def _look(
-    job: _Job, *, prepare: LabelPreparation | None, match: re.Pattern[str] | None, pictures: bool
+def _scan_record(
+    job: _Job, *, prepare: LabelPreparation | None, match: re.Pattern[str] | None, read_images: bool
 ) -> tuple[Array, Tally]:
     rows, tally = np.zeros(job.end - job.first, dtype=RECORD), Tally()
-    records = StoredWords(job.folder).records(range(job.first, job.end), pictures=pictures)
+    records = StoredWords(job.folder).records(range(job.first, job.end), read_images=read_images)
     for row, stored in zip(rows, records, strict=True):
-        _look_at_label(stored, row, tally, prepare)
+        _scan_label(stored, row, tally, prepare)
         row["matches"] = match is None or match.search(stored.text or "") is not None
         if stored.encoded is not None:
             row["size"], row["content"] = len(stored.encoded), content_hash(stored.encoded)
-        if pictures:
-            _look_at_picture(stored, row, tally)
+        if read_images:
+            _scan_image(stored, row, tally)
     return rows, tally
 
 
-def _look_at_label(stored: Stored, row: Any, tally: Tally, prepare: LabelPreparation | None) -> None:
+def _scan_label(stored: Stored, row: Any, tally: Tally, prepare: LabelPreparation | None) -> None:
     text = stored.text
     state = "missing" if stored.label is None else "undecodable" if text is None else "fine"
     row["label_state"], row["label"] = LABEL_STATES.index(state), label_key(text or "")
@@ -262,7 +290,9 @@ def _look_at_label(stored: Stored, row: Any, tally: Tally, prepare: LabelPrepara
         tally.dropped[reason] += 1
         examples = tally.examples.setdefault(reason, [])
         if len(examples) < MAX_EXAMPLES:
-            examples.append((stored.number, (stored.label or b"").decode("utf-8", "backslashreplace")))
+            examples.append(
+                (stored.number, (stored.label or b"").decode("utf-8", "backslashreplace"))
+            )
 
 
 def _reason_to_drop(state: str, text: str, prepare: LabelPreparation) -> str:
@@ -275,12 +305,12 @@ def _reason_to_drop(state: str, text: str, prepare: LabelPreparation) -> str:
     return ""
 
 
-def _look_at_picture(stored: Stored, row: Any, tally: Tally) -> None:
+def _scan_image(stored: Stored, row: Any, tally: Tally) -> None:
     try:
         if stored.encoded is None:
             raise UnreadableImage(stored.error or "there is no image")
         image = open_bytes(stored.encoded)
-        row["prints"] = picture_prints(image)
+        row["prints"] = image_prints(image)
     except Exception as error:  # whatever one image does, the others are looked at
         message = str(error) or type(error).__name__
         tally.unreadable[message.partition(":")[0]] += 1
@@ -289,5 +319,5 @@ def _look_at_picture(stored: Stored, row: Any, tally: Tally) -> None:
         return
     row["readable"], row["width"], row["height"] = True, *image.size
     row["pixels"] = pixel_hash(image)
-    with suppress(Exception), Image.open(io.BytesIO(stored.encoded), formats=FORMATS) as picture:
-        row["format"] = FORMATS.index(picture.format or "")
+    with suppress(Exception), Image.open(io.BytesIO(stored.encoded), formats=FORMATS) as opened:
+        row["format"] = FORMATS.index(opened.format or "")

@@ -1,7 +1,8 @@
 """How the images of two sets of words differ, in numbers.
 
-In: words, as (RGB image, label) pairs. Out: per measure, such as brightness or sharpness, the quantiles of both sets
-and the distance of their distributions. Meant for rendered words beside real ones: it says which effect is too strong.
+In: words, as (RGB image, label) pairs. Out: per measure, such as brightness or sharpness, the
+quantiles of both sets and the distance of their distributions. Meant for rendered words beside real
+ones: it says which effect is too strong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["MEASURES", "QUANTILES", "Comparison", "as_table", "compare", "distance", "measure", "measure_all"]
+__all__ = [
+    "MEASURES",
+    "QUANTILES",
+    "Comparison",
+    "as_table",
+    "compare",
+    "distance",
+    "measure",
+    "measure_all",
+]
 
 Word: TypeAlias = tuple[Image.Image, str]
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -35,8 +45,8 @@ MEASURES: Final = {
 _HEIGHT: Final = 32
 
 
-def _luma(picture: Image.Image) -> _Pixels:
-    return np.asarray(picture.convert("L"), dtype=np.float32)
+def _luma(image: Image.Image) -> _Pixels:
+    return np.asarray(image.convert("L"), dtype=np.float32)
 
 
 def _text_step(gray: _Pixels) -> float:
@@ -55,24 +65,28 @@ def _text_step(gray: _Pixels) -> float:
     return float(high[best] - low[best])
 
 
-def _sharpness(picture: Image.Image) -> float:
-    """Returns the deviation of the Laplacian once every image has the same height: blur, not size, counts."""
-    width = max(3, round(picture.width * _HEIGHT / picture.height))
-    gray = _luma(picture.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
+def _sharpness(image: Image.Image) -> float:
+    """Returns the deviation of the Laplacian once every image has the same height: blur, not size,
+    counts.
+    """
+    width = max(3, round(image.width * _HEIGHT / image.height))
+    gray = _luma(image.resize((width, _HEIGHT), Image.Resampling.BICUBIC))
     inner = gray[1:-1, 1:-1]
     laplacian = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner
     return float(laplacian.std())
 
 
-def _colorfulness(picture: Image.Image) -> float:
-    red, green, blue = (np.asarray(band, dtype=np.float32) for band in picture.split())
+def _colorfulness(image: Image.Image) -> float:
+    red, green, blue = (np.asarray(band, dtype=np.float32) for band in image.split())
     first, second = red - green, (red + green) / 2 - blue
     spread = float(np.hypot(first.std(), second.std()))
     return spread + 0.3 * float(np.hypot(first.mean(), second.mean()))
 
 
 def _noise(gray: _Pixels) -> float:
-    """Returns Immerkaer's estimate, with the median in place of the mean: letters' edges hardly count."""
+    """Returns Immerkaer's estimate, with the median in place of the mean: letters' edges hardly
+    count.
+    """
     if min(gray.shape) < 3:
         return 0.0
     rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
@@ -80,38 +94,41 @@ def _noise(gray: _Pixels) -> float:
     return float(np.median(np.abs(both))) / (6 * 0.6745)
 
 
-def measure(picture: Image.Image, label: str) -> dict[str, float]:
+def measure(image: Image.Image, label: str) -> dict[str, float]:
     """Returns each of `MEASURES` for one word."""
-    picture = picture.convert("RGB")
-    gray = _luma(picture)
-    aspect = picture.width / picture.height
+    image = image.convert("RGB")
+    gray = _luma(image)
+    aspect = image.width / image.height
     return {
-        "height": float(picture.height),
+        "height": float(image.height),
         "aspect": aspect,
         "letter_aspect": aspect / max(1, len(label)),
         "brightness": float(gray.mean()),
         "contrast": float(gray.std()),
         "step": _text_step(gray),
-        "sharpness": _sharpness(picture),
-        "colorfulness": _colorfulness(picture),
+        "sharpness": _sharpness(image),
+        "colorfulness": _colorfulness(image),
         "noise": _noise(gray),
     }
 
 
 def measure_all(words: Iterable[Word]) -> dict[str, Values]:
     """Returns an array per measure, one value for each word, in order."""
-    rows = [measure(picture, label) for picture, label in words]
+    rows = [measure(image, label) for image, label in words]
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in MEASURES}
 
 
 def distance(first: Values, second: Values) -> float:
-    """Returns the two-sample Kolmogorov-Smirnov distance: the largest gap of the distribution functions, 0..1.
+    """Returns the two-sample Kolmogorov-Smirnov distance: the largest gap of the distribution
+    functions, 0..1.
 
     Raises:
         ValueError: if one of them is empty.
     """
     if not len(first) or not len(second):
-        raise ValueError("a set without words has no distribution to compare; take at least one word of each")
+        raise ValueError(
+            "a set without words has no distribution to compare; take at least one word of each"
+        )
     first, second = np.sort(first), np.sort(second)
     everything = np.concatenate([first, second])
     below_first = np.searchsorted(first, everything, side="right") / len(first)
@@ -121,7 +138,9 @@ def distance(first: Values, second: Values) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure of two sets: its quantiles at `QUANTILES` in each, and the distance of the two distributions."""
+    """One measure of two sets: its quantiles at `QUANTILES` in each, and the distance of the two
+    distributions.
+    """
 
     measure: str
     first: tuple[float, ...]
@@ -130,9 +149,16 @@ class Comparison:
 
 
 def compare(first: Mapping[str, Values], second: Mapping[str, Values]) -> list[Comparison]:
-    """Returns a `Comparison` for each measure; the arguments are what `measure_all` returned for two sets."""
+    """Returns a `Comparison` for each measure; the arguments are what `measure_all` returned for
+    two sets.
+    """
     return [
-        Comparison(name, _quantiles(first[name]), _quantiles(second[name]), distance(first[name], second[name]))
+        Comparison(
+            name,
+            _quantiles(first[name]),
+            _quantiles(second[name]),
+            distance(first[name], second[name]),
+        )
         for name in MEASURES
     ]
 
@@ -141,12 +167,21 @@ def _quantiles(values: Values) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(values, QUANTILES)) if len(values) else ()
 
 
-def as_table(comparisons: Sequence[Comparison], *, names: tuple[str, str] = ("first", "second")) -> str:
-    """Returns a table for a terminal: a line per measure with both sets' quantiles and their distance."""
+def as_table(
+    comparisons: Sequence[Comparison], *, names: tuple[str, str] = ("first", "second")
+) -> str:
+    """Returns a table for a terminal: a line per measure with both sets' quantiles and their
+    distance.
+    """
     titles = " ".join(f"{100 * quantile:6.0f}%" for quantile in QUANTILES)
     width = len(titles)
-    lines = [f"{'':14}  {names[0]:^{width}}   {names[1]:^{width}}", f"{'':14}  {titles}   {titles}   distance"]
+    lines = [
+        f"{'':14}  {names[0]:^{width}}   {names[1]:^{width}}",
+        f"{'':14}  {titles}   {titles}   distance",
+    ]
     for row in comparisons:
-        first, second = (" ".join(f"{value:7.2f}" for value in side) for side in (row.first, row.second))
+        first, second = (
+            " ".join(f"{value:7.2f}" for value in side) for side in (row.first, row.second)
+        )
         lines.append(f"{row.measure:14}  {first}   {second}   {row.distance:8.2f}")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
 """Words written to LMDB by worker processes, in order; a run that was stopped resumes where it was.
 
 In: jobs, and a function that turns one job into records. Out: an LMDB folder in the format of
-`strhub.data.sources.lmdb`. It is built in a hidden folder beside its place, `.<name>.partial`, and renamed when it is
-complete, so that there is always the old LMDB, the new one or none. How far a run has come is stored together with its
-records.
+`strhub.data.sources.lmdb`. It is built in a hidden folder beside its place, `.<name>.partial`, and
+renamed when it is complete, so that there is always the old LMDB, the new one or none. How far a
+run has come is stored together with its records.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ __all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "write_wo
 Job = TypeVar("Job")
 Record = tuple[bytes, str]
 """An encoded image file, such as PNG or JPEG, and its label."""
-Outcome = tuple[list[tuple[bytes, bytes]], tuple[str, str] | None]  # of a job: records; reason and message if skipped
+Outcome = tuple[
+    list[tuple[bytes, bytes]], tuple[str, str] | None
+]  # of a job: records; reason and message if skipped
 
 MAX_PROBLEMS: Final = 1000
 MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
@@ -44,7 +46,9 @@ PROGRESS: Final = b"partial-progress"  # how far the run has come; gone from a c
 
 
 class SkippedRecord(DataError):
-    """Raised by `work` for an input that can't be used: the message says what and where, `reason` is for counting."""
+    """Raised by `work` for an input that can't be used: the message says what and where, `reason`
+    is for counting.
+    """
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
         super().__init__(message, reason)
@@ -58,8 +62,8 @@ class SkippedRecord(DataError):
 class WriteReport:
     """What became of the jobs.
 
-    written: records in the finished LMDB. skipped: jobs or records that could not be used. problems: the first 1000
-    messages about those. reasons: how many were skipped, by reason.
+    written: records in the finished LMDB. skipped: jobs or records that could not be used.
+    problems: the first 1000 messages about those. reasons: how many were skipped, by reason.
     """
 
     written: int
@@ -91,28 +95,36 @@ def write_words(
     Args:
         folder: the folder to make, with those above it; it may exist if it is empty.
         jobs: what there is to do, indexable; with several workers each must be picklable.
-        work: gives the records of a job, none, one or several; with several workers it must be picklable. It may raise
-            `SkippedRecord`: the records it gave before stay. Any other error ends the run.
-        fingerprint: of the inputs and options: what a killed run with the same one has written is kept and gone on
-            with; with another one, everything begins anew.
-        workers: processes that work; with 1, this process does. They are spawned, so a script needs the usual
-            `if __name__ == "__main__"`.
+        work: gives the records of a job, none, one or several; with several workers it must be
+            picklable. It may raise `SkippedRecord`: the records it gave before stay. Any other
+            error ends the run.
+        fingerprint: of the inputs and options: what a killed run with the same one has written is
+            kept and gone on with; with another one, everything begins anew.
+        workers: processes that work; with 1, this process does. They are spawned, so a script needs
+            the usual `if __name__ == "__main__"`.
         overwrite: replace an existing LMDB; it stays as it is until the new one is complete.
         progress: show a bar on stderr; None: if stderr is a terminal.
 
     Raises:
-        ValueError: if the folder exists and may not be replaced, another process is writing it, there is no room, a
-            worker died, or no job gave a record (`NothingWritten`). Whatever was written is kept for the next run.
+        ValueError: if the folder exists and may not be replaced, another process is writing it,
+            there is no room, a worker died, or no job gave a record (`NothingWritten`). Whatever
+            was written is kept for the next run.
         KeyboardInterrupt: with a message about what is kept.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    place = Path(os.path.realpath(folder))
-    with _told(place), locked(place.with_name(f".{place.name}.lock")):
-        _check_place(place, overwrite=overwrite)
-        with _Partial(place, fingerprint, len(jobs)) as partial:
+    target = Path(os.path.realpath(folder))
+    with _told(target), locked(target.with_name(f".{target.name}.lock")):
+        _check_target(target, overwrite=overwrite)
+        with _Partial(target, fingerprint, len(jobs)) as partial:
             try:
-                _run(partial, jobs, work, workers, sys.stderr.isatty() if progress is None else progress)
+                _run(
+                    partial,
+                    jobs,
+                    work,
+                    workers,
+                    sys.stderr.isatty() if progress is None else progress,
+                )
             except KeyboardInterrupt as error:
                 kept = f"stopped; {partial.written} records are kept, and the same command resumes from there"
                 raise KeyboardInterrupt(kept) from error
@@ -120,19 +132,29 @@ def write_words(
         if not report.written:
             shutil.rmtree(partial.path)
             first = f"; the first: {report.problems[0]}" if report.problems else ""
-            raise NothingWritten(f"nothing to write to {folder}: {len(jobs)} inputs gave no record{first}", report)
-        _put_in_place(partial.path, place)
+            raise NothingWritten(
+                f"nothing to write to {folder}: {len(jobs)} inputs gave no record{first}", report
+            )
+        _move_into_place(partial.path, target)
     return report
 
 
 def _run(
-    partial: _Partial, jobs: Sequence[Job], work: Callable[[Job], Iterable[Record]], workers: int, progress: bool
+    partial: _Partial,
+    jobs: Sequence[Job],
+    work: Callable[[Job], Iterable[Record]],
+    workers: int,
+    progress: bool,
 ) -> None:
     start = partial.jobs_done
     pending = (jobs[index] for index in range(start, len(jobs)))
-    outcomes = run_in_order(_Recorder(work), pending, workers=min(workers, max(1, len(jobs) - start)))
+    outcomes = run_in_order(
+        _Recorder(work), pending, workers=min(workers, max(1, len(jobs) - start))
+    )
     with closing(outcomes):
-        for outcome in _with_bar(outcomes, start, len(jobs), partial.name) if progress else outcomes:
+        for outcome in (
+            _with_bar(outcomes, start, len(jobs), partial.name) if progress else outcomes
+        ):
             partial.add(outcome)
 
 
@@ -143,7 +165,9 @@ def _with_bar(outcomes: Iterable[Outcome], start: int, count: int, name: str) ->
 
 
 class _Recorder:
-    """`work` with its records as they are stored. An object and not a closure, for processes to be given it."""
+    """`work` with its records as they are stored. An object and not a closure, for processes to be
+    given it.
+    """
 
     def __init__(self, work: Callable[[Any], Iterable[Record]]) -> None:
         self.work = work
@@ -151,8 +175,8 @@ class _Recorder:
     def __call__(self, job: Any) -> Outcome:
         records: list[tuple[bytes, bytes]] = []
         try:
-            for picture, label in self.work(job):
-                records.append((picture, _utf8(label)))
+            for image, label in self.work(job):
+                records.append((image, _utf8(label)))
         except SkippedRecord as error:
             return records, (error.reason, str(error))
         except (ValueError, MemoryError):
@@ -166,14 +190,22 @@ def _utf8(label: str) -> bytes:
     try:
         return label.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise SkippedRecord(f"label {label!r} holds half a character", "undecodable label") from error
+        raise SkippedRecord(
+            f"label {label!r} holds half a character", "undecodable label"
+        ) from error
 
 
 class _Partial:
-    """The unfinished LMDB: records wait in memory for the next transaction, which also stores how far it has come."""
+    """The unfinished LMDB: records wait in memory for the next transaction, which also stores how
+    far it has come.
+    """
 
-    def __init__(self, place: Path, fingerprint: str, jobs: int) -> None:
-        self.name, self.path, self.fingerprint = place.name, place.with_name(f".{place.name}.partial"), fingerprint
+    def __init__(self, target: Path, fingerprint: str, jobs: int) -> None:
+        self.name, self.path, self.fingerprint = (
+            target.name,
+            target.with_name(f".{target.name}.partial"),
+            fingerprint,
+        )
         self.jobs_done = self.written = 0
         self.reasons: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -190,12 +222,14 @@ class _Partial:
     def add(self, outcome: Outcome) -> None:
         """Take the records of the next job."""
         records, skipped = outcome
-        for picture, label in records:
+        for image, label in records:
             self.written += 1
             if self.written > MAX_SAMPLES:
-                raise ValueError(f"an LMDB of this format holds at most {MAX_SAMPLES} records: write several")
-            self._waiting += [(image_key(self.written), picture), (label_key(self.written), label)]
-            self._bytes += len(picture)
+                raise ValueError(
+                    f"an LMDB of this format holds at most {MAX_SAMPLES} records: write several"
+                )
+            self._waiting += [(image_key(self.written), image), (label_key(self.written), label)]
+            self._bytes += len(image)
         if skipped:
             self.reasons[skipped[0]] += 1
             self.problems += [skipped[1]] if len(self.problems) < MAX_PROBLEMS else []
@@ -206,7 +240,9 @@ class _Partial:
     def finish(self) -> WriteReport:
         """Store what is left, the number of records, and no longer how far it has come."""
         self._commit([(NUM_SAMPLES, b"%d" % self.written)], delete=PROGRESS)
-        return WriteReport(self.written, self.reasons.total(), tuple(self.problems), dict(self.reasons))
+        return WriteReport(
+            self.written, self.reasons.total(), tuple(self.problems), dict(self.reasons)
+        )
 
     def _progress(self) -> bytes:
         names = ("fingerprint", "jobs_done", "written", "reasons", "problems")
@@ -235,35 +271,47 @@ class _Partial:
         self._waiting, self._bytes, self._committed = [], 0, time.monotonic()
 
 
-def _check_place(place: Path, *, overwrite: bool) -> None:
-    if not place.exists():
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if not target.exists():
         return
-    if (place / "data.mdb").exists():
+    if (target / "data.mdb").exists():
         if not overwrite:
-            raise ValueError(f"{place} already exists: choose another name, or ask for it to be overwritten")
-    elif not place.is_dir() or any(place.iterdir()):
-        raise ValueError(f"{place} exists and is no LMDB folder, so it is not replaced: choose another name")
+            raise ValueError(
+                f"{target} already exists: choose another name, or ask for it to be overwritten"
+            )
+    elif not target.is_dir() or any(target.iterdir()):
+        raise ValueError(
+            f"{target} exists and is no LMDB folder, so it is not replaced: choose another name"
+        )
 
 
-def _put_in_place(partial: Path, place: Path) -> None:
-    if place.exists():  # a folder that is not empty can't be replaced in one step, but the file in it can
-        os.replace(partial / "data.mdb", place / "data.mdb")
-        (place / "lock.mdb").unlink(missing_ok=True)  # of the old file, if other programs have read it
+def _move_into_place(partial: Path, target: Path) -> None:
+    if (
+        target.exists()
+    ):  # a folder that is not empty can't be replaced in one step, but the file in it can
+        os.replace(partial / "data.mdb", target / "data.mdb")
+        (target / "lock.mdb").unlink(
+            missing_ok=True
+        )  # of the old file, if other programs have read it
         shutil.rmtree(partial)
     else:
-        partial.rename(place)
+        partial.rename(target)
 
 
 @contextmanager
-def _told(place: Path) -> Iterator[None]:
+def _told(target: Path) -> Iterator[None]:
     """Errors of the disk, of LMDB and of worker processes as one that says what to do."""
     kept = "What was written is kept, and the same command resumes from there"
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BlockingIOError as error:
-        raise ValueError(f"{place} is being written by another process: wait for it, or choose another name") from error
+        raise ValueError(
+            f"{target} is being written by another process: wait for it, or choose another name"
+        ) from error
     except OSError as error:
-        raise ValueError(f"{place} can't be written: {error}. {kept} once there is room and access") from error
+        raise ValueError(
+            f"{target} can't be written: {error}. {kept} once there is room and access"
+        ) from error
     except Failure as error:
-        raise ValueError(f"{place} is not complete: {error}. {kept}") from error
+        raise ValueError(f"{target} is not complete: {error}. {kept}") from error

@@ -1,8 +1,10 @@
-"""Images of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's multi-size resizing).
+"""Images of words that keep their aspect: one height, each as wide as it needs to be (SVTRv2's
+multi-size resizing).
 
-In: images of any size. Out: tensors of one height, and batches of words of like widths, padded on the right with NaN.
-NaN is no color: a network tells by it what is padding, and one that cannot handle padding does not mistake it for an
-image. So nothing else has to be passed along with the images.
+In: images of any size. Out: tensors of one height, and batches of words of like widths, padded on
+    the right with NaN.
+NaN is no color: a network tells by it what is padding, and one that cannot handle padding does not
+mistake it for an image. So nothing else has to be passed along with the images.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from strhub.data.loading.loader import Batch, Key, SeededBatches, TrainLoader, c
 from strhub.data.sources.dataset import Word
 from strhub.data.transforms import WordTransform
 from strhub.images.padding import pad
-from strhub.images.preprocess import COLUMN, picture_to_kept_array
+from strhub.images.preprocess import COLUMN, image_to_kept_array
 
 POOL = 16  # batches that are drawn together and sorted by width
 
@@ -35,36 +37,46 @@ def collate_kept(words: Sequence[Word]) -> Batch:
 
 
 class AspectTransform(WordTransform):
-    """Image to tensor as `WordTransform` does it, but for the width, which the image has after its augmentation.
+    """Image to tensor as `WordTransform` does it, but for the width, which the image has after its
+    augmentation.
 
     img_size: [height, greatest width], multiples of 4.
     """
 
     def __init__(self, img_size: Sequence[int], **options: Any) -> None:
         super().__init__(img_size, **options)
-        if self.img_size[0] % COLUMN or self.img_size[1] % COLUMN or self.img_size[0] > self.img_size[1]:
+        if (
+            self.img_size[0] % COLUMN
+            or self.img_size[1] % COLUMN
+            or self.img_size[0] > self.img_size[1]
+        ):
             raise ValueError(
-                f"img_size is [height, greatest width] when the aspect is kept, multiples of {COLUMN} and not higher "
+                "img_size is [height, greatest width] when the aspect is kept, multiples of "
+                f"{COLUMN} and not higher "
                 f"than wide; not {list(self.img_size)}"
             )
 
-    def __call__(self, picture: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh entropy."""
-        picture = self._upright(picture)
+    def __call__(self, source: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh
+        entropy.
+        """
+        source = self._upright(source)
         if self.augment is not None:
-            picture = self.augment(picture, rng if rng is not None else np.random.default_rng())
-        return torch.from_numpy(picture_to_kept_array(picture, self.img_size, self.normalize))
+            source = self.augment(source, rng if rng is not None else np.random.default_rng())
+        return torch.from_numpy(image_to_kept_array(source, self.img_size, self.normalize))
 
-    def batch(self, pictures: Sequence[Image.Image], rngs: Sequence[np.random.Generator]) -> torch.Tensor:
+    def batch(
+        self, sources: Sequence[Image.Image], rngs: Sequence[np.random.Generator]
+    ) -> torch.Tensor:
         """B images with a generator each to (B, 3, H, W), padded to the widest."""
-        return pad([self(picture, rng) for picture, rng in zip(pictures, rngs, strict=True)])
+        return pad([self(source, rng) for source, rng in zip(sources, rngs, strict=True)])
 
 
 class AspectBatches(SeededBatches):
     """The words of one epoch in the order of `SeededBatches`, in pools of some batches each.
 
-    How wide a word is only shows once it is drawn, so the pool is sorted where the words are made: see `AspectLoader`,
-    which gives so many batches as this says it has.
+    How wide a word is only shows once it is drawn, so the pool is sorted where the words are made:
+    see `AspectLoader`, which gives so many batches as this says it has.
     """
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -76,31 +88,41 @@ class AspectBatches(SeededBatches):
 
 
 class SortedPool:
-    """Words of a pool to batches, from the narrowest to the widest. A class, so that spawned workers can have it."""
+    """Words of a pool to batches, from the narrowest to the widest. A class, so that spawned
+    workers can have it.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
 
     def __call__(self, words: Sequence[Word]) -> list[Batch]:
-        ordered = sorted(words, key=lambda word: 0 if word.image is None else int(word.image.shape[-1]))
-        return [collate_kept(ordered[at : at + self.batch_size]) for at in range(0, len(words), self.batch_size)]
+        ordered = sorted(
+            words, key=lambda word: 0 if word.image is None else int(word.image.shape[-1])
+        )
+        return [
+            collate_kept(ordered[at : at + self.batch_size])
+            for at in range(0, len(words), self.batch_size)
+        ]
 
 
 class AspectLoader(TrainLoader):
     """Batches of words of like widths.
 
-    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can resume from any batch, for which
-    the pool that it belongs to is made anew. On several devices, the batches of one step have about the same widths.
+    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can resume from any
+    batch, for which the pool that it belongs to is made anew. On several devices, the batches of
+    one step have about the same widths.
     """
 
     def __init__(self, dataset: Any, *, batch_sampler: AspectBatches, **options: Any) -> None:
         size = min(batch_sampler.batch_size, batch_sampler.size // batch_sampler.devices)
         if options.get("num_workers"):
             options = {"prefetch_factor": 1, **options}  # pools, not batches
-        super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=SortedPool(size), **options)
+        super().__init__(
+            dataset, batch_sampler=batch_sampler, collate_fn=SortedPool(size), **options
+        )
         self.batches = batch_sampler
 
-    def place_after(self, start: int, done: int) -> int:
+    def position_after(self, start: int, done: int) -> int:
         """Items are pools, which begin at every so many batches."""
         return (start // POOL + done) * POOL
 
@@ -108,6 +130,6 @@ class AspectLoader(TrainLoader):
         seed, epoch, start = self.batches.seed, self.batches.epoch, self.batches.start
         for number, pool in enumerate(super().__iter__(), start // POOL):
             order = np.random.default_rng([seed, epoch, number]).permutation(len(pool))
-            for place, chosen in enumerate(order, number * POOL):
-                if place >= start:
+            for position, chosen in enumerate(order, number * POOL):
+                if position >= start:
                     yield pool[chosen]

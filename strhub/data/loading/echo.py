@@ -1,7 +1,9 @@
-"""Use each prepared image several times, for a device that trains faster than words can be drawn or decoded.
+"""Use each prepared image several times, for a device that trains faster than words can be drawn or
+decoded.
 
-Data echoing (Choi et al. 2020, "Faster Neural Network Training with Data Echoing"): every fresh batch is followed by
-others that are dealt anew from the last few. With distortions on the device no image is seen twice as it is.
+Data echoing (Choi et al. 2020, "Faster Neural Network Training with Data Echoing"): every fresh
+batch is followed by others that are dealt anew from the last few. With distortions on the device no
+image is seen twice as it is.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ WINDOW = 8  # fresh batches that are dealt from
 
 
 class EchoLoader:
-    """The batches of a loader, each followed by `echo - 1` others of as many words from the last `WINDOW` batches.
+    """The batches of a loader, each followed by `echo - 1` others of as many words from the last
+    `WINDOW` batches.
 
-    Like the loader's own they are a function of seed, epoch and batch alone: going on in the middle of an epoch, at
-    batch `start`, prepares again what the window held. The window begins empty in every epoch.
+    Like the loader's own they are a function of seed, epoch and batch alone: going on in the middle
+    of an epoch, at batch `start`, prepares again what the window held. The window begins empty in
+    every epoch.
     """
 
-    def __init__(self, loader: TrainLoader, batches: SeededBatches, *, echo: int, start: int = 0) -> None:
+    def __init__(
+        self, loader: TrainLoader, batches: SeededBatches, *, echo: int, start: int = 0
+    ) -> None:
         if echo < 1:
             raise ValueError(f"data.echo is {echo}: each image must be used at least once")
         self.loader, self.batches, self.echo = loader, batches, echo
@@ -56,13 +62,19 @@ class EchoLoader:
         for number, fresh in enumerate(self.loader, start=first):
             window.append(fresh)
             for repeat in range(self.echo):
-                place = number * self.echo + repeat
-                if place >= self._start:
-                    yield fresh if repeat == 0 else self._dealt(list(window), place, len(fresh.labels))
+                position = number * self.echo + repeat
+                if position >= self._start:
+                    yield (
+                        fresh
+                        if repeat == 0
+                        else self._dealt(list(window), position, len(fresh.labels))
+                    )
 
-    def _dealt(self, window: list[Batch], place: int, count: int) -> Batch:
+    def _dealt(self, window: list[Batch], position: int, count: int) -> Batch:
         """`count` different words of the window, by chance; nothing new that could not be read."""
-        rng = np.random.default_rng([self.batches.seed, self.batches.epoch, place, self.batches.rank])
+        rng = np.random.default_rng(
+            [self.batches.seed, self.batches.epoch, position, self.batches.rank]
+        )
         owners = np.repeat(np.arange(len(window)), [len(batch.labels) for batch in window])
         rows = np.concatenate([np.arange(len(batch.labels)) for batch in window])
         chosen = rng.choice(len(rows), size=count, replace=False)

@@ -32,19 +32,22 @@ class Part:
         return image, label
 
 
-def split_sources(sources: Sequence[Any], share: float) -> tuple[list[Part], list[Part]]:
-    """Return the sources without, and with only, the words that are held out: that fraction of each.
+def split_sources(sources: Sequence[Any], fraction: float) -> tuple[list[Part], list[Part]]:
+    """Return the sources without, and with only, the words that are held out: that fraction of
+    each.
 
-    Which ones depends on a source's size alone, so that every run, device and seed holds the same ones out. Raises
-    `ValueError` if there are too few words for that share.
+    Which ones depends on a source's size alone, so that every run, device and seed holds the same
+    ones out. Raises `ValueError` if there are too few words for that share.
     """
     training, held = [], []
     for source in sources:
         order = np.random.default_rng(0).permutation(len(source))
-        count = round(share * len(source))
+        count = round(fraction * len(source))
         held.append(Part(source, np.sort(order[:count]), Counter()))
         training.append(Part(source, np.sort(order[count:]), source.dropped))
     if not sum(map(len, held)) or not sum(map(len, training)):
         total = sum(map(len, sources))
-        raise ValueError(f"data.val_share is {share}: of {total} training words that leaves none on one side")
+        raise ValueError(
+            f"data.val_share is {fraction}: of {total} training words that leaves none on one side"
+        )
     return [part for part in training if len(part)], [part for part in held if len(part)]

@@ -1,7 +1,7 @@
 """The order in which words are drawn in training, as a function of seed, epoch and batch alone.
 
-A sampled word is a pair (index, seed): the second seeds its augmentation. So a run that was stopped after any batch
-goes on exactly as it would have, whatever the number of worker processes.
+A sampled word is a pair (index, seed): the second seeds its augmentation. So a run that was stopped
+after any batch goes on exactly as it would have, whatever the number of worker processes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ Key = tuple[int, int]
 class Batch(NamedTuple):
     """Words of one step.
 
-    images: (B, 3, H, W), normalized; labels: B texts; unreadable: records met that could not be read;
-    lost_labels: labels of words whose image could not be read and was not replaced (evaluation only).
+    images: (B, 3, H, W), normalized; labels: B texts; unreadable: records met that could not be
+        read;
+    lost_labels: labels of words whose image could not be read and was not replaced (evaluation
+        only).
     """
 
     images: torch.Tensor
@@ -37,17 +39,28 @@ def collate(words: Sequence[Word]) -> Batch:
     readable = [word for word in words if word.image is not None]
     images = torch.stack([word.image for word in readable]) if readable else torch.empty(0)
     lost = tuple(word.label for word in words if word.image is None)
-    return Batch(images, [word.label for word in readable], sum(word.unreadable for word in words), lost)
+    return Batch(
+        images, [word.label for word in readable], sum(word.unreadable for word in words), lost
+    )
 
 
 class SeededBatches(Sampler[list[Key]]):
-    """Batches of one epoch, shuffled by (seed, epoch), dealt out to devices; it can start at any batch.
+    """Batches of one epoch, shuffled by (seed, epoch), dealt out to devices; it can start at any
+    batch.
 
-    The words that do not fill a batch on every device are left to other epochs, in which the order is another.
+    The words that do not fill a batch on every device are left to other epochs, in which the order
+    is another.
     """
 
     def __init__(
-        self, size: int, *, batch_size: int, seed: int, rank: int = 0, devices: int = 1, shuffle: bool = True
+        self,
+        size: int,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        devices: int = 1,
+        shuffle: bool = True,
     ) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.devices, self.shuffle = rank, devices, shuffle
@@ -83,11 +96,15 @@ class SeededBatches(Sampler[list[Key]]):
 
 
 class TrainLoader(RestartingLoader):
-    """A loader over `SeededBatches`. Its place is part of the run's own progress, so it has no state to save."""
+    """A loader over `SeededBatches`. Its place is part of the run's own progress, so it has no
+    state to save.
+    """
 
     def state_dict(self) -> dict[str, Any]:
         """Tell Lightning that this loader can resume in the middle of an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do: `SceneTextDataModule.train_dataloader` seeks to the batch that the run has reached."""
+        """Nothing to do: `SceneTextDataModule.train_dataloader` seeks to the batch that the run has
+        reached.
+        """

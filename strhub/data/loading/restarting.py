@@ -1,6 +1,8 @@
-"""Loaders that go on when the system kills one of their worker processes, for want of memory as a rule.
+"""Loaders that go on when the system kills one of their worker processes, for want of memory as a
+rule.
 
-In: batches that are a function of their number alone. Out: the same batches, whatever becomes of the workers.
+In: batches that are a function of their number alone. Out: the same batches, whatever becomes of
+    the workers.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ PATIENCE: Final = 5  # seconds for the system to say that a process is dead, aft
 
 
 class RestartingLoader(DataLoader[Any]):
-    """A `DataLoader` whose workers are started again, at the batch that is due, if one of them dies.
+    """A `DataLoader` whose workers are started again, at the batch that is due, if one of them
+    dies.
 
-    batch_sampler: has `epoch`, the batch `start` that it begins with, and `seek(epoch, start)`; or None, if a sub-class
-    knows the place itself.
+    batch_sampler: has `epoch`, the batch `start` that it begins with, and `seek(epoch, start)`; or
+    None, if a sub-class knows the place itself.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        epoch, start = self.place()
+        epoch, start = self.position()
         done = deaths = 0
         while True:
             iterator: Any = None
@@ -44,22 +47,27 @@ class RestartingLoader(DataLoader[Any]):
             except StopIteration:
                 break
             except (RuntimeError, OSError, EOFError) as error:
-                iterator = iterator or self._iterator  # workers that stay may have been killed since the last epoch
+                iterator = (
+                    iterator or self._iterator
+                )  # workers that stay may have been killed since the last epoch
                 dead = _dead(iterator, error)
                 deaths += 1
                 if not dead or deaths > ATTEMPTS:
                     raise
                 log.warning(
-                    "a data worker was killed (%s), for want of memory if nobody did it: starting the workers again. "
+                    "a data worker was killed (%s), for want of memory if nobody did it: starting "
+                    "the workers again. "
                     "If it happens often, lower data.num_workers",
-                    ", ".join(f"process {worker.pid}, exit status {worker.exitcode}" for worker in dead),
+                    ", ".join(
+                        f"process {worker.pid}, exit status {worker.exitcode}" for worker in dead
+                    ),
                 )
                 self._abandon(iterator)
-                self.seek(epoch, self.place_after(start, done))
-        if done and self.place() != (epoch, start) and self.place()[0] == epoch:
+                self.seek(epoch, self.position_after(start, done))
+        if done and self.position() != (epoch, start) and self.position()[0] == epoch:
             self.seek(epoch, start)
 
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The epoch and the batch that iterating starts with."""
         batches: Any = self.batch_sampler
         return batches.epoch, batches.start
@@ -69,15 +77,18 @@ class RestartingLoader(DataLoader[Any]):
         batches: Any = self.batch_sampler
         batches.seek(epoch, batch)
 
-    def place_after(self, start: int, done: int) -> int:
+    def position_after(self, start: int, done: int) -> int:
         """Where to go on after `done` items of an iteration from `start`."""
         return start + done
 
     def _started(self) -> Iterator[Any]:
-        """torch's own iterator. Its handler of SIGCHLD, which raises wherever the program is, is taken away again:
-        torch looks for dead workers every five seconds anyway, and there an error can be dealt with.
+        """torch's own iterator. Its handler of SIGCHLD, which raises wherever the program is, is
+        taken away again: torch looks for dead workers every five seconds anyway, and there an error
+            can be dealt with.
         """
-        in_main = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
+        in_main = threading.current_thread() is threading.main_thread() and hasattr(
+            signal, "SIGCHLD"
+        )
         before = signal.getsignal(signal.SIGCHLD) if in_main else None
         iterator = super().__iter__()
         if in_main and before is not None and signal.getsignal(signal.SIGCHLD) != before:
@@ -91,10 +102,12 @@ class RestartingLoader(DataLoader[Any]):
 
 
 class OrderedBatches(Sampler[list[int]]):
-    """Batches of the indexes 0 to size - 1 in order, dealt out to devices; it can start at any of them.
+    """Batches of the indexes 0 to size - 1 in order, dealt out to devices; it can start at any of
+    them.
 
-    All devices have equally many, and those of one number make the batch that one device of their common batch size
-    would have. Where the words run out, batches are smaller, and a device's last one may be empty.
+    All devices have equally many, and those of one number make the batch that one device of their
+    common batch size would have. Where the words run out, batches are smaller, and a device's last
+    one may be empty.
     """
 
     def __init__(self, size: int, *, batch_size: int, rank: int = 0, devices: int = 1) -> None:
@@ -132,7 +145,9 @@ def _dead(iterator: Any, error: Exception) -> list[Any]:
     if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
         return []
     workers = getattr(iterator, "_workers", [])
-    if not isinstance(error, RuntimeError):  # a connection broke: its other end may not be known to be dead yet
+    if not isinstance(
+        error, RuntimeError
+    ):  # a connection broke: its other end may not be known to be dead yet
         for worker in workers:
             worker.join(PATIENCE / max(1, len(workers)))
             if not worker.is_alive():

@@ -1,9 +1,11 @@
-"""Photographs with the words that are on them, from a folder in any of the forms that data sets have.
+"""Photographs with the words that are on them, from a folder in any of the forms that data sets
+have.
 
-`words.jsonl` beside the images: {"image": name, "words": [{"quad" or "polygon": [[x, y], ...], "text": text or null}]}.
-Or a text file for each image, named as it with `gt_` or `poly_gt_` before, in the same folder or in another one: ICDAR
-2015 (eight coordinates, the text; ### is unreadable), ICDAR 2013 (four, the text in quotes), Total-Text
-(`x: [[...]], y: [[...]], ..., transcriptions: [...]`; # is unreadable).
+`words.jsonl` beside the images: {"image": name, "words": [{"quad" or "polygon": [[x, y], ...],
+"text": text or null}]}. Or a text file for each image, named as it with `gt_` or `poly_gt_` before,
+in the same folder or in another one: ICDAR 2015 (eight coordinates, the text; ### is unreadable),
+ICDAR 2013 (four, the text in quotes), Total-Text (`x: [[...]], y: [[...]], ..., transcriptions:
+[...]`; # is unreadable).
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ Outline = tuple[tuple[float, float], ...]
 
 
 class TrueWord(NamedTuple):
-    """outline: a polygon around it, in pixels; text: None if it cannot be read, and so does not count."""
+    """outline: a polygon around it, in pixels; text: None if it cannot be read, and so does not
+    count.
+    """
 
     outline: Outline
     text: str | None
@@ -70,7 +74,8 @@ def find_annotated(folder: Path, truth: Path | None = None) -> list[Annotated]:
             found.append(Annotated(path, parse_text(_text_of(file), str(file))))
     if not found:
         raise DataError(
-            f"no photograph in {folder} has its words beside it: neither {WORDS} is there, nor gt_<name>.txt or "
+            f"no photograph in {folder} has its words beside it: neither {WORDS} is there, nor "
+            "gt_<name>.txt or "
             f"<name>.txt in {truth or folder}; see docs/photographs.md"
         )
     return found
@@ -89,12 +94,17 @@ def _from_json_lines(file: Path) -> Iterator[Annotated]:
             continue
         try:
             row = json.loads(line)
-            words = [TrueWord(_outline(word.get("polygon") or word["quad"]), word["text"]) for word in row["words"]]
+            words = [
+                TrueWord(_outline(word.get("polygon") or word["quad"]), word["text"])
+                for word in row["words"]
+            ]
             if not all(word.text is None or isinstance(word.text, str) for word in words):
                 raise TypeError("a text is neither a string nor null")
             yield Annotated(file.parent / row["image"], words)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{file}, line {number} is not as docs/photographs.md has it: {error!r}") from error
+            raise DataError(
+                f"{file}, line {number} is not as docs/photographs.md has it: {error!r}"
+            ) from error
 
 
 def _outline(points: Any) -> Outline:
@@ -105,7 +115,8 @@ def _outline(points: Any) -> Outline:
 
 
 def parse_text(content: str, name: str) -> list[TrueWord]:
-    """Return the words of a text file with a word a line, in the form of ICDAR 2013, 2015 or Total-Text.
+    """Return the words of a text file with a word a line, in the form of ICDAR 2013, 2015 or
+    Total-Text.
 
     name: of the file, for messages.
     """
@@ -117,12 +128,18 @@ def parse_text(content: str, name: str) -> list[TrueWord]:
 
 
 def _total_text(entry: str, name: str) -> TrueWord:
-    arrays = {axis: [float(number) for number in _NUMBERS.findall(values)] for axis, values in _ARRAY.findall(entry)}
+    arrays = {
+        axis: [float(number) for number in _NUMBERS.findall(values)]
+        for axis, values in _ARRAY.findall(entry)
+    }
     spelled = _SPELLED.search(entry)
     if len(arrays) != 2 or len(arrays["x"]) != len(arrays["y"]) or len(arrays["x"]) < 3:
         raise DataError(f"{name}: an entry has no x and y of one length: {entry[:80]!r}")
     text = spelled[2] if spelled else ""
-    return TrueWord(tuple(zip(arrays["x"], arrays["y"], strict=True)), None if text in {"", *UNREADABLE} else text)
+    return TrueWord(
+        tuple(zip(arrays["x"], arrays["y"], strict=True)),
+        None if text in {"", *UNREADABLE} else text,
+    )
 
 
 def _icdar(line: str, where: str) -> TrueWord:
@@ -137,8 +154,13 @@ def _icdar(line: str, where: str) -> TrueWord:
     except ValueError:
         numbers = []
     if len(parts) < 9:
-        raise DataError(f"{where}: neither eight coordinates and a text, nor four and a text in quotes: {line[:80]!r}")
+        raise DataError(
+            f"{where}: neither eight coordinates and a text, nor four and a text in quotes: "
+            f"{line[:80]!r}"
+        )
     if len(numbers) < 8:
         raise DataError(f"{where}: the first eight values are coordinates: {line[:80]!r}")
     text = parts[8]
-    return TrueWord(tuple(zip(numbers[::2], numbers[1::2], strict=True)), None if text in UNREADABLE else text)
+    return TrueWord(
+        tuple(zip(numbers[::2], numbers[1::2], strict=True)), None if text in UNREADABLE else text
+    )

@@ -1,7 +1,7 @@
 """One line or entry of an annotation file to a path and a label.
 
-In: the text of a line of CSV, TSV, JSONL or `gt.txt`, or a whole JSON document. Out: path and label, as written there,
-or `BadLine` with the reason.
+In: the text of a line of CSV, TSV, JSONL or `gt.txt`, or a whole JSON document. Out: path and
+label, as written there, or `BadLine` with the reason.
 """
 
 from __future__ import annotations
@@ -35,14 +35,27 @@ PATH_NAMES: Final = (
     *("imagepath", "filepath", "file_path", "img"),
 )
 LABEL_NAMES: Final = (
-    *("label", "text", "words", "word", "transcription", "gt", "ground_truth", "groundtruth", "annotation", "identity"),
+    *(
+        "label",
+        "text",
+        "words",
+        "word",
+        "transcription",
+        "gt",
+        "ground_truth",
+        "groundtruth",
+        "annotation",
+        "identity",
+    ),
 )
 DELIMITERS: Final = (",", ";", "\t", "|")  # of CSV, the most usual first
 MAX_LINE: Final = 1 << 20  # bytes
 QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
-# A path with an image's suffix, and what parts it from the label. The shortest such path, for labels may look like one.
+# A path with an image's suffix, and what parts it from the label. The shortest such path, for
+# labels may look like one.
 NAMED: Final = re.compile(
-    rf"\s*(.*?(?:{'|'.join(sorted(map(re.escape, SUFFIXES)))}))\s*([\t,; ])\s*(.*)", re.IGNORECASE | re.DOTALL
+    rf"\s*(.*?(?:{'|'.join(sorted(map(re.escape, SUFFIXES)))}))\s*([\t,; ])\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 Entry = tuple[str, str]  # path and label
@@ -57,7 +70,8 @@ class HeaderLine(BadLine):
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    r"""Yield the lines of a file without their ends: \n, \r\n, or \r where there is no \n near the beginning.
+    r"""Yield the lines of a file without their ends: \n, \r\n, or \r where there is no \n near the
+    beginning.
 
     A line over a mebibyte comes in parts of that size.
     """
@@ -76,16 +90,20 @@ def lines_of(file: IO[bytes]) -> Iterator[bytes]:
 
 
 class Table:
-    """Lines of CSV or TSV to path and label. The first line says which columns these are, and how many there are.
+    """Lines of CSV or TSV to path and label. The first line says which columns these are, and how
+    many there are.
 
-    csv: columns are parted by what the first line has, a comma if in doubt; `sep=;`, as Excel writes it, says it too.
+    csv: columns are parted by what the first line has, a comma if in doubt; `sep=;`, as Excel
+        writes it, says it too.
     """
 
     def __init__(self, source: Path, form: str) -> None:
         self.source = source
         self.is_csv = form == "csv"
         self.delimiter = "" if self.is_csv else "\t"
-        self.width = self.path = self.label = 0  # columns; a width of 0 means that no line was seen yet
+        self.width = self.path = self.label = (
+            0  # columns; a width of 0 means that no line was seen yet
+        )
 
     def __call__(self, text: str) -> Entry:
         if not self.delimiter:
@@ -112,7 +130,8 @@ class Table:
             raise HeaderLine
         if (path is not None or label is not None) and not any(map(_is_image_name, lowered)):
             raise ValueError(
-                f"{self.source}: the first line looks like a header, but does not name both columns; known names: "
+                f"{self.source}: the first line looks like a header, but does not name both "
+                "columns; known names: "
                 f"{', '.join(PATH_NAMES)}, and {', '.join(LABEL_NAMES)}"
             )
         self.path, self.label = 0, 1
@@ -130,8 +149,8 @@ def from_json(text: str) -> Entry:
 def json_entries(content: bytes) -> Iterator[Entry | BadLine]:
     """Yield what a JSON document says of each image.
 
-    It is docTR's mapping of paths to labels, MMOCR's `data_list` of objects with `img_path` and one of `instances`
-    with a `text`, or a list of such objects as JSONL has.
+    It is docTR's mapping of paths to labels, MMOCR's `data_list` of objects with `img_path` and one
+    of `instances` with a `text`, or a list of such objects as JSONL has.
 
     Raises:
         ValueError: if it is no JSON, or none of these.
@@ -143,7 +162,11 @@ def json_entries(content: bytes) -> Iterator[Entry | BadLine]:
     if isinstance(found, _Pairs):
         if "data_list" not in found.mapping:
             for path, label in found:
-                yield (path, label) if isinstance(label, str) else BadLine(f"{path}: its label is no text")
+                yield (
+                    (path, label)
+                    if isinstance(label, str)
+                    else BadLine(f"{path}: its label is no text")
+                )
             return
         found = found.mapping["data_list"]
     if not isinstance(found, list):
@@ -174,15 +197,17 @@ def _of_object(found: Any) -> Entry:
         instance = instances[0]
         label = dict(instance).get("text") if isinstance(instance, dict | _Pairs) else None
     if not isinstance(path, str) or not isinstance(label, str):
-        raise BadLine(f"no texts under one of {', '.join(PATH_NAMES)} and one of {', '.join(LABEL_NAMES)}")
+        raise BadLine(
+            f"no texts under one of {', '.join(PATH_NAMES)} and one of {', '.join(LABEL_NAMES)}"
+        )
     return path, label
 
 
 def from_gt(text: str) -> Entry:
     """Return path and label of a line of `gt.txt`.
 
-    They are parted by a tab, comma, semicolon or blanks, and the label may be in double quotes. A blank or
-    semicolon parts them only behind a path with an image's suffix.
+    They are parted by a tab, comma, semicolon or blanks, and the label may be in double quotes. A
+    blank or semicolon parts them only behind a path with an image's suffix.
     """
     path, separator, label = text.partition("\t" if "\t" in text else ",")
     named = None if separator == "\t" or _is_image_name(path) else NAMED.fullmatch(text)
@@ -210,16 +235,30 @@ def _is_image_name(text: str) -> bool:
 
 
 def _delimiter(text: str) -> str:
-    """Return what parts the columns of a first line: that with which it names columns, or else has an image's path."""
-    split = {delimiter: [cell.strip().strip('"').lower() for cell in text.split(delimiter)] for delimiter in DELIMITERS}
+    """Return what parts the columns of a first line: that with which it names columns, or else has
+    an image's path.
+    """
+    split = {
+        delimiter: [cell.strip().strip('"').lower() for cell in text.split(delimiter)]
+        for delimiter in DELIMITERS
+    }
     for delimiter, cells in split.items():
         if _column(cells, PATH_NAMES) is not None and _column(cells, LABEL_NAMES) is not None:
             return delimiter
-    return next((found for found, cells in split.items() if len(cells) > 1 and any(map(_is_image_name, cells))), ",")
+    return next(
+        (
+            found
+            for found, cells in split.items()
+            if len(cells) > 1 and any(map(_is_image_name, cells))
+        ),
+        ",",
+    )
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
-    """Return the columns of one line of CSV. Line by line, so that an open quote spoils one line only."""
+    """Return the columns of one line of CSV. Line by line, so that an open quote spoils one line
+    only.
+    """
     if '"' not in text:
         return text.split(delimiter)
     try:
@@ -231,8 +270,8 @@ def _cells(text: str, delimiter: str) -> list[str]:
 def _unquoted(cells: list[str]) -> list[str]:
     """Return cells without the quotes that programs put around them, which double those within.
 
-    A cell whose only quotes are at its ends may be a word that was photographed in quotes: they are taken off only if
-    all cells have such.
+    A cell whose only quotes are at its ends may be a word that was photographed in quotes: they are
+    taken off only if all cells have such.
     """
     quoted = [QUOTED.fullmatch(cell.strip()) for cell in cells]
     everywhere = all(quoted)

@@ -1,7 +1,9 @@
 """Which image shows which word, read from the files that people keep this in.
 
-In: a CSV, TSV, JSONL, JSON or `gt.txt` file, or a folder of images with a text file each or named by their labels.
-Out: `Annotation`s, one an image; what could not be understood is counted and listed with its file and line.
+In: a CSV, TSV, JSONL, JSON or `gt.txt` file, or a folder of images with a text file each or named
+    by their labels.
+Out: `Annotation`s, one an image; what could not be understood is counted and listed with its file
+    and line.
 """
 
 from __future__ import annotations
@@ -28,12 +30,25 @@ from strhub.errors import DataError
 from strhub.images.open import SUFFIXES
 from strhub.utils.regular_files import MAX_LIST_BYTES, open_regular, read_regular, read_regular_text
 
-__all__ = ["ANNOTATION_NAMES", "FORMATS", "NAME_RULES", "Annotation", "Annotations", "find_annotation_file"]
+__all__ = [
+    "ANNOTATION_NAMES",
+    "FORMATS",
+    "NAME_RULES",
+    "Annotation",
+    "Annotations",
+    "find_annotation_file",
+]
 
 FORMATS: Final = ("csv", "tsv", "jsonl", "json", "gt", "txt", "names")
 ANNOTATION_NAMES: Final = ("labels.csv", "labels.tsv", "labels.jsonl", "gt.txt")
 OTHER_NAMES: Final = ("labels.json", "labels.txt")  # where there is none of those
-FORMAT_OF_SUFFIX: Final = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "json", ".txt": "gt"}
+FORMAT_OF_SUFFIX: Final = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".json": "json",
+    ".txt": "gt",
+}
 NAME_RULES: Final = {
     "suffix": re.compile(r"(.*?)(?:_\d+)?"),  # word_0001, or the word alone
     "prefix": re.compile(r"\d+_(.*)"),  # 0001_word
@@ -44,9 +59,11 @@ MAX_TEXT_FILE: Final = 1 << 20  # bytes of a file with one label
 
 
 class Annotation(NamedTuple):
-    """One image: its path, relative to `Annotations.images` or absolute, its label, and the line that says so."""
+    """One image: its path, relative to `Annotations.images` or absolute, its label, and the line
+    that says so.
+    """
 
-    picture: str
+    image: str
     label: str  # without outer white space; it may be empty
     line: int  # counted from 1; 0 where there is no line
 
@@ -57,19 +74,22 @@ class Annotations:
     Args:
         source: the annotation file, or a folder.
         form: one of `FORMATS`; None to go by the file's name or by what is in the folder.
-            csv: two columns, path and label, found by a header or the first two, parted by commas or whatever the
-            first line has. Quotes as usual in CSV. tsv: the same with tabs; a label may hold quotes of its own.
-            jsonl: an object a line. json: docTR's mapping of paths to labels, or MMOCR's data_list. gt: a path, a
-            tab, comma, semicolon or blanks, and the label, perhaps in double quotes. txt: beside each image a text
-            file of the same name, with its label. names: the label is part of the image's name.
-        images: the folder that paths are relative to; None for the folder of the annotation file, or, for json, its
-            `images` folder if that has the first of them. Names are found in either of Unicode's forms.
-        name_rule: for names, one of `NAME_RULES`: suffix (word_0001.png or word.png), prefix (0001_word.png) or
-            middle (12_word_345.png).
+            csv: two columns, path and label, found by a header or the first two, parted by commas
+            or whatever the first line has. Quotes as usual in CSV. tsv: the same with tabs; a label
+            may hold quotes of its own.
+            jsonl: an object a line. json: docTR's mapping of paths to labels, or MMOCR's data_list.
+            gt: a path, a tab, comma, semicolon or blanks, and the label, perhaps in double quotes.
+            txt: beside each image a text file of the same name, with its label. names: the label is
+                part of the image's name.
+        images: the folder that paths are relative to; None for the folder of the annotation file,
+            or, for json, its `images` folder if that has the first of them. Names are found in
+            either of Unicode's forms.
+        name_rule: for names, one of `NAME_RULES`: suffix (word_0001.png or word.png), prefix
+            (0001_word.png) or middle (12_word_345.png).
 
     Attributes:
-        skipped: how many lines or images gave no annotation, by reason. problems: the first 1000 of those, each
-            with its file and line. Both are of the latest iteration.
+        skipped: how many lines or images gave no annotation, by reason. problems: the first 1000 of
+            those, each with its file and line. Both are of the latest iteration.
 
     Raises:
         ValueError: if there is no such file or folder, or the format can't be told.
@@ -86,9 +106,17 @@ class Annotations:
         if form not in (None, *FORMATS):
             raise ValueError(f"unknown format {form!r} of annotations; known: {', '.join(FORMATS)}")
         if name_rule not in NAME_RULES:
-            raise ValueError(f"unknown rule {name_rule!r} for names; known: {', '.join(NAME_RULES)}")
+            raise ValueError(
+                f"unknown rule {name_rule!r} for names; known: {', '.join(NAME_RULES)}"
+            )
         self.source, self.form = _choose(Path(source), form)
-        self.images = Path(images) if images is not None else self.source.parent if self._is_file else self.source
+        self.images = (
+            Path(images)
+            if images is not None
+            else self.source.parent
+            if self._is_file
+            else self.source
+        )
         if not self.images.is_dir():
             raise ValueError(f"{self.images}: there is no such folder of images")
         if self.form == "json" and images is None:
@@ -105,18 +133,20 @@ class Annotations:
         self.skipped, self.problems = Counter(), []
         if self.form == "json":
             return self._of_json()
-        return self._of_lines() if self._is_file else self._of_pictures()
+        return self._of_lines() if self._is_file else self._of_images()
 
     def where(self, annotation: Annotation) -> str:
         """The image, and the line that names it if there is one, for messages."""
         return (
-            f"{self.source}:{annotation.line}: {annotation.picture}" if annotation.line else str(self.path(annotation))
+            f"{self.source}:{annotation.line}: {annotation.image}"
+            if annotation.line
+            else str(self.path(annotation))
         )
 
     def path(self, annotation: Annotation) -> Path:
         """The image's file."""
-        path = self.images / annotation.picture
-        return path if annotation.picture.isascii() else _as_stored(path)
+        path = self.images / annotation.image
+        return path if annotation.image.isascii() else _as_stored(path)
 
     def skip(self, reason: str, problem: str) -> None:
         """Count something that can't be used, and list it."""
@@ -133,10 +163,10 @@ class Annotations:
                 if not content.strip():
                     continue
                 try:
-                    picture, label = parse(content.decode("utf-8"))
-                    if not picture.strip():
+                    image, label = parse(content.decode("utf-8"))
+                    if not image.strip():
                         raise BadLine("it names no image")
-                    if number == 1 and is_header(picture, label):
+                    if number == 1 and is_header(image, label):
                         raise HeaderLine
                 except HeaderLine:
                     pass
@@ -145,7 +175,7 @@ class Annotations:
                 except BadLine as error:
                     self.skip("bad line", f"{self.source}:{number}: {error}")
                 else:
-                    yield _annotation(picture, label, number)
+                    yield _annotation(image, label, number)
 
     def _of_json(self) -> Iterator[Annotation]:
         for number, entry in enumerate(self._json_entries(), 1):
@@ -167,25 +197,27 @@ class Annotations:
         inner = self.images / "images"
         if inner.is_dir():
             for annotation in self:
-                return inner if (inner / annotation.picture).exists() else self.images
+                return inner if (inner / annotation.image).exists() else self.images
         return self.images
 
-    def _of_pictures(self) -> Iterator[Annotation]:
-        for picture in _pictures_below(self.images):
+    def _of_images(self) -> Iterator[Annotation]:
+        for image in _images_below(self.images):
             try:
-                label = self._from_name(picture) if self.form == "names" else self._from_text_file(picture)
+                label = (
+                    self._from_name(image) if self.form == "names" else self._from_text_file(image)
+                )
             except BadLine as error:
-                self.skip("no label", f"{self.images / picture}: {error}")
+                self.skip("no label", f"{self.images / image}: {error}")
             else:
-                yield Annotation(picture, label, 0)
+                yield Annotation(image, label, 0)
 
-    def _from_name(self, picture: str) -> str:
-        if found := NAME_RULES[self.name_rule].fullmatch(Path(picture).stem):
+    def _from_name(self, image: str) -> str:
+        if found := NAME_RULES[self.name_rule].fullmatch(Path(image).stem):
             return found[1].strip()
         raise BadLine(f"the name does not follow the rule {self.name_rule!r}")
 
-    def _from_text_file(self, picture: str) -> str:
-        path = (self.source / picture).with_suffix(".txt")
+    def _from_text_file(self, image: str) -> str:
+        path = (self.source / image).with_suffix(".txt")
         try:
             label = read_regular_text(path, max_bytes=MAX_TEXT_FILE).strip()
         except OSError as error:
@@ -198,10 +230,14 @@ class Annotations:
 
 
 def find_annotation_file(folder: Path, names: Sequence[str]) -> Path | None:
-    """The annotation file among the names in a folder, if there is one; `ValueError` if there are several."""
+    """The annotation file among the names in a folder, if there is one; `ValueError` if there are
+    several.
+    """
     found = [name for name in ANNOTATION_NAMES if name in names]
     if len(found) > 1:
-        raise ValueError(f"{folder} has {' and '.join(found)}: keep one of them, or name the one to read")
+        raise ValueError(
+            f"{folder} has {' and '.join(found)}: keep one of them, or name the one to read"
+        )
     found += [name for name in OTHER_NAMES if name in names]
     return folder / found[0] if found else None
 
@@ -223,25 +259,37 @@ def _choose(source: Path, form: str | None) -> tuple[Path, str]:
         file = find_annotation_file(source, names)
         tables = [name for name in names if Path(name).suffix.lower() in (".csv", ".tsv", ".jsonl")]
     else:
-        file, tables = None, [name for name in names if FORMAT_OF_SUFFIX.get(Path(name).suffix.lower()) == form]
+        file, tables = (
+            None,
+            [name for name in names if FORMAT_OF_SUFFIX.get(Path(name).suffix.lower()) == form],
+        )
         tables = [name for name in tables if name in ANNOTATION_NAMES] or tables
     if file is None and len(tables) > 1:
-        raise ValueError(f"{source} has {len(tables)} files of annotations: name the one to read, such as {tables[0]}")
+        raise ValueError(
+            f"{source} has {len(tables)} files of annotations: name the one to read, such as "
+            f"{tables[0]}"
+        )
     if file is None and tables:
         file = source / tables[0]
     if file is not None:
         return file, form or FORMAT_OF_SUFFIX[file.suffix.lower()]
-    if form is None and any((source / name).with_suffix(".txt").is_file() for name in _pictures_below(source)):
+    if form is None and any(
+        (source / name).with_suffix(".txt").is_file() for name in _images_below(source)
+    ):
         return source, "txt"
     raise ValueError(
-        f"{source} has no annotations: looked for {', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, another file in "
-        "one of these formats and a text file beside each image. If the images are named by their labels, say so: "
+        f"{source} has no annotations: looked for {', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, "
+        "another file in "
+        "one of these formats and a text file beside each image. If the images are named by their "
+        "labels, say so: "
         "--format names"
     )
 
 
-def _pictures_below(folder: Path) -> Iterator[str]:
-    """Paths of images, relative to the folder, sorted; hidden ones, as some systems make beside others, left out."""
+def _images_below(folder: Path) -> Iterator[str]:
+    """Paths of images, relative to the folder, sorted; hidden ones, as some systems make beside
+    others, left out.
+    """
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         relative = os.path.relpath(parent, folder)
@@ -257,12 +305,14 @@ def _without_mark(content: bytes, source: Path) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
-def _annotation(picture: str, label: str, line: int) -> Annotation:
-    return Annotation(picture.strip().replace("\\", "/"), label.strip(), line)
+def _annotation(image: str, label: str, line: int) -> Annotation:
+    return Annotation(image.strip().replace("\\", "/"), label.strip(), line)
 
 
 def _as_stored(path: Path) -> Path:
-    """Return a path with each part in the Unicode form that the disk has: macOS takes letters and accents apart."""
+    """Return a path with each part in the Unicode form that the disk has: macOS takes letters and
+    accents apart.
+    """
     if path.exists():
         return path
     found = Path(path.anchor)

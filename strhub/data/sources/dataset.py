@@ -1,11 +1,13 @@
 """One data set out of many sources of words, with damaged records replaced or reported.
 
-In: sources (anything with `len()` and `read(index)`, such as `strhub.data.sources.lmdb.LmdbWords`) and a transform.
-Out: a map-style data set whose items are `Word`s; torch's `DataLoader` takes it as it is, though nothing here needs
-torch.
+In: sources (anything with `len()` and `read(index)`, such as `strhub.data.sources.lmdb.LmdbWords`)
+    and a transform.
+Out: a map-style data set whose items are `Word`s; torch's `DataLoader` takes it as it is, though
+nothing here needs torch.
 
-An item is a pure function of its key, `index` or `(index, seed)`: the number of worker processes and how they are
-started change nothing. Let the sampler give a new seed each epoch for augmentation to differ between epochs.
+An item is a pure function of its key, `index` or `(index, seed)`: the number of worker processes
+and how they are started change nothing. Let the sampler give a new seed each epoch for augmentation
+to differ between epochs.
 """
 
 import logging
@@ -30,7 +32,8 @@ CHUNK: Final = 32  # images held at full size at a time
 
 
 class UnreadableRecord(DataError):
-    """A record whose image can't be used. The message says which file, which record and what is wrong.
+    """A record whose image can't be used. The message says which file, which record and what is
+    wrong.
 
     Attributes:
         label: the record's label, as the source would have returned it.
@@ -45,7 +48,9 @@ class UnreadableRecord(DataError):
 
 
 class WordSource(Protocol):
-    """Images of words with their labels, by number. Must be picklable if worker processes are spawned."""
+    """Images of words with their labels, by number. Must be picklable if worker processes are
+    spawned.
+    """
 
     def __len__(self) -> int: ...
 
@@ -65,12 +70,14 @@ class Word(NamedTuple):
     """What the transform returned; None if the record was unreadable and is not to be replaced."""
     label: str
     unreadable: int
-    """How many unreadable records were met for this item. Summed over a loader's items, this counts exactly, however
-    many worker processes there were."""
+    """How many unreadable records were met for this item. Summed over a loader's items, this counts
+    exactly, however many worker processes there were."""
 
 
 class Found(NamedTuple):
-    """A word before its transform: `Word`, with the image (None if unreadable) and the generator to transform it."""
+    """A word before its transform: `Word`, with the image (None if unreadable) and the generator to
+    transform it.
+    """
 
     image: Image | None
     label: str
@@ -78,14 +85,19 @@ class Found(NamedTuple):
     rng: Generator
 
 
-def transform_words(found: Sequence[Found], transform: Callable[[Image, Generator], Any]) -> list[Word]:
+def transform_words(
+    found: Sequence[Found], transform: Callable[[Image, Generator], Any]
+) -> list[Word]:
     """The words, transformed together if the transform has a `batch`, else one by one."""
-    pictures = [(word.image, word.rng) for word in found if word.image is not None]
-    if hasattr(transform, "batch") and pictures:
-        images = iter(transform.batch(*zip(*pictures, strict=True)))
+    sources = [(word.image, word.rng) for word in found if word.image is not None]
+    if hasattr(transform, "batch") and sources:
+        images = iter(transform.batch(*zip(*sources, strict=True)))
     else:
-        images = (transform(image, rng) for image, rng in pictures)
-    return [Word(None if word.image is None else next(images), word.label, word.unreadable) for word in found]
+        images = (transform(image, rng) for image, rng in sources)
+    return [
+        Word(None if word.image is None else next(images), word.label, word.unreadable)
+        for word in found
+    ]
 
 
 class WordDataset:
@@ -93,16 +105,19 @@ class WordDataset:
 
     Args:
         sources: where the words come from.
-        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come from `rng`.
-        attempts: how many records are tried for one item, the one asked for included, before the data set is given up
-            as damaged.
-        replace: for training, an unreadable record is replaced by another, drawn evenly from the whole data set. With
-            False, for evaluation, it comes back as `Word(None, label, 1)`: swapping it for another word would change
-            what is measured. The caller counts it as a wrong reading.
-        refuse: words (image, label) that are not wanted, replaced by others like unreadable ones but not counted; only
-            where those are replaced.
+        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come
+            from `rng`.
+        attempts: how many records are tried for one item, the one asked for included, before the
+            data set is given up as damaged.
+        replace: for training, an unreadable record is replaced by another, drawn evenly from the
+            whole data set. With False, for evaluation, it comes back as `Word(None, label, 1)`:
+            swapping it for another word would change what is measured. The caller counts it as a
+            wrong reading.
+        refuse: words (image, label) that are not wanted, replaced by others like unreadable ones
+            but not counted; only where those are replaced.
 
-    An unreadable record is logged as a warning, once per process and data set, and the first 20 of them only.
+    An unreadable record is logged as a warning, once per process and data set, and the first 20 of
+    them only.
 
     Raises:
         ValueError: if `attempts` is under 1.
@@ -134,7 +149,9 @@ class WordDataset:
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many labels the sources left out, by reason. Sources without a `dropped` of their own left out none."""
+        """How many labels the sources left out, by reason. Sources without a `dropped` of their own
+        left out none.
+        """
         total: Counter[str] = Counter()
         for source in self.sources:
             total.update(getattr(source, "dropped", {}))
@@ -142,15 +159,18 @@ class WordDataset:
 
     @property
     def label_counts(self) -> Counter[str]:
-        """How many labels were `kept`, and how many were left out by reason; the sum is what the sources hold."""
+        """How many labels were `kept`, and how many were left out by reason; the sum is what the
+        sources hold.
+        """
         return Counter({"kept": len(self)}) + self.dropped
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
-        """The word for a key, `index` or `(index, seed)`; the former is the latter with a seed of 0.
+        """The word for a key, `index` or `(index, seed)`; the former is the latter with a seed of
+        0.
 
         Args:
-            key: `index` is at least 0 and less than `len(self)`, `seed` any number from 0. Together they seed the
-                generator for the transform and for the choice of replacements.
+            key: `index` is at least 0 and less than `len(self)`, `seed` any number from 0. Together
+                they seed the generator for the transform and for the choice of replacements.
 
         Raises:
             IndexError: if there is no such word.
@@ -159,9 +179,11 @@ class WordDataset:
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
-        """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch in this way.
+        """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch
+        in this way.
 
-        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of images at a time.
+        A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of images
+        at a time.
         """
         words: list[Word] = []
         for start in range(0, len(keys), CHUNK):
@@ -189,10 +211,12 @@ class WordDataset:
                     return Found(image, label, unreadable, rng)
             index = int(rng.integers(len(self)))
         raise ValueError(
-            f"the data set seems damaged: {self.attempts} records in a row were unreadable, the last one being "
+            f"the data set seems damaged: {self.attempts} records in a row were unreadable, the "
+            "last one being "
             f"{last_error}. Check its files, or make them again"
             if last_error
-            else f"no word of the data set is wanted: {self.attempts} in a row stand on end; set data.drop_tall=false"
+            else f"no word of the data set is wanted: {self.attempts} in a row stand on end; set "
+            "data.drop_tall=false"
         ) from last_error
 
     def _read(self, index: int) -> tuple[Image, str]:
@@ -208,4 +232,6 @@ class WordDataset:
             logger.warning("unreadable record: %s", error)
         else:
             self._silent = True
-            logger.warning("%d unreadable records so far; further ones are counted only", MAX_WARNINGS)
+            logger.warning(
+                "%d unreadable records so far; further ones are counted only", MAX_WARNINGS
+            )

@@ -1,7 +1,7 @@
 """Words in LMDB, in the record format of the field: reading, finding and writing.
 
-In: folders as `strhub.data.sources.lmdb_format` describes them. Out: RGB images with their labels; or such folders.
-LMDB's own library is needed for writing alone, and imported here only.
+In: folders as `strhub.data.sources.lmdb_format` describes them. Out: RGB images with their labels;
+or such folders. LMDB's own library is needed for writing alone, and imported here only.
 """
 
 from __future__ import annotations
@@ -48,27 +48,35 @@ WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
 class LmdbWords:
     """The words of one LMDB folder whose labels can be used.
 
-    All labels are read once, here; images are read when asked for. Objects can be shared by threads, by forked
-    processes and, being picklable, by spawned ones. Labels and images on damaged pages of the file are left out, as
-    'no label' and as unreadable records; what is wrong with the file or its `num-samples` is logged as a warning.
+    All labels are read once, here; images are read when asked for. Objects can be shared by
+    threads, by forked processes and, being picklable, by spawned ones. Labels and images on damaged
+    pages of the file are left out, as 'no label' and as unreadable records; what is wrong with the
+    file or its `num-samples` is logged as a warning.
 
     Args:
         path: the folder that holds `data.mdb`.
-        prepare_label: takes a label as stored, returns it as it is to be trained on or scored against, or raises
-            `DroppedLabel`, and the record is left out. None is for images without labels: every record is kept, its
-            label as stored, or '' where there is none or it isn't UTF-8.
+        prepare_label: takes a label as stored, returns it as it is to be trained on or scored
+            against, or raises `DroppedLabel`, and the record is left out. None is for images
+            without labels: every record is kept, its label as stored, or '' where there is none or
+                it isn't UTF-8.
         min_image_dim: images of less than this many pixels in width or height count as unreadable.
 
     Attributes:
-        dropped: how many records were left out, by reason: those of `prepare_label`, 'no label', 'undecodable label'.
+        dropped: how many records were left out, by reason: those of `prepare_label`, 'no label',
+            'undecodable label'.
         labels: the labels of the records that were kept, in the order of the file.
 
     Raises:
-        ValueError: if there is no such folder, it isn't LMDB or is damaged, or its `num-samples` is of no use.
+        ValueError: if there is no such folder, it isn't LMDB or is damaged, or its `num-samples` is
+            of no use.
     """
 
     def __init__(
-        self, path: AnyPath, *, prepare_label: Callable[[str], str] | None = None, min_image_dim: int = 0
+        self,
+        path: AnyPath,
+        *,
+        prepare_label: Callable[[str], str] | None = None,
+        min_image_dim: int = 0,
     ) -> None:
         self.path = Path(path)
         self.min_image_dim = min_image_dim
@@ -108,7 +116,9 @@ class LmdbWords:
                 self.dropped[error.reason] += 1
             else:
                 numbers.append(number)
-        self.dropped += Counter({"no label": count - found})  # leaves out the zero that there mostly is
+        self.dropped += Counter(
+            {"no label": count - found}
+        )  # leaves out the zero that there mostly is
         self._numbers = np.array(numbers, dtype=np.int32)
 
     def __len__(self) -> int:
@@ -123,10 +133,13 @@ class LmdbWords:
 
         Raises:
             IndexError: if there is no such record.
-            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64 megapixels.
+            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64
+                megapixels.
         """
         if not 0 <= index < len(self):
-            raise IndexError(f"no record {index} in {self.path}: it has {len(self)}, counted from 0")
+            raise IndexError(
+                f"no record {index} in {self.path}: it has {len(self)}, counted from 0"
+            )
         label, number = self.labels[index], int(self._numbers[index])
         file = self._file()  # outside of the try: a file that has gone is no matter of one record
         try:
@@ -144,33 +157,42 @@ class LmdbWords:
 
 
 def find_lmdbs(root: AnyPath) -> list[Path]:
-    """Every folder at or below `root` that holds a `data.mdb`, sorted; none if there is no such folder.
+    """Every folder at or below `root` that holds a `data.mdb`, sorted; none if there is no such
+    folder.
 
-    Links to folders are followed, but no folder is given twice. Unfinished ones of `write_lmdb` are left out.
+    Links to folders are followed, but no folder is given twice. Unfinished ones of `write_lmdb` are
+    left out.
     """
     folders = walk_folders(root, skip=lambda _, name: name.endswith(PARTIAL_SUFFIX))
     return sorted(Path(folder) for folder, _, files in folders if "data.mdb" in files)
 
 
 def write_lmdb(
-    path: AnyPath, samples: Iterable[tuple[bytes | Image, str]], *, map_size: int = 1 << 26, map_growth: float = 2.0
+    path: AnyPath,
+    samples: Iterable[tuple[bytes | Image, str]],
+    *,
+    map_size: int = 1 << 26,
+    map_growth: float = 2.0,
 ) -> int:
     """Write words to a new LMDB folder.
 
-    The folder appears under its name once it is complete; if anything fails, no part of it is left behind. Returns how
-    many words were written.
+    The folder appears under its name once it is complete; if anything fails, no part of it is left
+    behind. Returns how many words were written.
 
     Args:
         path: the folder to make, with those above it.
         samples: images with their labels. Encoded images are stored as they are, others as PNG.
-        map_size, map_growth: the bytes the file may take at first, and the factor over 1 for when that doesn't suffice.
+        map_size, map_growth: the bytes the file may take at first, and the factor over 1 for when
+            that doesn't suffice.
 
     Raises:
         ValueError: if there already is something at `path`, or `map_growth` isn't over 1.
     """
     path = Path(path)
     if path.exists() or path.is_symlink():
-        raise ValueError(f"{path} already exists and won't be overwritten: remove it or choose another name")
+        raise ValueError(
+            f"{path} already exists and won't be overwritten: remove it or choose another name"
+        )
     if map_growth <= 1:
         raise ValueError(f"write_lmdb: map_growth must be over 1, not {map_growth}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +216,9 @@ def write_lmdb(
     return count
 
 
-def open_for_writing(path: Path, *, map_size: int, create: bool = True, sync: bool = True) -> lmdb.Environment:
+def open_for_writing(
+    path: Path, *, map_size: int, create: bool = True, sync: bool = True
+) -> lmdb.Environment:
     """Open a folder for `put`, without LMDB's own lock file; `OSError` if it cannot be."""
     import lmdb
 
@@ -203,7 +227,9 @@ def open_for_writing(path: Path, *, map_size: int, create: bool = True, sync: bo
 
 
 def _stored_labels(file: LmdbFile, count: int) -> Iterator[tuple[int, bytes]]:
-    """Yield number and value of every label there is for the records 1 to `count`, in one pass along the keys."""
+    """Yield number and value of every label there is for the records 1 to `count`, in one pass
+    along the keys.
+    """
     for key, value in file.items(LABEL_PREFIX):
         digits = key[len(LABEL_PREFIX) :]
         if len(digits) == 9 and digits.isdigit() and 1 <= int(digits) <= count:
@@ -215,7 +241,9 @@ def _decode(encoded: bytes | None, *, min_dim: int) -> Image:
         raise ValueError("there is no such key")
     image = open_bytes(encoded)
     if min(image.size) < min_dim:
-        raise ValueError(f"{image.width}x{image.height} pixels are under the minimum side of {min_dim}")
+        raise ValueError(
+            f"{image.width}x{image.height} pixels are under the minimum side of {min_dim}"
+        )
     return image
 
 
@@ -240,7 +268,8 @@ def put(
     map_growth: float = 2.0,
     delete: bytes | None = None,
 ) -> None:
-    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor until they fit.
+    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor
+    until they fit.
 
     Raises:
         OSError: if there is no room on the disk, or the like.

@@ -1,6 +1,7 @@
 """The keys under which an LMDB holds words, in the layout of the field.
 
-`num-samples` (a decimal number), `image-000000001` (an encoded image) and `label-000000001` (UTF-8), counted from 1.
+`num-samples` (a decimal number), `image-000000001` (an encoded image) and `label-000000001`
+(UTF-8), counted from 1.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from typing import Final
 
 from strhub.data.sources.lmdb_pages import DamagedLmdb, LmdbPages
 
-__all__ = ["LABEL_PREFIX", "MAX_SAMPLES", "NUM_SAMPLES", "DamagedLmdb", "LmdbFile", "image_key", "label_key"]
+__all__ = [
+    "LABEL_PREFIX",
+    "MAX_SAMPLES",
+    "NUM_SAMPLES",
+    "DamagedLmdb",
+    "LmdbFile",
+    "image_key",
+    "label_key",
+]
 
 NUM_SAMPLES: Final = b"num-samples"
 LABEL_PREFIX: Final = b"label-"
@@ -31,7 +40,8 @@ class LmdbFile(LmdbPages):
     """One LMDB folder of words, open for reading; threads and forked processes may share it."""
 
     def count(self) -> tuple[int, str]:
-        """Return how many records `num-samples` says there are, and what is wrong with that number, or ''.
+        """Return how many records `num-samples` says there are, and what is wrong with that number,
+        or ''.
 
         A number that the file is too small for is cut to what it can hold.
 
@@ -43,27 +53,45 @@ class LmdbFile(LmdbPages):
         try:
             value = self.get(NUM_SAMPLES)
         except (DamagedLmdb, OSError) as error:
-            numbers = [int(key[len(LABEL_PREFIX) :]) for key, _ in self.items(LABEL_PREFIX) if key[6:].isdigit()]
+            numbers = [
+                int(key[len(LABEL_PREFIX) :])
+                for key, _ in self.items(LABEL_PREFIX)
+                if key[6:].isdigit()
+            ]
             if not numbers:
                 raise self.unusable(str(error)) from error
-            return min(max(numbers), MAX_SAMPLES), f"num-samples can't be read ({error}): the labels were counted"
+            return min(
+                max(numbers), MAX_SAMPLES
+            ), f"num-samples can't be read ({error}): the labels were counted"
         digits = b"" if value is None else value.rstrip(b" \r\n\0")
         if not digits.isdigit() or len(digits) >= 20 or int(digits) > MAX_SAMPLES:
             found = "there is no such key" if value is None else f"it is {value[:40]!r}"
             raise ValueError(
-                f"{self.file}: num-samples must be a whole number from 0 to {MAX_SAMPLES}, but {found}. If this is a "
-                "data set of word images, make it again, for example with strhub.data.sources.lmdb.write_lmdb"
+                f"{self.file}: num-samples must be a whole number from 0 to {MAX_SAMPLES}, but "
+                f"{found}. If this is a "
+                "data set of word images, make it again, for example with "
+                "strhub.data.sources.lmdb.write_lmdb"
             )
         count, most = int(digits), max(self.entries, MISSING_RECORDS)
         if count > most:
-            return most, f"num-samples is {count}, but the file has only {self.entries} entries: no more are looked for"
+            return (
+                most,
+                f"num-samples is {count}, but the file has only {self.entries} entries: no more "
+                "are looked for",
+            )
         if self._has_record(count + 1):
             remark = f"num-samples is {count}, but the file holds more records, about {self.entries // 2}"
-            return count, f"{remark}: those behind number {count} are not read. Correct num-samples to use them"
+            return (
+                count,
+                f"{remark}: those behind number {count} are not read. Correct num-samples to use "
+                "them",
+            )
         return count, ""
 
     def _has_record(self, number: int) -> bool:
         try:
-            return self.get(image_key(number)) is not None or self.get(label_key(number)) is not None
+            return (
+                self.get(image_key(number)) is not None or self.get(label_key(number)) is not None
+            )
         except (DamagedLmdb, OSError):
             return False

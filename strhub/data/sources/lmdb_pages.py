@@ -1,8 +1,9 @@
 """The file format of LMDB, as far as reading needs it.
 
-In: a folder with a `data.mdb`. Out: values by key, and keys in order. Pages are read with `pread` and every number in
-them is checked against the page and the file before it is followed. LMDB's own library maps the file into memory and
-trusts it, so that one wrong byte, or a file that is cut while it is read, ends the process (SIGBUS) without a word.
+In: a folder with a `data.mdb`. Out: values by key, and keys in order. Pages are read with `pread`
+and every number in them is checked against the page and the file before it is followed. LMDB's own
+library maps the file into memory and trusts it, so that one wrong byte, or a file that is cut while
+it is read, ends the process (SIGBUS) without a word.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ __all__ = ["DamagedLmdb", "LmdbPages"]
 MAX_VALUE: Final = 256 << 20  # bytes of one value
 
 HEADER: Final = 16  # bytes before the offsets of a page's nodes
-NODE: Final = struct.Struct("<HHHH")  # size of the value (or child page) in two halves, flags, size of the key
+NODE: Final = struct.Struct(
+    "<HHHH"
+)  # size of the value (or child page) in two halves, flags, size of the key
 META: Final = struct.Struct("<II16xIHH40xIHHQQQQQQQ")  # from `magic` on
 MAGIC: Final = 0xBEEFC0DE
 NO_PAGE: Final = (1 << 64) - 1
@@ -71,7 +74,9 @@ class LmdbPages:
 
     def unusable(self, what: str) -> ValueError:
         """Return the error for a file that cannot be read."""
-        return ValueError(f"{self.file} can't be read as LMDB: {what}. Copy, download or make it again")
+        return ValueError(
+            f"{self.file} can't be read as LMDB: {what}. Copy, download or make it again"
+        )
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is no such key.
@@ -96,7 +101,9 @@ class LmdbPages:
         raise DamagedLmdb(f"page {number}: it is deeper than a tree can be")
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys that begin with `prefix`, with their values, in order. What is damaged is left out and noted."""
+        """Yield keys that begin with `prefix`, with their values, in order. What is damaged is left
+        out and noted.
+        """
         visited, waiting = set[int](), [self._meta.root] if self._meta.root != NO_PAGE else []
         end = prefix[:-1] + bytes([prefix[-1] + 1])
         while waiting:
@@ -129,7 +136,10 @@ class LmdbPages:
                 key = page[start:middle]
                 if key.startswith(prefix):
                     inside = not (flags or high) and middle + low <= size
-                    yield key, page[middle : middle + low] if inside else self._value(page, node, number)
+                    yield (
+                        key,
+                        page[middle : middle + low] if inside else self._value(page, node, number),
+                    )
             except (DamagedLmdb, OSError) as error:
                 self._note(str(error))
 
@@ -142,7 +152,8 @@ class LmdbPages:
             file = open_regular(self.file)
         except OSError as error:
             raise ValueError(
-                f"no data.mdb in {self.path.absolute()} ({error.strerror}): give the folder of an LMDB data set, the "
+                f"no data.mdb in {self.path.absolute()} ({error.strerror}): give the folder of an "
+                "LMDB data set, the "
                 "one that holds data.mdb itself"
             ) from error
         self._size = os.fstat(file.fileno()).st_size
@@ -160,9 +171,21 @@ class LmdbPages:
 
     def _meta_at(self, offset: int) -> _Meta:
         stored = META.unpack(self._read(offset + HEADER, META.size))
-        magic, version, page_size, *_, flags, _depth, _branches, _leaves, _overflows, entries, root, last, number = (
-            stored
-        )
+        (
+            magic,
+            version,
+            page_size,
+            *_,
+            flags,
+            _depth,
+            _branches,
+            _leaves,
+            _overflows,
+            entries,
+            root,
+            last,
+            number,
+        ) = stored
         if magic != MAGIC or version != 1:
             raise DamagedLmdb("it does not begin like one")
         if not 256 <= page_size <= 65536 or page_size & (page_size - 1):
@@ -199,9 +222,15 @@ class LmdbPages:
             raise DamagedLmdb(f"page {number}: a key lies outside of it")
         return page[start:end]
 
-    def _search(self, page: bytes, nodes: memoryview[int], key: bytes, number: int, *, branch: bool) -> int:
-        """Return the spot of the first node whose key is not lower; in a branch, that of the node the key is below."""
-        low, high = (1, len(nodes)) if branch else (0, len(nodes))  # a branch's first key is lower than all
+    def _search(
+        self, page: bytes, nodes: memoryview[int], key: bytes, number: int, *, branch: bool
+    ) -> int:
+        """Return the spot of the first node whose key is not lower; in a branch, that of the node
+        the key is below.
+        """
+        low, high = (
+            (1, len(nodes)) if branch else (0, len(nodes))
+        )  # a branch's first key is lower than all
         while low < high:
             middle = (low + high) // 2
             found = self._key(page, nodes[middle], number)
@@ -211,7 +240,9 @@ class LmdbPages:
                 high = middle
         return low - 1 if branch else low
 
-    def _children(self, page: bytes, nodes: memoryview[int], number: int, start: bytes, end: bytes) -> list[int]:
+    def _children(
+        self, page: bytes, nodes: memoryview[int], number: int, start: bytes, end: bytes
+    ) -> list[int]:
         """Return the pages below a branch that may hold keys from `start` to before `end`."""
         keys = [b"", *(self._key(page, node, number) for node in nodes[1:])]
         ends = [*keys[1:], end]
@@ -225,7 +256,9 @@ class LmdbPages:
         low, high, flags, key_size = NODE.unpack_from(page, node)
         size, start = low | high << 16, node + NODE.size + key_size
         if size > MAX_VALUE:
-            raise DamagedLmdb(f"page {number}: a value has {size} bytes, over the limit of {MAX_VALUE >> 20} MiB")
+            raise DamagedLmdb(
+                f"page {number}: a value has {size} bytes, over the limit of {MAX_VALUE >> 20} MiB"
+            )
         if not flags & IN_OVERFLOW:
             if flags or start + size > len(page):
                 raise DamagedLmdb(f"page {number}: a value lies outside of it")
@@ -241,7 +274,11 @@ class LmdbPages:
         if not 2 <= number <= self._meta.last_page + 1 - count:
             raise DamagedLmdb(f"page {number}: a value lies beyond the end of the file")
         content = self._read(number * page_size, HEADER + size)
-        own, flags, pages = int.from_bytes(content[:8], "little"), content[10], int.from_bytes(content[12:16], "little")
+        own, flags, pages = (
+            int.from_bytes(content[:8], "little"),
+            content[10],
+            int.from_bytes(content[12:16], "little"),
+        )
         if own != number or not flags & OVERFLOW or pages < count:
             raise DamagedLmdb(f"page {number}: it is not the page of a value")
         return content[HEADER:]

@@ -11,18 +11,20 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from strhub.data.sources.dataset import Found, Word, transform_words
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 
 log = logging.getLogger(__name__)
 
 
-class DrawnDataset(Dataset[Word]):
+class RenderedDataset(Dataset[Word]):
     """`size` words an epoch, others in every epoch.
 
-    An item's key is (index, seed), as `SeededBatches` gives it: the word and its augmentation depend on it alone. An
-    index alone has a seed of 0, which no epoch has: so there are words that are always the same, to validate with.
+    An item's key is (index, seed), as `SeededBatches` gives it: the word and its augmentation
+    depend on it alone. An index alone has a seed of 0, which no epoch has: so there are words that
+    are always the same, to validate with.
 
-    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture, lengths.
+    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture,
+        lengths.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class DrawnDataset(Dataset[Word]):
         size: int,
         difficulty: float | Sequence[float],
         transform: Callable[[Image.Image, np.random.Generator], Any],
-        drawing: str | Mapping[str, Any] = "default",
+        style: str | Mapping[str, Any] = "default",
         blanks: float = 0.0,
         texts: Mapping[str, Any] | None = None,
     ) -> None:
@@ -41,18 +43,20 @@ class DrawnDataset(Dataset[Word]):
             lowest, highest = difficulty
             difficulty = (lowest, highest)
         self.size, self.transform = size, transform
-        self.words = DrawnWords(
+        self.words = RenderedWords(
             charset=charset,
             max_length=max_length,
             seed=0,
             difficulty=difficulty,
-            drawing=drawing,
+            style=style,
             blanks=blanks,
             **(texts or {}),
         )
         if missing := self.words.undrawable:
             log.warning(
-                "no font has %d characters of the charset, which are not rendered: %.200s", len(missing), missing
+                "no font has %d characters of the charset, which are not rendered: %.200s",
+                len(missing),
+                missing,
             )
 
     def __len__(self) -> int:
@@ -68,5 +72,5 @@ class DrawnDataset(Dataset[Word]):
 
     def _find(self, index: int, seed: int) -> Found:
         rng = np.random.default_rng([seed, index])
-        picture, label = self.words.draw(int(rng.integers(2**62)))
-        return Found(picture, label, 0, rng)
+        image, label = self.words.render(int(rng.integers(2**62)))
+        return Found(image, label, 0, rng)

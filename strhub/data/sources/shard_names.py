@@ -1,6 +1,7 @@
 """Which tar files are meant, and how many words they hold.
 
-In: paths, globs and addresses, with braces. Out: paths and addresses one by one; a number, where `sizes.json` has it.
+In: paths, globs and addresses, with braces. Out: paths and addresses one by one; a number, where
+    `sizes.json` has it.
 """
 
 from __future__ import annotations
@@ -35,16 +36,21 @@ def find_shards(patterns: str | Sequence[str]) -> list[str]:
             matches = sorted(glob(name)) if has_magic(name) and not is_remote(name) else [name]
             if not matches or not (is_remote(matches[0]) or Path(matches[0]).is_file()):
                 raise ValueError(
-                    f"no shard {name}: give tar files, such as data/words-{{000000..000099}}.tar or data/*.tar"
+                    f"no shard {name}: give tar files, such as data/words-{{000000..000099}}.tar "
+                    "or data/*.tar"
                 )
             found.update(dict.fromkeys(matches))
     if not found:
-        raise ValueError("no shards: give tar files, such as data/words-{000000..000099}.tar or data/*.tar")
+        raise ValueError(
+            "no shards: give tar files, such as data/words-{000000..000099}.tar or data/*.tar"
+        )
     return list(found)
 
 
 def _expanded(pattern: str) -> list[str]:
-    """`{07..12}` as numbers of that width, `{a,b}` as either; the last pair of braces varies fastest."""
+    """`{07..12}` as numbers of that width, `{a,b}` as either; the last pair of braces varies
+    fastest.
+    """
     braces = BRACES.search(pattern)
     if braces is None:
         return [pattern]
@@ -54,7 +60,9 @@ def _expanded(pattern: str) -> list[str]:
     else:
         choices = braces[1].split(",")
     return [
-        pattern[: braces.start()] + choice + rest for choice in choices for rest in _expanded(pattern[braces.end() :])
+        pattern[: braces.start()] + choice + rest
+        for choice in choices
+        for rest in _expanded(pattern[braces.end() :])
     ]
 
 
@@ -66,7 +74,9 @@ def known_size(shards: Sequence[str]) -> int | None:
         folder, name = Path(shard).parent, Path(shard).name
         if folder not in sizes:
             try:
-                sizes[folder] = {} if is_remote(shard) else json.loads(read_regular_text(folder / SIZES))
+                sizes[folder] = (
+                    {} if is_remote(shard) else json.loads(read_regular_text(folder / SIZES))
+                )
             except (OSError, ValueError):
                 sizes[folder] = {}
         size = sizes[folder].get(name) if isinstance(sizes[folder], dict) else None
@@ -75,7 +85,8 @@ def known_size(shards: Sequence[str]) -> int | None:
         stored = Path(shard).stat().st_size
         if size < 0 or (shard.endswith(".tar") and size * MIN_SAMPLE > stored):
             raise DataError(
-                f"{folder / SIZES} says that {name} holds {size} words, but it has only {stored} bytes. Make it again, "
+                f"{folder / SIZES} says that {name} holds {size} words, but it has only {stored} "
+                "bytes. Make it again, "
                 "or set data.shard_words"
             )
         total += size

@@ -1,12 +1,13 @@
 """Training words streamed from tar shards in WebDataset's layout, for data larger than a disk.
 
-In: shards, local or at http(s) addresses, a transform and how labels are prepared. Out: `Word`s, for a `DataLoader`.
-The tars are read by `strhub.data.sources.tar` and not by a package: of the two in question `webdataset` has not had a
-release since June 2025 and can't resume in the middle of an epoch, and `litdata` has a format of its own and many
-dependencies.
+In: shards, local or at http(s) addresses, a transform and how labels are prepared. Out: `Word`s,
+for a `DataLoader`. The tars are read by `strhub.data.sources.tar` and not by a package: of the two
+in question `webdataset` has not had a release since June 2025 and can't resume in the middle of an
+epoch, and `litdata` has a format of its own and many dependencies.
 
-The order is a function of seed, epoch, devices and worker processes; with the same ones, a run that was stopped after
-any batch goes on exactly as it would have. It does so by reading on to its place without decoding images.
+The order is a function of seed, epoch, devices and worker processes; with the same ones, a run that
+was stopped after any batch goes on exactly as it would have. It does so by reading on to its place
+without decoding images.
 """
 
 from __future__ import annotations
@@ -34,7 +35,15 @@ __all__ = ["ShardLoader", "ShardedWords", "find_shards"]
 log = logging.getLogger(__name__)
 
 REASONS: Final = (
-    *("empty", "too long", "outside the charset", "no label", "undecodable label", "no image", "damaged"),
+    *(
+        "empty",
+        "too long",
+        "outside the charset",
+        "no label",
+        "undecodable label",
+        "no image",
+        "damaged",
+    ),
     *("truncated shard", "other"),
 )
 MAX_WORKERS: Final = 256
@@ -51,30 +60,39 @@ class _Record(NamedTuple):
 
 
 class ShardedWords(IterableDataset[Word]):
-    """Words of tar shards, shuffled anew every epoch and dealt out to devices and their worker processes.
+    """Words of tar shards, shuffled anew every epoch and dealt out to devices and their worker
+    processes.
 
-    For training, give it to `ShardLoader`; any `DataLoader` takes it, with `batch_size=words.batch_size`.
+    For training, give it to `ShardLoader`; any `DataLoader` takes it, with
+    `batch_size=words.batch_size`.
 
-    Every device and worker reads an equal part of the shards, in whole ones as far as possible; where there are fewer
-    shards than readers, several read the same and each takes its own words. With a known number of words an epoch is
-    `len(self) // batch_size` full batches on every device: what doesn't fill one is left to other epochs, and a device
-    that runs out, such as by labels that were dropped, begins another pass. Else an epoch is one pass.
+    Every device and worker reads an equal part of the shards, in whole ones as far as possible;
+    where there are fewer shards than readers, several read the same and each takes its own words.
+    With a known number of words an epoch is `len(self) // batch_size` full batches on every device:
+    what doesn't fill one is left to other epochs, and a device that runs out, such as by labels
+    that were dropped, begins another pass. Else an epoch is one pass.
 
     Args:
-        shards: paths, globs or addresses, with braces as in `words-{000000..000099}.tar`; or several of these.
-        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come from `rng`.
+        shards: paths, globs or addresses, with braces as in `words-{000000..000099}.tar`; or
+            several of these.
+        transform: `(image, rng) -> anything`, called with the RGB image; its randomness must come
+            from `rng`.
         batch_size: words of a batch of one device.
         prepare_label: as for `LmdbWords`; None takes labels as they are.
         min_image_dim: images with a smaller side, in pixels, count as unreadable.
-        words: how many there are in an epoch; None: what the shards' `sizes.json` says, if it has all of them.
-        shuffle, buffer: shards are put in another order each epoch, and words rendered from so many in memory.
+        words: how many there are in an epoch; None: what the shards' `sizes.json` says, if it has
+            all of them.
+        shuffle, buffer: shards are put in another order each epoch, and words rendered from so many
+            in memory.
         rank, devices: of the device that this is for.
 
-    An unreadable image is replaced by another from the buffer and counted in the item, as by `WordDataset`. A shard
-    that is cut short or can't be opened is logged and counted in `dropped`; what was read of it counts.
+    An unreadable image is replaced by another from the buffer and counted in the item, as by
+    `WordDataset`. A shard that is cut short or can't be opened is logged and counted in `dropped`;
+    what was read of it counts.
 
     Raises:
-        ValueError: for shards that aren't there, or numbers out of range; when iterated, if a reader's part is empty.
+        ValueError: for shards that aren't there, or numbers out of range; when iterated, if a
+            reader's part is empty.
     """
 
     def __init__(
@@ -94,31 +112,40 @@ class ShardedWords(IterableDataset[Word]):
     ) -> None:
         if batch_size < 1 or buffer < 1 or not 0 <= rank < devices:
             raise ValueError(
-                f"ShardedWords: batch_size {batch_size} and buffer {buffer} must be at least 1, rank {rank} at least 0"
+                f"ShardedWords: batch_size {batch_size} and buffer {buffer} must be at least 1, "
+                f"rank {rank} at least 0"
                 f" and under devices {devices}"
             )
         self.shards = find_shards(shards)
-        self.transform, self.prepare_label, self.min_image_dim = transform, prepare_label, min_image_dim
+        self.transform, self.prepare_label, self.min_image_dim = (
+            transform,
+            prepare_label,
+            min_image_dim,
+        )
         self.batch_size, self.seed, self.shuffle, self.buffer = batch_size, seed, shuffle, buffer
         self.rank, self.devices = rank, devices
         size = known_size(self.shards) if words is None else words
         if size is not None and size < devices:
             raise ValueError(f"{size} training words cannot be shared by {devices} devices")
         self.batches = None if size is None else max(1, size // (batch_size * devices))
-        # In memory that worker processes share, since those of a loader may outlive an epoch: epoch and first batch;
-        # and, a row for each process, how many words were left out.
-        self._place = torch.zeros(2, dtype=torch.int64).share_memory_()
+        # In memory that worker processes share, since those of a loader may outlive an epoch: epoch
+        # and first batch; and, a row for each process, how many words were left out.
+        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()
         self._counts = torch.zeros((MAX_WORKERS, len(REASONS)), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
         """Words an epoch on this device, in full batches; `TypeError` if the number isn't known."""
         if self.batches is None:
-            raise TypeError(f"the number of words is not known: give words=, or a {SIZES} beside the shards")
+            raise TypeError(
+                f"the number of words is not known: give words=, or a {SIZES} beside the shards"
+            )
         return self.batches * self.batch_size
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many words were left out so far, over all epochs and by this device's processes, by reason."""
+        """How many words were left out so far, over all epochs and by this device's processes, by
+        reason.
+        """
         return +Counter(dict(zip(REASONS, self._counts.sum(0).tolist(), strict=True)))
 
     def seek(self, epoch: int, batch: int) -> None:
@@ -128,49 +155,63 @@ class ShardedWords(IterableDataset[Word]):
             ValueError: if that is no beginning of an epoch, and the number of words isn't known.
         """
         if batch and self.batches is None:
-            raise ValueError(f"can't start at batch {batch} of an epoch of unknown size: give words=, or a {SIZES}")
-        self._place[:] = torch.tensor([epoch, batch])
+            raise ValueError(
+                f"can't start at batch {batch} of an epoch of unknown size: give words=, or a "
+                f"{SIZES}"
+            )
+        self._position[:] = torch.tensor([epoch, batch])
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The epoch and the batch of it that iterating starts with."""
-        epoch, batch = self._place.tolist()
+        epoch, batch = self._position.tolist()
         return epoch, batch
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the first batch of an epoch; if it is this one already, stay at its batch."""
-        if epoch != int(self._place[0]):
+        if epoch != int(self._position[0]):
             self.seek(epoch, 0)
 
     def __iter__(self) -> Iterator[Word]:
         """The words for this process, from the batch on that was sought."""
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        epoch, start = self._place.tolist()
-        # A loader takes batches from its processes in turn, beginning with process 0 wherever the epoch begins.
+        epoch, start = self._position.tolist()
+        # A loader takes batches from its processes in turn, beginning with process 0 wherever the
+        # epoch begins.
         lane = (worker + start) % workers
         done = len(range(lane, start, workers)) * self.batch_size
         end = (
-            None if self.batches is None else done + len(range(start + worker, self.batches, workers)) * self.batch_size
+            None
+            if self.batches is None
+            else done + len(range(start + worker, self.batches, workers)) * self.batch_size
         )
-        stream = self._stream(epoch, self.rank * workers + lane, self.devices * workers, self._counts[worker])
+        stream = self._stream(
+            epoch, self.rank * workers + lane, self.devices * workers, self._counts[worker]
+        )
         for record, others in islice(stream, done, end):
             yield self._decoded(record, others)
 
     def _stream(
         self, epoch: int, reader: int, readers: int, counts: torch.Tensor
     ) -> Iterator[tuple[_Record, list[_Record]]]:
-        """The records of one reader, each with those that it may be replaced by; endless if the epoch has a size."""
+        """The records of one reader, each with those that it may be replaced by; endless if the
+        epoch has a size.
+        """
         number, empty = 0, 0
         while number == 0 or self.batches is not None:
             if empty == EMPTY_PASSES:  # in another order the reader's part is another one
                 raise ValueError(
-                    f"reader {reader + 1} of {readers} found no word in its part of the {len(self.shards)} shards from"
-                    f" {self.shards[0]} on. Check the shards and the charset, or use fewer worker processes"
+                    f"reader {reader + 1} of {readers} found no word in its part of the "
+                    f"{len(self.shards)} shards from"
+                    f" {self.shards[0]} on. Check the shards and the charset, or use fewer worker "
+                    "processes"
                 )
             rng = np.random.default_rng([self.seed, epoch, number])
             seed = int(rng.integers(2**62))
-            order = rng.permutation(len(self.shards)) if self.shuffle else np.arange(len(self.shards))
+            order = (
+                rng.permutation(len(self.shards)) if self.shuffle else np.arange(len(self.shards))
+            )
             records, empty = self._pass(order.tolist(), seed, reader, readers, counts), empty + 1
             buffer = self.buffer if self.shuffle else 1
             for item in _shuffled(records, buffer, np.random.default_rng([seed, reader])):
@@ -178,29 +219,39 @@ class ShardedWords(IterableDataset[Word]):
                 yield item
             number += 1
 
-    def _pass(self, order: list[int], seed: int, reader: int, readers: int, counts: torch.Tensor) -> Iterator[_Record]:
+    def _pass(
+        self, order: list[int], seed: int, reader: int, readers: int, counts: torch.Tensor
+    ) -> Iterator[_Record]:
         """One reader's part of all shards, read once.
 
-        Shards in this order, cut into `readers` parts each, make `readers` stretches of equally many parts. A word's
-        number in its shard says which part it is in.
+        Shards in this order, cut into `readers` parts each, make `readers` stretches of equally
+        many parts. A word's number in its shard says which part it is in.
         """
         size = len(order)
-        for place in range(reader * size // readers, ((reader + 1) * size - 1) // readers + 1):
+        for position in range(reader * size // readers, ((reader + 1) * size - 1) // readers + 1):
             number = 0
             try:
-                for number, word in enumerate(read_words(self.shards[order[place]])):
-                    if (place * readers + number % readers) // size != reader:
+                for number, word in enumerate(read_words(self.shards[order[position]])):
+                    if (position * readers + number % readers) // size != reader:
                         continue
                     try:
                         if word.problem:
                             raise DroppedLabel(word.problem, word.label)
-                        label = word.label if self.prepare_label is None else self.prepare_label(word.label)
+                        label = (
+                            word.label
+                            if self.prepare_label is None
+                            else self.prepare_label(word.label)
+                        )
                     except DroppedLabel as error:
-                        counts[REASONS.index(error.reason if error.reason in REASONS else "other")] += 1
+                        counts[
+                            REASONS.index(error.reason if error.reason in REASONS else "other")
+                        ] += 1
                     else:
-                        yield _Record(word.encoded, label, (seed, order[place], number))
+                        yield _Record(word.encoded, label, (seed, order[position], number))
             except TruncatedShard as error:
-                if (place * readers + number % readers) // size == reader:  # one of its readers is enough to tell
+                if (
+                    position * readers + number % readers
+                ) // size == reader:  # one of its readers is enough to tell
                     log.warning("shard left early: %s", error)
                     counts[REASONS.index("truncated shard")] += 1
 
@@ -218,21 +269,24 @@ class ShardedWords(IterableDataset[Word]):
             else:
                 return Word(self.transform(image, rng), record.label, unreadable)
         raise ValueError(
-            f"the shards seem damaged: {ATTEMPTS} images in a row were unreadable. Check or make them again"
+            f"the shards seem damaged: {ATTEMPTS} images in a row were unreadable. Check or make "
+            "them again"
         )
 
 
 class ShardLoader(TrainLoader):
-    """Batches of `ShardedWords`; Lightning tells them when another epoch begins. options: of torch's `DataLoader`."""
+    """Batches of `ShardedWords`; Lightning tells them when another epoch begins. options: of
+    torch's `DataLoader`.
+    """
 
     def __init__(self, words: ShardedWords, **options: Any) -> None:
         super().__init__(words, batch_size=words.batch_size, collate_fn=collate, **options)
         self.words = words
         self.sampler.set_epoch = words.set_epoch  # type: ignore[attr-defined]  # where Lightning looks for it
 
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The epoch and the batch that iterating starts with."""
-        return self.words.place
+        return self.words.position
 
     def seek(self, epoch: int, batch: int) -> None:
         """Start with this batch from now on."""
@@ -242,22 +296,24 @@ class ShardLoader(TrainLoader):
 def _shuffled(
     records: Iterator[_Record], size: int, rng: np.random.Generator
 ) -> Iterator[tuple[_Record, list[_Record]]]:
-    """Records drawn evenly from up to `size`, or BUFFER_BYTES, in memory, each with those that stay there."""
+    """Records drawn evenly from up to `size`, or BUFFER_BYTES, in memory, each with those that stay
+    there.
+    """
     held: list[_Record] = []
     filled = 0  # bytes
     for record in records:
         while held and filled + len(record.encoded) > BUFFER_BYTES:
-            drawn = _taken(held, rng)
-            filled -= len(drawn.encoded)
-            yield drawn, held
+            sampled = _taken(held, rng)
+            filled -= len(sampled.encoded)
+            yield sampled, held
         filled += len(record.encoded)
         if len(held) < size:
             held.append(record)
             continue
         spot = int(rng.integers(size))
-        drawn, held[spot] = held[spot], record
-        filled -= len(drawn.encoded)
-        yield drawn, held
+        sampled, held[spot] = held[spot], record
+        filled -= len(sampled.encoded)
+        yield sampled, held
     while held:
         yield _taken(held, rng), held
 

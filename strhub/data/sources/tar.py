@@ -1,8 +1,10 @@
-"""Words in tar files in WebDataset's layout: `000123.jpg` followed by `000123.txt`, or by a .json with a "label".
+"""Words in tar files in WebDataset's layout: `000123.jpg` followed by `000123.txt`, or by a .json
+with a "label".
 
-In: bytes of a tar as they come, from a disk or a network. Out: images with their labels, one at a time. Unlike
-`tarfile`, which takes the first damaged block for the end, this goes on behind it, and it says if the end is missing.
-Nothing in a tar makes this hold more than two images and a label at a time.
+In: bytes of a tar as they come, from a disk or a network. Out: images with their labels, one at a
+time. Unlike `tarfile`, which takes the first damaged block for the end, this goes on behind it, and
+it says if the end is missing. Nothing in a tar makes this hold more than two images and a label at
+a time.
 """
 
 from __future__ import annotations
@@ -30,16 +32,22 @@ TIMEOUT: Final = 60  # seconds without a byte from a server
 EXTENDED: Final = (b"x", b"L")  # members that say more of the next one: POSIX, GNU
 MAX_EXTENDED: Final = 1 << 20  # bytes of such a member
 MAX_LABEL: Final = 1 << 20  # bytes of a label's file
-MAX_TAIL: Final = 64 << 20  # bytes behind the end mark that are read for the checksum at the end of a gzip file
+MAX_TAIL: Final = (
+    64 << 20
+)  # bytes behind the end mark that are read for the checksum at the end of a gzip file
 LABEL_SUFFIXES: Final = ("txt", "json")
 
 
 class TruncatedShard(DataError):
-    """A shard ended before its end, is not what its checksum says or could not be opened; what was read counts."""
+    """A shard ended before its end, is not what its checksum says or could not be opened; what was
+    read counts.
+    """
 
 
 class TarWord(NamedTuple):
-    """One sample, as it is stored. `problem` says why it can't be used; the rest is then of no use."""
+    """One sample, as it is stored. `problem` says why it can't be used; the rest is then of no
+    use.
+    """
 
     encoded: bytes = b""
     label: str = ""
@@ -49,7 +57,8 @@ class TarWord(NamedTuple):
 def read_words(shard: str) -> Iterator[TarWord]:
     """Yield the samples of a local tar or one at an http(s) address; `.gz` and `.tgz` are unpacked.
 
-    Problems: 'no image', 'no label', 'undecodable label', 'damaged' (a run of blocks that are no tar).
+    Problems: 'no image', 'no label', 'undecodable label', 'damaged' (a run of blocks that are no
+        tar).
 
     Raises:
         TruncatedShard: once there is no more to read, if that was not the end.
@@ -58,7 +67,8 @@ def read_words(shard: str) -> Iterator[TarWord]:
 
 
 def read_members(shard: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each file in a tar as `read_words` takes it; ('', b'') for blocks that are no tar.
+    """Yield name and content of each file in a tar as `read_words` takes it; ('', b'') for blocks
+    that are no tar.
 
     Raises:
         TruncatedShard: as `read_words`.
@@ -79,7 +89,11 @@ def is_remote(shard: str) -> bool:
 
 @contextmanager
 def _open(shard: str) -> Iterator[IO[bytes]]:
-    with urllib.request.urlopen(shard, timeout=TIMEOUT) if is_remote(shard) else open_regular(shard) as stream:
+    with (
+        urllib.request.urlopen(shard, timeout=TIMEOUT)
+        if is_remote(shard)
+        else open_regular(shard) as stream
+    ):
         if shard.endswith(PACKED):
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield cast("IO[bytes]", unpacked)
@@ -114,7 +128,9 @@ def _samples(members: Iterator[tuple[str, bytes]]) -> Iterator[TarWord]:
 
 
 def _take(parts: dict[str, bytes], suffix: str, content: bytes) -> None:
-    """Add a member to its sample: the first image and the labels, for a sample may have any number of members."""
+    """Add a member to its sample: the first image and the labels, for a sample may have any number
+    of members.
+    """
     if f".{suffix}" in SUFFIXES:
         parts.setdefault("image", content)
     elif suffix in LABEL_SUFFIXES:
@@ -140,7 +156,9 @@ def _word(parts: dict[str, bytes]) -> TarWord:
 
 
 def _members(stream: IO[bytes], shard: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each regular file; ('', b'') once for a run of blocks that make no sense."""
+    """Yield name and content of each regular file; ('', b'') once for a run of blocks that make no
+    sense.
+    """
     long_name, sense = "", True
     while block := _read(stream, BLOCKSIZE):
         if block.count(0) == BLOCKSIZE:

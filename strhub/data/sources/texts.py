@@ -1,7 +1,8 @@
-"""Texts without images, for a language model: from word lists, or drawn as rendered words have them.
+"""Texts without images, for a language model: from word lists, or drawn as rendered words have
+them.
 
-In: UTF-8 files, a word or more a line. Out: a data module like `SceneTextDataModule`, whose batches have their texts as
-labels and images of shape (B, 0).
+In: UTF-8 files, a word or more a line. Out: a data module like `SceneTextDataModule`, whose batches
+have their texts as labels and images of shape (B, 0).
 """
 
 from __future__ import annotations
@@ -27,23 +28,34 @@ from strhub.utils.regular_files import open_regular
 log = logging.getLogger(__name__)
 
 HELD_OUT = 20  # every so many-th word of a list is validated on, if there is no other list
-DRAWN_FOR_VALIDATION = 2000
+RENDERED_VALIDATION = 2000
 
 
 class TextDataModule(SceneTextDataModule):
     """The texts of a run.
 
-    words: file of words to train on, an epoch being one pass; None: draw `drawn` texts an epoch, by the same mixture
-        of words, names, numbers and signs as rendered images. val_words: file of words to validate on; None: every
-        20th of `words`, which is then not trained on, or rendered texts.
-    options: those of `SceneTextDataModule`, of which what concerns images and their sets is not used.
+    words: file of words to train on, an epoch being one pass; None: draw `drawn` texts an epoch, by
+        the same mixture of words, names, numbers and signs as rendered images. val_words: file of
+        words to validate on; None: every 20th of `words`, which is then not trained on, or rendered
+        texts.
+    options: those of `SceneTextDataModule`, of which what concerns images and their sets is not
+        used.
     """
 
-    def __init__(self, *, words: str | Path | None = None, val_words: str | Path | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        words: str | Path | None = None,
+        val_words: str | Path | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.words, self.val_words = words, val_words
         if words is None and self.drawn < 1:
-            raise ValueError("there are no texts to train on: set data.words to a file, or data.drawn to their number")
+            raise ValueError(
+                "there are no texts to train on: set data.words to a file, or data.drawn to their "
+                "number"
+            )
 
     @property
     def train_dataset(self) -> Any:
@@ -64,20 +76,27 @@ class TextDataModule(SceneTextDataModule):
             validation = training[HELD_OUT - 1 :: HELD_OUT]
             training = [word for number, word in enumerate(training, start=1) if number % HELD_OUT]
             if not validation:
-                raise ValueError(f"{self.words} has fewer than {HELD_OUT} usable words: give data.val_words as well")
+                raise ValueError(
+                    f"{self.words} has fewer than {HELD_OUT} usable words: give data.val_words as "
+                    "well"
+                )
         if training:
             return ListedTexts(training), ListedTexts(validation)
-        sampler = TextSampler(charset=self.charset_train, max_length=self._longest_drawn)
-        drawn = DrawnTexts(sampler, DRAWN_FOR_VALIDATION)
-        return DrawnTexts(sampler, self.drawn), ListedTexts(validation) if validation else drawn
+        sampler = TextSampler(charset=self.charset_train, max_length=self._longest_text)
+        drawn = SampledTexts(sampler, RENDERED_VALIDATION)
+        return SampledTexts(sampler, self.drawn), ListedTexts(validation) if validation else drawn
 
     @property
-    def _longest_drawn(self) -> int:
+    def _longest_text(self) -> int:
         return min(self.draw_max_length or self.max_label_length, self.max_label_length)
 
     def _read_words(self, path: str | Path) -> list[str]:
-        """The words of a file, brought to the charset; `ValueError` if it cannot be read or has none."""
-        prepare = LabelPreparation(self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii)
+        """The words of a file, brought to the charset; `ValueError` if it cannot be read or has
+        none.
+        """
+        prepare = LabelPreparation(
+            self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii
+        )
         kept, dropped = [], Counter[str]()
         try:
             with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as lines:
@@ -89,7 +108,9 @@ class TextDataModule(SceneTextDataModule):
         except OSError as error:
             raise ValueError(f"the word list {path} cannot be read: {error}") from error
         except UnicodeDecodeError as error:
-            raise ValueError(f"the word list {path} is not UTF-8 ({error}): save it as UTF-8") from error
+            raise ValueError(
+                f"the word list {path} is not UTF-8 ({error}): save it as UTF-8"
+            ) from error
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
         log.info("%s: %d words%s", path, len(kept), f"; dropped: {reasons}" if reasons else "")
         if not kept:
@@ -111,10 +132,10 @@ class ListedTexts(Dataset[Word]):
         return len(self.texts)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
-        return _without_picture(self.texts[key if isinstance(key, int) else key[0]])
+        return _without_image(self.texts[key if isinstance(key, int) else key[0]])
 
 
-class DrawnTexts(Dataset[Word]):
+class SampledTexts(Dataset[Word]):
     """`size` rendered texts; an item is a function of its key, index or (index, seed)."""
 
     def __init__(self, sampler: TextSampler, size: int) -> None:
@@ -125,8 +146,8 @@ class DrawnTexts(Dataset[Word]):
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
         entropy = [key] if isinstance(key, int) else [key[1], key[0], 1]
-        return _without_picture(self.sampler(np.random.default_rng(entropy)))
+        return _without_image(self.sampler(np.random.default_rng(entropy)))
 
 
-def _without_picture(text: str) -> Word:
+def _without_image(text: str) -> Word:
     return Word(torch.empty(0), text, 0)

@@ -1,6 +1,8 @@
-"""Test sets as streams of words: LMDB folders, folders of images with labels, tar shards, or a data set of training.
+"""Test sets as streams of words: LMDB folders, folders of images with labels, tar shards, or a data
+set of training.
 
-In: a path. Out: `LabeledWord`s in an order that is always the same; no more than some tens are in memory at once.
+In: a path. Out: `LabeledWord`s in an order that is always the same; no more than some tens are in
+    memory at once.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ TAR: Final = (".tar", ".tar.gz", ".tgz")
 class LabeledWord(NamedTuple):
     """A word to be read.
 
-    source, name: which image of which file it is; label: as stored; load: opens the image, `UnreadableImage` if that
-    cannot be; digest: of label and image, 0 if it was not asked for.
+    source, name: which image of which file it is; label: as stored; load: opens the image,
+    `UnreadableImage` if that cannot be; digest: of label and image, 0 if it was not asked for.
     """
 
     source: str
@@ -103,7 +105,9 @@ class LmdbSource:
         for record in stored.records(range(1, stored.count + 1)):
             if record.label is None or record.text is None:
                 continue
-            yield _encoded_word(self.path, image_key(record.number).decode(), record.text, record.encoded)
+            yield _encoded_word(
+                self.path, image_key(record.number).decode(), record.text, record.encoded
+            )
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
         """See `Source`."""
@@ -132,7 +136,8 @@ class FolderSource:
             if before != (hash(label), line):
                 what = "once more" if before[0] == hash(label) else "with two labels"
                 raise DataError(
-                    f"{annotations.where(annotation)} is named {what}, here and in line {before[1]}: leave one of the "
+                    f"{annotations.where(annotation)} is named {what}, here and in line "
+                    f"{before[1]}: leave one of the "
                     "two lines out"
                 )
             place = annotations.path(annotation)
@@ -146,10 +151,10 @@ class FolderSource:
         """See `Source`."""
         wanted, annotations = set(names), Annotations(self.path)
         for annotation in annotations:
-            if annotation.picture in wanted:
+            if annotation.image in wanted:
                 try:
                     content = read_regular(annotations.path(annotation), max_bytes=MAX_BYTES)
-                    yield annotation.picture, open_bytes(content)
+                    yield annotation.image, open_bytes(content)
                 except (OSError, ValueError):
                     continue
 
@@ -198,7 +203,9 @@ class ReadSource:
                 image, label = self.source.read(index)
                 yield LabeledWord(self.path, str(index), label, lambda image=image: image)  # type: ignore[misc]
             else:
-                yield LabeledWord(self.path, str(index), labels[index], lambda index=index: self._load(index))  # type: ignore[misc]
+                yield LabeledWord(
+                    self.path, str(index), labels[index], lambda index=index: self._load(index)
+                )  # type: ignore[misc]
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
         """See `Source`."""
@@ -231,7 +238,8 @@ class _Drawn:
 
 
 def open_set(path: str | Path, name: str | None = None) -> WordSet:
-    """Return the test set at a path: a folder with LMDBs or labeled images at or below it, or a pattern of tar files.
+    """Return the test set at a path: a folder with LMDBs or labeled images at or below it, or a
+    pattern of tar files.
 
     Raises:
         DataError: if there is none.
@@ -243,7 +251,11 @@ def open_set(path: str | Path, name: str | None = None) -> WordSet:
     if Path(text).is_file():
         return WordSet(name, [FolderSource(text)], text)
     databases, annotated = find_lmdbs(text), find_annotated(text)
-    shards = [] if databases or annotated else sorted(one for one in Path(text).glob("*.tar*") if one.is_file())
+    shards = (
+        []
+        if databases or annotated
+        else sorted(one for one in Path(text).glob("*.tar*") if one.is_file())
+    )
     sources: list[Source] = [
         *(LmdbSource(str(one)) for one in databases),
         *(FolderSource(str(one)) for one in annotated),
@@ -253,7 +265,8 @@ def open_set(path: str | Path, name: str | None = None) -> WordSet:
         state = "none is in it or below it" if Path(text).is_dir() else "it does not exist"
         raise DataError(
             f"no words found: looked for LMDB folders (data.mdb), for images with one of "
-            f"{', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, and for tar files in {text}, but {state}"
+            f"{', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, and for tar files in {text}, but "
+            f"{state}"
         )
     return WordSet(name, sources, text)
 
@@ -267,12 +280,16 @@ def is_set(path: str | Path) -> bool:
 
 
 def from_dataset(name: str, dataset: Any) -> WordSet:
-    """Return the words of a data set of training, such as a data module's `val_dataset`, as a test set."""
+    """Return the words of a data set of training, such as a data module's `val_dataset`, as a test
+    set.
+    """
     sources = getattr(dataset, "sources", None)
     if sources is None:
         return WordSet(name, [ReadSource("rendered", _Drawn(dataset))])
     paths = [str(getattr(source, "path", number)) for number, source in enumerate(sources)]
-    return WordSet(name, [ReadSource(path, source) for path, source in zip(paths, sources, strict=True)])
+    return WordSet(
+        name, [ReadSource(path, source) for path, source in zip(paths, sources, strict=True)]
+    )
 
 
 def _encoded_word(source: str, name: str, label: str, content: bytes | None) -> LabeledWord:

@@ -1,8 +1,8 @@
 """What a word stands on: plain, shaded and textured grounds.
 
-In: a color, a size (width, height) in pixels and a random generator. Out: RGB images of that size. The textures
-are drawn once per process from a fixed seed, as large gray tiles; each ground takes a piece of one, at some scale, and
-blends two colors by it, which costs microseconds.
+In: a color, a size (width, height) in pixels and a random generator. Out: RGB images of that size.
+The textures are drawn once per process from a fixed seed, as large gray tiles; each ground takes a
+piece of one, at some scale, and blends two colors by it, which costs microseconds.
 """
 
 from __future__ import annotations
@@ -23,17 +23,24 @@ _Field = npt.NDArray[np.float32]
 _TALL, _WIDE = 192, 640
 _SEED: Final = 20_260
 BACKDROPS: Final = (
-    "flat", "gradient", "clouds", "plaster", "grain", "wood", "bricks", "foliage", "blocks", "metal", "stripes", "weave"
+    "flat", "gradient", "clouds", "plaster", "grain", "wood", "bricks", "foliage", "blocks",
+        "metal", "stripes", "weave"
 )  # fmt: skip
 """Kinds of ground; all but the first two are textures."""
 
 
 def _resized(coarse: _Field, shape: tuple[int, int] = (_TALL, _WIDE)) -> _Field:
-    return np.asarray(Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+    return np.asarray(
+        Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    )
 
 
-def _octaves(rng: np.random.Generator, first: int, count: int, fall: float, stretch: float = 1.0) -> _Field:
-    """Noise of `count` octaves; the coarsest has `first` cells over the height, each further one `fall` of the size."""
+def _octaves(
+    rng: np.random.Generator, first: int, count: int, fall: float, stretch: float = 1.0
+) -> _Field:
+    """Noise of `count` octaves; the coarsest has `first` cells over the height, each further one
+    `fall` of the size.
+    """
     total, size = np.zeros((_TALL, _WIDE), dtype=np.float32), 1.0
     for octave in range(count):
         tall = min(_TALL, first * 2**octave)
@@ -50,7 +57,9 @@ def _tile(field: _Field) -> Image.Image:
 
 
 def _wood(rng: np.random.Generator) -> _Field:
-    rings = np.arange(_TALL, dtype=np.float32)[:, None] * 0.25 + 2.5 * _octaves(rng, 3, 2, 0.4, stretch=8.0)
+    rings = np.arange(_TALL, dtype=np.float32)[:, None] * 0.25 + 2.5 * _octaves(
+        rng, 3, 2, 0.4, stretch=8.0
+    )
     boards = np.repeat(rng.standard_normal(_TALL // 48 + 1).astype(np.float32), 48)[:_TALL, None]
     return np.sin(rings) * 0.6 + _octaves(rng, 48, 2, 0.7, stretch=12.0) * 0.5 + boards * 0.6
 
@@ -59,7 +68,9 @@ def _bricks(rng: np.random.Generator) -> _Field:
     field = _octaves(rng, 24, 3, 0.7) * 0.35
     for row, top in enumerate(range(0, _TALL, 24)):
         for left in range(-(row % 2) * 28, _WIDE, 56):
-            field[top + 2 : top + 24, max(left + 2, 0) : left + 56] += 1.6 + 0.5 * rng.standard_normal()
+            field[top + 2 : top + 24, max(left + 2, 0) : left + 56] += (
+                1.6 + 0.5 * rng.standard_normal()
+            )
     return field
 
 
@@ -81,12 +92,17 @@ def _blocks(rng: np.random.Generator) -> _Field:
 def _stripes(rng: np.random.Generator) -> _Field:
     """Siding, blinds, planks: bands of two or three widths."""
     rows = np.arange(_TALL, dtype=np.float32)[:, None]
-    bands = np.where((rows % 16) < 4, np.float32(-1.5), np.float32(0.6)) + np.float32(0.02) * (rows % 16)
+    bands = np.where((rows % 16) < 4, np.float32(-1.5), np.float32(0.6)) + np.float32(0.02) * (
+        rows % 16
+    )
     return np.broadcast_to(bands, (_TALL, _WIDE)) + _octaves(rng, 32, 2, 0.7, stretch=4.0) * 0.25
 
 
 def _weave(rng: np.random.Generator) -> _Field:
-    rows, columns = np.arange(_TALL, dtype=np.float32)[:, None], np.arange(_WIDE, dtype=np.float32)[None, :]
+    rows, columns = (
+        np.arange(_TALL, dtype=np.float32)[:, None],
+        np.arange(_WIDE, dtype=np.float32)[None, :],
+    )
     return np.sin(rows * 1.26) * np.sin(columns * 1.26) + _octaves(rng, 16, 3, 0.8) * 0.5
 
 
@@ -109,8 +125,12 @@ def texture_bank() -> dict[str, tuple[Image.Image, ...]]:
     return {kind: tuple(map(_tile, members)) for kind, members in fields.items()}
 
 
-def piece(tile: Image.Image, size: tuple[int, int], scale: float, rng: np.random.Generator) -> Image.Image:
-    """Returns a random part of `tile` at `size`; `scale` is how many of the tile's pixels go into one of these."""
+def piece(
+    tile: Image.Image, size: tuple[int, int], scale: float, rng: np.random.Generator
+) -> Image.Image:
+    """Returns a random part of `tile` at `size`; `scale` is how many of the tile's pixels go into
+    one of these.
+    """
     across, down = rng.random(2).tolist()
     scale = min(scale, tile.width / size[0], tile.height / size[1])
     # Rounding may lead a hair over the edge, which Pillow refuses.
@@ -126,24 +146,40 @@ def _ramp() -> Image.Image:
 
 
 def slope(size: tuple[int, int], angle: float) -> Image.Image:
-    """Returns an `L` image that rises evenly from 0 to 255 along `angle` (radians, 0 is to the right)."""
+    """Returns an `L` image that rises evenly from 0 to 255 along `angle` (radians, 0 is to the
+    right).
+    """
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     across, down = cos * size[0], sin * size[1]
     steep = 252.0 / max(abs(across) + abs(down), 1.0)
     start = 1.0 - steep * (min(across, 0.0) + min(down, 0.0))
-    return _ramp().transform(size, Image.Transform.AFFINE, (0, 0, 128, steep * cos, steep * sin, start))
+    return _ramp().transform(
+        size, Image.Transform.AFFINE, (0, 0, 128, steep * cos, steep * sin, start)
+    )
 
 
 def coarse_field(
-    size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator, *, low: int = 0, high: int = 255
+    size: tuple[int, int],
+    cells: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    low: int = 0,
+    high: int = 255,
 ) -> Image.Image:
-    """Returns an `L` image that varies smoothly in low..high over `cells` (across, down) random patches."""
+    """Returns an `L` image that varies smoothly in low..high over `cells` (across, down) random
+    patches.
+    """
     coarse = rng.integers(low, high + 1, size=(cells[1], cells[0]), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
 def ground(
-    kind: str, size: tuple[int, int], color: Color, reach: float, em: float, rng: np.random.Generator
+    kind: str,
+    size: tuple[int, int],
+    color: Color,
+    reach: float,
+    em: float,
+    rng: np.random.Generator,
 ) -> Image.Image:
     """Returns a surface of one of `BACKDROPS` around `color`.
 
@@ -170,13 +206,19 @@ def ground(
 
 
 def photo_like(size: tuple[int, int], em: float, rng: np.random.Generator) -> Image.Image:
-    """Returns what may be seen around a sign: two surfaces of any colors, one showing through the other."""
+    """Returns what may be seen around a sign: two surfaces of any colors, one showing through the
+    other.
+    """
     kinds = BACKDROPS[2:]
     rolls = rng.random(5).tolist()
-    first = ground(kinds[int(rolls[0] * len(kinds))], size, any_color(30 + 190 * rolls[1], rng), 50.0, em, rng)
+    first = ground(
+        kinds[int(rolls[0] * len(kinds))], size, any_color(30 + 190 * rolls[1], rng), 50.0, em, rng
+    )
     if rolls[2] < 0.4:
         return first
-    second = ground(kinds[int(rolls[3] * len(kinds))], size, any_color(30 + 190 * rolls[4], rng), 40.0, em, rng)
+    second = ground(
+        kinds[int(rolls[3] * len(kinds))], size, any_color(30 + 190 * rolls[4], rng), 40.0, em, rng
+    )
     tiles = texture_bank()["blocks"]
     cut = piece(tiles[int(rng.integers(len(tiles)))], size, 24.0 / em, rng)
     return Image.composite(first, second, cut.point(_STEEP))

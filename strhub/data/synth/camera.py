@@ -1,7 +1,7 @@
 """Steps of the camera: exposure, color, blur, resolution, noise and the file format.
 
-In: a `Scene`, a strength and a random generator. Out: the same scene with an image of the same size; strength 0
-changes nothing.
+In: a `Scene`, a strength and a random generator. Out: the same scene with an image of the same
+size; strength 0 changes nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ _LEAST_EM: Final = 8.5  # pixels an em that have to be left for letters to be to
 
 
 def _tone(scene: Scene, tables: list[list[int]]) -> None:
-    """Passes every channel through its table, and the colors that say how much noise the letters bear."""
-    scene.picture = scene.picture.point([value for table in tables for value in table])
+    """Passes every channel through its table, and the colors that say how much noise the letters
+    bear.
+    """
+    scene.image = scene.image.point([value for table in tables for value in table])
     scene.text, scene.ground = _passed(scene.text, tables), _passed(scene.ground, tables)
 
 
@@ -59,31 +61,43 @@ def _cast(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength > 0:
         rolls = rng.random(3).tolist()
         warm = rolls[0] - 0.35
-        factors = (1 + strength * min(warm, 0.0), 1 - 0.5 * strength * rolls[1], 1 - strength * max(warm, 0.0) * 1.5)
-        _tone(scene, [[round(value * max(0.0, factor)) for value in range(256)] for factor in factors])
+        factors = (
+            1 + strength * min(warm, 0.0),
+            1 - 0.5 * strength * rolls[1],
+            1 - strength * max(warm, 0.0) * 1.5,
+        )
+        _tone(
+            scene, [[round(value * max(0.0, factor)) for value in range(256)] for factor in factors]
+        )
 
 
 def _pale(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength > 0:
-        scene.picture = Image.blend(scene.picture, scene.picture.convert("L").convert("RGB"), strength)
+        scene.image = Image.blend(scene.image, scene.image.convert("L").convert("RGB"), strength)
 
 
 def _defocus(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     radius = scene.blur_allowed(strength) * scene.em
     if radius > 0.1:
-        soft = ImageFilter.GaussianBlur(radius) if rng.random() < 0.4 else ImageFilter.BoxBlur(1.5 * radius)
-        scene.picture = scene.picture.filter(soft)
+        soft = (
+            ImageFilter.GaussianBlur(radius)
+            if rng.random() < 0.4
+            else ImageFilter.BoxBlur(1.5 * radius)
+        )
+        scene.image = scene.image.filter(soft)
 
 
 def _motion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     """The mean of copies along a straight path; mostly to the side."""
     rolls = rng.random(2).tolist()
     angle = pi * rolls[0] if rolls[1] < 0.5 else 0.4 * (rolls[0] - 0.5)
-    length = 3.0 * scene.blur_allowed(strength / 3.0) * scene.em  # an even path has 0.29 of its length as deviation
+    length = (
+        3.0 * scene.blur_allowed(strength / 3.0) * scene.em
+    )  # an even path has 0.29 of its length as deviation
     if length < 0.8:
         return
     steps = max(2, round(length) + 1)
-    pixels = np.asarray(scene.picture)
+    pixels = np.asarray(scene.image)
     height, width = pixels.shape[:2]
     reach = ceil(length / 2) + 1
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
@@ -92,27 +106,33 @@ def _motion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         along = length * (number / (steps - 1) - 0.5)
         row, column = reach + round(along * sin(angle)), reach + round(along * cos(angle))
         total += padded[row : row + height, column : column + width]
-    scene.picture = Image.fromarray((total // np.uint16(steps)).astype(np.uint8))
+    scene.image = Image.fromarray((total // np.uint16(steps)).astype(np.uint8))
 
 
 def _low_resolution(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Scaled down and up again, as a crop of a small word is; some letters' worth of pixels is always left."""
+    """Scaled down and up again, as a crop of a small word is; some letters' worth of pixels is
+    always left.
+    """
     factor = min(1.0 + strength, scene.em / _LEAST_EM)
-    factor = 2.0 * scene.blur_allowed(0.5 * factor / scene.em) * scene.em  # half a pixel blurs like a radius
+    factor = (
+        2.0 * scene.blur_allowed(0.5 * factor / scene.em) * scene.em
+    )  # half a pixel blurs like a radius
     if factor <= 1.05:
         return
-    width, height = scene.picture.size
-    small = scene.picture.resize((max(2, round(width / factor)), max(2, round(height / factor))), Image.Resampling.BOX)
+    width, height = scene.image.size
+    small = scene.image.resize(
+        (max(2, round(width / factor)), max(2, round(height / factor))), Image.Resampling.BOX
+    )
     roll = rng.random()
     way = Image.Resampling.BILINEAR if roll < 0.55 else Image.Resampling.BICUBIC
-    scene.picture = small.resize((width, height), Image.Resampling.NEAREST if roll > 0.98 else way)
+    scene.image = small.resize((width, height), Image.Resampling.NEAREST if roll > 0.98 else way)
 
 
 def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     """The halo that cameras draw around edges."""
     if strength > 0:
         radius = 0.6 + 1.2 * rng.random()
-        scene.picture = scene.picture.filter(ImageFilter.UnsharpMask(radius, round(100 * strength), 2))
+        scene.image = scene.image.filter(ImageFilter.UnsharpMask(radius, round(100 * strength), 2))
 
 
 @lru_cache(maxsize=1)
@@ -126,8 +146,14 @@ def _noise_bank() -> tuple[Image.Image, ...]:
             field = rng.standard_normal((*shape, channels), dtype=np.float32)
             bands = [Image.fromarray(field[..., band]) for band in range(channels)]
             small = (round(shape[1] / grain), round(shape[0] / grain))
-            bands = [band.resize(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC) for band in bands]
-            noise = [np.asarray(band) / np.asarray(band).std() * _NOISE_DEVIATION + 128.5 for band in bands]
+            bands = [
+                band.resize(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+                for band in bands
+            ]
+            noise = [
+                np.asarray(band) / np.asarray(band).std() * _NOISE_DEVIATION + 128.5
+                for band in bands
+            ]
             gray = [Image.fromarray(band.clip(0, 255).astype(np.uint8)) for band in noise]
             tiles.append(Image.merge("RGB", (gray * 3)[:3]))
     return tuple(tiles)
@@ -139,27 +165,36 @@ def _noise(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if deviation < 0.3:
         return
     tiles = _noise_bank()
-    size = scene.picture.size
+    size = scene.image.size
     rolls = rng.random(3).tolist()
     tile = tiles[int(rolls[0] * len(tiles))]
     if tile.width < size[0] or tile.height < size[1]:
-        tile = tile.resize((max(tile.width, size[0]), max(tile.height, size[1])), Image.Resampling.NEAREST)
-    left, top = int(rolls[1] * (tile.width - size[0] + 1)), int(rolls[2] * (tile.height - size[1] + 1))
-    share = deviation / _NOISE_DEVIATION
+        tile = tile.resize(
+            (max(tile.width, size[0]), max(tile.height, size[1])), Image.Resampling.NEAREST
+        )
+    left, top = (
+        int(rolls[1] * (tile.width - size[0] + 1)),
+        int(rolls[2] * (tile.height - size[1] + 1)),
+    )
+    fraction = deviation / _NOISE_DEVIATION
     grain = tile.crop((left, top, left + size[0], top + size[1]))
-    grain = grain.point([max(0, min(255, round(128 + (value - 128) * share))) for value in range(256)] * 3)
-    scene.picture = ImageChops.add(scene.picture, grain, 1.0, -128)
+    grain = grain.point(
+        [max(0, min(255, round(128 + (value - 128) * fraction))) for value in range(256)] * 3
+    )
+    scene.image = ImageChops.add(scene.image, grain, 1.0, -128)
 
 
 def _jpeg(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A round trip through a JPEG file, which is kept: writing it out needs no second compression."""
+    """A round trip through a JPEG file, which is kept: writing it out needs no second
+    compression.
+    """
     if strength < 1:
         return
     file = io.BytesIO()
     subsampling = 2 if rng.random() < 0.7 else 0
-    scene.picture.save(file, format="JPEG", quality=round(96 - strength), subsampling=subsampling)
+    scene.image.save(file, format="JPEG", quality=round(96 - strength), subsampling=subsampling)
     scene.encoded = file.getvalue()
-    scene.picture = Image.open(file).convert("RGB")
+    scene.image = Image.open(file).convert("RGB")
 
 
 CAMERA_STEPS: Final[tuple[Step[Scene], ...]] = (
@@ -170,7 +205,12 @@ CAMERA_STEPS: Final[tuple[Step[Scene], ...]] = (
     Step("pale", _pale, 1.0, "fraction of the color that is lost; 1 is gray"),
     Step("defocus", _defocus, 0.12, "radius of the blur, in em"),
     Step("motion", _motion, 0.25, "length of the shake, in em"),
-    Step("low_resolution", _low_resolution, 4.0, "how many times too few pixels, less 1; 8.5 an em are always left"),
+    Step(
+        "low_resolution",
+        _low_resolution,
+        4.0,
+        "how many times too few pixels, less 1; 8.5 an em are always left",
+    ),
     Step("noise", _noise, 30.0, "deviation in gray levels of 255"),
     Step("sharpen", _sharpen, 2.5, "strength of the halo around edges; 1 doubles a step"),
     Step("jpeg", _jpeg, 80.0, "96 less the quality of the JPEG file"),

@@ -1,8 +1,8 @@
 """Weighted word lists: those of the package and a user's own corpus.
 
-In: a text file, or the names of the bundled lists. Out: a `Vocabulary`, words with the chance of each. A user's file
-holds one word or line a row, if wished with a tab and a count behind it, or is plain running text; what occurs often
-is drawn often.
+In: a text file, or the names of the bundled lists. Out: a `Vocabulary`, words with the chance of
+each. A user's file holds one word or line a row, if wished with a tab and a count behind it, or is
+plain running text; what occurs often is drawn often.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from strhub.utils.regular_files import open_regular
 __all__ = ["Vocabulary", "bundled_words", "cut", "read_corpus"]
 
 _FOLDER = Path(__file__).parent
-# Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all images.
+# Softer than Zipf's law: with exponent 1 a handful of function words would fill a quarter of all
+# images.
 _RANK_EXPONENT, _RANK_OFFSET = 0.8, 60.0
 _COUNT_EXPONENT = 0.6
 # Signs favor short words: every letter more makes a word of the bundled lists this much rarer.
@@ -57,25 +58,28 @@ class Vocabulary:
         return self.words[min(int(self.ends.searchsorted(rng.random())), len(self.words) - 1)]
 
     def fitted(self, change: Callable[[str], Iterable[str]]) -> Vocabulary:
-        """Returns the vocabulary of the words that `change` makes of each word: none, one or several.
+        """Returns the vocabulary of the words that `change` makes of each word: none, one or
+        several.
 
         Words that become equal share their chances; the result may be empty.
         """
         chances = np.diff(self.ends, prepend=0.0)
-        shares: dict[str, float] = {}
+        fractions: dict[str, float] = {}
         for word, chance in zip(self.words, chances.tolist(), strict=True):
             for changed in change(word):
-                shares[changed] = shares.get(changed, 0.0) + chance
-        if not shares:
+                fractions[changed] = fractions.get(changed, 0.0) + chance
+        if not fractions:
             return Vocabulary((), np.zeros(0))
-        return Vocabulary.weighted(tuple(shares), np.array(list(shares.values())))
+        return Vocabulary.weighted(tuple(fractions), np.array(list(fractions.values())))
 
 
 @lru_cache(maxsize=64)
 def bundled_words(name: str, *, longest: int) -> Vocabulary:
-    """Returns a word list of the package, `words`, `names` or `words-europe`, without words over `longest` characters.
+    """Returns a word list of the package, `words`, `names` or `words-europe`, without words over
+    `longest` characters.
 
-    All favor short words; `words` is ordered from common to rare and weighted so as well. May be empty.
+    All favor short words; `words` is ordered from common to rare and weighted so as well. May be
+    empty.
     """
     listed = _FOLDER.joinpath(f"{name}.txt").read_text(encoding="utf-8").split()
     lengths: npt.NDArray[np.float64] = np.array([len(word) for word in listed], dtype=np.float64)
@@ -91,16 +95,20 @@ def bundled_words(name: str, *, longest: int) -> Vocabulary:
 def read_corpus(path: str | Path) -> Vocabulary:
     """Reads a corpus: a UTF-8 text file, one word or line a row, `word<TAB>count`, or running text.
 
-    Rows are split at white space, so that every word is drawn alone. A word's chance grows with its count (a word
-    without a count has 1 per occurrence) to the power 0.6, so that rare words are seen too. Words are composed
-    (Unicode NFC) as labels are; nothing else about them is changed.
+    Rows are split at white space, so that every word is drawn alone. A word's chance grows with its
+    count (a word without a count has 1 per occurrence) to the power 0.6, so that rare words are
+    seen too. Words are composed (Unicode NFC) as labels are; nothing else about them is changed.
 
     Raises:
-        ValueError: if the file is missing, is not UTF-8, has a count below 1 or holds no word; says where.
+        ValueError: if the file is missing, is not UTF-8, has a count below 1 or holds no word; says
+            where.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"corpus {path} does not exist or is no file; pass a UTF-8 text file, one word or line a row")
+        raise ValueError(
+            f"corpus {path} does not exist or is no file; pass a UTF-8 text file, one word or line "
+            "a row"
+        )
     counts: Counter[str] = Counter()
     try:
         with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as rows:
@@ -112,28 +120,34 @@ def read_corpus(path: str | Path) -> Vocabulary:
         raise ValueError(f"corpus {path} is not UTF-8 ({error}); save it as UTF-8") from error
     if not counts:
         raise ValueError(f"corpus {path} holds no word; put one word or line a row into it")
-    weights: npt.NDArray[np.float64] = np.array(list(counts.values()), dtype=np.float64) ** _COUNT_EXPONENT
+    weights: npt.NDArray[np.float64] = (
+        np.array(list(counts.values()), dtype=np.float64) ** _COUNT_EXPONENT
+    )
     return Vocabulary.weighted(tuple(counts), weights)
 
 
 def _row(row: str, path: Path, number: int) -> tuple[str, int]:
-    """Returns the text of a row and its count; a tab that no whole number follows is plain white space."""
+    """Returns the text of a row and its count; a tab that no whole number follows is plain white
+    space.
+    """
     text, tab, count = row.rstrip("\r\n").rpartition("\t")
     if not tab or not count.strip().lstrip("-").isdecimal():
         return row, 1
     if int(count) < 1:
         raise ValueError(
-            f"corpus {path}, row {number}: count {count.strip()} of {text!r} is below 1; leave the row out"
+            f"corpus {path}, row {number}: count {count.strip()} of {text!r} is below 1; leave the "
+            "row out"
         )
     return text, int(count)
 
 
 def cut(word: str, longest: int, rng: np.random.Generator) -> list[str]:
-    """Returns `word` in parts of at most `longest` characters, never cut inside a letter with its marks.
+    """Returns `word` in parts of at most `longest` characters, never cut inside a letter with its
+    marks.
 
-    Scripts without spaces, such as Chinese or Thai, come in whole sentences: those over 8 characters are cut into
-    parts of about 4, of random lengths. Anything else is cut only where it must be. A cluster over the limit is left
-    out.
+    Scripts without spaces, such as Chinese or Thai, come in whole sentences: those over 8
+    characters are cut into parts of about 4, of random lengths. Anything else is cut only where it
+    must be. A cluster over the limit is left out.
     """
     sentence = len(word) > _SENTENCE and any(map(_is_unspaced, word))
     if len(word) <= longest and not sentence:

@@ -1,8 +1,9 @@
 """Font files: finding them, telling sound from broken ones, and reading which characters they hold.
 
-In: files, folders, `"bundled"` or `"system"`. Out: font names, which are paths, with `#` and a number behind them for
-the named instances of a variable font (`Inter.ttf#3` is its third weight or width), and `Characters`, the code points
-that a file maps. The tables are read here, for Pillow can't tell a character that a font lacks from one that it has.
+In: files, folders, `"bundled"` or `"system"`. Out: font names, which are paths, with `#` and a
+number behind them for the named instances of a variable font (`Inter.ttf#3` is its third weight or
+width), and `Characters`, the code points that a file maps. The tables are read here, for Pillow
+can't tell a character that a font lacks from one that it has.
 """
 
 from __future__ import annotations
@@ -42,27 +43,34 @@ class Characters:
     ends: tuple[int, ...]
 
     def __contains__(self, char: str) -> bool:
-        place = bisect.bisect_right(self.starts, ord(char)) - 1
-        return place >= 0 and ord(char) <= self.ends[place]
+        offset = bisect.bisect_right(self.starts, ord(char)) - 1
+        return offset >= 0 and ord(char) <= self.ends[offset]
 
 
 def split_name(name: str) -> tuple[str, int]:
-    """Returns the path in a font name and the number of the named instance, 0 for the font as it is."""
+    """Returns the path in a font name and the number of the named instance, 0 for the font as it
+    is.
+    """
     path, mark, instance = name.rpartition("#")
     return (path, int(instance)) if mark and instance.isdecimal() else (name, 0)
 
 
 def find_fonts(fonts: Sequence[str | Path] | None) -> tuple[str, ...]:
-    """Returns the names of the usable fonts among `fonts`, those of a folder sorted and its sub-folders included.
+    """Returns the names of the usable fonts among `fonts`, those of a folder sorted and its
+    sub-folders included.
 
     Args:
-        fonts: files, folders, `"bundled"` for the fonts of the package or `"system"` for those installed here (a
-            folder of that name is `"./system"`); None means `"bundled"`. A broken file is left out with a warning.
+        fonts: files, folders, `"bundled"` for the fonts of the package or `"system"` for those
+            installed here (a folder of that name is `"./system"`); None means `"bundled"`. A broken
+            file is left out with a warning.
 
     Raises:
-        ValueError: for a path that does not exist, a folder without fonts, or if no usable font is left.
+        ValueError: for a path that does not exist, a folder without fonts, or if no usable font is
+            left.
     """
-    files = [file for source in (["bundled"] if fonts is None else fonts) for file in _files_of(source)]
+    files = [
+        file for source in (["bundled"] if fonts is None else fonts) for file in _files_of(source)
+    ]
     names: list[str] = []
     for file in dict.fromkeys(files):
         try:
@@ -71,7 +79,8 @@ def find_fonts(fonts: Sequence[str | Path] | None) -> tuple[str, ...]:
             warnings.warn(f"font file {file} can't be used ({error}); it is left out", stacklevel=3)
     if not names:
         raise ValueError(
-            "fonts holds no usable font; pass at least one font file, or None for the fonts of the package"
+            "fonts holds no usable font; pass at least one font file, or None for the fonts of the "
+            "package"
         )
     return tuple(names)
 
@@ -81,14 +90,17 @@ def _files_of(source: str | Path) -> list[Path]:
         found = sorted(file for folder in _system_folders() for file in _fonts_below(folder))
         if not found:
             raise ValueError(
-                f"no fonts found in {', '.join(map(str, _system_folders()))}; pass a folder of fonts instead"
+                f"no fonts found in {', '.join(map(str, _system_folders()))}; pass a folder of "
+                "fonts instead"
             )
         return found
     path = BUNDLED_FONTS if source == "bundled" else Path(source)
     if path.is_dir():
         found = sorted(_fonts_below(path))
         if not found:
-            raise ValueError(f"font folder {path} holds no {', '.join(_SUFFIXES)} file; put fonts into it")
+            raise ValueError(
+                f"font folder {path} holds no {', '.join(_SUFFIXES)} file; put fonts into it"
+            )
         return found
     if not path.is_file():
         raise ValueError(f"font file {path} does not exist; check the path or leave fonts=None")
@@ -97,8 +109,8 @@ def _files_of(source: str | Path) -> list[Path]:
 
 def _fonts_below(folder: Path) -> Iterator[Path]:
     # Unlike rglob, walking skips folders that may not be read.
-    for place, _, files in os.walk(folder):
-        yield from (Path(place, file) for file in files if file.lower().endswith(_SUFFIXES))
+    for offset, _, files in os.walk(folder):
+        yield from (Path(offset, file) for file in files if file.lower().endswith(_SUFFIXES))
 
 
 def _system_folders() -> list[Path]:
@@ -111,14 +123,20 @@ def _system_folders() -> list[Path]:
     if sys.platform == "darwin":
         return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
-    return [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), data / "fonts", home / ".fonts"]
+    return [
+        Path("/usr/share/fonts"),
+        Path("/usr/local/share/fonts"),
+        data / "fonts",
+        home / ".fonts",
+    ]
 
 
 def _instances(file: Path) -> list[str]:
     """Returns the font names in `file`, having opened it and drawn with it once.
 
     Raises:
-        OSError, ValueError, struct.error, IndexError: if it is broken, has no Unicode table or no outlines to scale.
+        OSError, ValueError, struct.error, IndexError: if it is broken, has no Unicode table or no
+        outlines to scale.
     """
     characters_of(str(file))
     font = ImageFont.truetype(str(file), PROBE_SIZE, layout_engine=ImageFont.Layout.BASIC)
@@ -127,15 +145,18 @@ def _instances(file: Path) -> list[str]:
         count = len(font.get_variation_names())
     except (OSError, NotImplementedError):
         return [str(file)]  # not a variable font, or a FreeType that can't vary any
-    places = (
-        np.unique(np.linspace(1, count, min(count, _MOST_INSTANCES)).round().astype(int)).tolist() if count else [0]
+    folders = (
+        np.unique(np.linspace(1, count, min(count, _MOST_INSTANCES)).round().astype(int)).tolist()
+        if count
+        else [0]
     )
-    return [f"{file}#{place}" if place else str(file) for place in places]
+    return [f"{file}#{offset}" if offset else str(file) for offset in folders]
 
 
 @lru_cache(maxsize=4096)
 def characters_of(path: str) -> Characters:
-    """Returns the characters that the font file at `path` maps, the first font's where it holds several.
+    """Returns the characters that the font file at `path` maps, the first font's where it holds
+    several.
 
     Raises:
         OSError: if the file can't be read.
@@ -149,15 +170,15 @@ def characters_of(path: str) -> Characters:
     return Characters(starts, ends)
 
 
-def _at(file: BinaryIO, place: int, form: str) -> tuple[int, ...]:
+def _at(file: BinaryIO, offset: int, form: str) -> tuple[int, ...]:
     """Returns the big-endian numbers of `form` (see `struct`) at `place`."""
-    file.seek(place)
+    file.seek(offset)
     size = struct.calcsize(">" + form)
     return struct.unpack(">" + form, file.read(size))
 
 
-def _tag_at(file: BinaryIO, place: int) -> bytes:
-    file.seek(place)
+def _tag_at(file: BinaryIO, offset: int) -> bytes:
+    file.seek(offset)
     return file.read(4)
 
 
@@ -173,7 +194,9 @@ def _unicode_ranges(file: BinaryIO) -> Iterable[tuple[int, int]]:
     if b"cmap" not in tables:
         return []
     base = tables[b"cmap"][0]
-    records = [_at(file, base + 4 + 8 * number, "HHI") for number in range(_at(file, base + 2, "H")[0])]
+    records = [
+        _at(file, base + 4 + 8 * number, "HHI") for number in range(_at(file, base + 2, "H")[0])
+    ]
     offsets = {(platform, encoding): base + offset for platform, encoding, offset in records}
     for kind in _UNICODE_TABLES:
         ranges = _ranges_at(file, offsets[kind]) if kind in offsets else []
@@ -182,19 +205,23 @@ def _unicode_ranges(file: BinaryIO) -> Iterable[tuple[int, int]]:
     return []
 
 
-def _ranges_at(file: BinaryIO, place: int) -> list[tuple[int, int]]:
-    (form,) = _at(file, place, "H")
+def _ranges_at(file: BinaryIO, offset: int) -> list[tuple[int, int]]:
+    (form,) = _at(file, offset, "H")
     if form == 4:
-        doubled, *_ = _at(file, place + 6, "H")
-        ends = _at(file, place + 14, f"{doubled // 2}H")
-        starts = _at(file, place + 16 + doubled, f"{doubled // 2}H")
+        doubled, *_ = _at(file, offset + 6, "H")
+        ends = _at(file, offset + 14, f"{doubled // 2}H")
+        starts = _at(file, offset + 16 + doubled, f"{doubled // 2}H")
         # The last segment maps 0xFFFF to nothing.
-        return [(start, end) for start, end in zip(starts, ends, strict=True) if start <= end and start != 0xFFFF]
+        return [
+            (start, end)
+            for start, end in zip(starts, ends, strict=True)
+            if start <= end and start != 0xFFFF
+        ]
     if form == 6:
-        start, count = _at(file, place + 6, "HH")
+        start, count = _at(file, offset + 6, "HH")
         return [(start, start + count - 1)] if count else []
     if form in (12, 13):
-        (count,) = _at(file, place + 12, "I")
-        numbers = _at(file, place + 16, f"{3 * count}I")
+        (count,) = _at(file, offset + 12, "I")
+        numbers = _at(file, offset + 16, f"{3 * count}I")
         return list(zip(numbers[0::3], numbers[1::3], strict=True))
     return []

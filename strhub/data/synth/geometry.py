@@ -1,7 +1,8 @@
-"""Steps that say how a word lies in its image: spacing, bends, turns, room around it, what stands beside it.
+"""Steps that say how a word lies in its image: spacing, bends, turns, room around it, what stands
+beside it.
 
-In: a `Geometry` with the lengths in em, a strength and a random generator. Out: the same object, changed; strength 0
-changes nothing.
+In: a `Geometry` with the lengths in em, a strength and a random generator. Out: the same object,
+changed; strength 0 changes nothing.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def _perspective(geometry: Geometry, strength: float, rng: np.random.Generator) 
 
 
 def _loose_crop(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
-    for side, share in enumerate(rng.uniform(0.4, 1.0, size=4).tolist()):
-        geometry.margins[side] += strength * share
+    for side, fraction in enumerate(rng.uniform(0.4, 1.0, size=4).tolist()):
+        geometry.margins[side] += strength * fraction
 
 
 def _uneven_crop(geometry: Geometry, strength: float, rng: np.random.Generator) -> None:
@@ -131,7 +132,12 @@ GEOMETRY_STEPS: Final[tuple[Step[Geometry], ...]] = (
     Step("slant", _slant, 0.6, "sideways shift per height"),
     Step("rotation", _rotation, 45.0, "degrees"),
     Step("quarter_turn", _quarter_turn, 1.0, "whether the word runs up or down: anything over 0"),
-    Step("perspective", _perspective, 0.5, "foreshortening of a half word: 0.3 makes one end 1.3 / 0.7 times larger"),
+    Step(
+        "perspective",
+        _perspective,
+        0.5,
+        "foreshortening of a half word: 0.3 makes one end 1.3 / 0.7 times larger",
+    ),
     Step("loose_crop", _loose_crop, 1.2, "room around the word, in em, beyond the usual 0.1"),
     Step("uneven_crop", _uneven_crop, 1.5, "room at one side, in em"),
     Step("neighbours", _neighbors, 0.8, "chance that a word shows, for each of the four sides"),
@@ -139,6 +145,11 @@ GEOMETRY_STEPS: Final[tuple[Step[Geometry], ...]] = (
     Step("panel", _panel, 1.0, "the sign's edge shows; at 1 it is 0.12 em from the word"),
     Step("cut", _cut, 0.15, "how far the image's edge cuts into the outer letters, in em"),
     Step("steep", _steep, 40.0, "degrees beyond 12 by which the word is turned"),
-    Step("rise", _rise, 1.0, "how far the line climbs or falls per width, letters upright: a sign seen from a side"),
+    Step(
+        "rise",
+        _rise,
+        1.0,
+        "how far the line climbs or falls per width, letters upright: a sign seen from a side",
+    ),
 )
 """In the order in which they are applied, which is part of what a seed means."""

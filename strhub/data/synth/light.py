@@ -1,7 +1,7 @@
 """Steps of light: uneven light, edges of shadows, glare and haze.
 
-In: a `Scene` with the painted word, a strength and a random generator. Out: the same scene, changed; strength 0 changes
-nothing.
+In: a `Scene` with the painted word, a strength and a random generator. Out: the same scene,
+changed; strength 0 changes nothing.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ __all__ = ["LIGHT_STEPS"]
 
 def _multiply(scene: Scene, factor: Image.Image) -> None:
     """Darkens the image by an `L` image of factors, 255 for 1."""
-    scene.picture = ImageChops.multiply(scene.picture, Image.merge("RGB", (factor, factor, factor)))
+    scene.image = ImageChops.multiply(scene.image, Image.merge("RGB", (factor, factor, factor)))
 
 
 def _uneven_light(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength <= 0:
         return
     rolls = rng.integers(2, 5, size=2).tolist()
-    _multiply(scene, coarse_field(scene.picture.size, (rolls[0], 2), rng, low=round(255 * (1.0 - strength))))
+    _multiply(
+        scene, coarse_field(scene.image.size, (rolls[0], 2), rng, low=round(255 * (1.0 - strength)))
+    )
 
 
 def _shade(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     """An image that grows darker to one side."""
     if strength <= 0:
         return
-    field = slope(scene.picture.size, 2 * pi * rng.random())
+    field = slope(scene.image.size, 2 * pi * rng.random())
     _multiply(scene, field.point([round(255 - strength * value) for value in range(256)]))
 
 
@@ -44,10 +46,11 @@ def _shadow_edge(scene: Scene, strength: float, rng: np.random.Generator) -> Non
     if strength <= 0:
         return
     angle, place, softness = rng.random(3).tolist()
-    field = slope(scene.picture.size, 2 * pi * angle)
+    field = slope(scene.image.size, 2 * pi * angle)
     middle, half = 60 + 135 * place, 2.0 + 40.0 * softness**2
     table = [
-        round(255 * (1.0 - strength * min(1.0, max(0.0, 0.5 + (value - middle) / (2 * half))))) for value in range(256)
+        round(255 * (1.0 - strength * min(1.0, max(0.0, 0.5 + (value - middle) / (2 * half)))))
+        for value in range(256)
     ]
     _multiply(scene, field.point(table))
 
@@ -56,7 +59,7 @@ def _glare(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     """A lamp or the sun mirrored in the sign: a bright spot or streak."""
     if strength <= 0:
         return
-    width, height = scene.picture.size
+    width, height = scene.image.size
     across, down, size, long, warm = rng.random(5).tolist()
     tall = (0.5 + 1.5 * size) * height
     wide = tall * (0.4 + 2.4 * long * long)
@@ -65,16 +68,18 @@ def _glare(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     )
     spot = spot.resize((max(4, round(wide)), max(4, round(tall))), Image.Resampling.BILINEAR)
     left, top = round(across * width - spot.width / 2), round(down * height - spot.height / 2)
-    scene.picture.paste((255, 255 - round(12 * warm), 255 - round(40 * warm)), (left, top), spot)
+    scene.image.paste((255, 255 - round(12 * warm), 255 - round(40 * warm)), (left, top), spot)
 
 
 def _haze(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     """Mist, a dirty pane, light in the lens: everything moves to one light gray."""
     if strength > 0:
         level = 90 + int(rng.integers(140))
-        veil = Image.new("RGB", scene.picture.size, (level, level, min(255, level + 10)))
-        scene.picture = Image.blend(scene.picture, veil, strength)
-        scene.text, scene.ground = (mix(color, (level, level, level), strength) for color in (scene.text, scene.ground))
+        veil = Image.new("RGB", scene.image.size, (level, level, min(255, level + 10)))
+        scene.image = Image.blend(scene.image, veil, strength)
+        scene.text, scene.ground = (
+            mix(color, (level, level, level), strength) for color in (scene.text, scene.ground)
+        )
 
 
 LIGHT_STEPS: Final[tuple[Step[Scene], ...]] = (

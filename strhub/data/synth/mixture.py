@@ -1,6 +1,7 @@
 """The kinds of rendered texts and how often each is drawn.
 
-In: a user's weights, or none, and a charset. Out: the weights that apply to it. `MIXTURE` is the usual table:
+In: a user's weights, or none, and a charset. Out: the weights that apply to it. `MIXTURE` is the
+    usual table:
 
 =========  =====  ==================================================================================
 kind       share  example
@@ -32,12 +33,14 @@ from collections.abc import Mapping
 __all__ = ["MIXTURE", "checked_mixture", "drawable_mixture"]
 
 MIXTURE: Mapping[str, float] = {
-    "word": 0.36, "name": 0.08, "european": 0.05, "corpus": 0.0, "invented": 0.06, "marked": 0.07, "number": 0.055,
-    "price": 0.03, "date": 0.02, "time": 0.015, "phone": 0.01, "code": 0.04, "unit": 0.015, "web": 0.025,
-    "mail": 0.01, "random": 0.16,
+    "word": 0.36, "name": 0.08, "european": 0.05, "corpus": 0.0, "invented": 0.06, "marked": 0.07,
+        "number": 0.055,
+    "price": 0.03, "date": 0.02, "time": 0.015, "phone": 0.01, "code": 0.04, "unit": 0.015,
+    "web": 0.025, "mail": 0.01, "random": 0.16,
 }  # fmt: skip
 _FROM_CORPUS = ("word", "name", "european")
-# What a kind is made of, and so can't do without. `marked` is in none: its words may come from a corpus.
+# What a kind is made of, and so can't do without. `marked` is in none: its words may come from a
+# corpus.
 _OF_LATIN_LETTERS = frozenset(("word", "name", "european", "invented", "web", "mail"))
 _OF_DIGITS = frozenset(("number", "price", "date", "time", "phone", "code", "unit"))
 _OF_DOTS = frozenset(("web", "mail"))
@@ -47,26 +50,31 @@ def checked_mixture(mixture: Mapping[str, float] | None, *, has_corpus: bool) ->
     """Returns kind -> weight: `mixture` if it is sound, or the usual one with or without a corpus.
 
     Raises:
-        ValueError: for an unknown kind (the message names the nearest), a weight below 0 or not finite, or a corpus
-            kind without a corpus.
+        ValueError: for an unknown kind (the message names the nearest), a weight below 0 or not
+            finite, or a corpus kind without a corpus.
     """
     if mixture is None:
-        shares = dict(MIXTURE)
+        fractions = dict(MIXTURE)
         if has_corpus:
-            shares["corpus"] = sum(shares.pop(kind) for kind in _FROM_CORPUS)
-        return shares
-    for kind, share in mixture.items():
+            fractions["corpus"] = sum(fractions.pop(kind) for kind in _FROM_CORPUS)
+        return fractions
+    for kind, fraction in mixture.items():
         if kind not in MIXTURE:
             near = difflib.get_close_matches(kind, MIXTURE, n=1, cutoff=0.0)[0]
-            raise ValueError(f"mixture has no kind {kind!r}; did you mean {near!r}? The kinds are {', '.join(MIXTURE)}")
-        if not 0.0 <= share < float("inf"):
-            raise ValueError(f"mixture[{kind!r}] is {share}; pass a weight of at least 0")
+            raise ValueError(
+                f"mixture has no kind {kind!r}; did you mean {near!r}? The kinds are "
+                f"{', '.join(MIXTURE)}"
+            )
+        if not 0.0 <= fraction < float("inf"):
+            raise ValueError(f"mixture[{kind!r}] is {fraction}; pass a weight of at least 0")
     if mixture.get("corpus") and not has_corpus:
         raise ValueError("mixture draws from a corpus, but there is none; pass corpus= as well")
     return dict(mixture)
 
 
-def drawable_mixture(mixture: Mapping[str, float], *, charset: str, has_corpus: bool) -> dict[str, float]:
+def drawable_mixture(
+    mixture: Mapping[str, float], *, charset: str, has_corpus: bool
+) -> dict[str, float]:
     """Returns the kinds of `mixture` that `charset` can show, with weights that add up to 1.
 
     The draws of the others, such as numbers without digits, would come to nothing.
@@ -79,8 +87,15 @@ def drawable_mixture(mixture: Mapping[str, float], *, charset: str, has_corpus: 
         left_out |= _OF_LATIN_LETTERS if has_corpus else _OF_LATIN_LETTERS | {"marked"}
     if not any(char.isascii() and char.isdigit() for char in charset):
         left_out |= _OF_DIGITS
-    shares = {kind: share for kind, share in mixture.items() if share > 0 and kind not in left_out}
-    if not shares:
-        raise ValueError(f"mixture {dict(mixture)} has no kind that charset {charset!r} can show; add 'random' to it")
-    total = sum(shares.values())
-    return {kind: share / total for kind, share in shares.items()}
+    fractions = {
+        kind: fraction
+        for kind, fraction in mixture.items()
+        if fraction > 0 and kind not in left_out
+    }
+    if not fractions:
+        raise ValueError(
+            f"mixture {dict(mixture)} has no kind that charset {charset!r} can show; add 'random' "
+            "to it"
+        )
+    total = sum(fractions.values())
+    return {kind: fraction / total for kind, fraction in fractions.items()}

@@ -1,7 +1,7 @@
 """Rendered words from a command line.
 
-In: a parser to which the options are added, later what it parsed. Out: `DrawnWords`, and a fingerprint of all that
-their images depend on.
+In: a parser to which the options are added, later what it parsed. Out: `RenderedWords`, and a
+fingerprint of all that their images depend on.
 """
 
 from __future__ import annotations
@@ -14,25 +14,39 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from strhub.data.synth.dataset import DrawnWords
+from strhub.data.synth.dataset import RenderedWords
 from strhub.data.synth.fontfiles import split_name
 from strhub.data.synth.render import Difficulty
 from strhub.text import CHARSET_94
 from strhub.utils.regular_files import MAX_LIST_BYTES, read_regular
 
-__all__ = ["add_drawing_arguments", "drawing_fingerprint", "drawn_words", "parse_difficulty"]
+__all__ = ["add_render_arguments", "parse_difficulty", "render_fingerprint", "rendered_words"]
 
 
-def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+def add_render_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what says which words are drawn and how."""
     parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same words")
-    parser.add_argument("--difficulty", default="0.5", help="0, clean, to 1; or a mixture of two: 0.2:0.8")
-    parser.add_argument("--drawing", default="default", help="what words look like: a name or a YAML file")
-    parser.add_argument("--charset", default=CHARSET_94, help="characters to use, or @ and a file that has them")
-    parser.add_argument("--max_length", type=int, default=25, help="of a word, in characters")
-    parser.add_argument("--fonts", nargs="+", metavar="FONT", help="font files, folders of them, bundled or system")
     parser.add_argument(
-        "--corpus", type=Path, metavar="FILE", help="words to draw, one a line, with a count or without"
+        "--difficulty", default="0.5", help="0, clean, to 1; or a mixture of two: 0.2:0.8"
+    )
+    parser.add_argument(
+        "--style",
+        "--drawing",
+        default="default",
+        help="what words look like: a name or a YAML file",
+    )
+    parser.add_argument(
+        "--charset", default=CHARSET_94, help="characters to use, or @ and a file that has them"
+    )
+    parser.add_argument("--max_length", type=int, default=25, help="of a word, in characters")
+    parser.add_argument(
+        "--fonts", nargs="+", metavar="FONT", help="font files, folders of them, bundled or system"
+    )
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="FILE",
+        help="words to draw, one a line, with a count or without",
     )
 
 
@@ -43,33 +57,49 @@ def parse_difficulty(text: str) -> Difficulty:
     except ValueError:
         ends = []
     if len(ends) not in (1, 2):
-        raise ValueError(f"difficulty must be a number such as 0.5 or two such as 0.2:0.8, not {text!r}")
+        raise ValueError(
+            f"difficulty must be a number such as 0.5 or two such as 0.2:0.8, not {text!r}"
+        )
     return ends[0] if len(ends) == 1 else (ends[0], ends[1])
 
 
-def drawn_words(arguments: argparse.Namespace, *, size: int | None = None) -> DrawnWords:
-    """Returns the words that the options ask for; `ValueError` as `DrawnWords` raises it."""
-    return DrawnWords(
+def rendered_words(arguments: argparse.Namespace, *, size: int | None = None) -> RenderedWords:
+    """Returns the words that the options ask for; `ValueError` as `RenderedWords` raises it."""
+    return RenderedWords(
         charset=arguments.charset,
         max_length=arguments.max_length,
         seed=arguments.seed,
         difficulty=parse_difficulty(arguments.difficulty),
         fonts=arguments.fonts,
         size=size,
-        drawing=arguments.drawing,
+        style=arguments.style,
         corpus=arguments.corpus,
     )
 
 
-def drawing_fingerprint(words: DrawnWords, arguments: argparse.Namespace) -> str:
-    """Returns a digest of the settings, fonts, corpus and libraries: words with the same one are the same words."""
+def render_fingerprint(words: RenderedWords, arguments: argparse.Namespace) -> str:
+    """Returns a digest of the settings, fonts, corpus and libraries: words with the same one are
+    the same words.
+    """
     digest = hashlib.sha256()
     renderer = words.renderer
-    settings = (words.seed, arguments.charset, arguments.max_length, renderer.difficulty, renderer.drawing)
-    digest.update(repr((settings, PIL.__version__, np.__version__)).encode("utf-8", "backslashreplace"))
+    settings = (
+        words.seed,
+        arguments.charset,
+        arguments.max_length,
+        renderer.difficulty,
+        renderer.style,
+    )
+    digest.update(
+        repr((settings, PIL.__version__, np.__version__)).encode("utf-8", "backslashreplace")
+    )
     for name in renderer.shelf.paths:
         path, instance = split_name(name)
-        digest.update(f"{Path(path).name} {instance} {os.path.getsize(path)}".encode("utf-8", "backslashreplace"))
+        digest.update(
+            f"{Path(path).name} {instance} {os.path.getsize(path)}".encode(
+                "utf-8", "backslashreplace"
+            )
+        )
     if arguments.corpus is not None:
         digest.update(read_regular(arguments.corpus, max_bytes=MAX_LIST_BYTES))
     return digest.hexdigest()

@@ -1,7 +1,8 @@
-"""Texts that are made and not looked up: numbers, prices, dates, times, telephone numbers, codes, units, new words.
+"""Texts that are made and not looked up: numbers, prices, dates, times, telephone numbers, codes,
+units, new words.
 
-In: a random generator. Out: one string per call, in ASCII but for currency and degree signs. The charset is not
-known here; `text` casts what comes out into it.
+In: a random generator. Out: one string per call, in ASCII but for currency and degree signs. The
+charset is not known here; `text` casts what comes out into it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ def listed(words: str) -> tuple[str, ...]:
 
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ONSETS = listed(
-    "b c d f g h j k l m n p qu r s t v w y z x bl br ch cl cr dr fl fr gl gr ph pl pr sc sh sl sp st str th tr"
+    "b c d f g h j k l m n p qu r s t v w y z x bl br ch cl cr dr fl fr gl gr ph pl pr sc sh sl sp "
+    "st str th tr"
 )
 _VOWELS = listed("a e i o u a e i o a e o ai au ay ea ee ei ia ie io oa oo ou")
-_CODAS = listed("b d g k l m n p r s t x z ck ct ft ld ll lt mp nd ng nk nt rd rk rn rt sh ss st th")
+_CODAS = listed(
+    "b d g k l m n p r s t x z ck ct ft ld ll lt mp nd ng nk nt rd rk rn rt sh ss st th"
+)
 _MONTHS = listed("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec")
 _UNITS = listed(
-    "g kg mg t lb lbs oz ml cl l L m cm mm km ft in mi V kV A mA W kW MW kWh Hz kHz MHz GHz GB MB TB bar psi mph km/h "
+    "g kg mg t lb lbs oz ml cl l L m cm mm km ft in mi V kV A mA W kW MW kWh Hz kHz MHz GHz GB MB "
+    "TB bar psi mph km/h "
     "rpm °C °F % x pcs hp dB min sec hrs px MP th st nd rd m² m³ qm €/kg"
 )
 
@@ -48,7 +53,9 @@ def _digits(rng: np.random.Generator, low: int, high: int) -> str:
 
 
 def number(rng: np.random.Generator) -> str:
-    """Returns a plain, grouped, decimal or signed number, a year, an ordinal number of digits up to 10."""
+    """Returns a plain, grouped, decimal or signed number, a year, an ordinal number of digits up to
+    10.
+    """
     form = _below(rng, 10)
     if form == 0:
         return f"{_below(rng, 10**6, 1):,}"
@@ -71,7 +78,9 @@ def price(rng: np.random.Generator) -> str:
     if form == 0:
         return f"{pick(rng, ('', '-', '-', '+'))}{_below(rng, 20, 1) * 5}%"
     cents = pick(rng, ("00", "99", "95", "50", _digits(rng, 2, 2)))
-    amount = f"{int(10 ** (rng.random() * 3.3))}" + (f"{pick(rng, '..,')}{cents}" if rng.random() < 0.7 else "")
+    amount = f"{int(10 ** (rng.random() * 3.3))}" + (
+        f"{pick(rng, '..,')}{cents}" if rng.random() < 0.7 else ""
+    )
     if form == 1:
         return amount + pick(rng, ("€", "€", "£", "$", ",-", "EUR", "kr", "zł", "Fr."))
     if form == 2:
@@ -93,7 +102,13 @@ def date(rng: np.random.Generator) -> str:
     name = _MONTHS[month - 1] if rng.random() < 0.5 else _MONTHS[month - 1].upper()
     return pick(
         rng,
-        (f"{day}{name}", f"{day:02d}{name}{year % 100:02d}", f"{name}-{year % 100:02d}", f"{name}.", f"'{short[-2:]}"),
+        (
+            f"{day}{name}",
+            f"{day:02d}{name}{year % 100:02d}",
+            f"{name}-{year % 100:02d}",
+            f"{name}.",
+            f"'{short[-2:]}",
+        ),
     )
 
 

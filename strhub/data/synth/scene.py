@@ -1,7 +1,9 @@
-"""What the steps of drawing work on: a word's image while it is being made, and the steps themselves.
+"""What the steps of drawing work on: a word's image while it is being made, and the steps
+themselves.
 
-In: nothing. Out: `Scene`, the image of a word with all that later steps need to know of it, and `Step`, one effect
-that can be used alone. A step changes its target in place; at strength 0 it changes nothing.
+In: nothing. Out: `Scene`, the image of a word with all that later steps need to know of it, and
+`Step`, one effect that can be used alone. A step changes its target in place; at strength 0 it
+changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ Target = TypeVar("Target")
 
 
 def distance(first: Color, second: Color) -> float:
-    """Returns how well two colors are told apart, 0..255: by brightness or, somewhat worse, by one channel."""
+    """Returns how well two colors are told apart, 0..255: by brightness or, somewhat worse, by one
+    channel.
+    """
     red, green, blue = (abs(one - other) for one, other in zip(first, second, strict=True))
     luma = 0.299 * first[0] + 0.587 * first[1] + 0.114 * first[2]
     luma -= 0.299 * second[0] + 0.587 * second[1] + 0.114 * second[2]
@@ -36,11 +40,13 @@ class Scene:
     text, ground: the colors of both.
     em: size of the letters in pixels, as a typographer measures it.
     fill: what the letters are filled with, a color or an RGB image of the same size.
-    sharpness: how much further blur the letters bear, as a radius in em; each blur takes its part of it.
-    encoded: the bytes of `picture` as a JPEG file, if making that file was the last that happened to it.
+    sharpness: how much further blur the letters bear, as a radius in em; each blur takes its part
+        of it.
+    encoded: the bytes of `picture` as a JPEG file, if making that file was the last that happened
+        to it.
     """
 
-    picture: Image.Image
+    image: Image.Image
     cover: Image.Image
     text: Color
     ground: Color
@@ -55,7 +61,8 @@ class Scene:
         return distance(self.text, self.ground)
 
     def blur_allowed(self, radius: float) -> float:
-        """Takes a blur of up to `radius` em from what the letters bear and returns how much of it that allows.
+        """Takes a blur of up to `radius` em from what the letters bear and returns how much of it
+        that allows.
 
         Each of several blurs may be harmless and all of them together leave nothing to read.
         """
@@ -66,7 +73,8 @@ class Scene:
 
 @dataclass(frozen=True)
 class Step(Generic[Target]):
-    """One effect. `apply(target, strength, rng)` brings it about; `limit` is the greatest strength that makes sense.
+    """One effect. `apply(target, strength, rng)` brings it about; `limit` is the greatest strength
+    that makes sense.
 
     `meaning` says what the strength measures, with its unit.
     """

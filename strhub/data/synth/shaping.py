@@ -1,12 +1,14 @@
 """Which texts need a shaping engine, whether one is there, and where a text may be cut.
 
-In: a text in logical order, as labels hold it. Out: the layout engine that Pillow must draw it with. Arabic letters
-join, Hebrew runs from right to left, Indic vowel signs move before their consonant: rendered letter by letter such a
-text shows something else than its label says. Pillow's Raqm engine (HarfBuzz with FriBiDi) does all of it; without
-Raqm such a text is refused, never drawn wrongly.
+In: a text in logical order, as labels hold it. Out: the layout engine that Pillow must draw it
+with. Arabic letters join, Hebrew runs from right to left, Indic vowel signs move before their
+consonant: rendered letter by letter such a text shows something else than its label says. Pillow's
+Raqm engine (HarfBuzz with FriBiDi) does all of it; without Raqm such a text is refused, never drawn
+wrongly.
 
-How to draw: `font = open_font(path, size, layout_engine_for(text))`, then the whole text in one call of
-`ImageDraw.text`, with its label left in logical order. Where `needs_shaping(text)` holds, never draw letter by letter
+How to draw: `font = open_font(path, size, layout_engine_for(text))`, then the whole text in one
+call of `ImageDraw.text`, with its label left in logical order. Where `needs_shaping(text)` holds,
+never draw letter by letter
 and add no space between letters: joined letters would come apart.
 """
 
@@ -17,13 +19,27 @@ from functools import lru_cache
 
 from PIL import ImageFont, features
 
-__all__ = ["clusters", "is_ignorable", "is_mark", "layout_engine_for", "needs_shaping", "shaping_probe"]
+__all__ = [
+    "clusters",
+    "is_ignorable",
+    "is_mark",
+    "layout_engine_for",
+    "needs_shaping",
+    "shaping_probe",
+]
 
-# Blocks with conjuncts, stacked or reordered letters, beside what runs from right to left and what holds marks.
+# Blocks with conjuncts, stacked or reordered letters, beside what runs from right to left and what
+# holds marks.
 _SHAPED_BLOCKS = (
-    (0x0590, 0x0FFF),  # Hebrew, Arabic, Syriac, Thaana, N'Ko; Indic scripts, Sinhala, Thai, Lao, Tibetan
+    (
+        0x0590,
+        0x0FFF,
+    ),  # Hebrew, Arabic, Syriac, Thaana, N'Ko; Indic scripts, Sinhala, Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Burmese
-    (0x1100, 0x11FF),  # Korean letters that are put together to syllables; whole syllables need nothing
+    (
+        0x1100,
+        0x11FF,
+    ),  # Korean letters that are put together to syllables; whole syllables need nothing
     (0x1700, 0x18AF),  # Philippine scripts, Khmer, Mongolian
     (0x1900, 0x1AAF),  # Limbu to Tai Tham
     (0x1B00, 0x1C4F),  # Balinese, Sundanese, Batak, Lepcha
@@ -38,8 +54,8 @@ _SHAPED_BLOCKS = (
     (0x10800, 0x11FFF),
     (0x1E800, 0x1EFFF),
 )
-# A few letters per script that a font with the forms for that script draws otherwise when shaped: joined letters, a
-# conjunct. Moved vowel signs would not do: those are moved whatever the font has.
+# A few letters per script that a font with the forms for that script draws otherwise when shaped:
+# joined letters, a conjunct. Moved vowel signs would not do: those are moved whatever the font has.
 _PROBES = (
     ((0x0600, 0x06FF), "بب"),
     ((0x0700, 0x074F), "ܒܒ"),
@@ -56,9 +72,12 @@ _PROBES = (
     ((0x1780, 0x17FF), "ក្ក"),
 )
 _NEEDS_RAQM = (
-    "drawing {text!r} needs Pillow with Raqm and the FriBiDi library, which are not found here; install FriBiDi "
-    "(Debian and Ubuntu: apt install libfribidi0; macOS: brew install fribidi; Windows: fribidi.dll on PATH) and a "
-    "Pillow wheel from PyPI, then check that PIL.features.check('raqm') is true, or leave such text out"
+    "drawing {text!r} needs Pillow with Raqm and the FriBiDi library, which are not found here; "
+    "install FriBiDi "
+    "(Debian and Ubuntu: apt install libfribidi0; macOS: brew install fribidi; Windows: "
+    "fribidi.dll on PATH) and a "
+    "Pillow wheel from PyPI, then check that PIL.features.check('raqm') is true, or leave such "
+    "text out"
 )
 
 
@@ -68,10 +87,16 @@ def is_mark(char: str) -> bool:
 
 
 def is_ignorable(char: str) -> bool:
-    """Returns whether `char` steers shaping and has no image: a joiner, direction mark or variation selector."""
+    """Returns whether `char` steers shaping and has no image: a joiner, direction mark or variation
+    selector.
+    """
     if char.isascii():
         return False
-    return unicodedata.category(char) == "Cf" or 0xFE00 <= ord(char) <= 0xFE0F or 0xE0100 <= ord(char) <= 0xE01EF
+    return (
+        unicodedata.category(char) == "Cf"
+        or 0xFE00 <= ord(char) <= 0xFE0F
+        or 0xE0100 <= ord(char) <= 0xE01EF
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -79,19 +104,25 @@ def _is_shaped(char: str) -> bool:
     code = ord(char)
     if any(first <= code <= last for first, last in _SHAPED_BLOCKS):
         return True
-    return unicodedata.bidirectional(char) in ("R", "AL", "AN") or is_mark(char) or is_ignorable(char)
+    return (
+        unicodedata.bidirectional(char) in ("R", "AL", "AN") or is_mark(char) or is_ignorable(char)
+    )
 
 
 def needs_shaping(text: str) -> bool:
-    """Returns whether `text` can't be rendered letter by letter: it joins, stacks, reorders or runs right to left."""
+    """Returns whether `text` can't be rendered letter by letter: it joins, stacks, reorders or runs
+    right to left.
+    """
     return not text.isascii() and any(map(_is_shaped, text))
 
 
 def layout_engine_for(text: str) -> ImageFont.Layout:
-    """Returns the engine to open a font with for `text`: basic wherever that is right, for it is the same everywhere.
+    """Returns the engine to open a font with for `text`: basic wherever that is right, for it is
+    the same everywhere.
 
     Raises:
-        ValueError: if `text` needs shaping and this Pillow can't shape; the message says what to install.
+        ValueError: if `text` needs shaping and this Pillow can't shape; the message says what to
+            install.
     """
     if not needs_shaping(text):
         return ImageFont.Layout.BASIC
@@ -106,7 +137,9 @@ def _can_shape() -> bool:
 
 
 def shaping_probe(char: str) -> str:
-    """Returns a short text that looks different when shaped, in the script of `char`; empty for most scripts."""
+    """Returns a short text that looks different when shaped, in the script of `char`; empty for
+    most scripts.
+    """
     code = ord(char)
     for (first, last), probe in _PROBES:
         if first <= code <= last:
@@ -115,7 +148,8 @@ def shaping_probe(char: str) -> str:
 
 
 def clusters(text: str) -> list[str]:
-    """Splits `text` into the smallest parts that may be cut apart: a letter with its marks, an Indic conjunct.
+    """Splits `text` into the smallest parts that may be cut apart: a letter with its marks, an
+    Indic conjunct.
 
     Joined, the parts are `text` again. A mark without a letter before it starts a part of its own.
     """

@@ -1,7 +1,7 @@
 """Sheets of words: many images at one glance, with or without their labels.
 
-In: (RGB image, label) pairs. Out: one RGB image with a cell for each, all of the same size. Two sets can be laid
-side by side, to see what rendered words lack of real ones.
+In: (RGB image, label) pairs. Out: one RGB image with a cell for each, all of the same size. Two
+sets can be laid side by side, to see what rendered words lack of real ones.
 """
 
 from __future__ import annotations
@@ -33,46 +33,55 @@ class _Labels:
         self._shelf = FontShelf()
         self._plain = str(BUNDLED_FONTS / _LABEL_FONT)
 
-    def write(self, canvas: Image.Image, label: str, place: tuple[int, int]) -> None:
+    def write(self, canvas: Image.Image, label: str, position: tuple[int, int]) -> None:
         label = label if len(label) <= 28 else label[:27] + "…"
         paths = self._shelf.fitting(label)
         path = self._plain if self._plain in paths or not paths else paths[0]
         pen = ImageDraw.Draw(canvas)
-        pen.text(place, label, fill=(60, 60, 60), font=open_font(path, 13), anchor="lt")
+        pen.text(position, label, fill=(60, 60, 60), font=open_font(path, 13), anchor="lt")
 
 
-def _fitted(picture: Image.Image) -> Image.Image:
+def _fitted(image: Image.Image) -> Image.Image:
     """Returns the image as large as its cell allows, in its own proportions."""
-    scale = min(CELL[1] / picture.height, CELL[0] / picture.width)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    scale = min(CELL[1] / image.height, CELL[0] / image.width)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
 
 
 def sheet(words: Sequence[Word], *, columns: int = 8, labels: bool = False) -> Image.Image:
-    """Returns the words row by row; every cell is `CELL` large, with `LABEL_HEIGHT` more below it for a label.
+    """Returns the words row by row; every cell is `CELL` large, with `LABEL_HEIGHT` more below it
+    for a label.
 
     Raises:
         ValueError: if there are no words or `columns` is below 1.
     """
     if not words:
-        raise ValueError("a sheet needs at least one word; the set that was given has none that can be read")
+        raise ValueError(
+            "a sheet needs at least one word; the set that was given has none that can be read"
+        )
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
     step = (CELL[0] + _GAP, CELL[1] + _GAP + (LABEL_HEIGHT if labels else 0))
     columns = min(columns, len(words))
-    canvas = Image.new("RGB", (columns * step[0] + _GAP, ceil(len(words) / columns) * step[1] + _GAP), "white")
+    canvas = Image.new(
+        "RGB", (columns * step[0] + _GAP, ceil(len(words) / columns) * step[1] + _GAP), "white"
+    )
     writer = _Labels() if labels else None
-    for number, (picture, label) in enumerate(words):
+    for number, (image, label) in enumerate(words):
         left, top = _GAP + number % columns * step[0], _GAP + number // columns * step[1]
-        fitted = _fitted(picture)
+        fitted = _fitted(image)
         canvas.paste(fitted, (left, top + (CELL[1] - fitted.height) // 2))
         if writer:
             writer.write(canvas, label, (left, top + CELL[1] + 3))
     return canvas
 
 
-def beside(first: Sequence[Word], second: Sequence[Word], *, columns: int = 8, labels: bool = False) -> Image.Image:
-    """Returns two sheets next to each other with a bar between them, each of half the columns; see `sheet`."""
+def beside(
+    first: Sequence[Word], second: Sequence[Word], *, columns: int = 8, labels: bool = False
+) -> Image.Image:
+    """Returns two sheets next to each other with a bar between them, each of half the columns; see
+    `sheet`.
+    """
     each = max(1, columns // 2)
     sheets = [sheet(words, columns=each, labels=labels) for words in (first, second)]
     height = max(half.height for half in sheets)
@@ -84,7 +93,8 @@ def beside(first: Sequence[Word], second: Sequence[Word], *, columns: int = 8, l
 
 
 def tree_words(root: str | Path, count: int, *, seed: int = 0) -> list[Word]:
-    """Returns up to `count` words of the LMDB folders at or below `root`, drawn evenly; unreadable ones are left out.
+    """Returns up to `count` words of the LMDB folders at or below `root`, drawn evenly; unreadable
+    ones are left out.
 
     Raises:
         ValueError: if there is no LMDB folder.
@@ -96,13 +106,13 @@ def tree_words(root: str | Path, count: int, *, seed: int = 0) -> list[Word]:
     if not len(ends):
         raise ValueError(f"no LMDB folder (one with a data.mdb) at or below {root}; check the path")
     words: list[Word] = []
-    for place in np.random.default_rng(seed).permutation(int(ends[-1])).tolist():
+    for position in np.random.default_rng(seed).permutation(int(ends[-1])).tolist():
         if len(words) >= count:
             break
-        number = int(np.searchsorted(ends, place, side="right"))
+        number = int(np.searchsorted(ends, position, side="right"))
         source = sources[number]
         try:
-            words.append(source.read(place - int(ends[number]) + len(source)))
+            words.append(source.read(position - int(ends[number]) + len(source)))
         except UnreadableRecord:
             continue
     return words

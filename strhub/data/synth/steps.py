@@ -1,6 +1,7 @@
 """All steps of the drawing of a word, in the order in which they are applied.
 
-In: the tables of `geometry`, `surface`, `objects`, `light` and `camera`. Out: `Stages`. The order is part of what a
+In: the tables of `geometry`, `surface`, `objects`, `light` and `camera`. Out: `Stages`. The order
+    is part of what a
 seed means: append to a table, don't sort it.
 """
 
@@ -21,7 +22,9 @@ __all__ = ["Stages", "step_limits"]
 
 @dataclass(frozen=True)
 class Stages:
-    """The steps by stage: how the word lies; its colors; under, in and over the letters; over the whole image."""
+    """The steps by stage: how the word lies; its colors; under, in and over the letters; over the
+    whole image.
+    """
 
     geometry: tuple[Step[Geometry], ...] = GEOMETRY_STEPS
     contrast: tuple[Step[Scene], ...] = CONTRAST_STEPS
@@ -38,4 +41,6 @@ class Stages:
 def step_limits() -> dict[str, float]:
     """The greatest strength of every step, by name, in order."""
     stages = Stages()
-    return {step.name: step.limit for stage in fields(stages) for step in getattr(stages, stage.name)}
+    return {
+        step.name: step.limit for stage in fields(stages) for step in getattr(stages, stage.name)
+    }

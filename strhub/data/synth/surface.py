@@ -1,8 +1,10 @@
-"""Steps that paint a word: what lies under the letters, what fills them and what lies over their edges.
+"""Steps that paint a word: what lies under the letters, what fills them and what lies over their
+edges.
 
-In: a `Scene` whose image shows the ground and whose cover says where the letters are, a strength and a random
-generator. Out: the same scene, changed. `UNDER_STEPS` paint before the letters are filled, `FILL_STEPS` change cover
-and fill, `OVER_STEPS` paint onto the filled letters. Strength 0 changes nothing.
+In: a `Scene` whose image shows the ground and whose cover says where the letters are, a strength
+and a random generator. Out: the same scene, changed. `UNDER_STEPS` paint before the letters are
+filled, `FILL_STEPS` change cover and fill, `OVER_STEPS` paint onto the filled letters. Strength 0
+changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def _scaled(mask: Image.Image, factor: float) -> Image.Image:
 
 
 def _moved(mask: Image.Image, across: float, down: float) -> Image.Image:
-    """Returns `mask` moved by so many pixels, with nothing in the room that it left; parts of a pixel count."""
+    """Returns `mask` moved by so many pixels, with nothing in the room that it left; parts of a
+    pixel count.
+    """
     values = (1, 0, -across, 0, 1, -down)
     return mask.transform(mask.size, Image.Transform.AFFINE, values, Image.Resampling.BILINEAR)
 
@@ -69,8 +73,10 @@ def _shadow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if softness < 0.6:
         fallen = fallen.filter(ImageFilter.GaussianBlur((0.2 + softness) * away))
     # A shadow as bright as the letters would be read as part of them.
-    color = mix(scene.ground, _BLACK if _brightness(scene.text) > 90 else _WHITE, 0.35 + 0.5 * darkness)
-    scene.picture.paste(color, (0, 0), _scaled(fallen, 0.6 + 0.4 * darkness))
+    color = mix(
+        scene.ground, _BLACK if _brightness(scene.text) > 90 else _WHITE, 0.35 + 0.5 * darkness
+    )
+    scene.image.paste(color, (0, 0), _scaled(fallen, 0.6 + 0.4 * darkness))
 
 
 def _extrusion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -86,7 +92,7 @@ def _extrusion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     side = mix(scene.text, _BLACK if rolls[1] < 0.75 else _WHITE, 0.35 + 0.35 * rolls[2])
     if distance(side, scene.ground) < 0.25 * scene.contrast:
         side = mix(side, scene.text, 0.5)
-    scene.picture.paste(side, (0, 0), body)
+    scene.image.paste(side, (0, 0), body)
 
 
 def _outline(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -96,8 +102,10 @@ def _outline(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     ring = _grown(scene.cover, max(0.6, strength * scene.em))
     color = _WHITE if _brightness(scene.text) < 128 else _BLACK
     if rolls[0] < 0.4:
-        color = any_color(min(240.0, max(10.0, 255.0 - _brightness(scene.text) + 60 * (rolls[1] - 0.5))), rng)
-    scene.picture.paste(color, (0, 0), ring)
+        color = any_color(
+            min(240.0, max(10.0, 255.0 - _brightness(scene.text) + 60 * (rolls[1] - 0.5))), rng
+        )
+    scene.image.paste(color, (0, 0), ring)
 
 
 def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -107,7 +115,7 @@ def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     rolls = rng.random(2).tolist()
     halo = scene.cover.filter(ImageFilter.GaussianBlur((0.08 + 0.2 * rolls[0]) * scene.em))
     color = scene.text if _brightness(scene.text) > 110 else mix(scene.text, _WHITE, 0.6)
-    scene.picture.paste(mix(color, scene.ground, 0.25), (0, 0), _scaled(halo, strength))
+    scene.image.paste(mix(color, scene.ground, 0.25), (0, 0), _scaled(halo, strength))
     if rolls[1] < 0.5:
         # Tubes and screens are overexposed: the letters themselves turn white.
         scene.text = mix(scene.text, _WHITE, 0.7 * strength)
@@ -120,7 +128,9 @@ def _wear(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     kinds = texture_bank()[("clouds", "plaster", "foliage", "grain")[int(rng.integers(4))]]
     flakes = piece(kinds[0], scene.cover.size, 16.0 / scene.em * (1.0 + rng.random()), rng)
-    kept = flakes.point([round(255 - strength * max(0, min(255, (value - 150) * 4))) for value in range(256)])
+    kept = flakes.point(
+        [round(255 - strength * max(0, min(255, (value - 150) * 4))) for value in range(256)]
+    )
     scene.cover = ImageChops.multiply(scene.cover, kept)
 
 
@@ -130,10 +140,13 @@ def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     noise = piece(texture_bank()["plaster"][1], scene.cover.size, 20.0 / scene.em, rng)
     soft = scene.cover.filter(ImageFilter.GaussianBlur(max(0.5, 0.05 * scene.em * strength)))
-    wandering = ImageChops.add(soft, noise.point([round(value * 0.5 * strength) for value in range(256)]), 1.0,
+    wandering = ImageChops.add(soft,
+        noise.point([round(value * 0.5 * strength) for value in range(256)]), 1.0,
                                -round(32 * strength))  # fmt: skip
     edges = wandering.point([max(0, min(255, (value - 128) * 3 + 128)) for value in range(256)])
-    scene.cover = Image.blend(scene.cover, ImageChops.multiply(edges, _grown(scene.cover, 1.0)), min(1.0, strength))
+    scene.cover = Image.blend(
+        scene.cover, ImageChops.multiply(edges, _grown(scene.cover, 1.0)), min(1.0, strength)
+    )
 
 
 def _dots(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -152,15 +165,17 @@ def _hollow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength <= 0:
         return
     inner = scene.cover.filter(ImageFilter.GaussianBlur(0.025 * scene.em + 0.3))
-    inner = inner.point([round(max(0, min(255, (value - 170) * 4)) * strength) for value in range(256)])
+    inner = inner.point(
+        [round(max(0, min(255, (value - 170) * 4)) * strength) for value in range(256)]
+    )
     if scene.em >= 26:  # in small letters a ring leaves nothing
         scene.cover = ImageChops.subtract(scene.cover, inner)
 
 
-def _fill_picture(scene: Scene) -> Image.Image:
+def _fill_image(scene: Scene) -> Image.Image:
     if isinstance(scene.fill, Image.Image):
         return scene.fill
-    return Image.new("RGB", scene.picture.size, scene.fill)
+    return Image.new("RGB", scene.image.size, scene.fill)
 
 
 def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
@@ -173,27 +188,37 @@ def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     away = mix(scene.text, scene.ground, -strength) if rolls[2] < 0.5 else scene.text
     other = mix(away, any_color(_brightness(scene.text), rng), strength)
     if distance(other, scene.ground) < 0.5 * scene.contrast:
-        other = mix(scene.text, _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK, strength)
+        other = mix(
+            scene.text,
+            _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK,
+            strength,
+        )
     ends = (scene.text, other) if rolls[3] < 0.5 else (other, scene.text)
-    size = scene.picture.size
-    scene.fill = Image.composite(Image.new("RGB", size, ends[0]), Image.new("RGB", size, ends[1]), slope(size, angle))
+    size = scene.image.size
+    scene.fill = Image.composite(
+        Image.new("RGB", size, ends[0]), Image.new("RGB", size, ends[1]), slope(size, angle)
+    )
 
 
 def _texture(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Letters of metal, wood or uneven paint; strays by at most `strength` of the contrast to the ground."""
+    """Letters of metal, wood or uneven paint; strays by at most `strength` of the contrast to the
+    ground.
+    """
     if strength <= 0:
         return
     kinds = BACKDROPS[2:]
     tiles = texture_bank()[kinds[int(rng.integers(len(kinds)))]]
-    field = piece(tiles[int(rng.integers(len(tiles)))], scene.picture.size, 24.0 / scene.em, rng)
-    share = strength * scene.contrast / 255.0
+    field = piece(tiles[int(rng.integers(len(tiles)))], scene.image.size, 24.0 / scene.em, rng)
+    fraction = strength * scene.contrast / 255.0
     light, dark = Image.new("RGB", field.size, _WHITE), Image.new("RGB", field.size, _BLACK)
     grain = Image.composite(light, dark, field)
-    scene.fill = Image.blend(_fill_picture(scene), grain, min(0.6, share))
+    scene.fill = Image.blend(_fill_image(scene), grain, min(0.6, fraction))
 
 
 def _bevel(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Raised or sunk letters: one side of each stroke catches the light, the other lies in shadow."""
+    """Raised or sunk letters: one side of each stroke catches the light, the other lies in
+    shadow.
+    """
     if strength <= 0:
         return
     angle = 2 * pi * rng.random()
@@ -201,23 +226,25 @@ def _bevel(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     across, down = reach * cos(angle), reach * sin(angle)
     soft = scene.cover.filter(ImageFilter.GaussianBlur(0.4 * reach))
     ahead, behind = _moved(soft, across, down), _moved(soft, -across, -down)
-    scene.picture.paste(_WHITE, (0, 0), _scaled(ImageChops.subtract(ahead, behind), 0.8 * strength))
-    scene.picture.paste(_BLACK, (0, 0), _scaled(ImageChops.subtract(behind, ahead), 0.8 * strength))
+    scene.image.paste(_WHITE, (0, 0), _scaled(ImageChops.subtract(ahead, behind), 0.8 * strength))
+    scene.image.paste(_BLACK, (0, 0), _scaled(ImageChops.subtract(behind, ahead), 0.8 * strength))
 
 
 def _inner_line(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A bright or dark line along the middle of each stroke, as in tubes and in engraved letters."""
+    """A bright or dark line along the middle of each stroke, as in tubes and in engraved
+    letters.
+    """
     if strength <= 0 or scene.em < 24:
         return
     middle = scene.cover.filter(ImageFilter.GaussianBlur(0.03 * scene.em))
     middle = middle.point([max(0, min(255, (value - 205) * 6)) for value in range(256)])
     goal = _WHITE if _brightness(scene.text) > _brightness(scene.ground) else _BLACK
-    scene.picture.paste(mix(scene.text, goal, 0.8), (0, 0), _scaled(middle, strength))
+    scene.image.paste(mix(scene.text, goal, 0.8), (0, 0), _scaled(middle, strength))
 
 
 def fill_letters(scene: Scene) -> None:
     """Paints the letters: `fill` where `cover` says so."""
-    scene.picture.paste(scene.fill, (0, 0), scene.cover)
+    scene.image.paste(scene.fill, (0, 0), scene.cover)
 
 
 UNDER_STEPS: Final[tuple[Step[Scene], ...]] = (

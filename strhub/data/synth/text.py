@@ -1,9 +1,10 @@
 """Texts for rendered training words.
 
-In: a charset, a length limit and, per call, a random generator. Out: one string per call that holds only
-characters of that charset. The mix follows what stands on signs, packs and screens: mostly words and names, then
-numbers, prices, codes and addresses. Invented words and random strings keep a model from learning the vocabulary
-instead of the letters. `mixture` lists the kinds with their shares.
+In: a charset, a length limit and, per call, a random generator. Out: one string per call that holds
+only characters of that charset. The mix follows what stands on signs, packs and screens: mostly
+words and names, then numbers, prices, codes and addresses. Invented words and random strings keep a
+model from learning the vocabulary instead of the letters. `mixture` lists the kinds with their
+shares.
 """
 
 from __future__ import annotations
@@ -31,24 +32,69 @@ _BUNDLED = ("words", "names", "words-europe")
 _TRIAL = 2500
 _DOMAINS = listed("com com com com org net co.uk de fr it es nl info edu gov io eu shop ch at pl")
 _PHRASES = listed(
-    "don't Co. 50% #1 No. St. Mr. Mrs. Dr. Ltd. Inc. it's can't won't we're you'll I'm let's o'clock & R&B B&B Q&A A/C "
-    "24/7 3D 1st 2nd 3rd 4th 24h 24hrs 100% 5kg 10am (c) e-mail T-shirt U.S.A. P.O. a.m. p.m. + = @home C++ K-9 x2 < > "
-    "50/50 A+ vs. Nr. Str. S.A. S.p.A. GmbH S.L. c/o w/o etc. Ave. Rd. Blvd. M&M's 4x4 >> << -> ?! !! *** $$ ~ No.1"
+    "don't Co. 50% #1 No. St. Mr. Mrs. Dr. Ltd. Inc. it's can't won't we're you'll I'm let's "
+    "o'clock & R&B B&B Q&A A/C "
+    "24/7 3D 1st 2nd 3rd 4th 24h 24hrs 100% 5kg 10am (c) e-mail T-shirt U.S.A. P.O. a.m. p.m. + = "
+    "@home C++ K-9 x2 < > "
+    "50/50 A+ vs. Nr. Str. S.A. S.p.A. GmbH S.L. c/o w/o etc. Ave. Rd. Blvd. M&M's 4x4 >> << -> ?! "
+    "!! *** $$ ~ No.1"
 )
-_ENDINGS = ("'s", "'s", "'s", ".", ".", ",", "!", "!", "?", ":", ";", "...", "*", "-", "!!", "?!", "(s)", "+", "~")
-_STARTS = ("(", "[", '"', "'", "#", "@", "*", "-", "/", "+", "~", ">", "&", "_", "$", "\\", "<", "{")
+_ENDINGS = (
+    "'s",
+    "'s",
+    "'s",
+    ".",
+    ".",
+    ",",
+    "!",
+    "!",
+    "?",
+    ":",
+    ";",
+    "...",
+    "*",
+    "-",
+    "!!",
+    "?!",
+    "(s)",
+    "+",
+    "~",
+)
+_STARTS = (
+    "(",
+    "[",
+    '"',
+    "'",
+    "#",
+    "@",
+    "*",
+    "-",
+    "/",
+    "+",
+    "~",
+    ">",
+    "&",
+    "_",
+    "$",
+    "\\",
+    "<",
+    "{",
+)
 _BRACKETS = ("()", "()", "()", "[]", '""', '""', "''", "<>", "{}", "**", "--", "__", "||", "``")
 _JOINTS = ("-", "-", "-", "&", "/", "+", "_", ":", "|", "\\", "=", "'", ".", "@", "^")
 # Letters that Unicode does not take apart into a plain letter and an accent.
 _SPELLINGS = {
-    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "Æ": "AE", "Œ": "OE",
+    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
+        "Æ": "AE", "Œ": "OE",
     "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ẞ": "SS",
 }  # fmt: skip
 _Draw = Callable[[np.random.Generator], str]
 
 
 def _cased(word: str, rng: np.random.Generator) -> str:
-    """Upper case leads because signs shout; mixed case inside a word stays rare as it is in the world."""
+    """Upper case leads because signs shout; mixed case inside a word stays rare as it is in the
+    world.
+    """
     roll = rng.random()
     if roll < 0.45:
         return word.upper()
@@ -59,22 +105,28 @@ class TextSampler:
     """Draws texts of 1..max_length characters that all belong to `charset`.
 
     Args:
-        charset: the characters a text may hold, in any order; of white space only the space is drawn: with it, half
-            of the texts are lines of several words. With letters of one case only, words are cased to fit; accents
-            that it lacks are taken off; other characters outside the charset are left out.
+        charset: the characters a text may hold, in any order; of white space only the space is
+            drawn: with it, half of the texts are lines of several words. With letters of one case
+            only, words are cased to fit; accents that it lacks are taken off; other characters
+            outside the charset are left out.
         max_length: longest text in characters, at least 1.
-        corpus: a file as `read_corpus` takes it, or what that returned; its words take the place of the bundled
-            words. Words with letters outside the charset are left out; signs outside it are taken off.
-        corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and capitalized.
-        mixture: kind -> weight, at least 0, in place of the table in `mixture`; a kind not named is not drawn. Kinds
-            that the charset can't hold, such as numbers without digits, are left out.
-        lengths: (least, most) characters, both included, each length as likely: texts are strung together, without
-            room between them, and cut to the length. None leaves every text as long as it is.
+        corpus: a file as `read_corpus` takes it, or what that returned; its words take the place of
+            the bundled words. Words with letters outside the charset are left out; signs outside it
+            are taken off.
+        corpus_case: "keep" draws the corpus as it is written, "mix" in capitals, small letters and
+            capitalized.
+        mixture: kind -> weight, at least 0, in place of the table in `mixture`; a kind not named is
+            not drawn. Kinds that the charset can't hold, such as numbers without digits, are left
+            out.
+        lengths: (least, most) characters, both included, each length as likely: texts are strung
+            together, without room between them, and cut to the length. None leaves every text as
+            long as it is.
 
     Raises:
-        ValueError: if the charset holds no visible character, `max_length` is below 1, the corpus can't be read or
-            has no word that fits the charset, the mixture has an unknown kind, a bad weight or nothing drawable, or
-            `lengths` are not two whole numbers between 1 and `max_length`, the lower first.
+        ValueError: if the charset holds no visible character, `max_length` is below 1, the corpus
+            can't be read or has no word that fits the charset, the mixture has an unknown kind, a
+            bad weight or nothing drawable, or `lengths` are not two whole numbers between 1 and
+            `max_length`, the lower first.
     """
 
     def __init__(
@@ -89,9 +141,14 @@ class TextSampler:
     ) -> None:
         visible = "".join(char for char in dict.fromkeys(charset) if not char.isspace())
         if not visible or all(map(is_ignorable, visible)):
-            raise ValueError(f"charset {charset!r} holds no visible character; pass at least one letter, digit or sign")
+            raise ValueError(
+                f"charset {charset!r} holds no visible character; pass at least one letter, digit "
+                "or sign"
+            )
         if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}; 25 is a usual choice")
+            raise ValueError(
+                f"max_length must be at least 1, got {max_length}; 25 is a usual choice"
+            )
         if corpus_case not in ("keep", "mix"):
             raise ValueError(f"corpus_case must be 'keep' or 'mix', got {corpus_case!r}")
         self.charset = visible
@@ -108,11 +165,13 @@ class TextSampler:
         self._lists = {name: bundled_words(name, longest=self.max_length) for name in _BUNDLED}
         self._own = self._fitted_corpus()
         self._random = RandomStrings(charset=visible, max_length=self.max_length)
-        shares = drawable_mixture(self.mixture, charset=visible, has_corpus=self._own is not None)
+        fractions = drawable_mixture(
+            self.mixture, charset=visible, has_corpus=self._own is not None
+        )
         draws = self._draws()
-        self._kinds = tuple(draws[kind] for kind in shares)
-        self._kind_ends: npt.NDArray[np.float64] = np.cumsum(list(shares.values()))
-        self._balance(shares.get("random", 0.0))
+        self._kinds = tuple(draws[kind] for kind in fractions)
+        self._kind_ends: npt.NDArray[np.float64] = np.cumsum(list(fractions.values()))
+        self._balance(fractions.get("random", 0.0))
 
     def __call__(self, rng: np.random.Generator) -> str:
         """Returns one text, never empty, drawn from `rng` alone."""
@@ -133,23 +192,35 @@ class TextSampler:
 
     def __reduce__(self) -> tuple[Callable[..., TextSampler], tuple[object, ...]]:
         charset = self.charset + (" " if self.spaces else "")
-        settings = (charset, self.max_length, self.corpus, self.corpus_case, self.mixture, self.lengths)
+        settings = (
+            charset,
+            self.max_length,
+            self.corpus,
+            self.corpus_case,
+            self.mixture,
+            self.lengths,
+        )
         return _rebuild, settings
 
     def _draws(self) -> dict[str, _Draw]:
         return {
-            "word": self._word, "name": self._name, "european": self._european, "corpus": self._corpus_word,
+            "word": self._word, "name": self._name, "european": self._european,
+                "corpus": self._corpus_word,
             "invented": self._invented, "marked": self._marked,
-            "number": patterns.number, "price": patterns.price, "date": patterns.date, "time": patterns.time,
-            "phone": patterns.phone, "code": patterns.code, "unit": patterns.unit, "web": self._web,
-            "mail": self._mail, "random": self._random,
+            "number": patterns.number, "price": patterns.price, "date": patterns.date,
+            "time": patterns.time, "phone": patterns.phone, "code": patterns.code,
+            "unit": patterns.unit, "web": self._web, "mail": self._mail, "random": self._random,
         }  # fmt: skip
 
     def _kind(self, rng: np.random.Generator) -> _Draw:
-        return self._kinds[min(int(self._kind_ends.searchsorted(rng.random())), len(self._kinds) - 1)]
+        return self._kinds[
+            min(int(self._kind_ends.searchsorted(rng.random())), len(self._kinds) - 1)
+        ]
 
     def _balance(self, random_share: float) -> None:
-        """Lets the random strings make up for what the other kinds, drawn once from a fixed seed, leave rare."""
+        """Lets the random strings make up for what the other kinds, drawn once from a fixed seed,
+        leave rare.
+        """
         if not 0.0 < random_share < 1.0:
             return
         rng, texts = np.random.default_rng(0), []
@@ -160,26 +231,35 @@ class TextSampler:
                 texts.append(text)
         mean = sum(map(len, texts)) / max(len(texts), 1)
         ours = random_share * self._random.mean_length()
-        self._random.balance(texts, share=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
+        self._random.balance(texts, fraction=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
 
     def _fit(self, text: str) -> str:
-        """Casts `text` into the charset: swaps case where only the other case is allowed, drops the rest."""
+        """Casts `text` into the charset: swaps case where only the other case is allowed, drops the
+        rest.
+        """
         return text if self._allowed.issuperset(text) else "".join(map(self._spelling, text))
 
     def _accented(self, word: str, rng: np.random.Generator) -> str:
-        """Puts accents that the charset has on a tenth of the words, so that letters with them stand among others."""
+        """Puts accents that the charset has on a tenth of the words, so that letters with them
+        stand among others.
+        """
         if not self._accents or rng.random() >= 0.1:
             return word
         return "".join(
-            pick(rng, self._accents[char]) if char in self._accents and rng.random() < 0.4 else char for char in word
+            pick(rng, self._accents[char]) if char in self._accents and rng.random() < 0.4 else char
+            for char in word
         )
 
     def _spelling(self, char: str) -> str:
-        """Returns `char` as the charset can spell it: itself, its other case, without its accent, or nothing."""
+        """Returns `char` as the charset can spell it: itself, its other case, without its accent,
+        or nothing.
+        """
         if char not in self._spelled:
             plain = _SPELLINGS.get(char) or unicodedata.normalize("NFD", char)[0]
             forms = (char, char.lower(), char.upper(), plain, plain.lower(), plain.upper())
-            self._spelled[char] = next((form for form in forms if self._allowed.issuperset(form)), "")
+            self._spelled[char] = next(
+                (form for form in forms if self._allowed.issuperset(form)), ""
+            )
         return self._spelled[char]
 
     def _fitted_corpus(self) -> Vocabulary | None:
@@ -193,17 +273,25 @@ class TextSampler:
                 return []
             return cut("".join(form for form in spelled if form), self.max_length, rng)
 
-        fitted = self.corpus.fitted(lambda word: [part for part in fit(word) if part and not is_mark(part[0])])
+        fitted = self.corpus.fitted(
+            lambda word: [part for part in fit(word) if part and not is_mark(part[0])]
+        )
         if not fitted.words:
-            lacking = "".join(dict.fromkeys(char for word in self.corpus.words[:50] for char in word))
+            lacking = "".join(
+                dict.fromkeys(char for word in self.corpus.words[:50] for char in word)
+            )
             raise ValueError(
-                f"no word of the corpus fits a charset of {len(self.charset)} characters and at most {self.max_length} "
-                f"of them; its first words are written with {lacking[:60]!r}: add them to the charset"
+                f"no word of the corpus fits a charset of {len(self.charset)} characters and at "
+                f"most {self.max_length} "
+                f"of them; its first words are written with {lacking[:60]!r}: add them to the "
+                "charset"
             )
         return fitted
 
     def _own_spelling(self, char: str) -> str | None:
-        """As `_spelling` but for accents; None for a letter, mark or digit that the charset lacks."""
+        """As `_spelling` but for accents; None for a letter, mark or digit that the charset
+        lacks.
+        """
         for form in (char, char.lower(), char.upper()):
             if form in self._allowed:
                 return form
@@ -248,7 +336,10 @@ class TextSampler:
         if roll < 0.65:
             return f"{word}{pick(rng, self._joints)}{draw(rng)}" if self._joints else word
         if roll < 0.7:
-            return "".join(f"{pick(rng, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}." for _ in range(1 + int(rng.random() * 3)))
+            return "".join(
+                f"{pick(rng, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}."
+                for _ in range(1 + int(rng.random() * 3))
+            )
         return word + pick(rng, _ENDINGS)
 
     def _web(self, rng: np.random.Generator) -> str:
@@ -265,7 +356,18 @@ class TextSampler:
         return address.upper() if rng.random() < 0.15 else address
 
     def _mail(self, rng: np.random.Generator) -> str:
-        user = pick(rng, ("info", "mail", "office", "contact", "sales", self._plain_word(rng), self._name(rng).lower()))
+        user = pick(
+            rng,
+            (
+                "info",
+                "mail",
+                "office",
+                "contact",
+                "sales",
+                self._plain_word(rng),
+                self._name(rng).lower(),
+            ),
+        )
         address = f"{user}@{self._plain_word(rng)}.{pick(rng, _DOMAINS)}"
         return address.upper() if rng.random() < 0.1 else address
 

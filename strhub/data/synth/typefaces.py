@@ -1,10 +1,12 @@
 """The fonts of the word renderer: opening them, weighing them and knowing what they can draw.
 
-In: font files or folders, or none for the fonts of the package. Out: a `FontShelf` that chooses fonts for a text, and
-`open_font`, which opens one for a size. Opened fonts live in per-process caches and never travel in a pickle.
+In: font files or folders, or none for the fonts of the package. Out: a `FontShelf` that chooses
+fonts for a text, and `open_font`, which opens one for a size. Opened fonts live in per-process
+caches and never travel in a pickle.
 
-How often a class of the package's fonts is chosen (`CLASS_SHARES`), as signs, packs and screens look: heavy sans
-serifs first. Within a class every font is as likely. The fonts and their classes are listed in `fonts/README.md`.
+How often a class of the package's fonts is chosen (`CLASS_FRACTIONS`), as signs, packs and screens
+look: heavy sans serifs first. Within a class every font is as likely. The fonts and their classes
+    are listed in `fonts/README.md`.
 
 ===========  =====    ===========  =====    ===========  =====
 class        share    class        share    class        share
@@ -28,54 +30,72 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFont
 
-from strhub.data.synth.fontfiles import BUNDLED_FONTS, PROBE_SIZE, characters_of, find_fonts, split_name
+from strhub.data.synth.fontfiles import (
+    BUNDLED_FONTS,
+    PROBE_SIZE,
+    characters_of,
+    find_fonts,
+    split_name,
+)
 from strhub.data.synth.shaping import clusters, is_ignorable, layout_engine_for, shaping_probe
 
-__all__ = ["BUNDLED_FONTS", "CLASS_SHARES", "FONT_CLASSES", "FontShelf", "open_font"]
+__all__ = ["BUNDLED_FONTS", "CLASS_FRACTIONS", "FONT_CLASSES", "FontShelf", "open_font"]
 
-CLASS_SHARES: Mapping[str, float] = {
-    "sans-bold": 0.30, "sans": 0.12, "condensed": 0.16, "serif": 0.13, "slab": 0.06, "display": 0.06, "rounded": 0.05,
-    "script": 0.04, "handwriting": 0.03, "mono": 0.02, "pixel": 0.015, "stencil": 0.01, "blackletter": 0.005,
+CLASS_FRACTIONS: Mapping[str, float] = {
+    "sans-bold": 0.30, "sans": 0.12, "condensed": 0.16, "serif": 0.13, "slab": 0.06,
+        "display": 0.06, "rounded": 0.05,
+    "script": 0.04, "handwriting": 0.03, "mono": 0.02, "pixel": 0.015, "stencil": 0.01,
+    "blackletter": 0.005,
 }  # fmt: skip
 FONT_CLASSES: Mapping[str, tuple[str, ...]] = {
     "sans-bold": (
-        "ArchivoBlack-Regular", "Arimo-Bold", "Cabin-Bold", "DMSans-Bold", "JosefinSans-Bold", "Jost-Bold",
-        "Karla-Bold", "Lato-Black", "LeagueSpartan-Bold", "LibreFranklin-Bold", "OpenSans-Bold", "Outfit-Black",
-        "Overpass-Bold", "Poppins-Bold", "Roboto-Bold", "TitilliumWeb-Bold",
+        "ArchivoBlack-Regular", "Arimo-Bold", "Cabin-Bold", "DMSans-Bold", "JosefinSans-Bold",
+            "Jost-Bold",
+        "Karla-Bold", "Lato-Black", "LeagueSpartan-Bold", "LibreFranklin-Bold", "OpenSans-Bold",
+        "Outfit-Black", "Overpass-Bold", "Poppins-Bold", "Roboto-Bold", "TitilliumWeb-Bold",
     ),
     "sans": ("DMSans-Regular", "Jost-Regular", "Lato-Regular", "Outfit-Regular", "Roboto-Regular"),
     "condensed": (
-        "Anton-Regular", "Antonio-Bold", "ArchivoNarrow-Bold", "ArchivoNarrow-Regular", "BarlowCondensed-Bold",
+        "Anton-Regular", "Antonio-Bold", "ArchivoNarrow-Bold", "ArchivoNarrow-Regular",
+            "BarlowCondensed-Bold",
         "BebasNeue-Regular", "LeagueGothic-Regular", "Oswald-Regular", "PathwayGothicOne-Regular",
         "RobotoCondensed-Bold",
     ),
     "serif": (
-        "BodoniModa-Bold", "Cinzel-Bold", "CrimsonText-Bold", "CrimsonText-Regular", "DMSerifDisplay-Regular",
-        "Domine-Bold", "Domine-Regular", "LibreBaskerville-Regular", "LibreCaslonText-Regular", "PlayfairDisplay-Bold",
+        "BodoniModa-Bold", "Cinzel-Bold", "CrimsonText-Bold", "CrimsonText-Regular",
+            "DMSerifDisplay-Regular",
+        "Domine-Bold", "Domine-Regular", "LibreBaskerville-Regular", "LibreCaslonText-Regular",
+        "PlayfairDisplay-Bold",
     ),
     "slab": ("AlfaSlabOne-Regular", "Arvo-Bold", "Arvo-Regular", "RobotoSlab-Bold"),
     "display": (
-        "AbrilFatface-Regular", "Audiowide-Regular", "Bangers-Regular", "BubblegumSans-Regular", "Bungee-Regular",
-        "CarterOne-Regular", "Chewy-Regular", "Creepster-Regular", "LilitaOne-Regular", "LuckiestGuy-Regular",
-        "Monoton-Regular", "Orbitron-Bold", "Righteous-Regular", "RussoOne-Regular",
+        "AbrilFatface-Regular", "Audiowide-Regular", "Bangers-Regular", "BubblegumSans-Regular",
+            "Bungee-Regular",
+        "CarterOne-Regular", "Chewy-Regular", "Creepster-Regular", "LilitaOne-Regular",
+        "LuckiestGuy-Regular", "Monoton-Regular", "Orbitron-Bold", "Righteous-Regular",
+        "RussoOne-Regular",
     ),
     "rounded": ("Fredoka-SemiBold", "Nunito-Bold", "Quicksand-Bold", "VarelaRound-Regular"),
     "script": (
-        "DancingScript-Bold", "KaushanScript-Regular", "Lobster-Regular", "OleoScript-Bold", "Sacramento-Regular",
+        "DancingScript-Bold", "KaushanScript-Regular", "Lobster-Regular", "OleoScript-Bold",
+            "Sacramento-Regular",
         "Satisfy-Regular", "Yellowtail-Regular",
     ),
     "handwriting": (
-        "GloriaHallelujah-Regular", "GochiHand-Regular", "IndieFlower-Regular", "PatrickHand-Regular",
+        "GloriaHallelujah-Regular", "GochiHand-Regular", "IndieFlower-Regular",
+            "PatrickHand-Regular",
         "PermanentMarker-Regular", "Schoolbell-Regular", "ShadowsIntoLight-Regular",
     ),
     "mono": (
-        "CourierPrime-Bold", "CourierPrime-Regular", "ShareTechMono-Regular", "SpaceMono-Bold", "SpecialElite-Regular",
+        "CourierPrime-Bold", "CourierPrime-Regular", "ShareTechMono-Regular", "SpaceMono-Bold",
+            "SpecialElite-Regular",
     ),
     "pixel": ("DSEG14Classic-Bold", "PressStart2P-Regular", "Silkscreen-Regular", "VT323-Regular"),
     "stencil": ("AllertaStencil-Regular", "SairaStencilOne-Regular"),
     "blackletter": ("PirataOne-Regular", "UnifrakturMaguntia-Regular"),
 }  # fmt: skip
-# Characters of the package's fonts whose image shows another character, or none that a reader knows.
+# Characters of the package's fonts whose image shows another character, or none that a reader
+# knows.
 _MISLEADING: Mapping[str, frozenset[str]] = {
     "DSEG14Classic-Bold": frozenset("!\"#$%&'(),/;<>?@[\\]^`{|}~"),
     "Monoton-Regular": frozenset("amqw"),
@@ -85,19 +105,23 @@ _MISLEADING: Mapping[str, frozenset[str]] = {
 _UNASSIGNED = "\U0003fffe"
 # Letters whose two cases differ in shape and not in size alone, in fonts that have both.
 _CASE_PROBES = "abdeghnqrt"
-# Correlation of the two cases' images: at least 0.7 for most letters of every font of capitals that was looked at,
-# at most 0.6 for most letters of all others.
+# Correlation of the two cases' images: at least 0.7 for most letters of every font of capitals that
+# was looked at, at most 0.6 for most letters of all others.
 _ALIKE = 0.65
 # Capitals of two designs, which the images don't tell.
 _CAPITALS = ("Monoton-Regular",)
 
 
 @lru_cache(maxsize=512)
-def open_font(name: str, size: int, engine: ImageFont.Layout = ImageFont.Layout.BASIC) -> ImageFont.FreeTypeFont:
-    """Returns the font `name` of a `FontShelf` for `size` pixels per em; a process keeps some hundred open.
+def open_font(
+    name: str, size: int, engine: ImageFont.Layout = ImageFont.Layout.BASIC
+) -> ImageFont.FreeTypeFont:
+    """Returns the font `name` of a `FontShelf` for `size` pixels per em; a process keeps some
+    hundred open.
 
-    Basic layout keeps the drawing independent of whether a shaping library is present on the machine. A text that
-    needs one (see `shaping`) must be drawn with `engine=layout_engine_for(text)`.
+    Basic layout keeps the drawing independent of whether a shaping library is present on the
+    machine. A text that needs one (see `shaping`) must be drawn with
+    `engine=layout_engine_for(text)`.
     """
     path, instance = split_name(name)
     font = ImageFont.truetype(path, size, layout_engine=engine)
@@ -114,7 +138,9 @@ def _notdef(name: str) -> tuple[tuple[int, int], bytes]:
 
 @lru_cache(maxsize=65536)
 def _has_glyph(name: str, char: str) -> bool:
-    """Whether the font maps `char` to a glyph that is neither blank nor the box for what is missing."""
+    """Whether the font maps `char` to a glyph that is neither blank nor the box for what is
+    missing.
+    """
     path, _ = split_name(name)
     if char not in characters_of(path) or char in _misleading(path):
         return False
@@ -130,13 +156,14 @@ def _has_glyph(name: str, char: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _misleading(path: str) -> frozenset[str]:
-    place = Path(path)
-    return _MISLEADING.get(place.stem, frozenset()) if place.parent == BUNDLED_FONTS else frozenset()
+    file = Path(path)
+    return _MISLEADING.get(file.stem, frozenset()) if file.parent == BUNDLED_FONTS else frozenset()
 
 
 @lru_cache(maxsize=4096)
 def _joins(name: str, probe: str) -> bool:
-    """Whether the font has the joined or moved forms of the script of `probe`, not the bare letters alone.
+    """Whether the font has the joined or moved forms of the script of `probe`, not the bare letters
+    alone.
 
     Raises:
         ValueError: if there is no shaping library to tell.
@@ -151,9 +178,11 @@ def _joins(name: str, probe: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_unicase(name: str) -> bool:
-    """Whether the font draws lower case letters as (small) capitals, judged by shape at one common size."""
-    place = Path(split_name(name)[0])
-    if place.parent == BUNDLED_FONTS and place.stem in _CAPITALS:
+    """Whether the font draws lower case letters as (small) capitals, judged by shape at one common
+    size.
+    """
+    file = Path(split_name(name)[0])
+    if file.parent == BUNDLED_FONTS and file.stem in _CAPITALS:
         return True
     font = open_font(name, PROBE_SIZE)
     alike = tested = 0
@@ -163,9 +192,11 @@ def _is_unicase(name: str) -> bool:
         shapes = []
         for form in (char, char.upper()):
             mask = font.getmask(form, mode="L")
-            picture = Image.frombytes("L", mask.size, bytes(mask))
-            picture = picture.crop(picture.getbbox() or (0, 0, 1, 1)).resize((16, 16), Image.Resampling.BOX)
-            shapes.append(np.asarray(picture, dtype=np.float32).ravel())
+            image = Image.frombytes("L", mask.size, bytes(mask))
+            image = image.crop(image.getbbox() or (0, 0, 1, 1)).resize(
+                (16, 16), Image.Resampling.BOX
+            )
+            shapes.append(np.asarray(image, dtype=np.float32).ravel())
         tested += 1
         alike += int(np.corrcoef(shapes[0], shapes[1])[0, 1] > _ALIKE)
     return tested > 0 and alike * 2 > tested
@@ -176,19 +207,26 @@ def _weights(names: Sequence[str]) -> list[float]:
 
     The instances of a variable font share the weight of their file.
     """
-    classes = {stem: CLASS_SHARES[kind] / len(stems) for kind, stems in FONT_CLASSES.items() for stem in stems}
+    classes = {
+        stem: CLASS_FRACTIONS[kind] / len(stems)
+        for kind, stems in FONT_CLASSES.items()
+        for stem in stems
+    }
     usual = 1.0 / len(classes)
     paths = [Path(split_name(name)[0]) for name in names]
     shared = {path: paths.count(path) for path in dict.fromkeys(paths)}
-    return [(classes.get(path.stem, usual) if path.parent == BUNDLED_FONTS else usual) / shared[path] for path in paths]
+    return [
+        (classes.get(path.stem, usual) if path.parent == BUNDLED_FONTS else usual) / shared[path]
+        for path in paths
+    ]
 
 
 class FontShelf:
     """A fixed, ordered choice of fonts; `paths` holds their names, as `open_font` takes them.
 
     Args:
-        fonts: font files or folders of them, `"bundled"` or `"system"`, see `find_fonts`; None takes the fonts that
-            come with the package.
+        fonts: font files or folders of them, `"bundled"` or `"system"`, see `find_fonts`; None
+            takes the fonts that come with the package.
 
     Raises:
         ValueError: for a missing file, a folder without fonts or if no usable font is left.
@@ -208,18 +246,23 @@ class FontShelf:
         holders = self._holders_of_all(text)
         numbers = [number for number in range(len(self.paths)) if holders >> number & 1]
         if not numbers:
-            raise ValueError(f"no font can draw {text!r}; add a font with these characters or shorten the charset")
+            raise ValueError(
+                f"no font can draw {text!r}; add a font with these characters or shorten the "
+                "charset"
+            )
         ends = list(accumulate(self.weights[number] for number in numbers))
         return self.paths[numbers[min(bisect(ends, rng.random() * ends[-1]), len(numbers) - 1)]]
 
     def fitting(self, text: str) -> list[str]:
-        """Returns, in shelf order, all fonts that have every glyph of `text`, joined forms included.
+        """Returns, in shelf order, all fonts that have every glyph of `text`, joined forms
+        included.
 
-        Fonts of capitals only are left out for a text with lower case letters: their image of "open" reads
-        "OPEN", so the label would be wrong.
+        Fonts of capitals only are left out for a text with lower case letters: their image of
+        "open" reads "OPEN", so the label would be wrong.
 
         Raises:
-            ValueError: if `text` needs shaping and this machine has no library for it; see `layout_engine_for`.
+            ValueError: if `text` needs shaping and this machine has no library for it; see
+                `layout_engine_for`.
         """
         holders = self._holders_of_all(text)
         return [path for number, path in enumerate(self.paths) if holders >> number & 1]
@@ -229,7 +272,9 @@ class FontShelf:
         return _is_unicase(path)
 
     def has_glyphs(self, path: str, text: str) -> bool:
-        """Returns whether the font `path` has a glyph for every character of `text`, of whatever shape."""
+        """Returns whether the font `path` has a glyph for every character of `text`, of whatever
+        shape.
+        """
         return all(char.isspace() or is_ignorable(char) or _has_glyph(path, char) for char in text)
 
     def drawable_part(self, text: str) -> str:
@@ -252,7 +297,9 @@ class FontShelf:
         return holders
 
     def _holders_of(self, char: str) -> int:
-        """Returns the fonts that can draw `char` as a bit per font: asked for each letter of each word."""
+        """Returns the fonts that can draw `char` as a bit per font: asked for each letter of each
+        word.
+        """
         if char not in self._holders:
             bits = 0
             for number, path in enumerate(self.paths):

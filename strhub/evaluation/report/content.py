@@ -1,4 +1,5 @@
-"""What the pages show of words: images, label and text side by side, slices; each word once, however often it is shown.
+"""What the pages show of words: images, label and text side by side, slices; each word once,
+however often it is shown.
 
 In: samples, and where their images are. Out: dictionaries fit for JSON.
 """
@@ -53,11 +54,14 @@ class WordList:
                 "raw_text": sample.raw_text,
                 "confidence": None if sample.confidence is None else round(sample.confidence, 4),
                 "correct": sample.correct,
-                "pairs": [[shown(one), shown(other), kind] for one, other, kind in align(sample.label, sample.text)],
+                "pairs": [[shown(one), shown(other), kind] for one, other,
+                kind in align(sample.label, sample.text)],
             })  # fmt: skip
         return key
 
-    def images(self, sets: Iterable[WordSet], maps: Maps | None = None, mapped: Sequence[str] = ()) -> dict[str, str]:
+    def images(
+        self, sets: Iterable[WordSet], maps: Maps | None = None, mapped: Sequence[str] = ()
+    ) -> dict[str, str]:
         """Return the images as data, by key, as far as they can be read again.
 
         maps, mapped: of which words to draw where the characters were read, the first 60 of them.
@@ -65,7 +69,11 @@ class WordList:
         found: dict[str, str] = {}
         drawn = set(list(dict.fromkeys(mapped))[:MAPS])
         for words in sets:
-            own = {(one.source, one.image): key for key, one in self._samples.items() if one.set == words.name}
+            own = {
+                (one.source, one.image): key
+                for key, one in self._samples.items()
+                if one.set == words.name
+            }
             for place, image in words.open(own).items():
                 key = own[place]
                 found[key] = data_uri(image)

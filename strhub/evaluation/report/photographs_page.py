@@ -1,4 +1,6 @@
-"""A page of the errors on photographs: each with its words outlined, and what was missed, misread and made up."""
+"""A page of the errors on photographs: each with its words outlined, and what was missed, misread
+and made up.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,20 @@ from strhub.evaluation.report.shell import data_uri, render
 
 SIZE: Final = (900, 700)  # pixels that a photograph is reduced to
 MOST: Final = 200  # photographs on a page, those with most errors
-COLORS: Final = {"right": (22, 150, 60), "wrong": (230, 150, 0), "missed": (220, 30, 30), "extra": (150, 60, 220)}
+COLORS: Final = {
+    "right": (22, 150, 60),
+    "wrong": (230, 150, 0),
+    "missed": (220, 30, 30),
+    "extra": (150, 60, 220),
+}
 _CROP: Final = (240, 80)
 _LEAST_HEIGHT: Final = 60  # pixels, at most four times those of the word
 
 
 def photographs_page(results: Sequence[PhotoResult], title: str) -> str:
-    """Return a page in one HTML file: the score, and the photographs with most errors first, at most 200 of them."""
+    """Return a page in one HTML file: the score, and the photographs with most errors first, at
+    most 200 of them.
+    """
     wrong = [result for result in results if errors_of(result)]
     ranked = sorted(wrong, key=errors_of, reverse=True)[:MOST]
     score = total(results)
@@ -38,13 +47,23 @@ def photographs_page(results: Sequence[PhotoResult], title: str) -> str:
 def errors_of(result: PhotoResult) -> int:
     """Return how many words were missed, misread or made up."""
     misread = sum(not right for *_, right in result.matches.pairs)
-    return misread + len(result.matches.missed) + len(result.matches.extra) + (result.page.error is not None)
+    return (
+        misread
+        + len(result.matches.missed)
+        + len(result.matches.extra)
+        + (result.page.error is not None)
+    )
 
 
 def _shown(results: Iterable[PhotoResult]) -> Iterator[dict[str, Any]]:
     for result in results:
         if result.page.error is not None:
-            yield {"name": result.photo.path.name, "error": result.page.error, "words": [], "drawn": None}
+            yield {
+                "name": result.photo.path.name,
+                "error": result.page.error,
+                "words": [],
+                "drawn": None,
+            }
             continue
         image = result.page.image or result.photo.open()
         words = list(_words(result))
@@ -61,7 +80,13 @@ def _words(result: PhotoResult) -> Iterator[dict[str, Any]]:
         yield {"kind": "right" if right else "wrong", "true": true[t].text, "read": found[f].text,
                "outline": true[t].outline, "confidence": found[f].confidence}  # fmt: skip
     for t in result.matches.missed:
-        yield {"kind": "missed", "true": true[t].text, "read": None, "outline": true[t].outline, "confidence": None}
+        yield {
+            "kind": "missed",
+            "true": true[t].text,
+            "read": None,
+            "outline": true[t].outline,
+            "confidence": None,
+        }
     for f in result.matches.extra:
         yield {"kind": "extra", "true": None, "read": found[f].text, "outline": found[f].quad,
                "confidence": found[f].confidence}  # fmt: skip
@@ -72,11 +97,16 @@ def _crop(image: Image.Image, outline: Sequence[tuple[float, float]]) -> Image.I
     xs, ys = [x for x, _ in outline], [y for _, y in outline]
     room = (max(ys) - min(ys)) / 3
     left, top = max(0, round(min(xs) - room)), max(0, round(min(ys) - room))
-    right, bottom = min(image.width, round(max(xs) + room)), min(image.height, round(max(ys) + room))
+    right, bottom = (
+        min(image.width, round(max(xs) + room)),
+        min(image.height, round(max(ys) + room)),
+    )
     if right <= left or bottom <= top:
         return Image.new("RGB", (8, 8), "gray")
     crop = image.crop((left, top, right, bottom))
-    larger = min(4, _LEAST_HEIGHT // crop.height)  # small ones, so that they can be read on the page
+    larger = min(
+        4, _LEAST_HEIGHT // crop.height
+    )  # small ones, so that they can be read on the page
     return crop.resize((larger * crop.width, larger * crop.height)) if larger > 1 else crop
 
 
@@ -85,5 +115,9 @@ def _drawn(image: Image.Image, words: Sequence[dict[str, Any]]) -> Image.Image:
     drawn = image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))))
     pen = ImageDraw.Draw(drawn)
     for word in words:
-        pen.polygon([(x * ratio, y * ratio) for x, y in word["outline"]], outline=COLORS[word["kind"]], width=2)
+        pen.polygon(
+            [(x * ratio, y * ratio) for x, y in word["outline"]],
+            outline=COLORS[word["kind"]],
+            width=2,
+        )
     return drawn

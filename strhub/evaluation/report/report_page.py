@@ -1,4 +1,5 @@
-"""The page of one reader's results: `report.html`, one file that shows what was read wrong, and why it may have been.
+"""The page of one reader's results: `report.html`, one file that shows what was read wrong, and why
+it may have been.
 
 In: an `Evaluation`, and the test sets for their images. Out: HTML.
 """
@@ -29,7 +30,9 @@ CELLS: Final = 120  # of the matrix that have examples on the page, the most fre
 
 @dataclass
 class Cell:
-    """A number of the matrix: how often a row's character was read as `text`; weight: of its color, in percent."""
+    """A number of the matrix: how often a row's character was read as `text`; weight: of its color,
+    in percent.
+    """
 
     text: str
     count: int
@@ -64,14 +67,18 @@ def report_page(
 ) -> str:
     """Return the whole page.
 
-    facts: of `write_results`; maps: draws where characters were read; suspects_page: address of the page on which
-    suspected labels are gone through.
+    facts: of `write_results`; maps: draws where characters were read; suspects_page: address of the
+    page on which suspected labels are gone through.
     """
     combined, words = evaluation.combined, WordList()
     errors = [words.add(sample) for sample in combined.errors]
     pairs = list(combined.confusions)[:CELLS]
     examples = [
-        {"label": label, "text": text, "words": [words.add(one) for one in combined.examples[label, text]]}
+        {
+            "label": label,
+            "text": text,
+            "words": [words.add(one) for one in combined.examples[label, text]],
+        }
         for label, text in pairs
     ]
     suspects = [words.add(sample) for sample in combined.suspects]
@@ -104,21 +111,32 @@ def report_page(
     )
 
 
-def confusion_matrix(confusions: Mapping[tuple[str, str], int], characters: Mapping[str, int]) -> Matrix:
-    """Return the most frequent confusions as a table; characters: how often each stands in labels."""
+def confusion_matrix(
+    confusions: Mapping[tuple[str, str], int], characters: Mapping[str, int]
+) -> Matrix:
+    """Return the most frequent confusions as a table; characters: how often each stands in
+    labels.
+    """
     by_label, by_text = Counter[str](), Counter[str]()
     for (label, text), count in confusions.items():
         by_label[label] += count
         by_text[text] += count
-    rows = sorted((label for label, _ in by_label.most_common(SIDE)), key=lambda one: (one == "", one))
-    columns = sorted((text for text, _ in by_text.most_common(SIDE)), key=lambda one: (one == "", one))
+    rows = sorted(
+        (label for label, _ in by_label.most_common(SIDE)), key=lambda one: (one == "", one)
+    )
+    columns = sorted(
+        (text for text, _ in by_text.most_common(SIDE)), key=lambda one: (one == "", one)
+    )
     most = max(confusions.values(), default=1)
 
     def cell(label: str, text: str) -> Cell:
         count = confusions.get((label, text), 0)
         return Cell(text, count, round(15 + 60 * count / most) if count else 0)
 
-    table = [Row(label, [cell(label, text) for text in columns], characters.get(label, 0)) for label in rows]
+    table = [
+        Row(label, [cell(label, text) for text in columns], characters.get(label, 0))
+        for label in rows
+    ]
     seen = sum(bool(one.count) for row in table for one in row.cells)
     return Matrix(columns, table, len(confusions) - seen)
 
@@ -127,7 +145,9 @@ def _reliability(result: SetResult) -> str:
     if result.ece is None:
         return ""
     bars = [Bar(f"{one.confidence:.2f}", *one.accuracy, one.words) for one in result.bins]
-    return reliability_chart("Accuracy by confidence", bars, [one.confidence for one in result.bins])
+    return reliability_chart(
+        "Accuracy by confidence", bars, [one.confidence for one in result.bins]
+    )
 
 
 def _risk(result: SetResult) -> str:
@@ -140,6 +160,10 @@ def _slices(result: SetResult) -> list[tuple[str, str, Markup]]:
     found = []
     for name, about in SLICES.items():
         parts = {part.part: part for part in result.slices.get(name, ())}
-        bars = [Bar(part, *parts[part].accuracy, parts[part].words) for part in parts_of(name) if part in parts]
+        bars = [
+            Bar(part, *parts[part].accuracy, parts[part].words)
+            for part in parts_of(name)
+            if part in parts
+        ]
         found.append((name, about, bar_chart(f"Accuracy by {name}", bars)))
     return found

@@ -1,7 +1,8 @@
-"""The frame of every page: one file that fetches nothing, in light and dark, for wide and narrow windows.
+"""The frame of every page: one file that fetches nothing, in light and dark, for wide and narrow
+windows.
 
-In: a template of `templates/` and values, or a body that is ready. Out: HTML. Texts may hold anything: templates escape
-them, and the filter `shown` writes what cannot be seen as its code.
+In: a template of `templates/` and values, or a body that is ready. Out: HTML. Texts may hold
+anything: templates escape them, and the filter `shown` writes what cannot be seen as its code.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def html_page(title: str, body: Markup) -> str:
 
 
 def shown(text: object) -> str:
-    """Return a text with each character that cannot be seen, or turns the direction of writing, as its code."""
+    """Return a text with each character that cannot be seen, or turns the direction of writing, as
+    its code.
+    """
     return "".join(c if c == _INVISIBLE or c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
@@ -44,7 +47,8 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def data_uri(image: Image.Image, size: tuple[int, int] = IMAGE_SIZE) -> str:
-    """Return an image as an address that holds it: encoded anew, so that no byte of a file is passed on.
+    """Return an image as an address that holds it: encoded anew, so that no byte of a file is
+    passed on.
 
     size: width and height in pixels that it is reduced to if it is larger.
     """

@@ -16,7 +16,9 @@ _NOTHING = "-"  # for a mean over no words
 
 def protocols() -> dict[str, list[str]]:
     """Benchmarks of each protocol: subset, full and new."""
-    content: dict[str, list[str]] = yaml.safe_load((CONFIG_DIR / "evaluation.yaml").read_text("utf-8"))
+    content: dict[str, list[str]] = yaml.safe_load(
+        (CONFIG_DIR / "evaluation.yaml").read_text("utf-8")
+    )
     return content
 
 
@@ -25,7 +27,9 @@ def format_table(scores: Mapping[str, Score], *, sets: int | None = None) -> str
 
     sets: how many there should be; with fewer, the last row says that it is of some of them.
     """
-    combined = "Combined" if sets in (None, len(scores)) else f"Combined ({len(scores)} of {sets} sets)"
+    combined = (
+        "Combined" if sets in (None, len(scores)) else f"Combined ({len(scores)} of {sets} sets)"
+    )
     rows = {**scores, combined: reduce(add, scores.values(), Score())}
     width = max(map(len, rows))
     lines = [
@@ -33,17 +37,26 @@ def format_table(scores: Mapping[str, Score], *, sets: int | None = None) -> str
         f"|:{'-' * width}-|----------:|---------:|--------:|-----------:|-------------:|",
     ]
     for name, score in rows.items():
-        values = (100 * score.accuracy, 100 * score.one_minus_ned, 100 * score.mean_confidence, score.mean_label_length)
+        values = (
+            100 * score.accuracy,
+            100 * score.one_minus_ned,
+            100 * score.mean_confidence,
+            score.mean_label_length,
+        )
         cells = [f"{value:.2f}" if score.samples else _NOTHING for value in values]
         accuracy, ned, confidence, length = cells
         lines.append(
-            f"| {name:<{width}} | {score.samples:>9.0f} | {accuracy:>8} | {ned:>7} | {confidence:>10} | {length:>12} |"
+            f"| {name:<{width}} | {score.samples:>9.0f} | {accuracy:>8} | {ned:>7} | "
+            f"{confidence:>10} | {length:>12} |"
         )
     return "\n".join(lines)
 
 
-def format_protocols(scores: Mapping[str, Score], asked: Sequence[str], named: Sequence[str] = ()) -> str:
-    """The tables of the asked protocols over the benchmarks that were scored, naming those that are absent.
+def format_protocols(
+    scores: Mapping[str, Score], asked: Sequence[str], named: Sequence[str] = ()
+) -> str:
+    """The tables of the asked protocols over the benchmarks that were scored, naming those that are
+    absent.
 
     named: sets that were asked for by their names.
     """
@@ -77,7 +90,9 @@ def left_out(scores: Mapping[str, Score]) -> list[str]:
     )
     found = []
     for field, reason in reasons:
-        counts = {name: getattr(score, field) for name, score in scores.items() if getattr(score, field)}
+        counts = {
+            name: getattr(score, field) for name, score in scores.items() if getattr(score, field)
+        }
         if counts:
             sets = ", ".join(f"{name} {count:.0f}" for name, count in counts.items())
             found.append(f"{sum(counts.values()):.0f} {reason} ({sets})")

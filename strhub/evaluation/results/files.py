@@ -1,7 +1,8 @@
-"""Samples on disk: a TSV that any program reads, and Parquet beside it. Written as they come, read as a stream.
+"""Samples on disk: a TSV that any program reads, and Parquet beside it. Written as they come, read
+as a stream.
 
-In a TSV, `\\t`, `\\n`, `\\r` and `\\\\` stand for a tab, the ends of lines and a backslash; lists are JSON; what is
-not known is empty. Files have their names once they are complete.
+In a TSV, `\\t`, `\\n`, `\\r` and `\\\\` stand for a tab, the ends of lines and a backslash; lists
+are JSON; what is not known is empty. Files have their names once they are complete.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
 class SampleWriter:
-    """Write samples to `folder`/samples.tsv, and to samples.parquet if pyarrow is there; a context manager.
+    """Write samples to `folder`/samples.tsv, and to samples.parquet if pyarrow is there; a context
+    manager.
 
     name: of the files, before the suffix. parquet: whether to write that, too.
     """
@@ -67,7 +69,10 @@ class SampleWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if kind is None and self._parquet is not None:
@@ -84,16 +89,23 @@ class SampleWriter:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """Yield the samples of a TSV that `SampleWriter` wrote, in order. `DataError` says what is wrong and where."""
+    """Yield the samples of a TSV that `SampleWriter` wrote, in order. `DataError` says what is
+    wrong and where.
+    """
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             names = file.readline().rstrip("\n").split("\t")
             if names[: len(FIELDS)] != list(FIELDS):
-                raise DataError(f"{path} holds no samples of an evaluation: make it with test.py --output")
+                raise DataError(
+                    f"{path} holds no samples of an evaluation: make it with test.py --output"
+                )
             for number, line in enumerate(file, 2):
                 cells = line.rstrip("\n").split("\t")
                 if len(cells) != len(names) or not line.endswith("\n"):
-                    raise DataError(f"{path}:{number}: the line has {len(cells)} columns of {len(names)}: is it cut?")
+                    raise DataError(
+                        f"{path}:{number}: the line has {len(cells)} columns of {len(names)}: is "
+                        "it cut?"
+                    )
                 try:
                     yield _sample(cells)
                 except ValueError as error:
@@ -157,6 +169,9 @@ def _schema() -> Any:
 
     kinds = {"index": pyarrow.int64(), "confidence": pyarrow.float64(), "width": pyarrow.int32(),
              "height": pyarrow.int32(), "rotation": pyarrow.int32(), "slant": pyarrow.float32(),
-             "sharpness": pyarrow.float32(), "character_confidences": pyarrow.list_(pyarrow.float32()),
+             "sharpness": pyarrow.float32(),
+             "character_confidences": pyarrow.list_(pyarrow.float32()),
              "correct": pyarrow.bool_()}  # fmt: skip
-    return pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in (*FIELDS, *DERIVED)])
+    return pyarrow.schema(
+        [(name, kinds.get(name, pyarrow.string())) for name in (*FIELDS, *DERIVED)]
+    )

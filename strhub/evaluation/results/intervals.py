@@ -1,6 +1,7 @@
 """How far a measured number may be from the true one, and whether two readers differ.
 
-In: counts. Out: intervals and probabilities. NumPy only; a million words take no more memory than a thousand.
+In: counts. Out: intervals and probabilities. NumPy only; a million words take no more memory than a
+    thousand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-__all__ = ["ANYTHING", "Interval", "bootstrap_mean", "bootstrap_ratio", "exact_mcnemar", "paired_bootstrap", "wilson"]
+__all__ = [
+    "ANYTHING",
+    "Interval",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "exact_mcnemar",
+    "paired_bootstrap",
+    "wilson",
+]
 
 Z: Final = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES: Final = 2000
@@ -31,7 +40,9 @@ ANYTHING: Final = Interval(0.0, 0.0, 1.0)
 
 
 def wilson(successes: float, trials: float) -> Interval:
-    """Return the fraction of successes with Wilson's score interval (Wilson 1927); [0, 1] without any trial."""
+    """Return the fraction of successes with Wilson's score interval (Wilson 1927); [0, 1] without
+    any trial.
+    """
     if trials <= 0:
         return ANYTHING
     fraction = successes / trials
@@ -46,13 +57,15 @@ def wilson(successes: float, trials: float) -> Interval:
 def bootstrap_mean(counts: Mapping[float, int], *, seed: int = 0) -> Interval:
     """Return the mean of values with its percentile bootstrap interval (Efron 1979).
 
-    counts: how often each value occurs: resampling words is drawing those counts, however many words there are.
+    counts: how often each value occurs: resampling words is drawing those counts, however many
+        words there are.
     """
     return bootstrap_ratio({(value, 1.0): count for value, count in counts.items()}, seed=seed)
 
 
 def bootstrap_ratio(counts: Mapping[tuple[float, float], int], *, seed: int = 0) -> Interval:
-    """Return the ratio of two sums over words, such as of edits and characters, with its bootstrap interval.
+    """Return the ratio of two sums over words, such as of edits and characters, with its bootstrap
+    interval.
 
     counts: how often each pair of numerator and denominator occurs; [0, 0, 1] if there are none.
     """
@@ -60,7 +73,9 @@ def bootstrap_ratio(counts: Mapping[tuple[float, float], int], *, seed: int = 0)
         return ANYTHING
     pairs = np.array(sorted(counts), dtype=np.float64)  # (N, 2)
     often = np.array([counts[above, below] for above, below in pairs.tolist()], dtype=np.int64)
-    drawn = np.random.default_rng(seed).multinomial(often.sum(), often / often.sum(), size=RESAMPLES)
+    drawn = np.random.default_rng(seed).multinomial(
+        often.sum(), often / often.sum(), size=RESAMPLES
+    )
     sums = drawn @ pairs  # (RESAMPLES, 2)
     above, below = often @ pairs
     low, high = np.percentile(sums[:, 0] / np.maximum(sums[:, 1], 1e-12), _LEVELS)
@@ -68,10 +83,11 @@ def bootstrap_ratio(counts: Mapping[tuple[float, float], int], *, seed: int = 0)
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
-    """Return how likely a difference at least as large is by chance, of two readers of the same words.
+    """Return how likely a difference at least as large is by chance, of two readers of the same
+    words.
 
-    only_first, only_second: words that one of them alone reads right. McNemar's test with the binomial distribution,
-    two-sided; 1 where they read right the same number.
+    only_first, only_second: words that one of them alone reads right. McNemar's test with the
+    binomial distribution, two-sided; 1 where they read right the same number.
     """
     trials, fewer = only_first + only_second, min(only_first, only_second)
     if 2 * fewer == trials:
@@ -82,7 +98,8 @@ def exact_mcnemar(only_first: int, only_second: int) -> float:
 
 
 def paired_bootstrap(only_first: int, only_second: int, words: int, *, seed: int = 0) -> Interval:
-    """Return by how much the first reader's accuracy is above the second's, with its bootstrap interval.
+    """Return by how much the first reader's accuracy is above the second's, with its bootstrap
+    interval.
 
     Words are resampled in pairs: what both read right, or neither, cancels out.
     """

@@ -1,4 +1,6 @@
-"""What is measured of a word's image: how far its strokes lean, and how blurred it is. NumPy and Pillow only."""
+"""What is measured of a word's image: how far its strokes lean, and how blurred it is. NumPy and
+Pillow only.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ WIDEST: Final = 512
 ANGLES: Final = tuple(range(-45, 46, 5))  # degrees
 _ROWS: Final = [row - (HEIGHT - 1) / 2 for row in range(HEIGHT)]
 # Of each angle, where each row begins so that strokes at that angle come to stand upright.
-_SHIFTS: Final = [[HEIGHT // 2 + round(-tan(radians(angle)) * row) for row in _ROWS] for angle in ANGLES]
-_CLEAR: Final = 1.05  # how much more upright the strokes must be at an angle than at 0 to be called slanted
+_SHIFTS: Final = [
+    [HEIGHT // 2 + round(-tan(radians(angle)) * row) for row in _ROWS] for angle in ANGLES
+]
+_CLEAR: Final = (
+    1.05  # how much more upright the strokes must be at an angle than at 0 to be called slanted
+)
 
 
 def gray_of(image: Image.Image) -> Array:
@@ -30,16 +36,20 @@ def gray_of(image: Image.Image) -> Array:
 
 
 def sharpness_of(gray: Array) -> float:
-    """Return the deviation of the Laplacian, in gray levels: low where an image is blurred, whatever its size was."""
+    """Return the deviation of the Laplacian, in gray levels: low where an image is blurred,
+    whatever its size was.
+    """
     inner = gray[1:-1, 1:-1]
-    return float((gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner).std())
+    return float(
+        (gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner).std()
+    )
 
 
 def slant_of(gray: Array) -> float | None:
     """Return how far the strokes lean to the right, in degrees; None where nothing is to be seen.
 
-    The image is sheared by each angle; where strokes stand upright, sums along columns vary most (Vinciarelli & Luettin
-    2001).
+    The image is sheared by each angle; where strokes stand upright, sums along columns vary most
+    (Vinciarelli & Luettin 2001).
     """
     edges = np.abs(np.diff(gray, axis=1))  # (32, W - 1)
     if float(edges.max(initial=0)) < 8:

@@ -29,14 +29,22 @@ _BLOCK: Final = 1 << 20
 
 
 def write_results(
-    evaluation: Evaluation, folder: str | Path, *, command: Sequence[str] = (), data: Mapping[str, str] | None = None
+    evaluation: Evaluation,
+    folder: str | Path,
+    *,
+    command: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write results.json to a folder and return what is in it.
 
     command: as it was typed; data: the path of each set.
     """
     sets = {
-        name: {"path": (data or {}).get(name, ""), "sha256": evaluation.digests.get(name, ""), **scores_of(result)}
+        name: {
+            "path": (data or {}).get(name, ""),
+            "sha256": evaluation.digests.get(name, ""),
+            **scores_of(result),
+        }
         for name, result in evaluation.items()
     }
     content = {
@@ -55,7 +63,9 @@ def write_results(
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:
-    """Return what is in a folder's results.json. `DataError` if it is not there, damaged or of a newer strhub."""
+    """Return what is in a folder's results.json. `DataError` if it is not there, damaged or of a
+    newer strhub.
+    """
     path = Path(folder) / RESULTS
     try:
         content = json.loads(read_regular_text(path))
@@ -64,7 +74,10 @@ def read_results(folder: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("charset"), str):
         raise DataError(f"{path} is no result of an evaluation: make it with test.py --output")
     if content.get("format", 0) > FORMAT:
-        raise DataError(f"{path} has format {content['format']}, this strhub reads up to {FORMAT}: update strhub")
+        raise DataError(
+            f"{path} has format {content['format']}, this strhub reads up to {FORMAT}: update "
+            "strhub"
+        )
     return content
 
 
@@ -81,7 +94,10 @@ def scores_of(result: SetResult) -> dict[str, Any]:
         for name, parts in result.slices.items()
     }
     return {
-        **{name: int(getattr(result, name)) for name in ("samples", "correct", "unreadable", "untested", "shortened")},
+        **{
+            name: int(getattr(result, name))
+            for name in ("samples", "correct", "unreadable", "untested", "shortened")
+        },
         **{name: one.value for name, one in intervals.items()},
         "intervals": {name: [one.low, one.high] for name, one in intervals.items()},
         "confidence": result.mean_confidence,
@@ -93,7 +109,11 @@ def scores_of(result: SetResult) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes, as far as it is installed."""
-    found = {"strhub": strhub.__version__, "python": platform.python_version(), "machine": platform.machine()}
+    found = {
+        "strhub": strhub.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
     for name in PACKAGES:
         try:
             found[name] = version(name)

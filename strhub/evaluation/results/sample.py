@@ -1,4 +1,6 @@
-"""One word of an evaluation: what it says, what was read, how sure, and by which edits the two differ."""
+"""One word of an evaluation: what it says, what was read, how sure, and by which edits the two
+differ.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ _KINDS: Final[dict[str, Kind]] = {"replace": "substituted", "delete": "lost", "i
 class Edit(NamedTuple):
     """A difference of label and text.
 
-    label: the label's character, '' if one was added; text: the text's, '' if one was lost; place: where in the label
-    it is, counted from 0.
+    label: the label's character, '' if one was added; text: the text's, '' if one was lost; place:
+    where in the label it is, counted from 0.
     """
 
     kind: Kind
@@ -28,7 +30,9 @@ class Edit(NamedTuple):
 
 
 class WordReading(NamedTuple):
-    """What a reader says of a word; fields are those of `Sample`, confidence 0 where there is no text."""
+    """What a reader says of a word; fields are those of `Sample`, confidence 0 where there is no
+    text.
+    """
 
     text: str
     confidence: float
@@ -41,13 +45,16 @@ class WordReading(NamedTuple):
 class Sample:
     """A word and its reading.
 
-    set: the name of its test set; index: its place there, counted from 0; source: the LMDB, annotation file or shard it
-    is in; image: which one of that, such as image-000000001 or a path; stored_label, raw_text: as stored and as read;
-    label, text: both in the tested charset; confidence: in [0, 1], None if the reader gave none; character_confidences:
-    one for each character of `raw_text`, empty if there are none; width, height: of the image in pixels, 0 if it could
-    not be read; slant: of the letters' strokes in degrees, positive where they lean to the right, None if unknown;
-    sharpness: deviation of the Laplacian at 32 pixels' height, low if blurred, None if unknown; rotation: degrees by
-    which the image was turned to be read; error: why the image could not be read.
+    set: the name of its test set; index: its place there, counted from 0; source: the LMDB,
+    annotation file or shard it is in; image: which one of that, such as image-000000001 or a path;
+    stored_label, raw_text: as stored and as read;
+    label, text: both in the tested charset; confidence: in [0, 1], None if the reader gave none;
+    character_confidences: one for each character of `raw_text`, empty if there are none; width,
+    height: of the image in pixels, 0 if it could not be read; slant: of the letters' strokes in
+        degrees, positive where they lean to the right, None if unknown;
+    sharpness: deviation of the Laplacian at 32 pixels' height, low if blurred, None if unknown;
+    rotation: degrees by which the image was turned to be read; error: why the image could not be
+        read.
     """
 
     set: str
@@ -116,12 +123,16 @@ def edits_of(label: str, text: str) -> list[Edit]:
 
 
 def align(label: str, text: str) -> list[tuple[str, str, str]]:
-    """Return pairs of characters side by side with what is between them: '=', 's', 'd' (lost) or 'i' (added)."""
+    """Return pairs of characters side by side with what is between them: '=', 's', 'd' (lost) or
+    'i' (added).
+    """
     pairs: list[tuple[str, str, str]] = []
     at = 0
     for edit in edits_of(label, text):
         pairs += _equal(label[at : edit.place])
-        pairs.append((edit.label, edit.text, {"substituted": "s", "lost": "d", "added": "i"}[edit.kind]))
+        pairs.append(
+            (edit.label, edit.text, {"substituted": "s", "lost": "d", "added": "i"}[edit.kind])
+        )
         at = edit.place + (edit.kind != "added")
     return pairs + _equal(label[at:])
 

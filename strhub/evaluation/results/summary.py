@@ -1,6 +1,8 @@
-"""The scores of a set, counted as its words come: memory is the same for a thousand words and for a million.
+"""The scores of a set, counted as its words come: memory is the same for a thousand words and for a
+million.
 
-In: `Sample`s, one after the other. Out: a `SetResult` with intervals, calibration, slices and confusions.
+In: `Sample`s, one after the other. Out: a `SetResult` with intervals, calibration, slices and
+    confusions.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
 
 from strhub.evaluation.metrics import Score
-from strhub.evaluation.results.intervals import ANYTHING, Interval, bootstrap_mean, bootstrap_ratio, wilson
+from strhub.evaluation.results.intervals import (
+    ANYTHING,
+    Interval,
+    bootstrap_mean,
+    bootstrap_ratio,
+    wilson,
+)
 from strhub.evaluation.results.sample import Edit, Sample
 from strhub.evaluation.results.slices import SLICES, parts_of, slices_of
 
@@ -26,7 +34,9 @@ SURE: Final = 0.9  # confidence from which a wrong reading may be a wrong label
 
 
 class Bin(NamedTuple):
-    """Words whose confidence lies in one part of [0, 1]: the mean of it, and how many of them are right."""
+    """Words whose confidence lies in one part of [0, 1]: the mean of it, and how many of them are
+    right.
+    """
 
     confidence: float
     accuracy: Interval
@@ -45,10 +55,11 @@ class SliceResult(NamedTuple):
 class SetResult(Score):
     """The scores of one set; a `Score` with intervals and what lies behind it.
 
-    accuracy_interval: Wilson's, 95 %; ned_interval, cer, wer: bootstrapped, 95 %; ece: expected calibration error in 15
-    bins, None without confidences; bins: of confidence, empty ones left out; risk: (coverage, errors among what is
-    covered) from the surest word on; slices: by name, parts in order; confusions: how often a character of a label
-    was read as another, '' for lost and added ones; examples: some words of each; errors: the surest wrong readings;
+    accuracy_interval: Wilson's, 95 %; ned_interval, cer, wer: bootstrapped, 95 %; ece: expected
+    calibration error in 15 bins, None without confidences; bins: of confidence, empty ones left
+    out; risk: (coverage, errors among what is covered) from the surest word on; slices: by name,
+    parts in order; confusions: how often a character of a label was read as another, '' for lost
+    and added ones; examples: some words of each; errors: the surest wrong readings;
     characters: how often each stands in a label.
     """
 
@@ -67,7 +78,9 @@ class SetResult(Score):
 
     @property
     def suspects(self) -> list[Sample]:
-        """Words that may be labeled wrong: read with a confidence of at least 0.9, and not as the label says."""
+        """Words that may be labeled wrong: read with a confidence of at least 0.9, and not as the
+        label says.
+        """
         return [one for one in self.errors if (one.confidence or 0) >= SURE and one.text]
 
 
@@ -81,7 +94,9 @@ class Summary:
         self._words: Counter[tuple[float, float]] = Counter()
         self._steps = [[0, 0] for _ in range(STEPS)]  # words and right ones
         self._bins = [[0, 0, 0.0] for _ in range(BINS)]  # and the sum of confidences
-        self._slices: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in SLICES}
+        self._slices: dict[str, dict[str, list[int]]] = {
+            name: defaultdict(lambda: [0, 0]) for name in SLICES
+        }
         self._confusions: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
         self._letters: Counter[str] = Counter()
@@ -141,8 +156,13 @@ class Summary:
         score = self.score
         confidences = not self._unsure and bool(score.samples)
         accuracy = wilson(score.correct, score.samples)
-        ned, cer, wer = bootstrap_mean(self._similarities), *map(bootstrap_ratio, (self._characters, self._words))
-        if score.correct == score.samples:  # a bootstrap of no errors knows of none: as if one were a whole word
+        ned, cer, wer = (
+            bootstrap_mean(self._similarities),
+            *map(bootstrap_ratio, (self._characters, self._words)),
+        )
+        if (
+            score.correct == score.samples
+        ):  # a bootstrap of no errors knows of none: as if one were a whole word
             ned, cer, wer = accuracy, *[Interval(0.0, 0.0, 1 - accuracy.low)] * 2
         return SetResult(
             **{one.name: getattr(score, one.name) for one in fields(Score)},
@@ -151,12 +171,21 @@ class Summary:
             cer=cer,
             wer=wer,
             ece=self._calibration_error() if confidences else None,
-            bins=[Bin(total / words, wilson(right, words), int(words)) for words, right, total in self._bins if words],
+            bins=[
+                Bin(total / words, wilson(right, words), int(words))
+                for words, right, total in self._bins
+                if words
+            ],
             risk=self._risk() if confidences else (),
             slices={name: _slice(name, counts) for name, counts in self._slices.items()},
             confusions=dict(sorted(self._confusions.items(), key=lambda item: (-item[1], item[0]))),
             examples=dict(self._examples),
-            errors=[entry[-1] for entry in sorted(self._errors, key=lambda entry: (-entry[0], entry[1], -entry[2]))],
+            errors=[
+                entry[-1]
+                for entry in sorted(
+                    self._errors, key=lambda entry: (-entry[0], entry[1], -entry[2])
+                )
+            ],
             characters=dict(self._letters),
         )
 
@@ -164,7 +193,9 @@ class Summary:
         return sum(abs(total - right) for _, right, total in self._bins) / self.score.samples
 
     def _risk(self) -> list[tuple[float, float]]:
-        """Return the fraction of words covered and of errors among them, as the confidence asked for goes down."""
+        """Return the fraction of words covered and of errors among them, as the confidence asked
+        for goes down.
+        """
         points, covered, wrong = [], 0, 0
         for words, right in reversed(self._steps):
             if words:

@@ -1,4 +1,6 @@
-"""ABINet's feature extractor: ResNet-45, then transformer units over all places of the image (section 3.1)."""
+"""ABINet's feature extractor: ResNet-45, then transformer units over all places of the image
+(section 3.1).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Block(nn.Module):
 
 
 class ResNet45(nn.Module):
-    """Five stages that end in `embed_dim` channels, each stage with half of the next one's (Shi et al. 2018, ASTER)."""
+    """Five stages that end in `embed_dim` channels, each stage with half of the next one's (Shi et
+    al. 2018, ASTER).
+    """
 
     def __init__(self, *, embed_dim: int) -> None:
         super().__init__()
@@ -48,9 +52,12 @@ class ResNet45(nn.Module):
         sources = [channels[0], *channels[:-1]]
         stages = [
             nn.Sequential(
-                Block(source, target, stride=stride), *(Block(target, target, stride=1) for _ in range(1, depth))
+                Block(source, target, stride=stride),
+                *(Block(target, target, stride=1) for _ in range(1, depth)),
             )
-            for source, target, stride, depth in zip(sources, channels, _STRIDES, _DEPTHS, strict=True)
+            for source, target, stride, depth in zip(
+                sources, channels, _STRIDES, _DEPTHS, strict=True
+            )
         ]
         self.layer1, self.layer2, self.layer3, self.layer4, self.layer5 = stages
 
@@ -63,7 +70,9 @@ class ResNet45(nn.Module):
 
 
 class TransformerBackbone(nn.Module):
-    """ResNet-45, positions and transformer units; `grid` is the size of the features, (H / 4, W / 4)."""
+    """ResNet-45, positions and transformer units; `grid` is the size of the features, (H / 4, W /
+    4).
+    """
 
     def __init__(self, *, grid: Sequence[int], sizes: UnitSizes, depth: int) -> None:
         super().__init__()
@@ -78,4 +87,6 @@ class TransformerBackbone(nn.Module):
         features = self.resnet(images)
         tokens = features.flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
         tokens = self.transformer(self.pos_encoder(tokens))
-        return tokens.transpose(1, 2).unflatten(2, features.shape[2:])  # (B, N, D) -> (B, D, N) -> (B, D, H', W')
+        return tokens.transpose(1, 2).unflatten(
+            2, features.shape[2:]
+        )  # (B, N, D) -> (B, D, N) -> (B, D, H', W')

@@ -1,4 +1,6 @@
-"""The ABINet network: a vision model reads, a language model corrects, a gate weighs both, several times (figure 2)."""
+"""The ABINet network: a vision model reads, a language model corrects, a gate weighs both, several
+times (figure 2).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from strhub.models.network import Network
 
 
 class Iterations(NamedTuple):
-    """What the parts make of a batch: once by sight, then by language and by both, once an iteration."""
+    """What the parts make of a batch: once by sight, then by language and by both, once an
+    iteration.
+    """
 
     vision: list[Estimate]
     language: list[Estimate]
@@ -46,8 +50,10 @@ class ABINet(Network):
     charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters.
     max_label_length: the longest text, in characters; it always reads T = one step more, for [E].
     img_size: height and width in pixels, multiples of 4.
-    iter_size: corrections by the language model; can be changed at any time, 0 reads by sight alone.
-    d_model: D, a multiple of 16; nhead, d_inner, dropout, activation ('relu', 'gelu'): of all transformer units.
+    iter_size: corrections by the language model; can be changed at any time, 0 reads by sight
+        alone.
+    d_model: D, a multiple of 16; nhead, d_inner, dropout, activation ('relu', 'gelu'): of all
+        transformer units.
     v_num_layers, v_backbone, v_attention, v_attention_mode: see `VisionModel`.
     l_num_layers, l_detach, l_use_self_attn: see `LanguageModel` and `ClozeUnit`.
     """
@@ -55,7 +61,12 @@ class ABINet(Network):
     tokenizer = "attention"
     decoding_options = ("iter_size",)
     marker = "alignment.w_att.weight"  # a parameter that only this architecture has
-    untold = ("img_size", "nhead", "activation", "v_attention_mode")  # hyper-parameters that no tensor shows
+    untold = (
+        "img_size",
+        "nhead",
+        "activation",
+        "v_attention_mode",
+    )  # hyper-parameters that no tensor shows
 
     def __init__(
         self,
@@ -105,8 +116,8 @@ class ABINet(Network):
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
-        max_length: give this many character steps and one for [E], at most the model's own number, which is the
-            default.
+        max_length: give this many character steps and one for [E], at most the model's own number,
+            which is the default.
         """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         by_sight, _, fused = self.iterate(images)
@@ -124,24 +135,26 @@ class ABINet(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. What no tensor shows is as published: 3 iterations, heads of 64 features,
-        images 32 high, or square if that does not fit.
+        """The sizes that bare weights tell. What no tensor shows is as published: 3 iterations,
+        heads of 64 features, images 32 high, or square if that does not fit.
         """
         classes, d_model = weights["vision.cls.weight"].shape
-        places = weights.get("vision.backbone.pos_encoder.pe")
+        positions = weights.get("vision.backbone.pos_encoder.pe")
         stem = "language.model.layers.0."
         return {
             "charset_size": classes - 1,
             "max_label_length": len(weights["language.pos_encoder.pe"]) - 1,
-            "img_size": [32, 128] if places is None else _picture_size(len(places)),
+            "img_size": [32, 128] if positions is None else _image_size(len(positions)),
             "iter_size": 3,
             "d_model": d_model,
             "nhead": max(1, d_model // 64),
             "d_inner": len(weights[f"{stem}linear1.weight"]),
             "activation": "relu",
             "v_num_layers": _depth(weights, "vision.backbone.transformer.layers."),
-            "v_backbone": "resnet" if places is None else "transformer",
-            "v_attention": "position" if "vision.attention.project.weight" in weights else "attention",
+            "v_backbone": "resnet" if positions is None else "transformer",
+            "v_attention": "position"
+            if "vision.attention.project.weight" in weights
+            else "attention",
             "v_attention_mode": "nearest",
             "l_num_layers": _depth(weights, "language.model.layers."),
             "l_detach": True,
@@ -158,21 +171,28 @@ def initialize(module: nn.Module, generator: torch.Generator | None = None) -> N
         if isinstance(part, nn.Linear | nn.Embedding):
             nn.init.trunc_normal_(part.weight, std=0.02, generator=generator)
         elif isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            nn.init.kaiming_normal_(
+                part.weight, mode="fan_out", nonlinearity="relu", generator=generator
+            )
         elif isinstance(part, MultiHeadAttention):
             nn.init.xavier_uniform_(part.in_proj_weight, generator=generator)
         if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
             nn.init.zeros_(part.bias)
 
 
-def _picture_size(places: int) -> list[int]:
+def _image_size(positions: int) -> list[int]:
     rows = 32 // STRIDE
-    if places % rows:
-        rows = math.isqrt(places)
-    return [rows * STRIDE, places // rows * STRIDE]
+    if positions % rows:
+        rows = math.isqrt(positions)
+    return [rows * STRIDE, positions // rows * STRIDE]
 
 
 def _depth(weights: Mapping[str, Tensor], prefix: str) -> int:
     return 1 + max(
-        (int(name.removeprefix(prefix).split(".")[0]) for name in weights if name.startswith(prefix)), default=-1
+        (
+            int(name.removeprefix(prefix).split(".")[0])
+            for name in weights
+            if name.startswith(prefix)
+        ),
+        default=-1,
     )

@@ -20,7 +20,9 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F
 
 
 class Estimate(NamedTuple):
-    """What one part of the model thinks of a text: features (B, T, D) and logits (B, T, charset_size + 1)."""
+    """What one part of the model thinks of a text: features (B, T, D) and logits (B, T,
+    charset_size + 1).
+    """
 
     features: Tensor
     logits: Tensor
@@ -33,7 +35,9 @@ class PositionalEncoding(nn.Module):
         super().__init__()
         wavelengths = torch.exp(torch.arange(0, embed_dim, 2) * (-math.log(10000.0) / embed_dim))
         angles = torch.arange(length).unsqueeze(1) * wavelengths  # (L, D / 2)
-        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (L, D / 2, 2) -> (L, D)
+        table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(
+            1
+        )  # (L, D / 2, 2) -> (L, D)
         self.pe: Tensor
         self.register_buffer("pe", table.unsqueeze(1))  # (L, 1, D), as published files hold it
         self.dropout = nn.Dropout(dropout)
@@ -58,7 +62,9 @@ class UnitSizes(NamedTuple):
 
     def attention(self) -> MultiHeadAttention:
         """A new attention layer of these sizes."""
-        return MultiHeadAttention(embed_dim=self.embed_dim, num_heads=self.num_heads, dropout=self.dropout)
+        return MultiHeadAttention(
+            embed_dim=self.embed_dim, num_heads=self.num_heads, dropout=self.dropout
+        )
 
 
 class FeedForward(nn.Module):
@@ -67,7 +73,9 @@ class FeedForward(nn.Module):
     def __init__(self, sizes: UnitSizes) -> None:
         super().__init__()
         if sizes.activation not in _ACTIVATIONS:
-            raise ValueError(f"activation is {sizes.activation!r}: it must be one of {', '.join(_ACTIVATIONS)}")
+            raise ValueError(
+                f"activation is {sizes.activation!r}: it must be one of {', '.join(_ACTIVATIONS)}"
+            )
         self.activation = _ACTIVATIONS[sizes.activation]
         self.linear1 = nn.Linear(sizes.embed_dim, sizes.hidden_dim)
         self.linear2 = nn.Linear(sizes.hidden_dim, sizes.embed_dim)
@@ -94,10 +102,11 @@ class EncoderUnit(FeedForward):
 
 
 class ClozeUnit(FeedForward):
-    """Attention of positions to characters and feed-forward, each with a residual and then a norm (figure 4).
+    """Attention of positions to characters and feed-forward, each with a residual and then a norm
+    (figure 4).
 
-    self_attention: positions also attend to each other first. The paper leaves it out: over several units it would
-    let a position see its own character.
+    self_attention: positions also attend to each other first. The paper leaves it out: over several
+    units it would let a position see its own character.
     """
 
     def __init__(self, sizes: UnitSizes, *, self_attention: bool = False) -> None:
@@ -111,8 +120,8 @@ class ClozeUnit(FeedForward):
     def forward(self, query: Tensor, content: Tensor, visible: Tensor, mask: Tensor) -> Tensor:
         """Positions (B, T, D) over characters (B, T, D), to (B, T, D).
 
-        visible: bool, (B, 1, 1, T), characters up to the end of the text; mask: bool, (B, 1, T, T), true where a
-        position may see a character.
+        visible: bool, (B, 1, 1, T), characters up to the end of the text; mask: bool, (B, 1, T, T),
+        true where a position may see a character.
         """
         if self.self_attn is not None and self.norm1 is not None:
             query = self.norm1(query + self.dropout(self.self_attn(query, query, visible)))

@@ -1,4 +1,6 @@
-"""The CRNN network: convolutions, recurrent layers, transcription (sections 2.1 to 2.3 and Figure 1 of the paper)."""
+"""The CRNN network: convolutions, recurrent layers, transcription (sections 2.1 to 2.3 and Figure 1
+of the paper).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from strhub.models.layers.convolution import check_height, check_picture_size, initialize_convolutions
+from strhub.models.layers.convolution import check_height, check_image_size, initialize_convolutions
 from strhub.models.layers.ctc import check_columns
 from strhub.models.layers.recurrent import BidirectionalLSTM
 from strhub.models.network import Network
@@ -21,7 +23,8 @@ class CRNN(Network):
     charset_size: characters it knows; token ids are 0 = blank, 1 to charset_size = characters.
     max_label_length: the longest text, in characters, at most W // 4 + 1.
     img_size: height and width in pixels, the height at least 32.
-    hidden_size: of the recurrent layers, in each direction. output_channel: of the convolutions, 512 in the paper.
+    hidden_size: of the recurrent layers, in each direction. output_channel: of the convolutions,
+        512 in the paper.
     leaky_relu: let a fifth of what is below zero through.
     """
 
@@ -46,24 +49,33 @@ class CRNN(Network):
         self.img_size = (height, width)
         self.cnn = convolutions(output_channel, leaky_relu)
         self.rnn = nn.Sequential(
-            BidirectionalLSTM(input_size=output_channel, hidden_size=hidden_size, output_size=hidden_size),
-            BidirectionalLSTM(input_size=hidden_size, hidden_size=hidden_size, output_size=charset_size + 1),
+            BidirectionalLSTM(
+                input_size=output_channel, hidden_size=hidden_size, output_size=hidden_size
+            ),
+            BidirectionalLSTM(
+                input_size=hidden_size, hidden_size=hidden_size, output_size=charset_size + 1
+            ),
         )
         initialize_convolutions(self)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
+        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a
+        column.
 
         max_length has no effect: every column is read, whatever the length of the text.
         """
-        check_picture_size(images, self.img_size)
+        check_image_size(images, self.img_size)
         features = self.cnn(images)  # (B, output_channel, H', W'); H' is 1 for images 32 high
-        columns = features.mean(2).transpose(1, 2)  # (B, output_channel, W') -> (B, W', output_channel)
+        columns = features.mean(2).transpose(
+            1, 2
+        )  # (B, output_channel, W') -> (B, W', output_channel)
         return self.rnn(columns)
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. Label length, image and ReLU are as published: no tensor shows them."""
+        """The sizes that bare weights tell. Label length, image and ReLU are as published: no
+        tensor shows them.
+        """
         return {
             "charset_size": weights["rnn.1.linear.bias"].shape[0] - 1,
             "max_label_length": 25,
@@ -75,9 +87,11 @@ class CRNN(Network):
 
 
 def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
-    """Table 1 of the paper, for color: images (B, 3, H, W) to (B, output_channel, H // 16 - 1, W // 4 + 1).
+    """Table 1 of the paper, for color: images (B, 3, H, W) to (B, output_channel, H // 16 - 1, W //
+    4 + 1).
 
-    The last two poolings halve the height only, so that narrow characters keep columns of their own.
+    The last two poolings halve the height only, so that narrow characters keep columns of their
+    own.
     """
     eighth, quarter, half = output_channel // 8, output_channel // 4, output_channel // 2
     channels = (3, eighth, quarter, half, half, output_channel, output_channel, output_channel)
@@ -88,7 +102,10 @@ def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
     for index, (source, target) in enumerate(pairwise(channels)):
         kernel, padding = (2, 0) if index == 6 else (3, 1)
         layers.append(
-            (f"conv{index}", nn.Conv2d(source, target, kernel, padding=padding, bias=index not in normalized))
+            (
+                f"conv{index}",
+                nn.Conv2d(source, target, kernel, padding=padding, bias=index not in normalized),
+            )
         )
         if index in normalized:
             layers.append((f"batchnorm{index}", nn.BatchNorm2d(target)))

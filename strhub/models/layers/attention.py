@@ -1,6 +1,8 @@
-"""Multi-head attention whose projections can be called apart, so that a decoder can keep keys and values.
+"""Multi-head attention whose projections can be called apart, so that a decoder can keep keys and
+values.
 
-The parameter names and shapes are those of `torch.nn.MultiheadAttention`: released weights load as they are.
+The parameter names and shapes are those of `torch.nn.MultiheadAttention`: released weights load as
+they are.
 """
 
 from typing import NamedTuple
@@ -23,7 +25,9 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, *, embed_dim: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(f"embed_dim {embed_dim} cannot be split into {num_heads} heads of equal size")
+            raise ValueError(
+                f"embed_dim {embed_dim} cannot be split into {num_heads} heads of equal size"
+            )
         self.num_heads = num_heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
@@ -35,12 +39,16 @@ class MultiHeadAttention(nn.Module):
     def project_query(self, query: Tensor) -> Tensor:
         """(B, L, D) to heads, (B, H, L, D / H)."""
         dim = query.shape[-1]
-        return self._split_heads(F.linear(query, self.in_proj_weight[:dim], self.in_proj_bias[:dim]))
+        return self._split_heads(
+            F.linear(query, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
+        )
 
     def project_key_value(self, context: Tensor) -> KeyValue:
         """(B, S, D) to the keys and values of its tokens."""
         dim = context.shape[-1]
-        projected = F.linear(context, self.in_proj_weight[dim:], self.in_proj_bias[dim:])  # (B, S, 2 * D)
+        projected = F.linear(
+            context, self.in_proj_weight[dim:], self.in_proj_bias[dim:]
+        )  # (B, S, 2 * D)
         key, value = projected.chunk(2, dim=-1)
         return KeyValue(self._split_heads(key), self._split_heads(value))
 
@@ -50,12 +58,18 @@ class MultiHeadAttention(nn.Module):
         mask: bool, broadcastable to (B, H, L, S); true where a query may attend.
         """
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, context.key, context.value, attn_mask=mask, dropout_p=dropout)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, H, L, D / H) -> (B, L, H, D / H) -> (B, L, D)
+        mixed = F.scaled_dot_product_attention(
+            query, context.key, context.value, attn_mask=mask, dropout_p=dropout
+        )
+        return self.out_proj(
+            mixed.transpose(1, 2).flatten(2)
+        )  # (B, H, L, D / H) -> (B, L, H, D / H) -> (B, L, D)
 
     def forward(self, query: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """Queries (B, L, D) over context tokens (B, S, D), to (B, L, D); `mask` as in `attend`."""
         return self.attend(self.project_query(query), self.project_key_value(context), mask)
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D / H)
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(
+            1, 2
+        )  # (B, L, D) -> (B, H, L, D / H)

@@ -1,8 +1,9 @@
-"""CLIP's two towers: an image to tokens, a tokenized text to one vector, both in the space that they share.
+"""CLIP's two towers: an image to tokens, a tokenized text to one vector, both in the space that
+they share.
 
-Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", section 2.4. The parts are
-named as those of `VisionTransformer`, so that what knows its layers knows these; `strhub.clip.weights` has the names
-that released files use.
+Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision",
+section 2.4. The parts are named as those of `VisionTransformer`, so that what knows its layers
+knows these; `strhub.clip.weights` has the names that released files use.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ MLP_RATIO = 4
 
 
 class ClipImageTower(nn.Module):
-    """A vision transformer with a class token, a norm before its blocks, and a projection of every token after them.
+    """A vision transformer with a class token, a norm before its blocks, and a projection of every
+    token after them.
 
-    img_size, patch_size: [height, width] in pixels. embed_dim: of its own tokens; output_dim: of the shared space.
+    img_size, patch_size: [height, width] in pixels. embed_dim: of its own tokens; output_dim: of
+        the shared space.
     """
 
     def __init__(
@@ -46,7 +49,11 @@ class ClipImageTower(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, embed_dim))
         self.norm_pre = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.blocks = _blocks(
-            embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, activation=activation
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            activation=activation,
         )
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.projection = nn.Linear(embed_dim, output_dim, bias=False)
@@ -118,14 +125,24 @@ class ClipTextTower(nn.Module):
         return self.projection(self.norm(tokens))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Ids (B, L) of texts with so many tokens (B) each, what follows being padding, to features (B, output_dim)."""
+        """Ids (B, L) of texts with so many tokens (B) each, what follows being padding, to features
+        (B, output_dim).
+        """
         return self.tokens(ids)[torch.arange(len(ids), device=ids.device), lengths - 1]
 
 
 def _blocks(
-    *, embed_dim: int, depth: int, num_heads: int, mlp_ratio: float, activation: str, causal: bool = False
+    *,
+    embed_dim: int,
+    depth: int,
+    num_heads: int,
+    mlp_ratio: float,
+    activation: str,
+    causal: bool = False,
 ) -> nn.ModuleList:
-    """Transformer blocks with CLIP's initial weights (section 2.4 and the released code's constants)."""
+    """Transformer blocks with CLIP's initial weights (section 2.4 and the released code's
+    constants).
+    """
     blocks = nn.ModuleList(
         EncoderBlock(
             embed_dim=embed_dim,

@@ -17,10 +17,12 @@ def initialize_convolutions(network: nn.Module) -> None:
 def check_height(height: int) -> None:
     """`ValueError` for images that would lose all their rows."""
     if height < MINIMUM_HEIGHT:
-        raise ValueError(f"images are {height} pixels high: this architecture needs at least {MINIMUM_HEIGHT}")
+        raise ValueError(
+            f"images are {height} pixels high: this architecture needs at least {MINIMUM_HEIGHT}"
+        )
 
 
-def check_picture_size(images: Tensor, img_size: tuple[int, int]) -> None:
+def check_image_size(images: Tensor, img_size: tuple[int, int]) -> None:
     """`ValueError` for images that are not (B, 3, *img_size)."""
     if tuple(images.shape[1:]) != (3, *img_size):
         raise ValueError(

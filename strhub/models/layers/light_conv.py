@@ -1,9 +1,11 @@
-"""A light convolutional encoder of words and lines: an image of any width to a token every 8 columns.
+"""A light convolutional encoder of words and lines: an image of any width to a token every 8
+columns.
 
-The shape is that of PP-OCRv6's small recognizer (PaddleOCR, 2026; its predecessors: PP-LCNet, Cui et al. 2021; RepViT,
-Wang et al. 2023; SVTR, Du et al. 2022), with each batch norm folded into the convolution before it, as published
-weights have it: a stem that halves the size twice, depthwise blocks that halve the height twice, and a neck in which
-columns attend to each other.
+The shape is that of PP-OCRv6's small recognizer (PaddleOCR, 2026; its predecessors: PP-LCNet, Cui
+et al. 2021; RepViT, Wang et al. 2023; SVTR, Du et al. 2022), with each batch norm folded into the
+convolution before it, as published
+weights have it: a stem that halves the size twice, depthwise blocks that halve the height twice,
+and a neck in which columns attend to each other.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ HEADS: Final = 8
 
 
 class Stem(nn.Module):
-    """Convolutions to a quarter of the height and width, with a pooled branch beside two small kernels."""
+    """Convolutions to a quarter of the height and width, with a pooled branch beside two small
+    kernels.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,12 +42,16 @@ class Stem(nn.Module):
         halves = F.relu(self.conv1(images))  # (B, 48, H / 2, W / 2)
         pooled = F.max_pool2d(_padded(halves), 2, stride=1)
         convolved = F.relu(self.conv3(_padded(F.relu(self.conv2(_padded(halves))))))
-        quarters = F.relu(self.conv4(torch.cat([pooled, convolved], dim=1)))  # (B, 48, H / 4, W / 4)
+        quarters = F.relu(
+            self.conv4(torch.cat([pooled, convolved], dim=1))
+        )  # (B, 48, H / 4, W / 4)
         return F.relu(self.conv5(quarters))
 
 
 class ChannelAttention(nn.Module):
-    """Squeeze and excitation: each channel weighed by what all of the image holds (Hu et al. 2018)."""
+    """Squeeze and excitation: each channel weighed by what all of the image holds (Hu et al.
+    2018).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +67,8 @@ class ChannelAttention(nn.Module):
 class Block(nn.Module):
     """Mix places by a depthwise convolution, then channels by two pointwise ones.
 
-    Where the number of channels changes, the height is halved and the second part has no residual connection.
+    Where the number of channels changes, the height is halved and the second part has no residual
+    connection.
     """
 
     def __init__(self, source: int, target: int, *, attend: bool) -> None:
@@ -132,7 +141,9 @@ class LightConvEncoder(nn.Module):
             if stage:
                 blocks.append(Block(CHANNELS[stage - 1], channels, attend=False))
             attending = range(0, depth - 1, 2)  # every second block, but never the last
-            blocks += [Block(channels, channels, attend=number in attending) for number in range(depth)]
+            blocks += [
+                Block(channels, channels, attend=number in attending) for number in range(depth)
+            ]
         self.blocks = nn.Sequential(*blocks)
         self.neck = Neck()
 
@@ -143,5 +154,7 @@ class LightConvEncoder(nn.Module):
 
 
 def _padded(features: Tensor) -> Tensor:
-    """Return features (B, D, H, W) with zeros below and on the right, so that kernels of 2 keep the size."""
+    """Return features (B, D, H, W) with zeros below and on the right, so that kernels of 2 keep the
+    size.
+    """
     return F.pad(features, (0, 1, 0, 1))

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 
 class BidirectionalLSTM(nn.Module):
-    """An LSTM in either direction and a linear layer over both: each column learns what stands to its left and right.
+    """An LSTM in either direction and a linear layer over both: each column learns what stands to
+    its left and right.
 
     Shi, Bai & Yao 2017 (CRNN), section 2.2 and Figure 3.
     """
@@ -17,21 +18,26 @@ class BidirectionalLSTM(nn.Module):
 
     def forward(self, columns: Tensor) -> Tensor:
         """(B, W, input_size) to (B, W, output_size)."""
-        self.rnn.flatten_parameters()  # copies of a network lose the one piece of memory that cuDNN wants
+        # copies of a network lose the one piece of memory that cuDNN wants
+        self.rnn.flatten_parameters()
         recurrent, _ = self.rnn(columns)  # (B, W, 2 * hidden_size)
         return self.linear(recurrent)
 
 
 def initialize_recurrent(layer: nn.Module) -> None:
-    """Weights under which two such layers in turn still tell columns apart; torch's own leave a seventieth of it.
+    """Weights under which two such layers in turn still tell columns apart; torch's own leave a
+    seventieth of it.
 
-    Glorot & Bengio 2010 for what comes in, orthogonal for what comes back (Saxe et al. 2014), gate by gate.
+    Glorot & Bengio 2010 for what comes in, orthogonal for what comes back (Saxe et al. 2014), gate
+    by gate.
     """
     for name, parameter in layer.named_parameters():
         if "bias" in name:
             nn.init.zeros_(parameter)
             continue
-        for gate in parameter.chunk(4) if "weight_ih" in name or "weight_hh" in name else [parameter]:
+        for gate in (
+            parameter.chunk(4) if "weight_ih" in name or "weight_hh" in name else [parameter]
+        ):
             if "weight_hh" in name:
                 nn.init.orthogonal_(gate)
             else:

@@ -1,6 +1,8 @@
-"""The residual network of Cheng et al. 2017 ("Focusing Attention", Table 1), as Baek et al. 2019 use it.
+"""The residual network of Cheng et al. 2017 ("Focusing Attention", Table 1), as Baek et al. 2019
+use it.
 
-29 convolutions. The last stages halve the height only, so that narrow characters keep columns of their own.
+29 convolutions. The last stages halve the height only, so that narrow characters keep columns of
+their own.
 """
 
 from collections import OrderedDict
@@ -10,7 +12,9 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions and a short cut, 1 x 1 where the number of channels changes (He et al. 2016)."""
+    """Two 3 x 3 convolutions and a short cut, 1 x 1 where the number of channels changes (He et al.
+    2016).
+    """
 
     def __init__(self, *, input_channels: int, channels: int) -> None:
         super().__init__()
@@ -18,7 +22,9 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.bn2.weight)  # begin as the short cut alone (Goyal et al. 2017, section 5.1)
+        nn.init.zeros_(
+            self.bn2.weight
+        )  # begin as the short cut alone (Goyal et al. 2017, section 5.1)
         self.downsample: nn.Module = nn.Identity()
         if input_channels != channels:
             self.downsample = nn.Sequential(
@@ -52,11 +58,16 @@ class ResNet(nn.Sequential):
                     ("maxpool2", nn.MaxPool2d(2)),  # H / 4, W / 4
                     ("layer2", _blocks(2, narrow, middle)),
                     *_convolution("2", middle, middle),
-                    ("maxpool3", nn.MaxPool2d(2, stride=(2, 1), padding=(0, 1))),  # H / 8, W / 4 + 1
+                    (
+                        "maxpool3",
+                        nn.MaxPool2d(2, stride=(2, 1), padding=(0, 1)),
+                    ),  # H / 8, W / 4 + 1
                     ("layer3", _blocks(5, middle, wide)),
                     *_convolution("3", wide, wide),
                     ("layer4", _blocks(3, wide, wide)),
-                    *_convolution("4_1", wide, wide, kernel=2, stride=(2, 1), padding=(0, 1)),  # H / 16, W / 4 + 2
+                    *_convolution(
+                        "4_1", wide, wide, kernel=2, stride=(2, 1), padding=(0, 1)
+                    ),  # H / 16, W / 4 + 2
                     *_convolution("4_2", wide, wide, kernel=2, padding=0),  # H / 16 - 1, W / 4 + 1
                 ]
             )
@@ -73,7 +84,10 @@ def _convolution(
 ) -> list[tuple[str, nn.Module]]:
     """A convolution, its batch norm and ReLU, named."""
     return [
-        (f"conv{name}", nn.Conv2d(input_channels, channels, kernel, stride=stride, padding=padding, bias=False)),
+        (
+            f"conv{name}",
+            nn.Conv2d(input_channels, channels, kernel, stride=stride, padding=padding, bias=False),
+        ),
         (f"bn{name}", nn.BatchNorm2d(channels)),
         (f"relu{name}", nn.ReLU()),
     ]
@@ -83,7 +97,9 @@ def _blocks(count: int, input_channels: int, channels: int) -> nn.Sequential:
     """So many blocks, the first of which changes the number of channels."""
     return nn.Sequential(
         *(
-            ResidualBlock(input_channels=input_channels if index == 0 else channels, channels=channels)
+            ResidualBlock(
+                input_channels=input_channels if index == 0 else channels, channels=channels
+            )
             for index in range(count)
         )
     )

@@ -1,7 +1,9 @@
-"""A vision transformer without a head: an image to a sequence of tokens, with or without a class token.
+"""A vision transformer without a head: an image to a sequence of tokens, with or without a class
+token.
 
-Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Parameters are named as in timm's
-`VisionTransformer`, the naming of the published recognizers. A stem of convolutions, which they lack, is an option.
+Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", with DeiT's sizes. Parameters are named as
+in timm's `VisionTransformer`, the naming of the published recognizers. A stem of convolutions,
+which they lack, is an option.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +14,11 @@ from torch.nn import functional as F
 
 
 class Stem(nn.Sequential):
-    """Early convolutions (Xiao et al. 2021): 3 x 3, each halving the height, and the width as often as a patch allows.
+    """Early convolutions (Xiao et al. 2021): 3 x 3, each halving the height, and the width as often
+    as a patch allows.
 
-    channels: of each; patch_size: of the patches that follow, whose height must be a multiple of 2 ** len(channels).
-    `stride` is by how much the whole shrinks an image.
+    channels: of each; patch_size: of the patches that follow, whose height must be a multiple of 2
+    ** len(channels). `stride` is by how much the whole shrinks an image.
     """
 
     def __init__(self, *, channels: Sequence[int], patch_size: tuple[int, int]) -> None:
@@ -30,7 +33,8 @@ class Stem(nn.Sequential):
         self.stride = (height, width)
         if patch_size[0] % height:
             raise ValueError(
-                f"a stem of {len(channels)} convolutions needs patches whose height is a multiple of {height}, "
+                f"a stem of {len(channels)} convolutions needs patches whose height is a multiple "
+                f"of {height}, "
                 f"not {patch_size[0]}"
             )
 
@@ -38,7 +42,8 @@ class Stem(nn.Sequential):
 class PatchEmbedding(nn.Module):
     """Cut an image into patches and project each to a token.
 
-    stem: channels of convolutions that come first; the patches are then cut from what they give, at the same places.
+    stem: channels of convolutions that come first; the patches are then cut from what they give, at
+        the same places.
     bias: of the projection.
     """
 
@@ -64,7 +69,9 @@ class PatchEmbedding(nn.Module):
         if stem:
             self.stem = convolutions = Stem(channels=stem, patch_size=patch_size)
             cut = (patch_size[0] // convolutions.stride[0], patch_size[1] // convolutions.stride[1])
-        self.proj = nn.Conv2d(stem[-1] if stem else 3, embed_dim, kernel_size=cut, stride=cut, bias=bias)
+        self.proj = nn.Conv2d(
+            stem[-1] if stem else 3, embed_dim, kernel_size=cut, stride=cut, bias=bias
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, N, D), patches in reading order."""
@@ -73,7 +80,9 @@ class PatchEmbedding(nn.Module):
                 f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
                 f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
             )
-        return self.proj(self.stem(images)).flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
+        return (
+            self.proj(self.stem(images)).flatten(2).transpose(1, 2)
+        )  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
 
 
 class SelfAttention(nn.Module):
@@ -82,7 +91,9 @@ class SelfAttention(nn.Module):
     def __init__(self, *, embed_dim: int, num_heads: int, causal: bool = False) -> None:
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(f"embed_dim {embed_dim} cannot be split into {num_heads} heads of equal size")
+            raise ValueError(
+                f"embed_dim {embed_dim} cannot be split into {num_heads} heads of equal size"
+            )
         self.num_heads = num_heads
         self.causal = causal
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
@@ -97,7 +108,9 @@ class SelfAttention(nn.Module):
 
 
 def quick_gelu(values: Tensor) -> Tensor:
-    """x times the sigmoid of 1.702 x: the cheap GELU (Hendrycks & Gimpel 2016, section 2) that OpenAI's CLIP has."""
+    """x times the sigmoid of 1.702 x: the cheap GELU (Hendrycks & Gimpel 2016, section 2) that
+    OpenAI's CLIP has.
+    """
     return values * torch.sigmoid(1.702 * values)
 
 
@@ -110,7 +123,9 @@ class MLP(nn.Module):
     def __init__(self, *, embed_dim: int, hidden_dim: int, activation: str = "gelu") -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(f"there is no activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+            raise ValueError(
+                f"there is no activation {activation!r}; known: {', '.join(ACTIVATIONS)}"
+            )
         self.activation = activation
         self.fc1 = nn.Linear(embed_dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
@@ -123,7 +138,8 @@ class MLP(nn.Module):
 class EncoderBlock(nn.Module):
     """Pre-norm attention and MLP, each with a residual.
 
-    norm_eps, activation, causal: the defaults are those of vision transformers; CLIP's towers have others.
+    norm_eps, activation, causal: the defaults are those of vision transformers; CLIP's towers have
+        others.
     """
 
     def __init__(
@@ -140,7 +156,9 @@ class EncoderBlock(nn.Module):
         self.norm1 = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.attn = SelfAttention(embed_dim=embed_dim, num_heads=num_heads, causal=causal)
         self.norm2 = nn.LayerNorm(embed_dim, eps=norm_eps)
-        self.mlp = MLP(embed_dim=embed_dim, hidden_dim=int(embed_dim * mlp_ratio), activation=activation)
+        self.mlp = MLP(
+            embed_dim=embed_dim, hidden_dim=int(embed_dim * mlp_ratio), activation=activation
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
@@ -151,7 +169,8 @@ class EncoderBlock(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches, learned positions, `depth` blocks, a final norm.
 
-    stem: see `PatchEmbedding`. class_token: a learned token before those of the patches, as in the paper's Figure 1.
+    stem: see `PatchEmbedding`. class_token: a learned token before those of the patches, as in the
+        paper's Figure 1.
     """
 
     def __init__(
@@ -167,12 +186,15 @@ class VisionTransformer(nn.Module):
         class_token: bool = False,
     ) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbedding(img_size=img_size, patch_size=patch_size, embed_dim=embed_dim, stem=stem)
+        self.patch_embed = PatchEmbedding(
+            img_size=img_size, patch_size=patch_size, embed_dim=embed_dim, stem=stem
+        )
         rows, columns = self.patch_embed.grid_size
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
         self.pos_embed = nn.Parameter(torch.zeros(1, class_token + rows * columns, embed_dim))
         self.blocks = nn.ModuleList(
-            EncoderBlock(embed_dim=embed_dim, num_heads=num_heads, mlp_ratio=mlp_ratio) for _ in range(depth)
+            EncoderBlock(embed_dim=embed_dim, num_heads=num_heads, mlp_ratio=mlp_ratio)
+            for _ in range(depth)
         )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)

@@ -1,7 +1,8 @@
-"""The light CTC network: an image of any width to the probabilities of a character, or none, at each of its columns.
+"""The light CTC network: an image of any width to the probabilities of a character, or none, at
+each of its columns.
 
-In: images 48 pixels high, the narrower ones of a batch padded on the right with NaN (see `strhub.images.padding`). Out:
-logits for CTC.
+In: images 48 pixels high, the narrower ones of a batch padded on the right with NaN (see
+`strhub.images.padding`). Out: logits for CTC.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT, TOKEN_DIM, Lig
 from strhub.models.network import Network
 
 LEAST_WIDTH = 160  # pixels; the published weights read narrower images worse than padded ones
-WIDTH_STEP = 32  # pixels; widths are padded to multiples of it, so that there are fewer different ones
+WIDTH_STEP = (
+    32  # pixels; widths are padded to multiples of it, so that there are fewer different ones
+)
 IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
 
 
@@ -25,20 +28,29 @@ class LightCTC(Network):
     """Light convolutional encoder with attention over its columns, and a linear layer.
 
     charset_size: characters it knows; token ids are 0 = blank, then the characters.
-    max_label_length: the longest text of its training; what it can read is limited by the width of the image alone.
+    max_label_length: the longest text of its training; what it can read is limited by the width of
+        the image alone.
     img_size: height in pixels, 48, and the greatest width that images are brought to; it takes any.
-    word_prior: what an English word is worth where a reading is doubtful, in nats, see `strhub.text.word_prior`; 0: no
-        more than any other; can be changed at any time.
+    word_prior: what an English word is worth where a reading is doubtful, in nats, see
+        `strhub.text.word_prior`; 0: no more than any other; can be changed at any time.
     """
 
     tokenizer = "ctc"
     decoding_options = ("word_prior",)
-    padding = (LEAST_WIDTH, WIDTH_STEP)  # an image is padded to at least the first, and a multiple of the second
+    padding = (
+        LEAST_WIDTH,
+        WIDTH_STEP,
+    )  # an image is padded to at least the first, and a multiple of the second
     untold = ("max_label_length", "img_size", "keep_aspect")
     marker = "encoder.neck.shortcut.weight"  # a parameter that only this architecture has
 
     def __init__(
-        self, *, charset_size: int, max_label_length: int, img_size: Sequence[int], word_prior: int = 0
+        self,
+        *,
+        charset_size: int,
+        max_label_length: int,
+        img_size: Sequence[int],
+        word_prior: int = 0,
     ) -> None:
         super().__init__()
         self.word_prior = word_prior
@@ -49,17 +61,24 @@ class LightCTC(Network):
         self.head = nn.Linear(TOKEN_DIM, charset_size + 1)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, 48, W), normalized, to logits (B, W' / 8, charset_size + 1), W' by `padded_width`.
+        """Read images (B, 3, 48, W), normalized, to logits (B, W' / 8, charset_size + 1), W' by
+        `padded_width`.
 
-        Padding is zero, as it was when the published weights were trained. All that is read of an image depends on its
-        own width alone: those of different widths are read apart, and beyond each one's columns the blank is certain.
-        In training a batch is padded to the widest. max_length is of no use here, as CTC reads all columns.
+        Padding is zero, as it was when the published weights were trained. All that is read of an
+        image depends on its
+        own width alone: those of different widths are read apart, and beyond each one's columns the
+        blank is certain. In training a batch is padded to the widest. max_length is of no use here,
+        as CTC reads all columns.
         """
         if images.shape[1:3] != (3, HEIGHT) or not images.shape[3]:
-            raise ValueError(f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}")
+            raise ValueError(
+                f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}"
+            )
         if torch.compiler.is_exporting():
             return self.head(self.encoder(_padded(images)))
-        if self.training:  # with the colors of a pixel side by side a step takes 0.6 of the time, on a CPU
+        if (
+            self.training
+        ):  # with the colors of a pixel side by side a step takes 0.6 of the time, on a CPU
             images = images.nan_to_num(0.0).contiguous(memory_format=torch.channels_last)
             return self.head(self.encoder(_padded(images)))
         widths = image_widths(images)
@@ -80,14 +99,20 @@ class LightCTC(Network):
         return logits
 
     def columns_of(self, images: Tensor) -> Tensor:
-        """Return how many of the logits' columns are an image's own, with the padding it is read with: (B)."""
+        """Return how many of the logits' columns are an image's own, with the padding it is read
+        with: (B).
+        """
         if self.training:
-            return torch.full((len(images),), padded_width(images.shape[3]) // COLUMN_WIDTH, device=images.device)
+            return torch.full(
+                (len(images),), padded_width(images.shape[3]) // COLUMN_WIDTH, device=images.device
+            )
         columns = [padded_width(width) // COLUMN_WIDTH for width in image_widths(images)]
         return torch.tensor(columns, device=images.device)
 
     def encoder_parts(self) -> list[nn.Module]:
-        """Return the convolutions: frozen, they leave the attention over their columns to learn, at half the cost."""
+        """Return the convolutions: frozen, they leave the attention over their columns to learn, at
+        half the cost.
+        """
         return [self.encoder.stem, self.encoder.blocks]
 
     def compiled_parts(self) -> list[nn.Module]:
@@ -96,7 +121,9 @@ class LightCTC(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Return the sizes that bare weights tell; the greatest width is a usual one, since no tensor shows it."""
+        """Return the sizes that bare weights tell; the greatest width is a usual one, since no
+        tensor shows it.
+        """
         return {
             "charset_size": weights["head.weight"].shape[0] - 1,
             "max_label_length": 100,
@@ -106,7 +133,9 @@ class LightCTC(Network):
 
 
 def padded_width(width: int) -> int:
-    """Return the width in pixels to which an image of `width` is padded: at least 160, a multiple of 32."""
+    """Return the width in pixels to which an image of `width` is padded: at least 160, a multiple
+    of 32.
+    """
     least: int = torch.sym_max(LEAST_WIDTH, width)  # as max, but an exported program keeps it open
     return (least + WIDTH_STEP - 1) // WIDTH_STEP * WIDTH_STEP
 

@@ -1,4 +1,6 @@
-"""PARSeq: Bautista & Atienza, "Scene Text Recognition with Permuted Autoregressive Sequence Models", ECCV 2022."""
+"""PARSeq: Bautista & Atienza, "Scene Text Recognition with Permuted Autoregressive Sequence
+Models", ECCV 2022.
+"""
 
 from strhub.models.parseq.model import PARSeq as Network
 

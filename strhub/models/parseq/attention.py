@@ -1,4 +1,6 @@
-"""Where PARSeq looks for each character: the decoder's attention to the image (section 3.2 of the paper)."""
+"""Where PARSeq looks for each character: the decoder's attention to the image (section 3.2 of the
+paper).
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,10 @@ from strhub.models.parseq.model import PARSeq
 def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor]:
     """Read images (B, 3, H, W), normalized, and tell where the last layer looked for each position.
 
-    Returns logits (B, L, C), as the network is set to decode, and attention (B, L, H', W'), the mean over heads on the
-    patches' grid. A position's shares add up to 1, less what a class token takes. They are those of a pass with the
-    final text as context, under the mask of the network's last pass.
+    Returns logits (B, L, C), as the network is set to decode, and attention (B, L, H', W'), the
+    mean over heads on the patches' grid. A position's shares add up to 1, less what a class token
+    takes. They are those of a pass with the final text as context, under the mask of the network's
+    last pass.
     """
     encoded = network.encoder(images)
     logits = network(images)
@@ -31,12 +34,16 @@ def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor
         masks = permutation_masks(order, torch.zeros_like(hidden))
     else:
         tokens, masks = start, one_pass_masks(length, hidden[:, :1])
-    shares = _last_attention(network, tokens, length, network.decoder.project_memory(encoded), masks)  # (B, L, N)
+    fractions = _last_attention(
+        network, tokens, length, network.decoder.project_memory(encoded), masks
+    )  # (B, L, N)
     rows, columns = network.encoder.patch_embed.grid_size
-    return logits, shares[:, :, -rows * columns :].unflatten(2, (rows, columns))
+    return logits, fractions[:, :, -rows * columns :].unflatten(2, (rows, columns))
 
 
-def _last_attention(network: PARSeq, tokens: Tensor, steps: int, memory: list[KeyValue], masks: Masks) -> Tensor:
+def _last_attention(
+    network: PARSeq, tokens: Tensor, steps: int, memory: list[KeyValue], masks: Masks
+) -> Tensor:
     """The last layer's attention to the image's tokens, (B, L, N), from content tokens (B, S)."""
     decoder = network.decoder
     query = network.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
@@ -49,11 +56,13 @@ def _last_attention(network: PARSeq, tokens: Tensor, steps: int, memory: list[Ke
             content = layer(content, normed, content_kv, memory_kv, masks.for_content(True))
     last = decoder.stack[-1]
     stream = query + last.attend_to_content(last.norm_q(query), content_kv, masks.for_query(True))
-    return _shares(last.cross_attn, last.norm1(stream).squeeze(1), memory[-1])
+    return _fractions(last.cross_attn, last.norm1(stream).squeeze(1), memory[-1])
 
 
-def _shares(attention: MultiHeadAttention, queries: Tensor, context: KeyValue) -> Tensor:
-    """Queries (B, L, D) to what fraction of each context token goes into them, (B, L, N), the mean over heads."""
+def _fractions(attention: MultiHeadAttention, queries: Tensor, context: KeyValue) -> Tensor:
+    """Queries (B, L, D) to what fraction of each context token goes into them, (B, L, N), the mean
+    over heads.
+    """
     query = attention.project_query(queries)  # (B, H, L, D / H)
     scores = query @ context.key.transpose(-1, -2) * query.shape[-1] ** -0.5
     return scores.softmax(-1).mean(1)

@@ -1,4 +1,6 @@
-"""Which encoder PARSeq reads with: its own vision transformer, or CLIP's image tower of a named or free size."""
+"""Which encoder PARSeq reads with: its own vision transformer, or CLIP's image tower of a named or
+free size.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,25 @@ from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.crossmodal import spell
 
 OWN, FREE = "vit", "clip"
-_BASE = {"embed_dim": 512, "enc_embed_dim": 768, "enc_depth": 12, "enc_num_heads": 12, "dec_num_heads": 16}
+_BASE = {
+    "embed_dim": 512,
+    "enc_embed_dim": 768,
+    "enc_depth": 12,
+    "enc_num_heads": 12,
+    "dec_num_heads": 16,
+}
 _BASE_TEXT = {"text_embed_dim": 512, "text_depth": 12, "text_vocab_size": 49408}
-_LARGE = {"embed_dim": 768, "enc_embed_dim": 1024, "enc_depth": 24, "enc_num_heads": 16, "dec_num_heads": 24}
+_LARGE = {
+    "embed_dim": 768,
+    "enc_embed_dim": 1024,
+    "enc_depth": 24,
+    "enc_num_heads": 16,
+    "dec_num_heads": 24,
+}
 _LARGE_TEXT = {**_BASE_TEXT, "text_embed_dim": 768}
-# The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's, which is the size
-# of the space that CLIP projects to; `enc_embed_dim` that of the tower's own tokens. The decoder has as
-# many heads for its width as the published ones.
+# The sizes that each name stands for (Radford et al. 2021, table 20). `embed_dim` is the decoder's,
+# which is the size of the space that CLIP projects to; `enc_embed_dim` that of the tower's own
+# tokens. The decoder has as many heads for its width as the published ones.
 CLIP_SIZES: dict[str, dict[str, Any]] = {
     "clip_vit_b32": {**_BASE, "patch_size": [32, 32]},
     "clip_vit_b16": {**_BASE, "patch_size": [16, 16]},
@@ -32,7 +46,9 @@ ENCODERS = (OWN, *CLIP_SIZES, FREE)
 
 
 def is_clip(encoder: str) -> bool:
-    """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for an unknown one."""
+    """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for
+    an unknown one.
+    """
     if encoder not in ENCODERS:
         nearest = difflib.get_close_matches(encoder, ENCODERS, n=1, cutoff=0.3)
         meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -43,25 +59,31 @@ def is_clip(encoder: str) -> bool:
 def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters with the sizes that the encoder's name stands for.
 
-    Raises `ValueError` for an unknown name, for CLIP's tower with images that are not normalized as CLIP saw them,
-    and for `clip` without sizes.
+    Raises `ValueError` for an unknown name, for CLIP's tower with images that are not normalized as
+    CLIP saw them, and for `clip` without sizes.
     """
     encoder = hparams.get("encoder", OWN)
     if not is_clip(encoder):
         if hparams.get("cross_modal"):
-            raise ValueError("cross_modal goes with an encoder of CLIP's: set model.encoder=clip_vit_b32 or another")
+            raise ValueError(
+                "cross_modal goes with an encoder of CLIP's: set model.encoder=clip_vit_b32 or "
+                "another"
+            )
         return dict(hparams)
     if hparams.get("normalize") != "clip":
         raise ValueError(
-            f"the encoder {encoder} sees images with CLIP's mean and deviation: set data.normalize=clip "
+            f"the encoder {encoder} sees images with CLIP's mean and deviation: set "
+            "data.normalize=clip "
             f"(normalize='clip'), not {hparams.get('normalize')!r}"
         )
     completed = {**hparams, **CLIP_SIZES.get(encoder, {})}
     completed["enc_activation"] = completed.get("enc_activation") or "quick_gelu"
     if not completed.get("enc_embed_dim"):
         raise ValueError(
-            f"the encoder {FREE!r} has the sizes that it is given: set enc_embed_dim, enc_depth, enc_num_heads, "
-            f"patch_size and embed_dim, or a pretrained_encoder that has them, or name one of {', '.join(CLIP_SIZES)}"
+            f"the encoder {FREE!r} has the sizes that it is given: set enc_embed_dim, enc_depth, "
+            "enc_num_heads, "
+            "patch_size and embed_dim, or a pretrained_encoder that has them, or name one of "
+            f"{', '.join(CLIP_SIZES)}"
         )
     if completed.get("cross_modal"):
         completed |= TEXT_SIZES.get(encoder, {})

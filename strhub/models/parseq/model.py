@@ -1,7 +1,8 @@
 """The PARSeq network: an image to the probabilities of its characters.
 
-A vision transformer encodes the image; a shallow two-stream decoder reads characters from it in any order, so that
-one set of weights reads left to right, all at once, or refines a first reading (sections 3.1 to 3.4 of the paper).
+A vision transformer encodes the image; a shallow two-stream decoder reads characters from it in any
+order, so that one set of weights reads left to right, all at once, or refines a first reading
+(sections 3.1 to 3.4 of the paper).
 """
 
 from __future__ import annotations
@@ -24,18 +25,25 @@ from strhub.models.parseq.stepping import SteppingDecoder
 class PARSeq(CharacterReader, Network):
     """Permuted autoregressive sequence model.
 
-    charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
+    charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then
+        [B], then [P].
     max_label_length: the longest text, in characters; it reads one step more, for [E].
-    img_size, patch_size: height and width in pixels. enc_stem: channels of convolutions before the encoder's patches
-        are cut, none in the published models; see `strhub.models.layers.vision_transformer.Stem`.
-    encoder: `vit`, PARSeq's own, or CLIP's image tower: `clip_vit_b32` and the like, whose name decides patch_size,
-        embed_dim, enc_* and dec_num_heads, or `clip`, which leaves them to you; see `strhub.models.parseq.encoders`.
-    embed_dim: of the decoder and of what the encoder gives it; enc_embed_dim: of CLIP's tokens before their projection
-        to it; enc_activation: of CLIP's tower, quick_gelu as OpenAI's or gelu.
-    cross_modal: a second branch reads again with CLIP's text tower, of text_embed_dim, text_depth and text_vocab_size;
+    img_size, patch_size: height and width in pixels. enc_stem: channels of convolutions before the
+        encoder's patches are cut, none in the published models; see
+        `strhub.models.layers.vision_transformer.Stem`.
+    encoder: `vit`, PARSeq's own, or CLIP's image tower: `clip_vit_b32` and the like, whose name
+        decides patch_size, embed_dim, enc_* and dec_num_heads, or `clip`, which leaves them to you;
+        see `strhub.models.parseq.encoders`.
+    embed_dim: of the decoder and of what the encoder gives it; enc_embed_dim: of CLIP's tokens
+        before their projection to it; enc_activation: of CLIP's tower, quick_gelu as OpenAI's or
+        gelu.
+    cross_modal: a second branch reads again with CLIP's text tower, of text_embed_dim, text_depth
+        and text_vocab_size;
         spelling: CLIP's token of each character; see `strhub.models.parseq.crossmodal`.
-    decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any time.
-    refine_iters: passes over the first reading, each seeing all of the previous one; can be changed at any time.
+    decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any
+        time.
+    refine_iters: passes over the first reading, each seeing all of the previous one; can be changed
+        at any time.
     dropout: of the decoder, in training.
     """
 
@@ -111,13 +119,16 @@ class PARSeq(CharacterReader, Network):
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
-        max_length: run exactly this many character steps and one for [E], at most the model's own number, as a loss
-            needs it. By default autoregressive reading stops when every row has read [E], so L may be smaller.
+        max_length: run exactly this many character steps and one for [E], at most the model's own
+            number, as a loss needs it. By default autoregressive reading stops when every row has
+            read [E], so L may be smaller.
         """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         encoded = self.encoder(images)
         memory = self.decoder.project_memory(encoded)
-        logits = self.read_first(memory, steps, decode_ar=self.decode_ar, stop_early=max_length is None)
+        logits = self.read_first(
+            memory, steps, decode_ar=self.decode_ar, stop_early=max_length is None
+        )
         if self.cross is not None:
             return self._predict_and_refine(self.cross, encoded, memory, logits, max_length)
         for _ in range(self.refine_iters):
@@ -125,12 +136,21 @@ class PARSeq(CharacterReader, Network):
         return logits
 
     def _predict_and_refine(
-        self, cross: CrossModalBranch, encoded: Tensor, memory: Memory, logits: Tensor, max_length: int | None
+        self,
+        cross: CrossModalBranch,
+        encoded: Tensor,
+        memory: Memory,
+        logits: Tensor,
+        max_length: int | None,
     ) -> Tensor:
-        """The second branch reads with the first one's reading; then both refine in turn (Zhao et al. 2023)."""
+        """The second branch reads with the first one's reading; then both refine in turn (Zhao et
+        al. 2023).
+        """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         second = cross.decoder.project_memory(cross.see(encoded, logits))
-        logits = cross.read_first(second, steps, decode_ar=self.decode_ar, stop_early=max_length is None)
+        logits = cross.read_first(
+            second, steps, decode_ar=self.decode_ar, stop_early=max_length is None
+        )
         for _ in range(self.refine_iters):
             first = self.refine(memory, logits)
             second = cross.decoder.project_memory(cross.see(encoded, first))
@@ -138,13 +158,17 @@ class PARSeq(CharacterReader, Network):
         return logits
 
     def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
-        """Read step by step along several beams: a function of the step's number, the tokens read before it and the
-        beams they came from, (B, beams) each, to logits (B * beams, charset_size + 1). None for one pass over all.
+        """Read step by step along several beams: a function of the step's number, the tokens read
+        before it and the beams they came from, (B, beams) each, to logits (B * beams, charset_size
+        + 1). None for one pass over all.
         """
         if not self.decode_ar:
             return None
         if self.cross is not None:
-            raise ValueError("a model with a cross-modal branch reads with its own decoding, not along several beams")
+            raise ValueError(
+                "a model with a cross-modal branch reads with its own decoding, not along several "
+                "beams"
+            )
         memory = self.decoder.project_memory(self.encoder(images))
         copies = [KeyValue(*(part.repeat_interleave(beams, 0) for part in pair)) for pair in memory]
         positions = self.pos_queries[0]
@@ -176,14 +200,19 @@ class PARSeq(CharacterReader, Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32, at least one
-        each) and the image is 32 high, or square if that does not fit, since no tensor shows them.
+        """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32,
+        at least one each) and the image is 32 high, or square if that does not fit, since no tensor
+        shows them.
         """
         if "encoder.cls_token" in weights:
-            raise ValueError("the sizes of a model with CLIP's encoder cannot be told from its weights alone")
+            raise ValueError(
+                "the sizes of a model with CLIP's encoder cannot be told from its weights alone"
+            )
         embed_dim, channels, *patch_size = weights["encoder.patch_embed.proj.weight"].shape
         if channels != 3:
-            raise ValueError("the sizes of a model with a stem cannot be told from its weights alone")
+            raise ValueError(
+                "the sizes of a model with a stem cannot be told from its weights alone"
+            )
         patches = weights["encoder.pos_embed"].shape[1]
 
         def depth_of(prefix: str) -> int:

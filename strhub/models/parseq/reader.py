@@ -1,4 +1,6 @@
-"""What reads characters from an image's tokens: PARSeq without its encoder (sections 3.2 to 3.4 of the paper)."""
+"""What reads characters from an image's tokens: PARSeq without its encoder (sections 3.2 to 3.4 of
+the paper).
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.models.layers.attention import KeyValue
-from strhub.models.parseq.decoder import Decoder, Masks, cloze_masks, one_pass_masks, permutation_masks
+from strhub.models.parseq.decoder import (
+    Decoder,
+    Masks,
+    cloze_masks,
+    one_pass_masks,
+    permutation_masks,
+)
 from strhub.models.parseq.stepping import SteppingDecoder
 
 Memory = Sequence[KeyValue]  # of each decoder layer
-# Steps between two looks at whether all rows have ended, where a look makes the host wait for the device.
+# Steps between two looks at whether all rows have ended, where a look makes the host wait for the
+# device.
 CHECK_EVERY = 8
 
 
 class TokenEmbedding(nn.Module):
-    """Token ids to vectors, scaled by the square root of their size (Vaswani et al. 2017, section 3.4)."""
+    """Token ids to vectors, scaled by the square root of their size (Vaswani et al. 2017, section
+    3.4).
+    """
 
     def __init__(self, *, num_tokens: int, embed_dim: int) -> None:
         super().__init__()
@@ -34,8 +45,8 @@ class TokenEmbedding(nn.Module):
 class CharacterReader(nn.Module):
     """A decoder with the embeddings that go into it and the head that comes after.
 
-    Sub-classes call `build_reader` in their `__init__`, when their other parts are made: released weights and the order
-    of parameters in the optimizers of stopped runs depend on it.
+    Sub-classes call `build_reader` in their `__init__`, when their other parts are made: released
+    weights and the order of parameters in the optimizers of stopped runs depend on it.
     """
 
     steps_between_checks: int | None = None  # of whether all rows have ended; None: by the device
@@ -55,7 +66,11 @@ class CharacterReader(nn.Module):
         self.max_label_length = max_label_length
         self.eos_id, self.bos_id, self.pad_id = 0, charset_size + 1, charset_size + 2
         self.decoder = Decoder(
-            depth=dec_depth, embed_dim=embed_dim, num_heads=dec_num_heads, mlp_ratio=dec_mlp_ratio, dropout=dropout
+            depth=dec_depth,
+            embed_dim=embed_dim,
+            num_heads=dec_num_heads,
+            mlp_ratio=dec_mlp_ratio,
+            dropout=dropout,
         )
         self.text_embed = TokenEmbedding(num_tokens=charset_size + 3, embed_dim=embed_dim)
         self.pos_queries = nn.Parameter(torch.zeros(1, max_label_length + 1, embed_dim))
@@ -69,7 +84,9 @@ class CharacterReader(nn.Module):
                 if isinstance(module, nn.Linear):
                     nn.init.zeros_(module.bias)
 
-    def read_first(self, memory: Memory, steps: int, *, decode_ar: bool, stop_early: bool) -> Tensor:
+    def read_first(
+        self, memory: Memory, steps: int, *, decode_ar: bool, stop_early: bool
+    ) -> Tensor:
         """Logits (B, L, C) without refinement, character by character or all at once."""
         if decode_ar:
             return self._read_step_by_step(memory, steps, stop_early=stop_early)
@@ -77,14 +94,17 @@ class CharacterReader(nn.Module):
 
     @torch.no_grad()
     def first_reading(self, encoded: Tensor) -> Tensor:
-        """What it reads step by step, without refinement, dropout or gradient, from the encoder's tokens (B, N, D)."""
+        """What it reads step by step, without refinement, dropout or gradient, from the encoder's
+        tokens (B, N, D).
+        """
         memory = self.decoder.project_memory(encoded)
         return self._read_step_by_step(memory, self.max_label_length + 1, stop_early=True)
 
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
         """Logits under each permutation, for training: (P, B, T, charset_size + 1).
 
-        encoded: what the encoder makes of the images, (B, N, D); tokens: (B, T) from [B] on, without the last;
+        encoded: what the encoder makes of the images, (B, N, D); tokens: (B, T) from [B] on,
+            without the last;
         permutations: (P, T + 1) of positions.
         """
         memory = self.decoder.project_memory(encoded)
@@ -92,11 +112,15 @@ class CharacterReader(nn.Module):
         count, length = permutations.shape[0], tokens.shape[1]
         query = self.pos_queries[:, None, :length].expand(tokens.shape[0], count, -1, -1)
         masks = permutation_masks(permutations, hidden)
-        output = self.decoder(self.dropout(query), self.embed_content(tokens), memory, masks)  # (B, P, T, D)
+        output = self.decoder(
+            self.dropout(query), self.embed_content(tokens), memory, masks
+        )  # (B, P, T, D)
         return self.head(output).transpose(0, 1)
 
     def embed_content(self, tokens: Tensor) -> Tensor:
-        """Embed tokens (B, L), the first of which is [B]. [B] has no position; the character at i has query i - 1."""
+        """Embed tokens (B, L), the first of which is [B]. [B] has no position; the character at i
+        has query i - 1.
+        """
         start = self.text_embed(tokens[:, :1])
         characters = self.pos_queries[:, : tokens.shape[1] - 1] + self.text_embed(tokens[:, 1:])
         return self.dropout(torch.cat([start, characters], dim=1))
@@ -109,7 +133,9 @@ class CharacterReader(nn.Module):
     def _read_step_by_step(self, memory: Memory, steps: int, *, stop_early: bool) -> Tensor:
         positions = self.pos_queries[0, :steps]
         decoder = SteppingDecoder(self.decoder, memory, positions)
-        embeddings = self.text_embed(torch.arange(self.pad_id, device=positions.device))  # of every token but [P]
+        embeddings = self.text_embed(
+            torch.arange(self.pad_id, device=positions.device)
+        )  # of every token but [P]
         content = embeddings[self._beginning(memory).squeeze(1)]  # (B, D)
         ended = torch.zeros(content.shape[0], dtype=torch.bool, device=content.device)
         every = self.steps_between_checks or (1 if content.device.type == "cpu" else CHECK_EVERY)
@@ -136,11 +162,17 @@ class CharacterReader(nn.Module):
         return self._decode(start, steps, memory, masks)
 
     def refine(self, memory: Memory, logits: Tensor) -> Tensor:
-        """Read once more, each position seeing all of an earlier reading (B, L, C) but its own character."""
+        """Read once more, each position seeing all of an earlier reading (B, L, C) but its own
+        character.
+        """
         tokens = torch.cat([self._beginning(memory), logits[:, :-1].argmax(-1)], dim=1)
         ended = (tokens == self.eos_id).cumsum(-1) > 0
-        return self._decode(tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended))
+        return self._decode(
+            tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended)
+        )
 
     def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
-        query = self.pos_queries[:, None, :steps].expand(tokens.shape[0], -1, -1, -1)  # (B, 1, L, D)
+        query = self.pos_queries[:, None, :steps].expand(
+            tokens.shape[0], -1, -1, -1
+        )  # (B, 1, L, D)
         return self.head(self.decoder(query, self.embed_content(tokens), memory, masks).squeeze(1))

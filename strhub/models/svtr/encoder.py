@@ -1,7 +1,8 @@
 """SVTR's encoder: an image of any width to a map of features with a column every 4 pixels.
 
-Three stages of mixing blocks, local ones first (Du et al. 2022, section 3): strokes, then characters, then the word.
-As in SVTRv2, local mixing is two grouped convolutions and no position is learned, so that any width will do.
+Three stages of mixing blocks, local ones first (Du et al. 2022, section 3): strokes, then
+characters, then the word. As in SVTRv2, local mixing is two grouped convolutions and no position is
+learned, so that any width will do.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ class PatchEmbedding(nn.Module):
         self.norm2 = nn.LayerNorm(embed_dim)
 
     def forward(self, images: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, 3, H, W), zero in padded columns, to (B, H / 4, W / 4, D). padding: (B, W), of pixels."""
+        """(B, 3, H, W), zero in padded columns, to (B, H / 4, W / 4, D). padding: (B, W), of
+        pixels.
+        """
         pixels = images.permute(0, 2, 3, 1)  # (B, H, W, 3)
         halves = F.gelu(self.norm1(self.conv1(pixels, None)))  # (B, H / 2, W / 2, D / 2)
-        quarters = self.conv2(halves, None if padding is None else padding[:, ::2])  # (B, H / 4, W / 4, D)
+        quarters = self.conv2(
+            halves, None if padding is None else padding[:, ::2]
+        )  # (B, H / 4, W / 4, D)
         return F.gelu(self.norm2(quarters))
 
 
@@ -60,9 +65,11 @@ class GlobalMixing(nn.Module):
         """(B, H, W, D) to (B, H, W, D)."""
         mask = None
         if padding is not None:
-            mask = ~padding.repeat(1, features.shape[1])[:, None, None]  # (B, W) -> (B, H * W) -> (B, 1, 1, H * W)
-        places = features.flatten(1, 2)  # (B, H * W, D)
-        return self.attention(places, places, mask).view_as(features)
+            mask = ~padding.repeat(1, features.shape[1])[
+                :, None, None
+            ]  # (B, W) -> (B, H * W) -> (B, 1, 1, H * W)
+        positions = features.flatten(1, 2)  # (B, H * W, D)
+        return self.attention(positions, positions, mask).view_as(features)
 
 
 class MixingBlock(nn.Module):
@@ -82,7 +89,9 @@ class MixingBlock(nn.Module):
 
 
 class Merging(nn.Module):
-    """From one stage to the next: more channels, and the height divided by `stride`. The width stays."""
+    """From one stage to the next: more channels, and the height divided by `stride`. The width
+    stays.
+    """
 
     def __init__(self, source: int, target: int, *, stride: int) -> None:
         super().__init__()
@@ -97,9 +106,10 @@ class Merging(nn.Module):
 class Encoder(nn.Module):
     """Patch embedding and three stages.
 
-    embed_dims, depths, num_heads: of each stage; local_depth: how many blocks, counted through all stages, mix locally
-    before the others mix globally; local mixing has as many groups as attention has heads. height_strides: by how much
-    the height shrinks after the first and the second stage, 1 or 2 each.
+    embed_dims, depths, num_heads: of each stage; local_depth: how many blocks, counted through all
+    stages, mix locally before the others mix globally; local mixing has as many groups as attention
+    has heads. height_strides: by how much the height shrinks after the first and the second stage,
+    1 or 2 each.
     """
 
     def __init__(
@@ -116,11 +126,17 @@ class Encoder(nn.Module):
         self.patch_embed = PatchEmbedding(embed_dims[0])
         layers: list[nn.Module] = []
         blocks = 0
-        for number, (dim, depth, heads) in enumerate(zip(embed_dims, depths, num_heads, strict=True)):
+        for number, (dim, depth, heads) in enumerate(
+            zip(embed_dims, depths, num_heads, strict=True)
+        ):
             if number:
-                layers.append(Merging(embed_dims[number - 1], dim, stride=height_strides[number - 1]))
+                layers.append(
+                    Merging(embed_dims[number - 1], dim, stride=height_strides[number - 1])
+                )
             for _ in range(depth):
-                mixing = LocalMixing(dim, heads) if blocks < local_depth else GlobalMixing(dim, heads)
+                mixing = (
+                    LocalMixing(dim, heads) if blocks < local_depth else GlobalMixing(dim, heads)
+                )
                 layers.append(MixingBlock(mixing, dim, mlp_ratio))
                 blocks += 1
         self.layers = nn.ModuleList(layers)
@@ -134,5 +150,7 @@ class Encoder(nn.Module):
         features = self.patch_embed(images, padding)  # (B, H / 4, W / 4, D)
         columns = None if padding is None else padding[:, ::COLUMN_WIDTH]  # (B, W / 4)
         for layer in self.layers:
-            features = layer(features, columns)  # merging: (B, H', W / 4, D) to (B, H' / stride, W / 4, D')
+            features = layer(
+                features, columns
+            )  # merging: (B, H', W / 4, D) to (B, H' / stride, W / 4, D')
         return self.norm(features)

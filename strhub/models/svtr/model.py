@@ -1,7 +1,9 @@
-"""The SVTRv2 network: an image of any width to the probabilities of a character, or none, at each of its columns.
+"""The SVTRv2 network: an image of any width to the probabilities of a character, or none, at each
+of its columns.
 
-In: images of one height, the narrower ones padded on the right with NaN (see `strhub.data.loading.aspect`). Out:
-logits for CTC. The paper's third part, semantic guidance, is of training only: `strhub.models.svtr.guidance`.
+In: images of one height, the narrower ones padded on the right with NaN (see
+`strhub.data.loading.aspect`). Out: logits for CTC. The paper's third part, semantic guidance, is of
+training only: `strhub.models.svtr.guidance`.
 """
 
 from __future__ import annotations
@@ -23,14 +25,21 @@ class SVTRv2(Network):
     """Single visual model for text recognition, version 2.
 
     charset_size: characters it knows; token ids are 0 = blank, then the characters.
-    max_label_length: the longest text of its training; what it can read is limited by the width of the image alone.
+    max_label_length: the longest text of its training; what it can read is limited by the width of
+        the image alone.
     img_size: height in pixels, and the greatest width that images are brought to; it takes any.
-    embed_dims, depths, num_heads, local_depth, height_strides: see `strhub.models.svtr.encoder.Encoder`.
+    embed_dims, depths, num_heads, local_depth, height_strides: see
+    `strhub.models.svtr.encoder.Encoder`.
     """
 
     tokenizer = "ctc"
     marker = "rearrangement.selecting_token"  # a parameter that only this architecture has
-    untold = ("max_label_length", "img_size", "keep_aspect", "num_heads")  # hyper-parameters that no tensor shows
+    untold = (
+        "max_label_length",
+        "img_size",
+        "keep_aspect",
+        "num_heads",
+    )  # hyper-parameters that no tensor shows
 
     def __init__(
         self,
@@ -51,7 +60,10 @@ class SVTRv2(Network):
         self.height = img_size[0]
         self.height_stride = COLUMN_WIDTH * height_strides[0] * height_strides[1]
         if self.height % self.height_stride:
-            raise ValueError(f"img_size: the height must be a multiple of {self.height_stride}, not {self.height}")
+            raise ValueError(
+                f"img_size: the height must be a multiple of {self.height_stride}, not "
+                f"{self.height}"
+            )
         self.encoder = Encoder(
             embed_dims=embed_dims,
             depths=depths,
@@ -64,19 +76,24 @@ class SVTRv2(Network):
         self.head = nn.Linear(embed_dims[-1], charset_size + 1)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                # By size: a usual 0.02 is so little for narrow layers that a run long reads blanks only.
+                # By size: a usual 0.02 is so little for narrow layers that a run long reads blanks
+                # only.
                 nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, H, W), normalized, W any multiple of 4, to logits (B, W / 4, charset_size + 1).
+        """Read images (B, 3, H, W), normalized, W any multiple of 4, to logits (B, W / 4,
+        charset_size + 1).
 
-        Where an image is padded, the blank is certain. max_length is of no use here, as CTC reads all columns.
+        Where an image is padded, the blank is certain. max_length is of no use here, as CTC reads
+        all columns.
         """
         if self.training or padded_columns(images) is None:
             return self.read(*self.encode(images))
         columns = self.columns_of(images).tolist()
-        logits = self._only_blank(images.shape[3] // COLUMN_WIDTH).repeat(len(images), 1, 1)  # (B, W / 4, C)
+        logits = self._only_blank(images.shape[3] // COLUMN_WIDTH).repeat(
+            len(images), 1, 1
+        )  # (B, W / 4, C)
         for group in like_widths(columns):  # what is not computed costs nothing
             widest = max(columns[index] for index in group)
             read = self.read(*self.encode(images[group, ..., : widest * COLUMN_WIDTH]))
@@ -84,10 +101,17 @@ class SVTRv2(Network):
         return logits
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images (B, 3, H, W) to features (B, H', W / 4, D), and which of their columns are padding, (B, W / 4)."""
-        if images.shape[1:3] != (3, self.height) or images.shape[3] % COLUMN_WIDTH or not images.shape[3]:
+        """Images (B, 3, H, W) to features (B, H', W / 4, D), and which of their columns are
+        padding, (B, W / 4).
+        """
+        if (
+            images.shape[1:3] != (3, self.height)
+            or images.shape[3] % COLUMN_WIDTH
+            or not images.shape[3]
+        ):
             raise ValueError(
-                f"the model takes images of shape (B, 3, {self.height}, W), W a multiple of {COLUMN_WIDTH}, "
+                f"the model takes images of shape (B, 3, {self.height}, W), W a multiple of "
+                f"{COLUMN_WIDTH}, "
                 f"not {tuple(images.shape)}"
             )
         pixels = padded_columns(images)
@@ -104,7 +128,9 @@ class SVTRv2(Network):
         return torch.where(padding[..., None], self._only_blank(1).to(logits.dtype), logits)
 
     def columns_of(self, images: Tensor) -> Tensor:
-        """How many columns of features each of the images (B, 3, H, W) has, less its padding: (B)."""
+        """How many columns of features each of the images (B, 3, H, W) has, less its padding:
+        (B).
+        """
         padding = padded_columns(images)
         if padding is None:
             return torch.full((len(images),), images.shape[3] // COLUMN_WIDTH, device=images.device)
@@ -126,13 +152,18 @@ class SVTRv2(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. A stage that only attends is taken to have heads of 32 channels, as in
-        the paper, and images to be 32 high and kept in their aspect, since no tensor shows them.
+        """The sizes that bare weights tell. A stage that only attends is taken to have heads of 32
+        channels, as in the paper, and images to be 32 high and kept in their aspect, since no
+        tensor shows them.
         """
         stages, strides = _stages_of(weights)
-        local = [[block for block in blocks if "mixing.conv1.conv.weight" in block] for blocks in stages]
+        local = [
+            [block for block in blocks if "mixing.conv1.conv.weight" in block] for blocks in stages
+        ]
         dims = [len(blocks[0]["norm1.weight"]) for blocks in stages]
-        near = [blocks[0]["mixing.conv1.conv.weight"].shape[1] if blocks else 32 for blocks in local]
+        near = [
+            blocks[0]["mixing.conv1.conv.weight"].shape[1] if blocks else 32 for blocks in local
+        ]
         return {
             "charset_size": weights["head.weight"].shape[0] - 1,
             "max_label_length": 100,
@@ -140,7 +171,9 @@ class SVTRv2(Network):
             "keep_aspect": True,
             "embed_dims": dims,
             "depths": [len(blocks) for blocks in stages],
-            "num_heads": [max(1, dim // channels) for dim, channels in zip(dims, near, strict=True)],
+            "num_heads": [
+                max(1, dim // channels) for dim, channels in zip(dims, near, strict=True)
+            ],
             "local_depth": sum(map(len, local)),
             "height_strides": strides,
             "mlp_ratio": stages[0][0]["mlp.fc1.weight"].shape[0] / dims[0],
@@ -169,12 +202,14 @@ def like_widths(widths: Sequence[int], *, spread: float = 1.25) -> list[list[int
 
 
 def _stages_of(weights: Mapping[str, Tensor]) -> tuple[list[list[dict[str, Tensor]]], list[int]]:
-    """The weights of each block of each stage, by their names in the block, and the strides between stages."""
+    """The weights of each block of each stage, by their names in the block, and the strides between
+    stages.
+    """
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in weights.items():
         if name.startswith("encoder.layers."):
-            place, inner = name.removeprefix("encoder.layers.").split(".", 1)
-            layers.setdefault(int(place), {})[inner] = tensor
+            index, inner = name.removeprefix("encoder.layers.").split(".", 1)
+            layers.setdefault(int(index), {})[inner] = tensor
     stages: list[list[dict[str, Tensor]]] = [[]]
     strides = []
     for number in sorted(layers):
@@ -187,13 +222,19 @@ def _stages_of(weights: Mapping[str, Tensor]) -> tuple[list[list[dict[str, Tenso
 
 
 def _check_sizes(
-    embed_dims: Sequence[int], depths: Sequence[int], num_heads: Sequence[int], height_strides: Sequence[int]
+    embed_dims: Sequence[int],
+    depths: Sequence[int],
+    num_heads: Sequence[int],
+    height_strides: Sequence[int],
 ) -> None:
     if not len(embed_dims) == len(depths) == len(num_heads) == 3 or min(depths) < 1:
-        raise ValueError(f"embed_dims, depths and num_heads are three numbers each, of three stages, not "
+        raise ValueError("embed_dims, depths and num_heads are three numbers each, of three "
+                         "stages, not "
                          f"{list(embed_dims)}, {list(depths)} and {list(num_heads)}")  # fmt: skip
     if len(height_strides) != 2 or not set(height_strides) <= {1, 2}:
         raise ValueError(f"height_strides are two numbers, 1 or 2 each, not {list(height_strides)}")
     for dim, heads in zip(embed_dims, num_heads, strict=True):
         if dim % heads:
-            raise ValueError(f"embed_dims: {dim} channels cannot be split into {heads} heads of equal size")
+            raise ValueError(
+                f"embed_dims: {dim} channels cannot be split into {heads} heads of equal size"
+            )

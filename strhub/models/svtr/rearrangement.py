@@ -1,6 +1,8 @@
-"""SVTRv2's feature rearranging module: a map of features to one row of them, in the order in which they are read.
+"""SVTRv2's feature rearranging module: a map of features to one row of them, in the order in which
+they are read.
 
-CTC needs features whose order is that of the characters. In bent or slanted text it is not that of the columns.
+CTC needs features whose order is that of the characters. In bent or slanted text it is not that of
+the columns.
 """
 
 from __future__ import annotations
@@ -33,5 +35,7 @@ class FeatureRearrangement(nn.Module):
         rows = self.norm1(rows + self.horizontal(rows, rows, hidden))
         rows = self.norm2(rows + self.mlp(rows))
         columns = rows.unflatten(0, (-1, height)).transpose(1, 2).flatten(0, 1)  # (B * W, H, D)
-        chosen = self.vertical(self.selecting_token.expand(columns.shape[0], -1, -1), columns)  # (B * W, 1, D)
+        chosen = self.vertical(
+            self.selecting_token.expand(columns.shape[0], -1, -1), columns
+        )  # (B * W, 1, D)
         return chosen.view(-1, width, chosen.shape[-1])  # (B, W, D)

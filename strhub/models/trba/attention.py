@@ -1,4 +1,6 @@
-"""TRBA's attention decoder (Baek et al. 2019, section 3.4 and supplement; Bahdanau et al. 2015, appendix A)."""
+"""TRBA's attention decoder (Baek et al. 2019, section 3.4 and supplement; Bahdanau et al. 2015,
+appendix A).
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,14 +14,18 @@ State = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, (B, hidden_siz
 
 
 class Columns(NamedTuple):
-    """What is attended to: columns (B, W, column_size), and their keys (B, W, hidden_size), the same at every step."""
+    """What is attended to: columns (B, W, column_size), and their keys (B, W, hidden_size), the
+    same at every step.
+    """
 
     values: Tensor
     keys: Tensor
 
 
 class AttentionCell(nn.Module):
-    """One step: look where the state says, then update the state with what is seen and the last token."""
+    """One step: look where the state says, then update the state with what is seen and the last
+    token.
+    """
 
     def __init__(self, *, column_size: int, embed_dim: int, hidden_size: int) -> None:
         super().__init__()
@@ -32,31 +38,42 @@ class AttentionCell(nn.Module):
         """embedding: of the last token, (B, embed_dim)."""
         query = self.h2h(state[0]).unsqueeze(1)  # (B, 1, hidden_size)
         weights = self.score(torch.tanh(columns.keys + query)).softmax(1)  # (B, W, 1)
-        seen = (weights.transpose(1, 2) @ columns.values).squeeze(1)  # (B, 1, W) @ (B, W, C) -> (B, C)
+        seen = (weights.transpose(1, 2) @ columns.values).squeeze(
+            1
+        )  # (B, 1, W) @ (B, W, C) -> (B, C)
         hidden, cell = self.rnn(torch.cat([seen, embedding], dim=1), state)
         return hidden, cell
 
 
 class AttentionDecoder(nn.Module):
-    """Columns to characters, one after the other. `charset_size` as in `TRBA`; tokens are embedded in hidden_size."""
+    """Columns to characters, one after the other. `charset_size` as in `TRBA`; tokens are embedded
+    in hidden_size.
+    """
 
     def __init__(self, *, charset_size: int, column_size: int, hidden_size: int) -> None:
         super().__init__()
         self.eos_id, self.bos_id = 0, charset_size + 1
-        self.attention_cell = AttentionCell(column_size=column_size, embed_dim=hidden_size, hidden_size=hidden_size)
+        self.attention_cell = AttentionCell(
+            column_size=column_size, embed_dim=hidden_size, hidden_size=hidden_size
+        )
         self.generator = nn.Linear(hidden_size, charset_size + 3)
         self.char_embeddings = nn.Embedding(charset_size + 3, hidden_size)
         initialize_recurrent(self.attention_cell)
-        nn.init.trunc_normal_(self.char_embeddings.weight, std=0.02)  # no louder at first than what is seen
+        nn.init.trunc_normal_(
+            self.char_embeddings.weight, std=0.02
+        )  # no louder at first than what is seen
 
     def forward(self, columns: Tensor, steps: int, *, stop_early: bool) -> Tensor:
-        """Read columns (B, W, column_size) greedily to logits (B, L, charset_size + 3), L = steps if not stopped early.
+        """Read columns (B, W, column_size) greedily to logits (B, L, charset_size + 3), L = steps
+        if not stopped early.
 
         stop_early: when every row has read [E].
         """
         context = self._context(columns)
         state = self._beginning(columns)
-        token = torch.full((columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device)
+        token = torch.full(
+            (columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device
+        )
         ended = torch.zeros_like(token, dtype=torch.bool)
         logits = []
         for _ in range(steps):
@@ -73,7 +90,9 @@ class AttentionDecoder(nn.Module):
         """See `TRBA.begin_steps`; columns: (B, W, column_size)."""
         columns = columns.repeat_interleave(beams, 0)
         context, state = self._context(columns), self._beginning(columns)
-        start = torch.full((columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device)
+        start = torch.full(
+            (columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device
+        )
 
         def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
             nonlocal state
@@ -88,7 +107,9 @@ class AttentionDecoder(nn.Module):
         return step
 
     def logits_after(self, columns: Tensor, tokens: Tensor) -> Tensor:
-        """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T, charset_size + 3)."""
+        """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T,
+        charset_size + 3).
+        """
         context = self._context(columns)
         state = self._beginning(columns)
         hidden = []

@@ -1,4 +1,6 @@
-"""TRBC: TRBA's first three stages with CTC; Baek et al., ICCV 2019, who call it TPS-ResNet-BiLSTM-CTC."""
+"""TRBC: TRBA's first three stages with CTC; Baek et al., ICCV 2019, who call it
+TPS-ResNet-BiLSTM-CTC.
+"""
 
 from strhub.models.trbc.model import TRBC
 

@@ -1,4 +1,6 @@
-"""The TRBC network: transformation, ResNet, BiLSTM, CTC (Baek et al. 2019, section 3 and Figure 3)."""
+"""The TRBC network: transformation, ResNet, BiLSTM, CTC (Baek et al. 2019, section 3 and Figure
+3).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class TRBC(ColumnRecognizer):
     """TPS-ResNet-BiLSTM-CTC.
 
     charset_size: characters it knows; token ids are 0 = blank, 1 to charset_size = characters.
-    max_label_length: the longest text, in characters, at most W // 4 + 1. The rest is `ColumnRecognizer`'s.
+    max_label_length: the longest text, in characters, at most W // 4 + 1. The rest is
+        `ColumnRecognizer`'s.
     """
 
     tokenizer = "ctc"
@@ -28,7 +31,8 @@ class TRBC(ColumnRecognizer):
         return nn.Linear(hidden_size, charset_size + 1)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a column.
+        """Read images (B, 3, H, W), normalized, to logits (B, W // 4 + 1, charset_size + 1), one a
+        column.
 
         max_length has no effect: every column is read, whatever the length of the text.
         """
@@ -36,6 +40,12 @@ class TRBC(ColumnRecognizer):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. The label length is as published, since no tensor shows it."""
+        """The sizes that bare weights tell. The label length is as published, since no tensor shows
+        it.
+        """
         charset_size = weights["Prediction.bias"].shape[0] - 1
-        return {"charset_size": charset_size, "max_label_length": 25, **ColumnRecognizer.stage_sizes(weights)}
+        return {
+            "charset_size": charset_size,
+            "max_label_length": 25,
+            **ColumnRecognizer.stage_sizes(weights),
+        }

@@ -1,6 +1,8 @@
-"""The ViTSTR network: a vision transformer whose first tokens become characters (section 3 and Figure 3 of the paper).
+"""The ViTSTR network: a vision transformer whose first tokens become characters (section 3 and
+Figure 3 of the paper).
 
-No decoder: attention among the tokens brings the image of each character to the token that is read for it.
+No decoder: attention among the tokens brings the image of each character to the token that is read
+    for it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from strhub.models.network import Network
 class ViTSTR(VisionTransformer, Network):
     """Vision transformer for scene text recognition.
 
-    charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then [B], then [P].
+    charset_size: characters it knows; token ids are 0 = [E], 1 to charset_size = characters, then
+        [B], then [P].
     max_label_length: the longest text, in characters; it reads one token more, for [E].
     img_size, patch_size: height and width in pixels.
     """
@@ -52,8 +55,10 @@ class ViTSTR(VisionTransformer, Network):
         patches = self.pos_embed.shape[1] - 1
         if patches <= max_label_length:
             raise ValueError(
-                f"max_label_length is {max_label_length}, but an image of {list(img_size)} has {patches} patches of "
-                f"{list(patch_size)}, one to read each character and one for the end: use smaller patches"
+                f"max_label_length is {max_label_length}, but an image of {list(img_size)} has "
+                f"{patches} patches of "
+                f"{list(patch_size)}, one to read each character and one for the end: use smaller "
+                "patches"
             )
         self.max_label_length = max_label_length
         self.head = nn.Linear(embed_dim, charset_size + 1)  # neither [B] nor [P] can be read
@@ -63,7 +68,8 @@ class ViTSTR(VisionTransformer, Network):
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).
 
-        max_length: give this many characters and one step for [E], at most the model's own number, its default.
+        max_length: give this many characters and one step for [E], at most the model's own number,
+            its default.
         """
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         tokens = super().forward(images)  # (B, 1 + N, D)
@@ -71,8 +77,9 @@ class ViTSTR(VisionTransformer, Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. The label length is as published, heads are D / 64, at least one, and the
-        image is 32 high, or square if that does not fit, since no tensor shows them.
+        """The sizes that bare weights tell. The label length is as published, heads are D / 64, at
+        least one, and the image is 32 high, or square if that does not fit, since no tensor shows
+        them.
         """
         embed_dim, _, *patch_size = weights["patch_embed.proj.weight"].shape
         patches = weights["pos_embed"].shape[1] - 1
@@ -88,5 +95,6 @@ class ViTSTR(VisionTransformer, Network):
             "embed_dim": embed_dim,
             "num_heads": max(1, embed_dim // 64),
             "mlp_ratio": weights["blocks.0.mlp.fc1.weight"].shape[0] / embed_dim,
-            "depth": 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks.")),
+            "depth": 1
+            + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks.")),
         }

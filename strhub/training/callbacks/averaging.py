@@ -10,18 +10,26 @@ from torch.optim.swa_utils import get_ema_avg_fn
 
 
 class LateWeightAveraging(WeightAveraging):
-    """Average the weights from a certain fraction of the training steps on; before that nothing changes.
+    """Average the weights from a certain fraction of the training steps on; before that nothing
+    changes.
 
-    start: fraction of all steps in [0, 1). decay: None for the plain mean (Izmailov et al. 2018, SWA), else that of the
-    exponential moving average. every_n_steps: how often the mean takes a sample.
+    start: fraction of all steps in [0, 1). decay: None for the plain mean (Izmailov et al. 2018,
+    SWA), else that of the exponential moving average. every_n_steps: how often the mean takes a
+    sample.
 
-    Unlike Lightning's own it validates and saves the current weights for as long as there is no average.
+    Unlike Lightning's own it validates and saves the current weights for as long as there is no
+    average.
     """
 
     def __init__(self, *, start: float, decay: float | None = None, every_n_steps: int = 1) -> None:
         if not 0 <= start < 1 or every_n_steps < 1:
-            raise ValueError(f"averaging: start {start} must be in [0, 1) and every_n_steps {every_n_steps} at least 1")
-        super().__init__(use_buffers=True, **({} if decay is None else {"avg_fn": get_ema_avg_fn(decay)}))
+            raise ValueError(
+                f"averaging: start {start} must be in [0, 1) and every_n_steps {every_n_steps} at "
+                "least 1"
+            )
+        super().__init__(
+            use_buffers=True, **({} if decay is None else {"avg_fn": get_ema_avg_fn(decay)})
+        )
         self.start, self.every_n_steps = start, every_n_steps
         self._first_step: float = 0
 
@@ -36,7 +44,11 @@ class LateWeightAveraging(WeightAveraging):
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether to sample the weights after this step."""
-        return step_idx is not None and step_idx >= self._first_step and step_idx % self.every_n_steps == 0
+        return (
+            step_idx is not None
+            and step_idx >= self._first_step
+            and step_idx % self.every_n_steps == 0
+        )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average as the trained weights."""

@@ -13,13 +13,20 @@ __all__ = ["FinalValidation"]
 class FinalValidation(Callback):
     """Validate after the last step that `trainer.max_steps` allows.
 
-    Lightning validates at the end of an epoch or at an interval; a run that ends before either would have neither a
-    score nor a best checkpoint.
+    Lightning validates at the end of an epoch or at an interval; a run that ends before either
+    would have neither a score nor a best checkpoint.
     """
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        """Ask for an early end, before which Lightning validates; after the last step it ends in any case."""
+        """Ask for an early end, before which Lightning validates; after the last step it ends in
+        any case.
+        """
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True

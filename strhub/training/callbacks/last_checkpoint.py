@@ -1,7 +1,9 @@
-"""The training state that a stopped run resumes from: on a schedule, and when the run is told to stop.
+"""The training state that a stopped run resumes from: on a schedule, and when the run is told to
+stop.
 
-A state is dumped when a step has ended, but it gets its name only once the step's row is in the logs, so that a run
-that is killed at any moment has both or neither: the resumed one continues the curve without a gap.
+A state is dumped when a step has ended, but it gets its name only once the step's row is in the
+logs, so that a run that is killed at any moment has both or neither: the resumed one continues the
+curve without a gap.
 """
 
 from __future__ import annotations
@@ -32,17 +34,21 @@ class Stopped(Exception):
     """The run was told to stop, and its state is saved. number: of the signal."""
 
     def __init__(self, number: int, path: Path, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the state is in {path}")
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} after step {step}; the state is in {path}"
+        )
         self.number, self.path, self.step = number, path, step
 
 
 class LastCheckpoint(Checkpoint):
-    """Keep `<dirpath>/last.ckpt`, from which a stopped run goes on, and the one before it, `previous.ckpt`.
+    """Keep `<dirpath>/last.ckpt`, from which a stopped run goes on, and the one before it,
+    `previous.ckpt`.
 
-    every_n_steps: optimizer steps; every_n_minutes: of wall time; either may be None. Besides, before each validation
-        and at the end.
-    signals: names of those that end the run, after the step that is being done and with its state saved; SIGINT is
-        Ctrl-C, and the second one ends it at once. On several devices it is enough if one process gets it.
+    every_n_steps: optimizer steps; every_n_minutes: of wall time; either may be None. Besides,
+        before each validation and at the end.
+    signals: names of those that end the run, after the step that is being done and with its state
+        saved; SIGINT is Ctrl-C, and the second one ends it at once. On several devices it is enough
+        if one process gets it.
 
     No scheduled state is saved while another callback has `in_trouble` set: it may be of no use.
 
@@ -64,11 +70,15 @@ class LastCheckpoint(Checkpoint):
                 raise ValueError(f"{name} is {value}: it must be above 0, or null")
         unknown = [name for name in signals if name not in {*signal.Signals.__members__, "SIGUSR1"}]
         if unknown:
-            raise ValueError(f"there is no signal {unknown[0]}; known: {', '.join(signal.Signals.__members__)}")
+            raise ValueError(
+                f"there is no signal {unknown[0]}; known: {', '.join(signal.Signals.__members__)}"
+            )
         self.path = Path(dirpath) / LAST
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.signals = [getattr(signal, name) for name in signals if hasattr(signal, name)]
-        self._received = self._stopping = 0  # number of a signal: that came, and that all devices know of
+        self._received = self._stopping = (
+            0  # number of a signal: that came, and that all devices know of
+        )
         self._waiting = False  # for the logs: a state that has no name yet
         self._validating = False  # a state is being saved that a validation follows
         self._last_step: int | None = None  # of a run that only has to make up its last validation
@@ -87,7 +97,9 @@ class LastCheckpoint(Checkpoint):
             if number == signal.SIGINT and self._received:
                 raise KeyboardInterrupt
             if not self._received:
-                log.warning("%s: finishing this step, saving and stopping", signal.Signals(number).name)
+                log.warning(
+                    "%s: finishing this step, saving and stopping", signal.Signals(number).name
+                )
             self._received = number
 
         if threading.current_thread() is threading.main_thread():
@@ -101,18 +113,27 @@ class LastCheckpoint(Checkpoint):
         self._finish(trainer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Dump the state if it is time to. Not between the batches of one step."""
         if trainer.global_step == self._seen:
             return
         self._seen = trainer.global_step
         self._stopping, due = self._agreed(trainer)
-        if self._stopping or (due and not any(getattr(other, "in_trouble", False) for other in trainer.callbacks)):  # type: ignore[attr-defined]
+        if self._stopping or (
+            due and not any(getattr(other, "in_trouble", False) for other in trainer.callbacks)
+        ):  # type: ignore[attr-defined]
             self._dump(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, over what this step dumped: a run that ends in here makes its validation up when it is resumed."""
+        """Save, over what this step dumped: a run that ends in here makes its validation up when it
+        is resumed.
+        """
         if trainer.sanity_checking:
             return
         self._validating = True
@@ -125,9 +146,13 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Say in a state that is saved before a validation that the validation has begun, as Lightning says it."""
+        """Say in a state that is saved before a validation that the validation has begun, as
+        Lightning says it.
+        """
         if self._validating:
-            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"][
+                "total"
+            ]
             progress["completed"] = progress["processed"]
             progress["ready"] = progress["started"] = progress["processed"] + 1
 
@@ -135,15 +160,22 @@ class LastCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let a run resume whose last step is done, but not the validation after it."""
-        progress = checkpoint["loops"]["fit_loop"].get("epoch_loop.val_loop.batch_progress", {"total": {}})["total"]
+        progress = checkpoint["loops"]["fit_loop"].get(
+            "epoch_loop.val_loop.batch_progress", {"total": {}}
+        )["total"]
         self._last_step = None
-        if progress.get("started", 0) > progress.get("processed", 0) and checkpoint["global_step"] == trainer.max_steps:
+        if (
+            progress.get("started", 0) > progress.get("processed", 0)
+            and checkpoint["global_step"] == trainer.max_steps
+        ):
             self._last_step = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1  # until the validation has ended
 
     @property
     def added_steps(self) -> int:
-        """How many steps the trainer was allowed beyond the run's own, for its last validation to be made up."""
+        """How many steps the trainer was allowed beyond the run's own, for its last validation to
+        be made up.
+        """
         return 0 if self._last_step is None else 1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -152,7 +184,9 @@ class LastCheckpoint(Checkpoint):
             trainer.fit_loop.epoch_loop.max_steps, self._last_step = self._last_step, None
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Stop. On several devices only after the next step: they validate different numbers of batches."""
+        """Stop. On several devices only after the next step: they validate different numbers of
+        batches.
+        """
         if self._received and trainer.world_size == 1 and not trainer.sanity_checking:
             self._stopping = self._received
             self._finish(trainer)
@@ -161,7 +195,9 @@ class LastCheckpoint(Checkpoint):
         """Name the state of the last step."""
         self._finish(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Name the state of the last step, whatever came between."""
         self._name(trainer)
 
@@ -172,8 +208,14 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = -1
         self._dump(trainer)
         self._finish(trainer)
-        if trainer.is_global_zero and not trainer.fast_dev_run and self._saved_at != trainer.global_step:  # type: ignore[attr-defined]
-            raise OSError(f"the trained model could not be saved to {self.path}: see the error above")
+        if (
+            trainer.is_global_zero
+            and not trainer.fast_dev_run
+            and self._saved_at != trainer.global_step
+        ):  # type: ignore[attr-defined]
+            raise OSError(
+                f"the trained model could not be saved to {self.path}: see the error above"
+            )
 
     def _agreed(self, trainer: pl.Trainer) -> tuple[int, bool]:
         """The signal that any device got, and whether it is time for any of them."""

@@ -1,4 +1,6 @@
-"""Images of the validation set with what a model reads in them, in the log: progress that one can look at."""
+"""Images of the validation set with what a model reads in them, in the log: progress that one can
+look at.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,32 @@ from strhub.images.preprocess import NORMALIZATIONS
 
 __all__ = ["ReadingSamples", "Sample", "sheet"]
 
-WIDTH, CAPTION, COLUMNS = 200, 16, 4  # pixels of an image, of the line below it; images side by side
+WIDTH, CAPTION, COLUMNS = (
+    200,
+    16,
+    4,
+)  # pixels of an image, of the line below it; images side by side
 
 
 class Sample(NamedTuple):
     """An image and what was read in it."""
 
-    picture: Image.Image
+    image: Image.Image
     label: str
     text: str
     confidence: float
 
 
 class ReadingSamples(Callback):
-    """Log the first `count` words of every validation to TensorBoard, W&B or MLflow, if one of them logs."""
+    """Log the first `count` words of every validation to TensorBoard, W&B or MLflow, if one of them
+    logs.
+    """
 
     def __init__(self, *, count: int = 16) -> None:
         if count < 1:
-            raise ValueError(f"samples: count is {count}: it must be at least 1, or set callbacks.samples=null")
+            raise ValueError(
+                f"samples: count is {count}: it must be at least 1, or set callbacks.samples=null"
+            )
         self.count = count
         self._samples: list[Sample] = []
 
@@ -47,12 +57,21 @@ class ReadingSamples(Callback):
     ) -> None:
         """Keep the first words of the first device."""
         images, labels = batch[0], batch[1]
-        if len(self._samples) >= self.count or not trainer.is_global_zero or not outputs or images.ndim != 4:
+        if (
+            len(self._samples) >= self.count
+            or not trainer.is_global_zero
+            or not outputs
+            or images.ndim != 4
+        ):
             return
-        pictures = to_pictures(images.float().cpu().numpy(), image_options(pl_module.hparams)["normalize"])
-        for picture, label, (text, confidence, _) in zip(pictures, labels, outputs["readings"], strict=True):
+        canvases = to_images(
+            images.float().cpu().numpy(), image_options(pl_module.hparams)["normalize"]
+        )
+        for image, label, (text, confidence, _) in zip(
+            canvases, labels, outputs["readings"], strict=True
+        ):
             if len(self._samples) < self.count:
-                self._samples.append(Sample(picture, label, text, float(confidence)))
+                self._samples.append(Sample(image, label, text, float(confidence)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them."""
@@ -62,7 +81,7 @@ class ReadingSamples(Callback):
                 _log(logger, samples, trainer.global_step)
 
 
-def to_pictures(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]:
+def to_images(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]:
     """Normalized images (B, 3, H, W) to images; what is padding, not a number, becomes black."""
     mean, deviation = (np.asarray(values).reshape(-1, 1, 1) for values in NORMALIZATIONS[normalize])
     values = np.clip(np.nan_to_num((images * deviation + mean) * 255), 0, 255).astype(np.uint8)
@@ -71,16 +90,20 @@ def to_pictures(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Imag
 
 def sheet(samples: Sequence[Sample]) -> Image.Image:
     """All samples in one image, with what was read below each, in red where it is not the label."""
-    height = max(round(one.picture.height * WIDTH / one.picture.width) for one in samples)
+    height = max(round(one.image.height * WIDTH / one.image.width) for one in samples)
     rows = -(-len(samples) // COLUMNS)
-    page = Image.new("RGB", (WIDTH * min(COLUMNS, len(samples)), (height + CAPTION) * rows), "white")
+    page = Image.new(
+        "RGB", (WIDTH * min(COLUMNS, len(samples)), (height + CAPTION) * rows), "white"
+    )
     draw = ImageDraw.Draw(page)
     for number, one in enumerate(samples):
         left, top = number % COLUMNS * WIDTH, number // COLUMNS * (height + CAPTION)
-        size = (WIDTH, round(one.picture.height * WIDTH / one.picture.width))
-        page.paste(one.picture.resize(size), (left, top))
+        size = (WIDTH, round(one.image.height * WIDTH / one.image.width))
+        page.paste(one.image.resize(size), (left, top))
         caption = f"{one.text} {one.confidence:.2f}".encode("latin-1", "replace").decode("latin-1")
-        draw.text((left + 2, top + height + 2), caption, fill="black" if one.text == one.label else "red")
+        draw.text(
+            (left + 2, top + height + 2), caption, fill="black" if one.text == one.label else "red"
+        )
     return page
 
 
@@ -98,6 +121,6 @@ def _log(logger: Any, samples: Sequence[Sample], step: int) -> None:
         logger.experiment.add_text("readings", table(samples), step)
     elif kind == "WandbLogger":
         captions = [f"{one.label} -> {one.text} ({one.confidence:.2f})" for one in samples]
-        logger.log_image("readings", [one.picture for one in samples], step=step, caption=captions)
+        logger.log_image("readings", [one.image for one in samples], step=step, caption=captions)
     elif kind == "MLFlowLogger":
         logger.experiment.log_image(logger.run_id, sheet(samples), f"readings/{step:09d}.png")

@@ -1,4 +1,6 @@
-"""What keeps one bad batch from ending a run: steps that would do harm are left out, and a lost run is taken back."""
+"""What keeps one bad batch from ending a run: steps that would do harm are left out, and a lost run
+is taken back.
+"""
 
 from __future__ import annotations
 
@@ -27,24 +29,34 @@ class Diverged(TrainingError):
 
 
 class StepGuard(Callback):
-    """Leave out optimizer steps whose gradient is not finite, or many times as long as it usually is.
+    """Leave out optimizer steps whose gradient is not finite, or many times as long as it usually
+    is.
 
-    factor: how many times the median length, before clipping, of the last `window` good steps; None: any finite one
-        will do. patience: after so many in a row the run goes back to `last.ckpt`, or to the one before it if it has
-        been there already: weights, averages, a model's phase and the optimizer's state, while words and schedule go
-        on. returns: how often it does that before it gives up.
+    factor: how many times the median length, before clipping, of the last `window` good steps;
+        None: any finite one will do. patience: after so many in a row the run goes back to
+            `last.ckpt`, or to the one before it if it has
+        been there already: weights, averages, a model's phase and the optimizer's state, while
+        words and schedule go on. returns: how often it does that before it gives up.
 
-    The statistics of batch norm that a bad batch has touched are put back, too. All devices see the same gradients, so
-    they decide alike. Logged: `skipped_steps`, how many so far.
+    The statistics of batch norm that a bad batch has touched are put back, too. All devices see the
+    same gradients, so they decide alike. Logged: `skipped_steps`, how many so far.
 
     Raises:
         Diverged: if it has gone back too often, or there is no checkpoint to go back to.
     """
 
-    def __init__(self, *, factor: float | None = 20.0, window: int = 200, patience: int = 20, returns: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        factor: float | None = 20.0,
+        window: int = 200,
+        patience: int = 20,
+        returns: int = 3,
+    ) -> None:
         if (factor is not None and factor <= 1) or window < 1 or patience < 1 or returns < 0:
             raise ValueError(
-                f"guard: factor {factor} must be over 1 or null, window {window} and patience {patience} at least 1, "
+                f"guard: factor {factor} must be over 1 or null, window {window} and patience "
+                f"{patience} at least 1, "
                 f"returns {returns} at least 0"
             )
         self.factor, self.window, self.patience, self.returns = factor, window, patience, returns
@@ -62,13 +74,21 @@ class StepGuard(Callback):
         """Remember the statistics that good steps leave."""
         self._buffers = [buffer.clone() for buffer in _statistics(pl_module)]
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+    ) -> None:
         """Look at the gradients, and drop them if they would do harm."""
-        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+        gradients = [
+            parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None
+        ]
         if not gradients:
             return
         length = float(torch.nn.utils.get_total_norm(gradients))
-        usual = median(self.lengths) if self.factor is not None and len(self.lengths) == self.window else math.inf
+        usual = (
+            median(self.lengths)
+            if self.factor is not None and len(self.lengths) == self.window
+            else math.inf
+        )
         statistics = _statistics(pl_module)
         if math.isfinite(length) and length <= (self.factor or 1.0) * usual:
             self.lengths.append(length)
@@ -82,11 +102,19 @@ class StepGuard(Callback):
         what = f"{length:.3g}, usually {usual:.3g}" if math.isfinite(length) else str(length)
         if trainer.is_global_zero:
             log.warning(
-                "step %d is left out, the %d. so far: its gradient is %s", trainer.global_step, self.skipped, what
+                "step %d is left out, the %d. so far: its gradient is %s",
+                trainer.global_step,
+                self.skipped,
+                what,
             )
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Go back if that many were left out."""
         pl_module.log("skipped_steps", float(self.skipped), batch_size=1)
@@ -98,7 +126,9 @@ class StepGuard(Callback):
         advice = "Lower model.lr, raise model.warmup_pct, or train with trainer.precision=bf16-mixed or 32-true"
         if self.gone_back >= self.returns:
             raise Diverged(f"{reason}, and the run has gone back {self.gone_back} times. {advice}")
-        last = next((one.path for one in trainer.checkpoint_callbacks if hasattr(one, "path")), None)
+        last = next(
+            (one.path for one in trainer.checkpoint_callbacks if hasattr(one, "path")), None
+        )
         if last is None or not Path(last).is_file():
             raise Diverged(f"{reason}, and there is no checkpoint to go back to. {advice}")
         files = DurableCheckpointIO()
@@ -106,7 +136,11 @@ class StepGuard(Callback):
         if state["global_step"] == self._returned_to and last.with_name(PREVIOUS).is_file():
             state = files.load_checkpoint(last.with_name(PREVIOUS), weights_only=True)
         _restore(trainer, pl_module, state)
-        self._returned_to, self.gone_back, self.in_a_row = state["global_step"], self.gone_back + 1, 0
+        self._returned_to, self.gone_back, self.in_a_row = (
+            state["global_step"],
+            self.gone_back + 1,
+            0,
+        )
         self.lengths.clear()
         _copy(_statistics(pl_module), self._buffers)
         log.warning("%s: went back to the weights of step %d", reason, state["global_step"])
@@ -126,17 +160,20 @@ class StepGuard(Callback):
 
 
 def _restore(trainer: pl.Trainer, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-    """Weights, averages, optimizer and what the module keeps besides (ABINet: its phase) as in a checkpoint; the rates
-    stay those of the schedule's present step.
+    """Weights, averages, optimizer and what the module keeps besides (ABINet: its phase) as in a
+    checkpoint; the rates stay those of the schedule's present step.
     """
     trainer.strategy.load_model_state_dict(state)
     pl_module.on_load_checkpoint(state)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, WeightAveraging):
-            callback.on_load_checkpoint(trainer, pl_module, state)  # which also loads the weights beside the average
+            callback.on_load_checkpoint(
+                trainer, pl_module, state
+            )  # which also loads the weights beside the average
     for optimizer, earlier in zip(trainer.optimizers, state["optimizer_states"], strict=True):
         present = [
-            {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
         ]
         optimizer.load_state_dict(earlier)
         for group, values in zip(optimizer.param_groups, present, strict=True):

@@ -10,10 +10,14 @@ __all__ = ["WithoutDropout"]
 
 
 class WithoutDropout(Callback):
-    """Set every probability of dropout in the model to 0; the model's hyper-parameters stay as they are."""
+    """Set every probability of dropout in the model to 0; the model's hyper-parameters stay as they
+    are.
+    """
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find them: modules for dropout, and modules with a number of that name, such as attention."""
+        """Find them: modules for dropout, and modules with a number of that name, such as
+        attention.
+        """
         for module in pl_module.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.p = 0.0

@@ -1,4 +1,6 @@
-"""ABINet's training: its three parts apart, then together; or its language model alone (section 3.4 of the paper)."""
+"""ABINet's training: its three parts apart, then together; or its language model alone (section 3.4
+of the paper).
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,16 @@ log = logging.getLogger(__name__)
 class ABINet(System):
     """Train ABINet.
 
-    pretrain_pct: fraction of the steps in which vision, language and fusion learn apart: language from the labels
-        alone, fusion from the other two's features without teaching them. Then the fusion's weights are made anew and
-        all learn together. Which of the two it is, and since when, is in the checkpoint.
+    pretrain_pct: fraction of the steps in which vision, language and fusion learn apart: language
+        from the labels alone, fusion from the other two's features without teaching them. Then the
+        fusion's weights are made anew and all learn together. Which of the two it is, and since
+        when, is in the checkpoint.
     v_loss_weight, l_loss_weight, a_loss_weight: of the losses of vision, language and fusion.
     lr, l_lr: learning rates, the second one of the language model.
-    language_weights: id or path of a model to take the language model from when training begins, such as what a run
-        with lm_only leaves.
-    lm_only: train the language model alone, with `lr`; images are not looked at, see `strhub.data.sources.texts`.
-    All options of the network and of `System` besides.
+    language_weights: id or path of a model to take the language model from when training begins,
+        such as what a run with lm_only leaves.
+    lm_only: train the language model alone, with `lr`; images are not looked at, see
+    `strhub.data.sources.texts`. All options of the network and of `System` besides.
     """
 
     architecture = "abinet"
@@ -53,14 +56,24 @@ class ABINet(System):
         language_weights: str | None = None,
         **options: Any,
     ) -> None:
-        own: dict[str, Any] = {"l_lr": l_lr, "v_loss_weight": v_loss_weight, "l_loss_weight": l_loss_weight}
+        own: dict[str, Any] = {
+            "l_lr": l_lr,
+            "v_loss_weight": v_loss_weight,
+            "l_loss_weight": l_loss_weight,
+        }
         own |= {"a_loss_weight": a_loss_weight, "pretrain_pct": pretrain_pct}
         super().__init__(**own, lm_only=lm_only, language_weights=language_weights, **options)
         if not 0 <= pretrain_pct <= 1:
             raise ValueError(f"pretrain_pct is {pretrain_pct}: it must be in [0, 1]")
         if self.model.iter_size < 1:
-            raise ValueError("iter_size is 0: without a correction there is no language model to train")
-        self.loss_weights = {"vision": v_loss_weight, "language": l_loss_weight, "fusion": a_loss_weight}
+            raise ValueError(
+                "iter_size is 0: without a correction there is no language model to train"
+            )
+        self.loss_weights = {
+            "vision": v_loss_weight,
+            "language": l_loss_weight,
+            "fusion": a_loss_weight,
+        }
         self.lm_only, self.language_weights = lm_only, language_weights
         self.joint = False
         self._joint_from: int | None = None  # the step at which all begin to learn together
@@ -77,17 +90,22 @@ class ABINet(System):
         return self.balanced(self.weighted_sum(losses), (targets != self.tokenizer.pad_id).sum())
 
     def estimates(self, images: Tensor, targets: Tensor) -> dict[str, Sequence[Estimate]]:
-        """What the parts that learn in this phase make of a batch, by part: one estimate an iteration."""
+        """What the parts that learn in this phase make of a batch, by part: one estimate an
+        iteration.
+        """
         if self.lm_only:
             return {"language": [self.model.language(self.one_hot(targets))]}
         if self.joint:
             return self.model.iterate(images)._asdict()
         vision, language = self.model.vision(images), self.model.language(self.one_hot(targets))
-        # Its weights will not be kept. It learns so that readings mean something during this phase too.
+        # Its weights will not be kept. It learns so that readings mean something during this phase
+        # too.
         fusion = self.model.alignment(language.features.detach(), vision.features.detach())
         return {"vision": [vision], "language": [language], "fusion": [fusion]}
 
-    def losses(self, estimates: Mapping[str, Sequence[Estimate]], targets: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, estimates: Mapping[str, Sequence[Estimate]], targets: Tensor
+    ) -> dict[str, Tensor]:
         """The cross-entropy of each part, a mean over its iterations, of targets (B, T)."""
         return {
             name: torch.stack([self._loss(estimate.logits, targets) for estimate in parts]).mean()
@@ -113,24 +131,38 @@ class ABINet(System):
         ids = self.tokenizer.encode(labels, self.device)[:, 1:]
         missing = self.model.max_label_length + 1 - ids.shape[1]
         if missing < 0:
-            raise ValueError(f"a label is longer than max_label_length, {self.model.max_label_length}")
+            raise ValueError(
+                f"a label is longer than max_label_length, {self.model.max_label_length}"
+            )
         return F.pad(ids, (0, missing), value=self.tokenizer.pad_id)
 
     def one_hot(self, targets: Tensor) -> Tensor:
-        """Targets (B, T) as the language model takes texts, (B, T, C); [P] becomes [E], which it can read."""
+        """Targets (B, T) as the language model takes texts, (B, T, C); [P] becomes [E], which it
+        can read.
+        """
         ids = targets.masked_fill(targets == self.tokenizer.pad_id, self.tokenizer.eos_id)
         return F.one_hot(ids, len(self.tokenizer.charset) + 1).float()
 
     def compiled_parts(self) -> list[nn.Module]:
         """Vision, language and fusion, which are trained without the network's own `forward`."""
-        return [self.model.language] if self.lm_only else [self.model.vision, self.model.language, self.model.alignment]
+        return (
+            [self.model.language]
+            if self.lm_only
+            else [self.model.vision, self.model.language, self.model.alignment]
+        )
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id)
+        return F.cross_entropy(
+            logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id
+        )
 
     def parameter_groups(self, lr: float) -> Iterable[Any]:
         """The language model has a rate of its own."""
-        trained = [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
+        trained = [
+            (name, parameter)
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        ]
         ratio = self.hparams["l_lr"] / self.hparams["lr"]
         if self.lm_only or ratio == 1:
             return trained
@@ -155,8 +187,12 @@ class ABINet(System):
             self.begin_joint_training()
 
     def begin_joint_training(self) -> None:
-        """Make the fusion's weights anew, the same on every device, and let all learn together from now on."""
-        log.info("step %d: vision, language and fusion learn together from here on", self.global_step)
+        """Make the fusion's weights anew, the same on every device, and let all learn together from
+        now on.
+        """
+        log.info(
+            "step %d: vision, language and fusion learn together from here on", self.global_step
+        )
         fresh = copy.deepcopy(self.model.alignment).cpu()
         initialize(fresh, torch.Generator().manual_seed(int(self.rng().integers(2**62))))
         self.model.alignment.load_state_dict(fresh.state_dict())
@@ -173,13 +209,20 @@ class ABINet(System):
         self.joint, self._joint_from = phase.get("joint", False), phase.get("joint_from")
 
     def load_language_model(self, source: str) -> None:
-        """Take the language model out of a trained model, by id or path; `CheckpointError` if it does not fit."""
+        """Take the language model out of a trained model, by id or path; `CheckpointError` if it
+        does not fit.
+        """
         checkpoint = read_checkpoint(locate(source))
         charset = checkpoint.hparams["charset_train"]
         if charset != self.hparams["charset_train"]:
             raise CheckpointError(
-                f"language_weights: {source} knows the charset {charset!r}, which is not this model's"
+                f"language_weights: {source} knows the charset {charset!r}, which is not this "
+                "model's"
             )
-        part = {name: tensor for name, tensor in checkpoint.weights.items() if name.startswith("language.")}
+        part = {
+            name: tensor
+            for name, tensor in checkpoint.weights.items()
+            if name.startswith("language.")
+        }
         weights = {name.removeprefix("language."): tensor for name, tensor in part.items()}
         load_weights(self.model.language, weights, f"the language model of {source}")

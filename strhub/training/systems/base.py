@@ -1,7 +1,7 @@
 """The LightningModule that all recognizers extend: optimizer, schedule, seeding and validation.
 
-A sub-class in a module of its own adds its loss and nothing else. The network is `self.model`, so that checkpoints
-carry the names of the published ones.
+A sub-class in a module of its own adds its loss and nothing else. The network is `self.model`, so
+that checkpoints carry the names of the published ones.
 """
 
 from __future__ import annotations
@@ -42,17 +42,21 @@ log = logging.getLogger(__name__)
 class System(pl.LightningModule, ABC):
     """Training and validation of one recognizer.
 
-    Options, all by keyword and all in the checkpoint: those of the network, those every recognizer has (charsets,
-    sizes, normalization), and the ones below and the sub-class's own. An unknown one is an error.
+    Options, all by keyword and all in the checkpoint: those of the network, those every recognizer
+    has (charsets, sizes, normalization), and the ones below and the sub-class's own. An unknown one
+    is an error.
 
-    batch_size: words a device and step; lr: learning rate for 256 words on one device (see `effective_lr`);
+    batch_size: words a device and step; lr: learning rate for 256 words on one device (see
+        `effective_lr`);
     warmup_pct: fraction of the steps in which the rate rises; weight_decay: of all weights;
     optimizer, schedule: what to instantiate, with `_target_`; finetune: options of
     `strhub.training.fine_tuning.FineTuning`; seed: of everything drawn in training.
     """
 
     architecture: ClassVar[str | None] = None
-    """The only architecture that it trains; None for a system of any, which is told by the option `architecture`."""
+    """The only architecture that it trains; None for a system of any, which is told by the option
+    `architecture`.
+    """
 
     model: Network
 
@@ -82,7 +86,9 @@ class System(pl.LightningModule, ABC):
         }
         architecture = self._checked_architecture(options.get("architecture"))
         check_options(options, self.known_options(architecture), f"the model {architecture!r}")
-        self.save_hyperparameters(complete_options({**options, **own, "architecture": architecture}))
+        self.save_hyperparameters(
+            complete_options({**options, **own, "architecture": architecture})
+        )
         self.model = build_network(self.hparams)
         self.tokenizer = build_tokenizer(self.hparams)
         self.scored_text = ScoredText(self.hparams["charset_test"])
@@ -92,7 +98,9 @@ class System(pl.LightningModule, ABC):
         self.step = 0  # of the optimizer, in training
         self.fine_tuning = FineTuning.from_options(finetune)
         self._encoder: list[Layer] | None = None
-        self.planned_groups: list[dict[str, Any]] = []  # options of the optimizer's groups as they are configured
+        self.planned_groups: list[
+            dict[str, Any]
+        ] = []  # options of the optimizer's groups as they are configured
 
     @classmethod
     def known_options(cls, architecture: str) -> list[str]:
@@ -103,9 +111,13 @@ class System(pl.LightningModule, ABC):
     @classmethod
     def _checked_architecture(cls, told: str | None) -> str:
         if told is None and cls.architecture is None:
-            raise ConfigError(f"{cls.__name__} trains any architecture: say which by model.architecture")
+            raise ConfigError(
+                f"{cls.__name__} trains any architecture: say which by model.architecture"
+            )
         if told is not None and cls.architecture not in (None, told):
-            raise ConfigError(f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}")
+            raise ConfigError(
+                f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}"
+            )
         return told or str(cls.architecture)
 
     @abstractmethod
@@ -114,17 +126,23 @@ class System(pl.LightningModule, ABC):
 
     @abstractmethod
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
-        """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is a mean of."""
+        """Read a batch as in use: logits (B, L, C), the mean loss, and the number of elements it is
+        a mean of.
+        """
 
     def load_initial_weights(self) -> None:
         """Load what a run begins with that starts from no model of ours; by default nothing."""
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
-        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's `forward`."""
+        """Read images (B, 3, H, W), normalized, to logits (B, L, C); see the network's
+        `forward`.
+        """
         return self.model(images, max_length)
 
     def compile_network(self) -> None:
-        """Compile what takes most of the time in training; names of parameters and results stay the same."""
+        """Compile what takes most of the time in training; names of parameters and results stay the
+        same.
+        """
         for part in self.compiled_parts():
             part.compile(dynamic=None)  # fixed sizes first, any size once another one comes
 
@@ -133,7 +151,9 @@ class System(pl.LightningModule, ABC):
         return self.model.compiled_parts()
 
     def rng(self) -> np.random.Generator:
-        """Randomness of this batch: a function of the seed and the batch's number alone, the same on every device."""
+        """Randomness of this batch: a function of the seed and the batch's number alone, the same
+        on every device.
+        """
         return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
 
     def on_fit_start(self) -> None:
@@ -142,18 +162,24 @@ class System(pl.LightningModule, ABC):
             self.fine_tuning = self.fine_tuning.in_steps(self.steps_per_epoch())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would have drawn."""
+        """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would
+        have drawn.
+        """
         self._batch_number = self.trainer.fit_loop.epoch_loop.total_batch_idx
         self.step = self.trainer.global_step
         entropy = [int(self.hparams["seed"]), self._batch_number, self.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        torch.manual_seed(
+            int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        )
         if self.fine_tuning.freezes:
             frozen = self.frozen_layers()
             for number, layer in enumerate(self.encoder()):
                 layer.learn(number >= frozen, gradients=self.trainer.world_size == 1)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Drop what frozen layers would learn. On several devices all must have the same gradients up to here."""
+        """Drop what frozen layers would learn. On several devices all must have the same gradients
+        up to here.
+        """
         if self.fine_tuning.freezes and self.trainer.world_size > 1:
             for layer in self.encoder()[: self.frozen_layers()]:
                 for parameter in layer.parameters():
@@ -178,10 +204,12 @@ class System(pl.LightningModule, ABC):
         return loss
 
     def balanced(self, loss: Tensor, elements: int | Tensor) -> Tensor:
-        """Weigh a batch's mean loss over `elements`, such as characters, so that all devices together make one mean.
+        """Weigh a batch's mean loss over `elements`, such as characters, so that all devices
+        together make one mean.
 
-        Devices have batches of equal size, but not of equal length: the mean of their means would be another number
-        than a single device gets for all their words. A mean over words needs no weight.
+        Devices have batches of equal size, but not of equal length: the mean of their means would
+        be another number than a single device gets for all their words. A mean over words needs no
+        weight.
         """
         if self._trainer is None or self._trainer.world_size == 1:
             return loss
@@ -201,14 +229,18 @@ class System(pl.LightningModule, ABC):
     def as_long(self, targets: Tensor, padding: int) -> Tensor:
         """Targets (B, T) padded to the longest of this validation batch's on any device, (B, T').
 
-        What is read may depend on how many steps are read, so that devices read as many as one would for all of them.
+        What is read may depend on how many steps are read, so that devices read as many as one
+        would for all of them.
         """
         return F.pad(targets, (0, max(0, self._steps_together - targets.shape[1])), value=padding)
 
     def configure_optimizers(self) -> Any:
         """Instantiate optimizer and schedule from the configuration."""
         if self.hparams["optimizer"] is None or self.hparams["schedule"] is None:
-            raise ValueError("to train, a model needs `optimizer` and `schedule`, each a mapping with a `_target_`")
+            raise ValueError(
+                "to train, a model needs `optimizer` and `schedule`, each a mapping with a "
+                "`_target_`"
+            )
         lr, decay = self.effective_lr(), self.hparams["weight_decay"]
         groups = self.parameter_groups(lr)
         if self.fine_tuning.groups:
@@ -224,39 +256,55 @@ class System(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def make_schedule(self, optimizer: Any, total_steps: int) -> Any:
-        """Return the configured schedule of so many steps, whose highest rates are the optimizer's present ones."""
+        """Return the configured schedule of so many steps, whose highest rates are the optimizer's
+        present ones.
+        """
         make = instantiate(self.hparams["schedule"], _partial_=True)
         rates = [group["lr"] for group in optimizer.param_groups]
-        return make(optimizer=optimizer, max_lr=rates, total_steps=total_steps, pct_start=self.hparams["warmup_pct"])
+        return make(
+            optimizer=optimizer,
+            max_lr=rates,
+            total_steps=total_steps,
+            pct_start=self.hparams["warmup_pct"],
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise `ConfigError` for a state that is not one of this system's."""
         check_resumable(self, checkpoint)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate stays."""
+        """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate
+        stays.
+        """
         if scheduler.last_epoch < getattr(scheduler, "total_steps", math.inf):
             scheduler.step()
 
     def parameter_groups(self, lr: float) -> Iterable[Any]:
-        """What the optimizer gets: (name, parameter) pairs, or groups with rates of their own; lr: the usual rate."""
+        """What the optimizer gets: (name, parameter) pairs, or groups with rates of their own; lr:
+        the usual rate.
+        """
         return self.named_parameters()
 
     def total_steps(self) -> int:
         """Optimizer steps of the whole run.
 
-        Not Lightning's own estimate, which makes the training loader before a resumed run knows where it stands.
+        Not Lightning's own estimate, which makes the training loader before a resumed run knows
+        where it stands.
         """
         trainer = self.trainer
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             return int(trainer.estimated_stepping_batches)
         steps = self.steps_per_epoch() * max(1, trainer.max_epochs or 1)
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        allowed = trainer.max_steps - sum(one.added_steps for one in callbacks if isinstance(one, LastCheckpoint))
+        allowed = trainer.max_steps - sum(
+            one.added_steps for one in callbacks if isinstance(one, LastCheckpoint)
+        )
         if trainer.max_epochs == -1 or 0 <= allowed < steps:
             steps = allowed
         if steps < 1:
-            raise ValueError("the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches")
+            raise ValueError(
+                "the run has no steps: check trainer.max_epochs, max_steps and limit_train_batches"
+            )
         return steps
 
     def steps_per_epoch(self) -> int:
@@ -277,7 +325,9 @@ class System(pl.LightningModule, ABC):
             return int(at_most)
         loop: Any = trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
-        if epochs.started <= epochs.processed or done >= self.batches_per_epoch():  # not within an epoch
+        if (
+            epochs.started <= epochs.processed or done >= self.batches_per_epoch()
+        ):  # not within an epoch
             done = 0
         steps = self.steps_per_epoch() * (trainer.max_epochs - trainer.current_epoch)
         return int(min(at_most, max(0, steps - done // trainer.accumulate_grad_batches)))
@@ -292,7 +342,9 @@ class System(pl.LightningModule, ABC):
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
-        """Add the scores of (images, labels, unreadable, lost labels) to the sums; what was read, for callbacks."""
+        """Add the scores of (images, labels, unreadable, lost labels) to the sums; what was read,
+        for callbacks.
+        """
         images, labels, *rest = batch
         score, losses = self._validation
         self._steps_together = self.longest(max(map(len, labels), default=0) + 1)
@@ -307,13 +359,16 @@ class System(pl.LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Add the sums of all devices and log the scores, accuracies in percent."""
         score, losses = self._validation
-        sums = torch.cat([torch.tensor(score.sums(), dtype=torch.float64), losses]).to(self.device, torch.float32)
+        sums = torch.cat([torch.tensor(score.sums(), dtype=torch.float64), losses]).to(
+            self.device, torch.float32
+        )
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         *scores, loss, elements = sums.tolist()
         total = Score(*scores)
         self._report_untested(total)
-        # The same on every device already; the mean of these is what Lightning wants to be asked for.
+        # The same on every device already; the mean of these is what Lightning wants to be asked
+        # for.
         several = self.trainer.world_size > 1
         self.log("val_loss", loss / max(elements, 1), sync_dist=several)
         self.log("val_accuracy", 100 * total.accuracy, prog_bar=True, sync_dist=several)
@@ -322,10 +377,13 @@ class System(pl.LightningModule, ABC):
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
 
     def _report_untested(self, score: Score) -> None:
-        """Say, once and on the first device, how many words of validation cannot be scored, and why."""
+        """Say, once and on the first device, how many words of validation cannot be scored, and
+        why.
+        """
         if score.untested and not self._told_untested and self.global_rank == 0:
             self._told_untested = True
             log.warning(
-                "%d of %d words of validation are not scored: their labels have no character of model.charset_test, %r",
+                "%d of %d words of validation are not scored: their labels have no character of "
+                "model.charset_test, %r",
                 score.untested, score.untested + score.samples, self.hparams["charset_test"],
             )  # fmt: skip

@@ -12,7 +12,9 @@ from strhub.training.systems.base import System
 
 
 class CrossEntropySystem(System):
-    """Train a recognizer whose logits at each step are those of the character there, and of [E] after the last."""
+    """Train a recognizer whose logits at each step are those of the character there, and of [E]
+    after the last.
+    """
 
     tokenizer: AttentionTokenizer
 

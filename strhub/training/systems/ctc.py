@@ -1,4 +1,6 @@
-"""Training of the recognizers whose columns are read each by itself: connectionist temporal classification."""
+"""Training of the recognizers whose columns are read each by itself: connectionist temporal
+classification.
+"""
 
 from __future__ import annotations
 

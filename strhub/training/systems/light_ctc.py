@@ -11,8 +11,9 @@ from strhub.training.systems.ctc import CTCSystem
 class LightCTC(CTCSystem):
     """Train the light CTC recognizer.
 
-    keep_aspect: images are brought to the model's height with their aspect kept, rather than to its greatest width; the
-    data must be made so, too. All options of the network and of `System` besides.
+    keep_aspect: images are brought to the model's height with their aspect kept, rather than to its
+    greatest width; the data must be made so, too. All options of the network and of `System`
+    besides.
     """
 
     architecture = "light_ctc"

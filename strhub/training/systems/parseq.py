@@ -33,12 +33,14 @@ GROUP = 32
 class PARSeq(System):
     """Train PARSeq.
 
-    perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored: each comes with its
-    reverse. ctc_weight: of a second loss, which reads the encoder's columns by CTC and shows it early where characters
-    are (SVTRv2 guides the other way round; Du et al. 2024, section 3.4); its head is used in training only.
-    pretrained_encoder: where the weights of CLIP's image tower come from, see `strhub.clip.sources.find_clip`; None for
-    random ones. contrastive: options of `strhub.clip.contrastive.ContrastiveOptions`.
-    All options of the network and of `System` besides.
+    perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored:
+    each comes with its reverse. ctc_weight: of a second loss, which reads the encoder's columns by
+    CTC and shows it early where characters are (SVTRv2 guides the other way round; Du et al. 2024,
+    section 3.4); its head is used in training only.
+    pretrained_encoder: where the weights of CLIP's image tower come from, see
+    `strhub.clip.sources.find_clip`; None for random ones. contrastive: options of
+    `strhub.clip.contrastive.ContrastiveOptions`. All options of the network and of `System`
+    besides.
     """
 
     architecture = "parseq"
@@ -73,9 +75,15 @@ class PARSeq(System):
         )
         self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
         self.ctc_weight = ctc_weight
-        self.guide = ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset)) if ctc_weight else None
+        self.guide = (
+            ColumnReader(self.model.pos_queries.shape[-1], len(self.tokenizer.charset))
+            if ctc_weight
+            else None
+        )
         self.contrastive: Contrastive | None = None
-        self.text_side: TextSide | None = None  # frozen, made when training begins, and in no checkpoint
+        self.text_side: TextSide | None = (
+            None  # frozen, made when training begins, and in no checkpoint
+        )
         if aims.weight:
             self.contrastive = Contrastive(
                 ContrastiveOptions.from_options(contrastive),
@@ -99,7 +107,9 @@ class PARSeq(System):
         state, encoder = clip.image_state(grid), self.model.encoder
         problems = differences(encoder, state)
         if problems:
-            raise ValueError(f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}")
+            raise ValueError(
+                f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}"
+            )
         encoder.load_state_dict(state)
         if self.model.cross is not None:
             if problems := differences(self.model.cross.text_tower, clip.text):
@@ -114,7 +124,9 @@ class PARSeq(System):
             self.text_side = load_text_side(self.contrastive.options, dict(self.hparams), words)
 
     def on_train_start(self) -> None:
-        """Move the text side to where the model is, its vocabulary placed as it was if the run goes on."""
+        """Move the text side to where the model is, its vocabulary placed as it was if the run goes
+        on.
+        """
         if self.contrastive is not None and self.text_side is not None:
             self.text_side.to(self.device)
             if self.text_side.space is not None:
@@ -127,11 +139,13 @@ class PARSeq(System):
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
         """Cross-entropy over all orders, each element counted once an order.
 
-        Only the first two orders count [E]: in the others it comes last, after the whole text, and teaches nothing
-        that left to right does not.
+        Only the first two orders count [E]: in the others it comes last, after the whole text, and
+        teaches nothing that left to right does not.
         """
         tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1)
-        missing = self.longest(tokens.shape[1]) - tokens.shape[1]  # all devices read in the same orders
+        missing = (
+            self.longest(tokens.shape[1]) - tokens.shape[1]
+        )  # all devices read in the same orders
         tokens = F.pad(tokens, (0, missing), value=self.tokenizer.pad_id)
         permutations = sample_permutations(
             tokens.shape[1] - 2,
@@ -159,9 +173,13 @@ class PARSeq(System):
         return loss
 
     def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
-        """InfoNCE between images, as the encoder sees them (B, N, D), and their words; in float32."""
+        """InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
+        float32.
+        """
         if self.contrastive is None or self.text_side is None:
-            raise ValueError("the contrastive objective needs its text side: it is made when training begins")
+            raise ValueError(
+                "the contrastive objective needs its text side: it is made when training begins"
+            )
         objective, side = self.contrastive, self.text_side
         space = side.space
         if space is not None and self.step % objective.options.refresh_every == 0 and self.step:
@@ -171,7 +189,9 @@ class PARSeq(System):
             images = objective.image_directions(encoded)
             texts = objective.text_directions(side.features(labels))
             negatives = objective.negatives(labels, texts.detach(), side.features, space, read)
-            return objective.loss(images, texts, labels, negatives, Share(len(labels), encoded.device))
+            return objective.loss(
+                images, texts, labels, negatives, Share(len(labels), encoded.device)
+            )
 
     def first_readings(self, encoded: Tensor) -> list[str]:
         """What the model reads now, step by step without refinement or dropout."""
@@ -179,7 +199,11 @@ class PARSeq(System):
         return self.tokenizer.decode(logits.softmax(-1))[0]
 
     def permutation_loss(
-        self, encoded: Tensor, tokens: Tensor, permutations: Tensor, reader: CharacterReader | None = None
+        self,
+        encoded: Tensor,
+        tokens: Tensor,
+        permutations: Tensor,
+        reader: CharacterReader | None = None,
     ) -> Tensor:
         """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
 
@@ -190,26 +214,38 @@ class PARSeq(System):
         for rows in self._alike(lengths):
             longest = int(lengths[rows].max()) if len(rows) < len(tokens) else tokens.shape[1] - 1
             orders = permutations[permutations <= longest].view(len(permutations), -1)
-            logits = (reader or self.model).permuted_logits(encoded[rows], tokens[rows, :longest], orders)
+            logits = (reader or self.model).permuted_logits(
+                encoded[rows], tokens[rows, :longest], orders
+            )
             total = total + self._summed_loss(logits, tokens[rows, 1 : longest + 1])
         return total / self._counted_targets(tokens, len(permutations))
 
     def _counted_targets(self, tokens: Tensor, orders: int) -> Tensor:
-        """How many targets of tokens (B, T + 1) count in so many orders, (): characters in all, [E] in two only."""
+        """How many targets of tokens (B, T + 1) count in so many orders, (): characters in all, [E]
+        in two only.
+        """
         characters = (tokens[:, 1:] != self.tokenizer.pad_id).sum() - len(tokens)
         return orders * characters + min(2, orders) * len(tokens)
 
     def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in two orders only."""
+        """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in
+        two orders only.
+        """
         pad_id = self.tokenizer.pad_id
         without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)
-        targets = torch.stack([targets if index < 2 else without_end for index in range(len(logits))])
-        return F.cross_entropy(logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id, reduction="sum")
+        targets = torch.stack(
+            [targets if index < 2 else without_end for index in range(len(logits))]
+        )
+        return F.cross_entropy(
+            logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id, reduction="sum"
+        )
 
     def _alike(self, lengths: Tensor) -> Sequence[Tensor]:
-        """Rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as much as text.
+        """Rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as much
+        as text.
 
-        A GPU, and compiled networks, for which each length would be another program, take all rows at once.
+        A GPU, and compiled networks, for which each length would be another program, take all rows
+        at once.
         """
         compiled = getattr(self.model.decoder, "_compiled_call_impl", None) is not None
         if lengths.device.type != "cpu" or compiled:
@@ -240,13 +276,16 @@ def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
     named = CLIP_SIZES.get(options["encoder"])
     if named is None or any(sizes[name] != value for name, value in named.items()):
         if named is not None:
-            log.warning("%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes)
+            log.warning(
+                "%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes
+            )
         options |= {**sizes, "encoder": FREE}
     return options
 
 
 class ColumnReader(nn.Linear):
-    """Reads each column of an image by itself, for CTC: features (B, W, D) to logits (B, W, charset_size + 1).
+    """Reads each column of an image by itself, for CTC: features (B, W, D) to logits (B, W,
+    charset_size + 1).
 
     The blank has id 0, so that characters have the ids that they have elsewhere.
     """

@@ -19,12 +19,14 @@ from strhub.training.systems.base import System
 class SVTRv2(System):
     """Train SVTRv2.
 
-    guidance_context: how many characters on each side the guidance sees; ctc_weight, guidance_weight: of the two
-    losses, both a character; with a guidance_weight of 0 there is none. keep_aspect: images are brought to the
-    model's height with their aspect kept, rather than to its greatest width; the data must be made so, too.
-    All options of the network and of `System` besides.
+    guidance_context: how many characters on each side the guidance sees; ctc_weight,
+    guidance_weight: of the two losses, both a character; with a guidance_weight of 0 there is none.
+    keep_aspect: images are brought to the model's height with their aspect kept, rather than to its
+    greatest width; the data must be made so, too. All options of the network and of `System`
+    besides.
 
-    `dropped_labels` counts the labels that an image had too few columns for. They teach CTC nothing.
+    `dropped_labels` counts the labels that an image had too few columns for. They teach CTC
+    nothing.
     """
 
     architecture = "svtr"
@@ -66,30 +68,42 @@ class SVTRv2(System):
         self.dropped_labels = self.dropped_labels + dropped
         loss = self.ctc_weight * losses.mean()
         if self.guidance is not None:
-            guidance = self.balanced(self.guidance.loss(features, padding, tokens), (tokens > 0).sum())
+            guidance = self.balanced(
+                self.guidance.loss(features, padding, tokens), (tokens > 0).sum()
+            )
             loss = loss + self.guidance_weight * guidance
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step; what was dropped is logged."""
         loss = super().training_step(batch, batch_idx)
-        self.log("dropped_labels", torch.as_tensor(self.dropped_labels, dtype=torch.float32), batch_size=1)
+        self.log(
+            "dropped_labels",
+            torch.as_tensor(self.dropped_labels, dtype=torch.float32),
+            batch_size=1,
+        )
         return loss
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read all columns. The loss is CTC's, a character; an element is a word."""
         logits = self(images)
         losses, _ = ctc_losses(
-            logits, self.model.columns_of(images), self.tokenizer.encode(labels, self.device), labels
+            logits,
+            self.model.columns_of(images),
+            self.tokenizer.encode(labels, self.device),
+            labels,
         )
         return logits, losses.mean(), len(labels)
 
 
-def ctc_losses(logits: Tensor, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """CTC's loss (Graves et al. 2006) of each word, a character, (B), and how many words have too few columns, ().
+def ctc_losses(
+    logits: Tensor, columns: Tensor, tokens: Tensor, labels: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """CTC's loss (Graves et al. 2006) of each word, a character, (B), and how many words have too
+    few columns, ().
 
-    logits: (B, W, C); columns: how many of W are a word's own, (B); tokens: ids of the labels, (B, L). The loss of a
-    word that needs more columns than it has is 0.
+    logits: (B, W, C); columns: how many of W are a word's own, (B); tokens: ids of the labels, (B,
+    L). The loss of a word that needs more columns than it has is 0.
     """
     lengths = torch.tensor([len(label) for label in labels], device=logits.device)
     needed = torch.tensor([columns_needed(label) for label in labels], device=logits.device)
@@ -99,5 +113,7 @@ def ctc_losses(logits: Tensor, columns: Tensor, tokens: Tensor, labels: Sequence
 
 
 def columns_needed(label: str) -> int:
-    """How many columns CTC needs for a label: one a character, and a blank between two that are alike."""
+    """How many columns CTC needs for a label: one a character, and a blank between two that are
+    alike.
+    """
     return len(label) + sum(one == other for one, other in pairwise(label))

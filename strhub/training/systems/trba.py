@@ -28,13 +28,23 @@ class TRBA(System):
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Read greedily for as many steps as the longest label needs."""
-        targets = self.as_long(self.tokenizer.encode(labels, self.device)[:, 1:], self.tokenizer.pad_id)  # (B, T)
+        targets = self.as_long(
+            self.tokenizer.encode(labels, self.device)[:, 1:], self.tokenizer.pad_id
+        )  # (B, T)
         logits = self(images, targets.shape[1] - 1)
-        return logits, self._cross_entropy(logits, targets), int((targets != self.tokenizer.pad_id).sum())
+        return (
+            logits,
+            self._cross_entropy(logits, targets),
+            int((targets != self.tokenizer.pad_id).sum()),
+        )
 
     def compiled_parts(self) -> list[nn.Module]:
-        """The image's way to columns; the network's own `forward` reads greedily and is not what trains it."""
+        """The image's way to columns; the network's own `forward` reads greedily and is not what
+        trains it.
+        """
         return [self.model.FeatureExtraction, self.model.SequenceModeling]
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id)
+        return F.cross_entropy(
+            logits.flatten(end_dim=1), targets.flatten(), ignore_index=self.tokenizer.pad_id
+        )

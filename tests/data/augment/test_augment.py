@@ -1,4 +1,5 @@
-"""RandAugment: every operation does what it says, as strongly as it says, and nothing but the generator decides.
+"""RandAugment: every operation does what it says, as strongly as it says, and nothing but the
+generator decides.
 
 That it is the same augmentation as one written plainly with Pillow is for `test_augment_parity.py`.
 """
@@ -16,10 +17,19 @@ from PIL import Image
 from strhub.data.augment.operations import FILL, OPERATIONS, RandAugment, to_pixels
 
 RESIZING = {"rotate"}
-SIGNED = ["rotate", "color", "contrast", "brightness", "shear_x", "shear_y", "translate_x", "translate_y"]
+SIGNED = [
+    "rotate",
+    "color",
+    "contrast",
+    "brightness",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+]
 
 
-def picture(width: int = 60, height: int = 20, *, low: int = 40, high: int = 200) -> Image.Image:
+def original(width: int = 60, height: int = 20, *, low: int = 40, high: int = 200) -> Image.Image:
     """Colorful, of limited range and without symmetry, so that no operation leaves it as it is."""
     values = np.linspace(low, high, width * height * 3).reshape(height, width, 3)
     values[..., 1] = values[::-1, :, 1]
@@ -47,8 +57,8 @@ def outcomes(name: str, image: Image.Image, level: float) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_changes_picture_but_not_its_input(name: str) -> None:
-    image = picture()
+def test_changes_image_but_not_its_input(name: str) -> None:
+    image = original()
     before = image.tobytes()
     result = apply(name, image, 0.5)
     assert image.tobytes() == before
@@ -60,30 +70,35 @@ def test_changes_picture_but_not_its_input(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2)])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_tiny_pictures(name: str, size: tuple[int, int], level: float) -> None:
+def test_tiny_images(name: str, size: tuple[int, int], level: float) -> None:
     for seed in range(4):
-        result = apply(name, picture(*size), level, seed)
+        result = apply(name, original(*size), level, seed)
         assert result.mode == "RGB"
         assert min(result.size) >= 1
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in SIGNED])
 def test_others_have_no_direction(name: str) -> None:
-    image = picture()
+    image = original()
     assert apply(name, image, -0.5).tobytes() == apply(name, image, 0.5).tobytes()
 
 
 @pytest.mark.parametrize(("level", "degrees"), [(1.0, 30), (0.5, 15)])
 def test_rotation_expands_canvas(level: float, degrees: float) -> None:
     angle = math.radians(degrees)
-    width, height = apply("rotate", picture(200, 50), level).size
+    width, height = apply("rotate", original(200, 50), level).size
     assert abs(width - (200 * math.cos(angle) + 50 * math.sin(angle))) <= 2
     assert abs(height - (50 * math.cos(angle) + 200 * math.sin(angle))) <= 2
 
 
 def test_rotation_fills_with_gray() -> None:
     result = apply("rotate", gray(100, 40, 0), 1.0)
-    corners = [(0, 0), (result.width - 1, 0), (0, result.height - 1), (result.width - 1, result.height - 1)]
+    corners = [
+        (0, 0),
+        (result.width - 1, 0),
+        (0, result.height - 1),
+        (result.width - 1, result.height - 1),
+    ]
     assert FILL in {result.getpixel(corner) for corner in corners}
 
 
@@ -94,15 +109,17 @@ def test_rotation_fills_with_gray() -> None:
 @pytest.mark.parametrize("level", [1.0, 0.5])
 def test_translation_distance(name: str, axis: int, full: float, level: float) -> None:
     distance = int(full * level)
-    image = pixels(picture(200, 100))
-    results = outcomes(name, picture(200, 100), level)
+    image = pixels(original(200, 100))
+    results = outcomes(name, original(200, 100), level)
     moved = {shift: np.roll(image, shift, axis) for shift in (distance, -distance)}
     for shift, expected in moved.items():
         kept = [slice(None)] * 3
         kept[axis] = slice(distance, None) if shift > 0 else slice(None, -distance)
         empty = [slice(None)] * 3
         empty[axis] = slice(None, distance) if shift > 0 else slice(-distance, None)
-        matching = [result for result in results if (result[tuple(kept)] == expected[tuple(kept)]).all()]
+        matching = [
+            result for result in results if (result[tuple(kept)] == expected[tuple(kept)]).all()
+        ]
         assert len(matching) == 1
         assert (matching[0][tuple(empty)] == FILL).all()
 
@@ -111,7 +128,8 @@ def test_translation_distance(name: str, axis: int, full: float, level: float) -
 @pytest.mark.parametrize("level", [1.0, 0.5])
 def test_shear_slope(name: str, full: float, level: float) -> None:
     image = gray(201, 201, 0)
-    # A white line in the middle, across the direction of the shear, must come out with the slope asked for.
+    # A white line in the middle, across the direction of the shear, must come out with the slope
+    # asked for.
     box = (99, 0, 102, 201) if name == "shear_x" else (0, 99, 201, 102)
     image.paste((255, 255, 255), box)
     for result in outcomes(name, image, level):
@@ -121,16 +139,16 @@ def test_shear_slope(name: str, full: float, level: float) -> None:
         assert abs(slope) == pytest.approx(full * level, rel=0.02)
 
 
-@pytest.mark.parametrize(("level", "share"), [(1.0, 0.9), (0.5, 0.45)])
-def test_brightness_factors(level: float, share: float) -> None:
+@pytest.mark.parametrize(("level", "fraction"), [(1.0, 0.9), (0.5, 0.45)])
+def test_brightness_factors(level: float, fraction: float) -> None:
     darker, brighter = outcomes("brightness", gray(4, 4, 100), level)
-    assert np.abs(darker - 100 * (1 - share)).max() <= 1
-    assert np.abs(brighter - 100 * (1 + share)).max() <= 1
+    assert np.abs(darker - 100 * (1 - fraction)).max() <= 1
+    assert np.abs(brighter - 100 * (1 + fraction)).max() <= 1
 
 
-@pytest.mark.parametrize(("level", "share"), [(1.0, 0.9), (0.5, 0.45)])
+@pytest.mark.parametrize(("level", "fraction"), [(1.0, 0.9), (0.5, 0.45)])
 @pytest.mark.parametrize("name", ["contrast", "color"])
-def test_enhancement_scales_spread(name: str, level: float, share: float) -> None:
+def test_enhancement_scales_spread(name: str, level: float, fraction: float) -> None:
     values = np.full((2, 2, 3), 100, dtype=np.uint8)
     if name == "contrast":
         values[0] = 120  # spread over the image
@@ -138,7 +156,7 @@ def test_enhancement_scales_spread(name: str, level: float, share: float) -> Non
         values[..., 0] = 120  # spread over the channels
     image = Image.fromarray(values)
     spreads = sorted(int(result.max() - result.min()) for result in outcomes(name, image, level))
-    assert spreads == pytest.approx([20 * (1 - share), 20 * (1 + share)], abs=1)
+    assert spreads == pytest.approx([20 * (1 - fraction), 20 * (1 + fraction)], abs=1)
 
 
 @pytest.mark.parametrize(("level", "colors"), [(0.0, 16), (0.5, 4), (0.8, 2), (1.0, 2)])
@@ -163,12 +181,12 @@ def test_solarize_add(level: float, addition: int) -> None:
 
 
 def test_contrast_invert_and_equalize() -> None:
-    image = picture()
+    image = original()
     assert (pixels(apply("invert", image, 0.5)) == 255 - pixels(image)).all()
     stretched = pixels(apply("auto_contrast", image, 0.5))
     assert (stretched.min((0, 1)) == 0).all()
     assert (stretched.max((0, 1)) == 255).all()
-    dark = picture(low=0, high=60)
+    dark = original(low=0, high=60)
     assert pixels(apply("equalize", dark, 0.5)).std() > 3 * pixels(dark).std()
 
 
@@ -189,7 +207,9 @@ def test_noise_size(level: float, size: float) -> None:
     assert (noise[..., 0] == noise[..., 1]).all()
     assert (noise[..., 0] == noise[..., 2]).all()
     assert np.abs(noise).mean() == pytest.approx(size, rel=0.03)
-    assert np.abs(noise[..., 0]).var() == pytest.approx(size, rel=0.1)  # a Poisson variable's variance is its mean
+    assert np.abs(noise[..., 0]).var() == pytest.approx(
+        size, rel=0.1
+    )  # a Poisson variable's variance is its mean
     assert abs(noise.mean()) < 0.05 * size
 
 
@@ -214,7 +234,9 @@ def test_plans_evenly() -> None:
     single = Counter(name for plan in plans for name, _ in plan)
     expected = rounds * 3 / 16 / 2
     assert all(abs(single[name] - expected) < 5 * math.sqrt(expected) for name in OPERATIONS)
-    pairs = Counter(frozenset(pair) for plan in plans for pair in combinations([name for name, _ in plan], 2))
+    pairs = Counter(
+        frozenset(pair) for plan in plans for pair in combinations([name for name, _ in plan], 2)
+    )
     expected = rounds * 3 / math.comb(16, 2) / 4
     assert len(pairs) == math.comb(16, 2)
     assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in pairs.values())
@@ -238,16 +260,18 @@ def test_does_what_it_plans(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(level)
         return pixels
 
-    monkeypatch.setattr("strhub.data.augment.operations.OPERATIONS", dict.fromkeys(OPERATIONS, record))
+    monkeypatch.setattr(
+        "strhub.data.augment.operations.OPERATIONS", dict.fromkeys(OPERATIONS, record)
+    )
     augment = RandAugment()
     for seed in range(20):
-        augment(picture(), default_rng(seed))
+        augment(original(), default_rng(seed))
         assert calls == [level for _, level in augment.plan(default_rng(seed))]
         calls.clear()
 
 
-def test_same_seed_same_picture() -> None:
-    augment, image = RandAugment(), picture()
+def test_same_seed_same_image() -> None:
+    augment, image = RandAugment(), original()
     np.random.seed(1)
     first = [augment(image, default_rng(seed)).tobytes() for seed in range(30)]
     np.random.seed(2)  # the global generator has no say
@@ -261,7 +285,9 @@ def test_picklable() -> None:
     augment = RandAugment(operations=2, magnitude=9)
     copy = pickle.loads(pickle.dumps(augment))
     assert copy == augment
-    assert copy(picture(), default_rng(5)).tobytes() == augment(picture(), default_rng(5)).tobytes()
+    assert (
+        copy(original(), default_rng(5)).tobytes() == augment(original(), default_rng(5)).tobytes()
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The strong preset: every distortion does something within bounds, more of it at a higher level, and only if asked."""
+"""The strong preset: every distortion does something within bounds, more of it at a higher level,
+and only if asked.
+"""
 
 import pickle
 from collections import Counter
@@ -21,7 +23,13 @@ def word(width: int = 120, height: int = 40) -> np.ndarray:
     pixels += np.linspace(-20, 20, width)[:, None]
     image = Image.fromarray(pixels.astype(np.uint8))
     text = ImageDraw.Draw(image)
-    text.text((width / 2, height / 2), "Word", fill=(20, 40, 60), font=ImageFont.load_default(28), anchor="mm")
+    text.text(
+        (width / 2, height / 2),
+        "Word",
+        fill=(20, 40, 60),
+        font=ImageFont.load_default(28),
+        anchor="mm",
+    )
     return np.array(image)
 
 
@@ -29,7 +37,10 @@ def change(name: str, level: float) -> float:
     """Mean difference that a distortion makes, in gray levels, over some seeds."""
     pixels = word()
     if name in WARPS:
-        results = [resample(pixels, WARPS[name](grid(), level, 3.0, default_rng(seed))) for seed in range(12)]
+        results = [
+            resample(pixels, WARPS[name](grid(), level, 3.0, default_rng(seed)))
+            for seed in range(12)
+        ]
         results = [result[: len(pixels)] for result in results]
     else:
         results = [DISTORTIONS[name](pixels, level, default_rng(seed)) for seed in range(12)]
@@ -76,10 +87,12 @@ def test_warps_of_level_0_change_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WARPS)
-def test_warps_keep_letters_on_the_picture_and_do_not_fold(name: str) -> None:
+def test_warps_keep_letters_on_the_image_and_do_not_fold(name: str) -> None:
     for seed in range(50):
         nodes = WARPS[name](grid(), 1.0, 3.0, default_rng(seed))
-        (x_across, y_across), (x_down, y_down) = (np.moveaxis(np.diff(nodes, axis=axis), 2, 0) for axis in (1, 0))
+        (x_across, y_across), (x_down, y_down) = (
+            np.moveaxis(np.diff(nodes, axis=axis), 2, 0) for axis in (1, 0)
+        )
         assert (x_across[:-1] * y_down[:, :-1] - y_across[:-1] * x_down[:, :-1] > 0).all()
         assert np.ptp(nodes[..., 0]) > 0.85  # of the width is still seen
         assert np.ptp(nodes[..., 1]) > 0.7
@@ -98,7 +111,11 @@ def test_moves_no_farther_than_documented() -> None:
 
 def test_noise_is_as_strong_as_documented() -> None:
     gray = np.full((100, 300, 3), 128, dtype=np.uint8)
-    for name, deviation in (("gaussian_noise", 22.5), ("shot_noise", 30 * np.sqrt(128 / 255)), ("speckle_noise", 22.4)):
+    for name, deviation in (
+        ("gaussian_noise", 22.5),
+        ("shot_noise", 30 * np.sqrt(128 / 255)),
+        ("speckle_noise", 22.4),
+    ):
         result = DISTORTIONS[name](gray, 0.5, default_rng(0)).astype(float)
         assert result.std() == pytest.approx(deviation, rel=0.03), name
     result = DISTORTIONS["impulse_noise"](gray, 1.0, default_rng(0))
@@ -120,7 +137,8 @@ def test_plan() -> None:
     assert 0.495 < max(levels) <= 0.5
     order = [*WARPS, *DISTORTIONS]
     assert all(
-        [order.index(name) for name, _ in plan] == sorted(order.index(name) for name, _ in plan) for plan in plans
+        [order.index(name) for name, _ in plan] == sorted(order.index(name) for name, _ in plan)
+        for plan in plans
     )
 
 
@@ -128,12 +146,15 @@ def test_does_what_was_asked() -> None:
     pixels = word()
     for seed in range(20):
         assert SceneAugment(strength=0).distort(pixels, default_rng(seed)) is pixels
-        names = {name for name, _ in SceneAugment(operations=("fog", "curve", "jpeg")).plan(default_rng(seed))}
+        names = {
+            name
+            for name, _ in SceneAugment(operations=("fog", "curve", "jpeg")).plan(default_rng(seed))
+        }
         assert names <= {"fog", "curve", "jpeg"}
         assert all(name in WARPS for name, _ in SceneAugment(families=0).plan(default_rng(seed)))
 
 
-def test_same_seed_same_picture() -> None:
+def test_same_seed_same_image() -> None:
     augment, image = SceneAugment(strength=1), Image.fromarray(word())
     copy = pickle.loads(pickle.dumps(augment))
     assert copy == augment

@@ -1,4 +1,6 @@
-"""A charset from a dictionary file or from labels, as the options of a model and of the data commands take it."""
+"""A charset from a dictionary file or from labels, as the options of a model and of the data
+commands take it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from strhub.cli.data import run
-from strhub.data.curation.charsets import expand_charsets, named_charset, read_charset, sorted_charset
+from strhub.data.curation.charsets import (
+    expand_charsets,
+    named_charset,
+    read_charset,
+    sorted_charset,
+)
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.errors import DataError
 from strhub.text import CHARSET_94, check_charset
@@ -72,9 +79,15 @@ def test_marks_never_become_part_of_a_letter() -> None:
 
 
 def test_options(tree: Path) -> None:
-    config = OmegaConf.create({"charset_train": f"@{tree}/lmdb", "charset_test": "abc", "name": "x"})
+    config = OmegaConf.create(
+        {"charset_train": f"@{tree}/lmdb", "charset_test": "abc", "name": "x"}
+    )
     expand_charsets(config)  # type: ignore[arg-type]
-    assert OmegaConf.to_container(config) == {"charset_train": "5ablM%ü ", "charset_test": "abc", "name": "x"}
+    assert OmegaConf.to_container(config) == {
+        "charset_train": "5ablM%ü ",
+        "charset_test": "abc",
+        "name": "x",
+    }
     with pytest.raises(DataError, match=r"charset_test: there is no file or folder abc\. To use"):
         expand_charsets({"charset_test": "@abc"})
     assert named_charset(f"@{tree}/lmdb") == "5ablM%ü "
@@ -87,5 +100,16 @@ def test_command(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert said.out == "lz\n"
     assert "a 1" in said.err
     assert f"model.charset_train=@{tmp_path}/dict.txt" in said.err
-    run(["draw", str(tmp_path / "drawn"), "--count", "3", "--workers", "1", "--charset", f"@{tmp_path}/dict.txt"])
+    run(
+        [
+            "draw",
+            str(tmp_path / "drawn"),
+            "--count",
+            "3",
+            "--workers",
+            "1",
+            "--charset",
+            f"@{tmp_path}/dict.txt",
+        ]
+    )
     assert set(read_charset(tmp_path / "drawn")) <= set("lz")

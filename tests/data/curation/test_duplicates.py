@@ -1,4 +1,6 @@
-"""Duplicates: changed copies are found, other images are not, and what is found doesn't depend on the order."""
+"""Duplicates: changed copies are found, other images are not, and what is found doesn't depend on
+the order.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ from strhub.data.curation.duplicates import (
     PRINTS_SHAPE,
     distance,
     first_with_same,
+    image_prints,
     label_key,
     near_pairs,
-    picture_prints,
     pixel_hash,
     repeats_to_drop,
     similarity,
 )
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_94
 
 Change = Callable[[Image.Image], Image.Image]
@@ -62,9 +64,9 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[tuple[Image.Image, str]]:
-    words = DrawnWords(charset=CHARSET_94, max_length=12, seed=11)
-    return [(at_least_high(image, 30), label) for image, label in map(words.draw, range(200))]
+def rendered() -> list[tuple[Image.Image, str]]:
+    words = RenderedWords(charset=CHARSET_94, max_length=12, seed=11)
+    return [(at_least_high(image, 30), label) for image, label in map(words.render, range(200))]
 
 
 def at_least_high(image: Image.Image, height: int) -> Image.Image:
@@ -78,50 +80,66 @@ def keys_of(labels: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_changed_copies_are_found(drawn: list[tuple[Image.Image, str]], name: str) -> None:
-    originals = [image for image, _ in drawn[:60]]
+def test_changed_copies_are_found(rendered: list[tuple[Image.Image, str]], name: str) -> None:
+    originals = [image for image, _ in rendered[:60]]
     copies = [CHANGES[name](image) for image in originals]
-    prints = np.array([picture_prints(image) for image in [*originals, *copies]])
+    prints = np.array([image_prints(image) for image in [*originals, *copies]])
     keys = np.tile(np.arange(60, dtype=np.uint64), 2)
     found = {(first, second) for first, second, _ in near_pairs(prints, keys).tolist()}
     alike = [similarity(original, copy) for original, copy in zip(originals, copies, strict=True)]
-    assert len(found & {(spot, spot + 60) for spot in range(60)}) >= 58  # small ones with noise may be missed
+    assert (
+        len(found & {(spot, spot + 60) for spot in range(60)}) >= 58
+    )  # small ones with noise may be missed
     assert sum(value >= MIN_SIMILARITY for value in alike) >= 58
 
 
-def test_other_words_are_not_near_even_without_their_labels(drawn: list[tuple[Image.Image, str]]) -> None:
-    prints = np.array([picture_prints(image) for image, _ in drawn])
+def test_other_words_are_not_near_even_without_their_labels(
+    rendered: list[tuple[Image.Image, str]],
+) -> None:
+    prints = np.array([image_prints(image) for image, _ in rendered])
     bits = distance(prints[:, None, :1], prints[None]).min(axis=2)  # whole images with all crops
-    keys = keys_of([label for _, label in drawn])
+    keys = keys_of([label for _, label in rendered])
     different = keys[:, None] != keys[None]
     assert different.sum() > 39_000
     close = np.argwhere(different & (bits <= MAX_DISTANCE))
     assert len(close) < 40
-    assert all(similarity(drawn[first][0], drawn[second][0]) < MIN_SIMILARITY for first, second in close)
+    assert all(
+        similarity(rendered[first][0], rendered[second][0]) < MIN_SIMILARITY
+        for first, second in close
+    )
 
 
-def test_the_same_word_drawn_anew_is_another_picture(drawn: list[tuple[Image.Image, str]]) -> None:
-    renderer = DrawnWords(charset=CHARSET_94, max_length=12, seed=11).renderer
+def test_the_same_word_drawn_anew_is_another_image(rendered: list[tuple[Image.Image, str]]) -> None:
+    renderer = RenderedWords(charset=CHARSET_94, max_length=12, seed=11).renderer
     again = [
-        at_least_high(renderer(label, np.random.default_rng([1, spot])), 30) for spot, (_, label) in enumerate(drawn)
+        at_least_high(renderer(label, np.random.default_rng([1, spot])), 30)
+        for spot, (_, label) in enumerate(rendered)
     ]
-    prints = np.array([picture_prints(image) for image in [*(image for image, _ in drawn), *again]])
-    pairs = near_pairs(prints, np.tile(keys_of([label for _, label in drawn]), 2))
-    images = [*(image for image, _ in drawn), *again]
-    taken_for_one = [pair for pair in pairs.tolist() if similarity(images[pair[0]], images[pair[1]]) >= MIN_SIMILARITY]
+    prints = np.array(
+        [image_prints(image) for image in [*(image for image, _ in rendered), *again]]
+    )
+    pairs = near_pairs(prints, np.tile(keys_of([label for _, label in rendered]), 2))
+    images = [*(image for image, _ in rendered), *again]
+    taken_for_one = [
+        pair
+        for pair in pairs.tolist()
+        if similarity(images[pair[0]], images[pair[1]]) >= MIN_SIMILARITY
+    ]
     assert len(taken_for_one) <= 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (4, 4), (300, 2), (5, 3)])
-def test_tiny_pictures_have_prints(size: tuple[int, int]) -> None:
+def test_tiny_images_have_prints(size: tuple[int, int]) -> None:
     image = Image.effect_noise(size, 60).convert("RGB")
-    prints = picture_prints(image)
+    prints = image_prints(image)
     assert (prints.shape, prints.dtype) == (PRINTS_SHAPE, np.dtype(np.uint64))
     assert similarity(image, image) == (pytest.approx(1) if np.ptp(np.asarray(image)) else 0)
 
 
-def test_flat_pictures_have_no_pattern() -> None:
-    prints = {picture_prints(Image.new("RGB", (50, 20), (gray,) * 3)).tobytes() for gray in (0, 77, 255)}
+def test_flat_images_have_no_pattern() -> None:
+    prints = {
+        image_prints(Image.new("RGB", (50, 20), (gray,) * 3)).tobytes() for gray in (0, 77, 255)
+    }
     assert prints == {bytes(np.zeros(PRINTS_SHAPE, dtype=np.uint64).tobytes())}
 
 
@@ -191,7 +209,9 @@ def test_planted_pair_is_found_in_a_large_group() -> None:
     for spot in range(50):
         prints[10_000 + spot] = flip(prints[spot], rng.choice(128, 4, replace=False).tolist())
     pairs = near_pairs(prints, np.zeros(20_000, dtype=np.uint64))
-    assert [tuple(pair[:2]) for pair in pairs.tolist()] == [(spot, 10_000 + spot) for spot in range(50)]
+    assert [tuple(pair[:2]) for pair in pairs.tolist()] == [
+        (spot, 10_000 + spot) for spot in range(50)
+    ]
 
 
 def test_only_pairs_across_sides_are_wanted() -> None:

@@ -1,4 +1,6 @@
-"""What an inspection says of a data set: all that was planted is found, nothing else, and labels can do no harm."""
+"""What an inspection says of a data set: all that was planted is found, nothing else, and labels
+can do no harm.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from strhub.data.curation.inspection import inspect, text_summary
 from strhub.data.curation.inspection_page import page
 from strhub.data.curation.scan import scan
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_36, CHARSET_94, LabelPreparation
 
 HOSTILE = "<script>alert('x')</script>\x1b[31m\u202e\"&"
-WORDS = DrawnWords(charset=CHARSET_36, max_length=8, seed=2)
+WORDS = RenderedWords(charset=CHARSET_36, max_length=8, seed=2)
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
@@ -32,7 +34,10 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def change(folder: Path, pairs: dict[str, bytes | None]) -> None:
-    with lmdb.open(str(folder), lock=False, map_size=1 << 26) as environment, environment.begin(write=True) as writing:
+    with (
+        lmdb.open(str(folder), lock=False, map_size=1 << 26) as environment,
+        environment.begin(write=True) as writing,
+    ):
         for key, value in pairs.items():
             if value is None:
                 assert writing.delete(key.encode())
@@ -42,26 +47,34 @@ def change(folder: Path, pairs: dict[str, bytes | None]) -> None:
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/a: 24 words, two of them copies; train/deep/b: 8 with damage of every kind. test: 10, three of a's."""
+    """train/a: 24 words, two of them copies; train/deep/b: 8 with damage of every kind. test: 10,
+    three of a's.
+    """
     root = tmp_path_factory.mktemp("trees")
-    drawn = [WORDS.draw(index) for index in range(60)]
-    first: list[tuple[bytes, str]] = [(encoded(image), label) for image, label in drawn[:24]]
+    rendered = [WORDS.render(index) for index in range(60)]
+    first: list[tuple[bytes, str]] = [(encoded(image), label) for image, label in rendered[:24]]
     first[20] = first[3]  # the same bytes
-    first[21] = (encoded(drawn[4][0], "BMP"), "other")  # the same pixels with another label
-    first[22] = (encoded(drawn[5][0].resize((drawn[5][0].width * 2, drawn[5][0].height * 2))), drawn[5][1].upper())
-    second = [(encoded(image), label) for image, label in drawn[24:32]]
+    first[21] = (encoded(rendered[4][0], "BMP"), "other")  # the same pixels with another label
+    first[22] = (
+        encoded(rendered[5][0].resize((rendered[5][0].width * 2, rendered[5][0].height * 2))),
+        rendered[5][1].upper(),
+    )
+    second = [(encoded(image), label) for image, label in rendered[24:32]]
     second[0] = (second[0][0], HOSTILE)
     second[1] = (second[1][0], "much too long for a word")
     second[2] = (b"not a picture", "bad")
     second[3] = (second[3][0][:90], "cut")
-    test = [(encoded(image), label) for image, label in drawn[40:50]]
+    test = [(encoded(image), label) for image, label in rendered[40:50]]
     test[2] = first[7]
-    test[5] = (encoded(drawn[8][0], "JPEG", quality=60), drawn[8][1])
-    test[6] = (encoded(drawn[9][0], "JPEG", quality=60), "unlike")  # labels must agree
+    test[5] = (encoded(rendered[8][0], "JPEG", quality=60), rendered[8][1])
+    test[6] = (encoded(rendered[9][0], "JPEG", quality=60), "unlike")  # labels must agree
     (root / "train" / "deep").mkdir(parents=True)
     for folder, words in (("train/a", first), ("train/deep/b", second), ("test", test)):
         write_lmdb(root / folder, words)
-    change(root / "train/deep/b", {"label-000000005": None, "label-000000006": b"\xff", "image-000000007": None})
+    change(
+        root / "train/deep/b",
+        {"label-000000005": None, "label-000000006": b"\xff", "image-000000007": None},
+    )
     return root
 
 
@@ -87,7 +100,9 @@ def test_charset(report: dict[str, Any]) -> None:
     counts = {reason: dropped["count"] for reason, dropped in total["dropped"].items()}
     assert counts == {"no label": 1, "undecodable label": 1, "too long": 2}
     assert total["kept"] == 28
-    assert {"number": 2, "label": "much too long for a word"} in total["dropped"]["too long"]["examples"]
+    assert {"number": 2, "label": "much too long for a word"} in total["dropped"]["too long"][
+        "examples"
+    ]
     outside = {character for character, _, inside in total["characters"] if not inside}
     assert {"<", "\x1b", "\u202e", " "} <= outside
     assert not outside & set(CHARSET_36)
@@ -110,7 +125,8 @@ def test_duplicates(report: dict[str, Any]) -> None:
         "near": 1,
     }
     found = {
-        (pair["kind"], pair["first"]["number"], pair["second"]["number"]) for pair in report["duplicates"]["pairs"]
+        (pair["kind"], pair["first"]["number"], pair["second"]["number"])
+        for pair in report["duplicates"]["pairs"]
     }
     assert found == {("same bytes", 4, 21), ("same pixels", 5, 22), ("near", 6, 23)}
 
@@ -122,10 +138,16 @@ def test_overlap(trees: Path, report: dict[str, Any]) -> None:
     assert [end["number"] for end in found["same bytes"]] == [8, 3]
     first, second = found["near"]
     assert (first["path"], first["number"]) == (str(trees / "train/a"), 9)
-    assert (second["path"], second["number"], second["label"]) == (str(trees / "test"), 6, WORDS.draw(8)[1])
+    assert (second["path"], second["number"], second["label"]) == (
+        str(trees / "test"),
+        6,
+        WORDS.render(8)[1],
+    )
 
 
-def test_same_whatever_the_number_of_processes(trees: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_whatever_the_number_of_processes(
+    trees: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("strhub.data.curation.scan.RECORDS_A_JOB", 3)
     one = inspect(trees / "train", charset=CHARSET_94, workers=1)
     assert json.dumps(inspect(trees / "train", charset=CHARSET_94, workers=2)) == json.dumps(one)
@@ -170,11 +192,28 @@ def test_text_can_not_change_the_terminal(report: dict[str, Any]) -> None:
     assert "in total" in text
 
 
-def test_command_writes_everything(trees: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_everything(
+    trees: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(
         [
-            *("inspect", str(trees / "train"), str(trees / "test"), "--charset", "36_lowercase", "--max_length", "15"),
-            *("--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html"), "--workers", "1"),
+            *(
+                "inspect",
+                str(trees / "train"),
+                str(trees / "test"),
+                "--charset",
+                "36_lowercase",
+                "--max_length",
+                "15",
+            ),
+            *(
+                "--json",
+                str(tmp_path / "r.json"),
+                "--html",
+                str(tmp_path / "r.html"),
+                "--workers",
+                "1",
+            ),
         ]
     )
     written = json.loads((tmp_path / "r.json").read_text("utf-8"))
@@ -185,7 +224,7 @@ def test_command_writes_everything(trees: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_damaged_set_is_listed_and_the_others_are_read(tmp_path: Path) -> None:
-    write_lmdb(tmp_path / "good", [WORDS.draw(0)])
+    write_lmdb(tmp_path / "good", [WORDS.render(0)])
     write_lmdb(tmp_path / "empty", [])
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "data.mdb").write_bytes(b"rubbish" * 1000)
@@ -210,9 +249,11 @@ def test_named_charset() -> None:
     assert named_charset("../charset/94_full") == "../charset/94_full"
 
 
-def test_scan_without_pictures_reads_labels(trees: Path) -> None:
-    found = scan(trees / "train", prepare_label=LabelPreparation(CHARSET_36, max_length=15), pictures=False)
+def test_scan_without_images_reads_labels(trees: Path) -> None:
+    found = scan(
+        trees / "train", prepare_label=LabelPreparation(CHARSET_36, max_length=15), originals=False
+    )
     assert not found.records["readable"].any()
     assert (found.records["drop"] == 0).sum() == 28
-    assert found.place(24) == (trees / "train/deep/b", 1)
-    assert found.place(23) == (trees / "train/a", 24)
+    assert found.location(24) == (trees / "train/deep/b", 1)
+    assert found.location(23) == (trees / "train/a", 24)

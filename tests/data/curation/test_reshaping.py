@@ -1,4 +1,6 @@
-"""Filter, merge and split: records are copied as they are, each is kept or counted, and words stay on one side."""
+"""Filter, merge and split: records are copied as they are, each is kept or counted, and words stay
+on one side.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ from strhub.cli.data import run
 from strhub.data.curation.reshaping import split_by_label, split_by_record
 from strhub.data.curation.scan import StoredWords
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_36
 
-WORDS = DrawnWords(charset=CHARSET_36, max_length=8, seed=4)
+WORDS = RenderedWords(charset=CHARSET_36, max_length=8, seed=4)
 Records = list[tuple[bytes | None, str | None]]
 
 
@@ -28,8 +30,8 @@ def encoded(image: Image.Image, form: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def drawn(first: int, end: int) -> Records:
-    return [(encoded(image), label) for image, label in map(WORDS.draw, range(first, end))]
+def rendered(first: int, end: int) -> Records:
+    return [(encoded(image), label) for image, label in map(WORDS.render, range(first, end))]
 
 
 def flat(width: int, height: int, label: str) -> tuple[bytes, str]:
@@ -43,12 +45,15 @@ def read(folder: Path) -> Records:
 
 def write(folder: Path, records: Records) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_lmdb(folder, [(picture or b"", label or "") for picture, label in records])
+    write_lmdb(folder, [(original or b"", label or "") for original, label in records])
     return folder
 
 
 def remove(folder: Path, *keys: bytes) -> None:
-    with lmdb.open(str(folder), lock=False, map_size=1 << 26) as environment, environment.begin(write=True) as writing:
+    with (
+        lmdb.open(str(folder), lock=False, map_size=1 << 26) as environment,
+        environment.begin(write=True) as writing,
+    ):
         assert all(writing.delete(key) for key in keys)
 
 
@@ -59,7 +64,7 @@ def filtered(source: Path, *options: str) -> Records:
 
 
 def test_without_wishes_all_is_copied_in_order(tmp_path: Path) -> None:
-    first, second = drawn(0, 3), [*drawn(3, 5), (b"no picture at all", "kept")]
+    first, second = rendered(0, 3), [*rendered(3, 5), (b"no picture at all", "kept")]
     write(tmp_path / "in" / "a", first)
     write(tmp_path / "in" / "b" / "c", second)
     assert filtered(tmp_path / "in") == first + second
@@ -68,18 +73,32 @@ def test_without_wishes_all_is_copied_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kept", "reason"),
     [
-        (["--charset", "36_lowercase"], "good Good tall wide tiny ninechars g", "outside the charset"),
-        (["--charset", "36_lowercase", "--max_length", "8"], "good Good tall wide tiny g", "1 too long"),
+        (
+            ["--charset", "36_lowercase"],
+            "good Good tall wide tiny ninechars g",
+            "outside the charset",
+        ),
+        (
+            ["--charset", "36_lowercase", "--max_length", "8"],
+            "good Good tall wide tiny g",
+            "1 too long",
+        ),
         (["--max_length", "4"], "good Good tall wide tiny g ñ日", "1 too long"),
         (["--match", "^[a-z]+$"], "good tall wide tiny ninechars g", "2 no match"),
         (["--min_side", "10"], "good Good tall wide ninechars g ñ日", "1 small side, 1 unreadable"),
-        (["--min_aspect", "0.5"], "good Good wide tiny ninechars ñ日", "2 too narrow, 1 unreadable"),
+        (
+            ["--min_aspect", "0.5"],
+            "good Good wide tiny ninechars ñ日",
+            "2 too narrow, 1 unreadable",
+        ),
         (["--max_aspect", "4"], "good Good tall tiny ninechars g ñ日", "1 too wide"),
         (["--vertical", "drop"], "good Good wide tiny ninechars g ñ日", "1 vertical"),
         (["--drop_unreadable"], "good Good tall wide tiny ninechars g ñ日", "1 unreadable"),
     ],
 )
-def test_wishes(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], kept: str, reason: str) -> None:
+def test_wishes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], kept: str, reason: str
+) -> None:
     records: Records = [
         *(flat(40, 20, "good"), flat(41, 20, "Good"), flat(20, 60, "tall"), flat(200, 20, "wide")),
         *(flat(9, 9, "tiny"), flat(42, 20, "ninechars"), flat(20, 61, "g"), flat(43, 20, "ñ日")),
@@ -94,12 +113,15 @@ def test_wishes(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: lis
 
 
 def test_duplicates_and_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    records = drawn(0, 20)
-    image, label = WORDS.draw(3)
+    records = rendered(0, 20)
+    image, label = WORDS.render(3)
     records[10] = records[2]  # the same
-    records[11] = (encoded(image.resize((image.width * 2, image.height * 2))), str(label).upper())  # near
-    test = drawn(30, 40)
-    near_test, near_label = WORDS.draw(7)
+    records[11] = (
+        encoded(image.resize((image.width * 2, image.height * 2))),
+        str(label).upper(),
+    )  # near
+    test = rendered(30, 40)
+    near_test, near_label = WORDS.render(7)
     test[0] = (encoded(near_test, "JPEG"), near_label)
     test[1] = records[2]
     write(tmp_path / "test" / "a", test)
@@ -113,13 +135,13 @@ def test_duplicates_and_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_of_duplicates_one_stays_that_is_wished_for(tmp_path: Path) -> None:
-    picture, _ = drawn(0, 1)[0]
-    source = write(tmp_path / "in", [(picture, "toolong"), (picture, "fine"), (picture, "fine")])
-    assert filtered(source, "--drop_duplicates", "--max_length", "5") == [(picture, "fine")]
+    original, _ = rendered(0, 1)[0]
+    source = write(tmp_path / "in", [(original, "toolong"), (original, "fine"), (original, "fine")])
+    assert filtered(source, "--drop_duplicates", "--max_length", "5") == [(original, "fine")]
 
 
 def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = drawn(0, 4), drawn(4, 6)
+    first, second = rendered(0, 4), rendered(4, 6)
     for name, records in (("a", first), ("b", second)):
         write(tmp_path / name, records)
     remove(tmp_path / "a", b"image-000000002", b"label-000000003")
@@ -131,10 +153,34 @@ def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_split_by_label_leaves_no_word_on_both_sides(tmp_path: Path) -> None:
-    labels = ["one", "ONE", "Öne", "two", "Two!", "three", "four", "five", "six", "seven", "eight", "nine"]
+    labels = [
+        "one",
+        "ONE",
+        "Öne",
+        "two",
+        "Two!",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+    ]
     records = [flat(20 + number, 20, label) for number, label in enumerate(labels)]
     source = write(tmp_path / "in", list(records))
-    run(["split", str(source), str(tmp_path / "a"), str(tmp_path / "b"), "--share", "0.5", "--seed", "3"])
+    run(
+        [
+            "split",
+            str(source),
+            str(tmp_path / "a"),
+            str(tmp_path / "b"),
+            "--fraction",
+            "0.5",
+            "--seed",
+            "3",
+        ]
+    )
     first, second = read(tmp_path / "a"), read(tmp_path / "b")
     assert sorted(first + second) == sorted(records)
     assert [record for record in records if record in first] == first  # in their order
@@ -144,10 +190,21 @@ def test_split_by_label_leaves_no_word_on_both_sides(tmp_path: Path) -> None:
 
 def test_split_by_record_meets_the_share(tmp_path: Path) -> None:
     source = write(tmp_path / "in", [flat(20 + number, 20, "same") for number in range(10)])
-    run(["split", str(source), str(tmp_path / "a"), str(tmp_path / "b"), "--share", "0.9", "--by", "record"])
+    run(
+        [
+            "split",
+            str(source),
+            str(tmp_path / "a"),
+            str(tmp_path / "b"),
+            "--fraction",
+            "0.9",
+            "--by",
+            "record",
+        ]
+    )
     assert (len(read(tmp_path / "a")), len(read(tmp_path / "b"))) == (9, 1)
     with pytest.raises(ValueError, match="would be empty"):
-        run(["split", str(source), str(tmp_path / "c"), str(tmp_path / "d"), "--share", "0.9"])
+        run(["split", str(source), str(tmp_path / "c"), str(tmp_path / "d"), "--fraction", "0.9"])
     assert not (tmp_path / "c").exists()
 
 
@@ -170,23 +227,25 @@ def test_splits_are_fixed_by_their_seed(seed: int) -> None:
         (["filter", "IN", "OUT", "--match", "("], "regular expression"),
         (["filter", "IN/none", "OUT"], "no LMDB folder"),
         (["filter", "IN", "OUT", "--match", "nothing like it"], "nothing to write"),
-        (["split", "IN", "OUT", "OUT2", "--share", "1.5"], "share"),
-        (["split", "IN", "OUT", "OUT", "--share", "0.5"], "two folders"),
-        (["split", "IN", "IN", "OUT", "--share", "0.5"], "exists"),
-        (["split", "IN", "OUT", "OUT2", "--share", "0.5", "--seed", "-1"], "seed"),
+        (["split", "IN", "OUT", "OUT2", "--fraction", "1.5"], "share"),
+        (["split", "IN", "OUT", "OUT", "--fraction", "0.5"], "two folders"),
+        (["split", "IN", "IN", "OUT", "--fraction", "0.5"], "exists"),
+        (["split", "IN", "OUT", "OUT2", "--fraction", "0.5", "--seed", "-1"], "seed"),
     ],
 )
 def test_bad_arguments(tmp_path: Path, arguments: list[str], message: str) -> None:
-    write(tmp_path / "IN", drawn(0, 4))
-    places = [str(tmp_path / part) if part.startswith(("IN", "OUT")) else part for part in arguments]
+    write(tmp_path / "IN", rendered(0, 4))
+    paths = [str(tmp_path / part) if part.startswith(("IN", "OUT")) else part for part in arguments]
     with pytest.raises(ValueError, match=message):
-        run(places)
+        run(paths)
     assert not list(tmp_path.glob("OUT*"))
 
 
-def test_a_split_that_was_stopped_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = write(tmp_path / "in", drawn(0, 20))
-    command = ["split", str(source), str(tmp_path / "a"), str(tmp_path / "b"), "--share", "0.5"]
+def test_a_split_that_was_stopped_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in", rendered(0, 20))
+    command = ["split", str(source), str(tmp_path / "a"), str(tmp_path / "b"), "--fraction", "0.5"]
     copy = strhub.data.curation.reshaping.copy_records
 
     def stop_at_second(folder: Path, *rest: object) -> object:

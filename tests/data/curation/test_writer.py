@@ -24,14 +24,17 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX's")
 
 
 def contents(folder: Path) -> dict[bytes, bytes]:
-    with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
+    with (
+        lmdb.open(str(folder), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
         return dict(transaction.cursor())
 
 
 def expected(records: list[Record]) -> dict[bytes, bytes]:
     found = {b"num-samples": b"%d" % len(records)}
-    for number, (picture, label) in enumerate(records, 1):
-        found |= {b"image-%09d" % number: picture, b"label-%09d" % number: label.encode()}
+    for number, (original, label) in enumerate(records, 1):
+        found |= {b"image-%09d" % number: original, b"label-%09d" % number: label.encode()}
     return found
 
 
@@ -48,7 +51,9 @@ def numbered(number: int) -> Iterator[Record]:
         raise SkippedRecord(f"input {number} is no good", "seven")
 
 
-def write_numbered(folder: Path, count: int = 150, workers: int = 1, **options: bool) -> writer.WriteReport:
+def write_numbered(
+    folder: Path, count: int = 150, workers: int = 1, **options: bool
+) -> writer.WriteReport:
     return write_words(folder, range(count), numbered, fingerprint="a", workers=workers, **options)
 
 
@@ -105,20 +110,24 @@ def fail_clearly(number: int) -> Iterator[Record]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.lists(st.tuples(st.binary(max_size=200), st.text(max_size=8)), max_size=3), max_size=30))
+@given(
+    st.lists(
+        st.lists(st.tuples(st.binary(max_size=200), st.text(max_size=8)), max_size=3), max_size=30
+    )
+)
 def test_records_come_back_in_order(jobs: list[list[Record]]) -> None:
     records = [record for job in jobs for record in job]
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "deep" / "words"
+        target = Path(folder) / "deep" / "words"
         if not records:
             with pytest.raises(NothingWritten):
-                write_words(place, jobs, as_given, fingerprint="")
-            assert not place.exists()
+                write_words(target, jobs, as_given, fingerprint="")
+            assert not target.exists()
             return
-        report = write_words(place, jobs, as_given, fingerprint="")
+        report = write_words(target, jobs, as_given, fingerprint="")
         assert (report.written, report.skipped, report.problems) == (len(records), 0, ())
-        assert contents(place) == expected(records)
-        assert [item.name for item in place.parent.iterdir()] == ["words"]
+        assert contents(target) == expected(records)
+        assert [item.name for item in target.parent.iterdir()] == ["words"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -131,19 +140,25 @@ def test_any_number_of_workers_writes_the_same(tmp_path: Path, workers: int) -> 
 
 
 def test_half_a_character_is_skipped(tmp_path: Path) -> None:
-    report = write_words(tmp_path / "words", [[(b"a", "fine")], [(b"b", "\ud800")]], as_given, fingerprint="")
+    report = write_words(
+        tmp_path / "words", [[(b"a", "fine")], [(b"b", "\ud800")]], as_given, fingerprint=""
+    )
     assert (report.written, report.reasons) == (1, {"undecodable label": 1})
     assert report.problems == (r"label '\ud800' holds half a character",)
 
 
-def test_problems_are_counted_beyond_those_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_are_counted_beyond_those_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(writer, "MAX_PROBLEMS", 5)
     report = write_numbered(tmp_path / "words")
     assert (report.skipped, len(report.problems)) == (22, 5)
 
 
 def test_nothing_to_write_makes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NothingWritten, match="1 inputs gave no record; the first: input 0 is no good") as caught:
+    with pytest.raises(
+        NothingWritten, match="1 inputs gave no record; the first: input 0 is no good"
+    ) as caught:
         write_numbered(tmp_path / "words", 1)
     assert caught.value.report.reasons == {"seven": 1}
     assert list(tmp_path.iterdir()) == []
@@ -194,19 +209,19 @@ def test_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_the_old_stays_and_nothing_is_found_until_complete(tmp_path: Path) -> None:
-    place, fresh = tmp_path / "old", tmp_path / "fresh"
-    write_lmdb(place, [(b"old", "old")])
-    old = contents(place)
+    target, fresh = tmp_path / "old", tmp_path / "fresh"
+    write_lmdb(target, [(b"old", "old")])
+    old = contents(target)
 
     def work(number: int) -> Iterator[Record]:
-        assert contents(place) == old
-        assert find_lmdbs(tmp_path) == [place]
+        assert contents(target) == old
+        assert find_lmdbs(tmp_path) == [target]
         return numbered(number)
 
-    for folder in (place, fresh):
+    for folder in (target, fresh):
         write_words(folder, range(20), work, fingerprint="", overwrite=True)
         write_lmdb(tmp_path / "x", [(b"old", "old")])
-        os.replace(tmp_path / "x" / "data.mdb", place / "data.mdb")
+        os.replace(tmp_path / "x" / "data.mdb", target / "data.mdb")
         (tmp_path / "x").rmdir()
     assert contents(fresh) == expected(all_numbered(20))
 
@@ -215,11 +230,15 @@ def test_the_old_stays_and_nothing_is_found_until_complete(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("error", [ValueError("no font"), KeyboardInterrupt(), KeyError("odd")])
-def test_goes_on_after_any_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def test_goes_on_after_any_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     monkeypatch.setattr(writer, "COMMIT_SECONDS", -1)  # after every job
     first = Calls(90, error)
     kind = RuntimeError if isinstance(error, KeyError) else type(error)
-    with pytest.raises(kind, match=r"no font|records are kept, and the same command resumes|90: KeyError: 'odd'"):
+    with pytest.raises(
+        kind, match=r"no font|records are kept, and the same command resumes|90: KeyError: 'odd'"
+    ):
         write_words(tmp_path / "words", range(150), first, fingerprint="a")
     assert not (tmp_path / "words").exists()
     assert find_lmdbs(tmp_path) == []
@@ -232,7 +251,9 @@ def test_goes_on_after_any_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("change", ["fingerprint", "fewer jobs", "cut short", "no LMDB", "emptied"])
-def test_begins_anew_where_it_can_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_begins_anew_where_it_can_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     monkeypatch.setattr(writer, "COMMIT_SECONDS", -1)
     with pytest.raises(ValueError, match="stop"):
         write_words(tmp_path / "words", range(150), Calls(90, ValueError("stop")), fingerprint="a")
@@ -242,7 +263,9 @@ def test_begins_anew_where_it_can_not_go_on(tmp_path: Path, monkeypatch: pytest.
         file.write_bytes(damage[change])
     count = 60 if change == "fewer jobs" else 150
     again = Calls()
-    write_words(tmp_path / "words", range(count), again, fingerprint="b" if change == "fingerprint" else "a")
+    write_words(
+        tmp_path / "words", range(count), again, fingerprint="b" if change == "fingerprint" else "a"
+    )
     assert again.seen == list(range(count))
     assert contents(tmp_path / "words") == expected(all_numbered(count))
 
@@ -252,7 +275,7 @@ def test_killed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer, "_put_in_place", cut_power)
+        patched.setattr(writer, "_move_into_place", cut_power)
         with pytest.raises(KeyboardInterrupt):
             write_numbered(tmp_path / "words")
     assert find_lmdbs(tmp_path) == []
@@ -277,11 +300,11 @@ writer.write_words(sys.argv[2], range(150), work, fingerprint="a", overwrite=Tru
 @POSIX
 @pytest.mark.parametrize("old", [False, True])
 def test_killed_at_any_moment(tmp_path: Path, old: bool) -> None:
-    place, rng, kills = tmp_path / "words", Random(old), 0
+    target, rng, kills = tmp_path / "words", Random(old), 0
     if old:
-        write_lmdb(place, [(b"old", "old")])
-    before = contents(place) if old else None
-    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(place)]
+        write_lmdb(target, [(b"old", "old")])
+    before = contents(target) if old else None
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(target)]
     for _ in range(3):
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -289,10 +312,10 @@ def test_killed_at_any_moment(tmp_path: Path, old: bool) -> None:
             time.sleep(rng.random() * 0.15)
             process.kill()
         kills += process.returncode == -signal.SIGKILL
-        assert (contents(place) if place.exists() else None) in (before, expected(all_numbered()))
+        assert (contents(target) if target.exists() else None) in (before, expected(all_numbered()))
     assert kills
-    write_numbered(place, overwrite=True)
-    assert contents(place) == expected(all_numbered())
+    write_numbered(target, overwrite=True)
+    assert contents(target) == expected(all_numbered())
     assert [item.name for item in tmp_path.iterdir()] == ["words"]
 
 
@@ -319,7 +342,9 @@ def test_one_of_many_writers_wins(tmp_path: Path) -> None:
             write_numbered(tmp_path / "words")
             outcomes.append("written")
         except ValueError as error:
-            outcomes.append("busy" if "another process" in str(error) else str(error).partition(":")[0][-14:])
+            outcomes.append(
+                "busy" if "another process" in str(error) else str(error).partition(":")[0][-14:]
+            )
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
@@ -338,7 +363,9 @@ HOLDER += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep
 
 def test_lock_of_another_process_holds_until_it_dies(tmp_path: Path) -> None:
     lock = tmp_path / ".words.lock"
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="is being written by another process"):
@@ -350,8 +377,13 @@ def test_lock_of_another_process_holds_until_it_dies(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_worker_that_is_killed_ends_the_run_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"a worker process ended \(exit status -9\).* fewer workers. .* resumes from"):
+def test_worker_that_is_killed_ends_the_run_clearly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"a worker process ended \(exit status -9\).* fewer workers. .* resumes from",
+    ):
         write_words(tmp_path / "words", range(150), die, fingerprint="a", workers=2)
     assert not (tmp_path / "words").exists()
     monkeypatch.setenv("STRHUB_TEST_LIVE", "1")
@@ -377,7 +409,9 @@ for _ in run_in_order(time.sleep, [0.02] * 1000, workers=2):
 
 @POSIX
 def test_workers_end_with_the_process_that_started_them() -> None:
-    with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         children = [int(pid) for pid in process.stdout.readline().split()]
         assert len(children) == 2
@@ -393,7 +427,9 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    state = Path(f"/proc/{pid}/stat")  # one that has ended may still be listed, where nobody asks for its status
+    state = Path(
+        f"/proc/{pid}/stat"
+    )  # one that has ended may still be listed, where nobody asks for its status
     return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
@@ -416,7 +452,10 @@ def test_disk_that_is_full(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(tmp_path / "words")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "words can't be written: " in done.stdout, done.stderr
-    assert "What was written is kept, and the same command resumes from there once there is room" in done.stdout
+    assert (
+        "What was written is kept, and the same command resumes from there once there is room"
+        in done.stdout
+    )
     assert not (tmp_path / "words").exists()
     again = Calls()
     write_words(tmp_path / "words", range(150), again, fingerprint="a")

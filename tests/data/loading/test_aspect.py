@@ -1,4 +1,6 @@
-"""Images that keep their aspect: widths, padding, batches of like widths that can be resumed, reading in order."""
+"""Images that keep their aspect: widths, padding, batches of like widths that can be resumed,
+reading in order.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +13,29 @@ from PIL import Image
 
 from strhub import Recognizer
 from strhub.checkpoint.scene_text_model import SceneTextModel
-from strhub.data.loading.aspect import POOL, AspectBatches, AspectLoader, AspectTransform, collate_kept
+from strhub.data.loading.aspect import (
+    POOL,
+    AspectBatches,
+    AspectLoader,
+    AspectTransform,
+    collate_kept,
+)
 from strhub.data.loading.loader import Batch, SeededBatches
 from strhub.data.module import SceneTextDataModule
 from strhub.data.sources.dataset import Word
 from strhub.images.padding import BUCKET, pad
-from strhub.images.preprocess import COLUMN, NORMALIZATIONS, kept_width, picture_to_array, picture_to_kept_array
+from strhub.images.preprocess import (
+    COLUMN,
+    NORMALIZATIONS,
+    image_to_kept_array,
+    image_to_resized_array,
+    kept_width,
+)
 from strhub.text import CHARSET_36
 
 SMALL = {
-    "architecture": "svtr", "name": "svtr-test", "charset_train": CHARSET_36, "charset_test": CHARSET_36,
+    "architecture": "svtr", "name": "svtr-test", "charset_train": CHARSET_36,
+        "charset_test": CHARSET_36,
     "normalize": "default", "keep_aspect": True, "max_label_length": 40, "img_size": [32, 256],
     "embed_dims": [16, 16, 32], "depths": [1, 1, 1], "num_heads": [1, 1, 1], "local_depth": 1,
     "height_strides": [2, 2], "mlp_ratio": 2,
@@ -34,7 +49,15 @@ def noise(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((64, 32), 64), ((100, 20), 160), ((101, 20), 160), ((104, 20), 168), ((3, 90), 32), ((90, 1), 512), ((1, 1), 32)],
+    [
+        ((64, 32), 64),
+        ((100, 20), 160),
+        ((101, 20), 160),
+        ((104, 20), 168),
+        ((3, 90), 32),
+        ((90, 1), 512),
+        ((1, 1), 32),
+    ],
 )
 def test_the_width_follows_the_aspect_in_columns_between_a_square_and_the_greatest(
     size: tuple[int, int], expected: int
@@ -47,16 +70,18 @@ def test_aspects_are_kept_to_within_half_a_column() -> None:
         assert abs(kept_width((width, 50), [32, 4096]) - 32 * width / 50) <= COLUMN / 2
 
 
-def test_a_picture_is_resized_as_by_the_usual_transform() -> None:
-    picture = noise(100, 20)
-    expected = picture_to_array(picture, (32, 160), NORMALIZATIONS["default"])
-    assert np.array_equal(picture_to_kept_array(picture, [32, 512], NORMALIZATIONS["default"]), expected)
-    assert np.array_equal(AspectTransform([32, 512])(picture).numpy(), expected)
+def test_a_image_is_resized_as_by_the_usual_transform() -> None:
+    original = noise(100, 20)
+    expected = image_to_resized_array(original, (32, 160), NORMALIZATIONS["default"])
+    assert np.array_equal(
+        image_to_kept_array(original, [32, 512], NORMALIZATIONS["default"]), expected
+    )
+    assert np.array_equal(AspectTransform([32, 512])(original).numpy(), expected)
 
 
-def test_the_width_is_that_of_the_augmented_picture() -> None:
-    def cut(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return picture.crop((0, 0, int(rng.integers(20, 90)), picture.height))
+def test_the_width_is_that_of_the_augmented_image() -> None:
+    def cut(original: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return original.crop((0, 0, int(rng.integers(20, 90)), original.height))
 
     transform = AspectTransform([32, 512], augment=cut)
     widths = {transform(noise(100, 20), np.random.default_rng(seed)).shape[-1] for seed in range(8)}
@@ -66,7 +91,9 @@ def test_the_width_is_that_of_the_augmented_picture() -> None:
     augmented = AspectTransform([32, 512], augment=True)
     again = [augmented(noise(100, 20), np.random.default_rng(3)) for _ in range(2)]
     assert torch.equal(*again)
-    assert augmented.batch([noise(100, 20), noise(50, 20)], [np.random.default_rng(3)] * 2).shape[:3] == (2, 3, 32)
+    assert augmented.batch([noise(100, 20), noise(50, 20)], [np.random.default_rng(3)] * 2).shape[
+        :3
+    ] == (2, 3, 32)
 
 
 @pytest.mark.parametrize("img_size", [[32, 130], [30, 128], [32, 16]])
@@ -85,7 +112,11 @@ def test_padding_is_no_color_and_reaches_a_bucket() -> None:
 
 
 def test_unreadable_words_are_counted() -> None:
-    words = [Word(torch.ones(3, 32, 40), "a", 2), Word(None, "lost", 1), Word(torch.ones(3, 32, 64), "b", 0)]
+    words = [
+        Word(torch.ones(3, 32, 40), "a", 2),
+        Word(None, "lost", 1),
+        Word(torch.ones(3, 32, 64), "b", 0),
+    ]
     batch = collate_kept(words)
     assert (batch.images.shape, batch.labels) == ((2, 3, 32, 64), ["a", "b"])
     assert (batch.unreadable, batch.lost_labels) == (3, ("lost",))
@@ -100,10 +131,14 @@ class Widths:
 
     def __getitem__(self, key: tuple[int, int]) -> Word:
         rng = np.random.default_rng(key)
-        return Word(torch.full((3, 4, COLUMN * int(rng.integers(8, 128))), float(key[0])), f"{key[0]}", 0)
+        return Word(
+            torch.full((3, 4, COLUMN * int(rng.integers(8, 128))), float(key[0])), f"{key[0]}", 0
+        )
 
 
-def loader(*, epoch: int = 0, start: int = 0, workers: int = 0, rank: int = 0, devices: int = 1) -> AspectLoader:
+def loader(
+    *, epoch: int = 0, start: int = 0, workers: int = 0, rank: int = 0, devices: int = 1
+) -> AspectLoader:
     batches = AspectBatches(1000, batch_size=12, seed=5, rank=rank, devices=devices)
     batches.seek(epoch, start)
     return AspectLoader(Widths(), batch_sampler=batches, num_workers=workers)
@@ -127,10 +162,10 @@ def test_an_epoch_has_the_words_of_the_usual_one_in_as_many_batches() -> None:
 
 def test_words_of_a_batch_have_like_widths_and_batches_come_in_any_order() -> None:
     batches = list(loader())
-    share = np.mean([batch.images.isnan().float().mean() for batch in batches])
+    fraction = np.mean([batch.images.isnan().float().mean() for batch in batches])
     together = np.mean([pad([Widths()[key].image for key in keys]).isnan().float().mean()
                         for keys in SeededBatches(1000, batch_size=12, seed=5)])  # fmt: skip
-    assert share < together / 2
+    assert fraction < together / 2
     widths = [batch.images.shape[-1] for batch in batches]
     assert widths[:POOL] != sorted(widths[:POOL])
 
@@ -163,31 +198,36 @@ def test_devices_share_the_words() -> None:
 
 def test_the_data_module_keeps_the_aspect_everywhere(word_tree: Path) -> None:
     options: dict[str, Any] = {
-        "train_dir": "real", "img_size": [32, 512], "max_label_length": 10, "charset_train": CHARSET_36,
+        "train_dir": "real", "img_size": [32, 512], "max_label_length": 10,
+            "charset_train": CHARSET_36,
         "charset_test": CHARSET_36, "batch_size": 4, "keep_aspect": True, "augment": False,
     }  # fmt: skip
     data = SceneTextDataModule(root_dir=word_tree, **options)
-    sets = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader("IIIT5k")}
+    sets = {
+        "train": data.train_dataloader(),
+        "val": data.val_dataloader(),
+        "test": data.test_dataloader("IIIT5k"),
+    }
     for name, words in sets.items():
         batches = list(words)
         assert len({batch.images.shape[-1] for batch in batches}) > 1, name
         assert all(batch.images.shape[1:3] == (3, 32) for batch in batches), name
     assert isinstance(sets["train"], AspectLoader)
-    drawn = SceneTextDataModule(root_dir=word_tree, **options, drawn=40)
-    assert sum(len(batch.labels) for batch in drawn.train_dataloader()) == 40
+    rendered = SceneTextDataModule(root_dir=word_tree, **options, rendered=40)
+    assert sum(len(batch.labels) for batch in rendered.train_dataloader()) == 40
 
 
-def test_readings_of_unlike_widths_come_in_the_order_of_the_pictures() -> None:
+def test_readings_of_unlike_widths_come_in_the_order_of_the_images() -> None:
     torch.manual_seed(0)
     model = SceneTextModel(SMALL)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3 if parameter.ndim > 1 else 1)
     recognizer = Recognizer(model, device="cpu", batch_size=5)
-    pictures = [noise(width, 30) for width in (40, 200, 41, 90, 300, 30, 400, 95)]
-    readings = recognizer([*pictures[:3], None, *pictures[3:]])
+    originals = [noise(width, 30) for width in (40, 200, 41, 90, 300, 30, 400, 95)]
+    readings = recognizer([*originals[:3], None, *originals[3:]])
     assert readings.pop(3).error is not None
-    alone = [recognizer(picture)[0] for picture in pictures]
+    alone = [recognizer(original)[0] for original in originals]
     assert [reading.text for reading in readings] == [reading.text for reading in alone]
     assert len({reading.text for reading in readings}) > 4
     for reading, single in zip(readings, alone, strict=True):

@@ -46,11 +46,18 @@ class Killed(Dataset[int]):
 
 
 def loader(data: Killed, batches: SeededBatches | OrderedBatches) -> RestartingLoader:
-    options = {"num_workers": 2, "persistent_workers": True, "worker_init_fn": let_go_of_signals, "collate_fn": list}
+    options = {
+        "num_workers": 2,
+        "persistent_workers": True,
+        "worker_init_fn": let_go_of_signals,
+        "collate_fn": list,
+    }
     return RestartingLoader(data, batch_sampler=batches, **options)
 
 
-def test_all_batches_come_once_and_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_all_batches_come_once_and_in_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shuffled = SeededBatches(40, batch_size=4, seed=1)
     expected = [[index for index, _ in batch] for batch in shuffled]
     data = Killed(40, {expected[0][0]: 1, expected[6][2]: 2}, tmp_path)
@@ -89,8 +96,14 @@ def test_workers_that_stay_and_are_killed_between_two_epochs(
 
 
 def test_devices_have_equally_many_batches() -> None:
-    first, second, third = (list(OrderedBatches(13, batch_size=2, rank=rank, devices=3)) for rank in range(3))
-    assert (first, second, third) == ([[0, 3], [6, 9], [12]], [[1, 4], [7, 10], []], [[2, 5], [8, 11], []])
+    first, second, third = (
+        list(OrderedBatches(13, batch_size=2, rank=rank, devices=3)) for rank in range(3)
+    )
+    assert (first, second, third) == (
+        [[0, 3], [6, 9], [12]],
+        [[1, 4], [7, 10], []],
+        [[2, 5], [8, 11], []],
+    )
     assert len(OrderedBatches(13, batch_size=2, devices=3)) == 3
     assert list(OrderedBatches(0, batch_size=2)) == []
 

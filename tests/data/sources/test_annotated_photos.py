@@ -26,7 +26,10 @@ SQUARE = ((1.0, 2.0), (9.0, 2.0), (9.0, 6.0), (1.0, 6.0))
             "x: [[1 9 9\n 1]], y: [[2 2 6 6]], ornt: [u'#'], transcriptions: [u'#']\n",
             [(SQUARE, "Exit"), (SQUARE, None)],
         ),
-        ("x: [[1 9 9 1]], y: [[2 2 6 6]], ornt: [u'h'], transcriptions: [u\"JOE'S\"]", [(SQUARE, "JOE'S")]),
+        (
+            "x: [[1 9 9 1]], y: [[2 2 6 6]], ornt: [u'h'], transcriptions: [u\"JOE'S\"]",
+            [(SQUARE, "JOE'S")],
+        ),
         ("", []),
     ],
 )
@@ -53,14 +56,22 @@ def test_a_folder_in_any_form(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither words\.jsonl is there"):
         find_annotated(tmp_path)
     (tmp_path / "gt_a.txt").write_bytes(b"\xef\xbb\xbf1,2,9,2,9,6,1,6,Exit\n")
-    (tmp_path / "poly_gt_b.txt").write_text("x: [[1 9 9 1]], y: [[2 2 6 6]], transcriptions: [u'b']", "utf-8")
+    (tmp_path / "poly_gt_b.txt").write_text(
+        "x: [[1 9 9 1]], y: [[2 2 6 6]], transcriptions: [u'b']", "utf-8"
+    )
     found = find_annotated(tmp_path)
-    assert [(one.path.name, one.words[0].text) for one in found] == [("a.png", "Exit"), ("b.png", "b")]
+    assert [(one.path.name, one.words[0].text) for one in found] == [
+        ("a.png", "Exit"),
+        ("b.png", "b"),
+    ]
     other = tmp_path / "truth"
     other.mkdir()
     (other / "c.txt").write_text('1, 2, 9, 6, "c"', "utf-8")
     assert [one.path.name for one in find_annotated(tmp_path, other)] == ["c.png"]
-    row = {"image": "c.png", "words": [{"quad": SQUARE, "text": "c"}, {"polygon": SQUARE[:3], "text": None}]}
+    row = {
+        "image": "c.png",
+        "words": [{"quad": SQUARE, "text": "c"}, {"polygon": SQUARE[:3], "text": None}],
+    }
     (tmp_path / "words.jsonl").write_text(json.dumps(row) + "\n\n", "utf-8")
     (annotated,) = find_annotated(tmp_path)
     assert annotated == (tmp_path / "c.png", [(SQUARE, "c"), (SQUARE[:3], None)])
@@ -68,7 +79,8 @@ def test_a_folder_in_any_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["[]", "{", '{"image": 1, "words": []}', '{"image": "a", "words": [{"quad": [[1, 2]], "text": "a"}]}',
+    ["[]", "{", '{"image": 1, "words": []}', '{"image": "a", "words": [{"quad": [[1, 2]], "text": '
+                                             '"a"}]}',
      '{"image": "a", "words": [{"quad": [[1, 2], [3, 1e999], [2, 2]], "text": "a"}]}',
      '{"image": "a", "words": [{"quad": [[1, 2], [3, 4], [2, 2]], "text": 3}]}'],
 )  # fmt: skip

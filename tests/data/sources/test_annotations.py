@@ -21,7 +21,7 @@ Form = Literal["NFC", "NFD"]
 
 
 def pairs(annotations: Annotations) -> list[tuple[str, str]]:
-    return [(annotation.picture, annotation.label) for annotation in annotations]
+    return [(annotation.original, annotation.label) for annotation in annotations]
 
 
 def of_text(folder: Path, name: str, text: str | bytes) -> Annotations:
@@ -29,7 +29,7 @@ def of_text(folder: Path, name: str, text: str | bytes) -> Annotations:
     return Annotations(folder / name)
 
 
-def picture(path: Path) -> None:
+def original(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (4, 3)).save(path)
 
@@ -47,7 +47,10 @@ def picture(path: Path) -> None:
         ("a.CSV", "image,words,set\na.png, one ,x\nsub/b.png,two,y\n"),
         ("a.tsv", "a.png\tone\nsub/b.png\ttwo\n"),
         ("a.tsv", "text\tfile\none\ta.png\ntwo\tsub/b.png\n"),
-        ("a.jsonl", '{"image": "a.png", "text": "one"}\n{"label": " two", "path": "sub/b.png", "x": [1]}\n'),
+        (
+            "a.jsonl",
+            '{"image": "a.png", "text": "one"}\n{"label": " two", "path": "sub/b.png", "x": [1]}\n',
+        ),
         ("gt.txt", 'a.png, "one"\nsub/b.png, "two"\n'),
         ("gt.txt", "\ufeffa.png\tone\nsub/b.png\ttwo\n"),
         ("gt.txt", 'a.png,one\nsub/b.png,"two"'),
@@ -66,7 +69,10 @@ def test_separators_and_quotes_in_labels(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     assert pairs(Annotations(tmp_path / "a.csv")) == rows
-    assert pairs(of_text(tmp_path, "a.tsv", "".join(f"{path}\t{label}\n" for path, label in rows))) == rows
+    assert (
+        pairs(of_text(tmp_path, "a.tsv", "".join(f"{path}\t{label}\n" for path, label in rows)))
+        == rows
+    )
     lines = "".join(json.dumps({"file": path, "words": label}) + "\n" for path, label in rows)
     assert pairs(of_text(tmp_path, "a.jsonl", lines)) == rows
     text = 'a.png, "say \\"hi\\""\nb.png\t1,5\nc.png, "it\'s"\nd.png, ""\ne.png, "\n'
@@ -86,17 +92,20 @@ def test_line_numbers_and_places(tmp_path: Path) -> None:
 DAMAGED = {
     "a.csv": (
         b'a.png,one\nb.png\nc.png,"open\nd.png,5,5\n\xff.png,x\n,empty\n"e.png"x,y\nf.png,six\n',
-        ["2: one column only", "3: not CSV: unexpected end", "4: 3 columns, not 2 as in the first line; put a label",
+        ["2: one column only", "3: not CSV: unexpected end", "4: 3 columns, not 2 as in the first "
+                                                             "line; put a label",
          "5: the line is not UTF-8", "6: it names no image", "7: not CSV: "],
     ),
     "a.tsv": (
         b"a.png\tone\nb.png\nd.png\tx\ty\nc.png\t\xff\n\tx\nf.png\tsix\n",
-        ["2: one column only", "3: 3 columns, not 2", "4: the line is not UTF-8", "5: it names no image"],
+        ["2: one column only", "3: 3 columns, not 2", "4: the line is not UTF-8", "5: it names no "
+                                                                                  "image"],
     ),
     "a.jsonl": (
         b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'
         b'{"file": 7, "text": "x"}\n"\xff"\n' + b"[" * 100_000 + b'\n{"file": "f.png", "text": "six"}\n',
-        ["2: not JSON: ", "3: not an object", "4: no texts under one of filename, ", "5: no texts", "6: no texts",
+        ["2: not JSON: ", "3: not an object", "4: no texts under one of filename, ", "5: no texts",
+            "6: no texts",
          "7: the line is not UTF-8", "8: not JSON: "],
     ),
     "gt.txt": (
@@ -115,11 +124,15 @@ def test_bad_lines_are_counted_listed_and_left_out(tmp_path: Path, name: str) ->
     for found, problem in zip(annotations.problems, problems, strict=True):
         assert found.startswith(f"{tmp_path / name}:{problem}")
     undecodable = sum("UTF-8" in problem for problem in problems)
-    assert annotations.skipped == Counter({"bad line": len(problems) - undecodable, "not UTF-8": undecodable})
+    assert annotations.skipped == Counter(
+        {"bad line": len(problems) - undecodable, "not UTF-8": undecodable}
+    )
 
 
 @given(st.binary(max_size=300), st.sampled_from(["csv", "tsv", "jsonl", "gt"]))
-def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, form: str) -> None:
+def test_any_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, form: str
+) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_bytes(content)
     annotations = Annotations(file, form=form)
@@ -128,12 +141,14 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         end = b"\n" if b"\n" in content else b"\r"
         lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(end) if line.strip()]
         assert len(found) + annotations.skipped.total() in (len(lines), len(lines) - 1)
-        assert all(annotation.picture.strip() for annotation in found)
+        assert all(annotation.original.strip() for annotation in found)
 
 
 def test_files_that_can_not_be_understood(tmp_path: Path) -> None:
     for text in ("path,reading\n1.png,x\n", "id,label\n1,x\n"):
-        with pytest.raises(ValueError, match=r"a\.csv: the first line looks like a header, .*filename, .*label"):
+        with pytest.raises(
+            ValueError, match=r"a\.csv: the first line looks like a header, .*filename, .*label"
+        ):
             list(of_text(tmp_path, "a.csv", text))
     with pytest.raises(ValueError, match="is UTF-16: save it as UTF-8"):
         list(of_text(tmp_path, "a.csv", "a.png,b\n".encode("utf-16")))
@@ -152,11 +167,16 @@ def test_files_that_can_not_be_understood(tmp_path: Path) -> None:
 
 
 def test_first_label_that_is_a_columns_name_is_no_header(tmp_path: Path) -> None:
-    assert pairs(of_text(tmp_path, "a.csv", "a.png,text\nb.png,two\n")) == [("a.png", "text"), ("b.png", "two")]
+    assert pairs(of_text(tmp_path, "a.csv", "a.png,text\nb.png,two\n")) == [
+        ("a.png", "text"),
+        ("b.png", "two"),
+    ]
 
 
 def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
-    annotations = of_text(tmp_path, "a.csv", "".join(f"sub/{number}.jpg,word{number}\n" for number in range(200_000)))
+    annotations = of_text(
+        tmp_path, "a.csv", "".join(f"sub/{number}.jpg,word{number}\n" for number in range(200_000))
+    )
     start = time.process_time()
     assert sum(1 for _ in annotations) == 200_000
     assert time.process_time() - start < 4  # a tenth of that where nothing else runs
@@ -170,7 +190,10 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
     [
         ("a.csv", "a.png,1,5\r".replace("1,5", '"1,5"') + 'b.png,"say ""hi"""\r'),
         ("a.csv", 'a.png;1,5\r\nb.png;"say ""hi"""\r\n'),
-        ("a.csv", 'filename;words\na.png;1,5\nb.png;say "hi"\n'.replace('say "hi"', '"say ""hi"""')),
+        (
+            "a.csv",
+            'filename;words\na.png;1,5\nb.png;say "hi"\n'.replace('say "hi"', '"say ""hi"""'),
+        ),
         ("a.csv", 'sep=;\nlabel;path\n1,5;a.png\n"say ""hi""";b.png\n'),
         ("a.csv", 'a.png\t1,5\nb.png\t"say ""hi"""\n'),
         ("a.tsv", 'a.png\t1,5\nb.png\t"say ""hi"""\n'),
@@ -181,7 +204,10 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
         ("gt.txt", 'a.png;1,5\nb.png;  say "hi"\n'),
         ("labels.txt", 'a.png   1,5\nb.png\tsay "hi"\n'),
         ("labels.json", '{"a.png": "1,5", "b.png": "say \\"hi\\""}'),
-        ("a.json", '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]'),
+        (
+            "a.json",
+            '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]',
+        ),
         (
             "train.json",
             '{"metainfo": {"task_name": "textrecog"}, "data_list": ['
@@ -205,19 +231,32 @@ def test_words_photographed_in_quotes_keep_them(tmp_path: Path) -> None:
 def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
     text = "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\nno_suffix,a b\nword_1\tx.png y\n"
     assert pairs(of_text(tmp_path, "gt.txt", text)) == [
-        ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"), ("no_suffix", "a b"),
+        ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"),
+            ("no_suffix", "a b"),
         ("word_1", "x.png y"),
     ]  # fmt: skip
 
 
 def test_entries_of_json_that_are_of_no_use_are_counted(tmp_path: Path) -> None:
     several = {"img_path": "c.png", "instances": [{"text": "x"}, {"text": "y"}]}
-    data = {"data_list": [{"img_path": "a.png", "instances": [{"text": "one"}]}, several, {"img_path": "d.png"}, 7]}
+    data = {
+        "data_list": [
+            {"img_path": "a.png", "instances": [{"text": "one"}]},
+            several,
+            {"img_path": "d.png"},
+            7,
+        ]
+    }
     annotations = of_text(tmp_path, "a.json", json.dumps(data))
     assert pairs(annotations) == [("a.png", "one")]
     assert annotations.skipped == Counter({"bad entry": 3})
-    assert annotations.problems[0] == f"{tmp_path / 'a.json'}: entry 2: 2 instances, not the one word of a word's image"
-    annotations = of_text(tmp_path, "a.json", '{"a.png": "one", "b.png": {"polygons": []}, "": "x", "a.png": "again"}')
+    assert (
+        annotations.problems[0]
+        == f"{tmp_path / 'a.json'}: entry 2: 2 instances, not the one word of a word's image"
+    )
+    annotations = of_text(
+        tmp_path, "a.json", '{"a.png": "one", "b.png": {"polygons": []}, "": "x", "a.png": "again"}'
+    )
     assert pairs(annotations) == [("a.png", "one"), ("a.png", "again")]
     assert annotations.skipped == Counter({"bad entry": 2})
     for text in ("7", "{", "[" * 100_000):
@@ -226,19 +265,23 @@ def test_entries_of_json_that_are_of_no_use_are_counted(tmp_path: Path) -> None:
 
 
 def test_images_of_doctr_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
-    picture(tmp_path / "images" / "a.png")
+    original(tmp_path / "images" / "a.png")
     (tmp_path / "labels.json").write_text('{"a.png": "one"}')
     annotations = Annotations(tmp_path)
-    assert [annotations.path(annotation) for annotation in annotations] == [tmp_path / "images" / "a.png"]
+    assert [annotations.path(annotation) for annotation in annotations] == [
+        tmp_path / "images" / "a.png"
+    ]
     (tmp_path / "labels.json").write_text('{"images/a.png": "one"}')
     annotations = Annotations(tmp_path)
-    assert [annotations.path(annotation) for annotation in annotations] == [tmp_path / "images" / "a.png"]
+    assert [annotations.path(annotation) for annotation in annotations] == [
+        tmp_path / "images" / "a.png"
+    ]
 
 
 @pytest.mark.parametrize(("on_disk", "in_file"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFC", "NFC")])
 def test_names_in_either_form_of_unicode(tmp_path: Path, on_disk: Form, in_file: Form) -> None:
     stored = unicodedata.normalize(on_disk, "Grüße/é.png")
-    picture(tmp_path / stored)
+    original(tmp_path / stored)
     annotations = of_text(tmp_path, "gt.txt", unicodedata.normalize(in_file, "Grüße/é.png\tone"))
     assert [annotations.path(annotation).exists() for annotation in annotations] == [True]
     assert annotations.path(Annotation("nö.png", "", 1)) == tmp_path / "nö.png"
@@ -254,9 +297,11 @@ def test_a_line_without_end_takes_no_memory(tmp_path: Path) -> None:
 
 
 def test_folder_is_read_by_what_is_in_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no annotations: looked for labels\.csv, .*--format names"):
+    with pytest.raises(
+        ValueError, match=r"has no annotations: looked for labels\.csv, .*--format names"
+    ):
         Annotations(tmp_path)
-    picture(tmp_path / "one_1.png")
+    original(tmp_path / "one_1.png")
     with pytest.raises(ValueError, match="has no annotations"):  # a name may be no label at all
         Annotations(tmp_path)
     (tmp_path / "one_1.txt").write_text("by text\n")
@@ -264,7 +309,9 @@ def test_folder_is_read_by_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "other.jsonl").write_text('{"file": "one_1.png", "text": "by line"}')
     assert Annotations(tmp_path).source == tmp_path / "other.jsonl"
     (tmp_path / "more.tsv").write_text("one_1.png\tby tab")
-    with pytest.raises(ValueError, match=r"has 2 files of annotations: name the one to read, such as more\.tsv"):
+    with pytest.raises(
+        ValueError, match=r"has 2 files of annotations: name the one to read, such as more\.tsv"
+    ):
         Annotations(tmp_path)
     assert Annotations(tmp_path, form="tsv").source == tmp_path / "more.tsv"
     (tmp_path / "labels.csv").write_text("one_1.png,by table")
@@ -277,10 +324,25 @@ def test_folder_is_read_by_what_is_in_it(tmp_path: Path) -> None:
     assert pairs(Annotations(tmp_path, form="txt")) == [("one_1.png", "by text")]
 
 
-def test_text_files_beside_pictures(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "sub/c.png", "._a.png", ".hidden/d.png", "none.png", "two.png", "bad.png"):
-        picture(tmp_path / name)
-    for name, text in {"b": b"bee", "a": b"\xef\xbb\xbf ay\r\n", "sub/c": b"", "two": b"1\n2", "bad": b"\xff"}.items():
+def test_text_files_beside_images(tmp_path: Path) -> None:
+    for name in (
+        "b.PNG",
+        "a.jpg",
+        "sub/c.png",
+        "._a.png",
+        ".hidden/d.png",
+        "none.png",
+        "two.png",
+        "bad.png",
+    ):
+        original(tmp_path / name)
+    for name, text in {
+        "b": b"bee",
+        "a": b"\xef\xbb\xbf ay\r\n",
+        "sub/c": b"",
+        "two": b"1\n2",
+        "bad": b"\xff",
+    }.items():
         (tmp_path / f"{name}.txt").write_bytes(text)
     annotations = Annotations(tmp_path)
     assert pairs(annotations) == [("a.jpg", "ay"), ("b.PNG", "bee"), (str(Path("sub/c.png")), "")]
@@ -299,15 +361,24 @@ def test_text_files_beside_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "names", "labels", "skipped"),
     [
-        ("suffix", ["word_0001", "two_words_7", "plain", "_5", "a_b"], ["", "a_b", "plain", "two_words", "word"], 0),
+        (
+            "suffix",
+            ["word_0001", "two_words_7", "plain", "_5", "a_b"],
+            ["", "a_b", "plain", "two_words", "word"],
+            0,
+        ),
         ("prefix", ["0001_word", "7_two_words", "plain"], ["word", "two_words"], 1),
         ("middle", ["12_word_345", "1_a_b_2", "12_word"], ["word", "a_b"], 1),
     ],
 )
-def test_names(tmp_path: Path, rule: str, names: list[str], labels: list[str], skipped: int) -> None:
+def test_names(
+    tmp_path: Path, rule: str, names: list[str], labels: list[str], skipped: int
+) -> None:
     for name in names:
-        picture(tmp_path / f"{name}.jpg")
+        original(tmp_path / f"{name}.jpg")
     annotations = Annotations(tmp_path, form="names", name_rule=rule)
     assert sorted(label for _, label in pairs(annotations)) == sorted(labels)
     assert annotations.skipped.total() == skipped
-    assert all(f"the name does not follow the rule '{rule}'" in problem for problem in annotations.problems)
+    assert all(
+        f"the name does not follow the rule '{rule}'" in problem for problem in annotations.problems
+    )

@@ -7,7 +7,14 @@ import pytest
 from PIL import Image
 
 from strhub.data.module import SceneTextDataModule
-from strhub.data.sources.composed import FEWEST, MOST, ComposedLines, compose, ground_of, stands_on_end
+from strhub.data.sources.composed import (
+    FEWEST,
+    MOST,
+    ComposedLines,
+    compose,
+    ground_of,
+    stands_on_end,
+)
 from strhub.data.sources.dataset import Word, WordDataset
 from strhub.data.sources.lmdb import write_lmdb
 
@@ -20,7 +27,8 @@ class Words:
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
         sizes = {4: (10, 40)}
-        return [Word(Image.new("RGB", sizes.get(index, (60, 30)), (40 * index, 0, 0)), f"w{index}", 0)
+        return [Word(Image.new("RGB", sizes.get(index, (60, 30)), (40 * index, 0, 0)), f"w{index}",
+            0)
                 for index, _ in keys]  # fmt: skip
 
 
@@ -53,12 +61,19 @@ def test_an_item_depends_on_its_key_alone() -> None:
 
 def test_a_line_is_no_longer_than_it_may_be() -> None:
     assert max(len(lines(max_length=8)[index, 1].label) for index in range(30)) == 8
-    assert all(len(lines(max_length=1)[index, 1].label) == 2 for index in range(5))  # a word at least
+    assert all(
+        len(lines(max_length=1)[index, 1].label) == 2 for index in range(5)
+    )  # a word at least
 
 
 def test_grounds_meet() -> None:
-    """A word on another ground is brought to the first one's, or stays; between two the color fades."""
-    white, black = Image.new("RGB", (60, 30), (255, 255, 255)), Image.new("RGB", (60, 30), (20, 20, 20))
+    """A word on another ground is brought to the first one's, or stays; between two the color
+    fades.
+    """
+    white, black = (
+        Image.new("RGB", (60, 30), (255, 255, 255)),
+        Image.new("RGB", (60, 30), (20, 20, 20)),
+    )
     lasts = set()
     for seed in range(12):
         pixels = np.asarray(compose([white, black], np.random.default_rng(seed)))
@@ -68,7 +83,8 @@ def test_grounds_meet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "label", "on_end"), [((10, 16), "ab", True), ((10, 16), "a", False), ((10, 15), "ab", False)]
+    ("size", "label", "on_end"),
+    [((10, 16), "ab", True), ((10, 16), "a", False), ((10, 15), "ab", False)],
 )
 def test_what_stands_on_end(size: tuple[int, int], label: str, on_end: bool) -> None:
     assert stands_on_end(Image.new("RGB", size), label) is on_end
@@ -102,7 +118,15 @@ def test_lines_in_a_mixture(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
     def module(mixture: dict[str, float]) -> SceneTextDataModule:
         return SceneTextDataModule(
-            tmp_path, "", [48, 640], 100, "word ", keep_aspect=True, augment=False, mixture=mixture, mixture_size=8
+            tmp_path,
+            "",
+            [48, 640],
+            100,
+            "word ",
+            keep_aspect=True,
+            augment=False,
+            mixture=mixture,
+            mixture_size=8,
         )
 
     dataset = module({"real": 0.5, "lines": 0.5}).train_dataset

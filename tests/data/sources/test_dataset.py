@@ -1,4 +1,6 @@
-"""The joint data set: items depend on their key alone, and what is unreadable is replaced, counted and said."""
+"""The joint data set: items depend on their key alone, and what is unreadable is replaced, counted
+and said.
+"""
 
 import logging
 import multiprocessing
@@ -50,7 +52,9 @@ def augmented(image: Image.Image, rng: Generator) -> bytes:
 
 
 def test_sources_one_after_the_other() -> None:
-    dataset = WordDataset([Memory("a", 3), Memory("none", 0), Memory("b", 2), Memory("none", 0)], transform=red)
+    dataset = WordDataset(
+        [Memory("a", 3), Memory("none", 0), Memory("b", 2), Memory("none", 0)], transform=red
+    )
     assert len(dataset) == 5
     assert [dataset[index].label for index in range(5)] == ["a0", "a1", "a2", "b0", "b1"]
     assert [word.image[0] for word in dataset] == [0, 1, 2, 0, 1]  # type: ignore[attr-defined]
@@ -68,8 +72,13 @@ def test_item_is_a_function_of_its_key() -> None:
     first = {key: dataset[key] for key in keys}
     copy = pickle.loads(pickle.dumps(WordDataset(sources, transform=red)))
     assert first == {key: copy[key] for key in reversed(keys)}
-    assert len({word.image[1] for word in first.values()}) == len(keys)  # no two keys share their randomness
-    assert all(dataset[index] == dataset[index, 0] == dataset[np.int64(index), np.int64(0)] for index in range(50))
+    assert len({word.image[1] for word in first.values()}) == len(
+        keys
+    )  # no two keys share their randomness
+    assert all(
+        dataset[index] == dataset[index, 0] == dataset[np.int64(index), np.int64(0)]
+        for index in range(50)
+    )
 
 
 def test_global_generator_is_not_used() -> None:
@@ -92,7 +101,9 @@ def test_replaces_and_counts_exactly() -> None:
 
 
 def test_replacements_come_from_everywhere() -> None:
-    dataset = WordDataset([Memory("a", 1, frozenset({0})), Memory("b", 4), Memory("c", 5)], transform=red)
+    dataset = WordDataset(
+        [Memory("a", 1, frozenset({0})), Memory("b", 4), Memory("c", 5)], transform=red
+    )
     labels = Counter(dataset[0, seed].label for seed in range(900))
     assert set(labels) == {f"b{index}" for index in range(4)} | {f"c{index}" for index in range(5)}
     assert min(labels.values()) > 60
@@ -100,7 +111,9 @@ def test_replacements_come_from_everywhere() -> None:
 
 def test_gives_up_on_a_damaged_set() -> None:
     source = Memory("a", 4, frozenset(range(4)))
-    with pytest.raises(ValueError, match="seems damaged: 7 records in a row were unreadable") as caught:
+    with pytest.raises(
+        ValueError, match="seems damaged: 7 records in a row were unreadable"
+    ) as caught:
         WordDataset([source], transform=red, attempts=7)[2]
     assert source.reads.total() == 7
     assert "is torn. Check its files" in str(caught.value)
@@ -158,10 +171,14 @@ def test_workers_change_nothing_and_count_exactly(tmp_path: Path, method: str) -
         pytest.skip(f"no {method} on this system")
     rng = default_rng(0)
     samples: list[tuple[bytes | Image.Image, str]] = [
-        (Image.fromarray(rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)), f"w{number}") for number in range(30)
+        (Image.fromarray(rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)), f"w{number}")
+        for number in range(30)
     ]
     bad = {3, 4, 11, 29}
-    samples = [(rng.bytes(50) if number in bad else image, label) for number, (image, label) in enumerate(samples)]
+    samples = [
+        (rng.bytes(50) if number in bad else image, label)
+        for number, (image, label) in enumerate(samples)
+    ]
     for half in range(2):
         write_lmdb(tmp_path / str(half), samples[half * 15 : half * 15 + 15])
     sources = [LmdbWords(tmp_path / str(half), prepare_label=str) for half in range(2)]
@@ -172,4 +189,8 @@ def test_workers_change_nothing_and_count_exactly(tmp_path: Path, method: str) -
     with multiprocessing.get_context(method).Pool(2) as pool:
         found = pool.map(read_key, [(dataset, key) for key in keys], chunksize=2)
     assert found == expected
-    assert sum(word.unreadable for word in found) == sum(word.unreadable for word in expected) >= len(bad)
+    assert (
+        sum(word.unreadable for word in found)
+        == sum(word.unreadable for word in expected)
+        >= len(bad)
+    )

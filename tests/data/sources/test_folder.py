@@ -1,4 +1,6 @@
-"""Words read from a folder of images: those of an LMDB made of it, with what is wrong named by file and line."""
+"""Words read from a folder of images: those of an LMDB made of it, with what is wrong named by file
+and line.
+"""
 
 import logging
 import pickle
@@ -20,10 +22,14 @@ def shop(tmp_path: Path) -> Path:
     folder = tmp_path / "shop"
     (folder / "crops").mkdir(parents=True)
     for number in range(3):
-        Image.new("RGB", (12 - number * 4, 6), (number, 2, 3)).save(folder / "crops" / f"{number}.png")
+        Image.new("RGB", (12 - number * 4, 6), (number, 2, 3)).save(
+            folder / "crops" / f"{number}.png"
+        )
     (folder / "crops" / "damaged.png").write_bytes(b"no picture")
-    lines = ["path,label", "crops/0.png,Zero", "crops/1.png,ONE", "crops/damaged.png,dam", "crops/none.png,gone",
-             "crops/2.png,Two", "crops/2.png,中", "crops/2.png,", "odd\0.png,odd", "broken"]  # fmt: skip
+    lines = ["path,label", "crops/0.png,Zero", "crops/1.png,ONE", "crops/damaged.png,dam",
+        "crops/none.png,gone",
+             "crops/2.png,Two", "crops/2.png,中", "crops/2.png,", "odd\0.png,odd",
+                 "broken"]  # fmt: skip
     (folder / "labels.csv").write_text("\n".join(lines), "utf-8")
     return folder
 
@@ -49,7 +55,7 @@ def test_reads_what_can_be_read(shop: Path, caplog: pytest.LogCaptureFixture) ->
     ]
 
 
-def test_unreadable_pictures_are_named_by_line(shop: Path) -> None:
+def test_unreadable_images_are_named_by_line(shop: Path) -> None:
     words = FolderWords(shop / "labels.csv", min_image_dim=5)
     assert words.labels == ["Zero", "ONE", "dam", "gone", "Two", "中", "", "odd"]
     for index, message in (

@@ -1,4 +1,6 @@
-"""LMDB data sets: what is written is read, what is damaged is named, and processes don't get in each other's way."""
+"""LMDB data sets: what is written is read, what is damaged is named, and processes don't get in
+each other's way.
+"""
 
 import io
 import multiprocessing
@@ -24,7 +26,7 @@ from strhub.data.sources.lmdb_format import LmdbFile
 from strhub.text.charset import DroppedLabel
 
 
-def picture(number: int, size: tuple[int, int] = (12, 6)) -> Image.Image:
+def original(number: int, size: tuple[int, int] = (12, 6)) -> Image.Image:
     return Image.new("RGB", size, (number % 256, 255 - number % 256, 7))
 
 
@@ -46,7 +48,9 @@ def write_raw(path: Path, pairs: dict[str, bytes]) -> Path:
 
 
 def write_words(path: Path, count: int = 5) -> Path:
-    assert write_lmdb(path, ((picture(number), f"word{number}") for number in range(count))) == count
+    assert (
+        write_lmdb(path, ((original(number), f"word{number}") for number in range(count))) == count
+    )
     return path
 
 
@@ -54,7 +58,9 @@ def bomb(width: int, height: int) -> bytes:
     """A PNG of a few bytes that claims to be of that size."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
@@ -79,14 +85,14 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     for index in range(5):
         image, label = words.read(index)
         assert (image.mode, image.size, label) == ("RGB", (12, 6), f"word{index}")
-        assert image.tobytes() == picture(index).tobytes()
+        assert image.tobytes() == original(index).tobytes()
     for index in (-1, 5):
         with pytest.raises(IndexError, match=f"no record {index} in .*words: it has 5"):
             words.read(index)
 
 
 def test_format_is_that_of_the_field(tmp_path: Path) -> None:
-    write_lmdb(tmp_path / "words", [(b"anything", "Straße"), (picture(1), "中文")])
+    write_lmdb(tmp_path / "words", [(b"anything", "Straße"), (original(1), "中文")])
     with (
         lmdb.open(str(tmp_path / "words"), readonly=True, lock=False) as environment,
         environment.begin() as transaction,
@@ -117,11 +123,15 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=b"\x80\xff")
     write_lmdb(tmp_path / "words", [(buffer.getvalue(), "a")])
-    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (132, 137, 142)  # half its color, half white
+    assert LmdbWords(tmp_path / "words").read(0)[0].getpixel((0, 0)) == (
+        132,
+        137,
+        142,
+    )  # half its color, half white
 
 
 def test_one_pixel(tmp_path: Path) -> None:
-    write_lmdb(tmp_path / "words", [(picture(3, (1, 1)), "a")])
+    write_lmdb(tmp_path / "words", [(original(3, (1, 1)), "a")])
     assert LmdbWords(tmp_path / "words").read(0)[0].size == (1, 1)
 
 
@@ -129,31 +139,43 @@ def test_one_pixel(tmp_path: Path) -> None:
 
 
 def test_labels_dropped_by_reason(tmp_path: Path) -> None:
-    image = encoded(picture(0))
-    labels = [b"One", b"muchtoolong", b"", b"\xff\xfe", None, "Fünf".encode(), b"alsotoolong", b"Eight", None]
+    image = encoded(original(0))
+    labels = [
+        b"One",
+        b"muchtoolong",
+        b"",
+        b"\xff\xfe",
+        None,
+        "Fünf".encode(),
+        b"alsotoolong",
+        b"Eight",
+        None,
+    ]
     pairs = {"num-samples": b"9"}
     for number, label in enumerate(labels, 1):
         pairs[f"image-{number:09d}"] = image
         if label is not None:
             pairs[f"label-{number:09d}"] = label
     words = LmdbWords(write_raw(tmp_path / "words", pairs), prepare_label=short)
-    assert words.dropped == Counter({"too long": 2, "empty": 1, "undecodable label": 1, "no label": 2})
+    assert words.dropped == Counter(
+        {"too long": 2, "empty": 1, "undecodable label": 1, "no label": 2}
+    )
     assert words.labels == ["one", "fünf", "eight"]
     assert [words.read(index)[1] for index in range(len(words))] == words.labels
 
 
-def test_kept_label_stays_with_its_picture(tmp_path: Path) -> None:
-    samples = [(picture(number), "x" * (number % 3 * 4) + str(number)) for number in range(60)]
+def test_kept_label_stays_with_its_image(tmp_path: Path) -> None:
+    samples = [(original(number), "x" * (number % 3 * 4) + str(number)) for number in range(60)]
     write_lmdb(tmp_path / "words", samples)
     words = LmdbWords(tmp_path / "words", prepare_label=short)
     assert len(words) + words.dropped.total() == 60
     for index in range(len(words)):
         image, label = words.read(index)
-        assert image.getpixel((0, 0)) == picture(int(label.strip("x"))).getpixel((0, 0))
+        assert image.getpixel((0, 0)) == original(int(label.strip("x"))).getpixel((0, 0))
 
 
 def test_unlabeled(tmp_path: Path) -> None:
-    image = encoded(picture(0))
+    image = encoded(original(0))
     pairs = {f"image-{number:09d}": image for number in (1, 2, 3, 4)}
     pairs |= {"label-000000002": b"two", "label-000000003": b"\xff", "num-samples": b"4"}
     words = LmdbWords(write_raw(tmp_path / "words", pairs))
@@ -163,7 +185,7 @@ def test_unlabeled(tmp_path: Path) -> None:
 
 
 def test_keys_out_of_range_are_ignored(tmp_path: Path) -> None:
-    pairs = {"num-samples": b"1", "image-000000001": encoded(picture(0)), "label-000000001": b"in"}
+    pairs = {"num-samples": b"1", "image-000000001": encoded(original(0)), "label-000000001": b"in"}
     pairs |= {
         "label-000000000": b"0",
         "label-000000002": b"2",
@@ -198,8 +220,10 @@ def test_label_scan_is_fast(tmp_path: Path) -> None:
 # Damage
 
 
-def damaged_pictures() -> dict[str, tuple[bytes | None, str]]:
-    whole = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)))
+def damaged_images() -> dict[str, tuple[bytes | None, str]]:
+    whole = encoded(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8))
+    )
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
     return {
@@ -211,18 +235,21 @@ def damaged_pictures() -> dict[str, tuple[bytes | None, str]]:
         "bomb": (bomb(30_000, 30_000), "pixels"),
         "small bomb": (bomb(9000, 8000), "9000 x 8000 pixels, over"),
         "text": (b"<html>404</html>", "not an image in any known format"),
-        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in any known format"),
-        "narrow": (encoded(picture(0, (3, 40))), "3x40 pixels are under the minimum side of 4"),
-        "low": (encoded(picture(0, (40, 3))), "40x3 pixels are under the minimum side of 4"),
+        "postscript": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "not an image in any known format",
+        ),
+        "narrow": (encoded(original(0, (3, 40))), "3x40 pixels are under the minimum side of 4"),
+        "low": (encoded(original(0, (40, 3))), "40x3 pixels are under the minimum side of 4"),
     }
 
 
-@pytest.mark.parametrize("what", damaged_pictures())
+@pytest.mark.parametrize("what", damaged_images())
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_damaged_record_is_named(tmp_path: Path, what: str) -> None:
-    content, message = damaged_pictures()[what]
+    content, message = damaged_images()[what]
     pairs = {"num-samples": b"2", "label-000000001": b"bad", "label-000000002": b"good"}
-    pairs["image-000000002"] = encoded(picture(2))
+    pairs["image-000000002"] = encoded(original(2))
     if content is not None:
         pairs["image-000000001"] = content
     words = LmdbWords(write_raw(tmp_path / "words", pairs), prepare_label=short, min_image_dim=4)
@@ -251,9 +278,14 @@ def test_folder_without_data(tmp_path: Path) -> None:
         assert f"no data.mdb in {path}" in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"five", b"-1", b"1.0", b" 5", b"\xb2", b"1000000000", b"9" * 5000])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"five", b"-1", b"1.0", b" 5", b"\xb2", b"1000000000", b"9" * 5000]
+)
 def test_useless_sample_count(tmp_path: Path, value: bytes | None) -> None:
-    path = write_raw(tmp_path / "words", {"image-000000001": b""} | ({} if value is None else {"num-samples": value}))
+    path = write_raw(
+        tmp_path / "words",
+        {"image-000000001": b""} | ({} if value is None else {"num-samples": value}),
+    )
     with pytest.raises(ValueError, match="num-samples must be a whole number") as caught:
         LmdbWords(path)
     assert str(path / "data.mdb") in str(caught.value)
@@ -266,7 +298,9 @@ def test_file_cut_short(tmp_path: Path, kept: int) -> None:
     file = write_words(tmp_path / "words", 300) / "data.mdb"
     content = file.read_bytes()
     file.write_bytes(content[:kept])
-    with pytest.raises(ValueError, match=r"can't be read as LMDB: .*Copy, download or make it again") as caught:
+    with pytest.raises(
+        ValueError, match=r"can't be read as LMDB: .*Copy, download or make it again"
+    ) as caught:
         LmdbWords(file.parent)
     assert str(file) in str(caught.value)
     file.write_bytes(content)
@@ -298,12 +332,16 @@ def without_a_page(path: Path, prefix: bytes) -> None:
         page = whole[at : at + 4096]
         if page[10] & 2 and prefix in page and b"num-samples" not in page:
             (path / "data.mdb").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
-            if sum(1 for _ in LmdbFile(path).items(prefix)) < count:  # else it is one that is no longer in use
+            if (
+                sum(1 for _ in LmdbFile(path).items(prefix)) < count
+            ):  # else it is one that is no longer in use
                 return
     raise AssertionError("there is no such page")
 
 
-def test_a_damaged_page_costs_its_records_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_page_costs_its_records_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_words(tmp_path / "words", 600)
     without_a_page(path, b"label-")
     without_a_page(path, b"image-")
@@ -336,8 +374,10 @@ def test_pages_that_lead_in_a_circle(tmp_path: Path) -> None:
 
 
 def test_sizes_that_lie_beyond_the_file(tmp_path: Path) -> None:
-    big = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)))
-    write_lmdb(tmp_path / "words", [(big, "a"), (picture(1), "b")])
+    big = encoded(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
+    )
+    write_lmdb(tmp_path / "words", [(big, "a"), (original(1), "b")])
     file = tmp_path / "words" / "data.mdb"
     content = file.read_bytes()
     for claimed in (len(big) + 1000, len(big) + 100_000, (1 << 32) - 1):
@@ -369,7 +409,9 @@ def test_no_damage_ends_the_process_or_hangs(tmp_path: Path, seed: int) -> None:
             content[page + int(rng.integers(rng.choice([32, 300, 4096])))] = int(
                 rng.choice([0, 255, rng.integers(256)])
             )
-        file.write_bytes(content[: int(rng.choice([len(content), len(content), rng.integers(len(content))]))])
+        file.write_bytes(
+            content[: int(rng.choice([len(content), len(content), rng.integers(len(content))]))]
+        )
         with suppress(ValueError):
             words = LmdbWords(file.parent)
             for index in range(0, len(words), 7):
@@ -394,15 +436,23 @@ def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_sample_count_with_a_line_end(tmp_path: Path) -> None:
-    image = encoded(picture(0))
+    image = encoded(original(0))
     pairs = {
-        f"{kind}-{number:09d}": image if kind == "image" else b"a" for kind in ("image", "label") for number in (1, 2)
+        f"{kind}-{number:09d}": image if kind == "image" else b"a"
+        for kind in ("image", "label")
+        for number in (1, 2)
     }
     assert len(LmdbWords(write_raw(tmp_path / "words", pairs | {"num-samples": b"2\n"}))) == 2
 
 
-def test_sample_count_that_no_file_could_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pairs = {"image-000000001": encoded(picture(0)), "label-000000001": b"a", "num-samples": b"999999999"}
+def test_sample_count_that_no_file_could_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = {
+        "image-000000001": encoded(original(0)),
+        "label-000000001": b"a",
+        "num-samples": b"999999999",
+    }
     path = write_raw(tmp_path / "words", pairs)
     words = LmdbWords(path, prepare_label=str)
     assert (words.labels, words.dropped["no label"]) == (["a"], 999)
@@ -411,15 +461,20 @@ def test_sample_count_that_no_file_could_hold(tmp_path: Path, caplog: pytest.Log
     assert scan(path).records["readable"].sum() == 1
 
 
-def test_sample_count_below_the_records_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sample_count_below_the_records_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_words(tmp_path / "words", 5)
-    with lmdb.open(str(path), lock=False) as environment, environment.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(path), lock=False) as environment,
+        environment.begin(write=True) as transaction,
+    ):
         transaction.put(b"num-samples", b"3")
     assert len(LmdbWords(path, prepare_label=str)) == 3
     said = "num-samples is 3, but the file holds more records, about 5: those behind number 3 are not read"
     assert said in caplog.text
     caplog.clear()
-    scan(path, pictures=False)
+    scan(path, originals=False)
     assert said in caplog.text
 
 
@@ -446,7 +501,9 @@ def test_worker_processes(tmp_path: Path, method: str) -> None:
     words = LmdbWords(write_words(tmp_path / "words", 20))
     expected = read_all(words)[1]
     with multiprocessing.get_context(method).Pool(2) as pool:
-        results = pool.map(read_all, [words] * 6, chunksize=1) + pool.map(construct_and_read, [words.path] * 2)
+        results = pool.map(read_all, [words] * 6, chunksize=1) + pool.map(
+            construct_and_read, [words.path] * 2
+        )
     assert all(result == expected for _, result in results)
     assert os.getpid() not in {process for process, _ in results}
     assert read_all(words)[1] == expected
@@ -455,7 +512,11 @@ def test_worker_processes(tmp_path: Path, method: str) -> None:
 def test_same_file_twice_in_a_process(tmp_path: Path) -> None:
     path = write_words(tmp_path / "words")
     (tmp_path / "link").symlink_to(path)
-    first, second, third = LmdbWords(path), LmdbWords(os.path.relpath(path)), LmdbWords(tmp_path / "link")
+    first, second, third = (
+        LmdbWords(path),
+        LmdbWords(os.path.relpath(path)),
+        LmdbWords(tmp_path / "link"),
+    )
     expected = read_all(first)[1]
     del first
     assert read_all(second)[1] == read_all(third)[1] == expected
@@ -465,7 +526,9 @@ def test_same_file_twice_in_a_process(tmp_path: Path) -> None:
 
 
 def test_pickled_copy_opens_when_it_reads(tmp_path: Path) -> None:
-    words = LmdbWords(write_words(tmp_path / "words"), prepare_label=lambda label: label + "!", min_image_dim=2)
+    words = LmdbWords(
+        write_words(tmp_path / "words"), prepare_label=lambda label: label + "!", min_image_dim=2
+    )
     copy = pickle.loads(pickle.dumps(words))
     assert copy._opened is None
     assert (copy.labels, copy.dropped, copy.min_image_dim) == (words.labels, words.dropped, 2)
@@ -542,7 +605,7 @@ def test_follows_links_without_looping(tmp_path: Path) -> None:
 def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     def samples() -> Iterator[tuple[Image.Image, str]]:
         for number in range(2500):
-            yield picture(number, (1, 1)), "a"
+            yield original(number, (1, 1)), "a"
         raise RuntimeError("the source failed")
 
     with pytest.raises(RuntimeError, match="the source failed"):
@@ -555,7 +618,7 @@ def test_nothing_under_its_name_until_complete(tmp_path: Path) -> None:
         for number in range(3):
             assert not (tmp_path / "deep" / "words").exists()
             assert find_lmdbs(tmp_path) == []
-            yield picture(number), str(number)
+            yield original(number), str(number)
 
     assert write_lmdb(tmp_path / "deep" / "words", samples()) == 3
     assert [item.name for item in (tmp_path / "deep").iterdir()] == ["words"]
@@ -568,7 +631,7 @@ def test_refuses_to_overwrite(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for existing in (path, tmp_path / "folder", tmp_path / "dangling"):
         with pytest.raises(ValueError, match="already exists and won't be overwritten"):
-            write_lmdb(existing, [(picture(0), "a")])
+            write_lmdb(existing, [(original(0), "a")])
     assert (path / "data.mdb").read_bytes() == content
 
 
@@ -577,8 +640,14 @@ def test_map_grows(tmp_path: Path) -> None:
     samples = ((blob, str(number)) for number, blob in enumerate(blobs * 60))
     assert write_lmdb(tmp_path / "words", samples, map_size=1 << 16, map_growth=1.5) == 2400
     path = tmp_path / "words"
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        assert all(transaction.get(b"image-%09d" % (number + 1)) == blobs[number % 40] for number in range(2400))
+    with (
+        lmdb.open(str(path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        assert all(
+            transaction.get(b"image-%09d" % (number + 1)) == blobs[number % 40]
+            for number in range(2400)
+        )
     assert LmdbWords(path).labels == [str(number) for number in range(2400)]
     with pytest.raises(ValueError, match="map_growth must be over 1, not 1"):
         write_lmdb(tmp_path / "other", [], map_growth=1)

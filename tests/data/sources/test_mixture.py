@@ -40,7 +40,9 @@ def test_an_item_depends_on_its_key_alone() -> None:
     first, second = (Mixture(SETS, {"a": 1, "b": 1, "c": 1}, size=100) for _ in range(2))
     forwards = [first[index, 7].label for index in range(100)]
     assert forwards == [second[index, 7].label for index in reversed(range(100))][::-1]
-    assert forwards == [word.label for word in first.__getitems__([(index, 7) for index in range(100)])]
+    assert forwards == [
+        word.label for word in first.__getitems__([(index, 7) for index in range(100)])
+    ]
     assert forwards != [first[index, 8].label for index in range(100)]
 
 
@@ -54,16 +56,18 @@ def test_an_item_depends_on_its_key_alone() -> None:
         ({"a": 1, "b": 1, "c": 1}, 0, "at least 1 word"),
     ],
 )
-def test_impossible_mixtures(shares: dict[str, float], size: int, message: str) -> None:
+def test_impossible_mixtures(fractions: dict[str, float], size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Mixture(SETS, shares, size=size)
+        Mixture(SETS, fractions, size=size)
 
 
-def test_the_data_module_mixes_folders_and_drawn_words(word_tree: Path) -> None:
+def test_the_data_module_mixes_folders_and_rendered_words(word_tree: Path) -> None:
     data = SceneTextDataModule(
-        root_dir=word_tree, train_dir="", img_size=(32, 128), max_label_length=25, batch_size=4, augment_drawn=False,
-        charset_train="abcdefghijklmnopqrstuvwxyz0123456789", charset_test="0123456789abcdefghijklmnopqrstuvwxyz",
-        mixture={"real": 1, "drawn": 1}, mixture_size=40, draw_difficulty=[0, 0.2], draw_max_length=9,
+        root_dir=word_tree, train_dir="", img_size=(32, 128), max_label_length=25, batch_size=4,
+            augment_drawn=False,
+        charset_train="abcdefghijklmnopqrstuvwxyz0123456789",
+        charset_test="0123456789abcdefghijklmnopqrstuvwxyz", mixture={"real": 1, "drawn": 1},
+        mixture_size=40, draw_difficulty=[0, 0.2], draw_max_length=9,
     )  # fmt: skip
     labels = {data.train_dataset[index, 3].label for index in range(40)}
     photographed = {word for source in data._read("real").sources for word in source.labels}

@@ -1,4 +1,6 @@
-"""Tar shards: every word once, whoever reads; the same order again; damage is counted and training goes on."""
+"""Tar shards: every word once, whoever reads; the same order again; damage is counted and training
+goes on.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def to_tensor(image: Image.Image, rng: np.random.Generator) -> torch.Tensor:
 
 
 def sharded(folder: Path, **options: Any) -> ShardedWords:
-    return ShardedWords(str(folder / "*.tar"), **{"transform": to_tensor, "batch_size": 4, "buffer": 5, **options})
+    return ShardedWords(
+        str(folder / "*.tar"), **{"transform": to_tensor, "batch_size": 4, "buffer": 5, **options}
+    )
 
 
 def loader(words: ShardedWords, workers: int = 0, **options: Any) -> ShardLoader:
@@ -96,7 +100,10 @@ ALL = [f"word{number}" for number in range(33)]
 
 @pytest.mark.parametrize("readers", [1, 2, 3, 4, 7, 50])
 def test_every_word_is_read_once_whatever_the_number_of_readers(folder: Path, readers: int) -> None:
-    parts = [[word.label for word in sharded(folder, rank=rank, devices=readers)] for rank in range(readers)]
+    parts = [
+        [word.label for word in sharded(folder, rank=rank, devices=readers)]
+        for rank in range(readers)
+    ]
     assert sorted(label for part in parts for label in part) == sorted(ALL)
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 4  # as equal as shards of unequal size allow
@@ -104,12 +111,14 @@ def test_every_word_is_read_once_whatever_the_number_of_readers(folder: Path, re
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_two_devices_with_worker_processes_share_all_words(folder: Path, workers: int) -> None:
-    found = [flat(labels_of(loader(sharded(folder, rank=rank, devices=2), workers))) for rank in range(2)]
+    found = [
+        flat(labels_of(loader(sharded(folder, rank=rank, devices=2), workers))) for rank in range(2)
+    ]
     assert sorted(found[0] + found[1]) == sorted(ALL)
     assert min(map(len, found)) >= 12
 
 
-def test_picture_goes_with_its_label_and_the_order_with_seed_and_epoch(folder: Path) -> None:
+def test_image_goes_with_its_label_and_the_order_with_seed_and_epoch(folder: Path) -> None:
     words = sharded(folder, seed=1)
     first, again = list(words), list(words)
     assert all(f"word{int(word.image[0])}" == word.label for word in first)
@@ -127,7 +136,11 @@ def test_picture_goes_with_its_label_and_the_order_with_seed_and_epoch(folder: P
 
 def test_what_is_random_about_a_word_does_not_depend_on_its_reader(folder: Path) -> None:
     alone = {word.label: float(word.image[1]) for word in sharded(folder)}
-    shared = {word.label: float(word.image[1]) for rank in range(4) for word in sharded(folder, rank=rank, devices=4)}
+    shared = {
+        word.label: float(word.image[1])
+        for rank in range(4)
+        for word in sharded(folder, rank=rank, devices=4)
+    }
     assert alone == shared
 
 
@@ -151,7 +164,10 @@ def test_any_batch_can_be_gone_on_from(folder: Path, workers: int) -> None:
         words.seek(3, start)
         rest = list(loading)
         assert [batch.labels for batch in rest] == [batch.labels for batch in whole[start:]]
-        assert all(torch.equal(one.images, other.images) for one, other in zip(rest, whole[start:], strict=True))
+        assert all(
+            torch.equal(one.images, other.images)
+            for one, other in zip(rest, whole[start:], strict=True)
+        )
     words.set_epoch(3)  # as a trainer says at the start of a resumed epoch
     assert len(list(loading)) == 2
     words.set_epoch(4)
@@ -201,7 +217,9 @@ class Noting(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined")  # and it is right, on each device
+@pytest.mark.filterwarnings(
+    "ignore:Your `IterableDataset` has `__len__` defined"
+)  # and it is right, on each device
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_trainer_gives_every_epoch_its_order(folder: Path, tmp_path: Path, workers: int) -> None:
     quiet = {
@@ -215,14 +233,20 @@ def test_a_trainer_gives_every_epoch_its_order(folder: Path, tmp_path: Path, wor
     trainer.fit(model, loader(words, workers, persistent_workers=workers > 0))
     for epoch in range(3):
         words.seek(epoch, 0)
-        assert [labels for number, labels in model.seen if number == epoch] == labels_of(loader(words, workers))
+        assert [labels for number, labels in model.seen if number == epoch] == labels_of(
+            loader(words, workers)
+        )
 
 
 # Damage
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, None), pytest.param(2, "spawn", marks=pytest.mark.slow)])
-def test_dropped_labels_are_counted_over_processes(tmp_path: Path, workers: int, start: str | None) -> None:
+@pytest.mark.parametrize(
+    ("workers", "start"), [(0, None), (2, None), pytest.param(2, "spawn", marks=pytest.mark.slow)]
+)
+def test_dropped_labels_are_counted_over_processes(
+    tmp_path: Path, workers: int, start: str | None
+) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, content in (
             ("1.png", encoded(1)), ("1.txt", b"fine"),
@@ -254,10 +278,12 @@ def test_a_tar_made_on_macos(tmp_path: Path) -> None:
                 add(tar, f"d/._{number}.{suffix}", b"\0\5\x16\7\0\2\0\0Mac OS X")
                 add(tar, f"d/{number}.{suffix}", content)
     found = list(read_words(str(tmp_path / "a.tar")))
-    assert [(word.label, word.problem) for word in found] == [(f"word{number}", "") for number in range(3)]
+    assert [(word.label, word.problem) for word in found] == [
+        (f"word{number}", "") for number in range(3)
+    ]
 
 
-def test_unreadable_pictures_are_replaced_and_counted(tmp_path: Path) -> None:
+def test_unreadable_images_are_replaced_and_counted(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for number in range(20):
             add(tar, f"{number}.png", encoded(number) if number % 4 else b"no picture")
@@ -265,7 +291,9 @@ def test_unreadable_pictures_are_replaced_and_counted(tmp_path: Path) -> None:
     batches = list(loader(sharded(tmp_path, words=20)))
     assert [len(batch.labels) for batch in batches] == [4] * 5
     assert sum(batch.unreadable for batch in batches) >= 5
-    assert not {f"word{number}" for number in range(0, 20, 4)} & set(flat([batch.labels for batch in batches]))
+    assert not {f"word{number}" for number in range(0, 20, 4)} & set(
+        flat([batch.labels for batch in batches])
+    )
 
 
 def test_truncated_shard_counts_as_far_as_it_goes(
@@ -329,7 +357,12 @@ def test_all_formats_of_tar_with_long_names(tmp_path: Path, form: int) -> None:
     with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
         tar.addfile(tarfile.TarInfo("folder"))
         for number in range(3):
-            add(tar, f"{long}{number}.jpg", encoded(number, "JPEG"), mtime=1.5 if form == tarfile.PAX_FORMAT else 1)
+            add(
+                tar,
+                f"{long}{number}.jpg",
+                encoded(number, "JPEG"),
+                mtime=1.5 if form == tarfile.PAX_FORMAT else 1,
+            )
             add(tar, f"{long}{number}.txt", f"word{number}".encode())
     found = [word for word in read_words(str(tmp_path / "a.tar")) if word.problem != "no image"]
     assert [word.label for word in found] == ["word0", "word1", "word2"]
@@ -377,13 +410,17 @@ def test_names_of_shards(tmp_path: Path) -> None:
         names[0],
         names[2],
     ]
-    assert find_shards("http://x/{1..2}/{a,b}.tar") == [f"http://x/{n}/{c}.tar" for n in (1, 2) for c in "ab"]
+    assert find_shards("http://x/{1..2}/{a,b}.tar") == [
+        f"http://x/{n}/{c}.tar" for n in (1, 2) for c in "ab"
+    ]
     for pattern in (str(tmp_path / "c*.tar"), str(tmp_path / "a-{10..11}.tar"), [], "a-{3..1}.tar"):
         with pytest.raises(ValueError, match="no shard"):
             find_shards(pattern)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"rank": 1}, {"buffer": 0}, {"words": 1, "devices": 2}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"rank": 1}, {"buffer": 0}, {"words": 1, "devices": 2}]
+)
 def test_numbers_out_of_range(folder: Path, options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"must be at least 1|cannot be shared"):
         sharded(folder, **options)
@@ -413,8 +450,13 @@ def test_shards_hold_the_stored_bytes(tree: Path) -> None:
     assert json.loads((out / SIZES).read_text()) == sizes
     assert sorted(path.name for path in out.iterdir()) == [SIZES, *sizes]
     read = [word for name in sizes for word in read_words(str(out / name))]
-    assert [word.encoded for word in read] == [encoded(number, "PNG" if number < 7 else "JPEG") for number in range(10)]
-    assert [word.label for word in read] == [*ALL[:7], *(f"wörd {number}" for number in range(7, 10))]
+    assert [word.encoded for word in read] == [
+        encoded(number, "PNG" if number < 7 else "JPEG") for number in range(10)
+    ]
+    assert [word.label for word in read] == [
+        *ALL[:7],
+        *(f"wörd {number}" for number in range(7, 10)),
+    ]
     with tarfile.open(out / "w-001.tar") as tar:
         assert tar.getnames()[-2:] == ["000000007.jpg", "000000007.txt"]
     assert len(sharded(out, batch_size=5)) == 10
@@ -444,10 +486,18 @@ def test_stopped_run_is_gone_on_with(tree: Path, monkeypatch: pytest.MonkeyPatch
 def test_two_processes_do_not_write_one_folder(tree: Path) -> None:
     out = tree.parent / "out"
     out.mkdir()
-    with locked(out / ".shards.lock"), pytest.raises(ValueError, match="another process is writing shards to"):
+    with (
+        locked(out / ".shards.lock"),
+        pytest.raises(ValueError, match="another process is writing shards to"),
+    ):
         make(tree)
     assert make(tree)[0] == {"w-000.tar": 4, "w-001.tar": 4, "w-002.tar": 2}
-    assert sorted(item.name for item in out.iterdir()) == [SIZES, "w-000.tar", "w-001.tar", "w-002.tar"]
+    assert sorted(item.name for item in out.iterdir()) == [
+        SIZES,
+        "w-000.tar",
+        "w-001.tar",
+        "w-002.tar",
+    ]
 
 
 def test_a_failure_leaves_no_part_of_a_shard(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +525,9 @@ def test_command(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     parser = argparse.ArgumentParser()
     shard.add_arguments(parser)
-    shard.run(parser.parse_args([str(tree), str(tree.parent / "o" / "w-%02d.tar"), "--per_shard", "6"]))
+    shard.run(
+        parser.parse_args([str(tree), str(tree.parent / "o" / "w-%02d.tar"), "--per_shard", "6"])
+    )
     assert "10 records kept, 1 dropped: 1 unreadable" in capsys.readouterr().out
     for output, count, message in (
         ("w.tar", "6", "one %06d"),
@@ -483,7 +535,9 @@ def test_command(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("w-%d.tar", "0", "at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            shard.run(parser.parse_args([str(tree), str(tree.parent / output), "--per_shard", count]))
+            shard.run(
+                parser.parse_args([str(tree), str(tree.parent / output), "--per_shard", count])
+            )
 
 
 # Tars that lie
@@ -552,14 +606,34 @@ def zeros(path: Path, headers: list[tuple[str, bytes, int]]) -> Path:
 
 
 def test_a_huge_header_of_names_takes_no_memory(tmp_path: Path) -> None:
-    path = zeros(tmp_path / "pax.tar.gz", [("x", tarfile.XHDTYPE, 40 << 20), ("a.txt", tarfile.REGTYPE, 1 << 20)])
+    path = zeros(
+        tmp_path / "pax.tar.gz",
+        [("x", tarfile.XHDTYPE, 40 << 20), ("a.txt", tarfile.REGTYPE, 1 << 20)],
+    )
     assert peak(path) < 12
     assert samples_of(path) == ["damaged", "no image"]
 
 
 def test_many_members_of_one_name_take_no_more_memory_than_two(tmp_path: Path) -> None:
-    kinds = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm", "jp2", "txt", "json", "npy"]
-    path = zeros(tmp_path / "same.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 8 << 20) for kind in kinds])
+    kinds = [
+        "png",
+        "jpg",
+        "jpeg",
+        "bmp",
+        "gif",
+        "tif",
+        "tiff",
+        "webp",
+        "ppm",
+        "pgm",
+        "jp2",
+        "txt",
+        "json",
+        "npy",
+    ]
+    path = zeros(
+        tmp_path / "same.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 8 << 20) for kind in kinds]
+    )
     assert peak(path) < 40
     assert samples_of(path) == ["undecodable label"]
 

@@ -11,7 +11,13 @@ from strhub.text import CHARSET_36, CHARSET_94
 
 
 def texts(**options: Any) -> TextDataModule:
-    common = {"root_dir": "", "train_dir": "", "img_size": [16, 32], "max_label_length": 8, "batch_size": 4}
+    common = {
+        "root_dir": "",
+        "train_dir": "",
+        "img_size": [16, 32],
+        "max_label_length": 8,
+        "batch_size": 4,
+    }
     charsets = {"charset_train": CHARSET_36, "charset_test": CHARSET_36}
     return TextDataModule(**{**common, **charsets, **options})
 
@@ -41,10 +47,12 @@ def test_another_list_is_for_validation(words: Path, tmp_path: Path) -> None:
     data = texts(words=words, val_words=other)
     assert len(data.train_dataset) == 60
     assert listed(data.val_dataset) == ["cafe", "two", "three"]
-    assert listed(texts(val_words=other, drawn=5).val_dataset) == ["cafe", "two", "three"]
+    assert listed(texts(val_words=other, sampled=5).val_dataset) == ["cafe", "two", "three"]
 
 
-def test_words_that_cannot_be_used_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_words_that_cannot_be_used_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "words.txt"
     path.write_text("good\nfartoolongforit\n日本\n...\n" * 20, encoding="utf-8")
     with caplog.at_level("INFO", logger="strhub.data.sources.texts"):
@@ -62,16 +70,23 @@ def test_with_a_space_in_the_charset_a_line_is_one_text(tmp_path: Path) -> None:
 
 
 def test_drawn_texts_are_others_each_epoch_and_the_same_again() -> None:
-    data = texts(drawn=50, charset_train=CHARSET_94)
-    first, second = ([data.train_dataset[index, seed].label for index in range(50)] for seed in (1, 2))
-    assert first == [texts(drawn=50, charset_train=CHARSET_94).train_dataset[index, 1].label for index in range(50)]
+    data = texts(sampled=50, charset_train=CHARSET_94)
+    first, second = (
+        [data.train_dataset[index, seed].label for index in range(50)] for seed in (1, 2)
+    )
+    assert first == [
+        texts(sampled=50, charset_train=CHARSET_94).train_dataset[index, 1].label
+        for index in range(50)
+    ]
     assert sum(one != other for one, other in zip(first, second, strict=True)) > 40
     assert all(0 < len(text) <= 8 for text in first)
     assert len(data.val_dataset) == 2000
-    assert listed(data.val_dataset) == listed(texts(drawn=9, seed=4, charset_train=CHARSET_94).val_dataset)
+    assert listed(data.val_dataset) == listed(
+        texts(sampled=9, seed=4, charset_train=CHARSET_94).val_dataset
+    )
 
 
-def test_batches_have_texts_and_empty_pictures(words: Path) -> None:
+def test_batches_have_texts_and_empty_images(words: Path) -> None:
     data = texts(words=words, limit_words=8)
     batches = list(data.train_dataloader())
     assert [len(batch.labels) for batch in batches] == [4, 4]
@@ -90,7 +105,9 @@ def test_batches_have_texts_and_empty_pictures(words: Path) -> None:
         (b"only\nfew\n", "fewer than 20 usable words"),
     ],
 )
-def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_a_list_that_cannot_be_used_says_why(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "words.txt"
     if content is not None:
         path.write_bytes(content)
@@ -107,6 +124,6 @@ def test_nothing_to_train_on_and_misspelled_options() -> None:
 
 @pytest.mark.parametrize("start", [None, pytest.param("spawn", marks=pytest.mark.slow)])
 def test_worker_processes_give_the_same(start: str | None) -> None:
-    alone = [batch.labels for batch in texts(drawn=8).train_dataloader()]
-    workers = texts(drawn=8, num_workers=1, worker_start=start)
+    alone = [batch.labels for batch in texts(sampled=8).train_dataloader()]
+    workers = texts(sampled=8, num_workers=1, worker_start=start)
     assert [batch.labels for batch in workers.train_dataloader()] == alone

@@ -1,4 +1,6 @@
-"""Word lists: the bundled ones are clean and weighted, a user's file is read, cut and fitted as promised."""
+"""Word lists: the bundled ones are clean and weighted, a user's file is read, cut and fitted as
+promised.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,13 @@ from strhub.data.synth.text import TextSampler
 FOLDER = Path(read_corpus.__code__.co_filename).parent
 
 
-def drawn(path: Path, count: int = 3000, **options: object) -> Counter[str]:
-    settings = {"charset": string.ascii_letters, "max_length": 25, "mixture": {"corpus": 1.0}, **options}
+def sampled(path: Path, count: int = 3000, **options: object) -> Counter[str]:
+    settings = {
+        "charset": string.ascii_letters,
+        "max_length": 25,
+        "mixture": {"corpus": 1.0},
+        **options,
+    }
     sampler, rng = TextSampler(corpus=path, **settings), np.random.default_rng(0)  # type: ignore[arg-type]
     return Counter(sampler(rng) for _ in range(count))
 
@@ -29,7 +36,9 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus.txt"
 
 
-@pytest.mark.parametrize(("name", "least"), [("words", 30000), ("names", 9000), ("words-europe", 1000)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("words", 30000), ("names", 9000), ("words-europe", 1000)]
+)
 def test_bundled_lists_are_clean(name: str, least: int) -> None:
     lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(lines) == len(set(lines)) >= least
@@ -43,68 +52,75 @@ def test_bundled_lists_are_clean(name: str, least: int) -> None:
 
 
 def test_lists_stay_small_and_carry_their_license() -> None:
-    assert sum(file.stat().st_size for file in FOLDER.glob("*.txt") if "LICENSE" not in file.name) < 400_000
+    assert (
+        sum(file.stat().st_size for file in FOLDER.glob("*.txt") if "LICENSE" not in file.name)
+        < 400_000
+    )
     license = (FOLDER / "words-LICENSE.txt").read_text(encoding="utf-8")
     assert "Copyright 2000-2011 by Kevin Atkinson" in license
 
 
 def test_common_words_are_drawn_more_often() -> None:
     words = bundled_words("words", longest=25)
-    shares = np.diff(words.ends, prepend=0.0)
+    fractions = np.diff(words.ends, prepend=0.0)
     assert words.ends[-1] == pytest.approx(1.0)
-    assert shares[:2000].sum() > 0.35
-    assert shares[2000:].sum() > 0.25
-    assert shares.max() < 0.02
+    assert fractions[:2000].sum() > 0.35
+    assert fractions[2000:].sum() > 0.25
+    assert fractions.max() < 0.02
     assert max(map(len, bundled_words("words", longest=4).words)) == 4
 
 
 def test_counts_raise_the_chance(corpus: Path) -> None:
     corpus.write_text("often\t1000\nrare\t1\nnever mind\n", encoding="utf-8")
-    counts = drawn(corpus)
+    counts = sampled(corpus)
     assert set(counts) == {"often", "rare", "never", "mind"}
     assert counts["often"] > 10 * counts["rare"] > 0
 
 
 def test_running_text_is_split_and_stripped(corpus: Path) -> None:
     corpus.write_bytes("\ufeffThe café, at the corner:\r\nthe the\tcorner\n".encode())
-    counts = drawn(corpus, charset=string.ascii_letters + "é")
+    counts = sampled(corpus, charset=string.ascii_letters + "é")
     assert set(counts) == {"The", "café", "at", "the", "corner"}
     assert counts["the"] > counts["at"]
 
 
 def test_decomposed_letters_are_composed(corpus: Path) -> None:
     corpus.write_text("cafe\u0301\n", encoding="utf-8")
-    assert set(drawn(corpus, charset="abcdefé")) == {"café"}
+    assert set(sampled(corpus, charset="abcdefé")) == {"café"}
 
 
 def test_case_is_kept_unless_mixed(corpus: Path) -> None:
     corpus.write_text("iPhone\n", encoding="utf-8")
-    assert set(drawn(corpus, 50)) == {"iPhone"}
-    assert set(drawn(corpus, 50, charset=string.ascii_lowercase)) == {"iphone"}
-    assert set(drawn(corpus, 200, corpus_case="mix")) == {"IPHONE", "iphone", "Iphone"}
+    assert set(sampled(corpus, 50)) == {"iPhone"}
+    assert set(sampled(corpus, 50, charset=string.ascii_lowercase)) == {"iphone"}
+    assert set(sampled(corpus, 200, corpus_case="mix")) == {"IPHONE", "iphone", "Iphone"}
 
 
 def test_words_with_letters_outside_the_charset_are_left_out(corpus: Path) -> None:
     corpus.write_text("naïve\nplain\nwell-known\nB52\n", encoding="utf-8")
-    assert set(drawn(corpus)) == {"plain", "wellknown"}
+    assert set(sampled(corpus)) == {"plain", "wellknown"}
     with pytest.raises(ValueError, match="add them to the charset"):
-        drawn(corpus, charset="xyz")
+        sampled(corpus, charset="xyz")
 
 
 def test_corpus_takes_the_place_of_the_words(corpus: Path) -> None:
     corpus.write_text("привет\nмосква\n", encoding="utf-8")
-    sampler = TextSampler(charset="абвгдежзийклмнопрстуфхцчшщъыьэюя!-0123456789", max_length=25, corpus=corpus)
+    sampler = TextSampler(
+        charset="абвгдежзийклмнопрстуфхцчшщъыьэюя!-0123456789", max_length=25, corpus=corpus
+    )
     rng = np.random.default_rng(0)
     counts = Counter(sampler(rng) for _ in range(4000))
     assert counts["привет"] + counts["москва"] > 1500
-    assert any("привет" in text and text != "привет" for text in counts), "words with punctuation use the corpus too"
+    assert any("привет" in text and text != "привет" for text in counts), (
+        "words with punctuation use the corpus too"
+    )
     twin, rng = pickle.loads(pickle.dumps(sampler)), np.random.default_rng(0)
     assert Counter(twin(rng) for _ in range(4000)) == counts
 
 
 def test_long_words_are_cut_at_letters(corpus: Path) -> None:
     corpus.write_text("विद्यार्थीविद्यार्थी\n", encoding="utf-8")
-    counts = drawn(corpus, 200, charset="विद्यार्थी", max_length=7)
+    counts = sampled(corpus, 200, charset="विद्यार्थी", max_length=7)
     assert max(map(len, counts)) <= 7
     assert not any(is_mark(text[0]) or text.endswith("्") for text in counts)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strhub.data.synth.layout import Bow, Geometry, Line, Plane, draw_word, make_plane
+from strhub.data.synth.layout import Bow, Geometry, Line, Plane, make_plane, render_word
 from strhub.data.synth.typefaces import BUNDLED_FONTS
 
 FONT = str(BUNDLED_FONTS / "Roboto-Bold.ttf")
 
 
-def placed(geometry: Geometry, *, height: float = 40.0, text: str = "Hamburg") -> tuple[Line, Plane]:
-    line = draw_word(text, FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
+def placed(
+    geometry: Geometry, *, height: float = 40.0, text: str = "Hamburg"
+) -> tuple[Line, Plane]:
+    line = render_word(text, FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
     return line, make_plane(line.box, 40, geometry, height=height, least_em=4)
 
 
@@ -25,12 +27,19 @@ GEOMETRIES = {
     "bowed": {"arc": 0.6},
     "bowed down": {"arc": -0.6},
     "waved": {"wave": (0.15, 3.0, 1.0)},
-    "all": {"arc": 0.4, "turn": -0.2, "tilt": (0.2, 0.1), "wave": (0.05, 2.0, 0.0), "spacing": 0.2, "bounce": 0.1},
+    "all": {
+        "arc": 0.4,
+        "turn": -0.2,
+        "tilt": (0.2, 0.1),
+        "wave": (0.05, 2.0, 0.0),
+        "spacing": 0.2,
+        "bounce": 0.1,
+    },
 }
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_whole_word_is_in_the_picture(name: str) -> None:
+def test_whole_word_is_in_the_image(name: str) -> None:
     _, plane = placed(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
     line, _ = placed(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
     cover = np.asarray(plane.place(line.word), dtype=np.float64)
@@ -47,9 +56,9 @@ def test_cut_takes_a_little_of_the_word() -> None:
     assert np.asarray(cut.place(line.word))[:, 0].max() > 200
 
 
-def test_small_letters_get_a_taller_picture() -> None:
+def test_small_letters_get_a_taller_image() -> None:
     geometry = Geometry(turn=0.4)
-    line = draw_word("Hamburg", FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
+    line = render_word("Hamburg", FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
     low, high = (make_plane(line.box, 40, geometry, height=30, least_em=least) for least in (4, 15))
     assert 30 == low.size[1] < high.size[1] <= 48
 

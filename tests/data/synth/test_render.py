@@ -17,41 +17,54 @@ from strhub.data.synth.scene import distance
 
 def means(difficulty: float, names: tuple[str, ...], count: int = 120) -> list[float]:
     render = WordRenderer(difficulty=difficulty)
-    rows = [measure(render("Ringing", np.random.default_rng([4, index])), "Ringing") for index in range(count)]
+    rows = [
+        measure(render("Ringing", np.random.default_rng([4, index])), "Ringing")
+        for index in range(count)
+    ]
     return [float(np.mean([row[name] for row in rows])) for name in names]
 
 
 def test_difficulty_takes_contrast_and_sharpness() -> None:
-    found = np.array([means(difficulty, ("step", "sharpness")) for difficulty in (0.0, 0.35, 0.7, 1.0)])
+    found = np.array(
+        [means(difficulty, ("step", "sharpness")) for difficulty in (0.0, 0.35, 0.7, 1.0)]
+    )
     assert (np.diff(found, axis=0) < 0).all(), found
 
 
 def test_switched_off_everything_is_two_colors() -> None:
-    off = dict.fromkeys(WordRenderer().drawing.steps)
+    off = dict.fromkeys(WordRenderer().style.steps)
     flat = {kind: int(kind == "flat") for kind in BACKDROPS}
-    scene = WordRenderer(drawing={"steps": off, "backdrops": flat}).scene("Plain", np.random.default_rng(0))
-    pixels = np.asarray(scene.picture).reshape(-1, 3)
+    scene = WordRenderer(style={"steps": off, "backdrops": flat}).scene(
+        "Plain", np.random.default_rng(0)
+    )
+    pixels = np.asarray(scene.original).reshape(-1, 3)
     assert scene.encoded is None
     covered = np.asarray(scene.cover).ravel()
     assert (pixels[covered == 0] == scene.ground).all()
     assert (pixels[covered == 255] == scene.text).all()
 
 
-@pytest.mark.parametrize("name", ["shadow", "extrusion", "outline", "glow", "object", "shadow_edge", "haze"])
+@pytest.mark.parametrize(
+    "name", ["shadow", "extrusion", "outline", "glow", "object", "shadow_edge", "haze"]
+)
 def test_single_effect_is_seen(name: str) -> None:
-    plain = dict.fromkeys(WordRenderer().drawing.steps)
+    plain = dict.fromkeys(WordRenderer().style.steps)
     limit = 0.12 if name in ("shadow", "extrusion", "outline") else 0.6
     shown = {**plain, name: {"probability": 1, "strength": limit}}
-    pictures = [
-        WordRenderer(drawing={"steps": steps})("Sign", np.random.default_rng(3)).tobytes() for steps in (plain, shown)
+    originals = [
+        WordRenderer(style={"steps": steps})("Sign", np.random.default_rng(3)).tobytes()
+        for steps in (plain, shown)
     ]
-    assert pictures[0] != pictures[1]
+    assert originals[0] != originals[1]
 
 
 def test_stages_can_be_replaced() -> None:
     render = WordRenderer(difficulty=1.0)
     called: list[str] = []
-    after = tuple(replace(step, apply=lambda *_, name=step.name: called.append(name)) for step in render.stages.after)
+    after = tuple(
+        replace(step, apply=lambda *_, name=step.name: called.append(name))
+        for step in render.stages.after
+    )
     render.stages = replace(render.stages, after=after)
     for index in range(20):
         render("Sign", np.random.default_rng(index))
@@ -60,9 +73,9 @@ def test_stages_can_be_replaced() -> None:
 
 def test_colors_stay_apart() -> None:
     rng = np.random.default_rng(0)
-    for share in (0.0, 1.0):
+    for fraction in (0.0, 1.0):
         for _ in range(300):
-            text, base = color_pair(rng, share)
+            text, base = color_pair(rng, fraction)
             assert distance(text, base) >= 60
             assert all(0 <= value <= 255 for value in (*text, *base))
     for brightness in (10, 128, 245):
@@ -101,12 +114,17 @@ def test_slopes_span_the_whole_range_in_any_direction() -> None:
 
 
 def test_surroundings_have_structure() -> None:
-    deviations = [np.asarray(photo_like((100, 40), 30.0, np.random.default_rng(seed))).std() for seed in range(20)]
+    deviations = [
+        np.asarray(photo_like((100, 40), 30.0, np.random.default_rng(seed))).std()
+        for seed in range(20)
+    ]
     assert float(np.median(deviations)) > 12
 
 
 def test_a_piece_of_a_backdrop_may_take_all_of_it() -> None:
-    """Sizes whose scale rounds to a hair more than the tile: Pillow refuses a box that begins before the edge."""
+    """Sizes whose scale rounds to a hair more than the tile: Pillow refuses a box that begins
+    before the edge.
+    """
     tile = Image.new("L", (640, 192), 128)
     for width in range(1, 1400, 7):
         for height in (1, 3, 37, 97, 193):

@@ -18,7 +18,19 @@ ARABIC, DEVANAGARI = FONTS / "NotoSansArabic-Medium.ttf", FONTS / "NotoSansDevan
 CAN_SHAPE = bool(features.check("raqm"))
 
 PLAIN = ["", "Straße", "Αθήνα", "Київ", "東京", "カフェ", "안녕", "12.50€", "½", "Ünïcödé"]
-COMPLEX = ["سلام", "שלום", "हिन्दी", "বাংলা", "ไทย", "ខ្មែរ", "မြန်မာ", "e\u0301", "a\u200db", "\u1112\u1161\u11ab", "١٢"]
+COMPLEX = [
+    "سلام",
+    "שלום",
+    "हिन्दी",
+    "বাংলা",
+    "ไทย",
+    "ខ្មែរ",
+    "မြန်မာ",
+    "e\u0301",
+    "a\u200db",
+    "\u1112\u1161\u11ab",
+    "١٢",
+]
 
 
 @pytest.mark.parametrize("text", PLAIN)
@@ -34,7 +46,9 @@ def test_complex_scripts_need_shaping(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", COMPLEX)
-def test_without_a_shaping_library_they_are_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_shaping_library_they_are_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shaping, "_can_shape", lambda: False)
     with pytest.raises(ValueError, match=r"install FriBiDi.*PIL\.features\.check\('raqm'\)"):
         layout_engine_for(text)
@@ -49,12 +63,13 @@ def ink(text: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
     return np.asarray(canvas, dtype=np.float32)
 
 
-def columns_of(picture: np.ndarray) -> int:
-    return int(np.ptp(picture.any(axis=0).nonzero()[0]))
+def columns_of(original: np.ndarray) -> int:
+    return int(np.ptp(original.any(axis=0).nonzero()[0]))
 
 
 @pytest.mark.parametrize(
-    ("text", "path"), [("سلام", ARABIC), ("مَدرَسة", ARABIC), ("हिन्दी", DEVANAGARI), ("क्षत्रिय", DEVANAGARI)]
+    ("text", "path"),
+    [("سلام", ARABIC), ("مَدرَسة", ARABIC), ("हिन्दी", DEVANAGARI), ("क्षत्रिय", DEVANAGARI)],
 )
 def test_words_are_drawn_shaped(text: str, path: Path) -> None:
     if not CAN_SHAPE:
@@ -77,7 +92,8 @@ def test_right_to_left_words_start_at_the_right() -> None:
         with pytest.raises(ValueError, match="install FriBiDi"):
             layout_engine_for("ال")
         return
-    # Alef, the first letter, is a lone upright stroke; with a wide letter behind it, it must stand at the right end.
+    # Alef, the first letter, is a lone upright stroke; with a wide letter behind it, it must stand
+    # at the right end.
     word = ink("اس", open_font(str(ARABIC), 36, layout_engine_for("اس")))
     columns = word.any(axis=0).nonzero()[0]
     right = word[:, columns[-1] - 5 : columns[-1] + 1]
@@ -91,8 +107,10 @@ def test_a_font_without_joined_forms_is_not_used(tmp_path: Path) -> None:
         return
     data = bytearray(DEVANAGARI.read_bytes())
     for tag in (b"GSUB", b"GPOS"):
-        place = data.index(tag, 12)
-        data[place : place + 4] = b"X" + tag[1:]  # shaping finds no forms to put in place of the bare letters
+        offset = data.index(tag, 12)
+        data[offset : offset + 4] = (
+            b"X" + tag[1:]
+        )  # shaping finds no forms to put in place of the bare letters
     (tmp_path / "bare.ttf").write_bytes(data)
     assert FontShelf(fonts=[DEVANAGARI]).fitting("कि")
     shelf = FontShelf(fonts=[tmp_path])

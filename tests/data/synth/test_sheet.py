@@ -1,4 +1,6 @@
-"""Sheets and the commands that make rendered sets: sizes, labels, two sets side by side, going on after a stop."""
+"""Sheets and the commands that make rendered sets: sizes, labels, two sets side by side, going on
+after a stop.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,21 @@ from PIL import Image
 from strhub.cli.data_commands import draw
 from strhub.cli.data_commands import sheet as sheet_command
 from strhub.data.sources.lmdb import LmdbWords, write_lmdb
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.data.synth.options import parse_difficulty
 from strhub.data.synth.sheet import CELL, LABEL_HEIGHT, beside, sheet, tree_words
 
 
-def run(command: object, *given: object) -> None:
+def run(command: object, *args: object) -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)  # type: ignore[attr-defined]
-    command.run(parser.parse_args([str(value) for value in given]))  # type: ignore[attr-defined]
+    command.run(parser.parse_args([str(value) for value in args]))  # type: ignore[attr-defined]
 
 
 def colored(count: int, color: tuple[int, int, int] = (200, 0, 0)) -> list[tuple[Image.Image, str]]:
-    return [(Image.new("RGB", (60 + 10 * number, 30), color), f"w{number}") for number in range(count)]
+    return [
+        (Image.new("RGB", (60 + 10 * number, 30), color), f"w{number}") for number in range(count)
+    ]
 
 
 def test_cells_have_one_size() -> None:
@@ -40,10 +44,12 @@ def test_cells_have_one_size() -> None:
 
 
 def test_very_long_words_and_labels_fit() -> None:
-    picture = sheet(
-        [(Image.new("RGB", (900, 20)), "x" * 60), (Image.new("RGB", (3, 90)), "漢字")], columns=2, labels=True
+    original = sheet(
+        [(Image.new("RGB", (900, 20)), "x" * 60), (Image.new("RGB", (3, 90)), "漢字")],
+        columns=2,
+        labels=True,
     )
-    assert picture.width < 2 * (CELL[0] + 10) + 10
+    assert original.width < 2 * (CELL[0] + 10) + 10
 
 
 def test_two_sets_side_by_side() -> None:
@@ -68,7 +74,7 @@ def test_bad_sheets(tmp_path: Path) -> None:
 def test_words_of_a_tree_are_drawn_evenly_and_damaged_ones_left_out(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "a", [*colored(10), (b"no picture", "bad")])
     (tmp_path / "b").mkdir()
-    write_lmdb(tmp_path / "b" / "c", [(picture, f"c{label}") for picture, label in colored(10)])
+    write_lmdb(tmp_path / "b" / "c", [(original, f"c{label}") for original, label in colored(10)])
     labels = [label for _, label in tree_words(tmp_path, 100)]
     assert len(labels) == 20
     assert "bad" not in labels
@@ -80,7 +86,15 @@ def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     write_lmdb(tmp_path / "set", colored(12))
     run(sheet_command, tmp_path / "tree.png", "--from", tmp_path / "set", "--count", 8)
     run(
-        sheet_command, tmp_path / "both.png", "--beside", tmp_path / "set", "--count", 8, "--statistics", 12, "--labels"
+        sheet_command,
+        tmp_path / "both.png",
+        "--beside",
+        tmp_path / "set",
+        "--count",
+        8,
+        "--statistics",
+        12,
+        "--labels",
     )
     told = capsys.readouterr().out
     assert "8 words beside as many" in told
@@ -90,37 +104,41 @@ def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert both.height > tree.height
 
 
-def test_draw_command_writes_what_the_set_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(draw, tmp_path / "set", "--count", 9, "--seed", 4, "--difficulty", "0.2:0.8", "--charset", "abcdef",
-        "--max_length", 6, "--workers", 1)  # fmt: skip
+def test_draw_command_writes_what_the_set_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(draw, tmp_path / "set", "--count", 9, "--seed", 4, "--difficulty", "0.2:0.8", "--charset",
+        "abcdef", "--max_length", 6, "--workers", 1)  # fmt: skip
     assert "9 words written" in capsys.readouterr().out
     stored = LmdbWords(tmp_path / "set")
-    words = DrawnWords(charset="abcdef", max_length=6, seed=4, difficulty=(0.2, 0.8))
-    assert stored.labels == [words.draw(index)[1] for index in range(9)]
-    assert stored.read(5)[0].size == words.draw(5)[0].size
+    words = RenderedWords(charset="abcdef", max_length=6, seed=4, difficulty=(0.2, 0.8))
+    assert stored.labels == [words.render(index)[1] for index in range(9)]
+    assert stored.read(5)[0].size == words.render(5)[0].size
     with pytest.raises(ValueError, match="exist"):
         run(draw, tmp_path / "set", "--count", 9, "--workers", 1)
 
 
 def test_draw_command_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
+    rendered: list[int] = []
     stop = [True]
-    original = DrawnWords.draw_encoded
+    original = RenderedWords.render_encoded
 
-    def counted(self: DrawnWords, index: int) -> tuple[bytes, str]:
+    def counted(self: RenderedWords, index: int) -> tuple[bytes, str]:
         if stop[0] and index == 7:
             raise KeyboardInterrupt
-        drawn.append(index)
+        rendered.append(index)
         return original(self, index)
 
-    monkeypatch.setattr(DrawnWords, "draw_encoded", counted)
-    monkeypatch.setattr("strhub.data.curation.writer.COMMIT_BYTES", 0)  # each word is stored as soon as it is drawn
-    given = (tmp_path / "set", "--count", 10, "--workers", 1)
+    monkeypatch.setattr(RenderedWords, "render_encoded", counted)
+    monkeypatch.setattr(
+        "strhub.data.curation.writer.COMMIT_BYTES", 0
+    )  # each word is stored as soon as it is drawn
+    args = (tmp_path / "set", "--count", 10, "--workers", 1)
     with pytest.raises(KeyboardInterrupt):
-        run(draw, *given)
+        run(draw, *args)
     stop[0] = False
-    run(draw, *given)
-    assert drawn == list(range(10)), "nothing is drawn twice"
+    run(draw, *args)
+    assert rendered == list(range(10)), "nothing is drawn twice"
     assert len(LmdbWords(tmp_path / "set")) == 10
 
 

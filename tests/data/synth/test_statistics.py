@@ -1,4 +1,6 @@
-"""Statistics of sets of words: equal sets don't differ, a planted difference is found where it was planted."""
+"""Statistics of sets of words: equal sets don't differ, a planted difference is found where it was
+planted.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +10,55 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from strhub.data.curation.statistics import MEASURES, QUANTILES, as_table, compare, distance, measure, measure_all
-from strhub.data.synth import DrawnWords
+from strhub.data.curation.statistics import (
+    MEASURES,
+    QUANTILES,
+    as_table,
+    compare,
+    distance,
+    measure,
+    measure_all,
+)
+from strhub.data.synth import RenderedWords
 
 Change = Callable[[Image.Image], Image.Image]
 
 
 @pytest.fixture(scope="module")
 def words() -> list[tuple[Image.Image, str]]:
-    drawn = DrawnWords(charset="abcdefghijklmnopqrstuvwxyz", max_length=9, seed=0, difficulty=0.3)
-    return [drawn.draw(index) for index in range(60)]
+    rendered = RenderedWords(
+        charset="abcdefghijklmnopqrstuvwxyz", max_length=9, seed=0, difficulty=0.3
+    )
+    return [rendered.render(index) for index in range(60)]
 
 
-def noisy(picture: Image.Image) -> Image.Image:
-    noise = np.random.default_rng(0).normal(0, 15, (picture.height, picture.width, 1))
-    return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
+def noisy(original: Image.Image) -> Image.Image:
+    noise = np.random.default_rng(0).normal(0, 15, (original.height, original.width, 1))
+    return Image.fromarray((np.asarray(original) + noise).clip(0, 255).astype(np.uint8))
 
 
 CHANGES: dict[str, Change] = {
-    "brightness": lambda picture: picture.point(lambda value: value * 0.4),
-    "step": lambda picture: ImageEnhance.Contrast(picture).enhance(0.3),
-    "contrast": lambda picture: ImageEnhance.Contrast(picture).enhance(0.3),
-    "sharpness": lambda picture: picture.filter(ImageFilter.GaussianBlur(picture.height / 12)),
-    "colorfulness": lambda picture: picture.convert("L").convert("RGB"),
+    "brightness": lambda original: original.point(lambda value: value * 0.4),
+    "step": lambda original: ImageEnhance.Contrast(original).enhance(0.3),
+    "contrast": lambda original: ImageEnhance.Contrast(original).enhance(0.3),
+    "sharpness": lambda original: original.filter(ImageFilter.GaussianBlur(original.height / 12)),
+    "colorfulness": lambda original: original.convert("L").convert("RGB"),
     "noise": noisy,
-    "height": lambda picture: picture.resize((2 * picture.width, 2 * picture.height)),
-    "aspect": lambda picture: picture.resize((2 * picture.width, picture.height)),
-    "letter_aspect": lambda picture: picture.resize((2 * picture.width, picture.height)),
+    "height": lambda original: original.resize((2 * original.width, 2 * original.height)),
+    "aspect": lambda original: original.resize((2 * original.width, original.height)),
+    "letter_aspect": lambda original: original.resize((2 * original.width, original.height)),
 }
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_planted_difference_is_found(words: list[tuple[Image.Image, str]], name: str) -> None:
     first = measure_all(words)
-    second = measure_all((CHANGES[name](picture), label) for picture, label in words)
+    second = measure_all((CHANGES[name](original), label) for original, label in words)
     found = {row.measure: row.distance for row in compare(first, second)}
     assert found[name] > 0.3
-    assert {row.measure: row.distance for row in compare(first, first)} == dict.fromkeys(MEASURES, 0.0)
+    assert {row.measure: row.distance for row in compare(first, first)} == dict.fromkeys(
+        MEASURES, 0.0
+    )
 
 
 def test_known_values() -> None:
@@ -62,8 +76,8 @@ def test_known_values() -> None:
 
 def test_noise_is_measured_in_gray_levels() -> None:
     gray = np.random.default_rng(0).normal(128, 6, (60, 200))
-    picture = Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
-    assert measure(picture, "x")["noise"] == pytest.approx(6, rel=0.15)
+    original = Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
+    assert measure(original, "x")["noise"] == pytest.approx(6, rel=0.15)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 30), (500, 2)])

@@ -12,7 +12,7 @@ from strhub.data.synth.geometry import GEOMETRY_STEPS
 from strhub.data.synth.layout import Geometry
 from strhub.data.synth.render import Chances
 from strhub.data.synth.scene import Scene, Step
-from strhub.data.synth.settings import load_drawing
+from strhub.data.synth.settings import load_style
 from strhub.data.synth.steps import Stages, step_limits
 
 STAGES = Stages()
@@ -25,17 +25,19 @@ def scene() -> Scene:
     pen = ImageDraw.Draw(cover)
     pen.rectangle((20, 8, 29, 32), fill=255)
     pen.ellipse((45, 8, 70, 32), outline=255, width=6)
-    picture = Image.composite(
-        Image.new("RGB", cover.size, (60, 90, 170)), Image.new("RGB", cover.size, (50, 80, 160)), cover.rotate(20)
+    original = Image.composite(
+        Image.new("RGB", cover.size, (60, 90, 170)),
+        Image.new("RGB", cover.size, (50, 80, 160)),
+        cover.rotate(20),
     )
-    made = Scene(picture, cover, (230, 220, 90), (55, 85, 165), em=34.0, fill=(230, 220, 90))
-    made.picture.paste(made.fill, (0, 0), cover)
+    made = Scene(original, cover, (230, 220, 90), (55, 85, 165), em=34.0, fill=(230, 220, 90))
+    made.original.paste(made.fill, (0, 0), cover)
     return made
 
 
 def state(made: Scene) -> tuple[object, ...]:
     fill = made.fill.tobytes() if isinstance(made.fill, Image.Image) else made.fill
-    return made.picture.tobytes(), made.cover.tobytes(), fill, made.text, made.ground
+    return made.original.tobytes(), made.cover.tobytes(), fill, made.text, made.ground
 
 
 @pytest.mark.parametrize("step", SCENE_STEPS, ids=lambda step: step.name)
@@ -47,7 +49,7 @@ def test_scene_step(step: Step[Scene]) -> None:
         assert state(made) == state(scene())
         assert made.encoded is None
         step.apply(made, step.limit, np.random.default_rng(seed))
-        assert (made.picture.mode, made.picture.size) == ("RGB", (90, 40))
+        assert (made.original.mode, made.original.size) == ("RGB", (90, 40))
         assert (made.cover.mode, made.cover.size) == ("L", (90, 40))
         changed += state(made) != state(scene())
     assert changed >= 4
@@ -71,13 +73,20 @@ def test_step_depends_on_the_generator_alone(step: Step[Scene]) -> None:
     assert state(first) == state(second)
 
 
-def test_tiny_and_very_wide_pictures_survive_every_step() -> None:
+def test_tiny_and_very_wide_images_survive_every_step() -> None:
     for size, em in (((4, 12), 9.0), ((1500, 96), 80.0)):
         for step in SCENE_STEPS:
             cover = Image.new("L", size, 128)
-            made = Scene(Image.new("RGB", size, (90, 20, 20)), cover, (240, 240, 240), (90, 20, 20), em, (240, 0, 0))
+            made = Scene(
+                Image.new("RGB", size, (90, 20, 20)),
+                cover,
+                (240, 240, 240),
+                (90, 20, 20),
+                em,
+                (240, 0, 0),
+            )
             step.apply(made, step.limit, np.random.default_rng(1))
-            assert made.picture.size == size, step.name
+            assert made.original.size == size, step.name
 
 
 def test_names_are_unique_and_every_step_says_what_its_strength_means() -> None:
@@ -88,16 +97,16 @@ def test_names_are_unique_and_every_step_says_what_its_strength_means() -> None:
 
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
 def test_steps_strike_as_often_and_as_strongly_as_the_settings_say(difficulty: float) -> None:
-    drawing, names = load_drawing("default"), STAGES.names()
-    chances, rng, count = Chances(drawing, names), np.random.default_rng(0), 4000
+    style, names = load_style("default"), STAGES.names()
+    chances, rng, count = Chances(style, names), np.random.default_rng(0), 4000
     strengths: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(count):
         for name, strength in chances.strike(difficulty, rng).items():
             strengths[name].append(strength)
     for name, found in strengths.items():
-        low, high = drawing.steps[name].probability
+        low, high = style.steps[name].probability
         assert len(found) / count == pytest.approx(low + (high - low) * difficulty, abs=0.03), name
-        low, high = drawing.steps[name].strength
+        low, high = style.steps[name].strength
         most = low + (high - low) * difficulty
         assert max(found, default=0.0) <= most <= step_limits()[name] + 1e-9, name
         if len(found) > 100:

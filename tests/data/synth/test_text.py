@@ -1,4 +1,6 @@
-"""Rendered texts: they stay in charset and length, the mix holds its shares, and no character is rare."""
+"""Rendered texts: they stay in charset and length, the mix holds its shares, and no character is
+rare.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def texts(sampler: TextSampler, count: int, seed: int = 0) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[str]:
+def sampled() -> list[str]:
     return texts(TextSampler(charset=ASCII_94, max_length=25), 60000)
 
 
@@ -65,7 +67,9 @@ def test_lines_are_drawn_if_the_charset_has_a_space() -> None:
     assert 0.3 < len(spaced) / len(lines) < 0.6
     assert {len(line.split(" ")) for line in lines} >= {1, 2, 3, 4}
     assert all(line.split(" ") == line.split() for line in lines)
-    assert not any(" " in text for text in texts(TextSampler(charset=ASCII_94 + "\t\n", max_length=25), 500))
+    assert not any(
+        " " in text for text in texts(TextSampler(charset=ASCII_94 + "\t\n", max_length=25), 500)
+    )
 
 
 def test_lines_of_wished_lengths_have_them() -> None:
@@ -76,32 +80,32 @@ def test_lines_of_wished_lengths_have_them() -> None:
     assert sum(" " in line for line in lines) > 700
 
 
-def test_no_character_is_rare(drawn: list[str]) -> None:
-    counts = Counter("".join(drawn))
+def test_no_character_is_rare(sampled: list[str]) -> None:
+    counts = Counter("".join(sampled))
     least = min(ASCII_94, key=lambda char: counts[char])
     assert counts[least] / counts.total() >= 0.003, least
 
 
-def test_lengths_are_those_of_scene_words(drawn: list[str]) -> None:
-    lengths = np.array([len(text) for text in drawn])
+def test_lengths_are_those_of_scene_words(sampled: list[str]) -> None:
+    lengths = np.array([len(text) for text in sampled])
     assert 5.0 <= lengths.mean() <= 6.2
     assert (lengths >= 12).mean() < 0.1
     assert lengths.max() == 25
 
 
-def test_cases_are_those_of_signs(drawn: list[str]) -> None:
-    words = [text for text in drawn if text.isalpha() and len(text) > 1]
-    assert len(words) / len(drawn) > 0.5
-    for test, share in ((str.isupper, 0.45), (str.istitle, 0.25), (str.islower, 0.30)):
-        assert sum(map(test, words)) / len(words) == pytest.approx(share, abs=0.04), test
+def test_cases_are_those_of_signs(sampled: list[str]) -> None:
+    words = [text for text in sampled if text.isalpha() and len(text) > 1]
+    assert len(words) / len(sampled) > 0.5
+    for test, fraction in ((str.isupper, 0.45), (str.istitle, 0.25), (str.islower, 0.30)):
+        assert sum(map(test, words)) / len(words) == pytest.approx(fraction, abs=0.04), test
 
 
-def test_every_kind_shows(drawn: list[str]) -> None:
-    every = set(drawn)
+def test_every_kind_shows(sampled: list[str]) -> None:
+    every = set(sampled)
     for sample in ("OPEN", "Hotel", "london", "IT'S", "24/7"):
         assert sample in every or sample.lower() in {text.lower() for text in every}
     for start in ("www.", "$", "€".replace("€", "£") if "£" in ASCII_94 else "(", "+", "http"):
-        assert sum(text.startswith(start) for text in drawn) > 20, start
+        assert sum(text.startswith(start) for text in sampled) > 20, start
     assert len(every) > 30000
 
 
@@ -115,12 +119,16 @@ def test_accents_are_drawn_or_taken_off() -> None:
     only = {"european": 1.0}
     plain = texts(TextSampler(charset=string.ascii_letters, max_length=25, mixture=only), 4000)
     assert {"boulangerie", "patisserie", "strasse"} <= {text.lower() for text in plain}
-    german = texts(TextSampler(charset=string.ascii_letters + "äöüÄÖÜß", max_length=25, mixture=only), 4000)
+    german = texts(
+        TextSampler(charset=string.ascii_letters + "äöüÄÖÜß", max_length=25, mixture=only), 4000
+    )
     assert "bäckerei" in {text.lower() for text in german}
 
 
 def test_one_case_takes_the_words_of_both() -> None:
-    capitals = texts(TextSampler(charset=string.ascii_uppercase, max_length=25, mixture={"name": 1}), 200)
+    capitals = texts(
+        TextSampler(charset=string.ascii_uppercase, max_length=25, mixture={"name": 1}), 200
+    )
     assert all(text.isupper() and len(text) > 1 for text in capitals)
 
 
@@ -145,7 +153,11 @@ def test_table_of_shares_is_what_is_documented() -> None:
     from strhub.data.synth import mixture
 
     assert sum(MIXTURE.values()) == pytest.approx(1.0)
-    rows = {line.split()[0]: line.split()[1] for line in (mixture.__doc__ or "").splitlines() if len(line.split()) > 1}
+    rows = {
+        line.split()[0]: line.split()[1]
+        for line in (mixture.__doc__ or "").splitlines()
+        if len(line.split()) > 1
+    }
     assert {kind: float(rows[kind]) for kind in MIXTURE} == dict(MIXTURE)
     assert checked_mixture(None, has_corpus=True)["corpus"] == pytest.approx(0.49)
     kinds = drawable_mixture(MIXTURE, charset=CYRILLIC + "0123", has_corpus=False)
@@ -165,7 +177,7 @@ def test_patterns_hold_digits(name: str) -> None:
 
 def test_random_strings_favor_what_is_rare() -> None:
     strings, rng = RandomStrings(charset="abc", max_length=10), np.random.default_rng(0)
-    strings.balance(["aaaa", "bbbb"] * 100, share=0.01)
+    strings.balance(["aaaa", "bbbb"] * 100, fraction=0.01)
     counts = Counter("".join(strings(rng) for _ in range(3000)))
     assert counts["c"] > 2 * counts["a"] > 0
     assert counts["b"] > 0
@@ -200,14 +212,16 @@ def test_bad_settings_are_refused(tmp_path: Path) -> None:
 def test_texts_of_wished_lengths() -> None:
     """Each length as likely, whatever the kinds are; pickled samplers draw the same."""
     sampler = TextSampler(charset=string.ascii_lowercase, max_length=60, lengths=[5, 60])
-    drawn = texts(sampler, 5600)
-    counts = Counter(map(len, drawn))
+    sampled = texts(sampler, 5600)
+    counts = Counter(map(len, sampled))
     assert set(counts) == set(range(5, 61))
     assert max(counts.values()) < 160
     assert min(counts.values()) > 50
-    assert set("".join(drawn)) == set(string.ascii_lowercase)
-    assert texts(pickle.loads(pickle.dumps(sampler)), 50) == drawn[:50]
-    assert set(map(len, texts(TextSampler(charset=ASCII_94, max_length=9, lengths=(9, 9)), 50))) == {9}
+    assert set("".join(sampled)) == set(string.ascii_lowercase)
+    assert texts(pickle.loads(pickle.dumps(sampler)), 50) == sampled[:50]
+    assert set(
+        map(len, texts(TextSampler(charset=ASCII_94, max_length=9, lengths=(9, 9)), 50))
+    ) == {9}
 
 
 def test_no_letter_is_parted_from_its_marks_by_a_wished_length() -> None:

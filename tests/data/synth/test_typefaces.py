@@ -1,4 +1,6 @@
-"""Fonts: the bundled ones are licensed, weighed and known; a user's are found, and broken ones left out."""
+"""Fonts: the bundled ones are licensed, weighed and known; a user's are found, and broken ones left
+out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from PIL import ImageFont
 
 from strhub.data.synth import fontfiles
 from strhub.data.synth.fontfiles import BUNDLED_FONTS, characters_of, find_fonts, split_name
-from strhub.data.synth.typefaces import CLASS_SHARES, FONT_CLASSES, FontShelf, open_font
+from strhub.data.synth.typefaces import CLASS_FRACTIONS, FONT_CLASSES, FontShelf, open_font
 
 ASCII_94 = string.digits + string.ascii_letters + string.punctuation
 ARVO = BUNDLED_FONTS / "Arvo-Bold.ttf"
@@ -47,25 +49,28 @@ def test_every_bundled_font_comes_with_its_license() -> None:
 def test_every_font_has_one_class_and_every_class_its_share() -> None:
     members = [stem for kind in FONT_CLASSES.values() for stem in kind]
     assert sorted(members) == sorted(font.stem for font in BUNDLED_FONTS.glob("*.ttf"))
-    assert FONT_CLASSES.keys() == CLASS_SHARES.keys()
-    assert sum(CLASS_SHARES.values()) == pytest.approx(1.0)
+    assert FONT_CLASSES.keys() == CLASS_FRACTIONS.keys()
+    assert sum(CLASS_FRACTIONS.values()) == pytest.approx(1.0)
 
 
 def test_documented_shares_are_those_in_use() -> None:
     from strhub.data.synth import typefaces
 
     words = (typefaces.__doc__ or "").split()
-    for kind, share in CLASS_SHARES.items():
-        place = max(number for number, word in enumerate(words) if word == kind)
-        assert float(words[place + 1]) == share
+    for kind, fraction in CLASS_FRACTIONS.items():
+        index = max(number for number, word in enumerate(words) if word == kind)
+        assert float(words[index + 1]) == fraction
 
 
 def test_fonts_are_chosen_by_class(shelf: FontShelf) -> None:
-    rng, classes = np.random.default_rng(0), {stem: kind for kind, group in FONT_CLASSES.items() for stem in group}
+    rng, classes = (
+        np.random.default_rng(0),
+        {stem: kind for kind, group in FONT_CLASSES.items() for stem in group},
+    )
     counts = Counter(classes[Path(shelf.choose("7", rng)).stem] for _ in range(4000))
-    assert set(counts) >= set(CLASS_SHARES) - {"blackletter"}
+    assert set(counts) >= set(CLASS_FRACTIONS) - {"blackletter"}
     for kind in ("sans-bold", "condensed", "serif", "script"):
-        assert counts[kind] / 4000 == pytest.approx(CLASS_SHARES[kind], abs=0.03)
+        assert counts[kind] / 4000 == pytest.approx(CLASS_FRACTIONS[kind], abs=0.03)
 
 
 def test_own_fonts_weigh_as_an_average_one(shelf: FontShelf) -> None:
@@ -83,7 +88,8 @@ def test_capitals_fonts_are_kept_from_small_letters(shelf: FontShelf) -> None:
     capitals_only = {path for path in shelf.paths if shelf.is_unicase(path)}
     names = {stem.split("-")[0] for stem in stems(list(capitals_only))}
     assert names == {
-        "Bangers", "BebasNeue", "Bungee", "Cinzel", "Creepster", "DSEG14Classic", "LuckiestGuy", "Monoton",
+        "Bangers", "BebasNeue", "Bungee", "Cinzel", "Creepster", "DSEG14Classic", "LuckiestGuy",
+            "Monoton",
         "PermanentMarker", "Silkscreen",
     }  # fmt: skip
     assert capitals_only.isdisjoint(shelf.fitting("open"))
@@ -140,14 +146,16 @@ def test_folders_files_and_keywords(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_system_fonts_are_found(platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {
+def test_system_fonts_are_found(
+    platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indices = {
         "linux": tmp_path / "share/fonts/truetype",
         "darwin": tmp_path / "Library/Fonts",
         "win32": tmp_path / "Fonts",
     }
-    places[platform].mkdir(parents=True)
-    (places[platform] / "Found.ttf").write_bytes(ARVO.read_bytes())
+    indices[platform].mkdir(parents=True)
+    (indices[platform] / "Found.ttf").write_bytes(ARVO.read_bytes())
     monkeypatch.setattr(fontfiles.sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
@@ -166,7 +174,14 @@ def without_unicode() -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"not a font", b"ttcf", ARVO.read_bytes()[:200], ARVO.read_bytes()[:-9], without_unicode()],
+    [
+        b"",
+        b"not a font",
+        b"ttcf",
+        ARVO.read_bytes()[:200],
+        ARVO.read_bytes()[:-9],
+        without_unicode(),
+    ],
     ids=["empty", "text", "tag", "head", "half", "no-cmap"],
 )
 def test_broken_fonts_are_left_out_with_a_warning(content: bytes, tmp_path: Path) -> None:
@@ -175,7 +190,10 @@ def test_broken_fonts_are_left_out_with_a_warning(content: bytes, tmp_path: Path
     with pytest.warns(UserWarning, match=r"broken\.ttf can't be used"):
         shelf = FontShelf(fonts=[tmp_path])
     assert stems(shelf.fitting("Open")) == {"sound"}
-    with pytest.warns(UserWarning, match="left out"), pytest.raises(ValueError, match="no usable font"):
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(ValueError, match="no usable font"),
+    ):
         FontShelf(fonts=[tmp_path / "broken.ttf"])
 
 
@@ -202,10 +220,15 @@ def variable_font(axes: int = 1, instances: int = 6) -> bytes:
         tag, _, start, length = struct.unpack(">4sIII", sound[12 + 16 * number : 28 + 16 * number])
         tables[tag] = sound[start : start + length]
     axis = struct.pack(">4siiiHH", b"wght", 100 << 16, 400 << 16, 900 << 16, 0, 1)
-    record = b"".join(struct.pack(">HHi", 1 + number, 0, (100 + 100 * number) << 16) for number in range(instances))
+    record = b"".join(
+        struct.pack(">HHi", 1 + number, 0, (100 + 100 * number) << 16)
+        for number in range(instances)
+    )
     tables[b"fvar"] = struct.pack(">HHHHHHHH", 1, 0, 16, 2, axes, 20, instances, 8) + axis + record
     glyphs = struct.unpack(">H", tables[b"maxp"][4:6])[0]
-    head = struct.pack(">HHHHIHHI", 1, 0, axes, 0, 20 + 2 * (glyphs + 1), glyphs, 0, 20 + 2 * (glyphs + 1))
+    head = struct.pack(
+        ">HHHHIHHI", 1, 0, axes, 0, 20 + 2 * (glyphs + 1), glyphs, 0, 20 + 2 * (glyphs + 1)
+    )
     tables[b"gvar"] = head + bytes(2 * (glyphs + 1))
     start, directory, body = 12 + 16 * len(tables), b"", b""
     for tag in sorted(tables):
@@ -221,7 +244,9 @@ def test_variable_fonts_give_their_instances(tmp_path: Path) -> None:
     assert shelf.paths == (*(f"{path}#{number}" for number in (1, 2, 4, 5, 6)), str(ARVO))
     assert split_name(shelf.paths[2]) == (str(path), 4)
     assert split_name(str(path)) == (str(path), 0)
-    assert sum(shelf.weights[:5]) == pytest.approx(1 / 90, rel=0.2), "the instances share the weight of their file"
+    assert sum(shelf.weights[:5]) == pytest.approx(1 / 90, rel=0.2), (
+        "the instances share the weight of their file"
+    )
     assert len(shelf.fitting("Open")) == 6
     font = open_font(shelf.paths[1], 20)
     assert isinstance(font, ImageFont.FreeTypeFont)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""How fast words are drawn: words a second of one core by difficulty, and the fraction of time of each step.
+"""How fast words are drawn: words a second of one core by difficulty, and the fraction of time of
+each step.
 
-Images are as high as the settings make them, by default 36 pixels in the median. Processor time is counted, and the
-difficulties are timed in turn, so that other work on the machine disturbs little and all alike. The median counts.
+Images are as high as the settings make them, by default 36 pixels in the median. Processor time is
+counted, and the difficulties are timed in turn, so that other work on the machine disturbs little
+and all alike. The median counts.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from dataclasses import fields, replace
 from statistics import median
 from typing import Any
 
-from strhub.data.synth import DrawnWords
+from strhub.data.synth import RenderedWords
 from strhub.data.synth.scene import Step
 from strhub.data.synth.steps import Stages
 from strhub.text import CHARSET_94
@@ -21,16 +23,18 @@ from strhub.text import CHARSET_94
 DIFFICULTIES = (0.0, 0.3, 0.5, 1.0)
 
 
-def words_at(difficulty: float, drawing: str) -> DrawnWords:
-    return DrawnWords(charset=CHARSET_94, max_length=25, seed=0, difficulty=difficulty, drawing=drawing)
+def words_at(difficulty: float, drawing: str) -> RenderedWords:
+    return RenderedWords(
+        charset=CHARSET_94, max_length=25, seed=0, difficulty=difficulty, drawing=drawing
+    )
 
 
-def seconds(words: DrawnWords, indexes: range) -> tuple[float, float]:
+def seconds(words: RenderedWords, indexes: range) -> tuple[float, float]:
     """Time and pixels of drawing these."""
     begin, pixels = time.process_time(), 0
     for index in indexes:
-        picture, _ = words.draw(index)
-        pixels += picture.width * picture.height
+        image, _ = words.render(index)
+        pixels += image.width * image.height
     return time.process_time() - begin, pixels
 
 
@@ -54,7 +58,9 @@ def timed_method(method: Callable[..., Any], name: str, spent: Counter[str]) -> 
 
 
 def shares(difficulty: float, drawing: str, count: int) -> None:
-    """Print the fraction of time of every step; layout and ground are given less the steps in them."""
+    """Print the fraction of time of every step; layout and ground are given less the steps in
+    them.
+    """
     spent: Counter[str] = Counter()
     words = words_at(difficulty, drawing)
     seconds(words, range(count))
@@ -66,7 +72,9 @@ def shares(difficulty: float, drawing: str, count: int) -> None:
         setattr(renderer, name, timed_method(getattr(renderer, name), name.strip("_"), spent))
     words.sampler = timed_method(words.sampler, "text", spent)  # type: ignore[assignment]
     total, _ = seconds(words, range(count))
-    print(f"fraction of time at difficulty {difficulty} (layout and ground with the steps in them):")
+    print(
+        f"fraction of time at difficulty {difficulty} (layout and ground with the steps in them):"
+    )
     for name, part in spent.most_common():
         print(f"  {name:16} {100 * part / total:5.1f} %")
 
@@ -75,24 +83,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300, help="words a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--drawing", default="default", help="settings: a name or a file")
+    parser.add_argument("--style", default="default", help="settings: a name or a file")
     parser.add_argument(
-        "--steps", action="store_true", help="also the fraction of time of each step, at difficulty 0.5"
+        "--steps",
+        action="store_true",
+        help="also the fraction of time of each step, at difficulty 0.5",
     )
-    given = parser.parse_args()
-    sets = {difficulty: words_at(difficulty, given.drawing) for difficulty in DIFFICULTIES}
+    args = parser.parse_args()
+    sets = {difficulty: words_at(difficulty, args.drawing) for difficulty in DIFFICULTIES}
     for words in sets.values():
-        seconds(words, range(given.count))  # opens fonts, fills caches
+        seconds(words, range(args.count))  # opens fonts, fills caches
     times: dict[float, list[tuple[float, float]]] = {difficulty: [] for difficulty in sets}
-    for number in range(1, given.rounds + 1):
+    for number in range(1, args.rounds + 1):
         for difficulty, words in sets.items():
-            times[difficulty].append(seconds(words, range(number * given.count, (number + 1) * given.count)))
+            times[difficulty].append(
+                seconds(words, range(number * args.count, (number + 1) * args.count))
+            )
     for difficulty, rounds in times.items():
-        speed = median(given.count / spent for spent, _ in rounds)
-        pixels = sum(size for _, size in rounds) / given.count / len(rounds)
-        print(f"difficulty {difficulty}: {speed:.0f} words/s, {pixels:.0f} pixels a word", flush=True)
-    if given.steps:
-        shares(0.5, given.drawing, given.count)
+        speed = median(args.count / spent for spent, _ in rounds)
+        pixels = sum(size for _, size in rounds) / args.count / len(rounds)
+        print(
+            f"difficulty {difficulty}: {speed:.0f} words/s, {pixels:.0f} pixels a word", flush=True
+        )
+    if args.steps:
+        shares(0.5, args.drawing, args.count)
 
 
 if __name__ == "__main__":
