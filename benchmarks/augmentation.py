@@ -122,12 +122,12 @@ def compare(words: Keyed, repeats: int) -> None:
     for name, found in runs.items():
         stages = {stage: median(run[stage] for run in found) for stage in found[0]}
         whole = median(totals[name])
-        shares = ", ".join(
+        fractions = ", ".join(
             f"{stage} {taken / sum(stages.values()):.0%}" for stage, taken in stages.items()
         )
         print(
             f"  {name:8} {len(words) / whole:6.0f} images/s, {1e6 * whole / len(words):5.0f} µs "
-            f"each: {shares}"
+            f"each: {fractions}"
         )
     ratio = median(
         first / second for first, second in zip(totals["plain"], totals["default"], strict=True)

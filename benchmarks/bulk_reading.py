@@ -7,7 +7,7 @@ python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, eng
                                                          # with --workers 1 --threads 1, all on one
                                                          core
 python benchmarks/bulk_reading.py scaling                # workers whose model sleeps: more of them than there are cores
-"""
+"""  # noqa: E501
 
 import argparse
 import os
@@ -27,7 +27,7 @@ from pyarrow import parquet
 
 from strhub import Recognizer
 from strhub.bulk import read_all
-from strhub.bulk.inputs import Span, Unit, originals
+from strhub.bulk.inputs import Span, Unit, images
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 from strhub.inference.pipeline import Reading
@@ -159,7 +159,7 @@ def speed(words: Path, folder: Path, count: int, workers: int, threads: int | No
             notes.unlink(missing_ok=True)
             make = partial(Timed, str(notes), 1 if engine == "ray" else threads)
             if engine == "alone":
-                reader, remaining = make(), originals(Unit("lmdb", str(words), Span(0, count)))
+                reader, remaining = make(), images(Unit("lmdb", str(words), Span(0, count)))
                 while batch := [
                     original.image for original in islice(remaining, reader.batch_size)
                 ]:
@@ -178,10 +178,11 @@ def speed(words: Path, folder: Path, count: int, workers: int, threads: int | No
     for engine, base in (("plain", "alone"), ("ray", "plain")):
         for what, index, sign in (("processor time", 0, -1), ("words a second", 1, 1)):
             pairs = zip(found[engine], found[base], strict=True)
-            shares = [(one[index] / other[index]) ** sign for one, other in pairs]
+            fractions = [(one[index] / other[index]) ** sign for one, other in pairs]
             print(
-                f"{engine}, {what}: {100 * median(shares):.0f} % of {base} ({min(shares):.2f} to "
-                f"{max(shares):.2f})"
+                f"{engine}, {what}: {100 * median(fractions):.0f} % of {base} ("
+                f"{min(fractions):.2f} to "
+                f"{max(fractions):.2f})"
             )
 
 

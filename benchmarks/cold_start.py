@@ -7,7 +7,7 @@ python benchmarks/cold_start.py --also last.ckpt words.onnx
 Prints wall time, processor time and the peak of resident memory, medians with the least and the
 greatest. The models take turns, so that other work on the machine disturbs all alike; processor
 time is disturbed least.
-"""
+"""  # noqa: E501
 
 import argparse
 import json

@@ -11,7 +11,7 @@ moments in a minute, and the same program from there on. Moments can be spread o
 with another --seed each; the run that nobody kills is trained once.
 
 Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
-"""
+"""  # noqa: E501
 
 import argparse
 import csv

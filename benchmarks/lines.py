@@ -79,7 +79,10 @@ def measure(reader: Recognizer, lines: Sequence[Line]) -> str:
         got = [word for word in map(adapt, reading.text.split(" ")) if word]
         right, found, read = right + in_common(wanted, got), found + len(wanted), read + len(got)
         cuts += len(wanted) == len(got)
-    return f"{len(lines)} | {100 * 2 * right / max(1, found + read):.1f} | {100 * cuts / len(lines):.1f}"
+    return (
+        f"{len(lines)} | {100 * 2 * right / max(1, found + read):.1f} | "
+        f"{100 * cuts / len(lines):.1f}"
+    )
 
 
 def main() -> None:

@@ -150,9 +150,7 @@ def print_latency(originals: list[Image.Image], model: str, threads: int) -> Non
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(8):
             for way, reader in readers.items():
-                time.sleep(
-                    0.5
-                )  # PyTorch's threads wait for more to do, for a while, without letting go of their cores
+                time.sleep(0.5)
                 start = time.perf_counter()
                 for original in chosen if batch_size == 1 else [chosen]:
                     reader(original)

@@ -14,7 +14,7 @@ folders of <data_root>/train, too; every arm sees the same number of words. A he
 not have, as that of CTC may be, is best switched off (--options model.ctc_weight=0): so short a run
 would go into it. One JSON line a run goes to <folder>/results.jsonl; runs that are there already
 are not repeated, so the command can be stopped and given again.
-"""
+"""  # noqa: E501
 
 import argparse
 import subprocess
@@ -75,7 +75,7 @@ def split(data_root: Path, folder: Path) -> None:
     rendered = folder / "drawn"
     if not (rendered / "data.mdb").exists():
         data_command(
-            ["draw", str(rendered), "--count", "500", "--difficulty", "0:0.8", "--seed", "77"]
+            ["render", str(rendered), "--count", "500", "--difficulty", "0:0.8", "--seed", "77"]
         )
 
 

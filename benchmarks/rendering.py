@@ -23,14 +23,14 @@ from strhub.text import CHARSET_94
 DIFFICULTIES = (0.0, 0.3, 0.5, 1.0)
 
 
-def words_at(difficulty: float, drawing: str) -> RenderedWords:
+def words_at(difficulty: float, style: str) -> RenderedWords:
     return RenderedWords(
-        charset=CHARSET_94, max_length=25, seed=0, difficulty=difficulty, drawing=drawing
+        charset=CHARSET_94, max_length=25, seed=0, difficulty=difficulty, style=style
     )
 
 
 def seconds(words: RenderedWords, indexes: range) -> tuple[float, float]:
-    """Time and pixels of drawing these."""
+    """Time and pixels of style these."""
     begin, pixels = time.process_time(), 0
     for index in indexes:
         image, _ = words.render(index)
@@ -57,12 +57,12 @@ def timed_method(method: Callable[..., Any], name: str, spent: Counter[str]) -> 
     return call
 
 
-def shares(difficulty: float, drawing: str, count: int) -> None:
+def fractions(difficulty: float, style: str, count: int) -> None:
     """Print the fraction of time of every step; layout and ground are given less the steps in
     them.
     """
     spent: Counter[str] = Counter()
-    words = words_at(difficulty, drawing)
+    words = words_at(difficulty, style)
     seconds(words, range(count))
     for stage in fields(Stages):
         steps = tuple(timed(step, spent) for step in getattr(words.renderer.stages, stage.name))
@@ -90,7 +90,7 @@ def main() -> None:
         help="also the fraction of time of each step, at difficulty 0.5",
     )
     args = parser.parse_args()
-    sets = {difficulty: words_at(difficulty, args.drawing) for difficulty in DIFFICULTIES}
+    sets = {difficulty: words_at(difficulty, args.style) for difficulty in DIFFICULTIES}
     for words in sets.values():
         seconds(words, range(args.count))  # opens fonts, fills caches
     times: dict[float, list[tuple[float, float]]] = {difficulty: [] for difficulty in sets}
@@ -106,7 +106,7 @@ def main() -> None:
             f"difficulty {difficulty}: {speed:.0f} words/s, {pixels:.0f} pixels a word", flush=True
         )
     if args.steps:
-        shares(0.5, args.drawing, args.count)
+        fractions(0.5, args.style, args.count)
 
 
 if __name__ == "__main__":

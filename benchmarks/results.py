@@ -3,7 +3,7 @@
 
 python benchmarks/results.py             # after a figure in docs/results.json has been measured anew
 python benchmarks/results.py --check     # status 1 if the documents say something else than the figures
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ photograph is in the training words; with 95 % intervals (Wilson).
 in batches of 32. They depend on the machine; their ratios depend on it less.
 
 A dash: not measured.
-"""
+"""  # noqa: E501
 
 
 def table(readers: list[dict[str, Any]], *, source: bool) -> str:

@@ -112,7 +112,10 @@ def main() -> None:
     index, platform, pins, output = sys.argv[1:]
     text = Path(pins).read_text(encoding="utf-8")
     line = index_line(index, platform, pinned_torch(text))
-    new = f"# Written by `make torch-{platform}` from {Path(pins).name}; not to be edited.\n{line}\n{text}"
+    new = (
+        f"# Written by `make torch-{platform}` from {Path(pins).name}; not to be "
+        f"edited.\n{line}\n{text}"
+    )
     target = Path(output)
     if target.exists() and target.read_text(encoding="utf-8") == new:
         return  # left as old as it was, so that nothing is installed anew

@@ -92,7 +92,7 @@ def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{args}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    run("-m", "strhub.data", "draw", "data/test/words", "--count", "8", "--difficulty", "0")
+    run("-m", "strhub.data", "render", "data/test/words", "--count", "8", "--difficulty", "0")
     printed = {}
     for script, *args in commands_of_the_page():
         name = script.removeprefix("./")
@@ -103,5 +103,8 @@ def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
     assert "words" in printed["test.py"]
     assert len(printed["read.py"].splitlines()) == len(images)
     assert (tmp_path / "glance.onnx").stat().st_size > 10_000
-    sizes = "import torch; hub = lambda name: torch.hub.load('.', 'create_model', name, source='local').hparams.width; "
+    sizes = (
+        "import torch; hub = lambda name: torch.hub.load('.', 'create_model', name, "
+        "source='local').hparams.width; "
+    )
     assert run("-c", f"{sizes}print(hub('glance'), hub('glance-wide'))").split() == ["64", "128"]

@@ -145,7 +145,10 @@ def test_reading_imports_no_training_framework() -> None:
 
 
 def test_importing_strhub_imports_no_torch() -> None:
-    code = "import sys, strhub, strhub.text, strhub.images.open, strhub.data.synth; print('torch' in sys.modules)"
+    code = (
+        "import sys, strhub, strhub.text, strhub.images.open, strhub.data.synth; print('torch' in "
+        "sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
     )

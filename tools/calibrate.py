@@ -261,7 +261,10 @@ def main() -> None:
             f"{', with further looks '.join(said)}"
         )
     checkpoint = read_checkpoint(path)
-    calibrated = f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' fit"
+    calibrated = (
+        f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' "
+        "fit"
+    )
     card = {**checkpoint.card, "calibration_error": errors, "calibrated_on": calibrated}
     told = {
         "temperature": float(model.hparams.get("temperature", 1.0)),

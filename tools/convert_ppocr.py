@@ -18,7 +18,10 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import save
 from strhub.text import CHARSET_36, CHARSET_94
 
-SOURCE = "PP-OCRv6_rec_small of PaddleOCR (https://github.com/PaddlePaddle/PaddleOCR), from the rapidocr wheel"
+SOURCE = (
+    "PP-OCRv6_rec_small of PaddleOCR (https://github.com/PaddlePaddle/PaddleOCR), from the "
+    "rapidocr wheel"
+)
 
 
 def main() -> None:

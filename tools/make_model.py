@@ -9,7 +9,7 @@ train.py, all stages
 Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command
 resumes from the last checkpoint. Exit status: 0 when the model is made, 75 when there is more to
 do.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def is_remote(source: str) -> bool:
 
 
 def parse_remote(source: str) -> RemoteFile:
-    """`hf://owner/name[/file][@revision]#sha256=…` or `http(s)://…#sha256=…` to what is to be fetched.
+    """Return what is to be fetched for `hf://owner/name[/file][@revision]#sha256=…` or
+    `http(s)://…#sha256=…`.
 
     Instead of the fragment the file's own name may end in the hash's first digits, as torch.hub's
     do: `x-1a2b3c4d.pt`.

@@ -19,7 +19,7 @@ from strhub.errors import CheckpointError
 from strhub.images.preprocess import NORMALIZATIONS
 from strhub.text import check_charset
 
-__all__ = ["checked", "checked_card", "checked_hyper_parameters", "parse_json"]
+__all__ = ["checked", "checked_card", "checked_hyper_parameters", "parse_json", "with_new_names"]
 
 # Lowest and highest of numbers whose names end so, the first that fits: they bound what a file
 # makes others compute.
@@ -52,7 +52,13 @@ _TYPES: dict[str, Any] = {
     "decode_ar": bool, "refine_iters": int, "reread_below": float | None,
     "reread_correction": Sequence[float] | None, "calibration": Sequence[float] | None,
 }  # fmt: skip
+_RENAMED = {"second_look": "reread_below"}  # files of the version before have the old names
 _LARGEST_JSON = 16 << 20  # characters
+
+
+def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says of itself, under the names that it has now."""
+    return {_RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def checked_hyper_parameters(values: Any, kinds: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -67,6 +73,7 @@ def checked_hyper_parameters(values: Any, kinds: Mapping[str, Any], source: str)
     """
     if not isinstance(values, Mapping):
         raise CheckpointError(f"{source}: its hyper-parameters are no mapping")
+    values = with_new_names(values)
     known = {**kinds, **_TYPES}
     found: dict[str, Any] = {}
     for name, value in values.items():

@@ -169,8 +169,10 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
 
     source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning
         checkpoint of ours or of the reference, the reference's bare weights; a folder with such a
-        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; or an address with the file's hash, `https://…/model.safetensors#sha256=…`
-        or `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and checked each time.
+        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; or an
+        address with the file's hash, `https://…/model.safetensors#sha256=…` or
+        `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and
+        checked each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
     The file itself says its architecture, charset, sizes and normalization; no code in it is ever

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from strhub.utils.regular_files import read_regular_text
+from strhub.utils.renamed_option import RenamedOption
 
 
 def _boolean(text: str) -> bool:
@@ -58,8 +58,14 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     such names.
     """
     others = ("pretrained=", "-", "http://", "https://")
-    options = [word for word in words if "=" in word and not word.startswith(others)
-               and word.partition("=")[0].partition(":")[0].isidentifier() and not os.path.exists(word)]  # fmt: skip
+    options = [
+        word
+        for word in words
+        if "=" in word
+        and not word.startswith(others)
+        and word.partition("=")[0].partition(":")[0].isidentifier()
+        and not os.path.exists(word)
+    ]
     return options, [word for word in words if word not in options]
 
 
@@ -77,20 +83,6 @@ def speed_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true", help="let PyTorch compile the model first"
     )
     parser.add_argument("--threads", type=int, help="of the CPU to compute with")
-
-
-class _Renamed(argparse.Action):
-    """Store the value of an option that was given by its old name, and warn."""
-
-    def __call__(
-        self, parser: object, namespace: object, values: object, option_string: str | None = None
-    ) -> None:
-        warnings.warn(
-            f"{option_string} is now called --{self.dest}; the old name goes in the next version",
-            FutureWarning,
-            2,
-        )
-        setattr(namespace, self.dest, values)
 
 
 def search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +104,7 @@ def search_arguments(parser: argparse.ArgumentParser) -> None:
         "--length_normalisation",
         type=float,
         default=argparse.SUPPRESS,
-        action=_Renamed,
+        action=RenamedOption,
         dest="length_normalization",
         help=argparse.SUPPRESS,
     )

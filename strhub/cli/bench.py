@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from strhub.checkpoint.scene_text_model import SceneTextModel
 
 RANGE_PLOT = "bench-range.png"
-PURPOSE = """Measure models: parameters, multiply-adds, latency; and the training data and steps if asked.
+PURPOSE = """Measure models: parameters, multiply-adds, latency; and, if asked, training data and
+steps.
 
 examples:
   ./bench.py model=parseq model.decode_ar=false model.refine_iters=3
-  ./bench.py pretrained=strhub-tiny formats=[torch,onnx] batch_size=[1,32] pictures=demo_images
+  ./bench.py pretrained=strhub-tiny formats=[torch,onnx] batch_size=[1,32] images=demo_images
   ./bench.py dataset=drawn training=true pipeline=true"""
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from strhub.cli.program import program, version_line
 from strhub.utils.install import not_installed
+from strhub.utils.options import warn_renamed
 from strhub.utils.terminal import printable, printable_lines
 
-COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "draw", "sheet", "charset")
+COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "render", "sheet", "charset")
+RENAMED = {"draw": "render"}
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -27,6 +29,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     args = list(sys.argv[1:] if arguments is None else arguments)
     name = args[0] if args else "--help"
+    if name in RENAMED:
+        warn_renamed(name, RENAMED[name])
+        name = RENAMED[name]
     if name in ("-h", "--help"):
         print(_help())
     elif name == "--version":

@@ -34,7 +34,8 @@ _USAGE = """usage: {program} [group=choice ...] [option=value ...] [--flag ...]
 {purpose}
 
 flags:
-  --cfg job           print the configuration that the arguments make, and end; --package GROUP: that part of it
+  --cfg job           print the configuration that the arguments make, and end;
+                      --package GROUP: that part of it
   --config-dir DIR    a folder with further choices, such as DIR/experiment/mine.yaml
   --multirun          one run for each of several values, as in model.lr=1e-3,2e-3
   --hydra-help        what else Hydra takes
@@ -115,9 +116,15 @@ def explained(error: BaseException, config_name: str, arguments: Sequence[str]) 
         known = _known(config_name, group, arguments)
         if known:
             where = f"the group {group!r}" if group else "the configuration"
-            return f"{name}: {unknown_option_message(option, known, where)}. To add it all the same: +{name}=…"
+            return (
+                f"{name}: {unknown_option_message(option, known, where)}. To add it all the same: "
+                f"+{name}=…"
+            )
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: Hydra cannot read this. Put the value in quotes of its own: 'option=\"value\"'"
+        return (
+            f"{error.override}: Hydra cannot read this. Put the value in quotes of its own: "
+            "'option=\"value\"'"
+        )
     cause = str(error.__cause__).splitlines()[:1] if error.__cause__ is not None else []
     told = " ".join([_SEARCH_PATH.sub("", text), *cause])
     return " ".join(told.replace("\\'", '"').split())

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from strhub.utils.options import warn_renamed
+
 __all__ = ["MAPPINGS", "TEXTS", "Override", "parse", "prepare", "split"]
 
 PATH = "path"  # a path, a name or an address; `${...}` in it refers to another option
@@ -31,6 +33,7 @@ TEXTS = {
     "hydra.run.dir": PATH,
     "hydra.sweep.dir": PATH,
     "hydra.sweep.subdir": PATH,
+    "images": PATH,
     "json": PATH,
     "logger.mlflow.experiment_name": PATH,
     "logger.mlflow.run_id": PATH,
@@ -50,7 +53,6 @@ TEXTS = {
     "model.pretrained_encoder": PATH,
     "models": PATHS,
     "output_dir": PATH,
-    "pictures": PATH,
     "plot": PATH,
     "pretrained": PATH,
     "pretrained_encoder": PATH,
@@ -63,6 +65,9 @@ MAPPINGS = ("data.draw_texts", "data.mixture", "tune.space")
 """Options whose value is a mapping with names of the user's own: a new one takes the place of the
 old one.
 """
+
+RENAMED = {"pictures": "images"}
+"""Old names of options, which go on working for one version."""
 
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<name>[A-Za-z_][\w./-]*)=(?P<value>.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{[\w.:, -]+\}")
@@ -88,6 +93,10 @@ def prepare(arguments: Sequence[str], *, sweep: bool = False) -> list[str]:
     for argument in arguments:
         found = _OVERRIDE.fullmatch(argument)
         name = found["name"] if found else ""
+        if found and name in RENAMED:
+            warn_renamed(name, RENAMED[name])
+            name = RENAMED[name]
+            argument = f"{found['sign']}{name}={found['value']}"
         if found and name in TEXTS:
             prepared.append(f"{found['sign']}{name}={_text(found['value'], TEXTS[name], sweep)}")
         elif found and name in MAPPINGS and found["value"].lstrip().startswith("{"):

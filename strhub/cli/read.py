@@ -21,6 +21,7 @@ from strhub.cli.ending import end_with
 from strhub.cli.entry import results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
+from strhub.utils.renamed_option import RenamedOption
 from strhub.utils.telemetry import switch_off_telemetry
 from strhub.utils.terminal import PlainFormatter, json_line, printable
 
@@ -59,7 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     kinds = "files, folders, globs, http(s) addresses, and - for an image by standard input"
     parser.add_argument("--images", nargs="+", default=[], metavar="PATH", help=kinds)
-    photo = "whole photographs: find, read and order their words; --output names a drawing (.png, .jpg), a text (.txt, "
+    photo = (
+        "whole photographs: find, read and order their words; --output names a drawing (.png, "
+        ".jpg), a text (.txt, "
+    )
     photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
     parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
     parser.add_argument("--batch_size", type=int, default=32, help="images at a time")
@@ -72,7 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--reread_below",
         type=float,
         metavar="CONFIDENCE",
-        help="look again at what is read with less (0.7); 0: never",
+        help="read again, in other ways, what is read with less confidence (0.7); 0: never",
+    )
+    parser.add_argument(
+        "--second_look",
+        dest="reread_below",
+        type=float,
+        action=RenamedOption,
+        help=argparse.SUPPRESS,
     )
     parser.add_argument(
         "--lines", action="store_true", help="each image is a line of words: read its spaces, too"
@@ -230,7 +241,10 @@ def _set_without_use(parser: argparse.ArgumentParser, args: argparse.Namespace) 
         if args.output and name == "lines":
             return "--lines is not for --output: the files have one text an image"
         if args.output and name in of_lines:
-            return f"--{name} is not for --output: the files have one reading an image, and are Parquet"
+            return (
+                f"--{name} is not for --output: the files have one reading an image, and are "
+                "Parquet"
+            )
     return None
 
 

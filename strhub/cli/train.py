@@ -26,7 +26,7 @@ examples:
   ./train.py pretrained=strhub-tiny                      start from a model: its sizes are taken over
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume
-  ./train.py debug=one_step                              does everything fit? also debug=overfit"""
+  ./train.py debug=one_step                              does everything fit? also debug=overfit"""  # noqa: E501
 STOPPED = (
     75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 )

@@ -29,7 +29,7 @@ from strhub.text import ScoredText
 __all__ = ["Evaluation", "merge_parts", "score", "summarize"]
 
 COMBINED: Final = "Combined"
-SHARE: Final = 32  # words in a row that one of several devices reads
+STRETCH: Final = 32  # words in a row that one of several devices reads
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
@@ -121,7 +121,7 @@ def _score(
     with SampleWriter(folder, name=name, parquet=parquet and part is None) as writer:
         for one in sets:
             digest = _Digest(one)
-            words = progress(opened(_share(digest, number, parts)), one.name)
+            words = progress(opened(_part(digest, number, parts)), one.name)
             for place, (word, reading) in enumerate(reader.read(one.name, words)):
                 index = place if parts == 1 else _index_of(place, number, parts)
                 sample = _sample(one.name, index, word, reading, counted.text, reader)
@@ -217,19 +217,19 @@ class _Digest:
             yield word
 
 
-def _share(words: Iterable[LabeledWord], number: int, parts: int) -> Iterator[LabeledWord]:
+def _part(words: Iterable[LabeledWord], number: int, parts: int) -> Iterator[LabeledWord]:
     """Yield one of several parts, some words in a row of each."""
     remaining = iter(words)
     turn = 0
-    while some := list(islice(remaining, SHARE)):
+    while some := list(islice(remaining, STRETCH)):
         if turn % parts == number:
             yield from some
         turn += 1
 
 
 def _index_of(place: int, number: int, parts: int) -> int:
-    turn, within = divmod(place, SHARE)
-    return (turn * parts + number) * SHARE + within
+    turn, within = divmod(place, STRETCH)
+    return (turn * parts + number) * STRETCH + within
 
 
 def _sample(

@@ -49,8 +49,12 @@ def store_in_8_bits(graph: onnx.GraphProto) -> None:
     back when the file is
     loaded: a quarter of the size. Arithmetic stays in 32 bits.
     """
-    axes = {node.input[1]: _CHANNELS[node.op_type] for part in graphs_of(graph) for node in part.node
-            if node.op_type in _CHANNELS}  # fmt: skip
+    axes = {
+        node.input[1]: _CHANNELS[node.op_type]
+        for part in graphs_of(graph)
+        for node in part.node
+        if node.op_type in _CHANNELS
+    }
     restored = []
     for tensor in list(graph.initializer):
         if (

@@ -42,10 +42,11 @@ def open_image(
 ) -> Image.Image:
     """Return any kind of image as RGB.
 
-    source: a path; an address, `http://` or `https://`, if it is a `str`; an image's file as bytes or as a file object,
-    which is read from its start; a PIL image, which stays as it is, loaded or not; or an array (H,
-    W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1]. A file's orientation
-    tag is followed, and what is transparent is laid on white, or on black if the rest is light.
+    source: a path; an address, `http://` or `https://`, if it is a `str`; an image's file as bytes
+    or as a file object, which is read from its start; a PIL image, which stays as it is, loaded or
+    not; or an array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8, or floats in [0, 1].
+    A file's orientation tag is followed, and what is transparent is laid on white, or on black if
+    the rest is light.
     at_least: see `open_bytes`. on_size: called with width and height, in pixels, before memory for
         them is taken. Raises `UnreadableImage`.
     """

@@ -27,7 +27,10 @@ Steps = Callable[[int, Ids, Ids], Floats]
 
 _NEVER = np.float32(-np.inf)
 _USUAL_WIDTH = 8
-RENAMED = {"length_normalisation": "length_normalization"}
+RENAMED = {
+    "length_normalisation": "length_normalization",
+    "second_look": "reread_below",
+}
 """Old names of options, which go on working for one version."""
 
 

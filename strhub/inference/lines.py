@@ -113,21 +113,21 @@ def spans_of(
     columns, as of a text read alone.
     """
     ids, sure = probabilities.argmax(1), probabilities.max(1)
-    places, _ = tokenizer.select(ids)
-    if not len(places):
+    indices, _ = tokenizer.select(ids)
+    if not len(indices):
         return []
     columns = max(1, round(width / column_width))
-    centers = _centers(ids, places, sure) + 0.5
+    centers = _centers(ids, indices, sure) + 0.5
     space = tokenizer.charset.find(" ") + 1  # 0, the blank, if the charset has none
     words: list[list[int]] = [[]]
-    for number, place in enumerate(places):
-        if space and ids[place] == space:
+    for number, index in enumerate(indices):
+        if space and ids[index] == space:
             words.append([])
             continue
         if (
             space
             and number
-            and probabilities[places[number - 1] + 1 : place, space].sum() > LEAST_SPACE
+            and probabilities[indices[number - 1] + 1 : index, space].sum() > LEAST_SPACE
         ):
             words.append([])
         words[-1].append(number)
@@ -141,7 +141,11 @@ def spans_of(
         start = 0.0 if number == 0 else max(first - half, (before + first) / 2)
         end = float(columns) if number + 1 == len(words) else min(last + half, (last + after) / 2)
         own = slice(int(max(0, (before + first) / 2)), int(np.ceil((last + after) / 2)) + 1)
-        reading = tokenizer.text_of(ids[places[word]]), float(sure[own].prod()), sure[places[word]]
+        reading = (
+            tokenizer.text_of(ids[indices[word]]),
+            float(sure[own].prod()),
+            sure[indices[word]],
+        )
         if word_prior:
             (reading,) = with_prior(
                 [reading], probabilities[None, own], tokenizer.charset, word_prior
@@ -156,17 +160,17 @@ def spans_of(
     return spans
 
 
-def _centers(ids: np.ndarray, places: np.ndarray, sure: Floats) -> Floats:
+def _centers(ids: np.ndarray, indices: np.ndarray, sure: Floats) -> Floats:
     """Return the middle of each character's columns: those after its first that repeat it count,
     too.
     """
     centers = []
-    for place in places:
-        end = place + 1
-        while end < len(ids) and ids[end] == ids[place]:
+    for index in indices:
+        end = index + 1
+        while end < len(ids) and ids[end] == ids[index]:
             end += 1
-        weights = sure[place:end]
-        centers.append(float((np.arange(place, end) * weights).sum() / weights.sum()))
+        weights = sure[index:end]
+        centers.append(float((np.arange(index, end) * weights).sum() / weights.sum()))
     return np.asarray(centers, dtype=np.float32)
 
 

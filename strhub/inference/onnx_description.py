@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from strhub.checkpoint.schema import checked, checked_card, parse_json
+from strhub.checkpoint.schema import checked, checked_card, parse_json, with_new_names
 from strhub.errors import CheckpointError
 from strhub.inference.onnx_file import OnnxFile, read_onnx_file
 
@@ -58,6 +58,7 @@ def read_description(model: str | Path) -> dict[str, Any]:
     described = parse_json(text, f"{model}: its description of itself is damaged and")
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
         raise CheckpointError(f"{model}: its description of itself is damaged; export it again")
+    described = with_new_names(described)
     if described["format"] > FORMAT:
         raise CheckpointError(
             f"{model} has format {described['format']}, this strhub reads up to {FORMAT}: update "

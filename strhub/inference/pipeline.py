@@ -49,7 +49,7 @@ TURNS = {
 }  # degrees counter-clockwise
 
 _AHEAD = 2  # batches that are prepared, or read, while another one is waited for
-_SHARE = 4  # images that a thread reads alone, at least
+_SMALLEST_PART = 4  # images that a thread reads alone, at least
 # how many times the model's pixels, along each side, are kept when a large image is made smaller
 # coarsely
 _SPARE = 4
@@ -229,7 +229,7 @@ class Reader:
         count = len(inputs) if isinstance(inputs, Sequence) else None
         if count == 1:
             yield from self._read_part([take(inputs[0])], self.engine.decode)
-        elif self.engine.lanes > 1 and (count is None or count >= 2 * _SHARE):
+        elif self.engine.lanes > 1 and (count is None or count >= 2 * _SMALLEST_PART):
             yield from self._read_side_by_side(inputs, count)
         else:
             yield from self._read_ahead(inputs, count)
@@ -242,12 +242,14 @@ class Reader:
         size = (
             self.batch_size
             if count is None
-            else min(self.batch_size, max(_SHARE, -(-count // lanes)))
+            else min(self.batch_size, max(_SMALLEST_PART, -(-count // lanes)))
         )
         with self.engine.side_by_side() as decode, _pool(lanes) as pool:
             waiting: deque[Future[list[Reading]]] = deque()
             for batch in _taken(inputs, size, copy=count is None):
-                size_of_part = size if count is not None else max(_SHARE, -(-len(batch) // lanes))
+                size_of_part = (
+                    size if count is not None else max(_SMALLEST_PART, -(-len(batch) // lanes))
+                )
                 waiting += [
                     pool.submit(self._read_part, part, decode)
                     for part in _batches(batch, size_of_part)

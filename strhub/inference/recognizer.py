@@ -80,6 +80,7 @@ class Recognizer(Reader):
         **options: Any,
     ) -> None:
         options = take_renamed(options, RENAMED)
+        reread_below = options.pop("reread_below", reread_below)
         search = {
             "beam_width": beam_width,
             "top_k": top_k,

@@ -95,8 +95,10 @@ def evidence(view_readings: Sequence[ViewReading], text: str) -> tuple[float, fl
 
     Looks at a part of the image count up to `DOUBT`. At least one look must have read the text.
     """
-    sure = [view_reading.decoded.confidence if not view_reading.cut else min(view_reading.decoded.confidence, DOUBT)
-            for view_reading in view_readings if view_reading.decoded.text == text]  # fmt: skip
+    same = [one for one in view_readings if one.decoded.text == text]
+    sure = [
+        min(one.decoded.confidence, DOUBT) if one.cut else one.decoded.confidence for one in same
+    ]
     return max(sure), view_readings[0].decoded.confidence
 
 

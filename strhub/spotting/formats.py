@@ -134,7 +134,7 @@ def to_alto(page: Page) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#">',
         "<Description><MeasurementUnit>pixel</MeasurementUnit>",
-        f"<sourceImageInformation><fileName>{_xml(page.source or '')}</fileName></sourceImageInformation>",
+        f"<sourceImageInformation><fileName>{_xml(page.source or '')}</fileName></sourceImageInformation>",  # noqa: E501
         "</Description>",
         f'<Layout><Page ID="page{page.number}" PHYSICAL_IMG_NR="{page.number}" WIDTH="{width}" '
         f'HEIGHT="{height}">',
@@ -181,7 +181,10 @@ def _bbox(points: list[tuple[float, float]] | Quad) -> str:
 
 def _alto_box(points: list[tuple[float, float]] | Quad) -> str:
     left, top, right, bottom = _corners(points)
-    return f'HPOS="{max(0, left)}" VPOS="{max(0, top)}" WIDTH="{right - max(0, left)}" HEIGHT="{bottom - max(0, top)}"'
+    return (
+        f'HPOS="{max(0, left)}" VPOS="{max(0, top)}" WIDTH="{right - max(0, left)}" '
+        f'HEIGHT="{bottom - max(0, top)}"'
+    )
 
 
 def _rounded(quad: Quad) -> list[list[float]]:

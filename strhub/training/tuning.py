@@ -7,7 +7,8 @@ resumes from its last state. The search leaves in `output_dir`
 
     search.yaml             its configuration, which `tune.resume_dir` checks
     trials.csv, trials.png  a line a trial, best first, and a plot
-    experiment/best.yaml    the best values, for train.py: `--config-dir <output_dir> +experiment=best`
+    experiment/best.yaml    the best values, for train.py:
+                        `--config-dir <output_dir> +experiment=best`
     ray/                    the state to resume from, and a folder a trial with its logs
 
 Needs the extra `tune`; ray and optuna are imported only when a search runs.

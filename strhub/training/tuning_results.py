@@ -100,7 +100,10 @@ def write_results(search: Search, config: DictConfig | None = None) -> None:
                 [trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error]
             )
     if search.best is not None:
-        found = f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of {len(search.trials)} trials"
+        found = (
+            f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of "
+            f"{len(search.trials)} trials"
+        )
         path = search.folder / "experiment" / "best.yaml"
         path.parent.mkdir(exist_ok=True)
         best = best_experiment(search.best.values, config)

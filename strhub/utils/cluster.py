@@ -39,7 +39,8 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
         )
     except OSError as error:
         raise ValueError(f"{option}: there is no Ray cluster at {address}") from error
-    except Exception as error:  # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while
+    except Exception as error:
+        # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while
         where = address or "this machine"
         raise ValueError(f"Ray could not be started or joined on {where}: {error}") from error
     try:

@@ -26,6 +26,15 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
             raise ValueError(unknown_option_message(name, choices, where))
 
 
+def warn_renamed(old: str, new: str, *, level: int = 2) -> None:
+    """Warn that an option or a name goes by a new name, and the old one for one more version."""
+    warnings.warn(
+        f"{old} is now called {new}; the old name goes in the next version",
+        FutureWarning,
+        level + 1,
+    )
+
+
 def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return `options` with old names, the keys of `names`, replaced by the new ones, and warn of
     each.
@@ -36,11 +45,7 @@ def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     for name, value in options.items():
         new = names.get(name, name)
         if new != name:
-            warnings.warn(
-                f"{name} is now called {new}; the old name goes in the next version",
-                FutureWarning,
-                3,
-            )
+            warn_renamed(name, new, level=3)
             if new in options:
                 raise ValueError(f"{name} and {new} are two names of one option: give one")
         renamed[new] = value

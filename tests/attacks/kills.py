@@ -113,13 +113,13 @@ def _names(folder: Path) -> list[str]:
 
 def undisturbed(operation: Operation, sources: Path) -> Undisturbed:
     """Do the work once here, so that copies need not import what it needs, and twice in copies."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "work").mkdir()
+    with tempfile.TemporaryDirectory() as outer:
+        (Path(outer) / "work").mkdir()
         if operation.warm:
-            operation.work(sources, Path(folder) / "work")
+            operation.work(sources, Path(outer) / "work")
     for _ in range(2):
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder) / "work"
+        with tempfile.TemporaryDirectory() as outer:
+            folder = Path(outer) / "work"
             folder.mkdir()
             began = time.monotonic()
             if wrong := run(operation, sources, folder):
@@ -139,8 +139,8 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
     if name not in known:
         known[name] = undisturbed(operation, sources)
     expected = known[name]
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder) / "work"
+    with tempfile.TemporaryDirectory() as outer:
+        folder = Path(outer) / "work"
         folder.mkdir()
         wrong = ""
         for _ in range(rng.randint(1, 2)):

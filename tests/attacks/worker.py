@@ -113,7 +113,10 @@ def _outcome(kind: str, path: Path) -> str:
     except Exception as error:
         steps = traceback.extract_tb(error.__traceback__)
         where = [*steps[-1:], *(one for one in steps if "/strhub/" in one.filename)][-1]
-        return f"ERROR {type(error).__name__} {Path(where.filename).name}:{where.lineno} {str(error)[:80]!r}"
+        return (
+            f"ERROR {type(error).__name__} {Path(where.filename).name}:{where.lineno} "
+            f"{str(error)[:80]!r}"
+        )
     return "read"
 
 

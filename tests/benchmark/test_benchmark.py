@@ -118,7 +118,7 @@ def test_several_models_formats_and_sizes(tmp_path: Path) -> None:
     written = tmp_path / "deep" / "all.json"
     table = report(config("models=[strhub-tiny]", "formats=[torch,onnx]", "batch_size=[1,2]",
         f"json={written}",
-                          f"plot={tmp_path / 'plot.png'}", "pictures=demo_images", "training=true",
+                          f"plot={tmp_path / 'plot.png'}", "images=demo_images", "training=true",
                               "training_batch=2",
                           "pipeline=true", "pipeline_batches=1", "dataset=drawn", "data.drawn=8",
                           "model.batch_size=4", "data.num_workers=0"))  # fmt: skip
@@ -168,7 +168,7 @@ def test_accuracy_against_latency(tmp_path: Path) -> None:
         ("formats=[onyx]", "Did you mean 'onnx'"),
         ("models=[strhub-tinny]", "Did you mean 'strhub-tiny'"),
         ("precision=float61", "Did you mean 'float16'"),
-        ("pictures=nowhere", "no images in nowhere"),
+        ("images=nowhere", "no images in nowhere"),
         ("device=warp", "cannot be used here"),
     ],
 )
@@ -265,7 +265,7 @@ def test_words_are_as_wide_as_they_are_read(
         SceneTextModel, "forward", lambda self, images, length: seen.append(tuple(images.shape))
     )
     settings = Settings(torch.device("cpu"), batch_sizes=[3], formats=["torch", "onnx"],
-        inputs=str(tmp_path),
+        images=str(tmp_path),
                         folder=tmp_path)  # fmt: skip
     for subject in subjects(
         "svtr", create_model("svtr-tiny", **SIZES["svtr-tiny"]).eval(), settings

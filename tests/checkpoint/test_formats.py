@@ -99,12 +99,12 @@ def test_files_cut_at_any_length_are_refused(
 def test_damaged_bytes_raise_nothing_but_the_error_for_it(
     tmp_path: Path, files: dict[str, bytes], data: st.DataObject
 ) -> None:
-    name = data.render(st.sampled_from(sorted(files)))
+    name = data.draw(st.sampled_from(sorted(files)))
     content = bytearray(files[name])
     # Most of a file is numbers, which may be anything: strike where the structure is, at both ends.
-    for _ in range(data.render(st.integers(1, 8))):
-        target = data.render(st.integers(-3000, 3000))
-        content[target] = data.render(st.integers(0, 255))
+    for _ in range(data.draw(st.integers(1, 8))):
+        target = data.draw(st.integers(-3000, 3000))
+        content[target] = data.draw(st.integers(0, 255))
     (tmp_path / name).write_bytes(bytes(content))
     try:
         checkpoint = read_checkpoint(tmp_path / name)

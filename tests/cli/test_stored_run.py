@@ -33,7 +33,7 @@ OWN = ["+experiment=parseq-tiny", "model.lr=0.1", "data.root_dir='a=b'", "~callb
 
 
 @pytest.mark.parametrize(
-    ("path", "given", "expected"),
+    ("path", "now", "expected"),
     [
         ("checkpoints/last.ckpt", [], OWN),
         ("checkpoints/epoch0-step8-accuracy1.00.ckpt", [], OWN),

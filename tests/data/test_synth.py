@@ -226,7 +226,7 @@ def test_the_command_says_what_it_did_not_draw(
 ) -> None:
     run(
         [
-            "draw",
+            "render",
             str(tmp_path / "few"),
             "--count",
             "1",
@@ -244,7 +244,7 @@ def test_the_command_says_what_it_did_not_draw(
         f"never drawn: {len(never) + (' ' not in label)} of the charset's characters "
         f"({' '.join(never)}" in said
     )
-    run(["draw", str(tmp_path / "more"), "--count", "30", "--charset", "ab", "--workers", "1"])
+    run(["render", str(tmp_path / "more"), "--count", "30", "--charset", "ab", "--workers", "1"])
     assert "charset" not in capsys.readouterr().err
 
 

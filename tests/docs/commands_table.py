@@ -58,13 +58,13 @@ TABLE = {
     "./read.py --images demo_images --top_k 3": PLAIN,
     "./read.py --lines --images demo_images/*": PLAIN,
     "./read.py --images demo_images --json": PLAIN,
-    "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
+    "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,  # noqa: E501
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,
     "./read.py --images words/ shards/*.tar --output readings/": Run(
         instead=(("readings/", "readings-1"),)
     ),
     "./read.py --images words/ --output readings/": Run(instead=(("readings/", "readings-2"),)),
-    "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,
+    "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,  # noqa: E501
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
     "--address 10.0.0.1:6379 --gpus 0.25 --cpus 2 --batch_size 256": CLUSTER,
     "./read.py outputs/<run> --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
@@ -78,28 +78,28 @@ TABLE = {
     "./export.py strhub-tiny words.onnx": PLAIN,
     "./read.py words.onnx --images demo_images": PLAIN,
     "./read.py strhub-tiny --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
-    "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,
+    "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,  # noqa: E501
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
-    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,
+    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,  # noqa: E501
     "./export.py strhub-tiny words.pt2": MINUTES,
     # Data
     "strhub-data make pictures/ data/train/real/shop": PLAIN,
     "strhub-data make photos/labels.csv data/train/real/mine": PLAIN,
-    "strhub-data draw data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(
+    "strhub-data render data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(
         instead=(("1000", "4"),)
     ),
-    "strhub-data draw data/train/synth/drawn --count 100000": Run(instead=(("100000", "4"),)),
+    "strhub-data render data/train/synth/drawn --count 100000": Run(instead=(("100000", "4"),)),
     "strhub-data sheet sheet.png --beside data/train/real --statistics": PLAIN,
     "strhub-data sheet sheet.png --from data/train/real": PLAIN,
     "strhub-data inspect data/train data/test --html report.html": PLAIN,
-    "strhub-data filter data/train/real data/train/clean --without data/test --drop_duplicates": PLAIN,
+    "strhub-data filter data/train/real data/train/clean --without data/test --drop_duplicates": PLAIN,  # noqa: E501
     "strhub-data filter data/train/real clean --min_side 8 --without data/test": PLAIN,
     "strhub-data merge data/train/all data/train/real data/train/clean": PLAIN,
     "strhub-data merge data/train/all data/train/real data/train/synth": Run(
         instead=(("data/train/all", "all"),)
     ),
-    "strhub-data split data/train/real data/train/part data/val/part --share 0.9 --by label": PLAIN,
-    "strhub-data split clean data/train/real/mine data/val/mine --share 0.95": Run(
+    "strhub-data split data/train/real data/train/part data/val/part --fraction 0.9 --by label": PLAIN,  # noqa: E501
+    "strhub-data split clean data/train/real/mine data/val/mine --fraction 0.95": Run(
         instead=(
             ("data/train/real/mine", "data/train/real/ours"),
             ("data/val/mine", "data/val/ours"),
@@ -182,7 +182,7 @@ TABLE = {
     "./bench.py model=parseq model.decode_ar=false model.refine_iters=3": FAST_BENCH,
     "./bench.py model=parseq model.decode_ar=false model.refine_iters=3 +range=true": FAST_BENCH,
     "./bench.py pretrained=strhub-tiny formats=[torch,onnx,onnx-int8] batch_size=[1,32] "
-    "pictures=demo_images plot=bench.png": FAST_BENCH,
+    "images=demo_images plot=bench.png": FAST_BENCH,
     "./bench.py pretrained=strhub-tiny models=[fresh:parseq-tiny] json=bench.json": FAST_BENCH,
     "./bench.py dataset=drawn training=true pipeline=true": Run(
         "repeats=2 warm_up=0 training_batch=2 pipeline_batches=1 model.batch_size=2 "
@@ -196,7 +196,7 @@ TABLE = {
     "python benchmarks/killed_training.py driver": MINUTES,
     "python benchmarks/killed_training.py driver --moments 10": MINUTES,
     "python benchmarks/bulk_reading.py killed --words 20000": MINUTES,
-    "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,
+    "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,  # noqa: E501
     "python benchmarks/clip_ablation.py outputs/clip_ablation --table": MINUTES,
     "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
     "61-90": MINUTES,

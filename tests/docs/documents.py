@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "Datasets.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITHIN_TEXT = ("README.md", "Datasets.md")
 """Documents whose commands within the text are whole ones."""
-PLACES = {"<run>": "parseq/run", "<time>": "time", "<64 digits>": "0" * 64}
+FOLDERS = {"<run>": "parseq/run", "<time>": "time", "<64 digits>": "0" * 64}
 """What the documents leave open, and what it stands for here."""
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`((?:\./\w+\.py|strhub-[a-z]+ [a-z]+) [^`\n]+)`(?!`)")
@@ -31,9 +31,9 @@ class Command(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Return what a shell makes of it, but for globs; `PLACES` filled in."""
+        """Return what a shell makes of it, but for globs; `FOLDERS` filled in."""
         text = self.text
-        for name, value in PLACES.items():
+        for name, value in FOLDERS.items():
             text = text.replace(name, value)
         return shlex.split(text)
 

@@ -22,7 +22,7 @@ SMALL = """
     dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple data.num_workers=0 trainer.max_epochs=1
     trainer.accelerator=cpu model.batch_size=4 model.embed_dim=32 model.enc_num_heads=1 model.dec_num_heads=2
     model.enc_depth=1 model.patch_size=[16,16] callbacks.summary=null hydra.run.dir=outputs/parseq/run
-"""
+"""  # noqa: E501
 
 
 def furnish() -> None:

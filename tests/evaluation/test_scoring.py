@@ -169,11 +169,11 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
     [
         (GOOD[:-1], ("image", "text", "confidence"), "has no reading of image-000000006"),
         ([*GOOD, ("image-000000099", "x", "1")], ("image", "text", "confidence"), "1 readings of "
-                                                                                  "images that are"),
+                                                                                  "images that are"),  # noqa: E501
         ([*GOOD, GOOD[0]], ("image", "text", "confidence"), "the same reading twice, in lines 2 "
                                                             "and 8"),
         ([*GOOD, ("image-000000001", "x", "1")], ("image", "text", "confidence"), "two readings, "
-                                                                                  "in lines 2 and 8"),
+                                                                                  "in lines 2 and 8"),  # noqa: E501
         (
             [(name, word, word) for name, word, _ in GOOD] + [("image-000000001", "Exit", "Exlt")],
             ("image", "text", "label"),

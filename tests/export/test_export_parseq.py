@@ -169,7 +169,7 @@ def test_the_embedded_model_reads_the_same(
 
 
 @pytest.mark.parametrize(
-    ("precision", "share", "size"),
+    ("precision", "fraction", "size"),
     [
         ("float16", 0.99, 0.6),
         pytest.param("int8-weights", 0.97, 0.35, marks=pytest.mark.slow),
@@ -182,7 +182,7 @@ def test_smaller_numbers_read_nearly_the_same(
 ) -> None:
     model = load("strhub-tiny")
     export(model, tmp_path / "full.onnx")
-    export(model, tmp_path / "small.onnx", precision=precision, inputs=words[::4])
+    export(model, tmp_path / "small.onnx", precision=precision, calibration_images=words[::4])
     full, small = (
         OnnxRecognizer(tmp_path / name, batch_size=50)(words)
         for name in ("full.onnx", "small.onnx")
@@ -205,7 +205,10 @@ def test_half_precision_keeps_what_it_cannot_hold(tmp_path: Path) -> None:
 def test_a_fresh_process_reads_the_same(tmp_path: Path, words: list[Any]) -> None:
     export(load("strhub-tiny"), tmp_path / "model.onnx")
     words[0].save(tmp_path / "word.png")
-    code = "import sys; from strhub.onnx import Recognizer; print(Recognizer(sys.argv[1])(sys.argv[2])[0].text)"
+    code = (
+        "import sys; from strhub.onnx import Recognizer; "
+        "print(Recognizer(sys.argv[1])(sys.argv[2])[0].text)"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "model.onnx"), str(tmp_path / "word.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == Recognizer("strhub-tiny", device="cpu")(words[0])[0].text

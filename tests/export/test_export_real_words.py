@@ -96,7 +96,7 @@ def test_accuracy_with_smaller_numbers(
     model = load("strhub-tiny")
     inputs = some_words("train/real", 256)[0] if precision == "int8-static" else []
     export(model, tmp_path / "full.onnx")
-    export(model, tmp_path / "small.onnx", precision=precision, inputs=inputs)
+    export(model, tmp_path / "small.onnx", precision=precision, calibration_images=inputs)
     adapt, accuracies = CharsetAdapter(CHARSET_36), []
     for name in ("full.onnx", "small.onnx"):
         session = open_session(tmp_path / name)

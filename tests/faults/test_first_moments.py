@@ -97,7 +97,7 @@ class Slow(Dataset):
 if __name__ == "__main__":
     start, count = "START", 2
     list(DataLoader(Slow(), num_workers=count, worker_init_fn=let_go_of_signals, multiprocessing_context=start))
-"""
+"""  # noqa: E501
 KILLER = """
 import os, pathlib, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, *sys.argv[1:]])

@@ -37,7 +37,7 @@ def test_a_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
             f"hydra.run.dir={NOWHERE}",
         ],
         ["read.py", "--images", "demo_images/01.png", "--output", str(NOWHERE)],
-        ["-m", "strhub.cli.data", "draw", str(NOWHERE), "--count", "1"],
+        ["-m", "strhub.cli.data", "render", str(NOWHERE), "--count", "1"],
         ["-m", "strhub.cli.data", "sheet", f"{NOWHERE}/x.png"],
     ],
 )

@@ -125,7 +125,7 @@ def test_scores_are_of_images_as_they_are_read(
     )
     now = "bench"
     settings = Settings(
-        torch.device("cpu"), batch_sizes=(4,), inputs=str(word_tree / "test" / "SVT")
+        torch.device("cpu"), batch_sizes=(4,), images=str(word_tree / "test" / "SVT")
     )
     next(subjects("m", load(path).eval(), settings)).read()
     assert widths["test"] == widths["read"] == widths["bench"] != {256}

@@ -33,12 +33,12 @@ def reader() -> Recognizer:
 
 
 def test_words_of_a_line_and_where_they_are(reader: Recognizer) -> None:
-    line, places = written("Open", "until", "1930")
+    line, ends = written("Open", "until", "1930")
     (reading,) = reader(line)
     assert reading.text == "Open until 1930"
     assert [word.text for word in reading.words] == reading.text.split(" ")
     assert len(reading.character_confidences) == len(reading.text)
-    for word, (start, end) in zip(reading.words, places, strict=True):
+    for word, (start, end) in zip(reading.words, ends, strict=True):
         assert 0 <= word.start < word.end <= 1
         middle = (word.start + word.end) / 2
         assert start < middle < end

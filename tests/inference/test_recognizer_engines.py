@@ -92,7 +92,10 @@ def test_without_torch_the_extra_is_named(code: str) -> None:
 
 
 def test_without_onnxruntime_torch_reads() -> None:
-    code = "from strhub import Recognizer; r = Recognizer(); print(r('demo_images/04.png')[0].text, r.device)"
+    code = (
+        "from strhub import Recognizer; r = Recognizer(); print(r('demo_images/04.png')[0].text, "
+        "r.device)"
+    )
     assert run(code, "onnxruntime").stdout.split() == ["CHOICE", "cpu"]
 
 

@@ -88,7 +88,7 @@ def test_one_of_the_views_has_the_line_level(angle: int, upright: bool) -> None:
     original = bar(angle, upright=upright)
     views = list(other_views(original, LETTERS, height=64))
     assert len(views) == 4  # whether it climbs or falls is seen
-    rows = [darkness(view.original) for view in views[2:]]
+    rows = [darkness(view.image) for view in views[2:]]
     contrast = [dark.max() - min(dark[0], dark[-1]) for dark in rows]
     best = int(np.argmax(contrast))
     assert contrast[best] > 0.75
@@ -126,10 +126,10 @@ def test_a_image_of_no_words_shape_is_looked_at_once(size: tuple[int, int]) -> N
 def test_models_that_keep_the_aspect_look_at_wider_letters_instead_of_closer() -> None:
     image = Image.new("RGB", (400, 200), (10, 20, 30))
     wider, further = itertools.islice(other_views(image, 3, height=48, keep_aspect=True), 2)
-    assert wider.original.size == (250, 100), "twice the model's height, as near as halving comes"
+    assert wider.image.size == (250, 100), "twice the model's height, as near as halving comes"
     assert not wider.cut
     assert not further.cut
-    assert wider.original.getpixel((0, 0)) == (10, 20, 30)
+    assert wider.image.getpixel((0, 0)) == (10, 20, 30)
 
 
 def decoded(text: str, confidence: float) -> Decoded:
@@ -137,7 +137,7 @@ def decoded(text: str, confidence: float) -> Decoded:
 
 
 @pytest.mark.parametrize(
-    ("looks", "expected"),
+    ("view_readings", "expected"),
     [
         ([("SALE", 0.6)], ("SALE", 0.6)),
         ([("SALF", 0.6), ("SALE", 0.7)], ("SALE", 0.7)),
@@ -234,7 +234,7 @@ def test_a_confidence_out_of_range_is_an_error(confidence: float) -> None:
 def test_steep_words_are_read_better() -> None:
     steep = {"base": "default", "steps": {"steep": {"probability": [1, 1], "strength": [4, 36]}}}
     words = RenderedWords(
-        charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=50, drawing=steep
+        charset=CHARSET_94, max_length=20, seed=91, difficulty=0.6, size=50, style=steep
     )
     inputs, labels = zip(*(words.render(index) for index in range(50)), strict=True)
     adapt = CharsetAdapter(CHARSET_36)

@@ -36,7 +36,7 @@ WHOLE = (
     "+experiment=abinet",
     "data.drawn=24",
     "trainer.max_epochs=3",
-    "data.drawing=simple",
+    "data.style=simple",
 )
 LAST = "checkpoints/last.ckpt"
 
@@ -244,9 +244,7 @@ def test_a_language_model_of_another_charset_is_refused(compose_main: Any, tmp_p
 
 @pytest.mark.slow
 def test_learns_64_rendered_words_by_heart(compose_main: Any, tmp_path: Path) -> None:
-    words = RenderedWords(
-        charset=CHARSET_36, max_length=6, seed=0, difficulty=0.0, drawing="simple"
-    )
+    words = RenderedWords(charset=CHARSET_36, max_length=6, seed=0, difficulty=0.0, style="simple")
     samples = [words.render(index) for index in range(64)]
     for part in (
         "train/real/drawn",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from strhub import Recognizer
-from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, inputs
+from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, images
 from strhub.cli.arguments import search_options
 from strhub.cli.data_commands.make import ReadImage
 from strhub.clip.text_side import read_words
@@ -119,8 +119,8 @@ def test_a_folder_with_such_things_in_it(tmp_path: Path) -> None:
     found = find([tmp_path], without=tmp_path / "out")
     counts = Counter({kind: len(names) for kind, names in found.items()})
     assert (counts[FILES], counts[TAR], counts[PARQUET]) == (3, 2, 2)
-    errors = [image.error for image in inputs(Unit(FILES, files=tuple(found[FILES])))]
-    errors += [image.error for name in found[TAR] for image in inputs(Unit(TAR, name))]
+    errors = [image.error for image in images(Unit(FILES, files=tuple(found[FILES])))]
+    errors += [image.error for name in found[TAR] for image in images(Unit(TAR, name))]
     assert sum("not a regular file" in str(error) for error in errors) == 4
 
 

@@ -30,7 +30,7 @@ for child in range(2):
             assert reader(images[0])[0].text == texts[0]
         sys.exit(7) if sys.argv[1] == "onnx" else os._exit(7)  # PyTorch itself crashes at a forked child's usual end
     print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no forks")

@@ -92,7 +92,10 @@ def _panel(x: int, title: str, mask: Tensor) -> str:
             f'<text x="{x + LEFT - 8}" y="{y + 18}" text-anchor="end">{_name(row + 1)}</text>'
         )
         for column, sees in enumerate(allowed):
-            shape = f'x="{x + LEFT + column * CELL + 1}" y="{y + 1}" width="{CELL - 2}" height="{CELL - 2}" rx="3"'
+            shape = (
+                f'x="{x + LEFT + column * CELL + 1}" y="{y + 1}" width="{CELL - 2}" '
+                f'height="{CELL - 2}" rx="3"'
+            )
             look = f'fill="{SEES}"' if sees else f'fill="none" stroke="{HIDDEN}"'
             parts.append(f"<rect {shape} {look}/>")
     return "".join(parts)

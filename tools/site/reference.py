@@ -99,7 +99,10 @@ def python() -> str:
 def _programs() -> Iterator[tuple[str, list[str]]]:
     for name in ("read", "train", "test", "bench", "tune", "export"):
         yield f"{name}.py", [sys.executable, f"{name}.py", "--help"]
-    code = "import sys; from strhub.cli.entry import {0}; sys.argv = ['strhub-{0}', *sys.argv[1:]]; {0}()"
+    code = (
+        "import sys; from strhub.cli.entry import {0}; sys.argv = ['strhub-{0}', *sys.argv[1:]]; "
+        "{0}()"
+    )
     for name in ("explain", "data"):
         yield f"strhub-{name}", [sys.executable, "-c", code.format(name), "--help"]
     folder = ROOT / "strhub" / "cli" / "data_commands"

@@ -3,7 +3,7 @@
 docs/figures/street-read.jpg.
 
 tools/site/street.py             # always the same picture; no photograph is needed, and nobody's rights are touched
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def main() -> None:
     image.save(FIGURES / "street.jpg", quality=85)
     page = Spotter()(FIGURES / "street.jpg")
     print(page.text)
-    page.render().convert("RGB").save(FIGURES / "street-read.jpg", quality=85)
+    page.draw().convert("RGB").save(FIGURES / "street-read.jpg", quality=85)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from strhub.utils.files import write_whole
 from strhub.utils.locks import locked
+from strhub.utils.renamed_option import RenamedOption
 from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("second", type=Path, help="LMDB folder to make of the rest")
     parser.add_argument(
         "--fraction",
-        "--share",
         type=float,
-        required=True,
         help="of records that go to the first, over 0 and under 1",
+    )
+    parser.add_argument(
+        "--share", dest="fraction", type=float, action=RenamedOption, help=argparse.SUPPRESS
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed splits in the same way")
     parser.add_argument(
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Deal out, copy, say how many. A run that was stopped is resumed by the same command."""
     from strhub.data.curation.scan import scan
 
+    if arguments.fraction is None:
+        raise ValueError("--fraction is missing: how much of the records goes to the first folder")
     if not 0 < arguments.fraction < 1:
         raise ValueError(f"--fraction must be over 0 and under 1, not {arguments.fraction}")
     if arguments.seed < 0:

@@ -46,7 +46,7 @@ figure img { display: block; max-width: 20rem; background: #eee; }
 .chars span { display: inline-block; margin: 0 .5rem .2rem 0; padding: 0 .3rem; background: #edf3fa; }
 .chars span.out { background: #fde4dc; } text { font: 10px system-ui, sans-serif; fill: #5a6675; }
 rect { fill: #3b73af; }
-"""
+"""  # noqa: E501
 
 
 def page(report: Report) -> str:
@@ -64,7 +64,10 @@ def page(report: Report) -> str:
             _pairs(overlap, thumbnails),
         ]
     title = f"<title>{_text(report['tree'])}</title>"
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{title}<style>{STYLE}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width">{title}<style>{STYLE}</style>'
+    )
     body = "\n".join(parts)
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
@@ -117,7 +120,7 @@ def _tree(tree: Report, report: Report, thumbnails: _Thumbnails) -> str:
         _charts(total),
         "<h2>Characters</h2>",
         _characters(total),
-        f"<h2>Labels that the charset drops</h2><p>Charset {_text(report['charset'])}; {limit}.</p>",
+        f"<h2>Labels that the charset drops</h2><p>Charset {_text(report['charset'])}; {limit}.</p>",  # noqa: E501
         _dropped(total),
         "<h2>Unreadable images</h2>",
         _unreadable(tree),

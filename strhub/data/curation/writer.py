@@ -126,7 +126,10 @@ def write_words(
                     sys.stderr.isatty() if progress is None else progress,
                 )
             except KeyboardInterrupt as error:
-                kept = f"stopped; {partial.written} records are kept, and the same command resumes from there"
+                kept = (
+                    f"stopped; {partial.written} records are kept, and the same command resumes "
+                    "from there"
+                )
                 raise KeyboardInterrupt(kept) from error
             report = partial.finish()
         if not report.written:

@@ -80,7 +80,10 @@ class LmdbFile(LmdbPages):
                 "are looked for",
             )
         if self._has_record(count + 1):
-            remark = f"num-samples is {count}, but the file holds more records, about {self.entries // 2}"
+            remark = (
+                f"num-samples is {count}, but the file holds more records, about "
+                f"{self.entries // 2}"
+            )
             return (
                 count,
                 f"{remark}: those behind number {count} are not read. Correct num-samples to use "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -201,11 +202,9 @@ class ReadSource:
         for index in range(len(self.source)):
             if labels is None:
                 image, label = self.source.read(index)
-                yield LabeledWord(self.path, str(index), label, lambda image=image: image)  # type: ignore[misc]
+                yield LabeledWord(self.path, str(index), label, partial(_same, image))
             else:
-                yield LabeledWord(
-                    self.path, str(index), labels[index], lambda index=index: self._load(index)
-                )  # type: ignore[misc]
+                yield LabeledWord(self.path, str(index), labels[index], partial(self._load, index))
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
         """See `Source`."""
@@ -223,7 +222,11 @@ class ReadSource:
         return image
 
 
-class _Drawn:
+def _same(image: Image.Image) -> Image.Image:
+    return image
+
+
+class _Rendered:
     """Rendered words by number, as validation reads them."""
 
     def __init__(self, dataset: Any) -> None:
@@ -285,7 +288,7 @@ def from_dataset(name: str, dataset: Any) -> WordSet:
     """
     sources = getattr(dataset, "sources", None)
     if sources is None:
-        return WordSet(name, [ReadSource("rendered", _Drawn(dataset))])
+        return WordSet(name, [ReadSource("rendered", _Rendered(dataset))])
     paths = [str(getattr(source, "path", number)) for number, source in enumerate(sources)]
     return WordSet(
         name, [ReadSource(path, source) for path, source in zip(paths, sources, strict=True)]

@@ -1,4 +1,4 @@
-"""`python -m strhub.data.synth`, the same as `strhub-data draw`."""
+"""`python -m strhub.data.synth`, the same as `strhub-data render`."""
 
 from importlib import import_module
 

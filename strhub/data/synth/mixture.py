@@ -11,7 +11,7 @@ name       0.08   Lisbon, BBC: people, places, abbreviations
 european   0.05   Bäckerei: signs, shops and menus in other languages of Europe
 corpus     0      a word of the user's corpus; takes the three shares above when a corpus is given
 invented   0.06   plorne: pronounceable, need not exist
-marked     0.07   (new), R&B, it's, price*: words with punctuation; words of the corpus when one is given
+marked     0.07   (new), R&B, it's, price*: words with punctuation; of the corpus if there is one
 number     0.055  1,250
 price      0.03   $4.99
 date       0.02   24.12.2026

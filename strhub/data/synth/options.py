@@ -19,6 +19,7 @@ from strhub.data.synth.fontfiles import split_name
 from strhub.data.synth.render import Difficulty
 from strhub.text import CHARSET_94
 from strhub.utils.regular_files import MAX_LIST_BYTES, read_regular
+from strhub.utils.renamed_option import RenamedOption
 
 __all__ = ["add_render_arguments", "parse_difficulty", "render_fingerprint", "rendered_words"]
 
@@ -31,10 +32,10 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--style",
-        "--drawing",
         default="default",
         help="what words look like: a name or a YAML file",
     )
+    parser.add_argument("--drawing", dest="style", action=RenamedOption, help=argparse.SUPPRESS)
     parser.add_argument(
         "--charset", default=CHARSET_94, help="characters to use, or @ and a file that has them"
     )

@@ -60,7 +60,10 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     for row, bar in enumerate(bars):
         top, middle = row * _ROW + 2, row * _ROW + _ROW / 2
         low, high = (_NAME + _BARS * value for value in (bar.low, bar.high))
-        told = f"{bar.name}: {percent(bar.value)} % [{percent(bar.low)}, {percent(bar.high)}] of {bar.words}"
+        told = (
+            f"{bar.name}: {percent(bar.value)} % [{percent(bar.low)}, {percent(bar.high)}] of "
+            f"{bar.words}"
+        )
         parts.append(
             f"<g><title>{escape(shown(told))}</title>"
             f'<text x="{_NAME - 6}" y="{middle + 4:.1f}" '
@@ -85,7 +88,10 @@ def reliability_chart(title: str, bars: Sequence[Bar], confidences: Sequence[flo
     for bar, confidence in zip(bars, confidences, strict=True):
         x, low, high = _x(confidence), _y(bar.low), _y(bar.high)
         radius = 2.5 + 4 * (bar.words / most) ** 0.5
-        told = f"confidence {percent(confidence)} %: {percent(bar.value)} % of {bar.words} words are right"
+        told = (
+            f"confidence {percent(confidence)} %: {percent(bar.value)} % of {bar.words} words are "
+            "right"
+        )
         parts.append(
             f"<g><title>{told}</title>"
             f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
@@ -104,7 +110,10 @@ def curve_chart(
     parts = [_frame(across, up, top)]
     for number, curve in enumerate(curves):
         points = [(x, min(1.0, y / top)) for x, y in curve.points]
-        name = f'<text x="{_LEFT}" y="{_TOP + _SIDE + 52 + 16 * number}">— {escape(shown(curve.name))}</text>'
+        name = (
+            f'<text x="{_LEFT}" y="{_TOP + _SIDE + 52 + 16 * number}">— '
+            f"{escape(shown(curve.name))}</text>"
+        )
         parts.append(
             f'<g class="c{number % 4}">{_line("curve", points)}{name if curve.name else ""}</g>'
         )
@@ -141,8 +150,8 @@ def _frame(across: str, up: str, top: float = 1.0) -> str:
 
 
 def _line(kind: str, points: Sequence[tuple[float, float]]) -> str:
-    places = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
-    return f'<polyline class="{kind}" points="{places}"/>'
+    coordinates = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
+    return f'<polyline class="{kind}" points="{coordinates}"/>'
 
 
 def _x(value: float) -> float:

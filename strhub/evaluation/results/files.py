@@ -33,7 +33,7 @@ class SampleWriter:
 
     def __init__(self, folder: Path, *, name: str = SAMPLES, parquet: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._places = [folder / f"{name}.tsv", *([folder / f"{name}.parquet"] if parquet else [])]
+        self._paths = [folder / f"{name}.tsv", *([folder / f"{name}.parquet"] if parquet else [])]
         self._tsv: IO[str] = self._partial(0).open("w", encoding="utf-8", newline="\n")
         self._tsv.write("\t".join([*FIELDS, *DERIVED]) + "\n")
         self._parquet: Any = None
@@ -44,8 +44,8 @@ class SampleWriter:
             self._parquet = writing.ParquetWriter(self._partial(1), _schema(), compression="zstd")
 
     def _partial(self, number: int) -> Path:
-        place = self._places[number]
-        return place.with_name(f".{place.name}.partial")
+        path = self._paths[number]
+        return path.with_name(f".{path.name}.partial")
 
     def write(self, sample: Sample) -> None:
         """Write one sample."""
@@ -81,9 +81,9 @@ class SampleWriter:
             self._tsv.close()
             if self._parquet is not None:
                 self._parquet.close()
-            for number, place in enumerate(self._places):
+            for number, path in enumerate(self._paths):
                 if kind is None:
-                    self._partial(number).replace(place)
+                    self._partial(number).replace(path)
                 else:
                     self._partial(number).unlink(missing_ok=True)
 

@@ -125,9 +125,9 @@ class LastCheckpoint(Checkpoint):
             return
         self._seen = trainer.global_step
         self._stopping, due = self._agreed(trainer)
-        if self._stopping or (
-            due and not any(getattr(other, "in_trouble", False) for other in trainer.callbacks)
-        ):  # type: ignore[attr-defined]
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        in_trouble = any(getattr(other, "in_trouble", False) for other in callbacks)
+        if self._stopping or (due and not in_trouble):
             self._dump(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -208,11 +208,8 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = -1
         self._dump(trainer)
         self._finish(trainer)
-        if (
-            trainer.is_global_zero
-            and not trainer.fast_dev_run
-            and self._saved_at != trainer.global_step
-        ):  # type: ignore[attr-defined]
+        trying = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trainer.is_global_zero and not trying and self._saved_at != trainer.global_step:
             raise OSError(
                 f"the trained model could not be saved to {self.path}: see the error above"
             )

@@ -123,7 +123,10 @@ class StepGuard(Callback):
 
     def _go_back(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         reason = f"{self.in_a_row} steps in a row would have done harm (step {trainer.global_step})"
-        advice = "Lower model.lr, raise model.warmup_pct, or train with trainer.precision=bf16-mixed or 32-true"
+        advice = (
+            "Lower model.lr, raise model.warmup_pct, or train with trainer.precision=bf16-mixed "
+            "or 32-true"
+        )
         if self.gone_back >= self.returns:
             raise Diverged(f"{reason}, and the run has gone back {self.gone_back} times. {advice}")
         last = next(

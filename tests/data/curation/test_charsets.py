@@ -102,7 +102,7 @@ def test_command(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"model.charset_train=@{tmp_path}/dict.txt" in said.err
     run(
         [
-            "draw",
+            "render",
             str(tmp_path / "drawn"),
             "--count",
             "3",

@@ -251,7 +251,9 @@ def test_named_charset() -> None:
 
 def test_scan_without_images_reads_labels(trees: Path) -> None:
     found = scan(
-        trees / "train", prepare_label=LabelPreparation(CHARSET_36, max_length=15), originals=False
+        trees / "train",
+        prepare_label=LabelPreparation(CHARSET_36, max_length=15),
+        read_images=False,
     )
     assert not found.records["readable"].any()
     assert (found.records["drop"] == 0).sum() == 28

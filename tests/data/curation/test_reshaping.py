@@ -227,7 +227,7 @@ def test_splits_are_fixed_by_their_seed(seed: int) -> None:
         (["filter", "IN", "OUT", "--match", "("], "regular expression"),
         (["filter", "IN/none", "OUT"], "no LMDB folder"),
         (["filter", "IN", "OUT", "--match", "nothing like it"], "nothing to write"),
-        (["split", "IN", "OUT", "OUT2", "--fraction", "1.5"], "share"),
+        (["split", "IN", "OUT", "OUT2", "--fraction", "1.5"], "fraction"),
         (["split", "IN", "OUT", "OUT", "--fraction", "0.5"], "two folders"),
         (["split", "IN", "IN", "OUT", "--fraction", "0.5"], "exists"),
         (["split", "IN", "OUT", "OUT2", "--fraction", "0.5", "--seed", "-1"], "seed"),

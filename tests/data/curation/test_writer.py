@@ -38,7 +38,7 @@ def expected(records: list[Record]) -> dict[bytes, bytes]:
     return found
 
 
-def as_given(records: list[Record]) -> list[Record]:
+def as_it_is(records: list[Record]) -> list[Record]:
     return records
 
 
@@ -121,10 +121,10 @@ def test_records_come_back_in_order(jobs: list[list[Record]]) -> None:
         target = Path(folder) / "deep" / "words"
         if not records:
             with pytest.raises(NothingWritten):
-                write_words(target, jobs, as_given, fingerprint="")
+                write_words(target, jobs, as_it_is, fingerprint="")
             assert not target.exists()
             return
-        report = write_words(target, jobs, as_given, fingerprint="")
+        report = write_words(target, jobs, as_it_is, fingerprint="")
         assert (report.written, report.skipped, report.problems) == (len(records), 0, ())
         assert contents(target) == expected(records)
         assert [item.name for item in target.parent.iterdir()] == ["words"]
@@ -141,7 +141,7 @@ def test_any_number_of_workers_writes_the_same(tmp_path: Path, workers: int) -> 
 
 def test_half_a_character_is_skipped(tmp_path: Path) -> None:
     report = write_words(
-        tmp_path / "words", [[(b"a", "fine")], [(b"b", "\ud800")]], as_given, fingerprint=""
+        tmp_path / "words", [[(b"a", "fine")], [(b"b", "\ud800")]], as_it_is, fingerprint=""
     )
     assert (report.written, report.reasons) == (1, {"undecodable label": 1})
     assert report.problems == (r"label '\ud800' holds half a character",)

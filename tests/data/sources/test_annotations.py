@@ -21,7 +21,7 @@ Form = Literal["NFC", "NFD"]
 
 
 def pairs(annotations: Annotations) -> list[tuple[str, str]]:
-    return [(annotation.original, annotation.label) for annotation in annotations]
+    return [(annotation.image, annotation.label) for annotation in annotations]
 
 
 def of_text(folder: Path, name: str, text: str | bytes) -> Annotations:
@@ -102,8 +102,8 @@ DAMAGED = {
                                                                                   "image"],
     ),
     "a.jsonl": (
-        b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'
-        b'{"file": 7, "text": "x"}\n"\xff"\n' + b"[" * 100_000 + b'\n{"file": "f.png", "text": "six"}\n',
+        b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'  # noqa: E501
+        b'{"file": 7, "text": "x"}\n"\xff"\n' + b"[" * 100_000 + b'\n{"file": "f.png", "text": "six"}\n',  # noqa: E501
         ["2: not JSON: ", "3: not an object", "4: no texts under one of filename, ", "5: no texts",
             "6: no texts",
          "7: the line is not UTF-8", "8: not JSON: "],
@@ -141,7 +141,7 @@ def test_any_bytes_are_read_or_refused(
         end = b"\n" if b"\n" in content else b"\r"
         lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(end) if line.strip()]
         assert len(found) + annotations.skipped.total() in (len(lines), len(lines) - 1)
-        assert all(annotation.original.strip() for annotation in found)
+        assert all(annotation.image.strip() for annotation in found)
 
 
 def test_files_that_can_not_be_understood(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
         ("labels.json", '{"a.png": "1,5", "b.png": "say \\"hi\\""}'),
         (
             "a.json",
-            '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]',
+            '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]',  # noqa: E501
         ),
         (
             "train.json",
@@ -229,7 +229,7 @@ def test_words_photographed_in_quotes_keep_them(tmp_path: Path) -> None:
 
 
 def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
-    text = "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\nno_suffix,a b\nword_1\tx.png y\n"
+    text = "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\nno_suffix,a b\nword_1\tx.png y\n"  # noqa: E501
     assert pairs(of_text(tmp_path, "gt.txt", text)) == [
         ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"),
             ("no_suffix", "a b"),

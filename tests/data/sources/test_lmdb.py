@@ -471,10 +471,13 @@ def test_sample_count_below_the_records_is_said(
     ):
         transaction.put(b"num-samples", b"3")
     assert len(LmdbWords(path, prepare_label=str)) == 3
-    said = "num-samples is 3, but the file holds more records, about 5: those behind number 3 are not read"
+    said = (
+        "num-samples is 3, but the file holds more records, about 5: those behind number 3 are "
+        "not read"
+    )
     assert said in caplog.text
     caplog.clear()
-    scan(path, originals=False)
+    scan(path, read_images=False)
     assert said in caplog.text
 
 

@@ -47,7 +47,7 @@ def test_an_item_depends_on_its_key_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "size", "message"),
+    ("fractions", "size", "message"),
     [
         ({"a": 1, "b": 1}, 10, "fractions of"),
         ({"a": 1, "b": -1, "c": 1}, 10, "0 or more"),

@@ -37,7 +37,7 @@ def test_switched_off_everything_is_two_colors() -> None:
     scene = WordRenderer(style={"steps": off, "backdrops": flat}).scene(
         "Plain", np.random.default_rng(0)
     )
-    pixels = np.asarray(scene.original).reshape(-1, 3)
+    pixels = np.asarray(scene.image).reshape(-1, 3)
     assert scene.encoded is None
     covered = np.asarray(scene.cover).ravel()
     assert (pixels[covered == 0] == scene.ground).all()

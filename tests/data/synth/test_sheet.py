@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strhub.cli.data_commands import draw
+from strhub.cli.data_commands import render
 from strhub.cli.data_commands import sheet as sheet_command
 from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 from strhub.data.synth import RenderedWords
@@ -107,7 +107,7 @@ def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_draw_command_writes_what_the_set_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(draw, tmp_path / "set", "--count", 9, "--seed", 4, "--difficulty", "0.2:0.8", "--charset",
+    run(render, tmp_path / "set", "--count", 9, "--seed", 4, "--difficulty", "0.2:0.8", "--charset",
         "abcdef", "--max_length", 6, "--workers", 1)  # fmt: skip
     assert "9 words written" in capsys.readouterr().out
     stored = LmdbWords(tmp_path / "set")
@@ -115,7 +115,7 @@ def test_draw_command_writes_what_the_set_draws(
     assert stored.labels == [words.render(index)[1] for index in range(9)]
     assert stored.read(5)[0].size == words.render(5)[0].size
     with pytest.raises(ValueError, match="exist"):
-        run(draw, tmp_path / "set", "--count", 9, "--workers", 1)
+        run(render, tmp_path / "set", "--count", 9, "--workers", 1)
 
 
 def test_draw_command_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +135,9 @@ def test_draw_command_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.M
     )  # each word is stored as soon as it is drawn
     args = (tmp_path / "set", "--count", 10, "--workers", 1)
     with pytest.raises(KeyboardInterrupt):
-        run(draw, *args)
+        run(render, *args)
     stop[0] = False
-    run(draw, *args)
+    run(render, *args)
     assert rendered == list(range(10)), "nothing is drawn twice"
     assert len(LmdbWords(tmp_path / "set")) == 10
 
@@ -149,4 +149,4 @@ def test_difficulty_on_the_command_line() -> None:
         with pytest.raises(ValueError, match=r"0\.2:0\.8"):
             parse_difficulty(bad)
     with pytest.raises(ValueError, match="count"):
-        run(draw, "nowhere", "--count", 0)
+        run(render, "nowhere", "--count", 0)

@@ -31,13 +31,13 @@ def scene() -> Scene:
         cover.rotate(20),
     )
     made = Scene(original, cover, (230, 220, 90), (55, 85, 165), em=34.0, fill=(230, 220, 90))
-    made.original.paste(made.fill, (0, 0), cover)
+    made.image.paste(made.fill, (0, 0), cover)
     return made
 
 
 def state(made: Scene) -> tuple[object, ...]:
     fill = made.fill.tobytes() if isinstance(made.fill, Image.Image) else made.fill
-    return made.original.tobytes(), made.cover.tobytes(), fill, made.text, made.ground
+    return made.image.tobytes(), made.cover.tobytes(), fill, made.text, made.ground
 
 
 @pytest.mark.parametrize("step", SCENE_STEPS, ids=lambda step: step.name)
@@ -49,7 +49,7 @@ def test_scene_step(step: Step[Scene]) -> None:
         assert state(made) == state(scene())
         assert made.encoded is None
         step.apply(made, step.limit, np.random.default_rng(seed))
-        assert (made.original.mode, made.original.size) == ("RGB", (90, 40))
+        assert (made.image.mode, made.image.size) == ("RGB", (90, 40))
         assert (made.cover.mode, made.cover.size) == ("L", (90, 40))
         changed += state(made) != state(scene())
     assert changed >= 4
@@ -86,7 +86,7 @@ def test_tiny_and_very_wide_images_survive_every_step() -> None:
                 (240, 0, 0),
             )
             step.apply(made, step.limit, np.random.default_rng(1))
-            assert made.original.size == size, step.name
+            assert made.image.size == size, step.name
 
 
 def test_names_are_unique_and_every_step_says_what_its_strength_means() -> None:

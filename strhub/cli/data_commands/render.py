@@ -1,4 +1,4 @@
-"""Draw words and write them to an LMDB."""
+"""Render words and write them to an LMDB."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class RenderRecord:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of draw."""
+    """Add the arguments of `render`."""
     parser.add_argument("folder", type=Path, help="LMDB folder to make")
     parser.add_argument("--count", type=int, default=2000, help="words")
     add_render_arguments(parser)
     parser.add_argument(
-        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that draw"
+        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that render"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Draw, write, print how many; a run that was stopped is resumed by the same command."""
+    """Render, write, print how many; a run that was stopped is resumed by the same command."""
     arguments.charset = named_charset(arguments.charset)
     if arguments.count < 1:
         raise ValueError(f"count must be at least 1, not {arguments.count}")
@@ -68,7 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(printable(f"{arguments.folder}: {report.written} words written{left_out}"))
     never = never_rendered(words, arguments.folder)
     if never:
-        print(f"never drawn: {_listed(never)}: draw more words for them to occur", file=sys.stderr)
+        print(
+            f"never rendered: {_listed(never)}: render more words for them to occur",
+            file=sys.stderr,
+        )
 
 
 def never_rendered(words: RenderedWords, folder: Path) -> str:
