@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
   ./test.py pretrained=parseq --cased --punctuation         94 characters
   ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false
-  ./test.py --photos street/ --html errors.html             whole photographs, with a page of the errors"""
+  ./test.py --photos street/ --html errors.html             whole photographs, with a page of the errors"""  # noqa: E501
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -149,5 +149,11 @@ def format_score(score: SpottingScore, photos: int) -> str:
 
 def format_detection(score: DetectionScore, photos: int, protocol: str) -> str:
     """Return the line of a detector's score."""
-    values = f"precision {100 * score.precision:.2f}, recall {100 * score.recall:.2f}, H-mean {100 * score.hmean:.2f}"
-    return f"{photos} photographs, {score.true} outlines that count, {score.found} found; {protocol}: {values}"
+    values = (
+        f"precision {100 * score.precision:.2f}, recall {100 * score.recall:.2f}, H-mean "
+        f"{100 * score.hmean:.2f}"
+    )
+    return (
+        f"{photos} photographs, {score.true} outlines that count, {score.found} found; {protocol}: "
+        f"{values}"
+    )

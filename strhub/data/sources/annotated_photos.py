@@ -68,8 +68,8 @@ def find_annotated(folder: Path, truth: Path | None = None) -> list[Annotated]:
         return list(_from_json_lines(folder / WORDS))
     found = []
     for path in find_images([str(folder)]):
-        places = [(truth or path.parent) / f"{prefix}{path.stem}.txt" for prefix in _PREFIXES]
-        file = next((place for place in places if place.is_file()), None)
+        paths = [(truth or path.parent) / f"{prefix}{path.stem}.txt" for prefix in _PREFIXES]
+        file = next((one for one in paths if one.is_file()), None)
         if file is not None:
             found.append(Annotated(path, parse_text(_text_of(file), str(file))))
     if not found:
