@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
-from strhub.cli.overrides import prepare, split
+from strhub.cli.overrides import prepare, split, unpack_mappings
 from strhub.cli.program import examples, program, typed, version_line
 from strhub.cli.stored_run import with_stored
 from strhub.configs import CONFIG_DIR
@@ -80,6 +81,15 @@ def run_with_hydra(
     def called(config: DictConfig) -> None:
         if own:  # what is not ours to explain is Hydra's to print
             os.environ[_FULL_ERROR] = "0"
+        with _told_as_line(command):
+            unpack_mappings(config)
+            if any(
+                str(config.model.get(name)).startswith("@")
+                for name in ("charset_train", "charset_test")
+            ):
+                from strhub.data.curation.charsets import expand_charsets
+
+                expand_charsets(config.model)
         task(config)
 
     if own:
@@ -101,6 +111,14 @@ def run_with_hydra(
             f"{program(command)}: {printable_lines(error)}. hydra.run.dir=… names another folder "
             "for what is written"
         )
+
+
+@contextmanager
+def _told_as_line(command: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        sys.exit(f"{program(command)}: {printable_lines(error)}")
 
 
 def explained(error: BaseException, config_name: str, arguments: Sequence[str]) -> str:

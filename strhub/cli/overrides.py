@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from strhub.errors import ConfigError
 from strhub.utils.options import warn_renamed
 
-__all__ = ["MAPPINGS", "TEXTS", "Override", "parse", "prepare", "split"]
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["MAPPINGS", "TEXTS", "Override", "parse", "prepare", "split", "unpack_mappings"]
 
 PATH = "path"  # a path, a name or an address; `${...}` in it refers to another option
 PATHS = "paths"  # one of them, or a list
@@ -175,8 +179,52 @@ def _text(value: str, kind: str, sweep: bool) -> str:
     return _quoted(value.replace("${", "\\${") if kind == LETTERS else value)
 
 
+def unpack_mappings(config: DictConfig) -> None:
+    """Put mappings in the place of their YAML, which `prepare` gives to Hydra where its grammar
+    lacks a name.
+
+    They hold plain values: the text may come from a run that somebody else has started.
+
+    Raises:
+        ConfigError: for what is no mapping, or names code or refers to something else.
+    """
+    import yaml
+    from omegaconf import OmegaConf, open_dict
+
+    for name in MAPPINGS:
+        value = OmegaConf.select(config, name)
+        if not isinstance(value, str) or not value.lstrip().startswith("{"):
+            continue
+        try:
+            content = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"{name}: {value} is no mapping {{name: value}}: {_first_line(error)}"
+            ) from error
+        if not isinstance(content, dict) or not _is_plain(content):
+            raise ConfigError(f"{name}: {value} is no mapping of names to plain values")
+        with open_dict(config):
+            OmegaConf.update(config, name, content)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(
+            not str(key).startswith("_") and _is_plain(member) for key, member in value.items()
+        )
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and "${" not in value)
+    )
+
+
 def _mapping(value: str) -> str:
-    """A mapping that Hydra can read; one that is not in its grammar is taken for YAML's."""
+    """A mapping that Hydra can read, or its YAML as a text; one that is not in its grammar is taken
+    for YAML's.
+    """
     import yaml
 
     if _read(value) is not None:
@@ -185,7 +233,10 @@ def _mapping(value: str) -> str:
         content = yaml.safe_load(value)
     except yaml.YAMLError:
         return value  # Hydra says what is wrong with it
-    return _flow(content) if isinstance(content, dict) else value
+    if not isinstance(content, dict):
+        return value
+    flow = _flow(content)
+    return flow if _unquoted(_read(flow)) == content else _quoted(value.replace("${", "\\${"))
 
 
 def _flow(content: Any) -> str:
@@ -197,6 +248,14 @@ def _flow(content: Any) -> str:
     if content is None or isinstance(content, bool):
         return {None: "null", True: "true", False: "false"}[content]
     return _quoted(content) if isinstance(content, str) else str(content)
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unquoted(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_unquoted(member) for member in value]
+    return getattr(value, "text", value)
 
 
 def _read(value: str) -> Any:

@@ -37,12 +37,10 @@ def _train(config: DictConfig) -> None:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.utilities import rank_zero_only
 
-    from strhub.data.curation.charsets import expand_charsets
     from strhub.training.callbacks.last_checkpoint import Stopped
     from strhub.training.run import adopt_pretrained, resumed_without_options, train
 
     try:
-        expand_charsets(config.model)
         overrides = list(HydraConfig.get().overrides.task)
         adopt_pretrained(config, overrides)
         if alone := resumed_without_options(config):

@@ -1,13 +1,11 @@
-"""Attack strhub with damaged files and kills, at random, for some minutes: `make attack
-MINUTES=10`.
+"""Attack strhub with damaged files and kills, at random: `make attack MINUTES=10`.
 
 Prints how many attempts of each kind were made and what came of them, and keeps what failed in
-attack-failures/: the file, and a line that says what happened. Status 1 if anything failed. --kinds
-images models, --seed N: which.
---count N: as many attempts of each kind, if the time suffices. --log FILE: counts are added to it
-after every batch. A failure is a crash, a hang, an error that is no clear one, memory out of
-proportion, what is left behind (memory, open files, threads, processes, temporary files), or, of
-kills, a result that differs from that of a run that nobody killed.
+attack-failures/: the file, and a line that says what happened. Status 1 if anything failed.
+
+A failure is a crash, a hang, an error that is no clear one, memory out of proportion, what is left
+behind (memory, open files, threads, processes, temporary files), or, of kills, a result that
+differs from that of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -49,7 +48,7 @@ def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> li
     ended = run_limited(
         [sys.executable, *command, examples, log, str(first), str(first + count)],
         memory_mib=3000,
-        seconds=120 + count * 5.0,
+        seconds=3600 + count * 5.0,
         environment={
             "TMPDIR": str(temporary),
             "PYTHONPATH": os.pathsep.join(path),
@@ -63,7 +62,7 @@ def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> li
     begun = [int(line[1]) for line in lines if line[0] == "begin"]
     told = " ".join(ended.stderr.split())[-600:]
     if len(begun) > len(outcomes):
-        hung = ended.timed_out or "Timeout" in ended.stderr
+        hung = ended.timed_out or "Timeout" in ended.stderr or ended.status == -signal.SIGVTALRM
         outcomes.append(
             (begun[-1], f"{'HANG' if hung else 'CRASH'} status {ended.status}, {SECONDS} s: {told}")
         )

@@ -9,6 +9,7 @@ those of a run that nobody killed.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import random
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 from operations import OPERATIONS, Operation
 
-SECONDS = 120  # that one run may take
+SECONDS = 900  # that one run may take, on a machine that has other things to do
 # seconds in which the processes of a killed run have to be gone, on a machine that may be busy
 GRACE = 15.0
 KILLS, SAVES = "kills", "saves"  # of work on data, and on models and states of training
@@ -60,7 +61,7 @@ def run(operation: Operation, sources: Path, folder: Path, kill_after: float | N
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if kill_after is None:
-            return f"HANG of {operation.work.__name__}"
+            return f"HANG {told.read_text('utf-8')[-1500:] if told.exists() else ''}"
     if survivors := _survivors(child):
         return f"LEAK of {survivors} processes"
     if not ended:
@@ -76,6 +77,8 @@ def _work(work: Callable[[Path, Path], object], sources: Path, folder: Path, tol
     code = 1
     try:
         os.setsid()
+        traces = told.open("w", encoding="utf-8")
+        faulthandler.dump_traceback_later(SECONDS - 5, file=traces)
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)
@@ -113,13 +116,13 @@ def _names(folder: Path) -> list[str]:
 
 def undisturbed(operation: Operation, sources: Path) -> Undisturbed:
     """Do the work once here, so that copies need not import what it needs, and twice in copies."""
-    with tempfile.TemporaryDirectory() as outer:
-        (Path(outer) / "work").mkdir()
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "work").mkdir()
         if operation.warm:
-            operation.work(sources, Path(outer) / "work")
+            operation.work(sources, Path(place) / "work")
     for _ in range(2):
-        with tempfile.TemporaryDirectory() as outer:
-            folder = Path(outer) / "work"
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "work"
             folder.mkdir()
             began = time.monotonic()
             if wrong := run(operation, sources, folder):
@@ -139,8 +142,8 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
     if name not in known:
         known[name] = undisturbed(operation, sources)
     expected = known[name]
-    with tempfile.TemporaryDirectory() as outer:
-        folder = Path(outer) / "work"
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "work"
         folder.mkdir()
         wrong = ""
         for _ in range(rng.randint(1, 2)):

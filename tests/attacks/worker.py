@@ -16,6 +16,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import threading
@@ -28,7 +29,8 @@ from typing import NamedTuple
 from kinds import KINDS, allowed
 from structure import damaged
 
-SECONDS = 20
+SECONDS = 20  # of computing that an attempt may take
+WAIT = 600  # seconds by the clock, on a machine that has other things to do
 MEMORY_MIB = 700  # that one attempt may take beyond what there was before
 WARM = 100  # attempts after which everything that stays has been made
 GROWTH_MIB = 60.0  # that may pile up after that; caches have limits of their own
@@ -141,6 +143,7 @@ def main() -> None:
     files = sorted(examples.iterdir())
     contents = [file.read_bytes() for file in files]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.register(signal.SIGVTALRM, chain=True)  # which then ends this process
     held = None
     with log.open("a", encoding="utf-8", buffering=1) as lines:
         for number in range(first, last):
@@ -148,8 +151,10 @@ def main() -> None:
             index = rng.randrange(len(files))
             content = damaged(files[index].name, contents[index], rng, contents)
             lines.write(f"begin {number}\n")
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
+            faulthandler.dump_traceback_later(WAIT, exit=True)
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
             outcome = attempt(kind, files[index].name, content)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             faulthandler.cancel_dump_traceback_later()
             if number == first + WARM:
                 held = Held.now()

@@ -1,13 +1,16 @@
 """Paths, texts and mappings as users have them, on the command lines that Hydra reads."""
 
+import json
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from strhub.cli.overrides import TEXTS, parse, prepare, split
+from strhub.cli.overrides import TEXTS, parse, prepare, split, unpack_mappings
 from strhub.configs import CONFIG_DIR
+from strhub.errors import ConfigError
 
 FOLDERS = [
     "dät", "данные", "a,b", "a(1)", "a[1]", "a#b", "a'b", 'a"b', "a&b", "a=b", "~a", "a b", " a",
@@ -101,6 +104,36 @@ def test_a_mapping_takes_the_place_of_the_one_before(experiment: list[str]) -> N
         config = compose("main", overrides=[*experiment, *arguments])
     assert config.data.mixture == {"real": 0.5, "drawn": 0.5}
     assert config.data.draw_texts == {"corpus": "dät", "mixture": {"word": 1}}
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        {"dät": 0.5, "данные/a b": 0.25, "drawn": 0.25},
+        {"a,b": 1, "a(1)": 2, "a[1]": 1, "a'b": 1, "a#b": 1, "a=b": 3},
+        {"a: b": 1},
+        {"2024": 1, "null": 2},
+    ],
+)
+def test_folders_of_a_mixture_have_any_name(mixture: dict[str, float]) -> None:
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose(
+            "main", overrides=prepare([f"data.mixture={json.dumps(mixture, ensure_ascii=False)}"])
+        )
+    unpack_mappings(config)
+    assert config.data.mixture == mixture
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{ä: {_target_: os.system}}", "{ä: '${oc.env:HOME}'}", "{ä: !!set {}}", "{ä: 1", "{ä}:"],
+)
+def test_a_text_that_is_no_plain_mapping(text: str) -> None:
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose("main", overrides=["data.mixture=null"])
+    config.data.mixture = text.replace("${", "\\${")
+    with pytest.raises(ConfigError, match=r"data\.mixture: "):
+        unpack_mappings(config)
 
 
 def test_every_text_option_is_in_the_table() -> None:

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 
 from strhub.configs import CONFIG_DIR
+from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint, Stopped
 from strhub.training.callbacks.step_guard import Diverged, StepGuard
 from strhub.training.checkpoint_io import DurableCheckpointIO
@@ -233,6 +234,28 @@ def test_so_is_one_inside_an_epoch_and_one_that_was_cut_off_twice(tmp_path: Path
     fit(ckpt_path=tmp_path / "last.ckpt")
     assert logged_validations(tmp_path) == [(0, 4), (0, 9), (0, 14), (0, 19)]
     assert logged_steps(tmp_path) == list(range(20))
+
+
+@pytest.mark.parametrize("first", [3, 27])
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*not resumable")
+def test_a_run_that_ended_by_its_steps_has_not_ended_its_epoch(tmp_path: Path, first: int) -> None:
+    """With more steps or epochs, it goes on within it."""
+
+    def fit(max_steps: int, max_epochs: int = 2, **options: Any) -> pl.Trainer:
+        run = trainer(
+            tmp_path, last(tmp_path), FinalValidation(), max_epochs=max_epochs, max_steps=max_steps
+        )
+        run.fit(Line(), val_dataloaders=Line().train_dataloader(), weights_only=True, **options)
+        return run
+
+    fit(first)
+    assert saved_step(tmp_path) == first
+    run = fit(first + 2, ckpt_path=tmp_path / "last.ckpt")
+    assert (run.global_step, logged_steps(tmp_path)) == (first + 2, list(range(first + 2)))
+    run = fit(-1, ckpt_path=tmp_path / "last.ckpt")
+    assert (run.global_step, run.current_epoch) == (40, 2)
+    assert logged_steps(tmp_path) == list(range(40))
+    assert fit(-1, 3, ckpt_path=tmp_path / "last.ckpt").global_step == 60
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a")

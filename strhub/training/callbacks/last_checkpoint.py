@@ -81,6 +81,7 @@ class LastCheckpoint(Checkpoint):
         )
         self._waiting = False  # for the logs: a state that has no name yet
         self._validating = False  # a state is being saved that a validation follows
+        self._within_epoch = False  # the last state is being saved, of an epoch that has not ended
         self._last_step: int | None = None  # of a run that only has to make up its last validation
         self._saved_at = self._seen = -1
         self._saved_when = time.monotonic()
@@ -146,8 +147,11 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Say in a state that is saved before a validation that the validation has begun, as
-        Lightning says it.
+        """Say where the run is, as Lightning says it: in a validation, or within an epoch.
+
+        A state that is saved before a validation says that the validation has begun; the last one
+        of a run that ends within an epoch, such as by `trainer.max_steps`, that the epoch has not
+        ended, as more steps may follow.
         """
         if self._validating:
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"][
@@ -155,6 +159,11 @@ class LastCheckpoint(Checkpoint):
             ]
             progress["completed"] = progress["processed"]
             progress["ready"] = progress["started"] = progress["processed"] + 1
+        if self._within_epoch:
+            epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+            for count in (epoch["total"], epoch["current"]):
+                count["processed"] = count["completed"] = count["started"] - 1
+            checkpoint["epoch"] = epoch["current"]["completed"]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -206,7 +215,14 @@ class LastCheckpoint(Checkpoint):
         self._stopping = 0  # it has ended anyway
         self._finish(trainer)
         self._saved_at = -1
-        self._dump(trainer)
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        self._within_epoch = (
+            not batches.is_last_batch and batches.current.ready < trainer.num_training_batches
+        )
+        try:
+            self._dump(trainer)
+        finally:
+            self._within_epoch = False
         self._finish(trainer)
         trying = trainer.fast_dev_run  # type: ignore[attr-defined]
         if trainer.is_global_zero and not trying and self._saved_at != trainer.global_step:
