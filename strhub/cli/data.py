@@ -17,7 +17,10 @@ from strhub.utils.install import not_installed
 from strhub.utils.options import warn_renamed
 from strhub.utils.terminal import printable, printable_lines
 
-COMMANDS = ("make", "inspect", "filter", "merge", "split", "shard", "render", "sheet", "charset")
+COMMANDS = (
+    "make", "inspect", "filter", "merge", "split", "shard", "render", "sheet", "charset",
+    "suspects", "correct",
+)  # fmt: skip
 RENAMED = {"draw": "render"}
 
 

@@ -12,12 +12,15 @@ from strhub.cli.arguments import device_argument, parse_options, speed_arguments
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
+from strhub.cli.scoring import FURTHER, add_arguments, is_wanted, run_scoring
 from strhub.cli.test_photos import photo_arguments, run_photos
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
   ./test.py pretrained=parseq --cased --punctuation         94 characters
   ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false
+  ./test.py strhub-small --reader --sets data/val/IC15 --output report/
+  ./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/
   ./test.py --photos street/ --html errors.html             whole photographs, with a page of the errors"""  # noqa: E501
 
 
@@ -25,17 +28,16 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of test.py."""
     parser = argparse.ArgumentParser(
         prog=program("test"),
-        description="Score a model on the benchmarks in <data_root>/test, those of them that are "
-        "there.",
+        description="Score whatever reads on the benchmarks in <data_root>/test, those of them "
+        "that are there, or on any set.",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", nargs="?", help="path, or pretrained=<id>")
     parser.add_argument(
-        "options",
+        "words",
         nargs="*",
-        metavar="name:type=value",
-        help="of the model, such as refine_iters:int=2",
+        metavar="model | name:type=value",
+        help="path or id of a model, and options of it, such as refine_iters:int=2",
     )
     parser.add_argument(
         "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
@@ -52,11 +54,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--rotation", type=int, default=0, help="turn every image, degrees counter-clockwise"
     )
     parser.add_argument(
-        "--sets", nargs="+", metavar="NAME", help="folders of <data_root>/test to score instead"
+        "--sets",
+        nargs="+",
+        metavar="NAME",
+        help="score these instead: folders of <data_root>/test, other folders, .tar files",
     )
     device_argument(parser)
     speed_arguments(parser)
     photo_arguments(parser)
+    add_arguments(parser)
     version_argument(parser, "test")
     return parser
 
@@ -72,8 +78,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
     parser = build_parser()
     args = parser.parse_intermixed_args(arguments)
+    written, models = split_words(args.words)
     if args.photos:
-        return _run_photos(parser, args)
+        return _run_photos(parser, args, models, written)
     alone = [
         f"--{name}"
         for name in ("truth", "detection", "html", "results")
@@ -81,16 +88,22 @@ def run(arguments: Sequence[str] | None = None) -> str:
     ]
     if alone:
         raise ValueError(f"{alone[0]} is for whole photographs: name their folder by --photos")
-    if args.checkpoint is None:
-        parser.error("name a checkpoint, or photographs by --photos")
     misplaced, sets = split_words(args.sets or [])  # options may stand behind --sets, too
-    options = parse_options([*args.options, *misplaced])
+    args.sets = sets
+    if len(models) > 1:
+        raise ValueError(
+            f"one model at a time, not {' and '.join(models)}: --compare takes further ones"
+        )
+    checkpoint = models[0] if models else None
+    if checkpoint is None or is_wanted(args, parser, checkpoint):
+        return run_scoring(args, parser, checkpoint, [*written, *misplaced])
+    options = parse_options([*written, *misplaced])
     with needs("torch"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine
 
-    model = load_from_checkpoint(args.checkpoint, **options)  # before what takes seconds to import
-    with needs("test"):
+    model = load_from_checkpoint(checkpoint, **options)  # before what takes seconds to import
+    with needs("eval"):
         from strhub.data.module import SceneTextDataModule
         from strhub.evaluation.evaluate import any_samples, evaluate_in
         from strhub.evaluation.report import format_own, format_protocols, protocols
@@ -111,6 +124,12 @@ def run(arguments: Sequence[str] | None = None) -> str:
         dict.fromkeys([*sets, *(name for protocol in asked for name in protocols()[protocol])])
     )
     present = data.present_test_sets(names)
+    if not sets:  # further protocols, where there is any of their sets
+        for protocol in FURTHER:
+            if further := data.present_test_sets(protocols()[protocol]):
+                asked.append(protocol)
+                names += protocols()[protocol]
+                present += further
     if not present:
         raise ValueError(
             f"none of {', '.join(names)} is in {args.data_root / 'test'}: set --data_root, "
@@ -137,19 +156,24 @@ def run(arguments: Sequence[str] | None = None) -> str:
             "tested "
             f"characters or of the model's own {len(own)}"
         )
-    head = f"{args.checkpoint}, computed in {engine.precision} on {engine.device}"
+    head = f"{checkpoint}, computed in {engine.precision} on {engine.device}"
     tables = [head, format_protocols(scores[tested], asked, sets)]
     return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
 
 
-def _run_photos(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
-    usable = ("checkpoint", "photos", "truth", "detection", "html", "results", "threads")
+def _run_photos(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    models: list[str],
+    options: Sequence[str],
+) -> str:
+    usable = ("words", "photos", "truth", "detection", "html", "results", "threads")
     for name, value in vars(args).items():
         if name not in usable and value not in (parser.get_default(name), []):
-            raise ValueError(
-                f"{value[0] if name == 'options' else f'--{name}'} has no use with --photos"
-            )
-    return run_photos(args, [args.checkpoint] if args.checkpoint else [])
+            raise ValueError(f"--{name} has no use with --photos")
+    if options:
+        raise ValueError(f"{options[0]} has no use with --photos")
+    return run_photos(args, models)
 
 
 def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:

@@ -9,7 +9,7 @@ which nothing is left is not scored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -90,17 +90,17 @@ class Score:
 
     def __add__(self, other: Score) -> Score:
         return Score(
-            *(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
+            *(mine + theirs for mine, theirs in zip(self.sums(), other.sums(), strict=True))
         )
 
     def sums(self) -> tuple[float, ...]:
         """The fields in order, to be added across processes and given back to `Score(*sums)`."""
-        return astuple(self)
+        return tuple(getattr(self, field.name) for field in fields(Score))
 
     @classmethod
     def size(cls) -> int:
         """How many sums there are."""
-        return len(fields(cls))
+        return len(fields(Score))
 
     def _mean(self, total: float) -> float:
         return total / self.samples if self.samples else 0.0

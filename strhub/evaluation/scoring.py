@@ -23,7 +23,7 @@ from strhub.evaluation.metrics import Score
 from strhub.evaluation.readers import Opened, WordReader, opened
 from strhub.evaluation.results.files import SAMPLES, SampleWriter, read_samples
 from strhub.evaluation.results.sample import Sample, WordReading
-from strhub.evaluation.results.summary import SetResult, Summary
+from strhub.evaluation.results.summary import ERRORS, SetResult, Summary
 from strhub.text import ScoredText
 
 __all__ = ["Evaluation", "merge_parts", "score", "summarize"]
@@ -73,6 +73,7 @@ def score(
     charset: str,
     other_charsets: Sequence[str] = (),
     output: str | Path | None = None,
+    errors: int = ERRORS,
     part: tuple[int, int] | None = None,
     progress: Progress = lambda words, name: words,
 ) -> Evaluation:
@@ -80,9 +81,9 @@ def score(
 
     charset: what is scored in, digits and lower case for the tables of the field; other_charsets:
     in which there are scores, too, without intervals. output: a folder for samples.tsv and
-    samples.parquet, which needs pyarrow; by default a temporary one for the first alone. part:
-    (number, of how many) parts of the words to read, for `merge_parts`. progress: wraps the words
-    of each set.
+    samples.parquet, which needs pyarrow; by default a temporary one for the first alone. errors:
+    how many of the surest wrong readings the results hold. part: (number, of how many) parts of the
+    words to read, for `merge_parts`. progress: wraps the words of each set.
 
     Raises:
         DataError: for words or readings that cannot be used, two sets of one name, or if no word
@@ -92,11 +93,19 @@ def score(
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"two sets are called {twice[0]}: give each its own name")
     if output is not None:
-        return _score(reader, sets, _Counts(charset, other_charsets), Path(output), part, progress)
+        return _score(
+            reader, sets, _Counts(charset, other_charsets, errors), Path(output), part, progress
+        )
     folder = Path(tempfile.mkdtemp(prefix="strhub-evaluation-"))
     try:
         found = _score(
-            reader, sets, _Counts(charset, other_charsets), folder, part, progress, parquet=False
+            reader,
+            sets,
+            _Counts(charset, other_charsets, errors),
+            folder,
+            part,
+            progress,
+            parquet=False,
         )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +146,7 @@ def summarize(
     """Return the results of samples that were written before. `DataError` if they are damaged or
     not there.
     """
-    counted = _Counts(charset, ())
+    counted = _Counts(charset)
     path = Path(folder) / f"{SAMPLES}.tsv"
     if not path.is_file():
         raise DataError(f"there is no {path}: make it with test.py --output")
@@ -154,7 +163,7 @@ def merge_parts(
 
     sets: the names, in the order that they were read in.
     """
-    counted = _Counts(charset, ())
+    counted = _Counts(charset)
     order = {name: place for place, name in enumerate(sets)}
     paths = [Path(folder) / f"{part_name(number)}.tsv" for number in range(parts)]
     with SampleWriter(Path(folder)) as writer:
@@ -176,16 +185,20 @@ def part_name(number: int) -> str:
 class _Counts:
     """Summaries by set, and scores in further charsets."""
 
-    def __init__(self, charset: str, others: Sequence[str]) -> None:
+    def __init__(self, charset: str, others: Sequence[str] = (), errors: int = ERRORS) -> None:
         self.text = ScoredText(charset)
         self._others = [ScoredText(other) for other in others]
         self._summaries: dict[str, Summary] = {}
-        self._combined = Summary()
+        self._errors = errors
+        self._combined = Summary(errors=errors)
         self._scores: dict[str, dict[str, Score]] = {other: {} for other in others}
 
     def add(self, sample: Sample) -> None:
         shortened = bool(sample.label) and self.text.loses_letters(sample.stored_label)
-        for summary in (self._summaries.setdefault(sample.set, Summary()), self._combined):
+        for summary in (
+            self._summaries.setdefault(sample.set, Summary(errors=self._errors)),
+            self._combined,
+        ):
             summary.add(sample, shortened=shortened)
         for text in self._others:
             score = self._scores[text.charset].setdefault(sample.set, Score())

@@ -44,7 +44,7 @@ from strhub.text.word_prior import with_prior
 from strhub.utils.processes import PerProcess
 from strhub.utils.telemetry import import_onnxruntime
 
-__all__ = ["OnnxEngine", "Reading", "Recognizer"]
+__all__ = ["OnnxEngine", "Reading", "Recognizer", "tokenizer_of"]
 
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
 _LANES = 8  # each holds the numbers between layers of a batch
@@ -125,7 +125,7 @@ class OnnxEngine:
         self.reread_below: float | None = self.description.get("reread_below")
         self.padding: Sequence[int] | None = self.description.get("padding")
         self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
-        self.tokenizer = _tokenizer(self.description, model)
+        self.tokenizer = tokenizer_of(self.description, model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))
         self.search = beam_search(self.tokenizer, search)
@@ -325,7 +325,10 @@ def _available_threads() -> int:
     return available_processors()
 
 
-def _tokenizer(description: dict[str, Any], model: str | Path) -> Tokenizer:
+def tokenizer_of(description: dict[str, Any], model: str | Path) -> Tokenizer:
+    """Return the tokenizer that a description names; `ValueError` for one that this strhub does not
+    have.
+    """
     kind = description["tokenizer"]
     if kind not in _TOKENIZERS:
         raise ValueError(

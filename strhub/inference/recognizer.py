@@ -18,7 +18,8 @@ from strhub.inference.pipeline import Engine, LineWord, Reader, Reading
 from strhub.utils.install import not_installed
 from strhub.utils.options import check_options, check_values, take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
-from strhub.weights import EMBEDDED_MODELS, embedded_graph
+from strhub.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
+from strhub.weights import embedded_graph as embedded_graph
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LineWord", "Reading", "Recognizer", "choose_device"]
 
+ARCHIVE = ".pt2"
+
 
 class Recognizer(Reader):
     """Read words.
 
-    model: an id (`strhub-small`), a checkpoint's path, an exported .onnx file, or a loaded model,
-        which is copied.
+    model: an id (`strhub-small`), the path of a checkpoint or of an exported .onnx or .pt2 file, or
+        a loaded model, which is copied.
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded
         models.
     batch_size: images at a time; turn_tall, reread_below: read tall images on their sides too, and
@@ -93,6 +96,8 @@ class Recognizer(Reader):
             model = str(model).removeprefix("pretrained=")
             plain = precision in ("auto", "float32") and compile in ("auto", False)
             engine = _onnx_engine(model, device, threads, options, search, plain=plain)
+            if engine is None and Path(model).suffix == ARCHIVE:
+                engine = _archive_engine(model, device, threads, options, search, plain=plain)
         if engine is None:
             build = _torch_engine(
                 f"reading with {model if isinstance(model, str) else 'a loaded model'} like this"
@@ -193,6 +198,33 @@ def _onnx_engine(
             "change that"
         )
     return None if differ else engine
+
+
+def _archive_engine(
+    model: str,
+    device: str | torch.device | None,
+    threads: int | None,
+    options: dict[str, Any],
+    search: dict[str, Any],
+    *,
+    plain: bool,
+) -> Engine:
+    """Return the engine of a .pt2 file; `ConfigError` for options that were settled when it was
+    exported.
+    """
+    try:
+        from strhub.inference.archive_engine import ArchiveEngine
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            not_installed(error, "torch", f"reading {model}"), name=error.name
+        ) from error
+    if not plain or options:
+        what = next(iter(options), "precision and compile")
+        raise ConfigError(
+            f"{model}: {what} was settled when the model was exported; export it again to change "
+            "that"
+        )
+    return ArchiveEngine(model, device=str(device or "auto"), threads=threads, **search)
 
 
 def _torch_engine(what: str) -> type[TorchEngine]:

@@ -40,7 +40,8 @@ class LabeledWord(NamedTuple):
     """A word to be read.
 
     source, name: which image of which file it is; label: as stored; load: opens the image,
-    `UnreadableImage` if that cannot be; digest: of label and image, 0 if it was not asked for.
+    `UnreadableImage` if that cannot be; digest: of label and image, 0 where there is no file;
+    content: the image's file, None if it cannot be read.
     """
 
     source: str
@@ -48,6 +49,7 @@ class LabeledWord(NamedTuple):
     label: str
     load: Callable[[], Image.Image]
     digest: int = 0
+    content: bytes | None = None
 
 
 class Source(Protocol):
@@ -303,4 +305,6 @@ def _encoded_word(source: str, name: str, label: str, content: bytes | None) -> 
 
     hashed = sha256(f"{label}\0".encode("utf-8", "surrogatepass"))
     hashed.update(content or b"")
-    return LabeledWord(source, name, label, load, int.from_bytes(hashed.digest()[:16], "big"))
+    return LabeledWord(
+        source, name, label, load, int.from_bytes(hashed.digest()[:16], "big"), content
+    )

@@ -110,9 +110,10 @@ def curve_chart(
     parts = [_frame(across, up, top)]
     for number, curve in enumerate(curves):
         points = [(x, min(1.0, y / top)) for x, y in curve.points]
+        y = _TOP + _SIDE + 52 + 16 * number
         name = (
-            f'<text x="{_LEFT}" y="{_TOP + _SIDE + 52 + 16 * number}">— '
-            f"{escape(shown(curve.name))}</text>"
+            f'<line class="curve" x1="{_LEFT}" x2="{_LEFT + 18}" y1="{y - 4}" y2="{y - 4}"/>'
+            f'<text x="{_LEFT + 24}" y="{y}">{escape(shown(curve.name))}</text>'
         )
         parts.append(
             f'<g class="c{number % 4}">{_line("curve", points)}{name if curve.name else ""}</g>'

@@ -6,7 +6,7 @@ In: samples, and where their images are. Out: dictionaries fit for JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from PIL import Image
@@ -86,8 +86,3 @@ class WordList:
 def key_of(sample: Sample) -> str:
     """Return a word's key on a page."""
     return f"{sample.set}/{sample.index}"
-
-
-def described(reader: Mapping[str, Any]) -> str:
-    """Return a reader's name."""
-    return str(reader.get("name") or reader.get("model") or "a reader")

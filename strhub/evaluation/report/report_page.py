@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from strhub.data.sources.word_sets import WordSet
 from strhub.evaluation.report.charts import Bar, Curve, bar_chart, curve_chart, reliability_chart
-from strhub.evaluation.report.content import Maps, WordList, described
+from strhub.evaluation.report.content import Maps, WordList
+from strhub.evaluation.report.names import described
 from strhub.evaluation.report.shell import render, shown
 from strhub.evaluation.report.tables import left_out
 from strhub.evaluation.results.slices import SLICES, parts_of

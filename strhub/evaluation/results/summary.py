@@ -85,9 +85,12 @@ class SetResult(Score):
 
 
 class Summary:
-    """Counts of a set; `add` takes its words, `result` says what they come to."""
+    """Counts of a set; `add` takes its words, `result` says what they come to. errors: how many of
+    them are kept.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, errors: int = ERRORS) -> None:
+        self._most = errors
         self.score = Score()
         self._similarities: Counter[float] = Counter()
         self._characters: Counter[tuple[float, float]] = Counter()  # edits and length of each label
@@ -146,7 +149,7 @@ class Summary:
             if len(self._examples[pair]) < EXAMPLES and sample not in self._examples[pair][-1:]:
                 self._examples[pair].append(sample)
         entry = (sample.confidence or 0.0, sample.set, -sample.index, sample)
-        if len(self._errors) < ERRORS:
+        if len(self._errors) < self._most:
             heapq.heappush(self._errors, entry)
         else:
             heapq.heappushpop(self._errors, entry)

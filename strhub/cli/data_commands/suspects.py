@@ -1,0 +1,55 @@
+"""Find labels that may be wrong, by a trained reader, and write a page to go through them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from strhub.utils.terminal import printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `suspects`."""
+    add = parser.add_argument
+    add("tree", help="LMDB folders, labeled images, or a pattern of .tar files")
+    add("output", type=Path, help="page to write, such as suspects.html")
+    add("--model", default="strhub-small", help="who reads: id, checkpoint or exported file")
+    add(
+        "--charset",
+        default="36_lowercase",
+        help="labels and readings are compared in this one: its name, or @FILE",
+    )
+    add("--most", type=int, default=1000, help="words on the page, the surest")
+    add("--device", default="auto", help="such as cpu or cuda")
+    add("--batch_size", type=int, default=64, help="images at a time")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read all words, write the page, say how many labels are suspected."""
+    from tqdm import tqdm
+
+    from strhub.data.curation.charsets import named_charset
+    from strhub.data.sources.word_sets import open_set
+    from strhub.evaluation.readers import RecognizerReader
+    from strhub.evaluation.report.suspects_page import suspects_page
+    from strhub.evaluation.scoring import score
+    from strhub.inference.recognizer import Recognizer
+    from strhub.utils.files import write_whole
+
+    if arguments.most < 1:
+        raise ValueError(f"--most is {arguments.most}: it must be at least 1")
+    sets = [open_set(arguments.tree)]
+    reader = Recognizer(arguments.model, device=arguments.device, batch_size=arguments.batch_size)
+    found = score(
+        RecognizerReader(reader, {"name": arguments.model}),
+        sets,
+        charset=named_charset(arguments.charset),
+        errors=arguments.most,
+        progress=lambda words, name: tqdm(words, desc=name, unit="word", leave=False, disable=None),
+    )
+    suspects = found.combined.suspects
+    words = int(found.combined.samples)
+    write_whole(
+        arguments.output, suspects_page(suspects, sets, reader=arguments.model, words=words)
+    )
+    print(printable(f"{arguments.output}: {len(suspects)} labels of {words} are suspected"))

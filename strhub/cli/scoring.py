@@ -1,0 +1,367 @@
+"""What `test.py` does beyond the table of a bare network: other readers and sets, files, pages,
+comparisons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strhub.cli.arguments import parse_options, search_arguments, search_options
+from strhub.cli.extras import needs
+
+if TYPE_CHECKING:
+    from strhub.data.sources.word_sets import WordSet
+    from strhub.evaluation.report.content import Maps
+    from strhub.evaluation.scoring import Evaluation
+
+__all__ = ["FURTHER", "add_arguments", "is_wanted", "run_scoring", "write_pages"]
+
+FURTHER = ("union14m", "long")
+"""Protocols whose sets are scored where they are there."""
+EXPORTED = (".onnx", ".pt2")
+TABLE = ".tsv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is beyond the table."""
+    more = parser.add_argument_group("more than a table")
+    more.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write every word, results.json and report.html there",
+    )
+    more.add_argument(
+        "--compare", nargs="+", default=[], metavar="READER",
+        help="score these as well and compare: models, predictions (.tsv), folders of --output; "
+             "name=… gives a name",
+    )  # fmt: skip
+    more.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="score readings of another program: a .tsv of image, text, confidence",
+    )
+    more.add_argument(
+        "--charset", help="score in this one: 36, 62, 94, own, a name of configs/charset, @FILE"
+    )
+    more.add_argument(
+        "--reader",
+        action="store_true",
+        help="read as read.py does: re-reading, tall images turned; implied for .onnx",
+    )
+    more.add_argument(
+        "--no_turning", action="store_true", help="with --reader: read tall images upright only"
+    )
+    more.add_argument(
+        "--reread_below",
+        type=float,
+        metavar="CONFIDENCE",
+        help="with --reader: re-read below it; 0: never",
+    )
+    search_arguments(parser)
+
+
+def is_wanted(args: argparse.Namespace, parser: argparse.ArgumentParser, model: str | None) -> bool:
+    """Return whether more than the table of a bare network on folders of the data root is asked
+    for.
+    """
+    names = ("output", "compare", "predictions", "charset", *_of_reader())
+    changed = any(getattr(args, name) != parser.get_default(name) for name in names)
+    paths = any(
+        not _in_root(args.data_root / "test", name) and _is_path(name) for name in args.sets or []
+    )
+    return changed or paths or model is None or Path(model).suffix in EXPORTED
+
+
+def run_scoring(
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    model: str | None,
+    options: Sequence[str],
+) -> str:
+    """Score and return the tables. Raises `ValueError` for bad arguments, words or readings."""
+    with needs("eval"):
+        import jinja2  # noqa: F401
+        import rapidfuzz  # noqa: F401
+
+        if args.output:
+            import pyarrow  # noqa: F401
+    readers = [
+        *([model] if model else []),
+        *([args.predictions] if args.predictions else []),
+        *args.compare,
+    ]
+    if model and args.predictions:
+        raise ValueError(
+            "--predictions stands for the model: leave one out, or compare them with --compare"
+        )
+    if not readers:
+        parser.error("give a model, --predictions or --compare with what is to be scored")
+    if len(readers) > 1 and not args.output:
+        raise ValueError("--compare needs --output, the folder for the results and the page")
+    asked, sets = _sets(args)
+    with ExitStack() as stack:
+        several = len(readers) > 1
+        evaluations, parts = [], []
+        charset: str | None = None
+        for reader in readers:
+            name, source = _named(reader)
+            folder = args.output / _folder_name(name) if several else args.output
+            own_options = options if source == model else []
+            found, charset = _evaluate(
+                args, parser, stack, source, name, sets, own_options, folder, charset
+            )
+            evaluations.append(found)
+            parts.append(_tables(args, found, asked))
+        if several:
+            parts.append(_compare(evaluations, sets, args.output))
+    if args.output:
+        parts.append(f"written to {args.output}")
+    return "\n\n".join(parts)
+
+
+def _evaluate(
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    stack: ExitStack,
+    source: str,
+    name: str,
+    sets: Sequence[WordSet],
+    options: Sequence[str],
+    folder: Path | None,
+    charset: str | None,
+) -> tuple[Evaluation, str]:
+    """Return a reader's results, and the charset that they are in; the first reader's is that of
+    all.
+    """
+    from strhub.evaluation.results.provenance import RESULTS, read_results
+    from strhub.evaluation.scoring import score, summarize
+
+    if (Path(source) / RESULTS).is_file():  # it has been scored before
+        before = read_results(source)
+        return summarize(
+            source, charset=before["charset"], reader={**before["reader"], "name": name}
+        ), (charset or before["charset"])
+    reader, own, maps = _reader(args, parser, stack, source, name, options)
+    charset = charset or _charset(args, own)
+    if folder is not None:
+        _check_folder(folder)
+    others = [own] if own and args.charset is None and frozenset(own) != frozenset(charset) else []
+    found = score(
+        reader, sets, charset=charset, other_charsets=others, output=folder, progress=_progress
+    )
+    if source.endswith(TABLE):
+        reader.predictions.check_all_used()
+    if not any(score.samples for by_name in found.scores.values() for score in by_name.values()):
+        raise ValueError(
+            f"no word of {', '.join(one.name for one in sets)} can be scored: no label has one of "
+            f"the {len(charset)} "
+            "tested characters"
+        )
+    if folder is not None:
+        write_pages(found, sets, folder, maps=maps)
+    return found, charset
+
+
+def write_pages(
+    found: Evaluation, sets: Sequence[WordSet], folder: Path, *, maps: Maps | None = None
+) -> None:
+    """Write results.json, report.html and suspects.html to a folder that has the samples."""
+    from strhub.evaluation.report.names import described
+    from strhub.evaluation.report.report_page import report_page
+    from strhub.evaluation.report.suspects_page import suspects_page
+    from strhub.evaluation.results.provenance import write_results
+    from strhub.utils.files import write_whole
+
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
+    facts = write_results(found, folder, command=command, data={one.name: one.path for one in sets})
+    suspects = suspects_page(
+        found.combined.suspects,
+        sets,
+        reader=described(found.reader),
+        words=int(found.combined.samples),
+    )
+    write_whole(folder / "suspects.html", suspects)
+    write_whole(
+        folder / "report.html",
+        report_page(found, sets, facts, maps=maps, suspects_page="suspects.html"),
+    )
+
+
+def _compare(evaluations: Sequence[Evaluation], sets: Sequence[WordSet], output: Path) -> str:
+    from strhub.evaluation.comparing import compare
+    from strhub.evaluation.report.compare_page import compare_page, comparison_text
+    from strhub.utils.files import write_whole
+
+    comparison = compare(evaluations)
+    write_whole(output / "compare.html", compare_page(comparison, evaluations, sets))
+    return comparison_text(comparison)
+
+
+def _reader(
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    stack: ExitStack,
+    source: str,
+    name: str,
+    options: Sequence[str],
+) -> tuple[Any, str | None, Maps | None]:
+    """Return a reader, the charset that it knows, and what draws where it read characters."""
+    if source.endswith(TABLE):
+        from strhub.evaluation.predictions import Predictions
+        from strhub.evaluation.readers import PredictionsReader
+        from strhub.evaluation.results.provenance import file_hash
+
+        predictions = stack.enter_context(Predictions(source))
+        facts = {"name": name, "kind": "predictions", "file": source, "sha256": file_hash(source)}
+        return (
+            PredictionsReader(predictions, {**facts, "confidences": predictions.has_confidences}),
+            None,
+            None,
+        )
+    from strhub.cli import scored_models
+
+    wanted = args.reader or Path(source).suffix in EXPORTED
+    if wanted or any(getattr(args, one) != parser.get_default(one) for one in _of_reader()):
+        if args.rotation:
+            raise ValueError("--rotation is for a bare network: it has no use with --reader")
+        looks = {"turn_tall": not args.no_turning, "reread_below": args.reread_below}
+        chosen = {**looks, **search_options(args), **parse_options(options)}
+        return scored_models.recognizer(args, source, name, chosen)
+    return scored_models.network(args, source, name, parse_options(options))
+
+
+def _sets(args: argparse.Namespace) -> tuple[list[str], list[WordSet]]:
+    """Return the protocols asked for and the sets to score."""
+    from strhub.data.sources.word_sets import is_set, open_set
+    from strhub.evaluation.report import protocols
+
+    root, named = args.data_root / "test", list(args.sets or [])
+    asked = [*([] if named else ["subset", "full"]), *(["new"] if args.new else [])]
+    found: list[WordSet] = []
+    for name in named:
+        if _in_root(root, name) or not _is_path(name):
+            found.append(open_set(root / name, name))
+        else:
+            short = Path(name.rstrip("/")).name
+            taken = any(short == Path(other.rstrip("/")).name for other in named if other != name)
+            found.append(open_set(name, name if taken else short))
+    others = [] if named else [*FURTHER]
+    listed = [name for protocol in [*asked, *others] for name in protocols()[protocol]]
+    found += [open_set(root / name, name) for name in dict.fromkeys(listed) if is_set(root / name)]
+    if not found:
+        raise ValueError(
+            f"none of {', '.join(dict.fromkeys(listed))} is in {root}: set --data_root, or name "
+            "other folders there or "
+            "paths with --sets; Datasets.md shows the layout"
+        )
+    present = {one.name for one in found}
+    return [*asked, *(one for one in others if present & set(protocols()[one]))], found
+
+
+def _tables(args: argparse.Namespace, found: Evaluation, asked: Sequence[str]) -> str:
+    from strhub.evaluation.report import format_own, format_protocols
+
+    reader = found.reader
+    head = ", ".join(
+        [
+            str(reader["name"]),
+            *([f"computed in {reader['precision']}"] if "precision" in reader else []),
+        ]
+    )
+    head += f" on {reader['device']}" if "device" in reader else ""
+    named = [] if asked else list(found)
+    scores = dict(found.scores[found.charset])
+    tables = [head, format_protocols(scores, asked, named)]
+    tables += [
+        format_own(dict(scores), own, list(found))
+        for own, scores in found.scores.items()
+        if own != found.charset
+    ]
+    return "\n\n".join(tables)
+
+
+def _charset(args: argparse.Namespace, own: str | None) -> str:
+    from strhub.cli.test import charset_of
+
+    if args.charset is None:
+        return charset_of(cased=args.cased, punctuation=args.punctuation)
+    if args.cased or args.punctuation:
+        raise ValueError("--charset says all: leave --cased and --punctuation out")
+    if args.charset == "own":
+        if own is None:
+            raise ValueError(
+                "--charset own needs a model: predictions do not say which characters they are of"
+            )
+        return own
+    short = {"36": (False, False), "62": (True, False), "94": (True, True)}
+    if args.charset in short:
+        cased, punctuation = short[args.charset]
+        return charset_of(cased=cased, punctuation=punctuation)
+    from strhub.data.curation.charsets import named_charset
+    from strhub.text.charset import check_charset
+
+    return check_charset(named_charset(args.charset))
+
+
+def _named(reader: str) -> tuple[str, str]:
+    """Return name and source of what is written as `name=source`, or as the source alone."""
+    name, equals, source = reader.partition("=")
+    if equals and name != "pretrained" and name.replace("-", "_").replace(".", "_").isidentifier():
+        return name, source
+    source = reader.removeprefix("pretrained=")
+    path = Path(source)
+    return (path.name if path.is_dir() else source), source
+
+
+def _folder_name(name: str) -> str:
+    return (
+        "".join(one if one.isalnum() or one in "-._" else "-" for one in name).strip(".-")
+        or "reader"
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --output names a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "samples.tsv").exists():
+        raise ValueError(
+            f"{folder} holds something else than results: give an empty or a new folder"
+        )
+
+
+def _in_root(root: Path, name: str) -> bool:
+    return not Path(name).is_absolute() and (root / name).exists()
+
+
+def _is_path(name: str) -> bool:
+    return Path(name).exists() or name.endswith((".tar", ".tgz", ".tar.gz"))
+
+
+def _of_reader() -> tuple[str, ...]:
+    return (
+        "reader",
+        "no_turning",
+        "reread_below",
+        "beam_width",
+        "top_k",
+        "length_normalization",
+        "lexicon",
+        "whitelist",
+    )
+
+
+def _progress(words: Iterable[Any], name: str) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    yield from tqdm(words, desc=name, unit="word", leave=False, disable=None)
+
+
+def merged(*facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return several mappings as one, without what is not known."""
+    return {name: value for one in facts for name, value in one.items() if value is not None}

@@ -1,0 +1,114 @@
+"""An archive of `torch.export` (.pt2) as the engine of a reader: what `export.py` wrote, run by
+PyTorch.
+
+PyTorch's own reader of archives trusts them: open only those of people you trust.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from strhub.errors import CheckpointError, ConfigError
+from strhub.images.options import image_options
+from strhub.inference.beam_search import beam_search
+from strhub.inference.onnx_description import METADATA_KEY
+from strhub.inference.onnx_engine import OnnxEngine, tokenizer_of
+from strhub.inference.pipeline import Decode, ImageArray
+from strhub.text.correction import Correction
+from strhub.utils.regular_files import check_regular
+
+__all__ = ["ArchiveEngine"]
+
+_DESCRIPTION = f"{METADATA_KEY}.json"
+
+
+class ArchiveEngine(OnnxEngine):
+    """Arguments are those of `strhub.Recognizer`; how it decodes was settled when the file was
+    written.
+
+    Raises:
+        CheckpointError: for a file that is not there, damaged or not of strhub.
+        ConfigError: for another device than the CPU, or options of decoding.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+        **search: Any,
+    ) -> None:
+        if str(device or "auto") not in ("auto", "cpu"):
+            raise ConfigError(
+                f"{model} is read on the CPU: leave the device {device!r} out, or export to .onnx"
+            )
+        self._model = Path(model)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        program, self.description = _load(self._model)
+        self._module = program.module()
+        images = image_options(self.description)
+        self.correction = Correction.of(self.description)
+        self.img_size = images["img_size"]
+        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
+        self.reread_below = self.description.get("reread_below")
+        self.padding = self.description.get("padding")
+        self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
+        self.tokenizer = tokenizer_of(self.description, model)
+        self.temperature = float(self.description.get("temperature", 1.0))
+        self.precision = str(self.description.get("precision", "float32"))
+        self.search = beam_search(self.tokenizer, search)
+        self.lanes = 1
+
+    @property
+    def session(self) -> Any:
+        """There is none: PyTorch computes."""
+        return None
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Decode]:
+        """See `strhub.inference.pipeline.Engine`."""
+        yield self.decode
+
+    def _logits(self, session: Any, images: ImageArray) -> ImageArray:
+        with torch.no_grad():
+            logits: ImageArray = self._module(torch.from_numpy(images)).float().numpy()
+        if (
+            logits.ndim != 3
+            or len(logits) != len(images)
+            or not 1 <= logits.shape[2] <= len(self.tokenizer)
+        ):
+            raise CheckpointError(
+                f"{self._model} does not give what its description says; export it again"
+            )
+        return logits
+
+
+def _load(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the program and what the file says of it."""
+    extra = {_DESCRIPTION: ""}
+    try:
+        check_regular(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyTorch, about its own format
+            program = torch.export.load(path, extra_files=extra)
+        description = json.loads(extra[_DESCRIPTION])
+        needed = ("charset", "img_size", "normalize", "tokenizer")
+        if missing := [name for name in needed if name not in description]:
+            raise CheckpointError(f"{path} does not say its {', '.join(missing)}; export it again")
+    except CheckpointError:
+        raise
+    except Exception as error:  # of many kinds, PyTorch's own among them
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise CheckpointError(
+            f"{path} cannot be read as an archive of torch.export by strhub: {reason}"
+        ) from error
+    return program, description
