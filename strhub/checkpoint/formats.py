@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from strhub.checkpoint.bare import architecture_of, described, own_names, unwrapped
@@ -26,7 +26,7 @@ from strhub.checkpoint.schema import checked_card, checked_hyper_parameters, par
 from strhub.checkpoint.torch_files import open_torch_file
 from strhub.errors import CheckpointError as CheckpointError
 from strhub.text import scored_charset
-from strhub.utils.files import replacing
+from strhub.utils.files import write_whole
 
 __all__ = [
     "FORMAT",
@@ -89,12 +89,9 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "card": json.dumps(checkpoint.card, ensure_ascii=False),
     }
     try:
-        with replacing(path) as partial:
-            partial.touch()
-            mode = partial.stat().st_mode  # safetensors would leave the file to its owner alone
-            tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-            save_file(tensors, partial, metadata)
-            partial.chmod(mode)
+        tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+        # Not by `save_file`, which writes under a name of its own, that a kill would leave behind.
+        write_whole(path, serialized(tensors, metadata))
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
         raise OSError(f"{path} cannot be written: {reason}") from error

@@ -47,7 +47,7 @@ class Line(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        self.log("val", self.model(batch).mean())
+        self.log("val_loss", self.model(batch).mean())
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=0.05)
@@ -151,7 +151,9 @@ def cut() -> None:
 def logged_validations(folder: Path) -> list[tuple[int, int]]:
     with (folder / "metrics.csv").open() as file:
         return [
-            (int(row["epoch"]), int(row["step"])) for row in csv.DictReader(file) if row.get("val")
+            (int(row["epoch"]), int(row["step"]))
+            for row in csv.DictReader(file)
+            if row.get("val_loss")
         ]
 
 
@@ -193,7 +195,7 @@ def test_a_validation_that_was_cut_off_is_made_up(
     run = fit(ckpt_path=tmp_path / "last.ckpt")
     assert logged_validations(tmp_path) == [(0, 19), (1, 39)]
     assert logged_steps(tmp_path) == list(range(40))
-    assert "val" in run.callback_metrics
+    assert "val_loss" in run.callback_metrics
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:Checkpoint directory")
@@ -203,7 +205,12 @@ def test_a_best_checkpoint_that_was_saved_before_the_cut_is_not_saved_beside_its
     written: Any = OmegaConf.to_container(
         OmegaConf.load(CONFIG_DIR / "callbacks" / "default.yaml"), resolve=False
     )
-    options = {**written["best"], "dirpath": str(tmp_path), "monitor": "val", "filename": "{step}"}
+    options = {
+        **written["best"],
+        "dirpath": str(tmp_path),
+        "monitor": "val_loss",
+        "filename": "{step}",
+    }
     del options["_target_"]
 
     def fit(*callbacks: Callback, **more: Any) -> None:
