@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from strhub.evaluation.report.content import Maps
     from strhub.evaluation.scoring import Evaluation
 
-__all__ = ["FURTHER", "add_arguments", "is_wanted", "run_scoring", "write_pages"]
+__all__ = ["FURTHER", "add_arguments", "is_wanted", "run_scoring"]
 
 FURTHER = ("union14m", "long")
 """Protocols whose sets are scored where they are there."""
@@ -139,6 +139,7 @@ def _evaluate(
     """Return a reader's results, and the charset that they are in; the first reader's is that of
     all.
     """
+    from strhub.evaluation.report.writing import write_pages
     from strhub.evaluation.results.provenance import RESULTS, read_results
     from strhub.evaluation.scoring import score, summarize
 
@@ -164,33 +165,9 @@ def _evaluate(
             "tested characters"
         )
     if folder is not None:
-        write_pages(found, sets, folder, maps=maps)
+        command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
+        write_pages(found, sets, folder, command=command, maps=maps)
     return found, charset
-
-
-def write_pages(
-    found: Evaluation, sets: Sequence[WordSet], folder: Path, *, maps: Maps | None = None
-) -> None:
-    """Write results.json, report.html and suspects.html to a folder that has the samples."""
-    from strhub.evaluation.report.names import described
-    from strhub.evaluation.report.report_page import report_page
-    from strhub.evaluation.report.suspects_page import suspects_page
-    from strhub.evaluation.results.provenance import write_results
-    from strhub.utils.files import write_whole
-
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
-    facts = write_results(found, folder, command=command, data={one.name: one.path for one in sets})
-    suspects = suspects_page(
-        found.combined.suspects,
-        sets,
-        reader=described(found.reader),
-        words=int(found.combined.samples),
-    )
-    write_whole(folder / "suspects.html", suspects)
-    write_whole(
-        folder / "report.html",
-        report_page(found, sets, facts, maps=maps, suspects_page="suspects.html"),
-    )
 
 
 def _compare(evaluations: Sequence[Evaluation], sets: Sequence[WordSet], output: Path) -> str:
@@ -246,6 +223,8 @@ def _sets(args: argparse.Namespace) -> tuple[list[str], list[WordSet]]:
     found: list[WordSet] = []
     for name in named:
         if _in_root(root, name) or not _is_path(name):
+            if not (root / name).exists():
+                raise ValueError(f"--sets: there is neither {root / name} nor {name}")
             found.append(open_set(root / name, name))
         else:
             short = Path(name.rstrip("/")).name
@@ -360,8 +339,3 @@ def _progress(words: Iterable[Any], name: str) -> Iterator[Any]:
     from tqdm import tqdm
 
     yield from tqdm(words, desc=name, unit="word", leave=False, disable=None)
-
-
-def merged(*facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return several mappings as one, without what is not known."""
-    return {name: value for one in facts for name, value in one.items() if value is not None}

@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ def score(
 
     charset: what is scored in, digits and lower case for the tables of the field; other_charsets:
     in which there are scores, too, without intervals. output: a folder for samples.tsv and
-    samples.parquet, which needs pyarrow; by default a temporary one for the first alone. errors:
+    samples.parquet, if pyarrow is there; by default a temporary one for the first alone. errors:
     how many of the surest wrong readings the results hold. part: (number, of how many) parts of the
     words to read, for `merge_parts`. progress: wraps the words of each set.
 
@@ -122,9 +123,11 @@ def _score(
     part: tuple[int, int] | None,
     progress: Progress,
     *,
-    parquet: bool = True,
+    parquet: bool | None = None,
 ) -> Evaluation:
     number, parts = part or (0, 1)
+    if parquet is None:
+        parquet = find_spec("pyarrow") is not None
     digests: dict[str, str] = {}
     name = SAMPLES if part is None else part_name(number)
     with SampleWriter(folder, name=name, parquet=parquet and part is None) as writer:
@@ -166,7 +169,7 @@ def merge_parts(
     counted = _Counts(charset)
     order = {name: place for place, name in enumerate(sets)}
     paths = [Path(folder) / f"{part_name(number)}.tsv" for number in range(parts)]
-    with SampleWriter(Path(folder)) as writer:
+    with SampleWriter(Path(folder), parquet=find_spec("pyarrow") is not None) as writer:
         for sample in heapq.merge(
             *map(read_samples, paths), key=lambda one: (order[one.set], one.index)
         ):

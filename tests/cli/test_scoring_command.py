@@ -172,7 +172,7 @@ def test_further_protocols_are_scored_where_they_are_there(tmp_path: Path) -> No
         ),
         (["--predictions", "{readings}", "--sets", "{words}", "--charset", "own"], "needs a model"),
         (["--predictions", "{readings}", "--sets", "{words}", "--charset", "aa"], "repeats 'a'"),
-        (["--predictions", "{readings}", "--sets", "/gone"], "no words found"),
+        (["--predictions", "{readings}", "--sets", "/gone"], "there is neither /gone nor /gone"),
         (
             ["strhub-tiny", "--predictions", "{readings}", "--sets", "{words}"],
             "stands for the model",

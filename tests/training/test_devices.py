@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_runs import RENDERED_RUN, SMALL
 
+from strhub.evaluation.results.files import read_samples
 from strhub.training.run import train
 
 # Forking keeps the two from importing everything again; a launch as a user does it is in
@@ -50,13 +51,20 @@ def test_two_processes_have_the_losses_and_metrics_of_one(
     """4 steps an epoch of 16 words together; 37 words to validate are shared as 19 and 18."""
     one, two = tmp_path / "one", tmp_path / "two"
     rate = 0.02  # the published rule: sqrt(devices) x batch of a device
-    train(compose_main(*QUICK, *ONE, f"model.lr={rate}", f"output_dir={one}", small=model))
-    train(compose_main(*QUICK, *TWO, f"model.lr={rate * 2**0.5}", f"output_dir={two}", small=model))
+    quick = (*QUICK, "callbacks.report.write=true")
+    train(compose_main(*quick, *ONE, f"model.lr={rate}", f"output_dir={one}", small=model))
+    train(compose_main(*quick, *TWO, f"model.lr={rate * 2**0.5}", f"output_dir={two}", small=model))
     for name in ("loss", "val_loss", "val_accuracy", "val_NED", "val_confidence", "lr-AdamW"):
         expected, found = rows(one, name), rows(two, name)
         assert len(expected) == (2 if name.startswith("val") else 8)
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-5), name
     assert len(set(rows(one, "loss").values())) == 8
+    reports = [list(read_samples(run / "report" / "samples.tsv")) for run in (one, two)]
+    assert [len(samples) for samples in reports] == [37, 37]
+    assert len(list((two / "report").iterdir())) == len(list((one / "report").iterdir()))
+    for first, second in zip(*reports, strict=True):
+        assert (first.index, first.label, first.text) == (second.index, second.label, second.text)
+        assert first.confidence == pytest.approx(second.confidence, abs=1e-4)
 
 
 def test_the_rate_of_several_devices(compose_main: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from test_run import QUICK
 
+from strhub.evaluation.results.files import read_samples
 from strhub.training.callbacks.sample_images import ReadingSamples, Sample, sheet, table, to_images
 from strhub.training.run import train
 
@@ -42,13 +43,19 @@ def test_a_sheet_and_a_table() -> None:
 def test_tensorboard_has_images_and_readings(compose_main: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(compose_main(*RUN, "logger=tensorboard"))
+    train(compose_main(*RUN, "logger=tensorboard", "callbacks.report.write=true"))
     events = EventAccumulator(str(tmp_path / "run")).Reload()
     (image,) = events.Images("readings")
     assert (image.step, image.width) == (2, 800)
     text = events.Tensors("readings/text_summary")[0].tensor_proto.string_val[0].decode()
     assert len(text.splitlines()) == 2 + 5
     assert (tmp_path / "run" / "metrics.csv").is_file()
+    assert {scalar.value for scalar in events.Scalars("report/accuracy")}
+    samples = list(read_samples(tmp_path / "run" / "report" / "samples.tsv"))
+    assert len(samples) == 11
+    assert all(sample.height for sample in samples)
+    page = (tmp_path / "run" / "report" / "report.html").read_text()
+    assert "data:image/webp" in page
 
 
 @pytest.mark.filterwarnings(

@@ -2,6 +2,7 @@
 
 from strhub.training.callbacks.averaging import LateWeightAveraging
 from strhub.training.callbacks.count_unreadable import CountUnreadable
+from strhub.training.callbacks.evaluation_report import EvaluationReport
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.sample_images import ReadingSamples
@@ -10,6 +11,7 @@ from strhub.training.callbacks.without_dropout import WithoutDropout
 
 __all__ = [
     "CountUnreadable",
+    "EvaluationReport",
     "FinalValidation",
     "LastCheckpoint",
     "LateWeightAveraging",
