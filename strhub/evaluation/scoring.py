@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from strhub.data.sources.word_sets import LabeledWord, WordSet
+from strhub.data.sources.word_sets import LabeledWord, WordSet, from_dataset
 from strhub.errors import DataError
 from strhub.evaluation.metrics import Score
 from strhub.evaluation.readers import Opened, WordReader, opened
@@ -27,7 +27,7 @@ from strhub.evaluation.results.sample import Sample, WordReading
 from strhub.evaluation.results.summary import ERRORS, SetResult, Summary
 from strhub.text import ScoredText
 
-__all__ = ["Evaluation", "merge_parts", "score", "summarize"]
+__all__ = ["Evaluation", "WordSet", "from_dataset", "merge_parts", "score", "summarize"]
 
 COMBINED: Final = "Combined"
 STRETCH: Final = 32  # words in a row that one of several devices reads

@@ -11,8 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 if TYPE_CHECKING:
-    from strhub.data.sources.word_sets import WordSet
-    from strhub.evaluation.scoring import Evaluation
+    from strhub.evaluation.scoring import Evaluation, WordSet
 
 __all__ = ["EvaluationReport"]
 
@@ -37,7 +36,7 @@ class EvaluationReport(Callback):
         """Write the report, unless the run does without validation."""
         if not self.write or trainer.fast_dev_run or trainer.limit_val_batches == 0:  # type: ignore[attr-defined]
             return
-        from strhub.data.sources.word_sets import from_dataset
+        from strhub.evaluation.scoring import from_dataset
 
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         sets = [from_dataset(SET, data.val_dataset)]
