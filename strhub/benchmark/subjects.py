@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,9 +118,9 @@ def subjects(
                 )
 
 
-def image_size(model: SceneTextModel) -> tuple[int, int]:
+def image_size(hparams: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of an image in pixels; where a model keeps the aspect, of a usual word."""
-    options = image_options(model.hparams)
+    options = image_options(hparams)
     height, width = options["img_size"]
     return height, min(width, 4 * height) if options["keep_aspect"] else width
 
@@ -164,7 +164,7 @@ def _batches(
     """
     if words is None:
         generator = torch.Generator().manual_seed(0)
-        return [[torch.randn(size, 3, *image_size(model), generator=generator)]]
+        return [[torch.randn(size, 3, *image_size(model.hparams), generator=generator)]]
     remaining = itertools.cycle(words)
     batches = [list(itertools.islice(remaining, size)) for _ in range(-(-len(words) // size))]
     if padded:

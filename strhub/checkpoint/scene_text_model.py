@@ -92,6 +92,7 @@ def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
     stands for.
     """
     completed = network_class(hparams["architecture"]).complete(hparams)
+    completed["normalize"] = completed.get("normalize") or "default"
     completed["charset_test"] = scored_charset(
         hparams["charset_train"], hparams.get("charset_test")
     )

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 import strhub
 from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
+from strhub.checkpoint.fitting import differences as differences
+from strhub.checkpoint.fitting import mismatch_table as mismatch_table
 from strhub.checkpoint.formats import (
     Checkpoint,
     CheckpointError,
@@ -27,6 +29,7 @@ from strhub.checkpoint.formats import (
     read_metadata,
     write_checkpoint,
 )
+from strhub.checkpoint.published import read_published_model
 from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
 from strhub.checkpoint.released import RELEASES
 from strhub.checkpoint.runs import checkpoint_of_run
@@ -40,7 +43,7 @@ from strhub.checkpoint.scene_text_model import (
 from strhub.text import CHARSET_94
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.weights import EMBEDDED as EMBEDDED
-from strhub.weights import EMBEDDED_MODELS, embedded_weights
+from strhub.weights import EMBEDDED_MODELS, PUBLISHED, embedded_weights, is_published
 
 _SPARE_NUMBERS = (
     20_000_000  # that a model may have and its file lack, such as a part that is new to it
@@ -167,8 +170,10 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
 def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     """A trained model from whatever names it, in training mode as torch's are.
 
-    source: an id of `list_models`, also as `pretrained=<id>`; a file: our safetensors, a Lightning
-        checkpoint of ours or of the reference, the reference's bare weights; a folder with such a
+    source: an id of `list_models`, also as `pretrained=<id>`; `ppocrv6-small` or
+        `strhub-small-multi`, which are read from another package, see
+        `strhub.checkpoint.published`; a file: our safetensors, a Lightning checkpoint of ours or of
+        the reference, the reference's bare weights; a folder with such a
         file in it; a run's folder for its best checkpoint, `<run>/last` for its last; or an
         address with the file's hash, `https://…/model.safetensors#sha256=…` or
         `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and
@@ -179,7 +184,7 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     run. Raises `CheckpointError` for a file that is not usable and `ValueError` for an unknown id
     or option.
     """
-    checkpoint = read_checkpoint(locate(source), overrides)
+    checkpoint = read_model(source, overrides)
     _check_overrides(overrides, checkpoint.hparams, f"the model {source}")
     hparams = {**checkpoint.hparams, **overrides}
     try:
@@ -196,6 +201,17 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
     model = SceneTextModel(hparams)
     load_weights(model.model, checkpoint.weights, str(source))
     return model
+
+
+def read_model(source: str | Path, known: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Return weights, hyper-parameters and card of whatever names a model, as `load` takes it.
+
+    known: hyper-parameters that the caller will set; see
+    `strhub.checkpoint.formats.read_checkpoint` for errors.
+    """
+    if is_published(source):
+        return read_published_model(source, characters=(known or {}).get("charset_train"))
+    return read_checkpoint(locate(source), known)
 
 
 def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel:
@@ -246,6 +262,8 @@ def model_card(source: str | Path) -> dict[str, Any]:
     """What a file says of its model: what was measured, where it comes from; empty for files of
     others.
     """
+    if is_published(source):
+        return {"licence": "Apache-2.0", "provenance": {"weights": str(source)}}
     path = locate(source)
     return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
 
@@ -299,45 +317,6 @@ def _refuse(problems: Sequence[tuple[str, str, str]], source: str) -> None:
         )
 
 
-def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
-    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes
-    first.
-    """
-    expected = network.state_dict()
-    shapes = [
-        (name, str(tuple(weights[name].shape)), str(tuple(tensor.shape)))
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    missing = [
-        (name, "nothing", str(tuple(tensor.shape)))
-        for name, tensor in expected.items()
-        if name not in weights
-    ]
-    surplus = [
-        (name, str(tuple(tensor.shape)), "nothing")
-        for name, tensor in weights.items()
-        if name not in expected
-    ]
-    return [*shapes, *missing, *surplus]
-
-
-def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
-    """Lines of `differences` under each other, the first `limit` of them."""
-    shown = problems[:limit]
-    shown = [
-        (ascii(name)[1:-1], has, wants) for name, has, wants in shown
-    ]  # a name may hold anything
-    names, found = max(len(name) for name, *_ in shown), max(len(has) for _, has, _ in shown)
-    lines = [
-        f"  {name:>{names}}: the file has {has:<{found}}  the model has {wants}"
-        for name, has, wants in shown
-    ]
-    return "\n".join(
-        [*lines, *([f"  and {len(problems) - limit} more"] if len(problems) > limit else [])]
-    )
-
-
 def locate(source: str | Path) -> Path:
     """The file of an id, path, folder or address, fetched to torch's cache if it is not there
     yet.
@@ -359,7 +338,7 @@ def locate(source: str | Path) -> Path:
         return of_run
     if path.suffix or path.exists():
         return path
-    known = [model.id for model in list_models()]
+    known = [*(model.id for model in list_models()), *PUBLISHED]
     trained = (
         " (an experiment of that name exists, but no trained weights)"
         if name in experiment_names()

@@ -183,7 +183,7 @@ def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -
     from strhub.benchmark import report as benchmark_report
     from strhub.benchmark.subjects import image_size
 
-    height, width = image_size(model)
+    height, width = image_size(model.hparams)
     images, longest = torch.randn(1, 3, height, width), int(model.hparams["max_label_length"])
     costs = benchmark.costs(model.model, images, longest, depth=config.depth)
     results["costs"] = {module or "whole": cost._asdict() for module, cost in costs.items()}
@@ -219,7 +219,7 @@ def _range(
     model.set_precision(choose_precision(asked, device))
     if "compiled" in _formats(config):
         model.compile_network()
-    images = torch.randn(batch, 3, *image_size(model), device=device)
+    images = torch.randn(batch, 3, *image_size(model.hparams), device=device)
     lengths = range(1, int(model.hparams["max_label_length"]) + 1)
     with torch.inference_mode():
         calls = {str(length): partial(model, images, length) for length in lengths}
@@ -300,13 +300,14 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
     import torch
 
     from strhub.benchmark import measure as benchmark
+    from strhub.benchmark.subjects import image_size
     from strhub.training.run import model_from_config
 
     system = model_from_config(config).to(device).train()
     if config.compile:
         system.compile_network()
     optimizer = torch.optim.AdamW(system.parameters(), lr=1e-4)
-    images = torch.randn(config.training_batch, 3, *config.model.img_size, device=device)
+    images = torch.randn(config.training_batch, 3, *image_size(system.hparams), device=device)
     characters, length = (
         str(system.hparams["charset_train"]),
         min(10, int(config.model.max_label_length)),

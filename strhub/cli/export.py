@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from strhub.cli.arguments import parse_options, split_words
 from strhub.cli.ending import end_with
@@ -17,7 +18,12 @@ EXAMPLES = """examples:
   ./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2
   ./export.py pretrained=parseq words.onnx --precision float16
   ./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words
-  ./export.py strhub-tiny words.pt2"""
+  ./export.py strhub-tiny words.pt2
+  ./export.py outputs/parseq/last.ckpt words.safetensors --precision float16"""
+
+
+WEIGHTS = ".safetensors"
+NO_OPSET = {".pt2": "an archive of torch.export", WEIGHTS: "a file of weights"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,15 +31,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program("export"),
         description="Write a model as one ONNX file, decoding included, which read.py reads "
-        "without PyTorch; or as "
-        "an archive of torch.export (.pt2).",
+        "without PyTorch; as an archive of torch.export (.pt2); or as weights alone "
+        "(.safetensors), whatever kind of file it comes in.",
         epilog=examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
         nargs="+",
-        metavar="model | file.onnx | file.pt2 | name:type=value",
+        metavar="model | file.onnx | file.pt2 | file.safetensors | name:type=value",
         help="model to export, file to write, and options of decoding, such as refine_iters:int=2",
     )
     parser.add_argument(
@@ -71,8 +77,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
         raise ValueError(
             f"--calibrate is for --precision int8-static: {args.precision} needs no images"
         )
-    if args.opset is not None and target.suffix == ".pt2":
-        raise ValueError("--opset is for .onnx files: an archive of torch.export has none")
+    if args.opset is not None and target.suffix in (".pt2", WEIGHTS):
+        raise ValueError(f"--opset is for .onnx files: {NO_OPSET[target.suffix]} has none")
+    if target.suffix == WEIGHTS:
+        return _write_weights(source, target, args.precision, parse_options([*options, *misplaced]))
     with needs("export"):
         onnxruntime = import_onnxruntime()
         from strhub.export import export, largest_difference
@@ -105,6 +113,28 @@ def run(arguments: Sequence[str] | None = None) -> str:
             f"; logits within {difference:.1e} of PyTorch's (onnxruntime {onnxruntime.__version__})"
         )
     return line
+
+
+def _write_weights(source: str, target: Path, precision: str, options: dict[str, Any]) -> str:
+    """Write a model's weights, hyper-parameters and card, and say what was written."""
+    if precision not in ("float32", "float16"):
+        raise ValueError(f"{target}: weights are written in float32 or float16, not {precision}")
+    with needs("torch"):
+        import torch
+
+        from strhub.checkpoint.zoo import load_from_checkpoint, model_card, save_model
+    model = load_from_checkpoint(source, **options)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(
+        model,
+        target,
+        model_card(source),
+        torch.float16 if precision == "float16" else torch.float32,
+    )
+    characters = len(model.hparams["charset_train"])
+    return (
+        f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {precision}, {characters} characters"
+    )
 
 
 def main() -> None:

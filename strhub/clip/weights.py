@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from strhub.checkpoint.adaptation import resize_grid
 from strhub.checkpoint.formats import CheckpointError
-from strhub.checkpoint.pickled import StoredTensor
-from strhub.checkpoint.torch_files import is_torchscript, module_tensors, open_torch_file
+from strhub.checkpoint.states import read_state
 from strhub.models.layers.clip import ClipTextTower
 
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
@@ -123,7 +120,7 @@ def read_clip(path: str | Path) -> ClipWeights:
     safe to read.
     """
     path = Path(path)
-    state = _read_state(path)
+    state = read_state(path)
     image = _renamed(state, "visual.", _IMAGE_NAMES)
     text_prefix = "text." if any(name.startswith("text.") for name in state) else ""
     text = _renamed(state, text_prefix, _TEXT_NAMES)
@@ -147,35 +144,6 @@ def read_clip(path: str | Path) -> ClipWeights:
                 "projection.weight"
             ].T.contiguous()  # theirs is (in, out)
     return ClipWeights(image, text, path)
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file by the names in it, floating-point ones in float32."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
-        try:
-            content = load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
-    else:
-        with open_torch_file(path) as file:
-            if isinstance(file.content, list):
-                raise CheckpointError(f"{path} holds a list, not a checkpoint")
-            stored = module_tensors(file.content) if is_torchscript(path) else _listed(file.content)
-            content = file.tensors(stored)
-    tensors = {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
-
-
-def _listed(content: Any) -> dict[str, StoredTensor]:
-    """The tensors of a state dictionary, whatever lies beside them; none for something else."""
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    state = state if isinstance(state, Mapping) else {}
-    return {str(name): value for name, value in state.items() if isinstance(value, StoredTensor)}
 
 
 def _renamed(

@@ -10,6 +10,7 @@ from itertools import chain
 from torch import nn
 
 from strhub.export.graph import Graph
+from strhub.models.layers.backbones import ColumnEncoder
 from strhub.models.layers.light_conv import (
     HEADS,
     TOKEN_DIM,
@@ -20,7 +21,8 @@ from strhub.models.layers.light_conv import (
     Stem,
     TokenBlock,
 )
-from strhub.models.light_ctc.model import LEAST_WIDTH, WIDTH_STEP, LightCTC
+from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP
+from strhub.models.light_ctc.model import LightCTC
 
 
 def read(graph: Graph, images: str, network: LightCTC) -> str:
@@ -29,6 +31,19 @@ def read(graph: Graph, images: str, network: LightCTC) -> str:
     """
     tokens = encode(graph, _pad_columns(graph, images), network.encoder)
     return graph.linear(tokens, network.head.weight, network.head.bias)
+
+
+def tokens(graph: Graph, images: str, encoder: ColumnEncoder) -> str:
+    """Write the graph from images (B, 3, 48, W), any W, to a decoder's tokens (B, W' / 8, D); the
+    tokens' name.
+    """
+    features = encode(graph, _pad_columns(graph, images), encoder.backbone)
+    normed = graph.layer_norm(features, encoder.norm)
+    projected = graph.linear(normed, encoder.projection.weight, encoder.projection.bias)
+    positions = graph.slice(
+        graph.weight(encoder.positions.numpy()), axis=1, stop=graph.size(projected, 1)
+    )
+    return graph.op("Add", projected, positions)
 
 
 def encode(graph: Graph, images: str, encoder: LightConvEncoder) -> str:

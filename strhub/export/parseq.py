@@ -19,6 +19,8 @@ from torch import nn
 from strhub.export.graph import Graph
 from strhub.export.vision_transformer import encode
 from strhub.models.layers.attention import MultiHeadAttention
+from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.decoder import DecoderLayer
 from strhub.models.parseq.model import PARSeq
 
@@ -36,6 +38,7 @@ def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) 
     tokens: what an encoder that is not written here makes of the images, (B, N, D).
     """
     if tokens is None:
+        assert isinstance(network.encoder, VisionTransformer | ClipImageTower)
         tokens = encode(graph, images, network.encoder)
     memory = [_key_value(graph, tokens, layer.cross_attn) for layer in network.decoder.stack]
     reader = _Reader(graph, network, memory)

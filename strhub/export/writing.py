@@ -29,6 +29,7 @@ from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_K
 from strhub.inference.onnx_engine import open_session
 from strhub.inference.pipeline import ImageArray
 from strhub.inference.rereading import CALIBRATION, CORRECTION, Calibration, Correction
+from strhub.models.layers.backbones import ColumnEncoder
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.light_conv import HEIGHT
 from strhub.models.layers.vision_transformer import VisionTransformer
@@ -151,9 +152,8 @@ def _is_written_here(network: Any) -> bool:
     """
     if isinstance(network, LightCTC):
         return True
-    return isinstance(network, PARSeq) and isinstance(
-        network.encoder, VisionTransformer | ClipImageTower
-    )
+    written = VisionTransformer | ClipImageTower | ColumnEncoder
+    return isinstance(network, PARSeq) and isinstance(network.encoder, written)
 
 
 def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
@@ -179,7 +179,8 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
     session = open_session(path)
     network = copy.deepcopy(model.model).eval().cpu()
     height, width = model.hparams["img_size"]
-    width = min(width, 256)
+    if image_options(model.hparams)["keep_aspect"]:
+        width = min(width, 256)
     largest = 0.0
     for batch in (1, 3):
         images = soft_noise(batch, (height, width))
@@ -250,6 +251,12 @@ def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) ->
             "a model with a cross-modal branch cannot be exported: it is not yet written for ONNX"
         )
     graph = Graph(opset, stored=stored)
+    if isinstance(network.encoder, ColumnEncoder):
+        from strhub.export.light_ctc import tokens
+
+        logits = read(graph, IMAGES, network, tokens(graph, IMAGES, network.encoder))
+        return _finished(graph, logits, "parseq", (HEIGHT, "width"), network.head.out_features)
+    assert isinstance(network.encoder, VisionTransformer | ClipImageTower)
     logits = read(graph, IMAGES, network)
     return _finished(
         graph, logits, "parseq", network.encoder.patch_embed.img_size, network.head.out_features
@@ -283,7 +290,8 @@ def _finished(
 
 
 def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
-    hparams, network, images = model.hparams, model.model, image_options(model.hparams)
+    hparams, images = model.hparams, image_options(model.hparams)
+    padding: Sequence[int] | None = getattr(model.model, "padding", None)
     return {
         "format": FORMAT,
         "architecture": hparams["architecture"],
@@ -291,7 +299,7 @@ def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any])
         "charset": model.tokenizer.charset,
         **images,
         "img_size": list(images["img_size"]),
-        **({"padding": list(network.padding)} if isinstance(network, LightCTC) else {}),
+        **({"padding": list(padding)} if padding else {}),
         **({"reread_below": hparams["reread_below"]} if "reread_below" in hparams else {}),
         "temperature": float(hparams.get("temperature", 1.0)),
         CORRECTION: list(Correction.of(hparams)),

@@ -20,6 +20,7 @@ from strhub.utils.options import check_options, check_values, take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
 from strhub.weights import embedded_graph as embedded_graph
+from strhub.weights import is_published
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +167,7 @@ def _onnx_engine(
     """The engine of an .onnx file, or of an embedded model where it does what is asked for; else
     none.
     """
-    exported = Path(model).suffix == ".onnx"
+    exported = Path(model).suffix == ".onnx" and not is_published(model)
     light = model in EMBEDDED_MODELS and str(device or "auto") in ("auto", "cpu") and plain
     if not (exported or light):
         return None

@@ -89,7 +89,11 @@ def check_one(name: str, value: Any, kind: Any) -> None:
 def check_model(config: DictConfig, system: type, architecture: str) -> None:
     """Raise `ConfigError` for values of `model`, `optimizer` and `schedule` that cannot be."""
     values = plain(config, "model")
-    own = {name: value for name, value in values.items() if not name.startswith("_")}
+    own = {
+        name: value
+        for name, value in values.items()
+        if not (name.startswith("_") or _is_left_open(name, value))
+    }
     parameters = {
         **parameters_of(system)[0],
         **parameters_of(network_class(architecture))[0],
@@ -114,6 +118,11 @@ def check_groups(config: DictConfig) -> None:
                 check_recipe(recipe, f"{name}.{inner}")
 
 
+def _is_left_open(name: Any, value: Any) -> bool:
+    """Whether an option is left to the model, which says what images it takes."""
+    return name in ("img_size", "keep_aspect", "normalize") and value is None
+
+
 def check_recipe(recipe: Any, where: str) -> None:
     """Raise `ConfigError` unless what `_target_` names takes the values beside it."""
     if not isinstance(recipe, Mapping) or not isinstance(recipe.get("_target_"), str):
@@ -125,7 +134,8 @@ def check_recipe(recipe: Any, where: str) -> None:
         raise ConfigError(
             f"{where}._target_ is {recipe['_target_']!r}, which cannot be imported: {error}"
         ) from error
-    values = {name: value for name, value in recipe.items() if not str(name).startswith("_")}
+    values = {name: value for name, value in recipe.items()
+              if not (str(name).startswith("_") or _is_left_open(name, value))}  # fmt: skip
     check_group(values, target, where)
     _check_ranges({f"{where}.{name}": value for name, value in values.items()})
 

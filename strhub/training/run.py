@@ -16,10 +16,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.checkpoint.adaptation import Adaptation, adapt
-from strhub.checkpoint.formats import read_checkpoint
 from strhub.checkpoint.runs import checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.checkpoint.scene_text_model import complete_options, network_class
-from strhub.checkpoint.zoo import check_sizes, locate
+from strhub.checkpoint.zoo import check_sizes, read_model
 from strhub.configs import CONFIG_DIR
 from strhub.images.options import image_options
 from strhub.training.callbacks.final_validation import FinalValidation
@@ -188,7 +187,7 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
     `strhub.checkpoint.adaptation.adapt`. What serves training alone, such as a second loss's head,
     is taken along from a run's checkpoint if the charset is the same.
     """
-    checkpoint = read_checkpoint(locate(source))
+    checkpoint = read_model(source)
     adaptation = adapt(model.model, model.hparams, checkpoint, variants=variants)
     log.info("starting from %s\n%s", source, adaptation.table())
     if checkpoint.hparams["charset_train"] == model.hparams["charset_train"]:
@@ -268,7 +267,7 @@ def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | Non
         names |= own
     if "model" in names:
         return
-    checkpoint = read_checkpoint(locate(source))
+    checkpoint = read_model(source)
     check_sizes(checkpoint.hparams, checkpoint.weights, str(source), whole=False)
     hparams = checkpoint.hparams
     network = keyword_names(network_class(hparams["architecture"]))

@@ -1,7 +1,8 @@
 """The models that come with the package: their names, and their files. Nothing else of them is
 known here.
 
-Two files stand for each: the weights, and a graph for ONNX Runtime that points at them.
+Two files stand for each: the weights, and a graph for ONNX Runtime that points at them. Besides,
+the names of one that others publish, and that strhub reads where its package is installed.
 """
 
 from importlib.resources import files
@@ -9,6 +10,20 @@ from pathlib import Path
 
 EMBEDDED = "strhub-small"  # what is read with by default
 EMBEDDED_MODELS = (EMBEDDED, "strhub-tiny")
+PUBLISHED = ("ppocrv6-small", "strhub-small-multi")  # see `strhub.checkpoint.published`
+PUBLISHED_FILE = (
+    "rapidocr/models/PP-OCRv6_rec_small.onnx"  # in the wheel of RapidOCR, and below site-packages
+)
+
+
+def is_published(source: str | Path) -> bool:
+    """Return whether a source names PP-OCRv6's recognizer as published: by `ppocrv6-small`,
+    `ppocrv6-small@<file>` or the like, or by the path of its .onnx file or of RapidOCR's wheel.
+    """
+    name = str(source).removeprefix("pretrained=").partition("@")[0]
+    path = Path(source)
+    wheel = path.suffix == ".whl" and path.name.startswith("rapidocr")
+    return name in PUBLISHED or wheel or path.name == Path(PUBLISHED_FILE).name
 
 
 def embedded_weights(name: str = EMBEDDED) -> Path:

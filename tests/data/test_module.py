@@ -243,7 +243,7 @@ def test_rotation_augmentation_and_modes() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"normalize": "imagenet"}, {"img_size": (32,)}, {"img_size": (0, 5)}]
+    "arguments", [{"normalize": "imagenets"}, {"img_size": (32,)}, {"img_size": (0, 5)}]
 )
 def test_bad_transforms(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"normalization|img_size"):

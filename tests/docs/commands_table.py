@@ -25,6 +25,8 @@ INSTALLS = Run(only_parsed="installs packages")
 GPU = Run(only_parsed="needs a GPU")
 NETWORK = Run(only_parsed="fetches a file")
 CLIP = Run(only_parsed="needs CLIP's weights or minutes")
+TIMM = Run(only_parsed="needs timm, or fetches a file")
+WHEEL = Run(only_parsed="needs the package rapidocr")
 CLUSTER = Run(only_parsed="needs a cluster")
 MINUTES = Run(only_parsed="takes minutes, and has tests of its own")
 EXTENDING = Run(elsewhere="tests/test_extending.py")
@@ -82,6 +84,10 @@ TABLE = {
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
     "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,  # noqa: E501
     "./export.py strhub-tiny words.pt2": MINUTES,
+    "./export.py ppocrv6-small ppocrv6-small.safetensors --precision float16": WHEEL,
+    "./export.py strhub-small-multi multi.safetensors --precision float16": WHEEL,
+    "./export.py strhub-small-multi multi.onnx --precision float16": WHEEL,
+    "./read.py multi.onnx --images demo_images/*": WHEEL,
     # Data
     "strhub-data make pictures/ data/train/real/shop": PLAIN,
     "strhub-data make photos/labels.csv data/train/real/mine": PLAIN,
@@ -143,6 +149,12 @@ TABLE = {
     "./train.py +experiment=parseq-clip-b32 model.contrastive.weight=0.1 "
     "model.contrastive.nearest=16 "
     "model.contrastive.own_errors=true model.contrastive.adapter=1024": CLIP,
+    "./train.py model.encoder=ppocrv6_small finetune.freeze_encoder=true": TRAIN,
+    "./train.py model.encoder=ppocrv6_small optimizer=relative_adam model.lr=2e-3": MINUTES,
+    'pip install -e ".[timm]"': INSTALLS,
+    "./train.py model.encoder=timm/resnet18": TIMM,
+    "./train.py model.encoder=timm/vit_tiny_patch16_224 model.img_size=[64,256] "
+    "pretrained_encoder=timm": TIMM,
     "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 "
     "adapt.variants=true": TRAIN,
     "./train.py +experiment=german": DRAWING,

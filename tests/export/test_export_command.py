@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
 pytest.importorskip("onnxruntime", reason="exporting is an extra: pip install strhub[export]")
 
+from strhub import load
 from strhub.checkpoint.zoo import model_card
 from strhub.cli import export as command
 from strhub.inference.onnx_engine import Recognizer
@@ -27,6 +28,19 @@ def test_a_model_with_options(tmp_path: Path) -> None:
     assert description["decoding"] == {"decode_ar": False, "refine_iters": 2}
     assert description["card"] == model_card("strhub-tiny")
     assert [item.name for item in path.parent.iterdir()] == ["model.onnx"]
+
+
+def test_weights_of_whatever_file(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model.safetensors"
+    line = command.run(["strhub-tiny", str(target), "refine_iters:int=2", "--precision", "float16"])
+    assert line.endswith("MiB, float16, 94 characters")
+    model = load(target)
+    assert model.hparams["refine_iters"] == 2
+    assert model_card(target) == model_card("strhub-tiny")
+    expected = load("strhub-tiny").model.state_dict()
+    assert all(
+        (model.model.state_dict()[name] == tensor.half()).all() for name, tensor in expected.items()
+    )
 
 
 def test_precision(tmp_path: Path) -> None:
@@ -57,6 +71,11 @@ def test_precision(tmp_path: Path) -> None:
             "has no option 'decode_a'",
         ),
         (["strhub-tiny", "model.pt2", "--opset", "18"], "is for .onnx files"),
+        (["strhub-tiny", "model.safetensors", "--opset", "18"], "a file of weights has none"),
+        (
+            ["strhub-tiny", "model.safetensors", "--precision", "int8"],
+            "in float32 or float16, not int8",
+        ),
         ([str(embedded_graph("strhub-tiny")), "model.onnx"], "is an exported model"),
     ],
 )

@@ -195,10 +195,16 @@ def test_without_weights_the_error_says_how_to_get_them(
 def test_the_wrong_mean_is_refused(compose_main: Compose) -> None:
     with pytest.raises(ValueError, match=r"data\.normalize=clip"):
         model_from_config(
-            compose_main("model.encoder=clip_vit_b32", "pretrained_encoder=null", small=())
+            compose_main(
+                "model.encoder=clip_vit_b32",
+                "data.normalize=default",
+                "pretrained_encoder=null",
+                small=(),
+            )
         )
     with pytest.raises(ValueError, match="not 'default'"):
         create_small(normalize="default")
+    assert create_small(normalize=None).hparams["normalize"] == "clip"
 
 
 def test_mistakes_are_named(compose_main: Compose, tmp_path: Path) -> None:

@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT, TOKEN_DIM, LightConvEncoder
+from strhub.models.layers.widths import (
+    LEAST_WIDTH,
+    WIDTH_STEP,
+    groups_of_like_width,
+    image_widths,
+    pad_columns,
+    padded_width,
+)
 from strhub.models.network import Network
 
-LEAST_WIDTH = 160  # pixels; the published weights read narrower images worse than padded ones
-WIDTH_STEP = (
-    32  # pixels; widths are padded to multiples of it, so that there are fewer different ones
-)
 IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
 
 
@@ -75,20 +78,19 @@ class LightCTC(Network):
                 f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}"
             )
         if torch.compiler.is_exporting():
-            return self.head(self.encoder(_padded(images)))
+            return self.head(self.encoder(pad_columns(images)))
         if (
             self.training
         ):  # with the colors of a pixel side by side a step takes 0.6 of the time, on a CPU
             images = images.nan_to_num(0.0).contiguous(memory_format=torch.channels_last)
-            return self.head(self.encoder(_padded(images)))
+            return self.head(self.encoder(pad_columns(images)))
         widths = image_widths(images)
         if len(set(widths)) == 1:
-            return self.head(self.encoder(_padded(images[..., : widths[0]])))
+            return self.head(self.encoder(pad_columns(images[..., : widths[0]])))
         columns = padded_width(images.shape[3]) // COLUMN_WIDTH
         logits = self._only_blank(columns).repeat(len(images), 1, 1)  # (B, L, C)
-        for width in sorted({padded_width(width) for width in widths}):
-            group = [index for index, own in enumerate(widths) if padded_width(own) == width]
-            read = self.head(self.encoder(_padded(images[group, ..., :width].nan_to_num(0.0))))
+        for group, alike in groups_of_like_width(images):
+            read = self.head(self.encoder(alike))
             logits[group, : read.shape[1]] = read.to(logits.dtype)
         return logits
 
@@ -130,23 +132,3 @@ class LightCTC(Network):
             "img_size": [HEIGHT, 1600],
             "keep_aspect": True,
         }
-
-
-def padded_width(width: int) -> int:
-    """Return the width in pixels to which an image of `width` is padded: at least 160, a multiple
-    of 32.
-    """
-    least: int = torch.sym_max(LEAST_WIDTH, width)  # as max, but an exported program keeps it open
-    return (least + WIDTH_STEP - 1) // WIDTH_STEP * WIDTH_STEP
-
-
-def image_widths(images: Tensor) -> list[int]:
-    """Return the width of each image (B, 3, H, W), less its padding of NaN."""
-    widths: list[int] = (~images[:, 0, 0].isnan()).sum(1).tolist()
-    return widths
-
-
-def _padded(images: Tensor) -> Tensor:
-    """Return images (B, 3, H, W) with zeros on the right, up to `padded_width`."""
-    width = images.shape[3]
-    return F.pad(images, (0, padded_width(width) - width))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from strhub.models.layers.attention import KeyValue, MultiHeadAttention
 from strhub.models.parseq.decoder import Masks, cloze_masks, one_pass_masks, permutation_masks
+from strhub.models.parseq.encoders import grid_size
 from strhub.models.parseq.model import PARSeq
 
 
@@ -37,7 +38,7 @@ def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor
     fractions = _last_attention(
         network, tokens, length, network.decoder.project_memory(encoded), masks
     )  # (B, L, N)
-    rows, columns = network.encoder.patch_embed.grid_size
+    rows, columns = grid_size(network.encoder, images)
     return logits, fractions[:, :, -rows * columns :].unflatten(2, (rows, columns))
 
 

@@ -1,5 +1,5 @@
-"""Which encoder PARSeq reads with: its own vision transformer, or CLIP's image tower of a named or
-free size.
+"""Which encoder PARSeq reads with: its own vision transformer, CLIP's image tower of a named or
+free size, the network of strhub-small, or a backbone of timm's.
 """
 
 from __future__ import annotations
@@ -8,11 +8,28 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
+from strhub.models.layers.backbones import (
+    CELLS,
+    TIMM,
+    BackboneEncoder,
+    ColumnEncoder,
+    TimmEncoder,
+    usual_input,
+)
 from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.crossmodal import spell
 
-OWN, FREE = "vit", "clip"
+Encoder = VisionTransformer | ClipImageTower | ColumnEncoder | TimmEncoder
+OWN, FREE, COLUMNS = "vit", "clip", "ppocrv6_small"
+OWN_SIZE, CLIP_SIZE, COLUMNS_SIZE = (
+    (32, 128),
+    (224, 224),
+    (HEIGHT, 1600),
+)  # of images, where none is set
 _BASE = {
     "embed_dim": 512,
     "enc_embed_dim": 768,
@@ -42,41 +59,62 @@ TEXT_SIZES = {
     "clip_vit_b16": _BASE_TEXT,
     "clip_vit_l14": _LARGE_TEXT,
 }  # of their text towers
-ENCODERS = (OWN, *CLIP_SIZES, FREE)
+ENCODERS = (OWN, COLUMNS, *CLIP_SIZES, FREE)
 
 
 def is_clip(encoder: str) -> bool:
     """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for
     an unknown one.
     """
-    if encoder not in ENCODERS:
+    if encoder not in ENCODERS and not encoder.startswith(TIMM):
         nearest = difflib.get_close_matches(encoder, ENCODERS, n=1, cutoff=0.3)
         meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"there is no encoder {encoder!r}.{meant} Known: {', '.join(ENCODERS)}")
-    return encoder != OWN
+        raise ValueError(
+            f"there is no encoder {encoder!r}.{meant} Known: {', '.join(ENCODERS)}, {TIMM}<name>"
+        )
+    return encoder in (*CLIP_SIZES, FREE)
 
 
 def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters with the sizes that the encoder's name stands for.
+    """Hyper-parameters with what the encoder's name stands for: its sizes, and how it takes images
+    where none is set.
 
     Raises `ValueError` for an unknown name, for CLIP's tower with images that are not normalized as
     CLIP saw them, and for `clip` without sizes.
     """
     encoder = hparams.get("encoder", OWN)
-    if not is_clip(encoder):
-        if hparams.get("cross_modal"):
-            raise ValueError(
-                "cross_modal goes with an encoder of CLIP's: set model.encoder=clip_vit_b32 or "
-                "another"
-            )
-        return dict(hparams)
-    if hparams.get("normalize") != "clip":
+    clip = is_clip(encoder)
+    if not clip and hparams.get("cross_modal"):
+        raise ValueError(
+            "cross_modal goes with an encoder of CLIP's: set model.encoder=clip_vit_b32 or another"
+        )
+    if hparams.get("keep_aspect") not in (None, encoder == COLUMNS):
+        takes = "keeps the aspect of images" if encoder == COLUMNS else "takes images of one size"
+        raise ValueError(f"keep_aspect is {hparams['keep_aspect']}: the encoder {encoder} {takes}")
+    completed = {**hparams, "keep_aspect": encoder == COLUMNS}
+
+    def settle(name: str, value: Any) -> None:
+        completed[name] = value if completed.get(name) is None else completed[name]
+
+    if encoder.startswith(TIMM):
+        if hparams.get("img_size") is None or hparams.get("normalize") is None:
+            reduction, normalize = usual_input(encoder.removeprefix(TIMM))
+            settle("img_size", [reduction * cells for cells in CELLS])
+            settle("normalize", normalize)
+        return completed
+    settle("img_size", list({OWN: OWN_SIZE, COLUMNS: COLUMNS_SIZE}.get(encoder, CLIP_SIZE)))
+    settle("normalize", "clip" if clip else "default")
+    if not clip:
+        if encoder == COLUMNS:
+            completed["patch_size"] = [HEIGHT, COLUMN_WIDTH]
+        return completed
+    if completed["normalize"] != "clip":
         raise ValueError(
             f"the encoder {encoder} sees images with CLIP's mean and deviation: set "
             "data.normalize=clip "
-            f"(normalize='clip'), not {hparams.get('normalize')!r}"
+            f"(normalize='clip') or leave it out, not {completed['normalize']!r}"
         )
-    completed = {**hparams, **CLIP_SIZES.get(encoder, {})}
+    completed |= CLIP_SIZES.get(encoder, {})
     completed["enc_activation"] = completed.get("enc_activation") or "quick_gelu"
     if not completed.get("enc_embed_dim"):
         raise ValueError(
@@ -103,13 +141,22 @@ def build_encoder(
     mlp_ratio: float,
     activation: str | None,
     stem: Sequence[int],
-) -> VisionTransformer | ClipImageTower:
+) -> Encoder:
     """An image (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
 
     embed_dim: of CLIP's own tokens, before their projection; PARSeq's encoder has none of its own.
     """
     height, width = img_size
-    if not is_clip(encoder):
+    clip = is_clip(encoder)
+    if encoder != OWN and stem:
+        raise ValueError(f"enc_stem is {list(stem)}: the encoder {encoder} has no stem")
+    if encoder == COLUMNS:
+        return ColumnEncoder(img_size=img_size, output_dim=output_dim)
+    if encoder.startswith(TIMM):
+        return TimmEncoder(
+            name=encoder.removeprefix(TIMM), img_size=img_size, output_dim=output_dim
+        )
+    if not clip:
         return VisionTransformer(
             img_size=(height, width),
             patch_size=(patch_size[0], patch_size[1]),
@@ -119,8 +166,6 @@ def build_encoder(
             mlp_ratio=mlp_ratio,
             stem=stem,
         )
-    if stem:
-        raise ValueError(f"enc_stem is {list(stem)}: the encoder {encoder} has no stem")
     if not embed_dim:
         raise ValueError(f"the encoder {encoder} needs enc_embed_dim, the size of its own tokens")
     return ClipImageTower(
@@ -132,4 +177,15 @@ def build_encoder(
         output_dim=output_dim,
         mlp_ratio=mlp_ratio,
         activation=activation or "quick_gelu",
+    )
+
+
+def grid_size(encoder: Encoder, images: Tensor) -> tuple[int, int]:
+    """Return the rows and columns of what an encoder's last tokens stand for, of images (B, 3, H,
+    W).
+    """
+    return (
+        encoder.grid_size(images)
+        if isinstance(encoder, BackboneEncoder)
+        else encoder.patch_embed.grid_size
     )

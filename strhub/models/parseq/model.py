@@ -15,11 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from strhub.models.layers.attention import KeyValue
+from strhub.models.layers.backbones import BackboneEncoder, ColumnEncoder
+from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_width
 from strhub.models.network import Network, Steps
 from strhub.models.parseq.crossmodal import CrossModalBranch
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
 from strhub.models.parseq.reader import CharacterReader, Memory
 from strhub.models.parseq.stepping import SteppingDecoder
+
+IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
 
 
 class PARSeq(CharacterReader, Network):
@@ -33,7 +37,8 @@ class PARSeq(CharacterReader, Network):
         `strhub.models.layers.vision_transformer.Stem`.
     encoder: `vit`, PARSeq's own, or CLIP's image tower: `clip_vit_b32` and the like, whose name
         decides patch_size, embed_dim, enc_* and dec_num_heads, or `clip`, which leaves them to you;
-        see `strhub.models.parseq.encoders`.
+        `ppocrv6_small`, the network of strhub-small, whose images are 48 high and keep their
+        aspect; or `timm/<name>`, a backbone of timm's. See `strhub.models.parseq.encoders`.
     embed_dim: of the decoder and of what the encoder gives it; enc_embed_dim: of CLIP's tokens
         before their projection to it; enc_activation: of CLIP's tower, quick_gelu as OpenAI's or
         gelu.
@@ -123,6 +128,16 @@ class PARSeq(CharacterReader, Network):
             number, as a loss needs it. By default autoregressive reading stops when every row has
             read [E], so L may be smaller.
         """
+        if isinstance(self.encoder, ColumnEncoder) and not torch.compiler.is_exporting():
+            parts = [
+                (rows, self._read(alike, max_length))
+                for rows, alike in groups_of_like_width(images)
+            ]
+            return parts[0][1] if len(parts) == 1 else self._together(parts, len(images))
+        return self._read(images, max_length)
+
+    def _read(self, images: Tensor, max_length: int | None) -> Tensor:
+        """Read images of one size (B, 3, H, W) to logits (B, L, C)."""
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         encoded = self.encoder(images)
         memory = self.decoder.project_memory(encoded)
@@ -134,6 +149,19 @@ class PARSeq(CharacterReader, Network):
         for _ in range(self.refine_iters):
             logits = self.refine(memory, logits)
         return logits
+
+    def _together(self, parts: Sequence[tuple[list[int], Tensor]], count: int) -> Tensor:
+        """Logits (B', L', C) of some rows each as those of all, (count, L, C): beyond its own, a
+        row has ended.
+        """
+        first = parts[0][1]
+        together = first.new_full(
+            (count, max(logits.shape[1] for _, logits in parts), first.shape[2]), IMPOSSIBLE
+        )
+        together[..., self.eos_id] = 0
+        for rows, logits in parts:
+            together[rows, : logits.shape[1]] = logits
+        return together
 
     def _predict_and_refine(
         self,
@@ -169,6 +197,15 @@ class PARSeq(CharacterReader, Network):
                 "a model with a cross-modal branch reads with its own decoding, not along several "
                 "beams"
             )
+        if isinstance(self.encoder, ColumnEncoder):
+            parts = [
+                (rows, self._begin(alike, beams)) for rows, alike in groups_of_like_width(images)
+            ]
+            return parts[0][1] if len(parts) == 1 else _steps_together(parts)
+        return self._begin(images, beams)
+
+    def _begin(self, images: Tensor, beams: int) -> Steps:
+        """Begin to read images of one size (B, 3, H, W), `beams` ways each."""
         memory = self.decoder.project_memory(self.encoder(images))
         copies = [KeyValue(*(part.repeat_interleave(beams, 0) for part in pair)) for pair in memory]
         positions = self.pos_queries[0]
@@ -190,8 +227,19 @@ class PARSeq(CharacterReader, Network):
         return [self.encoder]
 
     def encoder_parts(self) -> list[nn.Module]:
-        """Return the encoder."""
-        return [self.encoder]
+        """Return the encoder; of one that was made for other ends, what does not fit it to the
+        decoder.
+        """
+        return [
+            self.encoder.backbone if isinstance(self.encoder, BackboneEncoder) else self.encoder
+        ]
+
+    @property
+    def padding(self) -> tuple[int, int] | None:
+        """The width that images are padded to at least, and of which it is a multiple; None for
+        images of one size.
+        """
+        return (LEAST_WIDTH, WIDTH_STEP) if isinstance(self.encoder, ColumnEncoder) else None
 
     @classmethod
     def complete(cls, hparams: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,6 +252,11 @@ class PARSeq(CharacterReader, Network):
         at least one each) and the image is 32 high, or square if that does not fit, since no tensor
         shows them.
         """
+        if any(name.startswith("encoder.backbone.") for name in weights):
+            raise ValueError(
+                "the sizes of a model with another encoder than PARSeq's cannot be told from "
+                "its weights"
+            )
         if "encoder.cls_token" in weights:
             raise ValueError(
                 "the sizes of a model with CLIP's encoder cannot be told from its weights alone"
@@ -236,3 +289,18 @@ class PARSeq(CharacterReader, Network):
             "dec_mlp_ratio": weights["decoder.layers.0.linear1.weight"].shape[0] / embed_dim,
             "dec_depth": depth_of("decoder.layers."),
         }
+
+
+def _steps_together(parts: Sequence[tuple[list[int], Steps]]) -> Steps:
+    """Steps of some rows each as those of all rows."""
+    rows = [row for part, _ in parts for row in part]
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+
+    def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
+        logits = [
+            begun(number, tokens[part], parents[part]).unflatten(0, (len(part), -1))
+            for part, begun in parts
+        ]
+        return torch.cat(logits)[order].flatten(0, 1)  # (B, beams, C) to (B * beams, C)
+
+    return step

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from strhub.checkpoint.backbones import load_backbone, settled_source
 from strhub.checkpoint.zoo import differences, mismatch_table
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
 from strhub.clip.gather import Share
 from strhub.clip.sources import decides_sizes, find_clip
 from strhub.clip.text_side import TextSide, load_text_side, text_size
 from strhub.clip.weights import grid_of, read_clip
+from strhub.models.layers.backbones import BackboneEncoder
 from strhub.models.layers.ctc import ctc_loss
-from strhub.models.parseq.encoders import CLIP_SIZES, FREE, is_clip
+from strhub.models.parseq.encoders import CLIP_SIZES, COLUMNS, FREE, OWN, grid_size, is_clip
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.models.parseq.reader import CharacterReader
@@ -38,8 +40,10 @@ class PARSeq(System):
     CTC and shows it early where characters are (SVTRv2 guides the other way round; Du et al. 2024,
     section 3.4); its head is used in training only.
     pretrained_encoder: where the weights of CLIP's image tower come from, see
-    `strhub.clip.sources.find_clip`; None for random ones. contrastive: options of
-    `strhub.clip.contrastive.ContrastiveOptions`. All options of the network and of `System`
+    `strhub.clip.sources.find_clip`, or those of another encoder, see
+    `strhub.checkpoint.backbones.load_backbone`; `auto` leaves it to the encoder; None for random
+    ones. keep_aspect: as the encoder takes images, None to leave it to that. contrastive: options
+    of `strhub.clip.contrastive.ContrastiveOptions`. All options of the network and of `System`
     besides.
     """
 
@@ -55,11 +59,17 @@ class PARSeq(System):
         perm_mirrored: bool,
         ctc_weight: float = 0.0,
         pretrained_encoder: str | None = None,
+        keep_aspect: bool | None = None,
         contrastive: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         aims = ContrastiveOptions.from_options(contrastive)
-        if is_clip(options.get("encoder", "vit")) and pretrained_encoder is not None:
+        encoder = options.get("encoder", OWN)
+        clip = is_clip(encoder)
+        pretrained_encoder = settled_source(
+            pretrained_encoder, clip=clip, columns=encoder == COLUMNS
+        )
+        if clip and pretrained_encoder is not None:
             options = _with_sizes(options, pretrained_encoder)
         contrastive = {**(contrastive or {})}
         if aims.weight:
@@ -70,6 +80,7 @@ class PARSeq(System):
             perm_mirrored=perm_mirrored,
             ctc_weight=ctc_weight,
             pretrained_encoder=pretrained_encoder,
+            keep_aspect=keep_aspect,
             contrastive=contrastive,
             **options,
         )
@@ -95,11 +106,16 @@ class PARSeq(System):
     @property
     def has_clip_encoder(self) -> bool:
         """Whether the encoder is CLIP's image tower."""
-        return is_clip(self.hparams.get("encoder", "vit"))
+        return is_clip(self.hparams.get("encoder", OWN))
 
     def load_initial_weights(self) -> None:
-        """Give the encoder CLIP's weights, its positions interpolated to the image's size."""
+        """Give the encoder the weights it begins with; CLIP's positions are interpolated to the
+        image's size.
+        """
         source = self.hparams["pretrained_encoder"]
+        if isinstance(self.model.encoder, BackboneEncoder) and source is not None:
+            load_backbone(self.model.encoder, source)
+            log.info("the encoder starts from %s", source)
         if not self.has_clip_encoder or source is None:
             return
         clip = read_clip(find_clip(source, self.hparams["encoder"]).path)
@@ -162,7 +178,7 @@ class PARSeq(System):
             again = self.permutation_loss(seen, tokens, permutations, self.model.cross)
             loss = loss + self.balanced(again, elements)
         if self.guide is not None:
-            rows, width = self.model.encoder.patch_embed.grid_size
+            rows, width = grid_size(self.model.encoder, images)
             patches = encoded[:, -rows * width :]  # without a class token
             columns = patches.unflatten(1, (rows, width)).mean(1)  # (B, H', W', D) -> (B, W', D)
             loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)

@@ -1,0 +1,75 @@
+"""Weights that an encoder which was made for other ends begins with, by their source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from strhub.checkpoint.states import read_state
+from strhub.checkpoint.zoo import differences, mismatch_table, read_model
+from strhub.errors import CheckpointError
+from strhub.models.layers.backbones import ColumnEncoder, TimmEncoder, pretrained_state
+from strhub.weights import EMBEDDED
+
+__all__ = ["AUTO", "load_backbone", "settled_source"]
+
+AUTO, OF_TIMM, OF_CLIP = "auto", "timm", "openai"
+_INSIDE = (
+    "encoder.backbone.",
+    "encoder.",
+)  # how the names of a network's weights begin in a model of ours
+
+
+def settled_source(source: str | None, *, clip: bool, columns: bool) -> str | None:
+    """Return where an encoder's weights come from, if that is left to it: of CLIP's, and of
+    strhub-small's network.
+    """
+    if source != AUTO:
+        return source
+    return OF_CLIP if clip else EMBEDDED if columns else None
+
+
+def load_backbone(encoder: ColumnEncoder | TimmEncoder, source: str) -> None:
+    """Give an encoder's backbone its weights.
+
+    source: of the network of strhub-small, the id, path or address of a model that has it, such as
+    `strhub-small` or `ppocrv6-small`; of a timm backbone, `timm` for what timm has published under
+    its name, or a file of such weights.
+
+    Raises:
+        CheckpointError: the source has no such weights, or cannot be had.
+    """
+    if isinstance(encoder, ColumnEncoder):
+        state = _backbone_of(read_model(source).weights)
+    elif source == OF_TIMM:
+        try:
+            state = pretrained_state(encoder.name, encoder.img_size)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{error}. Give a file with pretrained_encoder=<path>, or null"
+            ) from error
+    else:
+        state = read_state(Path(source).expanduser())
+    own = encoder.backbone.state_dict()
+    fitting = {
+        name: tensor for name, tensor in state.items() if name in own
+    }  # a classifier is left behind
+    if problems := differences(encoder.backbone, fitting):
+        raise CheckpointError(
+            f"pretrained_encoder={source} has other weights than this encoder:\n"
+            f"{mismatch_table(problems)}"
+        )
+    encoder.backbone.load_state_dict(fitting)
+
+
+def _backbone_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model's encoder, by their names in it."""
+    prefix = next(
+        (prefix for prefix in _INSIDE if any(name.startswith(prefix) for name in weights)), ""
+    )
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }

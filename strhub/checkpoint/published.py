@@ -1,0 +1,120 @@
+"""PP-OCRv6's small recognizer as its makers published it, by name: read from the wheel of RapidOCR,
+or from its file.
+
+`ppocrv6-small` reads printable ASCII and the space, as the models that are compared with it do;
+`strhub-small-multi` reads all of its characters, 18,705. Neither comes with strhub: the weights are
+taken from where they are installed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from strhub.checkpoint.formats import Checkpoint
+from strhub.errors import CheckpointError
+from strhub.text import CHARSET_36, CHARSET_94
+from strhub.utils.install import install_command
+from strhub.weights import PUBLISHED, PUBLISHED_FILE
+
+__all__ = ["read_published_model"]
+
+ASCII_ONLY, ALL = PUBLISHED
+LICENSE = "Apache-2.0"
+SOURCE = (
+    "PP-OCRv6_rec_small of PaddleOCR (https://github.com/PaddlePaddle/PaddleOCR), as the wheel of "
+    "RapidOCR has it"
+)
+
+
+def read_published_model(source: str | Path, *, characters: str | None = None) -> Checkpoint:
+    """Return the published recognizer as a model of ours.
+
+    source: as `strhub.weights.is_published` takes it; characters: that it is to read, by default
+    those that its name stands for.
+
+    Raises:
+        CheckpointError: it is not there, or another file; what to install is said.
+        ModuleNotFoundError: onnx is not installed.
+    """
+    name, _, place = str(source).removeprefix("pretrained=").partition("@")
+    if name not in PUBLISHED:
+        name, place = ASCII_ONLY, str(source)
+    try:
+        from strhub.checkpoint.ppocr import choose_characters, read_published
+
+        with _graph(Path(place).expanduser() if place else None, name) as path:
+            published = read_published(path)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; reading {name} needs: {install_command('export')}",
+            name=error.name,
+        ) from error
+    own = "".join(filter(_is_composed, published.characters)) if name == ALL else f"{CHARSET_94} "
+    charset = own if characters is None else characters
+    try:
+        weights = choose_characters(published, charset)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    return Checkpoint(
+        weights,
+        _hyper_parameters(name, charset),
+        {"licence": LICENSE, "provenance": {"weights": SOURCE}},
+    )
+
+
+def _is_composed(character: str) -> bool:
+    """Whether Unicode has no other character for the same, as it has for four of the published
+    ones, known besides.
+    """
+    return unicodedata.normalize("NFC", character) == character
+
+
+def _hyper_parameters(name: str, charset: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "architecture": "light_ctc",
+        "charset_train": charset,
+        "charset_test": charset if name == ALL else CHARSET_36,
+        "img_size": [48, 1600],
+        "keep_aspect": True,
+        "max_label_length": 100,
+        "normalize": "default",
+    }
+
+
+@contextmanager
+def _graph(path: Path | None, name: str) -> Iterator[Path]:
+    """The .onnx file: the one that is given, the one in the wheel that is given, or the installed
+    package's.
+    """
+    if path is None:
+        package = find_spec("rapidocr")
+        folders = (package.submodule_search_locations or ()) if package else ()
+        candidates = [Path(folder).parent / PUBLISHED_FILE for folder in folders]
+        path = next((file for file in candidates if file.is_file()), None)
+        if path is None:
+            raise CheckpointError(
+                f"{name} is read from the package rapidocr, which is not installed or has no "
+                f"{Path(PUBLISHED_FILE).name}: pip install --no-deps rapidocr, or name its wheel "
+                f"or that file: {name}@<path>"
+            )
+    if not path.is_file():
+        raise CheckpointError(f"{name}: there is no file {path}")
+    if path.suffix != ".whl":
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as wheel:
+                yield Path(wheel.extract(PUBLISHED_FILE, folder))
+        except (zipfile.BadZipFile, KeyError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is no wheel with {PUBLISHED_FILE} in it: {error}"
+            ) from error

@@ -1,0 +1,304 @@
+"""Networks that were made for other ends as encoders: what they give of an image becomes tokens of
+a decoder's size.
+
+`ColumnEncoder` is the light convolutional encoder of `strhub.models.layers.light_conv`, which takes
+images of any width; `TimmEncoder` is any backbone of timm's, a convolutional network or a vision
+transformer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT, TOKEN_DIM, LightConvEncoder
+from strhub.models.layers.widths import pad_columns, padded_width
+
+TIMM = "timm/"
+CELLS = (4, 16)
+"""Rows and columns of the last feature map that images are given by default: as many tokens as a
+word of usual length needs.
+"""
+_USUAL_REDUCTION = 32
+# The means that timm's weights were trained with, by the name of the preset that has them.
+_MEANS = {"default": 0.5, "imagenet": 0.485, "clip": 0.48145466}
+
+
+class BackboneEncoder(nn.Module):
+    """A backbone, and its tokens normed and projected to the decoder's size.
+
+    backbone: what may have been trained for something else; token_dim: of its tokens; output_dim:
+    of the decoder.
+    """
+
+    backbone: nn.Module
+
+    def __init__(self, backbone: nn.Module, *, token_dim: int, output_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.LayerNorm(token_dim)
+        self.projection = nn.Linear(token_dim, output_dim)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """Return tokens (B, N, D) of the decoder's size, of the backbone's (B, N, token_dim)."""
+        return self.projection(self.norm(tokens))
+
+
+class ColumnEncoder(BackboneEncoder):
+    """Images 48 pixels high, of any width, to a token every 8 columns, with sines of its column
+    added.
+
+    img_size: height in pixels, 48, and the greatest width. output_dim: of the decoder.
+    """
+
+    backbone: LightConvEncoder
+    positions: Tensor
+
+    def __init__(self, *, img_size: Sequence[int], output_dim: int) -> None:
+        if img_size[0] != HEIGHT:
+            raise ValueError(
+                f"img_size: the encoder ppocrv6_small takes images {HEIGHT} high, not {img_size[0]}"
+            )
+        super().__init__(LightConvEncoder(), token_dim=TOKEN_DIM, output_dim=output_dim)
+        columns = padded_width(img_size[1]) // COLUMN_WIDTH
+        self.register_buffer(
+            "positions", sines(columns, output_dim), persistent=False
+        )  # (1, columns, D)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return tokens (B, W' / 8, D) of images (B, 3, 48, W), normalized; W' by `padded_width`.
+
+        NaN on the right of the narrower ones counts as the zeros that follow it.
+        """
+        if images.shape[1:3] != (3, HEIGHT) or not images.shape[3]:
+            raise ValueError(
+                f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}"
+            )
+        if not torch.compiler.is_exporting():
+            if padded_width(images.shape[3]) > COLUMN_WIDTH * self.positions.shape[1]:
+                widest = COLUMN_WIDTH * self.positions.shape[1]
+                raise ValueError(
+                    f"the model takes images up to {widest} pixels wide, not {images.shape[3]}"
+                )
+            images = images.nan_to_num(0.0)
+        tokens = self.project(self.backbone(pad_columns(images)))  # (B, L, D)
+        return tokens + self.positions[:, : tokens.shape[1]].to(tokens.dtype)
+
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the tokens of images (B, 3, H, W)."""
+        return 1, padded_width(images.shape[3]) // COLUMN_WIDTH
+
+
+class TimmEncoder(BackboneEncoder):
+    """Images of one size to the tokens of a timm backbone's last feature map.
+
+    Tokens of a convolutional network get sines of their row and column; a vision transformer has
+    positions of its own, and its class and register tokens come first. name: as timm has it, with
+    or without a tag; img_size: [height, width] in pixels; output_dim: of the decoder.
+    """
+
+    positions: Tensor
+
+    def __init__(self, *, name: str, img_size: Sequence[int], output_dim: int) -> None:
+        self.name, self.img_size = name, (int(img_size[0]), int(img_size[1]))
+        features = look_at(name, self.img_size)
+        super().__init__(
+            _create(name, self.img_size), token_dim=features.channels, output_dim=output_dim
+        )
+        self.channels_last, self._grid = features.channels_last, features.grid
+        for part in features.unused:  # such as a classifier's hidden layer
+            setattr(self.backbone, part, nn.Identity())
+        rows, columns = features.grid
+        positions = torch.zeros(1, 1, output_dim)
+        if features.is_map:
+            down, across = (
+                sines(rows, output_dim).unsqueeze(2),
+                sines(columns, output_dim).unsqueeze(1),
+            )
+            positions = (down + across).flatten(1, 2)  # (1, H' * W', D)
+        self.register_buffer("positions", positions, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return tokens (B, N, D) of images (B, 3, H, W), normalized, in reading order."""
+        if tuple(images.shape[1:]) != (3, *self.img_size):
+            raise ValueError(
+                f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
+                f"not {tuple(images.shape)}: use get_transform(model.hparams.img_size)"
+            )
+        features: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
+        if features.ndim == 4:  # (B, D, H', W') or (B, H', W', D)
+            features = (
+                features.flatten(1, 2)
+                if self.channels_last
+                else features.flatten(2).transpose(1, 2)
+            )
+        tokens = self.project(features)  # (B, N, D)
+        return tokens + self.positions.to(tokens.dtype)
+
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the tokens, less those that stand for no part of the
+        image.
+        """
+        return self._grid
+
+
+class Features(NamedTuple):
+    """What a timm backbone gives of images of one size.
+
+    channels: of each token; grid: rows and columns of tokens; is_map: a map (B, …) of four
+    dimensions, rather than tokens; channels_last: they come last in it; unused: names of parts that
+    have no part in it.
+    """
+
+    channels: int
+    grid: tuple[int, int]
+    is_map: bool
+    channels_last: bool
+    unused: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def look_at(name: str, img_size: tuple[int, int]) -> Features:
+    """Return what a backbone gives of images (H, W), found without computing anything.
+
+    Raises:
+        ModuleNotFoundError: timm is not installed.
+        ValueError: timm has no such backbone, or it does not take images of this size.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        backbone = _create(name, img_size)
+        try:
+            features = backbone.eval().forward_features(torch.zeros(1, 3, *img_size))
+            features.sum().backward()
+        except Exception as error:  # of sizes that do not go together, in whatever layer they meet
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"timm's {name} gives no features of images of {list(img_size)}: {reason}. Set "
+                "model.img_size to "
+                "another size, or leave it out for one that fits"
+            ) from error
+    learned = {child: [*module.parameters()] for child, module in backbone.named_children()}
+    unused = tuple(
+        child for child, own in learned.items() if own and all(one.grad is None for one in own)
+    )
+    if features.ndim == 4:
+        last = getattr(backbone, "output_fmt", None) == "NHWC"
+        _, *shape = features.shape if last else features.permute(0, 2, 3, 1).shape
+        return Features(shape[2], (shape[0], shape[1]), True, last, unused)
+    if features.ndim != 3:
+        raise ValueError(
+            f"timm's {name} gives no map of an image and no tokens, but {tuple(features.shape)}"
+        )
+    patches = features.shape[1] - int(getattr(backbone, "num_prefix_tokens", 0))
+    grid = tuple(getattr(getattr(backbone, "patch_embed", None), "grid_size", None) or ())
+    return Features(
+        features.shape[2],
+        grid if len(grid) == 2 and math.prod(grid) == patches else (1, patches),
+        False,
+        False,
+        unused,
+    )
+
+
+@lru_cache(maxsize=64)
+def usual_input(name: str) -> tuple[int, str]:
+    """Return by how much a timm backbone shrinks an image, and the name of the normalization of its
+    weights.
+
+    Raises as `look_at` does.
+    """
+    timm = _timm()
+    _check_name(name)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        info = getattr(
+            timm.create_model(name, pretrained=False, num_classes=0), "feature_info", None
+        )
+    reduction = int(info[-1].get("reduction", _USUAL_REDUCTION)) if info else _USUAL_REDUCTION
+    mean = timm.get_pretrained_cfg(name).mean[0]
+    preset = next(
+        (preset for preset, value in _MEANS.items() if math.isclose(mean, value, abs_tol=1e-4)),
+        "default",
+    )
+    return reduction, preset
+
+
+def pretrained_state(name: str, img_size: tuple[int, int]) -> dict[str, Tensor]:
+    """Return the weights that timm has published for a backbone, fetched by timm to its own cache.
+
+    Raises `ValueError` where they are not to be had.
+    """
+    try:
+        backbone = _create(name, img_size, pretrained=True)
+    except Exception as error:  # of the hub's client, of urllib, of the file system
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"timm could not give the weights of {name}: {reason}") from error
+    return dict(backbone.state_dict())
+
+
+def sines(length: int, dim: int) -> Tensor:
+    """Return positions (1, length, dim): sines and cosines of wave lengths from 2 pi to 10,000
+    times that.
+    """
+    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))  # (dim / 2)
+    angles = torch.arange(length).unsqueeze(1) * rates  # (length, dim / 2)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim].unsqueeze(0)
+
+
+def _create(name: str, img_size: tuple[int, int], *, pretrained: bool = False) -> Any:
+    """A backbone without a classifier; nothing is fetched unless it is to be pretrained."""
+    timm = _timm()
+    _check_name(name)
+    fixed = {"img_size": img_size} if timm.get_pretrained_cfg(name).fixed_input_size else {}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **fixed)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        if pretrained:
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"timm's {name} cannot be made for images of {list(img_size)}: {reason}"
+        ) from error
+
+
+def _check_name(name: str) -> None:
+    """Raise `ValueError` for what timm has no code of its own for: such as an address, which it
+    would fetch.
+    """
+    timm = _timm()
+    if (
+        re.fullmatch(r"[\w.]+", name)
+        and timm.is_model(name)
+        and timm.get_pretrained_cfg(name) is not None
+    ):
+        return
+    stem = name.partition(".")[0]
+    nearest = difflib.get_close_matches(stem, timm.list_models(), n=1, cutoff=0.5)
+    meant = f" Did you mean {TIMM}{nearest[0]}?" if nearest else ""
+    raise ValueError(
+        f"timm {timm.__version__} has no backbone {name!r}.{meant} "
+        "timm.list_models() names them all"
+    )
+
+
+def _timm() -> Any:
+    try:
+        return import_module("timm")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed; an encoder {TIMM}… needs: pip install 'strhub[timm]'",
+            name=error.name,
+        ) from error
+    except RuntimeError as error:  # a torchvision that belongs to another torch
+        raise ModuleNotFoundError(
+            f"timm cannot be imported ({error}): install the torchvision that belongs "
+            "to your torch",
+            name="torchvision",
+        ) from error
