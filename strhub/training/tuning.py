@@ -33,6 +33,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from strhub.errors import MissingExtra
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.callbacks.step_guard import StepGuard
+from strhub.training.own_searches import check_own, mark_own
 from strhub.training.run import data_from_config, model_from_config, train
 from strhub.training.systems.base import System
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
@@ -50,6 +51,7 @@ _MISSING = object()
 MAY_CHANGE = (
     "output_dir",
     "tune.resume_dir",
+    "tune.trust",
     "tune.address",
     "tune.resources_per_trial",
 )  # when a search is resumed
@@ -70,6 +72,8 @@ def tune(config: DictConfig) -> Search:
     folder = Path(settings.resume_dir or config.output_dir).absolute()
     if settings.resume_dir:
         check_same_search(config, folder)
+        if not settings.trust:
+            check_own(folder)
     elif (folder / "search.yaml").exists():
         raise ValueError(
             f"{folder} already holds a search: resume it by tune.resume_dir, or give another folder"
@@ -77,6 +81,8 @@ def tune(config: DictConfig) -> Search:
     with ray_session(settings.address, option="tune.address") as cluster:
         tuner = _tuner(config, folder, cluster, data)
         folder.mkdir(parents=True, exist_ok=True)
+        if not settings.resume_dir:
+            mark_own(folder)
         (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
         grid = tuner.fit()
     trials = ranked(

@@ -4,21 +4,27 @@ seconds.
 
 from __future__ import annotations
 
+import io
 import ipaddress
+import math
 import socket
 import threading
+import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from types import TracebackType
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "stream"]
 
 _SECONDS_TO_ANSWER: Final = 10.0
 _BLOCK: Final = 1 << 16
+_SLOWEST: Final = 10_000  # bytes a second, on average, of what is streamed
+_PATIENCE: Final = 60.0  # seconds of waiting before that counts
 
 
 def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
@@ -47,6 +53,55 @@ def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
     if limits.expired:  # a connection that is cut looks like one that ended
         raise OSError(f"no whole answer within {max_seconds:g} seconds")
     return content
+
+
+@contextmanager
+def stream(url: str, *, timeout: float) -> Iterator[Stream]:
+    """Open what a server answers, to be read little by little; redirects are as for `fetch`.
+
+    timeout: seconds without a byte. Reading raises `OSError` if the bytes come too slowly.
+
+    Raises:
+        OSError: if it cannot be had.
+    """
+    with _Limits(math.inf) as limits:
+        try:
+            request = urllib.request.Request(_quoted(url), headers={"User-Agent": "strhub"})
+            answer = _opener(limits).open(request, timeout=timeout)
+        except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            raise OSError(f"it cannot be fetched: {_reason(error)}") from error
+        with answer:
+            yield Stream(answer)
+
+
+class Stream(io.RawIOBase):
+    """An answer that is read, its speed watched; the time between the reads does not count."""
+
+    def __init__(self, answer: HTTPResponse) -> None:
+        super().__init__()
+        self._answer = answer
+        self._waited = 0.0
+        self._received = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what there is, at most as much as fits."""
+        began = time.monotonic()
+        try:
+            content = self._answer.read1(len(buffer))
+        except HTTPException as error:
+            raise OSError(f"the connection broke off: {error}") from error
+        self._waited += time.monotonic() - began
+        self._received += len(content)
+        if self._waited > _PATIENCE and self._received < _SLOWEST * self._waited:
+            raise OSError(f"only {self._received} bytes came in {self._waited:.0f} seconds")
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def _read(answer: HTTPResponse, max_bytes: int) -> bytes:
@@ -113,9 +168,11 @@ class _Limits:
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
+        self._timed = math.isfinite(seconds)
 
     def __enter__(self) -> _Limits:
-        self._timer.start()
+        if self._timed:
+            self._timer.start()
         return self
 
     def __exit__(

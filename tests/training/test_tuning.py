@@ -51,8 +51,9 @@ Compose = Callable[..., DictConfig]
 
 
 @pytest.fixture
-def compose_tune(tmp_path: Path, word_tree: Path) -> Compose:
+def compose_tune(tmp_path: Path, word_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
     """Compose the real search with a small model; its output goes to a temporary folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def composed(*overrides: str, small: Sequence[str] = SMALL) -> DictConfig:
         paths = (f"output_dir={tmp_path / 'run'}", f"data.root_dir={word_tree}")

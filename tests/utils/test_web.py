@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from strhub.utils import web
-from strhub.utils.web import fetch
+from strhub.utils.web import fetch, stream
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -110,3 +110,25 @@ def test_a_public_server_redirects_to_no_private_one(
     with pytest.raises(OSError, match=r"redirects to 127\.0\.0\.1, a private network"):
         get(f"{server}/moved")
     assert get(f"{server}/moved") == b"/content", "a private one that was named may"
+
+
+def streamed(url: str) -> bytes:
+    with stream(url, timeout=5) as answer:
+        return b"".join(iter(lambda: answer.read(10_000), b""))
+
+
+def test_a_stream_has_no_end_but_a_least_speed(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert streamed(f"{server}/moved") == b"/content"
+    assert len(streamed(f"{server}/long")) == 1 << 16
+    for name, reason in (
+        ("ftp", "unknown url type"),
+        ("file", "not allowed"),
+        ("missing", "404"),
+    ):
+        with pytest.raises(OSError, match=reason):
+            streamed(f"{server}/{name}")
+    monkeypatch.setattr(web, "_PATIENCE", 0.3)
+    with pytest.raises(OSError, match="bytes came in"):
+        streamed(f"{server}/slow")

@@ -17,7 +17,16 @@ from typing import IO, Any, Final
 from strhub.errors import DataError
 from strhub.images.open import SUFFIXES
 
-__all__ = ["BadLine", "HeaderLine", "Table", "from_gt", "from_json", "json_entries", "lines_of"]
+__all__ = [
+    "MAX_LINE",
+    "BadLine",
+    "HeaderLine",
+    "Table",
+    "from_gt",
+    "from_json",
+    "json_entries",
+    "lines_of",
+]
 
 PATH_NAMES: Final = (
     *(
@@ -73,17 +82,15 @@ def lines_of(file: IO[bytes]) -> Iterator[bytes]:
     r"""Yield the lines of a file without their ends: \n, \r\n, or \r where there is no \n near the
     beginning.
 
-    A line over a mebibyte comes in parts of that size.
+    Of a line over `MAX_LINE` bytes only the first of them come, one more than that.
     """
     beginning = file.read(MAX_LINE)
     end = b"\r" if b"\r" in beginning and b"\n" not in beginning else b"\n"
     rest = b""
     while beginning:
         *lines, rest = (rest + beginning).split(end)
-        yield from (line.rstrip(b"\r") for line in lines)
-        if len(rest) >= MAX_LINE:
-            yield rest
-            rest = b""
+        yield from (line[: MAX_LINE + 1].rstrip(b"\r") for line in lines)
+        rest = rest[: MAX_LINE + 1]
         beginning = file.read(MAX_LINE)
     if rest:
         yield rest.rstrip(b"\r")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from strhub.data.sources.annotation_lines import (
+    MAX_LINE,
     BadLine,
     HeaderLine,
     Table,
@@ -163,6 +164,8 @@ class Annotations:
                 if not content.strip():
                     continue
                 try:
+                    if len(content) > MAX_LINE:
+                        raise BadLine(f"the line is over {MAX_LINE >> 20} MiB long")
                     image, label = parse(content.decode("utf-8"))
                     if not image.strip():
                         raise BadLine("it names no image")

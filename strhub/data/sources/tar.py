@@ -10,8 +10,8 @@ a time.
 from __future__ import annotations
 
 import gzip
+import io
 import json
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from typing import IO, Final, NamedTuple, cast
 from strhub.errors import DataError
 from strhub.images.find import is_leftover
 from strhub.images.open import MAX_BYTES, SUFFIXES
+from strhub.utils import web
 from strhub.utils.regular_files import open_regular
 
 __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
@@ -88,12 +89,14 @@ def is_remote(shard: str) -> bool:
 
 
 @contextmanager
+def _remote(shard: str) -> Iterator[IO[bytes]]:
+    with web.stream(shard, timeout=TIMEOUT) as answer:
+        yield io.BufferedReader(answer)
+
+
+@contextmanager
 def _open(shard: str) -> Iterator[IO[bytes]]:
-    with (
-        urllib.request.urlopen(shard, timeout=TIMEOUT)
-        if is_remote(shard)
-        else open_regular(shard) as stream
-    ):
+    with _remote(shard) if is_remote(shard) else open_regular(shard) as stream:
         if shard.endswith(PACKED):
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield cast("IO[bytes]", unpacked)

@@ -382,3 +382,20 @@ def test_names(
     assert all(
         f"the name does not follow the rule '{rule}'" in problem for problem in annotations.problems
     )
+
+
+@pytest.mark.parametrize("form", ["gt", "csv", "jsonl"])
+def test_a_line_over_a_mebibyte_is_one_bad_line(tmp_path: Path, form: str) -> None:
+    """Its end is no line of its own, whatever stands there."""
+    lines = {
+        "gt": "{}.png\t{}\n",
+        "csv": "{}.png,{}\n",
+        "jsonl": '{{"image": "{}.png", "text": "{}"}}\n',
+    }[form]
+    long = "x" * ((3 << 20) + 17)
+    content = [lines.format("a", "word"), lines.format("b", long), lines.format("c", "more")]
+    (tmp_path / f"labels.{form}").write_text("".join(content), "utf-8")
+    annotations = Annotations(tmp_path / f"labels.{form}", form=form)
+    assert [found.label for found in annotations] == ["word", "more"]
+    assert annotations.skipped == {"bad line": 1}
+    assert "over 1 MiB" in annotations.problems[0]
