@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from strhub import Recognizer, load
 from strhub.checkpoint.formats import CheckpointError
-from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.stored import StoredWords
 from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, write_words
 from strhub.data.sources.lmdb import find_lmdbs
 from strhub.images.open import UnreadableImage, open_bytes

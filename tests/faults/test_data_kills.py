@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.stored import StoredWords
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.sources.tar import read_words
 

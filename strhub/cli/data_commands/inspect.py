@@ -1,5 +1,5 @@
-"""Say what is in a tree of LMDB folders: counts, labels, sizes, damage, duplicates, overlap with
-another tree.
+"""Say what is in LMDB folders, labeled images or tar shards: counts, labels, sizes, damage,
+duplicates, overlap with another tree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from strhub.utils.terminal import printable_lines
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `inspect`."""
     parser.add_argument(
-        "tree", type=Path, help="folder with LMDB folders at or below it, such as data/train"
+        "tree",
+        type=Path,
+        help="LMDB folders, labeled images or tars, at or below it",
     )
     parser.add_argument(
         "other",

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from strhub.data.curation.overlap import exact_across, exact_within, near_across, near_within
-from strhub.data.curation.scan import LABEL_STATES, Scan, StoredWords, Tally, scan
+from strhub.data.curation.scan import LABEL_STATES, Scan, Tally, scan
+from strhub.data.curation.stored import open_stored
 from strhub.images.open import FORMATS
 from strhub.text.charset import LabelPreparation
 from strhub.utils.terminal import printable
@@ -53,11 +55,13 @@ def inspect(
         ValueError: if a tree has no LMDB folder that can be read.
     """
     prepare = LabelPreparation(charset, max_length=max_length)
-    first = scan(tree, prepare_label=prepare, workers=workers, progress=progress)
+    first = scan(tree, prepare_label=prepare, every_kind=True, workers=workers, progress=progress)
     report: Report = {"charset": charset, "max_length": max_length, "tree": str(tree)}
     report |= _tree_report(first, charset, workers)
     if other is not None:
-        second = scan(other, prepare_label=prepare, workers=workers, progress=progress)
+        second = scan(
+            other, prepare_label=prepare, every_kind=True, workers=workers, progress=progress
+        )
         report["other"] = {"tree": str(other)} | _tree_report(second, charset, workers)
         boundary, both = len(first.records), first.joined(second)
         exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
@@ -208,17 +212,16 @@ def _described(scanned: Scan, indexes: Array) -> list[Report]:
     for its bytes.
     """
     found: dict[int, Report] = {}
-    opened: StoredWords | None = None
-    for index in np.unique(indexes).tolist():
-        folder, number = scanned.location(index)
-        if opened is None or opened.path != folder:
-            opened = StoredWords(folder)
-        (stored,) = opened.records([number])
-        found[index] = {
-            "path": str(folder),
-            "number": number,
-            "label": (stored.label or b"").decode("utf-8", "backslashreplace"),
-        }
+    locations = [(index, *scanned.location(index)) for index in np.unique(indexes).tolist()]
+    for folder, group in groupby(locations, key=lambda location: location[1]):
+        own = list(group)
+        records = open_stored(folder).records([number for *_, number in own], read_images=False)
+        for (index, _, number), stored in zip(own, records, strict=True):
+            found[index] = {
+                "path": str(folder),
+                "number": number,
+                "label": (stored.label or b"").decode("utf-8", "backslashreplace"),
+            }
     return [found[index] for index in indexes.tolist()]
 
 

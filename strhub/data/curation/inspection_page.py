@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from PIL import Image
 
-from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.stored import Store, open_stored
 from strhub.images.open import UnreadableImage, open_bytes
 
 __all__ = ["page"]
@@ -76,13 +76,13 @@ class _Thumbnails:
     """Images by their place, as data URIs."""
 
     def __init__(self) -> None:
-        self._opened: dict[str, StoredWords] = {}
+        self._opened: dict[str, Store] = {}
 
     def uri(self, location: Report) -> str | None:
         """None if the image can't be read."""
         try:
             if location["path"] not in self._opened:
-                self._opened[location["path"]] = StoredWords(Path(location["path"]))
+                self._opened[location["path"]] = open_stored(location["path"])
             (stored,) = self._opened[location["path"]].records([location["number"]])
             image = open_bytes(stored.encoded or b"")
         except (UnreadableImage, ValueError):

@@ -21,7 +21,8 @@ from strhub.data.curation.duplicates import (
     near_pairs,
     similarity,
 )
-from strhub.data.curation.scan import Scan, StoredWords, useful_workers
+from strhub.data.curation.scan import Scan, useful_workers
+from strhub.data.curation.stored import Store, open_stored
 from strhub.images.open import open_bytes
 from strhub.utils.workers import run_in_order
 
@@ -124,8 +125,8 @@ def _similarities(scanned: Scan, first: Array, second: Array, workers: int) -> A
 
 def _compare(pairs: Sequence[tuple[Location, Location]]) -> list[float]:
     @lru_cache(maxsize=16)
-    def words(folder: Path) -> StoredWords:
-        return StoredWords(folder)
+    def words(folder: Path) -> Store:
+        return open_stored(folder)
 
     @lru_cache(maxsize=16)  # pairs are sorted, so that their first images are mostly the same
     def image(location: Location) -> Image.Image:

@@ -19,7 +19,8 @@ import numpy as np
 
 from strhub.data.curation.duplicates import first_with_same, repeats_to_drop
 from strhub.data.curation.overlap import exact_across, near_across, near_within
-from strhub.data.curation.scan import DROP_REASONS, Scan, StoredWords, scan
+from strhub.data.curation.scan import DROP_REASONS, Scan, scan
+from strhub.data.curation.stored import StoredWords
 from strhub.data.curation.writer import Record, SkippedRecord, WriteReport, write_words
 from strhub.text.charset import LabelPreparation
 

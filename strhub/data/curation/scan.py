@@ -12,12 +12,12 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -29,14 +29,15 @@ from strhub.data.curation.duplicates import (
     label_key,
     pixel_hash,
 )
+from strhub.data.curation.stored import TAR, Store, Stored, open_stored
+from strhub.data.sources.folder import find_annotated
 from strhub.data.sources.lmdb import find_lmdbs
-from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
-from strhub.data.sources.lmdb_format import label_key as stored_label_key
 from strhub.images.open import FORMATS, UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel, LabelPreparation
+from strhub.utils.folders import walk_folders
 from strhub.utils.workers import run_in_order
 
-__all__ = ["RECORD", "Scan", "Stored", "StoredWords", "Tally", "open_tree", "scan"]
+__all__ = ["RECORD", "Scan", "Tally", "open_tree", "scan"]
 
 log = logging.getLogger(__name__)
 
@@ -71,57 +72,8 @@ DROP_REASONS: Final = (
     "too long",
     "outside the charset",
 )
-RECORDS_A_JOB: Final = 100
 MAX_PROBLEMS: Final = 1000  # messages kept an LMDB
 MAX_EXAMPLES: Final = 5  # labels kept a reason
-
-
-class Stored(NamedTuple):
-    """A record as it is stored; None for what there is not."""
-
-    number: int
-    encoded: bytes | None
-    label: bytes | None
-    error: str = ""
-    """Why the file could not be read at this place, if so."""
-
-    @property
-    def text(self) -> str | None:
-        """The label; '' if there is none, None if it isn't UTF-8."""
-        try:
-            return (self.label or b"").decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-
-
-class StoredWords:
-    """The records of one LMDB folder, numbered from 1.
-
-    Attributes:
-        count: how many there are. remark: what is wrong with the number that is stored for it, or
-            ''.
-
-    Raises:
-        ValueError: if it can't be read as LMDB or its number of samples is of no use.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._file = LmdbFile(self.path)
-        self.count, self.remark = self._file.count()
-
-    def records(self, numbers: Iterable[int], *, read_images: bool = True) -> Iterator[Stored]:
-        """The records of these numbers, in their order; if so asked without their images, which
-        takes far less.
-        """
-        for number in numbers:
-            try:
-                label = self._file.get(stored_label_key(number))
-                encoded = self._file.get(image_key(number)) if read_images else None
-            except (DamagedLmdb, OSError) as error:
-                yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
-            else:
-                yield Stored(number, encoded, label)
 
 
 @dataclass
@@ -185,28 +137,46 @@ class _Job:
     end: int
 
 
-def open_tree(tree: str | Path) -> tuple[list[StoredWords], list[tuple[Path, str]]]:
+def open_tree(
+    tree: str | Path, *, every_kind: bool = False
+) -> tuple[list[Store], list[tuple[Path, str]]]:
     """The LMDB folders at or below `tree`, and those that can't be opened with the reason.
+
+    every_kind: folders of labeled images and tar shards as well.
 
     Raises:
         ValueError: if there are none.
     """
-    opened, damaged = [], []
-    for path in find_lmdbs(tree):
+    paths = find_lmdbs(tree)
+    if every_kind:
+        paths += [*find_annotated(tree), *_find_tars(Path(tree))]
+    opened: list[Store] = []
+    damaged = []
+    for path in paths:
         try:
-            opened.append(words := StoredWords(path))
+            opened.append(words := open_stored(path))
         except ValueError as error:
             damaged.append((path, str(error)))
         else:
             if words.remark:
                 log.warning("%s: %s", path, words.remark)
+    kinds = "LMDB folder, labeled folder or tar" if every_kind else "LMDB folder"
     if not opened and damaged:
-        raise ValueError(f"no LMDB folder in {tree} can be read: {damaged[0][1]}")
+        raise ValueError(f"no {kinds} in {tree} can be read: {damaged[0][1]}")
     if not opened:
-        raise ValueError(
-            f"no LMDB folder (one with a data.mdb) in {tree} or below it. Check the path"
-        )
+        looked = " (one with a data.mdb)" if not every_kind else ""
+        raise ValueError(f"no {kinds}{looked} in {tree} or below it. Check the path")
     return opened, damaged
+
+
+def _find_tars(tree: Path) -> list[Path]:
+    """Return the tar files at or below a path, sorted."""
+    if tree.is_file():
+        return [tree] if tree.name.endswith(TAR) else []
+    folders = walk_folders(tree, skip=lambda _, name: name.startswith("."))
+    return sorted(
+        Path(folder) / name for folder, _, names in folders for name in names if name.endswith(TAR)
+    )
 
 
 def scan(
@@ -215,6 +185,7 @@ def scan(
     prepare_label: LabelPreparation | None = None,
     match: re.Pattern[str] | None = None,
     read_images: bool = True,
+    every_kind: bool = False,
     workers: int = 1,
     progress: bool = False,
 ) -> Scan:
@@ -225,19 +196,19 @@ def scan(
             are held against.
         match: what is looked for in labels. pictures: read them; if not, all count as unreadable,
             without a reason.
-        workers: processes. progress: show a bar.
+        every_kind: read labeled folders and tars, too. workers: processes. progress: show a bar.
 
     Raises:
         ValueError: if there is nothing to read.
     """
     from tqdm import tqdm
 
-    opened, damaged = open_tree(tree)
+    opened, damaged = open_tree(tree, every_kind=every_kind)
     starts = np.cumsum([0, *(words.count for words in opened)])
     jobs = [
-        _Job(words.path, first, min(first + RECORDS_A_JOB, words.count + 1))
+        _Job(words.path, first, min(first + words.per_job, words.count + 1))
         for words in opened
-        for first in range(1, words.count + 1, RECORDS_A_JOB)
+        for first in range(1, words.count + 1, words.per_job)
     ]
     records, tallies = np.zeros(starts[-1], dtype=RECORD), {words.path: Tally() for words in opened}
     filled = 0
@@ -264,7 +235,7 @@ def _scan_record(
     job: _Job, *, prepare: LabelPreparation | None, match: re.Pattern[str] | None, read_images: bool
 ) -> tuple[Array, Tally]:
     rows, tally = np.zeros(job.end - job.first, dtype=RECORD), Tally()
-    records = StoredWords(job.folder).records(range(job.first, job.end), read_images=read_images)
+    records = open_stored(job.folder).records(range(job.first, job.end), read_images=read_images)
     for row, stored in zip(rows, records, strict=True):
         _scan_label(stored, row, tally, prepare)
         row["matches"] = match is None or match.search(stored.text or "") is not None

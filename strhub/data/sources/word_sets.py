@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from PIL import Image
 
-from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.stored import StoredWords
 from strhub.data.sources.annotations import ANNOTATION_NAMES, OTHER_NAMES, Annotations
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.folder import find_annotated

@@ -148,7 +148,7 @@ def test_overlap(trees: Path, report: dict[str, Any]) -> None:
 def test_same_whatever_the_number_of_processes(
     trees: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strhub.data.curation.scan.RECORDS_A_JOB", 3)
+    monkeypatch.setattr("strhub.data.curation.stored.StoredWords.per_job", 3)
     one = inspect(trees / "train", charset=CHARSET_94, workers=1)
     assert json.dumps(inspect(trees / "train", charset=CHARSET_94, workers=2)) == json.dumps(one)
 

@@ -15,7 +15,7 @@ from PIL import Image
 import strhub.data.curation.reshaping
 from strhub.cli.data import run
 from strhub.data.curation.reshaping import split_by_label, split_by_record
-from strhub.data.curation.scan import StoredWords
+from strhub.data.curation.stored import StoredWords
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 from strhub.text import CHARSET_36
