@@ -30,7 +30,7 @@ from strhub.bulk import read_all
 from strhub.bulk.inputs import Span, Unit, images
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
-from strhub.inference.pipeline import Reading
+from strhub.inference.reading import Reading
 from strhub.text import CHARSET_36
 
 ROOT = Path(__file__).parent.parent

@@ -29,7 +29,8 @@ from hydra import compose, initialize_config_dir
 from strhub import Recognizer, load
 from strhub.cli.overrides import prepare
 from strhub.configs import CONFIG_DIR
-from strhub.training.run import adopt_pretrained, train
+from strhub.training.adopting import adopt_pretrained
+from strhub.training.run import train
 
 BATCH, RATE = (
     96,

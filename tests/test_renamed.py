@@ -11,7 +11,7 @@ from strhub import Recognizer
 from strhub.checkpoint.schema import checked_hyper_parameters
 from strhub.cli import data, overrides
 from strhub.cli.data_commands import render, split
-from strhub.cli.read import build_parser
+from strhub.cli.read_parser import build_parser
 
 
 def test_options_of_reading() -> None:

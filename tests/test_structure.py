@@ -165,3 +165,11 @@ def test_no_global_configuration_is_changed_by_importing() -> None:
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "True torch.float32"
+
+
+def test_no_file_is_longer_than_three_hundred_lines() -> None:
+    lines = {
+        str(path.relative_to(PACKAGE)): path.read_text("utf-8").count("\n")
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert not {path: count for path, count in lines.items() if count > 300}

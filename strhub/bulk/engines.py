@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from strhub.bulk.inputs import Unit, find, images
 from strhub.bulk.output import Row, check_job, count, failures, missing_units, write_part
-from strhub.inference.pipeline import Reading
+from strhub.inference.reading import Reading
 from strhub.inference.recognizer import EMBEDDED
 from strhub.utils.locks import locked
 

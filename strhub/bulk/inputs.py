@@ -13,15 +13,22 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from PIL import Image
 
+from strhub.bulk.parquet import (
+    Span,
+    image_column,
+    parquet_file,
+    parquet_groups,
+    rows_at_a_time,
+    within,
+)
 from strhub.images.find import expand, is_leftover
 from strhub.images.open import SUFFIXES, UnreadableImage, open_bytes, open_image
 from strhub.images.sources import is_address
 from strhub.utils.folders import walk_folders
-from strhub.utils.regular_files import check_regular
 
 __all__ = ["FILES", "ImageInput", "Span", "Unit", "find", "images"]
 
@@ -29,13 +36,6 @@ log = logging.getLogger(__name__)
 
 FILES, LMDB, PARQUET, TAR = "files", "lmdb", "parquet", "tar"
 TARS: Final = (".tar", ".tar.gz", ".tgz")
-MIN_ROWS: Final = 1000  # of a row group that need no bytes, such as missing images
-MIN_UNPACKED: Final = 64 << 20  # bytes of a row group that may be unpacked from however few
-MAX_UNPACKED: Final = 256 << 20  # bytes of rows that are unpacked together
-MAX_RATIO: Final = (
-    50  # times the stored bytes that more may unpack to; encoded images do not get smaller
-)
-IMAGE_COLUMNS: Final = ("image", "bytes", "picture", "content")
 
 
 class ImageInput(NamedTuple):
@@ -44,13 +44,6 @@ class ImageInput(NamedTuple):
     source: str
     image: Image.Image | None
     error: str | None = None
-
-
-class Span(NamedTuple):
-    """Records `start` to `stop - 1` of an input."""
-
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -115,46 +108,6 @@ def lmdb_size(path: str) -> int:
     return count
 
 
-def parquet_groups(path: str) -> list[Span]:
-    """The rows of each row group, the smallest that is read at once; `ValueError` for a file that
-    is of no use.
-
-    Also for one whose row groups unpack to far more than images do, for they are unpacked in pieces
-    of any size.
-    """
-    parquet = _parquet_file(path)
-    column = _image_column(parquet.schema_arrow, path)
-    spans, start = [], 0
-    for group in range(parquet.metadata.num_row_groups):
-        metadata = parquet.metadata.row_group(group)
-        chunks = [metadata.column(number) for number in range(metadata.num_columns)]
-        _check_size(
-            [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column],
-            metadata,
-            path,
-        )
-        spans.append(Span(start, start + metadata.num_rows))
-        start += metadata.num_rows
-    return spans
-
-
-def _check_size(chunks: list[Any], metadata: Any, path: str) -> None:
-    """Raise `ValueError` for a row group that claims more rows or bytes than its stored bytes can
-    have in images.
-    """
-    stored = sum(chunk.total_compressed_size for chunk in chunks)
-    unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
-    if metadata.num_rows < 0 or metadata.num_rows > MIN_ROWS + 8 * stored:
-        raise ValueError(
-            f"{path}: {stored} bytes can't hold the images of {metadata.num_rows} rows"
-        )
-    if unpacked > MIN_UNPACKED and unpacked > MAX_RATIO * stored:
-        raise ValueError(
-            f"{path}: its images would unpack from {stored >> 10} KiB to {unpacked >> 20} MiB, "
-            "which is no data"
-        )
-
-
 def images(unit: Unit) -> Iterator[ImageInput]:
     """The images of a unit, in order; what is damaged comes as such, in its place."""
     if unit.kind == FILES:
@@ -215,15 +168,15 @@ def _parquet_images(unit: Unit) -> Iterator[ImageInput]:
     from pyarrow import ArrowException
 
     assert unit.span is not None
-    parquet = _parquet_file(unit.path)
-    column = _image_column(parquet.schema_arrow, unit.path)
+    parquet = parquet_file(unit.path)
+    column = image_column(parquet.schema_arrow, unit.path)
     groups = [
-        number for number, span in enumerate(parquet_groups(unit.path)) if _within(span, unit.span)
+        number for number, span in enumerate(parquet_groups(unit.path)) if within(span, unit.span)
     ]
     row = unit.span.start
     try:
         for batch in parquet.iter_batches(
-            _rows_at_a_time(parquet, groups), row_groups=groups, columns=[column]
+            rows_at_a_time(parquet, groups), row_groups=groups, columns=[column]
         ):
             for value in batch.column(0):
                 content = value.as_py()
@@ -240,16 +193,6 @@ def _parquet_images(unit: Unit) -> Iterator[ImageInput]:
             ImageInput(f"{unit.path}#{at}", None, f"damaged: {error}")
             for at in range(row, unit.span.stop)
         )
-
-
-def _rows_at_a_time(parquet: Any, groups: list[int]) -> int:
-    """Return how many rows to unpack together: each could be as large as all that is stored, once,
-    for many rows.
-    """
-    largest = max(
-        (parquet.metadata.row_group(group).total_byte_size for group in groups), default=0
-    )
-    return int(max(1, min(64, MAX_UNPACKED // max(1, largest))))
 
 
 def _tar_images(path: str) -> Iterator[ImageInput]:
@@ -272,44 +215,6 @@ def _image(source: str, content: str | bytes) -> ImageInput:
         )
     except UnreadableImage as error:
         return ImageInput(source, None, str(error))
-
-
-def _parquet_file(path: str, **options: Any) -> Any:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        check_regular(path)
-        return ParquetFile(path, **options)
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
-
-
-def _image_column(schema: Any, path: str) -> str:
-    """The column of encoded images: binary, or a struct with `bytes` as Hugging Face has it; by
-    name if in doubt.
-    """
-    import pyarrow
-
-    def holds_images(kind: Any) -> bool:
-        if pyarrow.types.is_struct(kind):
-            return any(kind.field(at).name == "bytes" for at in range(kind.num_fields))
-        return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
-
-    names = [field.name for field in schema if holds_images(field.type)]
-    chosen = next(
-        (name for name in IMAGE_COLUMNS if name in names), names[0] if len(names) == 1 else None
-    )
-    if chosen is None:
-        raise ValueError(
-            f"{path}: of its columns {', '.join(schema.names)} none is known to hold images; "
-            f"name one with the encoded images {IMAGE_COLUMNS[0]!r}"
-        )
-    return str(chosen)
-
-
-def _within(span: Span, whole: Span) -> bool:
-    return whole.start <= span.start and span.stop <= whole.stop
 
 
 def _digest(*texts: str) -> str:

@@ -18,18 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from strhub.bulk.inputs import (
-    FILES,
-    LMDB,
-    PARQUET,
-    TAR,
-    Span,
-    Unit,
-    input_name,
-    lmdb_size,
-    parquet_groups,
-)
-from strhub.inference.pipeline import Reading
+from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name, lmdb_size
+from strhub.bulk.parquet import parquet_groups
+from strhub.inference.reading import Reading
 from strhub.utils.files import write_whole
 
 __all__ = [

@@ -12,82 +12,25 @@ grows. So architectures declare nothing.
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from strhub.checkpoint.changes import Adaptation, Change
+from strhub.checkpoint.fitting import mismatch_table
 from strhub.checkpoint.formats import Checkpoint, CheckpointError
-from strhub.checkpoint.scene_text_model import build_network, build_tokenizer
-from strhub.checkpoint.zoo import mismatch_table
+from strhub.checkpoint.resizing import (
+    Axes,
+    Grid,
+    character_tables,
+    growing_axes,
+    resize_grid,
+    resize_patch_kernel,
+)
+from strhub.checkpoint.scene_text_model import build_tokenizer
 from strhub.text import fold_to_ascii
-
-Action = Literal["kept", "characters", "resized", "new", "dropped"]
-Grid = tuple[int, int]
-
-# Parameter names to the axes that grow with something.
-Axes = Mapping[str, Sequence[int]]
-
-
-@dataclass(frozen=True)
-class Change:
-    """What became of one parameter. name: in the network, or in the file if it was dropped; note:
-    in words.
-    """
-
-    name: str
-    action: Action
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """What became of a checkpoint.
-
-    changes: of every parameter; characters: each character of the new charset with the one of the
-    old charset whose weights it took, "" if there was none; dropped: characters of the old charset
-    that the new one lacks.
-    """
-
-    changes: tuple[Change, ...]
-    characters: Mapping[str, str]
-    dropped: str
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many parameters met which action."""
-        return Counter(change.action for change in self.changes)
-
-    @property
-    def new_characters(self) -> str:
-        """Characters of the new charset that nothing was known of."""
-        return "".join(character for character, origin in self.characters.items() if not origin)
-
-    def table(self) -> str:
-        """One line of sums and one for each parameter that was not kept as it is."""
-        actions: tuple[Action, ...] = ("kept", "characters", "resized", "new", "dropped")
-        lines = [
-            "parameters: " + ", ".join(f"{self.counts[action]} {action}" for action in actions)
-        ]
-        borrowed = [
-            f"{new} from {old}" for new, old in self.characters.items() if old not in ("", new)
-        ]
-        for title, members in (
-            ("new characters", self.new_characters),
-            ("characters that start as others", ", ".join(borrowed)),
-            ("dropped characters", self.dropped),
-        ):
-            if members:
-                lines.append(f"{title}: {members if len(members) <= 100 else members[:100] + '…'}")
-        changed = [change for change in self.changes if change.action != "kept"]
-        width = max((len(change.name) for change in changed), default=0)
-        return "\n".join(
-            [*lines, *(f"  {c.action:<10}  {c.name:<{width}}  {c.note}".rstrip() for c in changed)]
-        )
 
 
 def adapt(
@@ -281,32 +224,6 @@ def _agree(old: Tensor, fresh: Tensor, *, besides: Sequence[int]) -> bool:
     )
 
 
-def growing_axes(hparams: Mapping[str, Any], **change: Any) -> Axes:
-    """The axes whose size other hyper-parameters change, by the names of parameters that have
-    such.
-    """
-    with torch.random.fork_rng(devices=[]):
-        before, after = (
-            build_network({**hparams, **options}).state_dict() for options in ({}, change)
-        )
-    return {
-        name: [
-            axis
-            for axis, sizes in enumerate(zip(tensor.shape, after[name].shape, strict=True))
-            if len({*sizes}) > 1
-        ]
-        for name, tensor in before.items()
-        if name in after and after[name].shape != tensor.shape
-    }
-
-
-def character_tables(hparams: Mapping[str, Any]) -> Axes:
-    """The parameters of a model that have a row or column for each character, with the axes."""
-    charset = hparams["charset_train"]
-    unused = next(chr(code) for code in range(0x4E00, 0x9FFF) if chr(code) not in charset)
-    return growing_axes(hparams, charset_train=charset + unused)
-
-
 def _tokens(hparams: Mapping[str, Any]) -> list[str]:
     tokenizer = build_tokenizer(hparams)
     return [tokenizer.text_of([number]) for number in range(len(tokenizer))]
@@ -341,31 +258,3 @@ def _continue(old: Tensor, fresh: Tensor, axis: int) -> Tensor:
     more = fresh.narrow(axis, length, fresh.shape[axis] - length)
     last = old.narrow(axis, old.shape[axis] - 1, 1)
     return torch.cat([old.narrow(axis, 0, length), last + more], dim=axis)
-
-
-def resize_grid(positions: Tensor, before: Grid, after: Grid) -> Tensor:
-    """Positions (rows * columns, D) of one grid to another, bicubic. The same grid gives the same
-    numbers.
-    """
-    if before == after:
-        return positions
-    image = positions.float().T.unflatten(1, before).unsqueeze(0)  # (1, D, rows, columns)
-    image = F.interpolate(image, size=after, mode="bicubic", align_corners=False, antialias=True)
-    return image.squeeze(0).flatten(1).T.to(positions)
-
-
-def resize_patch_kernel(kernel: Tensor, size: Grid) -> Tensor:
-    """A kernel (D, C, h, w) for patches of another size: it sees a patch as the old one sees that
-    patch resized.
-    """
-    before = (kernel.shape[2], kernel.shape[3])
-    pixels = (
-        torch.eye(size[0] * size[1]).unflatten(1, size).unsqueeze(0)
-    )  # (1, h' * w', h', w'): one lit in each
-    resized = F.interpolate(
-        pixels, size=before, mode="bicubic", align_corners=False, antialias=True
-    )
-    weights = (
-        kernel.float().flatten(2) @ resized[0].flatten(1).T
-    )  # (D, C, h * w) by (h * w, h' * w')
-    return weights.unflatten(2, size).to(kernel)

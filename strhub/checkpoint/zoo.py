@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
 
 import strhub
 from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
@@ -36,23 +35,14 @@ from strhub.checkpoint.runs import checkpoint_of_run
 from strhub.checkpoint.scene_text_model import (
     SceneTextModel,
     architectures,
-    build_network,
-    complete_options,
     network_class,
 )
+from strhub.checkpoint.sizes import STATISTICS, check_sizes, load_weights
 from strhub.text import CHARSET_94
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS, PUBLISHED, embedded_weights, is_published
 
-_SPARE_NUMBERS = (
-    20_000_000  # that a model may have and its file lack, such as a part that is new to it
-)
-_STATISTICS = (
-    "running_mean",
-    "running_var",
-    "num_batches_tracked",
-)  # of norms: in the file, but not learned
 # As published, to the nearest 10,000.
 _RELEASED_PARAMETERS = {
     "parseq-tiny": 6_020_000,
@@ -126,7 +116,7 @@ def _embedded_info(name: str) -> ModelInfo:
     path = embedded_weights(name)
     hparams, card = read_metadata(path)
     with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 (not a mapping)
+        names = [name for name in file.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118 (not a mapping)
         count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     return ModelInfo(
         name,
@@ -266,55 +256,6 @@ def model_card(source: str | Path) -> dict[str, Any]:
         return {"licence": "Apache-2.0", "provenance": {"weights": str(source)}}
     path = locate(source)
     return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
-
-
-def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put weights into a network; `CheckpointError` lists what is missing, left over or of another
-    shape.
-    """
-    _refuse(differences(network, weights), source)
-    network.load_state_dict(weights)
-
-
-def check_sizes(
-    hparams: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, *, whole: bool = True
-) -> None:
-    """Hold weights against what a network of these hyper-parameters would have, before memory is
-    taken for one.
-
-    whole: every parameter must be there and fit; else those that are there must, and make up most
-        of it.
-    Raises `CheckpointError` with a table of what does not fit, or saying why there can be no such
-    network.
-    """
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network: nn.Module = build_network(complete_options(hparams))
-    except ImportError:  # of a package that this architecture needs
-        raise
-    except Exception as error:  # of sizes that do not go together, in whatever layer they meet
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{source}: no {hparams['architecture']} can be made of its hyper-parameters: {reason}"
-        ) from error
-    problems = differences(network, weights)
-    if not whole:
-        problems = [problem for problem in problems if "nothing" not in problem[1:]]
-        numbers = [
-            sum(tensor.numel() for tensor in tensors.values())
-            for tensors in (network.state_dict(), weights)
-        ]
-        if numbers[0] > 2 * numbers[1] + _SPARE_NUMBERS:
-            problems.append(("all of them", f"{numbers[1]} numbers", f"{numbers[0]} numbers"))
-    _refuse(problems, source)
-
-
-def _refuse(problems: Sequence[tuple[str, str, str]], source: str) -> None:
-    if problems:
-        raise CheckpointError(
-            f"the weights of {source} do not fit the model:\n{mismatch_table(problems)}\n"
-            "To start training another model from them: ./train.py pretrained=<id or path>"
-        )
 
 
 def locate(source: str | Path) -> Path:

@@ -11,20 +11,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import parse_options, search_arguments, search_options
+from strhub.cli.arguments import search_arguments
 from strhub.cli.extras import needs
+from strhub.cli.scored_readers import EXPORTED, TABLE, _reader, _tables, of_reader
 
 if TYPE_CHECKING:
     from strhub.data.sources.word_sets import WordSet
-    from strhub.evaluation.report.content import Maps
     from strhub.evaluation.scoring import Evaluation
 
 __all__ = ["FURTHER", "add_arguments", "is_wanted", "run_scoring"]
 
 FURTHER = ("union14m", "long")
 """Protocols whose sets are scored where they are there."""
-EXPORTED = (".onnx", ".pt2")
-TABLE = ".tsv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +68,7 @@ def is_wanted(args: argparse.Namespace, parser: argparse.ArgumentParser, model: 
     """Return whether more than the table of a bare network on folders of the data root is asked
     for.
     """
-    names = ("output", "compare", "predictions", "charset", *_of_reader())
+    names = ("output", "compare", "predictions", "charset", *of_reader())
     changed = any(getattr(args, name) != parser.get_default(name) for name in names)
     paths = any(
         not _in_root(args.data_root / "test", name) and _is_path(name) for name in args.sets or []
@@ -180,39 +178,6 @@ def _compare(evaluations: Sequence[Evaluation], sets: Sequence[WordSet], output:
     return comparison_text(comparison)
 
 
-def _reader(
-    args: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stack: ExitStack,
-    source: str,
-    name: str,
-    options: Sequence[str],
-) -> tuple[Any, str | None, Maps | None]:
-    """Return a reader, the charset that it knows, and what draws where it read characters."""
-    if source.endswith(TABLE):
-        from strhub.evaluation.predictions import Predictions
-        from strhub.evaluation.readers import PredictionsReader
-        from strhub.evaluation.results.provenance import file_hash
-
-        predictions = stack.enter_context(Predictions(source))
-        facts = {"name": name, "kind": "predictions", "file": source, "sha256": file_hash(source)}
-        return (
-            PredictionsReader(predictions, {**facts, "confidences": predictions.has_confidences}),
-            None,
-            None,
-        )
-    from strhub.cli import scored_models
-
-    wanted = args.reader or Path(source).suffix in EXPORTED
-    if wanted or any(getattr(args, one) != parser.get_default(one) for one in _of_reader()):
-        if args.rotation:
-            raise ValueError("--rotation is for a bare network: it has no use with --reader")
-        looks = {"turn_tall": not args.no_turning, "reread_below": args.reread_below}
-        chosen = {**looks, **search_options(args), **parse_options(options)}
-        return scored_models.recognizer(args, source, name, chosen)
-    return scored_models.network(args, source, name, parse_options(options))
-
-
 def _sets(args: argparse.Namespace) -> tuple[list[str], list[WordSet]]:
     """Return the protocols asked for and the sets to score."""
     from strhub.data.sources.word_sets import is_set, open_set
@@ -241,28 +206,6 @@ def _sets(args: argparse.Namespace) -> tuple[list[str], list[WordSet]]:
         )
     present = {one.name for one in found}
     return [*asked, *(one for one in others if present & set(protocols()[one]))], found
-
-
-def _tables(args: argparse.Namespace, found: Evaluation, asked: Sequence[str]) -> str:
-    from strhub.evaluation.report import format_own, format_protocols
-
-    reader = found.reader
-    head = ", ".join(
-        [
-            str(reader["name"]),
-            *([f"computed in {reader['precision']}"] if "precision" in reader else []),
-        ]
-    )
-    head += f" on {reader['device']}" if "device" in reader else ""
-    named = [] if asked else list(found)
-    scores = dict(found.scores[found.charset])
-    tables = [head, format_protocols(scores, asked, named)]
-    tables += [
-        format_own(dict(scores), own, list(found))
-        for own, scores in found.scores.items()
-        if own != found.charset
-    ]
-    return "\n\n".join(tables)
 
 
 def _charset(args: argparse.Namespace, own: str | None) -> str:
@@ -320,19 +263,6 @@ def _in_root(root: Path, name: str) -> bool:
 
 def _is_path(name: str) -> bool:
     return Path(name).exists() or name.endswith((".tar", ".tgz", ".tar.gz"))
-
-
-def _of_reader() -> tuple[str, ...]:
-    return (
-        "reader",
-        "no_turning",
-        "reread_below",
-        "beam_width",
-        "top_k",
-        "length_normalization",
-        "lexicon",
-        "whitelist",
-    )
 
 
 def _progress(words: Iterable[Any], name: str) -> Iterator[Any]:

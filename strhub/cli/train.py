@@ -37,8 +37,9 @@ def _train(config: DictConfig) -> None:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.utilities import rank_zero_only
 
+    from strhub.training.adopting import adopt_pretrained
     from strhub.training.callbacks.last_checkpoint import Stopped
-    from strhub.training.run import adopt_pretrained, resumed_without_options, train
+    from strhub.training.run import resumed_without_options, train
 
     try:
         overrides = list(HydraConfig.get().overrides.task)

@@ -33,7 +33,7 @@ examples:
 def _compose_and_tune(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from strhub.training.run import adopt_pretrained
+    from strhub.training.adopting import adopt_pretrained
     from strhub.training.tuning import tune
 
     overrides = list(HydraConfig.get().overrides.task)

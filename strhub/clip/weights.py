@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from strhub.checkpoint.adaptation import resize_grid
 from strhub.checkpoint.formats import CheckpointError
+from strhub.checkpoint.resizing import resize_grid
 from strhub.checkpoint.states import read_state
 from strhub.models.layers.clip import ClipTextTower
 

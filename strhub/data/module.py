@@ -10,44 +10,26 @@ A set is an LMDB folder, or a folder of images with labels.csv, labels.tsv, labe
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-import pytorch_lightning as pl
-import torch
-from PIL.Image import Image
-from torch.utils.data import DataLoader, Dataset
+from typing import Any
 
 from strhub.data.augment.device_augment import BatchAugmentation
-from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
-from strhub.data.loading.echo import EchoLoader
 from strhub.data.loading.held_out import split_sources
-from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
-from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.reference import ReferenceNames
-from strhub.data.sources.annotations import ANNOTATION_NAMES, OTHER_NAMES
-from strhub.data.sources.composed import ComposedLines, stands_on_end
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.data.sources.mixture import Mixture, SeededDataset
+from strhub.data.sources.mixture import Mixture
 from strhub.data.sources.rendered import RenderedDataset
-from strhub.data.sources.shards import ShardedWords, ShardLoader
-from strhub.data.transforms import WordTransform
+from strhub.data.sources.tree import open_sources
+from strhub.data.training_words import WITHOUT_FILES, TrainingWords
 from strhub.text import LabelPreparation, scored_charset
 
 log = logging.getLogger(__name__)
 
-SAMPLED_TEXTS = 20_000  # that stand for the words of a set without end
-DRAWN = "drawn"  # the name in a mixture that stands for rendered words
-LINES = "lines"  # and for lines composed of the words of its other sets
-WITHOUT_FILES = (DRAWN, LINES)
 
-
-class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
+class SceneTextDataModule(ReferenceNames, TrainingWords):
     """The data of a run.
 
     root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0:
@@ -173,82 +155,6 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
         self._train: RenderedDataset | WordDataset | Mixture | None = None
         self._val: RenderedDataset | WordDataset | None = None
 
-    @staticmethod
-    def get_transform(
-        img_size: Sequence[int],
-        augment: bool | str = False,
-        rotation: float = 0,
-        normalize: str = "default",
-        keep_aspect: bool = False,
-    ) -> WordTransform:
-        """Image to the tensor (3, H, W) that a model of this image size takes."""
-        kind = AspectTransform if keep_aspect else WordTransform
-        return kind(img_size, augment=augment, rotation=rotation, normalize=normalize)
-
-    @property
-    def train_dataset(self) -> RenderedDataset | WordDataset | Mixture:
-        """Words for training; `ValueError` if there are none."""
-        if self._train is None:
-            if self.mixture:
-                self._train = self._mixed(
-                    {name: fraction for name, fraction in self.mixture.items() if fraction}
-                )
-            else:
-                self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
-        return self._train
-
-    def _mixed(self, fractions: Mapping[str, float]) -> Mixture:
-        sets: dict[str, SeededDataset] = {
-            name: self._read(name) for name in fractions if name not in WITHOUT_FILES
-        }
-        if LINES in fractions:
-            if not sets:
-                raise ValueError(
-                    f"data.mixture has {LINES!r}, which are composed of the words of its other "
-                    "sets, "
-                    "but no folder of words beside it"
-                )
-            sets[LINES] = self._composed({name: fractions[name] for name in sets})
-        if DRAWN in fractions:
-            sets[DRAWN] = self._drawn(self.mixture_size)
-        return Mixture({name: sets[name] for name in fractions}, fractions, size=self.mixture_size)
-
-    def _composed(self, fractions: Mapping[str, float]) -> ComposedLines:
-        as_stored = {
-            name: WordDataset(self._training_sources(name)[0], transform=_as_it_is)
-            for name in fractions
-        }
-        return ComposedLines(
-            Mixture(as_stored, fractions, size=self.mixture_size),
-            size=self.mixture_size,
-            max_length=self.max_label_length,
-            transform=self.get_transform(
-                self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
-            ),
-        )
-
-    def _drawn(self, size: int, *, validation: bool = False) -> RenderedDataset:
-        augment = self.augment if self.augment_drawn and not validation else False
-        return RenderedDataset(
-            charset=self.charset_train,
-            max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
-            size=size,
-            difficulty=self.draw_difficulty,
-            style=self.drawing,
-            blanks=self.draw_blanks,
-            texts=self.draw_texts,
-            transform=self.get_transform(
-                self.img_size, augment, self.rotation, self.normalize, self.keep_aspect
-            ),
-        )
-
-    def _read(self, name: str) -> WordDataset:
-        transform = self.get_transform(
-            self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
-        )
-        refuse = stands_on_end if self.drop_tall else None
-        return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
-
     def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
         """The sets of a folder below root_dir/train, without what is held out for validation, and
         that.
@@ -259,30 +165,6 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
                 split_sources(sources, self.val_share) if self.val_share else ([*sources], [])
             )
         return self._held_out[name]
-
-    def training_words(self) -> Counter[str]:
-        """The labels of the training sets and how often each occurs; of rendered words, the first
-        20,000 texts.
-
-        `ValueError` for shards, whose labels are not known before they are read.
-        """
-        if self.shards:
-            raise ValueError(
-                "shards do not tell their words before they are read: give a list of words instead"
-            )
-        dataset = self.train_dataset
-        words = Counter[str]()
-        for part in dataset.sets if isinstance(dataset, Mixture) else [dataset]:
-            if isinstance(part, RenderedDataset):
-                words.update(
-                    part.words.sampler(np.random.default_rng([self.seed, n]))
-                    for n in range(SAMPLED_TEXTS)
-                )
-            elif isinstance(part, WordDataset):
-                words.update(
-                    label for source in part.sources for label in getattr(source, "labels", ())
-                )
-        return words
 
     @property
     def val_dataset(self) -> RenderedDataset | WordDataset:
@@ -351,163 +233,4 @@ class SceneTextDataModule(ReferenceNames, pl.LightningDataModule):
                 fold_ascii=self.fold_ascii,
                 strict=strict,
             )
-        databases, annotated = find_lmdbs(folder), find_annotated(folder)
-        if not databases and not annotated:
-            state = "neither is in it or below it" if folder.is_dir() else "it does not exist"
-            raise ValueError(
-                f"no words found: looked for LMDB folders (data.mdb) in {folder} and for images "
-                "with one of "
-                f"{', '.join((*ANNOTATION_NAMES, *OTHER_NAMES))}, but {state}. "
-                "Set data.root_dir (--data_root) and, for training, data.train_dir; Datasets.md "
-                "shows the layout"
-            )
-        options: dict[str, Any] = {"prepare_label": prepare, "min_image_dim": self.min_image_dim}
-        sources: list[LmdbWords | FolderWords] = [
-            *(LmdbWords(path, **options) for path in databases),
-            *(FolderWords(path, **options) for path in annotated),
-        ]
-        kept, dropped = (
-            sum(map(len, sources)),
-            sum((source.dropped for source in sources), Counter[str]()),
-        )
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-        log.info(
-            "%s: %d words in %d sets%s",
-            folder,
-            kept,
-            len(sources),
-            f"; dropped: {reasons}" if reasons else "",
-        )
-        if not kept:
-            raise ValueError(
-                f"{folder} has no word left to use: {reasons or 'its sets are empty'}. "
-                "Check charset and model.max_label_length against its labels"
-            )
-        return sources
-
-    def batches_per_epoch(self) -> int:
-        """Training batches on this device; `ValueError` for shards that do not say how many words
-        they hold.
-        """
-        if not self.shards:
-            return len(self.train_batches()) * self.echo
-        batches = self._streamed(self.shards).batches
-        if batches is None:
-            raise ValueError("the shards do not say how many words they hold: set data.shard_words")
-        return batches
-
-    def train_batches(self) -> SeededBatches:
-        """The batches of an epoch on this device, from the one that the run has reached."""
-        trainer = self.trainer
-        size = len(self.train_dataset)
-        kind = AspectBatches if self.keep_aspect else SeededBatches
-        batches = kind(
-            min(size, self.limit_words) if self.limit_words else size,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            devices=trainer.world_size if trainer else 1,
-        )
-        if trainer and self.echo == 1:  # an `EchoLoader` finds its place itself
-            batches.seek(*self._reached(len(batches)))
-        return batches
-
-    def _reached(self, batches: int) -> tuple[int, int]:
-        """The epoch and the batch of it that the run has come to, where an epoch has so many."""
-        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
-        epoch, done = (
-            max(0, loop.epoch_progress.current.started - 1),
-            loop.epoch_loop.batch_progress.current.processed,
-        )
-        return (epoch, done) if done < batches else (epoch + 1, 0)
-
-    def _streamed(self, shards: str | Sequence[str]) -> ShardedWords:
-        trainer = self.trainer
-        words = ShardedWords(
-            shards,
-            transform=self.get_transform(
-                self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
-            ),
-            batch_size=self.batch_size,
-            prepare_label=LabelPreparation(
-                self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii
-            ),
-            min_image_dim=self.min_image_dim,
-            words=self.shard_words,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            devices=trainer.world_size if trainer else 1,
-        )
-        if trainer and words.batches is not None:
-            words.seek(*self._reached(words.batches))
-        return words
-
-    def train_dataloader(self) -> DataLoader[Batch] | EchoLoader:
-        """Shuffled anew every epoch, from the batch that the run has reached."""
-        options = self._worker_options()
-        if self.shards:
-            del options["collate_fn"]  # this loader has its own
-            loader = ShardLoader(self._streamed(self.shards), **options)
-            if self.keep_aspect:
-                loader.collate_fn = collate_kept  # as they come, so more of a batch is padding
-            return loader
-        dataset = cast("Dataset[Any]", self.train_dataset)
-        batches = self.train_batches()
-        if isinstance(batches, AspectBatches):
-            del options["collate_fn"]
-            return AspectLoader(dataset, batch_sampler=batches, **options)
-        fresh = TrainLoader(dataset, batch_sampler=batches, **options)
-        if self.echo == 1:
-            return fresh
-        epoch, start = self._reached(self.batches_per_epoch()) if self.trainer else (0, 0)
-        batches.seek(epoch, 0)
-        return EchoLoader(fresh, batches, echo=self.echo, start=start)
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Distort a training batch where it now is, by chance that depends on the seed and the
-        batch's number alone.
-        """
-        trainer = self.trainer
-        if self.augment_batch is None or trainer is None or not trainer.training:
-            return batch
-        number = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-        entropy = np.random.SeedSequence([self.seed, number, trainer.global_rank, 1])
-        generator = torch.Generator(batch.images.device).manual_seed(
-            int(entropy.generate_state(1, np.uint32)[0])
-        )
-        return batch._replace(images=self.augment_batch(batch.images, generator))
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """In order; several devices share them, none twice."""
-        return self._ordered_loader(self.val_dataset)
-
-    def test_dataloader(self, name: str = "", *, as_stored: bool = False) -> DataLoader[Batch]:
-        """The words of a benchmark, in order; without a name, of everything below `root_dir/test`.
-
-        as_stored: see `test_dataset`.
-        """
-        return self._ordered_loader(self.test_dataset(name, as_stored=as_stored))
-
-    def _ordered_loader(self, dataset: RenderedDataset | WordDataset) -> DataLoader[Batch]:
-        trainer = self.trainer
-        rank, devices = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        batches = OrderedBatches(
-            len(dataset), batch_size=self.batch_size, rank=rank, devices=devices
-        )
-        return RestartingLoader(
-            cast("Dataset[Any]", dataset), batch_sampler=batches, **self._worker_options()
-        )
-
-    def _worker_options(self) -> dict[str, Any]:
-        together = collate_kept if self.keep_aspect else collate
-        options: dict[str, Any] = {"num_workers": self.num_workers, "collate_fn": together}
-        options["pin_memory"] = torch.cuda.is_available()  # copied to the device while it computes
-        if self.num_workers:
-            options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
-            options["worker_init_fn"] = let_go_of_signals
-        return options
-
-
-def _as_it_is(image: Image, rng: np.random.Generator) -> Image:
-    """Return an image that something is yet to be made of."""
-    return image
+        return open_sources(folder, prepare, min_image_dim=self.min_image_dim)

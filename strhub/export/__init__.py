@@ -4,6 +4,7 @@ In: a `SceneTextModel`. Out: a file that `strhub.inference.onnx_engine.Recognize
 PyTorch, and that any ONNX runtime runs. Needs the packages of strhub[export].
 """
 
-from strhub.export.writing import PRECISIONS, export, export_beside, largest_difference
+from strhub.export.checking import largest_difference
+from strhub.export.writing import PRECISIONS, export, export_beside
 
 __all__ = ["PRECISIONS", "export", "export_beside", "largest_difference"]

@@ -67,7 +67,7 @@ def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:
     """By how much the archive's logits differ from the model's at most, over the steps that the
     model takes.
     """
-    from strhub.export.writing import soft_noise
+    from strhub.export.checking import soft_noise
 
     module = torch.export.load(path).module()
     network = copy.deepcopy(model.model).eval().cpu().float()

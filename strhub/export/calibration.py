@@ -19,7 +19,7 @@ import onnx
 from strhub.export.precision import graphs_of, set_nodes
 from strhub.inference.onnx_description import IMAGES
 from strhub.inference.onnx_engine import group_by_shape
-from strhub.inference.pipeline import ImageArray
+from strhub.inference.reading import ImageArray
 from strhub.utils.telemetry import switch_off_telemetry
 
 BATCH = 8

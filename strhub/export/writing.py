@@ -10,11 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper
-from torch import Tensor
 
 import strhub
 from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -26,8 +23,7 @@ from strhub.export.stored import StoredWeights
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.inference.onnx_description import FORMAT, IMAGES, LOGITS, METADATA_KEY
-from strhub.inference.onnx_engine import open_session
-from strhub.inference.pipeline import ImageArray
+from strhub.inference.reading import ImageArray
 from strhub.inference.rereading import CALIBRATION, CORRECTION, Calibration, Correction
 from strhub.models.layers.backbones import ColumnEncoder
 from strhub.models.layers.clip import ClipImageTower
@@ -168,39 +164,6 @@ def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -
             )  # as a file, beside which the weights it points at are
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most, on soft noise, one and three
-    images at a time.
-
-    Infinity if a batch's number of steps differs. Needs onnxruntime.
-    """
-    session = open_session(path)
-    network = copy.deepcopy(model.model).eval().cpu()
-    height, width = model.hparams["img_size"]
-    if image_options(model.hparams)["keep_aspect"]:
-        width = min(width, 256)
-    largest = 0.0
-    for batch in (1, 3):
-        images = soft_noise(batch, (height, width))
-        with torch.inference_mode():
-            expected = network(images).numpy()
-        found = session.run([LOGITS], {IMAGES: images.numpy()})[0]
-        if found.shape != expected.shape:
-            return float("inf")
-        largest = max(largest, float(np.abs(found - expected).max()))
-    return largest
-
-
-def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
-    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial
-    transformers chaotic.
-    """
-    generator = torch.Generator().manual_seed(batch)
-    coarse = torch.rand(batch, 3, 4, 16, generator=generator) * 2 - 1
-    size = (int(img_size[0]), int(img_size[1]))
-    return torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(-1, 1)
 
 
 def _arrays(model: SceneTextModel, calibration_images: Iterable[Any]) -> list[ImageArray]:

@@ -20,7 +20,7 @@ from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import METADATA_KEY
 from strhub.inference.onnx_engine import OnnxEngine, tokenizer_of
-from strhub.inference.pipeline import Decode, ImageArray
+from strhub.inference.reading import Decode, ImageArray
 from strhub.text.correction import Correction
 from strhub.utils.regular_files import check_regular
 

@@ -118,7 +118,7 @@ def main() -> None:
     os.write(1, _BEGUN)
     threading.Thread(target=_end_with_other, daemon=True).start()
     _limit(int(memory), int(seconds))
-    from strhub.inference.onnx_engine import compute_once
+    from strhub.inference.onnx_session import compute_once
 
     try:
         compute_once(Path(path), [int(size) for size in shape])

@@ -6,29 +6,24 @@ model.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from strhub.images.open import UnreadableImage, open_image
+from strhub.images.open import UnreadableImage
 from strhub.images.preprocess import (
     Pixels,
     image_to_kept_pixels,
     image_to_pixels,
     normalization,
-    normalize_pixels,
 )
 from strhub.images.sources import Taken, is_one_image, take
+from strhub.inference.batches import available_processors, in_batches, taken_batches, thread_pool
+from strhub.inference.preparation import SPARE, Preparation, Prepared
+from strhub.inference.reading import Decode, Engine, LineWord, Reading
 from strhub.inference.rectification import other_views
 from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
@@ -37,101 +32,14 @@ from strhub.inference.rereading import surest_rotation as surest_rotation
 from strhub.text.correction import Calibration, Correction
 from strhub.utils.processes import PerProcess
 
-ImageArray = npt.NDArray[np.float32]
-Prepared = dict[int, ImageArray] | UnreadableImage  # by the degrees that an image is turned
-
 REREAD_BELOW = DOUBT  # confidence below which a word is looked at again, by default
-TALL = 1.5  # height over width from which a word may stand on end
-TURNS = {
-    0: None,
-    90: Image.Transpose.ROTATE_90,
-    270: Image.Transpose.ROTATE_270,
-}  # degrees counter-clockwise
-
 _AHEAD = 2  # batches that are prepared, or read, while another one is waited for
 _SMALLEST_PART = 4  # images that a thread reads alone, at least
-# how many times the model's pixels, along each side, are kept when a large image is made smaller
-# coarsely
-_SPARE = 4
-# pixels above which images are decoded one at a time, whatever the number of threads
-_LARGE = 16_000_000
-_HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
 # images that a thread prepares at a time: handing over each would cost as much as a small image
 _CHUNK = 8
 
 
-Decode = Callable[[Sequence[ImageArray]], Sequence[Decoded]]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read in one image.
-
-    text: "" if there is nothing to read or it could not be read; confidence: in [0, 1], of the
-    whole text, 0 if there is none; character_confidences: in [0, 1], one a character; source: the
-    path or address given, None for others;
-    error: why the input could not be read, or None; alternatives: the best readings with their
-    confidences, this one first, if several were asked for; rotation: degrees counter-clockwise by
-    which the image was turned to be read, or
-    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most;
-    words: of a line, where lines are read.
-    """
-
-    text: str
-    confidence: float
-    character_confidences: tuple[float, ...] = ()
-    source: str | None = None
-    error: str | None = None
-    alternatives: tuple[tuple[str, float], ...] = ()
-    rotation: int = 0
-    words: tuple[LineWord, ...] = ()
-
-
-@dataclass(frozen=True)
-class LineWord:
-    """A word of a line. start, end: where it is, as fractions of the image's width, once the image
-    is turned.
-    """
-
-    text: str
-    confidence: float
-    start: float
-    end: float
-    character_confidences: tuple[float, ...] = ()
-
-
-class Engine(Protocol):
-    """A model and how it decodes.
-
-    img_size: height and width of its images in pixels, the width the greatest one if `keep_aspect`;
-    normalize: name of a preset. lanes: how many threads may decode at once, each on its share of
-        the processors; 1 if none is to.
-    precision: what it computes in, such as "float32"; of an exported file, what that was exported
-    in. correction: of the confidence of words that are looked at again.
-    """
-
-    img_size: Sequence[int]
-    normalize: str
-    keep_aspect: bool
-    precision: str
-    correction: Correction
-    calibration: Calibration
-
-    @property
-    def lanes(self) -> int: ...
-
-    def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
-        """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the
-        aspect is kept.
-        """
-
-    def side_by_side(self) -> AbstractContextManager[Decode]:
-        """`decode` on a fraction of the processors, for as many threads at once as there are
-        lanes.
-        """
-
-
-class Reader:
+class Reader(Preparation):
     """Images to readings, in batches. An input that cannot be read gets a `Reading` with `error`
     set.
 
@@ -189,7 +97,7 @@ class Reader:
         # How large a JPEG has to be decoded. Where the aspect is kept, its exact size decides on
         # the width.
         height, width = self._img_size
-        self._at_least = None if engine.keep_aspect else (_SPARE * width, _SPARE * height)
+        self._at_least = None if engine.keep_aspect else (SPARE * width, SPARE * height)
 
     @property
     def precision(self) -> str:
@@ -214,7 +122,7 @@ class Reader:
 
         `read` concludes from them; fitting its correction needs them as they are.
         """
-        for part in _taken(inputs, self.batch_size, copy=False):
+        for part in taken_batches(inputs, self.batch_size, copy=False):
             for found in self._view_readings(part, self._prepare(part), self.engine.decode):
                 yield [] if isinstance(found, UnreadableImage) else found
 
@@ -244,15 +152,15 @@ class Reader:
             if count is None
             else min(self.batch_size, max(_SMALLEST_PART, -(-count // lanes)))
         )
-        with self.engine.side_by_side() as decode, _pool(lanes) as pool:
+        with self.engine.side_by_side() as decode, thread_pool(lanes) as pool:
             waiting: deque[Future[list[Reading]]] = deque()
-            for batch in _taken(inputs, size, copy=count is None):
+            for batch in taken_batches(inputs, size, copy=count is None):
                 size_of_part = (
                     size if count is not None else max(_SMALLEST_PART, -(-len(batch) // lanes))
                 )
                 waiting += [
                     pool.submit(self._read_part, part, decode)
-                    for part in _batches(batch, size_of_part)
+                    for part in in_batches(batch, size_of_part)
                 ]
                 while waiting and (count is None or len(waiting) > _AHEAD * lanes):
                     yield from waiting.popleft().result()
@@ -264,64 +172,19 @@ class Reader:
 
     def _read_ahead(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
         """Threads prepare images; this one has them read. Lists are prepared ahead of the model."""
-        with _pool(self.workers) as pool:
+        with thread_pool(self.workers) as pool:
             waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]] = deque()
-            for batch in _taken(inputs, self.batch_size, copy=count is None):
+            for batch in taken_batches(inputs, self.batch_size, copy=count is None):
                 waiting.append(
-                    (batch, [pool.submit(self._prepare, part) for part in _batches(batch, _CHUNK)])
+                    (
+                        batch,
+                        [pool.submit(self._prepare, part) for part in in_batches(batch, _CHUNK)],
+                    )
                 )
                 if count is None or len(waiting) > _AHEAD:
                     yield from self._finish_next(waiting)
             while waiting:
                 yield from self._finish_next(waiting)
-
-    def prepare(self, inputs: Sequence[Any]) -> list[Prepared]:
-        """What the engine takes of each image: an array for every way to look at it, or why there
-        is none.
-        """
-        return self._prepare([take(source) for source in inputs])
-
-    def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
-        opened = [self._open(image.source) for image in images]
-        pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
-        arrays = iter(self._normalize_pixels(pixels))
-        return [
-            {turn: next(arrays) for turn in views} if isinstance(views, dict) else views
-            for views in opened
-        ]
-
-    def _open(self, source: Any) -> dict[int, Pixels] | UnreadableImage:
-        try:
-            with self._opened(source) as image:
-                return {turn: self._scaled(view) for turn, view in self._views(image)}
-        except UnreadableImage as error:
-            return error
-        except MemoryError:
-            return UnreadableImage("there is not enough memory to prepare it")
-
-    @contextmanager
-    def _opened(self, source: Any) -> Iterator[Image.Image]:
-        """Open an image; of large ones, one at a time, so that threads do not need the memory of
-        several.
-        """
-        with ExitStack() as held:
-
-            def wait_if_large(width: int, height: int) -> None:
-                if width * height > _LARGE:
-                    held.enter_context(self._one_large.get())
-
-            yield open_image(source, at_least=self._at_least, on_size=wait_if_large)
-
-    def _scaled(self, view: Image.Image) -> Pixels:
-        return self._to_pixels(view, self._img_size, spare=_SPARE)
-
-    def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[ImageArray]:
-        """All at once if they have one shape: per image that would take as long as reading its
-        file.
-        """
-        if pixels and all(array.shape == pixels[0].shape for array in pixels):
-            return normalize_pixels(np.stack(pixels), self._normalize)
-        return [normalize_pixels(array, self._normalize) for array in pixels]
 
     def _finish_next(
         self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]
@@ -383,7 +246,7 @@ class Reader:
                         views.append(
                             (index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view))
                         )
-        for part in _batches(views, self.batch_size):
+        for part in in_batches(views, self.batch_size):
             decoded = decode(list(self._normalize_pixels([pixels for *_, pixels in part])))
             for (index, view_reading, _), one in zip(part, decoded, strict=True):
                 known = view_readings[index]
@@ -423,49 +286,3 @@ class Reader:
             and view_reading.decoded.confidence < self.reread_below
             and not view_reading.rotation
         )
-
-    def _views(self, source: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-        """The ways to look at an image: degrees by which it is turned, and what it then looks
-        like.
-        """
-        tall = self.turn_tall and source.height > TALL * source.width
-        for rotation, turn in TURNS.items():
-            if turn is None:
-                yield rotation, source
-            elif tall:
-                yield rotation, source.transpose(turn)
-
-
-def available_processors() -> int:
-    """Those that this process may use: in a container or a batch system, few of the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; what they have not begun when it is left, they never begin, and the rest is not
-    waited for.
-    """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _batches(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(inputs)
-    while batch := list(islice(remaining, size)):
-        yield batch
-
-
-def _taken(images: Iterable[Any], size: int, *, copy: bool) -> Iterator[list[Taken]]:
-    """Batches of up to `size` images, fewer if they hold much memory, that any thread may open."""
-    batch: list[Taken] = []
-    for image in images:
-        batch.append(take(image, copy=copy))
-        if len(batch) == size or sum(taken.size for taken in batch) > _HELD_BYTES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

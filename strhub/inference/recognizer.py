@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from strhub.errors import ConfigError
 from strhub.inference.beam_search import RENAMED
 from strhub.inference.lines import LineReading
-from strhub.inference.pipeline import Engine, LineWord, Reader, Reading
+from strhub.inference.pipeline import Reader
+from strhub.inference.reading import Engine, LineWord, Reading
 from strhub.utils.install import not_installed
 from strhub.utils.options import check_options, check_values, take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED

@@ -19,8 +19,9 @@ from strhub.checkpoint.zoo import load
 from strhub.images.options import image_options
 from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
-from strhub.inference.pipeline import Decode, Decoded, ImageArray
+from strhub.inference.pipeline import Decoded
 from strhub.inference.precision import choose_precision, precision_name
+from strhub.inference.reading import Decode, ImageArray
 from strhub.text.correction import Calibration, Correction
 
 _LANES = (

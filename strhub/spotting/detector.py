@@ -15,7 +15,7 @@ from PIL import Image
 from strhub.errors import ConfigError
 from strhub.images.open import open_image
 from strhub.images.preprocess import Normalization, normalize_pixels
-from strhub.inference.onnx_engine import open_session
+from strhub.inference.onnx_session import open_session
 from strhub.spotting.regions import Floats, Region, find_regions
 from strhub.spotting.tiles import MULTIPLE, Size, merged, tiled_map, tiled_size
 from strhub.utils.processes import PerProcess

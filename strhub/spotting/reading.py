@@ -17,7 +17,8 @@ from strhub.errors import ConfigError, DataError
 from strhub.images.crops import crop_word
 from strhub.inference.lines import LineReading, Span, line_engine, read_lines
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.pipeline import Engine, Reader, Reading
+from strhub.inference.pipeline import Reader
+from strhub.inference.reading import Engine, Reading
 from strhub.spotting.page import Line, Quad, Word
 from strhub.spotting.regions import Floats, Region, sides_of
 

@@ -14,8 +14,8 @@ from PIL import Image
 from strhub.errors import UnreadableImage
 from strhub.images.open import open_image
 from strhub.images.sources import Taken, is_one_image, take
+from strhub.inference.batches import available_processors
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.pipeline import available_processors
 from strhub.inference.recognizer import Recognizer
 from strhub.spotting.adapters import as_detector
 from strhub.spotting.detector import Detector, EmbeddedDetector

@@ -132,7 +132,8 @@ def _make_archives(folder: Path) -> None:
 
 
 def _read_archive(path: Path) -> object:
-    from strhub.bulk.inputs import PARQUET, TAR, Unit, images, parquet_groups
+    from strhub.bulk.inputs import PARQUET, TAR, Unit, images
+    from strhub.bulk.parquet import parquet_groups
     from strhub.data.sources.tar import read_words
 
     if path.suffix == ".parquet":

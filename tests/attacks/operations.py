@@ -139,7 +139,7 @@ class _Reader:
     batch_size = 4
 
     def __call__(self, images: object) -> list[object]:
-        from strhub.inference.pipeline import Reading
+        from strhub.inference.reading import Reading
 
         return [Reading("x".join(map(str, image.size)), 0.5, (0.5,)) for image in images]  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from strhub.inference.pipeline import Reading
+from strhub.inference.reading import Reading
 
 
 class SleepyReader:

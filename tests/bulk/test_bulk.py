@@ -21,7 +21,7 @@ from PIL import Image
 pyarrow = pytest.importorskip("pyarrow", reason="the extra bulk is not installed")
 from pyarrow import parquet  # noqa: E402
 
-import strhub.bulk.inputs  # noqa: E402
+import strhub.bulk.parquet  # noqa: E402
 from strhub.bulk import COLUMNS, read_all  # noqa: E402
 from strhub.bulk.inputs import Span, Unit, find, images  # noqa: E402
 from strhub.data.sources.lmdb import write_lmdb  # noqa: E402
@@ -233,8 +233,8 @@ def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path)
 def test_tables_that_unpack_to_more_than_images_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strhub.bulk.inputs, "MIN_UNPACKED", 4 << 20)
-    monkeypatch.setattr(strhub.bulk.inputs, "MAX_UNPACKED", 4 << 20)
+    monkeypatch.setattr(strhub.bulk.parquet, "MIN_UNPACKED", 4 << 20)
+    monkeypatch.setattr(strhub.bulk.parquet, "MAX_UNPACKED", 4 << 20)
     big = bytes(1 << 20)
     for name, column in {
         "plain": pyarrow.array([big] * 6, pyarrow.binary()),
@@ -258,7 +258,7 @@ def test_tables_that_unpack_to_more_than_images_do(
     assert "can't hold the images of 100000 rows" in said["nothing.parquet"]
     assert errors["repeated.parquet", said["repeated.parquet"]] == 60
     assert (
-        strhub.bulk.inputs._rows_at_a_time(parquet.ParquetFile(tmp_path / "repeated.parquet"), [0])
+        strhub.bulk.parquet.rows_at_a_time(parquet.ParquetFile(tmp_path / "repeated.parquet"), [0])
         == 3
     )
 

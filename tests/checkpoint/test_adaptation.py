@@ -10,18 +10,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from strhub.checkpoint.adaptation import (
-    adapt,
-    growing_axes,
-    matching_characters,
-    resize_grid,
-    resize_patch_kernel,
-)
+from strhub.checkpoint.adaptation import adapt, matching_characters
 from strhub.checkpoint.formats import Checkpoint, CheckpointError, read_checkpoint
+from strhub.checkpoint.resizing import growing_axes, resize_grid, resize_patch_kernel
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import create_model, load, locate, save
 from strhub.text import CHARSET_36
-from strhub.training.run import adopt_pretrained, experiment_keys, start_from, train
+from strhub.training.adopting import adopt_pretrained, experiment_keys
+from strhub.training.run import start_from, train
 from strhub.training.systems.vitstr import ViTSTR
 
 TINY: dict[str, Any] = {

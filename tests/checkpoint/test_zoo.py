@@ -19,6 +19,7 @@ from strhub.checkpoint import download
 from strhub.checkpoint.download import RemoteFile, fetch, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.formats import CheckpointError
+from strhub.checkpoint.sizes import load_weights
 from strhub.checkpoint.zoo import (
     EMBEDDED,
     RELEASED_FILES,
@@ -26,7 +27,6 @@ from strhub.checkpoint.zoo import (
     list_models,
     load,
     load_from_checkpoint,
-    load_weights,
     locate,
     model_card,
     save,

@@ -12,7 +12,8 @@ from strhub.cli.bench import report
 from strhub.cli.overrides import prepare
 from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
-from strhub.training.run import adopt_pretrained, model_from_config
+from strhub.training.adopting import adopt_pretrained
+from strhub.training.run import model_from_config
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -23,11 +23,12 @@ from strhub import create_model
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export import archive, export, trba
 from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
+from strhub.export.checking import soft_noise
 from strhub.export.generic import trace
 from strhub.export.graph import Graph
-from strhub.export.writing import soft_noise
 from strhub.inference.onnx_description import IMAGES, LOGITS
-from strhub.inference.onnx_engine import Recognizer, open_session
+from strhub.inference.onnx_engine import Recognizer
+from strhub.inference.onnx_session import open_session
 
 pytestmark = pytest.mark.numeric
 

@@ -23,7 +23,7 @@ from strhub.data.synth import RenderedWords
 from strhub.export import export, largest_difference
 from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import Recognizer as OnnxRecognizer
-from strhub.inference.onnx_engine import open_session
+from strhub.inference.onnx_session import open_session
 
 pytestmark = pytest.mark.numeric
 

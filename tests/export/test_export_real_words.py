@@ -22,7 +22,7 @@ from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.export import export
 from strhub.images.preprocess import image_to_resized_array, normalization
 from strhub.inference.onnx_description import IMAGES, LOGITS
-from strhub.inference.onnx_engine import open_session
+from strhub.inference.onnx_session import open_session
 from strhub.text import CHARSET_36, CharsetAdapter
 
 FOLDER = Path(__file__).parents[3] / "shared" / "words"

@@ -20,7 +20,8 @@ from strhub import create_model, load, save
 from strhub.export import export_beside
 from strhub.export.stored import StoredWeights
 from strhub.inference.onnx_description import IMAGES, LOGITS, METADATA_KEY
-from strhub.inference.onnx_engine import Recognizer, open_session
+from strhub.inference.onnx_engine import Recognizer
+from strhub.inference.onnx_session import open_session
 from strhub.weights import embedded_graph, embedded_weights
 
 pytestmark = pytest.mark.numeric

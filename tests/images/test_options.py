@@ -19,7 +19,8 @@ from strhub.data.loading.aspect import AspectTransform
 from strhub.data.module import SceneTextDataModule
 from strhub.export.calibration import _batches
 from strhub.images.options import image_options, image_to_array
-from strhub.training.run import adopt_pretrained, data_from_config, model_from_config
+from strhub.training.adopting import adopt_pretrained
+from strhub.training.run import data_from_config, model_from_config
 
 SVTR = (
     "model=svtr", "model.embed_dims=[16,32,64]", "model.depths=[1,1,1]", "model.num_heads=[1,1,2]",

@@ -162,7 +162,7 @@ def test_an_iterator_may_use_one_buffer_again(
 def test_a_batch_ends_before_it_holds_too_much(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strhub.inference.pipeline._HELD_BYTES", 2 * len(DEMO[0].read_bytes()))
+    monkeypatch.setattr("strhub.inference.batches._HELD_BYTES", 2 * len(DEMO[0].read_bytes()))
     asked = 0
 
     def given() -> Iterator[bytes]:
@@ -198,11 +198,11 @@ def test_large_images_are_decoded_one_at_a_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lanes: int
 ) -> None:
     """Whatever the number of threads; small ones are not."""
-    import strhub.inference.pipeline as pipeline
+    from strhub.inference import pipeline, preparation
 
     reader = Recognizer("strhub-tiny", batch_size=4, threads=lanes, reread_below=0)
     reader.workers = 4
-    monkeypatch.setattr(pipeline, "_LARGE", 100 * 40)
+    monkeypatch.setattr(preparation, "_LARGE", 100 * 40)
     monkeypatch.setattr(pipeline, "_CHUNK", 1)
     for name, size in (("large", (200, 60)), ("small", (80, 30))):
         Image.new("RGB", size).save(tmp_path / f"{name}.png")

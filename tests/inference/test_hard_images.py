@@ -13,7 +13,7 @@ from PIL import Image
 
 from strhub import Recognizer
 from strhub.images.open import UnreadableImage, open_image
-from strhub.inference.pipeline import _SPARE
+from strhub.inference.preparation import SPARE
 
 pytestmark = pytest.mark.numeric
 
@@ -134,7 +134,7 @@ def test_what_a_reader_prepares_is_close_to_plain_scaling(
     prepared = recognizer.prepare([tmp_path / "ramp.jpg"])[0]
     assert isinstance(prepared, dict)
     image = open_image(tmp_path / "ramp.jpg")
-    assert min(image.width / 128, image.height / 32) > 2 * _SPARE
+    assert min(image.width / 128, image.height / 32) > 2 * SPARE
     expected = np.asarray(image.resize((128, 32), Image.Resampling.BICUBIC)) / 127.5 - 1
     assert np.abs(prepared[0].transpose(1, 2, 0) - expected).max() < 4 / 127.5
 

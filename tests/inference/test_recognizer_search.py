@@ -13,7 +13,8 @@ import torch
 from strhub import Recognizer, create_model
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.cli.arguments import search_options
-from strhub.cli.read import build_parser, run
+from strhub.cli.read import run
+from strhub.cli.read_parser import build_parser
 from strhub.inference.beam_search import beam_search
 from strhub.text.tokenizer import CTCTokenizer
 from strhub.weights import embedded_graph

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageOps
 from strhub import Recognizer
 from strhub.cli.read import run
 from strhub.data.synth import RenderedWords
-from strhub.inference.pipeline import Decoded, ImageArray, Reader, ViewReading
+from strhub.inference.pipeline import Decoded, Reader, ViewReading
+from strhub.inference.reading import ImageArray
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
 from strhub.inference.rereading import best_supported
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter

@@ -158,7 +158,7 @@ def test_the_whole_course_of_a_checkpoint(compose_main: Compose, tmp_path: Path)
 def test_fine_tuning_from_a_checkpoint_to_another_image_size(
     compose_main: Compose, tmp_path: Path
 ) -> None:
-    from strhub.training.run import adopt_pretrained
+    from strhub.training.adopting import adopt_pretrained
 
     save(create_small(charset_train="abc"), tmp_path / "model.safetensors")
     overrides = [f"pretrained={tmp_path / 'model.safetensors'}", "model.img_size=[32,64]", *QUICK]

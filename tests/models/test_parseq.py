@@ -14,7 +14,7 @@ from strhub.models.parseq.decoder import cloze_masks, permutation_masks
 from strhub.models.parseq.model import PARSeq
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.text import AttentionTokenizer
-from strhub.training.systems.parseq import ColumnReader
+from strhub.training.systems.parseq_parts import ColumnReader
 
 pytestmark = pytest.mark.numeric
 

@@ -34,7 +34,7 @@ from strhub.checkpoint.torch_files import check_archive
 from strhub.checkpoint.zoo import create_model, load, save
 from strhub.errors import CheckpointError
 from strhub.inference.onnx_engine import Recognizer
-from strhub.training.run import adopt_pretrained
+from strhub.training.adopting import adopt_pretrained
 from strhub.weights import embedded_graph, embedded_weights
 
 EXPERIMENTS = ("parseq", "abinet", "crnn", "svtr-base", "trba", "vitstr")

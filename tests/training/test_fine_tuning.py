@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import Callback
 from tests_support import PowerCut
 from torch import nn
 
-from strhub.checkpoint.adaptation import character_tables
 from strhub.checkpoint.experiments import experiment_hyper_parameters
+from strhub.checkpoint.resizing import character_tables
 from strhub.checkpoint.scene_text_model import build_network
 from strhub.configs import CONFIG_DIR
 from strhub.training.fine_tuning import FineTuning, encoder_layers, is_undecayed, split_groups

@@ -12,8 +12,8 @@ from tests_support import PowerCut
 
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.cli.data import run as run_data_command
+from strhub.training.adopting import adopt_pretrained
 from strhub.training.run import (
-    adopt_pretrained,
     model_from_config,
     only_run,
     resumed_without_options,

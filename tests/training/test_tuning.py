@@ -27,17 +27,15 @@ from strhub.training.tuning import (
     ReportToRay,
     Search,
     Trial,
-    check_same_search,
-    check_search,
     ranked,
     rounded,
     run_trial,
-    search_space,
     trial_config,
     trial_resources,
     tune,
     write_results,
 )
+from strhub.training.tuning_checks import check_same_search, check_search, search_space
 
 QUICK = (
     "dataset=drawn",

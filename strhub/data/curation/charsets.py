@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from strhub.configs import CONFIG_DIR
-from strhub.data.sources.annotations import ANNOTATION_NAMES, FORMAT_OF_SUFFIX, OTHER_NAMES
+from strhub.data.sources.annotation_files import FORMAT_OF_SUFFIX, OTHER_NAMES
+from strhub.data.sources.annotations import ANNOTATION_NAMES
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.errors import DataError

@@ -14,15 +14,19 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from strhub.data.curation.write_report import (
+    MAX_PROBLEMS,
+    NothingWritten,
+    SkippedRecord,
+    WriteReport,
+)
 from strhub.data.sources.lmdb import open_for_writing, put
 from strhub.data.sources.lmdb_format import MAX_SAMPLES, NUM_SAMPLES, LmdbFile, image_key, label_key
-from strhub.errors import DataError
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
 
@@ -38,46 +42,10 @@ Outcome = tuple[
     list[tuple[bytes, bytes]], tuple[str, str] | None
 ]  # of a job: records; reason and message if skipped
 
-MAX_PROBLEMS: Final = 1000
 MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
 COMMIT_SECONDS: float = 1.0  # at most so much work is lost when a run is killed
 COMMIT_BYTES: Final = 1 << 25  # and at most so much is held in memory
 PROGRESS: Final = b"partial-progress"  # how far the run has come; gone from a complete LMDB
-
-
-class SkippedRecord(DataError):
-    """Raised by `work` for an input that can't be used: the message says what and where, `reason`
-    is for counting.
-    """
-
-    def __init__(self, message: str, reason: str = "unusable") -> None:
-        super().__init__(message, reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-@dataclass(frozen=True)
-class WriteReport:
-    """What became of the jobs.
-
-    written: records in the finished LMDB. skipped: jobs or records that could not be used.
-    problems: the first 1000 messages about those. reasons: how many were skipped, by reason.
-    """
-
-    written: int
-    skipped: int
-    problems: tuple[str, ...]
-    reasons: Mapping[str, int] = field(default_factory=dict)
-
-
-class NothingWritten(DataError):
-    """No job gave a record, so that no LMDB was made; `report` holds the reasons."""
-
-    def __init__(self, message: str, report: WriteReport) -> None:
-        super().__init__(message)
-        self.report = report
 
 
 def write_words(

@@ -15,38 +15,30 @@ import weakref
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from strhub.errors import DataError
+from strhub.data.sources.lmdb_layout import (
+    BRANCH,
+    HEADER,
+    IN_OVERFLOW,
+    LEAF,
+    MAGIC,
+    MAX_VALUE,
+    META,
+    NO_PAGE,
+    NODE,
+    OVERFLOW,
+    DamagedLmdb,
+    Meta,
+    _child,
+)
 from strhub.utils.regular_files import open_regular
 
 __all__ = ["DamagedLmdb", "LmdbPages"]
 
-MAX_VALUE: Final = 256 << 20  # bytes of one value
 
-HEADER: Final = 16  # bytes before the offsets of a page's nodes
-NODE: Final = struct.Struct(
-    "<HHHH"
-)  # size of the value (or child page) in two halves, flags, size of the key
-META: Final = struct.Struct("<II16xIHH40xIHHQQQQQQQ")  # from `magic` on
-MAGIC: Final = 0xBEEFC0DE
-NO_PAGE: Final = (1 << 64) - 1
-BRANCH, LEAF, OVERFLOW = 1, 2, 4  # kinds of pages
-IN_OVERFLOW: Final = 1  # flag of a node
 MAX_DEPTH: Final = 32
 CACHED_PAGES: Final = 1024  # branch pages kept in memory
-
-
-class DamagedLmdb(DataError):
-    """A page of the file makes no sense; the message says which and why."""
-
-
-class _Meta(NamedTuple):
-    page_size: int
-    entries: int
-    root: int
-    last_page: int
-    transaction: int
 
 
 class LmdbPages:
@@ -159,7 +151,7 @@ class LmdbPages:
         self._size = os.fstat(file.fileno()).st_size
         return file
 
-    def _newest_meta(self) -> _Meta:
+    def _newest_meta(self) -> Meta:
         """Return the state after the last complete transaction, of the two that are stored."""
         first = self._meta_at(0)
         second = self._meta_at(first.page_size)
@@ -169,7 +161,7 @@ class LmdbPages:
             raise DamagedLmdb(f"it has {self._size} bytes of {expected}, so it was cut short")
         return meta
 
-    def _meta_at(self, offset: int) -> _Meta:
+    def _meta_at(self, offset: int) -> Meta:
         stored = META.unpack(self._read(offset + HEADER, META.size))
         (
             magic,
@@ -192,7 +184,7 @@ class LmdbPages:
             raise DamagedLmdb(f"its pages have {page_size} bytes")
         if flags:
             raise DamagedLmdb(f"it is a kind of LMDB that holds no words (flags {flags})")
-        return _Meta(page_size, entries, root, last, number)
+        return Meta(page_size, entries, root, last, number)
 
     def _page(self, number: int) -> tuple[bytes, int]:
         """Return a page of nodes and its kind."""
@@ -282,13 +274,6 @@ class LmdbPages:
         if own != number or not flags & OVERFLOW or pages < count:
             raise DamagedLmdb(f"page {number}: it is not the page of a value")
         return content[HEADER:]
-
-
-def _child(page: bytes, node: int) -> int:
-    if not HEADER <= node <= len(page) - NODE.size:
-        raise DamagedLmdb(f"page {int.from_bytes(page[:8], 'little')}: a key lies outside of it")
-    low, middle, high, _ = NODE.unpack_from(page, node)
-    return int(low | middle << 16 | high << 32)
 
 
 def _reader(owner: LmdbPages, file: BufferedReader) -> Callable[[int, int], bytes]:

@@ -16,7 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from strhub.data.loading.loader import TrainLoader, collate
 from strhub.data.sources.dataset import Word
 from strhub.data.sources.shard_names import find_shards, known_size
+from strhub.data.sources.shuffle_buffer import Record, _shuffled
 from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
 from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
@@ -48,15 +49,7 @@ REASONS: Final = (
 )
 MAX_WORKERS: Final = 256
 ATTEMPTS: Final = 100  # as `WordDataset`
-BUFFER_BYTES: Final = 1 << 30  # of images held to draw from
 EMPTY_PASSES: Final = 10
-
-
-class _Record(NamedTuple):
-    encoded: bytes
-    label: str
-    key: tuple[int, int, int]
-    """Seeds what is random about it: the pass, the shard, its number there."""
 
 
 class ShardedWords(IterableDataset[Word]):
@@ -194,7 +187,7 @@ class ShardedWords(IterableDataset[Word]):
 
     def _stream(
         self, epoch: int, reader: int, readers: int, counts: torch.Tensor
-    ) -> Iterator[tuple[_Record, list[_Record]]]:
+    ) -> Iterator[tuple[Record, list[Record]]]:
         """The records of one reader, each with those that it may be replaced by; endless if the
         epoch has a size.
         """
@@ -221,7 +214,7 @@ class ShardedWords(IterableDataset[Word]):
 
     def _pass(
         self, order: list[int], seed: int, reader: int, readers: int, counts: torch.Tensor
-    ) -> Iterator[_Record]:
+    ) -> Iterator[Record]:
         """One reader's part of all shards, read once.
 
         Shards in this order, cut into `readers` parts each, make `readers` stretches of equally
@@ -247,7 +240,7 @@ class ShardedWords(IterableDataset[Word]):
                             REASONS.index(error.reason if error.reason in REASONS else "other")
                         ] += 1
                     else:
-                        yield _Record(word.encoded, label, (seed, order[position], number))
+                        yield Record(word.encoded, label, (seed, order[position], number))
             except TruncatedShard as error:
                 if (
                     position * readers + number % readers
@@ -255,7 +248,7 @@ class ShardedWords(IterableDataset[Word]):
                     log.warning("shard left early: %s", error)
                     counts[REASONS.index("truncated shard")] += 1
 
-    def _decoded(self, record: _Record, others: list[_Record]) -> Word:
+    def _decoded(self, record: Record, others: list[Record]) -> Word:
         rng = np.random.default_rng(record.key)
         for unreadable in range(ATTEMPTS):
             try:
@@ -291,35 +284,3 @@ class ShardLoader(TrainLoader):
     def seek(self, epoch: int, batch: int) -> None:
         """Start with this batch from now on."""
         self.words.seek(epoch, batch)
-
-
-def _shuffled(
-    records: Iterator[_Record], size: int, rng: np.random.Generator
-) -> Iterator[tuple[_Record, list[_Record]]]:
-    """Records drawn evenly from up to `size`, or BUFFER_BYTES, in memory, each with those that stay
-    there.
-    """
-    held: list[_Record] = []
-    filled = 0  # bytes
-    for record in records:
-        while held and filled + len(record.encoded) > BUFFER_BYTES:
-            sampled = _taken(held, rng)
-            filled -= len(sampled.encoded)
-            yield sampled, held
-        filled += len(record.encoded)
-        if len(held) < size:
-            held.append(record)
-            continue
-        spot = int(rng.integers(size))
-        sampled, held[spot] = held[spot], record
-        filled -= len(sampled.encoded)
-        yield sampled, held
-    while held:
-        yield _taken(held, rng), held
-
-
-def _taken(held: list[_Record], rng: np.random.Generator) -> _Record:
-    """Take a record out of a list, any as likely."""
-    spot = int(rng.integers(len(held)))
-    held[spot], held[-1] = held[-1], held[spot]
-    return held.pop()

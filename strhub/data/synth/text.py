@@ -9,7 +9,6 @@ shares.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,84 +20,28 @@ from strhub.data.synth import patterns
 from strhub.data.synth.corpus import Vocabulary, bundled_words, cut, read_corpus
 from strhub.data.synth.lengths import checked_lengths, line_of, strung
 from strhub.data.synth.mixture import checked_mixture, drawable_mixture
-from strhub.data.synth.patterns import listed, pick
+from strhub.data.synth.patterns import pick
 from strhub.data.synth.randoms import RandomStrings
 from strhub.data.synth.shaping import is_ignorable, is_mark
+from strhub.data.synth.spelling import Spelling
+from strhub.data.synth.text_tables import (
+    BRACKETS,
+    DOMAINS,
+    ENDINGS,
+    JOINTS,
+    PHRASES,
+    STARTS,
+    _cased,
+    accented_forms,
+)
 
 __all__ = ["TextSampler"]
 
 _BUNDLED = ("words", "names", "words-europe")
 # Drawn once to see which characters the kinds other than random strings leave rare.
 _TRIAL = 2500
-_DOMAINS = listed("com com com com org net co.uk de fr it es nl info edu gov io eu shop ch at pl")
-_PHRASES = listed(
-    "don't Co. 50% #1 No. St. Mr. Mrs. Dr. Ltd. Inc. it's can't won't we're you'll I'm let's "
-    "o'clock & R&B B&B Q&A A/C "
-    "24/7 3D 1st 2nd 3rd 4th 24h 24hrs 100% 5kg 10am (c) e-mail T-shirt U.S.A. P.O. a.m. p.m. + = "
-    "@home C++ K-9 x2 < > "
-    "50/50 A+ vs. Nr. Str. S.A. S.p.A. GmbH S.L. c/o w/o etc. Ave. Rd. Blvd. M&M's 4x4 >> << -> ?! "
-    "!! *** $$ ~ No.1"
-)
-_ENDINGS = (
-    "'s",
-    "'s",
-    "'s",
-    ".",
-    ".",
-    ",",
-    "!",
-    "!",
-    "?",
-    ":",
-    ";",
-    "...",
-    "*",
-    "-",
-    "!!",
-    "?!",
-    "(s)",
-    "+",
-    "~",
-)
-_STARTS = (
-    "(",
-    "[",
-    '"',
-    "'",
-    "#",
-    "@",
-    "*",
-    "-",
-    "/",
-    "+",
-    "~",
-    ">",
-    "&",
-    "_",
-    "$",
-    "\\",
-    "<",
-    "{",
-)
-_BRACKETS = ("()", "()", "()", "[]", '""', '""', "''", "<>", "{}", "**", "--", "__", "||", "``")
-_JOINTS = ("-", "-", "-", "&", "/", "+", "_", ":", "|", "\\", "=", "'", ".", "@", "^")
-# Letters that Unicode does not take apart into a plain letter and an accent.
-_SPELLINGS = {
-    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
-        "Æ": "AE", "Œ": "OE",
-    "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ẞ": "SS",
-}  # fmt: skip
+_MAILBOXES = ("info", "mail", "office", "contact", "sales")
 _Draw = Callable[[np.random.Generator], str]
-
-
-def _cased(word: str, rng: np.random.Generator) -> str:
-    """Upper case leads because signs shout; mixed case inside a word stays rare as it is in the
-    world.
-    """
-    roll = rng.random()
-    if roll < 0.45:
-        return word.upper()
-    return word.lower() if roll < 0.785 else word[:1].upper() + word[1:].lower()
 
 
 class TextSampler:
@@ -159,9 +102,9 @@ class TextSampler:
         self.corpus_case: Literal["keep", "mix"] = corpus_case
         self.mixture = checked_mixture(mixture, has_corpus=corpus is not None)
         self._allowed = frozenset(visible)
-        self._accents = _accented_forms(visible)
-        self._joints = tuple(joint for joint in _JOINTS if joint in self._allowed)
-        self._spelled: dict[str, str] = {}
+        self._accents = accented_forms(visible)
+        self._joints = tuple(joint for joint in JOINTS if joint in self._allowed)
+        self._spelling = Spelling(self._allowed)
         self._lists = {name: bundled_words(name, longest=self.max_length) for name in _BUNDLED}
         self._own = self._fitted_corpus()
         self._random = RandomStrings(charset=visible, max_length=self.max_length)
@@ -184,7 +127,7 @@ class TextSampler:
         """Returns one text of one kind."""
         kind = self._kind(rng)
         for _ in range(6):
-            text = self._fit(kind(rng))
+            text = self._spelling.fit(kind(rng))
             if 0 < len(text) <= self.max_length:
                 return text
         # A limit of a few characters leaves nearly every kind too long: random strings always fit.
@@ -192,15 +135,8 @@ class TextSampler:
 
     def __reduce__(self) -> tuple[Callable[..., TextSampler], tuple[object, ...]]:
         charset = self.charset + (" " if self.spaces else "")
-        settings = (
-            charset,
-            self.max_length,
-            self.corpus,
-            self.corpus_case,
-            self.mixture,
-            self.lengths,
-        )
-        return _rebuild, settings
+        texts = (self.corpus, self.corpus_case, self.mixture, self.lengths)
+        return _rebuild, (charset, self.max_length, *texts)
 
     def _draws(self) -> dict[str, _Draw]:
         return {
@@ -226,18 +162,12 @@ class TextSampler:
         rng, texts = np.random.default_rng(0), []
         for _ in range(_TRIAL):
             kind = self._kind(rng)
-            text = "" if kind is self._random else self._fit(kind(rng))
+            text = "" if kind is self._random else self._spelling.fit(kind(rng))
             if 0 < len(text) <= self.max_length:
                 texts.append(text)
         mean = sum(map(len, texts)) / max(len(texts), 1)
         ours = random_share * self._random.mean_length()
         self._random.balance(texts, fraction=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
-
-    def _fit(self, text: str) -> str:
-        """Casts `text` into the charset: swaps case where only the other case is allowed, drops the
-        rest.
-        """
-        return text if self._allowed.issuperset(text) else "".join(map(self._spelling, text))
 
     def _accented(self, word: str, rng: np.random.Generator) -> str:
         """Puts accents that the charset has on a tenth of the words, so that letters with them
@@ -250,25 +180,13 @@ class TextSampler:
             for char in word
         )
 
-    def _spelling(self, char: str) -> str:
-        """Returns `char` as the charset can spell it: itself, its other case, without its accent,
-        or nothing.
-        """
-        if char not in self._spelled:
-            plain = _SPELLINGS.get(char) or unicodedata.normalize("NFD", char)[0]
-            forms = (char, char.lower(), char.upper(), plain, plain.lower(), plain.upper())
-            self._spelled[char] = next(
-                (form for form in forms if self._allowed.issuperset(form)), ""
-            )
-        return self._spelled[char]
-
     def _fitted_corpus(self) -> Vocabulary | None:
         if self.corpus is None:
             return None
         rng = np.random.default_rng(0)
 
         def fit(word: str) -> list[str]:
-            spelled = [self._own_spelling(char) for char in word]
+            spelled = [self._spelling.own(char) for char in word]
             if None in spelled:
                 return []
             return cut("".join(form for form in spelled if form), self.max_length, rng)
@@ -287,15 +205,6 @@ class TextSampler:
                 "charset"
             )
         return fitted
-
-    def _own_spelling(self, char: str) -> str | None:
-        """As `_spelling` but for accents; None for a letter, mark or digit that the charset
-        lacks.
-        """
-        for form in (char, char.lower(), char.upper()):
-            if form in self._allowed:
-                return form
-        return None if unicodedata.category(char)[0] in "LMN" else ""
 
     def _plain_word(self, rng: np.random.Generator) -> str:
         return self._lists["words"].pick(rng) if self._lists["words"].words else ""
@@ -326,12 +235,12 @@ class TextSampler:
         draw = self._word if self._own is None else self._corpus_word
         roll = rng.random()
         if roll < 0.2 and self._own is None:
-            return pick(rng, _PHRASES)
+            return pick(rng, PHRASES)
         word = draw(rng)
         if roll < 0.35:
-            return pick(rng, _STARTS) + word
+            return pick(rng, STARTS) + word
         if roll < 0.5:
-            pair = pick(rng, _BRACKETS)
+            pair = pick(rng, BRACKETS)
             return f"{pair[0]}{word}{pair[1]}"
         if roll < 0.65:
             return f"{word}{pick(rng, self._joints)}{draw(rng)}" if self._joints else word
@@ -340,11 +249,11 @@ class TextSampler:
                 f"{pick(rng, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}."
                 for _ in range(1 + int(rng.random() * 3))
             )
-        return word + pick(rng, _ENDINGS)
+        return word + pick(rng, ENDINGS)
 
     def _web(self, rng: np.random.Generator) -> str:
         name = self._plain_word(rng) if rng.random() < 0.7 else patterns.invented(rng)
-        address, roll = f"{name}.{pick(rng, _DOMAINS)}", rng.random()
+        address, roll = f"{name}.{pick(rng, DOMAINS)}", rng.random()
         if roll < 0.5:
             address = f"www.{address}"
         elif roll < 0.6:
@@ -356,19 +265,9 @@ class TextSampler:
         return address.upper() if rng.random() < 0.15 else address
 
     def _mail(self, rng: np.random.Generator) -> str:
-        user = pick(
-            rng,
-            (
-                "info",
-                "mail",
-                "office",
-                "contact",
-                "sales",
-                self._plain_word(rng),
-                self._name(rng).lower(),
-            ),
-        )
-        address = f"{user}@{self._plain_word(rng)}.{pick(rng, _DOMAINS)}"
+        own = (self._plain_word(rng), self._name(rng).lower())
+        user = pick(rng, (*_MAILBOXES, *own))
+        address = f"{user}@{self._plain_word(rng)}.{pick(rng, DOMAINS)}"
         return address.upper() if rng.random() < 0.1 else address
 
 
@@ -388,13 +287,3 @@ def _rebuild(
         mixture=mixture,
         lengths=lengths,
     )
-
-
-def _accented_forms(charset: str) -> dict[str, str]:
-    """Maps a Latin base letter to the charset's letters built on it, such as 'a' to 'äà'."""
-    forms: dict[str, str] = {}
-    for char in charset:
-        base = unicodedata.normalize("NFD", char)[0]
-        if base != char and base.isascii():
-            forms[base] = forms.get(base, "") + char
-    return forms

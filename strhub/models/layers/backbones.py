@@ -8,21 +8,18 @@ transformer.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT, TOKEN_DIM, LightConvEncoder
+from strhub.models.layers.timm_models import _timm, check_name, create
 from strhub.models.layers.widths import pad_columns, padded_width
 
-TIMM = "timm/"
 CELLS = (4, 16)
 """Rows and columns of the last feature map that images are given by default: as many tokens as a
 word of usual length needs.
@@ -111,7 +108,7 @@ class TimmEncoder(BackboneEncoder):
         self.name, self.img_size = name, (int(img_size[0]), int(img_size[1]))
         features = look_at(name, self.img_size)
         super().__init__(
-            _create(name, self.img_size), token_dim=features.channels, output_dim=output_dim
+            create(name, self.img_size), token_dim=features.channels, output_dim=output_dim
         )
         self.channels_last, self._grid = features.channels_last, features.grid
         for part in features.unused:  # such as a classifier's hidden layer
@@ -174,7 +171,7 @@ def look_at(name: str, img_size: tuple[int, int]) -> Features:
         ValueError: timm has no such backbone, or it does not take images of this size.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        backbone = _create(name, img_size)
+        backbone = create(name, img_size)
         try:
             features = backbone.eval().forward_features(torch.zeros(1, 3, *img_size))
             features.sum().backward()
@@ -216,7 +213,7 @@ def usual_input(name: str) -> tuple[int, str]:
     Raises as `look_at` does.
     """
     timm = _timm()
-    _check_name(name)
+    check_name(name)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         info = getattr(
             timm.create_model(name, pretrained=False, num_classes=0), "feature_info", None
@@ -236,7 +233,7 @@ def pretrained_state(name: str, img_size: tuple[int, int]) -> dict[str, Tensor]:
     Raises `ValueError` where they are not to be had.
     """
     try:
-        backbone = _create(name, img_size, pretrained=True)
+        backbone = create(name, img_size, pretrained=True)
     except Exception as error:  # of the hub's client, of urllib, of the file system
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"timm could not give the weights of {name}: {reason}") from error
@@ -250,55 +247,3 @@ def sines(length: int, dim: int) -> Tensor:
     rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))  # (dim / 2)
     angles = torch.arange(length).unsqueeze(1) * rates  # (length, dim / 2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim].unsqueeze(0)
-
-
-def _create(name: str, img_size: tuple[int, int], *, pretrained: bool = False) -> Any:
-    """A backbone without a classifier; nothing is fetched unless it is to be pretrained."""
-    timm = _timm()
-    _check_name(name)
-    fixed = {"img_size": img_size} if timm.get_pretrained_cfg(name).fixed_input_size else {}
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **fixed)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        if pretrained:
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"timm's {name} cannot be made for images of {list(img_size)}: {reason}"
-        ) from error
-
-
-def _check_name(name: str) -> None:
-    """Raise `ValueError` for what timm has no code of its own for: such as an address, which it
-    would fetch.
-    """
-    timm = _timm()
-    if (
-        re.fullmatch(r"[\w.]+", name)
-        and timm.is_model(name)
-        and timm.get_pretrained_cfg(name) is not None
-    ):
-        return
-    stem = name.partition(".")[0]
-    nearest = difflib.get_close_matches(stem, timm.list_models(), n=1, cutoff=0.5)
-    meant = f" Did you mean {TIMM}{nearest[0]}?" if nearest else ""
-    raise ValueError(
-        f"timm {timm.__version__} has no backbone {name!r}.{meant} "
-        "timm.list_models() names them all"
-    )
-
-
-def _timm() -> Any:
-    try:
-        return import_module("timm")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed; an encoder {TIMM}… needs: pip install 'strhub[timm]'",
-            name=error.name,
-        ) from error
-    except RuntimeError as error:  # a torchvision that belongs to another torch
-        raise ModuleNotFoundError(
-            f"timm cannot be imported ({error}): install the torchvision that belongs "
-            "to your torch",
-            name="torchvision",
-        ) from error

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from strhub.models.layers.backbones import (
     CELLS,
-    TIMM,
     BackboneEncoder,
     ColumnEncoder,
     TimmEncoder,
@@ -20,6 +19,7 @@ from strhub.models.layers.backbones import (
 )
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.light_conv import COLUMN_WIDTH, HEIGHT
+from strhub.models.layers.timm_models import TIMM
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.crossmodal import spell
 

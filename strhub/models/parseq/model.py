@@ -22,6 +22,7 @@ from strhub.models.parseq.crossmodal import CrossModalBranch
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
 from strhub.models.parseq.reader import CharacterReader, Memory
 from strhub.models.parseq.stepping import SteppingDecoder
+from strhub.models.parseq.steps import steps_together
 
 IMPOSSIBLE = -1e4  # a logit that no probability is left of, even in 16 bits
 
@@ -201,7 +202,7 @@ class PARSeq(CharacterReader, Network):
             parts = [
                 (rows, self._begin(alike, beams)) for rows, alike in groups_of_like_width(images)
             ]
-            return parts[0][1] if len(parts) == 1 else _steps_together(parts)
+            return parts[0][1] if len(parts) == 1 else steps_together(parts)
         return self._begin(images, beams)
 
     def _begin(self, images: Tensor, beams: int) -> Steps:
@@ -289,18 +290,3 @@ class PARSeq(CharacterReader, Network):
             "dec_mlp_ratio": weights["decoder.layers.0.linear1.weight"].shape[0] / embed_dim,
             "dec_depth": depth_of("decoder.layers."),
         }
-
-
-def _steps_together(parts: Sequence[tuple[list[int], Steps]]) -> Steps:
-    """Steps of some rows each as those of all rows."""
-    rows = [row for part, _ in parts for row in part]
-    order = sorted(range(len(rows)), key=rows.__getitem__)
-
-    def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
-        logits = [
-            begun(number, tokens[part], parents[part]).unflatten(0, (len(part), -1))
-            for part, begun in parts
-        ]
-        return torch.cat(logits)[order].flatten(0, 1)  # (B, beams, C) to (B * beams, C)
-
-    return step

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.checkpoint.formats import CheckpointError, read_checkpoint
-from strhub.checkpoint.zoo import load_weights, locate
+from strhub.checkpoint.sizes import load_weights
+from strhub.checkpoint.zoo import locate
 from strhub.models.abinet.model import ABINet as Network
 from strhub.models.abinet.model import initialize
 from strhub.models.abinet.transformer import Estimate

@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.checkpoint.backbones import load_backbone, settled_source
-from strhub.checkpoint.zoo import differences, mismatch_table
+from strhub.checkpoint.fitting import differences, mismatch_table
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
 from strhub.clip.gather import Share
-from strhub.clip.sources import decides_sizes, find_clip
+from strhub.clip.sources import find_clip
 from strhub.clip.text_side import TextSide, load_text_side, text_size
 from strhub.clip.weights import grid_of, read_clip
 from strhub.models.layers.backbones import BackboneEncoder
-from strhub.models.layers.ctc import ctc_loss
-from strhub.models.parseq.encoders import CLIP_SIZES, COLUMNS, FREE, OWN, grid_size, is_clip
+from strhub.models.parseq.encoders import COLUMNS, OWN, grid_size, is_clip
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.models.parseq.reader import CharacterReader
 from strhub.text import AttentionTokenizer
 from strhub.training.systems.base import System
+from strhub.training.systems.parseq_parts import ColumnReader, with_sizes
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class PARSeq(System):
             pretrained_encoder, clip=clip, columns=encoder == COLUMNS
         )
         if clip and pretrained_encoder is not None:
-            options = _with_sizes(options, pretrained_encoder)
+            options = with_sizes(options, pretrained_encoder)
         contrastive = {**(contrastive or {})}
         if aims.weight:
             contrastive["text_dim"] = text_size(aims, options, pretrained_encoder)
@@ -275,41 +275,3 @@ class PARSeq(System):
         logits = self(images, targets.shape[1] - 1)
         loss = F.cross_entropy(logits.flatten(end_dim=1), targets.flatten(), ignore_index=pad_id)
         return logits, loss, int((targets != pad_id).sum())
-
-
-def _with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Options with the sizes of a CLIP that has its own, and the activation of one of open_clip's.
-
-    Nothing is done for options that come from a checkpoint: they have all sizes.
-    """
-    options = dict(options)
-    if options.get("enc_embed_dim") or not decides_sizes(source):
-        return options
-    found = find_clip(source, options["encoder"])
-    options["enc_activation"] = options.get("enc_activation") or found.activation
-    clip = read_clip(found.path)
-    sizes = {**clip.image_sizes(), **(clip.text_sizes() if options.get("cross_modal") else {})}
-    named = CLIP_SIZES.get(options["encoder"])
-    if named is None or any(sizes[name] != value for name, value in named.items()):
-        if named is not None:
-            log.warning(
-                "%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes
-            )
-        options |= {**sizes, "encoder": FREE}
-    return options
-
-
-class ColumnReader(nn.Linear):
-    """Reads each column of an image by itself, for CTC: features (B, W, D) to logits (B, W,
-    charset_size + 1).
-
-    The blank has id 0, so that characters have the ids that they have elsewhere.
-    """
-
-    def __init__(self, embed_dim: int, charset_size: int) -> None:
-        super().__init__(embed_dim, charset_size + 1)
-
-    def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
-        """CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
-        lengths = torch.tensor([len(label) for label in labels], device=columns.device)
-        return ctc_loss(self(columns), tokens[:, 1:], lengths)

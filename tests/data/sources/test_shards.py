@@ -26,7 +26,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-import strhub.data.sources.shards as shards_module
+import strhub.data.sources.shuffle_buffer as buffer_module
 from strhub.cli.data_commands import shard
 from strhub.data.loading.loader import Batch
 from strhub.data.sources.lmdb import write_lmdb
@@ -642,7 +642,7 @@ def test_the_buffer_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     write_tar(tmp_path / "a.tar", range(12))
     size = len(encoded(0))
     held: list[int] = []
-    monkeypatch.setattr(shards_module, "BUFFER_BYTES", 3 * size + 40)
+    monkeypatch.setattr(buffer_module, "BUFFER_BYTES", 3 * size + 40)
     words = sharded(tmp_path, buffer=100, prepare_label=str)
     for _, others in words._stream(0, 0, 1, torch.zeros(20, dtype=torch.int64)):
         held.append(sum(len(other.encoded) for other in others))

@@ -1,0 +1,140 @@
+"""What a run is trained on: sets of a tree, rendered words, composed lines, or a mixture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from strhub.data.loaders import Loaders
+from strhub.data.sources.composed import ComposedLines, stands_on_end
+from strhub.data.sources.dataset import WordDataset
+from strhub.data.sources.mixture import Mixture, SeededDataset
+from strhub.data.sources.rendered import RenderedDataset
+
+SAMPLED_TEXTS = 20_000  # that stand for the words of a set without end
+
+
+DRAWN = "drawn"  # the name in a mixture that stands for rendered words
+
+
+LINES = "lines"  # and for lines composed of the words of its other sets
+
+
+WITHOUT_FILES = (DRAWN, LINES)
+
+
+class TrainingWords(Loaders):
+    """The half of a data module that makes the training set."""
+
+    drawn: int
+    draw_difficulty: float | Sequence[float]
+    draw_max_length: int | None
+    draw_blanks: float
+    draw_texts: Mapping[str, Any] | None
+    drawing: str | Mapping[str, Any]
+    augment_drawn: bool
+    mixture: Mapping[str, float] | None
+    mixture_size: int
+    drop_tall: bool
+    train_dir: str
+    _train: RenderedDataset | WordDataset | Mixture | None
+
+    def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
+        raise NotImplementedError
+
+    @property
+    def train_dataset(self) -> RenderedDataset | WordDataset | Mixture:
+        """Words for training; `ValueError` if there are none."""
+        if self._train is None:
+            if self.mixture:
+                self._train = self._mixed(
+                    {name: fraction for name, fraction in self.mixture.items() if fraction}
+                )
+            else:
+                self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
+        return self._train
+
+    def _mixed(self, fractions: Mapping[str, float]) -> Mixture:
+        sets: dict[str, SeededDataset] = {
+            name: self._read(name) for name in fractions if name not in WITHOUT_FILES
+        }
+        if LINES in fractions:
+            if not sets:
+                raise ValueError(
+                    f"data.mixture has {LINES!r}, which are composed of the words of its other "
+                    "sets, "
+                    "but no folder of words beside it"
+                )
+            sets[LINES] = self._composed({name: fractions[name] for name in sets})
+        if DRAWN in fractions:
+            sets[DRAWN] = self._drawn(self.mixture_size)
+        return Mixture({name: sets[name] for name in fractions}, fractions, size=self.mixture_size)
+
+    def _composed(self, fractions: Mapping[str, float]) -> ComposedLines:
+        as_stored = {
+            name: WordDataset(self._training_sources(name)[0], transform=_as_it_is)
+            for name in fractions
+        }
+        return ComposedLines(
+            Mixture(as_stored, fractions, size=self.mixture_size),
+            size=self.mixture_size,
+            max_length=self.max_label_length,
+            transform=self.get_transform(
+                self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
+            ),
+        )
+
+    def _drawn(self, size: int, *, validation: bool = False) -> RenderedDataset:
+        augment = self.augment if self.augment_drawn and not validation else False
+        return RenderedDataset(
+            charset=self.charset_train,
+            max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
+            size=size,
+            difficulty=self.draw_difficulty,
+            style=self.drawing,
+            blanks=self.draw_blanks,
+            texts=self.draw_texts,
+            transform=self.get_transform(
+                self.img_size, augment, self.rotation, self.normalize, self.keep_aspect
+            ),
+        )
+
+    def _read(self, name: str) -> WordDataset:
+        transform = self.get_transform(
+            self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
+        )
+        refuse = stands_on_end if self.drop_tall else None
+        return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
+
+    def training_words(self) -> Counter[str]:
+        """The labels of the training sets and how often each occurs; of rendered words, the first
+        20,000 texts.
+
+        `ValueError` for shards, whose labels are not known before they are read.
+        """
+        if self.shards:
+            raise ValueError(
+                "shards do not tell their words before they are read: give a list of words instead"
+            )
+        dataset = self.train_dataset
+        words = Counter[str]()
+        for part in dataset.sets if isinstance(dataset, Mixture) else [dataset]:
+            if isinstance(part, RenderedDataset):
+                words.update(
+                    part.words.sampler(np.random.default_rng([self.seed, n]))
+                    for n in range(SAMPLED_TEXTS)
+                )
+            elif isinstance(part, WordDataset):
+                words.update(
+                    label for source in part.sources for label in getattr(source, "labels", ())
+                )
+        return words
+
+
+def _as_it_is(image: Image, rng: np.random.Generator) -> Image:
+    """Return an image that something is yet to be made of."""
+    return image

@@ -1,0 +1,49 @@
+"""How far what was written is from the model that it was written from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.images.options import image_options
+from strhub.inference.onnx_description import IMAGES, LOGITS
+from strhub.inference.onnx_session import open_session
+
+
+def largest_difference(model: SceneTextModel, path: str | Path) -> float:
+    """By how much the file's logits differ from the model's at most, on soft noise, one and three
+    images at a time.
+
+    Infinity if a batch's number of steps differs. Needs onnxruntime.
+    """
+    session = open_session(path)
+    network = copy.deepcopy(model.model).eval().cpu()
+    height, width = model.hparams["img_size"]
+    if image_options(model.hparams)["keep_aspect"]:
+        width = min(width, 256)
+    largest = 0.0
+    for batch in (1, 3):
+        images = soft_noise(batch, (height, width))
+        with torch.inference_mode():
+            expected = network(images).numpy()
+        found = session.run([LOGITS], {IMAGES: images.numpy()})[0]
+        if found.shape != expected.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(found - expected).max()))
+    return largest
+
+
+def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
+    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial
+    transformers chaotic.
+    """
+    generator = torch.Generator().manual_seed(batch)
+    coarse = torch.rand(batch, 3, 4, 16, generator=generator) * 2 - 1
+    size = (int(img_size[0]), int(img_size[1]))
+    return torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(-1, 1)

@@ -1,0 +1,52 @@
+"""Inputs in batches that threads may open, and the threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from strhub.images.sources import Taken, take
+from strhub.inference.rereading import Decoded as Decoded
+from strhub.inference.rereading import ViewReading as ViewReading
+from strhub.inference.rereading import surest_rotation as surest_rotation
+
+_HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
+
+
+def available_processors() -> int:
+    """Those that this process may use: in a container or a batch system, few of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; what they have not begun when it is left, they never begin, and the rest is not
+    waited for.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def in_batches(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(inputs)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def taken_batches(images: Iterable[Any], size: int, *, copy: bool) -> Iterator[list[Taken]]:
+    """Batches of up to `size` images, fewer if they hold much memory, that any thread may open."""
+    batch: list[Taken] = []
+    for image in images:
+        batch.append(take(image, copy=copy))
+        if len(batch) == size or sum(taken.size for taken in batch) > _HELD_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
