@@ -32,6 +32,7 @@ MINUTES = Run(only_parsed="takes minutes, and has tests of its own")
 EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
 PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
+SCORED = Run(elsewhere="tests/cli/test_scoring_command.py")
 PHOTOS = Run(elsewhere="tests/evaluation/test_photographs.py")
 RENDERED = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
 SHORT = (
@@ -182,7 +183,14 @@ TABLE = {
     "hydra.run.dir=outputs/first ckpt_path=last": MINUTES,
     "sbatch docs/slurm.sh +experiment=parseq dataset=real": CLUSTER,
     # Evaluating, explaining
+    "pip install 'strhub[eval]'": INSTALLS,
     "./test.py outputs/<run>": PLAIN,
+    "./test.py strhub-small --reader --sets data/val/IC15 --output report/": SCORED,
+    "./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/": SCORED,  # noqa: E501
+    "./test.py --predictions predictions.tsv --sets data/val/IC15": SCORED,
+    "strhub-data suspects data/train/real suspects.html": SCORED,
+    "strhub-data correct data/train/real corrections.tsv data/train/corrected": SCORED,
+    "./train.py callbacks.report.write=true": TRAIN,
     "./test.py pretrained=strhub-tiny --cased --punctuation": PLAIN,
     "./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false --data_root data "
     "--batch_size 64": PLAIN,
@@ -203,7 +211,7 @@ TABLE = {
     "python benchmarks/cold_start.py": MINUTES,
     "python benchmarks/end_to_end.py demo_images": MINUTES,
     "python benchmarks/decoding_cost.py": MINUTES,
-    "python benchmarks/drawing.py": MINUTES,
+    "python benchmarks/rendering.py": MINUTES,
     "python benchmarks/augmentation.py": MINUTES,
     "python benchmarks/killed_training.py driver": MINUTES,
     "python benchmarks/killed_training.py driver --moments 10": MINUTES,
