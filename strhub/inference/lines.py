@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float32]
 
 # probability of a space between two letters, over all columns there, from which there is one
 LEAST_SPACE = 0.03
+_ENDS = 1.6  # columns of room around a line
+# half letters between a line's end and its last letter, from which there is something else, as an arrow
+_REACH = 3.0
 _BATCH = 16
 _MEMORY = 48 * 6000  # columns of pixels of a batch, at most
 
@@ -138,8 +141,12 @@ def spans_of(
         before = centers[words[number - 1][-1]] if number else -half
         after = centers[words[number + 1][0]] if number + 1 < len(words) else columns + half
         first, last = centers[word[0]], centers[word[-1]]
-        start = 0.0 if number == 0 else max(first - half, (before + first) / 2)
-        end = float(columns) if number + 1 == len(words) else min(last + half, (last + after) / 2)
+        start = max(first - half, (before + first) / 2)
+        end = min(last + half, (last + after) / 2)
+        if number == 0 and first < _ENDS + _REACH * half:
+            start = 0.0
+        if number + 1 == len(words) and columns - last < _ENDS + _REACH * half:
+            end = float(columns)
         own = slice(int(max(0, (before + first) / 2)), int(np.ceil((last + after) / 2)) + 1)
         reading = (
             tokenizer.text_of(ids[indices[word]]),

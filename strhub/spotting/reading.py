@@ -39,7 +39,8 @@ class ReadingOptions:
 
     reread: words of less confidence are read again by themselves, and the surer reading kept; 0:
         never.
-    least_confidence: words of less are left out.
+    least_confidence: words of less are left out; least_alone: single characters of less, which
+        marks and ornaments are often taken for.
     turned: read lines upside down, too, where few of an image's are read surely as they stand.
     word_prior: whether words read with doubt may be taken for known English ones that look nearly
         as likely, where the reader has such a prior.
@@ -47,11 +48,13 @@ class ReadingOptions:
 
     reread: float = 0.8
     least_confidence: float = 0.2
+    least_alone: float = 0.5
     turned: bool = True
     word_prior: bool = True
 
     def __post_init__(self) -> None:
-        for name, value in (("reread", self.reread), ("least_confidence", self.least_confidence)):
+        for name in ("reread", "least_confidence", "least_alone"):
+            value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}: it is a confidence, from 0 to 1")
 
@@ -103,12 +106,15 @@ class LineReader:
         lines = self._reread(image, lines) if self.options.reread else lines
         kept = []
         for line in lines:
-            words = tuple(
-                word for word in line.words if word.confidence >= self.options.least_confidence
-            )
+            words = tuple(word for word in line.words if self._is_kept(word))
             if words:
                 kept.append(replace(line, words=words))
         return kept
+
+    def _is_kept(self, word: Word) -> bool:
+        letters = sum(char.isalnum() for char in word.text)
+        least = self.options.least_alone if letters < 2 else self.options.least_confidence
+        return word.confidence >= max(least, self.options.least_confidence)
 
     def _read(self, crops: Sequence[Image.Image]) -> list[tuple[int, list[Span]]]:
         """Return for each crop of a line by how many degrees it was turned, and its words then."""
