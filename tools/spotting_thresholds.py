@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Thresholds of `strhub.Spotter`, measured one at a time: which value of each finds and reads most words right.
+"""Thresholds of `strhub.Spotter`, one at a time: which value finds and reads most words right.
 
 python tools/spotting_thresholds.py PHOTOS --every 5 --vary least_space least_confidence
 
-PHOTOS: photographs and their words, as for `./test.py --photos`. --every: of so many photographs one is used, so that
-the others can show what the choice is worth. Prints H-means end to end, by value, the defaults with a star; detection
-runs once. After new weights of the reader, vary least_space, reread and least_confidence, and set the best values as
-defaults: `LEAST_SPACE` in strhub/inference/lines.py, `ReadingOptions` in strhub/spotting/reading.py, `EmbeddedDetector`
-in strhub/spotting/detector.py. Differences of less than a word or two in a hundred mean nothing.
+PHOTOS: photographs and their words, as for `./test.py --photos`. --every: of so many photographs
+one is used, so that the others can show what the choice is worth. Prints H-means end to end, by
+value, the defaults with a star; detection runs once. After new weights of the reader, vary
+least_space, reread, least_confidence and least_alone, and set the best values as defaults:
+`LEAST_SPACE` in strhub/inference/lines.py, `ReadingOptions` in strhub/spotting/reading.py. Those
+of the detector are in `EmbeddedDetector`, strhub/spotting/detector.py. Differences of less than a
+word or two in a hundred mean nothing.
 """
 
 import argparse
@@ -32,7 +34,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "least_space": (0.01, 0.02, 0.03, 0.05, 0.1),
     "reread": (0.0, 0.6, 0.7, 0.8, 0.9, 0.95),
     "least_confidence": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
-    "least_alone": (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "least_alone": (0.2, 0.5, 0.9),
 }
 OF_DETECTOR = ("threshold", "least_score", "growth")
 OF_READING = ("reread", "least_confidence", "least_alone")
@@ -90,7 +92,7 @@ def main() -> None:
     given = parser.parse_args()
     photos = find_annotated(given.photos)[:: given.every]
     images = [photo.open() for photo in photos]
-    reader = Recognizer(given.model, threads=given.threads, second_look=0)
+    reader = Recognizer(given.model, threads=given.threads, reread_below=0)
     base = {name: float(value) for name, value in (pair.split("=", 1) for pair in given.set)}
     defaults = {
         **vars(ReadingOptions()),
@@ -105,9 +107,10 @@ def main() -> None:
             lines.LEAST_SPACE = defaults["least_space"]
             score, milliseconds = measure(photos, images, reader, maps, {**base, name: value})
             star = "*" if value == defaults[name] else " "
+            counts = f"{score.right} of {score.true} right, {score.found} found"
             print(
-                f"{name:>16} {value:<5}{star} end to end {score.end_to_end:.3f}  found {score.detection:.3f}  "
-                f"{score.right} of {score.true} right, {score.found} found, {milliseconds:.0f} ms",
+                f"{name:>16} {value:<5}{star} end to end {score.end_to_end:.3f}  "
+                f"found {score.detection:.3f}  {counts}, {milliseconds:.0f} ms",
                 flush=True,
             )
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from strhub.cli.progress import ProgressLine
+from strhub.errors import UnreadableImage
 from strhub.images.sources import is_address
+from strhub.spotting.detector import EmbeddedDetector
+from strhub.spotting.documents import PDF_SUFFIX, is_document, open_pages
+from strhub.spotting.formats import export_pages
+from strhub.spotting.pdf import to_pdf
 from strhub.utils.files import write_whole
 from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
     from strhub.spotting.page import Page
+    from strhub.spotting.spotter import Spotter
 
+_JOB = "_job.json"
 DRAWINGS = (".png", ".jpg", ".jpeg", ".webp")
 TEXTS = {
     ".txt": "txt", ".json": "json", ".tsv": "tsv", ".md": "md", ".html": "hocr", ".hocr": "hocr",
@@ -34,55 +44,134 @@ def read_photos(
     threads: int | None = None,
     command: str,
 ) -> int:
-    """Read and print; 0 if every image was read, 1 if some were not.
+    """Read and print; 0 if every page was read, 1 if some were not.
 
-    inputs: images by their names; output: a file whose suffix says what is written for the one
-    image, or a folder for a drawing and a JSON file of each; model: id or path of the reader;
-    command: its name in messages.
+    inputs: images, PDFs and TIFFs by their names; output: a file whose suffix says what is written
+    for the one of them, a PDF for all of them, or a folder for a drawing and a JSON file of each,
+    where those that are there already are passed over; model: id or path of the reader; command:
+    its name in messages.
 
     Raises:
-        ValueError: if there are several images for one file, a suffix is unknown, or an image would
-            be written over.
+        ValueError: if there are several images for one file, a suffix is unknown, an image would be
+            written over, or the folder holds another model's readings.
     """
+    from strhub.inference.recognizer import EMBEDDED
     from strhub.spotting.spotter import Spotter
 
-    targets: list[list[Path]] = [[] for _ in inputs]
-    if output is not None:
-        targets = _targets(list(inputs), output)
-    spotter = Spotter(threads=threads) if model is None else Spotter(reader=model, threads=threads)
-    for path in (path for paths in targets for path in paths):
+    names = list(inputs)
+    targets = [] if output is None else _targets(names, output)
+    progress = ProgressLine(shown=len(names) > 1 or output is not None)
+    detector = EmbeddedDetector(
+        threads=threads, on_tile=_tiles(progress) if len(names) < 2 else None
+    )
+    spotter = Spotter(detector, model or EMBEDDED, threads=threads, keep_images=bool(targets))
+    for path in targets:
         path.parent.mkdir(parents=True, exist_ok=True)
-    failures = 0
-    for name, paths, page in zip(inputs, targets, spotter.read(inputs.values()), strict=True):
-        failures += page.error is not None
-        page = replace(page, source=name)
-        _print(page, as_json=as_json)
-        for path in paths if page.error is None else ():
-            _write(page, path)
+    into_folder = output is not None and not Path(output).suffix
+    if into_folder:
+        check_folder(Path(str(output)), model or EMBEDDED)
+    waiting = dict(zip(names, targets, strict=False)) if into_folder else {}
+    done = [name for name in names if name in waiting and _is_done(name, waiting[name])]
+    left = {name: source for name, source in inputs.items() if name not in done}
+    failures = pages = 0
+    documents: list[list[Page]] = []
+    for number, document in enumerate(_documents(left, spotter), 1):
+        progress.clear()
+        for page in document:
+            pages += 1
+            failures += page.error is not None
+            _print(page, as_json=as_json)
+        if into_folder:
+            _write_both(document, waiting[str(document[0].source)])
+        elif targets:
+            documents.append(document)
+        progress.count(number, len(left), "images")
+    progress.clear()
+    if documents:
+        _write([page for document in documents for page in document], targets[0])
+    if done:
+        print(f"{command}: {len(done)} images were in {output} already", file=sys.stderr)
     if failures:
-        print(f"{command}: {failures} of {len(inputs)} images could not be read", file=sys.stderr)
+        print(f"{command}: {failures} of {pages} images could not be read", file=sys.stderr)
     return 1 if failures else 0
 
 
-def _targets(names: Sequence[str], output: str) -> list[list[Path]]:
-    """Return which files are written for each image: one of its own suffix, or two in a folder."""
+def _tiles(progress: ProgressLine) -> Callable[[int, int], None]:
+    return lambda done, total: progress.say(f"tile {done} of {total}")
+
+
+def _documents(inputs: Mapping[str, Any], spotter: Spotter) -> Iterator[list[Page]]:
+    """Yield the pages of each input; they are opened as they are read, a few ahead."""
+    opened: deque[tuple[str, int, int]] = deque()  # name, number of the page, and of how many
+
+    def images() -> Iterator[Any]:
+        for name, source in inputs.items():
+            if not is_document(name) and name != "-":
+                opened.append((name, 1, 1))
+                yield source
+                continue
+            try:
+                for number, count, image in open_pages(source):
+                    opened.append((name, number, count))
+                    yield image
+            except UnreadableImage as error:
+                opened.append((name, 1, 1))
+                yield error
+
+    pages: list[Page] = []
+    for page in spotter.read(images()):
+        name, number, count = opened.popleft()
+        pages.append(replace(page, source=name, number=number))
+        if number == count:
+            yield pages
+            pages = []
+
+
+def check_folder(folder: Path, model: str) -> None:
+    """Note whose readings a folder holds; `ValueError` if they are another model's."""
+    path = folder / _JOB
+    job = json.dumps({"model": model})
+    if path.exists() and path.read_text("utf-8").strip() != job:
+        raise ValueError(f"{folder} holds readings of another model: name another folder")
+    write_whole(path, f"{job}\n")
+
+
+def _is_done(name: str, drawing: Path) -> bool:
+    """Return whether an image's files are there, and newer than it."""
+    try:
+        written = drawing.with_suffix(".json").stat().st_mtime_ns
+        return written >= os.stat(name).st_mtime_ns
+    except OSError:
+        return False
+
+
+def _write_both(pages: Sequence[Page], drawing: Path) -> None:
+    """Write a drawing of each page, and then the JSON file of all: it says that they are there."""
+    read = [page for page in pages if page.error is None]
+    for page in read:
+        own = f".p{page.number:03d}" if len(pages) > 1 else ""
+        _draw(page, drawing.with_name(f"{drawing.stem}{own}{drawing.suffix}"))
+    if read:
+        _write(pages, drawing.with_suffix(".json"))
+
+
+def _targets(names: Sequence[str], output: str) -> list[Path]:
+    """Return which files are written: one of its own suffix, or a drawing for each in a folder."""
     target = Path(output)
     suffix = target.suffix.lower()
-    known = (*DRAWINGS, *TEXTS)
+    known = (*DRAWINGS, *TEXTS, PDF_SUFFIX)
     if suffix and suffix not in known:
         raise ValueError(
             f"--output {output}: the suffix is one of {' '.join(known)}, or none for a folder"
         )
-    if suffix and len(names) > 1:
+    if suffix and suffix != PDF_SUFFIX and len(names) > 1:
         raise ValueError(
             f"--output {output} is one file, and there are {len(names)} images: name a folder"
         )
-    if suffix:
-        targets = [[target]]
-    else:
-        targets = [[target / f"{stem}.png", target / f"{stem}.json"] for stem in _stems(names)]
+    targets = [target] if suffix else [target / f"{stem}.png" for stem in _stems(names)]
     inputs = {os.path.realpath(name) for name in names}
-    for path in (path for paths in targets for path in paths):
+    written = [path.with_suffix(other) for path in targets for other in (path.suffix, ".json")]
+    for path in targets if suffix else written:
         if os.path.realpath(path) in inputs:
             raise ValueError(
                 f"--output would write over the image {path}: name another file or folder"
@@ -122,12 +211,22 @@ def _print(page: Page, *, as_json: bool) -> None:
             print(f"{name}\t{printable(line.text)}\t{line.confidence:.4f}", flush=True)
 
 
-def _write(page: Page, path: Path) -> None:
+def _write(pages: Sequence[Page], path: Path) -> None:
+    """Write the pages as the suffix says; of those that could not be read there is nothing."""
     suffix = path.suffix.lower()
-    if suffix in TEXTS:
-        write_whole(path, page.export(TEXTS[suffix]) + "\n")
+    read = [page for page in pages if page.error is None]
+    if not read:
+        return
+    if suffix == PDF_SUFFIX:
+        write_whole(path, to_pdf(read))
+    elif suffix in TEXTS:
+        write_whole(path, export_pages(read, TEXTS[suffix]) + "\n")
+    elif len(read) > 1:
+        raise ValueError(
+            f"--output {path} is one drawing, and there are {len(read)} pages: name a folder"
+        )
     else:
-        _draw(page, path)
+        _draw(read[0], path)
 
 
 def _draw(page: Page, path: Path) -> None:

@@ -25,6 +25,7 @@ from strhub.utils.terminal import PlainFormatter, json_line, printable
 STANDARD_INPUT = "-"
 
 if TYPE_CHECKING:
+    from strhub.cli.photo_bulk import PhotoReaders
     from strhub.inference.recognizer import Reading
 
 
@@ -90,7 +91,9 @@ def _read_photos(
 ) -> int:
     from strhub.cli.photo import read_photos
 
-    usable = ("words", "images", "photo", "output", "json", "threads")
+    usable: tuple[str, ...] = ("words", "images", "photo", "output", "json", "threads")
+    if args.engine:
+        usable += ("engine", "workers", "cpus", "gpus", "address", "per_part")
     changed = [
         name
         for name, value in vars(args).items()
@@ -98,7 +101,16 @@ def _read_photos(
     ]
     if changed or options:
         raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
-    inputs = _inputs(patterns)
+    if args.engine:
+        from strhub.cli.photo_bulk import PhotoReaders
+        from strhub.inference.recognizer import EMBEDDED
+
+        if not args.output:
+            raise ValueError("--engine needs --output, the folder for the readings")
+        model = sources[0] if sources else EMBEDDED
+        threads = args.threads or (max(1, int(args.cpus)) if args.engine == "ray" else None)
+        return _read_all(args, model, patterns, [], PhotoReaders(model, threads, args.json))
+    inputs = _inputs(patterns, also=(".pdf",))
     if not inputs:
         raise ValueError(f"no images found in {', '.join(patterns)}")
     return read_photos(
@@ -111,7 +123,7 @@ def _read_photos(
     )
 
 
-def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
+def _inputs(patterns: Sequence[str], *, also: Sequence[str] = ()) -> dict[str, Any]:
     """What to read, by name: paths, addresses as they are, and for `-` what comes by standard
     input.
     """
@@ -130,7 +142,7 @@ def _inputs(patterns: Sequence[str]) -> dict[str, Any]:
         elif is_address(pattern):
             found[pattern] = pattern
         else:
-            found.update((str(path), path) for path in find_images([pattern]))
+            found.update((str(path), path) for path in find_images([pattern], also=also))
     return found
 
 
@@ -154,9 +166,16 @@ def _set_without_use(parser: argparse.ArgumentParser, args: argparse.Namespace) 
 
 
 def _read_all(
-    args: argparse.Namespace, model: str, inputs: Sequence[str], options: Sequence[str]
+    args: argparse.Namespace,
+    model: str,
+    inputs: Sequence[str],
+    options: Sequence[str],
+    photos: PhotoReaders | None = None,
 ) -> int:
-    """Read to Parquet; 0 if every image was read, 1 if some were not."""
+    """Read to Parquet; 0 if every image was read, 1 if some were not.
+
+    photos: makes what reads whole photographs, if the images are such.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -184,12 +203,14 @@ def _read_all(
         "length_normalization": 0.0,
     }  # fmt: skip
     own = {name: value for name, value in own.items() if value != usual.get(name)}
+    if photos is not None:  # another kind of readings must not be resumed in the same folder
+        own["photos"] = "json" if photos.as_json else "text"
     summary = read_all(
         inputs, args.output, model=model, options={**own, **parse_options(options)},
             engine=args.engine or "plain",
         batch_size=args.batch_size, per_part=args.per_part, device=args.device,
         threads=args.threads, workers=args.workers, cpus=args.cpus, gpus=args.gpus,
-        address=args.address,
+        address=args.address, recognizer=photos,
     )  # fmt: skip
     rate = summary.added / summary.seconds
     print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,18 +24,18 @@ _LEFTOVER: Final = (
 )
 
 
-def find_images(patterns: Iterable[str]) -> list[Path]:
+def find_images(patterns: Iterable[str], *, also: Collection[str] = ()) -> list[Path]:
     """Return the paths of files, folders (their images, at any depth) and globs, sorted within
     each, none twice.
 
     Links to folders are followed, each folder once. What macOS leaves beside a file, `._x.png`, is
     passed over in folders and globs. A name that matches nothing stays as it is, to be reported
-    when it is read.
+    when it is read. also: suffixes that are taken for images in folders, such as `.pdf`.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
         for match in expand(pattern):
-            found.update(dict.fromkeys(_images_of(match)))
+            found.update(dict.fromkeys(_images_of(match, also)))
     return list(found)
 
 
@@ -65,18 +65,18 @@ def is_leftover(path: str | os.PathLike[str], content: bytes | None = None) -> b
         return False
 
 
-def _images_of(path: Path) -> list[Path]:
+def _images_of(path: Path, also: Collection[str]) -> list[Path]:
     """Return those of a folder, at any depth, or the path itself. By `os.path`: it says no where a
     name cannot be.
     """
     if not os.path.isdir(path):
         return [path]
-    return sorted(_below(path))
+    return sorted(_below(path, {*SUFFIXES, *also}))
 
 
-def _below(root: Path) -> Iterator[Path]:
+def _below(root: Path, suffixes: Collection[str]) -> Iterator[Path]:
     for folder, _, names in walk_folders(root):
         for name in names:
             path = Path(folder, name)
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not is_leftover(path):
+            if path.suffix.lower() in suffixes and path.is_file() and not is_leftover(path):
                 yield path

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 # probability of a space between two letters, over all columns there, from which there is one
 LEAST_SPACE = 0.03
 _ENDS = 1.6  # columns of room around a line
-# half letters between a line's end and its last letter, from which there is something else, as an arrow
+# half letters between a line's end and its last letter, from which something else is there
 _REACH = 3.0
 _BATCH = 16
 _MEMORY = 48 * 6000  # columns of pixels of a batch, at most

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 from strhub.errors import ConfigError
 from strhub.spotting.page import Line, Page, Quad, Word
 
+# What stands before and after the pages of a file.
+_INNER = {"hocr": ("<body>\n", "\n</body>"), "alto": ("<Layout>", "</Layout>")}
 TSV_HEADER = "page\tparagraph\tline\tword\tx1\ty1\tx2\ty2\tx3\ty3\tx4\ty4\tconfidence\ttext"
 
 
@@ -18,6 +20,24 @@ def export(page: Page, format: str) -> str:
     if format not in FORMATS:
         raise ConfigError(f"there is no format {format!r} of pages; known: {', '.join(FORMATS)}")
     return FORMATS[format](page)
+
+
+def export_pages(pages: Sequence[Page], format: str) -> str:
+    """Return the pages of a document in a format, as one file; of one page, as `export`."""
+    parts = [export(page, format) for page in pages]
+    if len(parts) == 1:
+        return parts[0]
+    if format == "json":
+        return "[" + ",\n".join(parts) + "]"
+    if format == "tsv":
+        rows = [row for part in parts[1:] for row in part.split("\n")[1:]]
+        return "\n".join([parts[0], *rows])
+    if format in _INNER:
+        begin, end = _INNER[format]
+        head, tail = parts[0].split(begin)[0] + begin, end + parts[0].split(end)[-1]
+        inner = [part.split(begin, 1)[1].rsplit(end, 1)[0] for part in parts]
+        return head + "\n".join(inner) + tail
+    return ("\n\f" if format == "txt" else "\n\n---\n\n").join(parts)
 
 
 def to_dict(page: Page) -> dict[str, Any]:
@@ -142,13 +162,13 @@ def to_alto(page: Page) -> str:
     ]
     for p, paragraph in enumerate(page.paragraphs, 1):
         box = _alto_box([corner for line in paragraph.lines for corner in line.quad])
-        out.append(f'<TextBlock ID="block{p}" {box}>')
+        out.append(f'<TextBlock ID="block{page.number}_{p}" {box}>')
         for n, line in enumerate(paragraph.lines, 1):
-            out.append(f'<TextLine ID="line{p}_{n}" {_alto_box(line.quad)}>')
+            out.append(f'<TextLine ID="line{page.number}_{p}_{n}" {_alto_box(line.quad)}>')
             for w, word in enumerate(line.words, 1):
                 if w > 1:
                     out.append("<SP/>")
-                out.append(_alto_word(word, f"word{p}_{n}_{w}"))
+                out.append(_alto_word(word, f"word{page.number}_{p}_{n}_{w}"))
             out.append("</TextLine>")
         out.append("</TextBlock>")
     return "\n".join([*out, "</PrintSpace></Page></Layout>", "</alto>"])

@@ -33,14 +33,14 @@ _TURNS: Final = {
 _UPRIGHT: Final = 0.5  # fraction of the letters read surely from which no line is read upside down
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
     """How lines are read.
 
     reread: words of less confidence are read again by themselves, and the surer reading kept; 0:
         never.
-    least_confidence: words of less are left out; least_alone: single characters of less, which
-        marks and ornaments are often taken for.
+    least_confidence: words of less are left out; least_alone: single characters of less that stand
+        alone, since marks and ornaments are often taken for such.
     turned: read lines upside down, too, where few of an image's are read surely as they stand.
     word_prior: whether words read with doubt may be taken for known English ones that look nearly
         as likely, where the reader has such a prior.
@@ -106,14 +106,15 @@ class LineReader:
         lines = self._reread(image, lines) if self.options.reread else lines
         kept = []
         for line in lines:
-            words = tuple(word for word in line.words if self._is_kept(word))
+            alone = len(line.words) == 1
+            words = tuple(word for word in line.words if self._is_kept(word, alone=alone))
             if words:
                 kept.append(replace(line, words=words))
         return kept
 
-    def _is_kept(self, word: Word) -> bool:
-        letters = sum(char.isalnum() for char in word.text)
-        least = self.options.least_alone if letters < 2 else self.options.least_confidence
+    def _is_kept(self, word: Word, *, alone: bool) -> bool:
+        one = alone and sum(char.isalnum() for char in word.text) < 2
+        least = self.options.least_alone if one else self.options.least_confidence
         return word.confidence >= max(least, self.options.least_confidence)
 
     def _read(self, crops: Sequence[Image.Image]) -> list[tuple[int, list[Span]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -13,12 +14,13 @@ from PIL import Image
 
 from strhub.errors import UnreadableImage
 from strhub.images.open import open_image
-from strhub.images.sources import Taken, is_one_image, take
+from strhub.images.sources import Taken, is_one_image, name_of, take
 from strhub.inference.batches import available_processors
 from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.recognizer import Recognizer
 from strhub.spotting.adapters import as_detector
 from strhub.spotting.detector import Detector, EmbeddedDetector
+from strhub.spotting.documents import DPI, open_pages
 from strhub.spotting.page import Line, Page
 from strhub.spotting.reading import LineReader, ReadingOptions, reader_like
 from strhub.spotting.reading_order import paragraphs_in_order
@@ -38,7 +40,8 @@ class Spotter:
     reader: what reads, a `Recognizer`, or an id or path for one; it must be a CTC model whose
         charset has a space, as `strhub-small` is, for lines to be cut into words. Any other reads
         each region as one word.
-    reread, least_confidence, turned, word_prior: see `strhub.spotting.reading.ReadingOptions`.
+    reread, least_confidence, least_alone, turned, word_prior: see
+        `strhub.spotting.reading.ReadingOptions`.
     keep_images: keep the image in each page, for `Page.draw`.
     threads: to compute with; by default as many as it may use.
 
@@ -53,18 +56,24 @@ class Spotter:
         *,
         reread: float = ReadingOptions.reread,
         least_confidence: float = ReadingOptions.least_confidence,
+        least_alone: float = ReadingOptions.least_alone,
         turned: bool = ReadingOptions.turned,
         word_prior: bool = ReadingOptions.word_prior,
         keep_images: bool = True,
         threads: int | None = None,
     ) -> None:
-        self.options = ReadingOptions(reread, least_confidence, turned, word_prior)
+        self.options = ReadingOptions(
+            reread=reread,
+            least_confidence=least_confidence,
+            least_alone=least_alone,
+            turned=turned,
+            word_prior=word_prior,
+        )
         self.detector: Detector = (
             EmbeddedDetector(threads=threads) if detector is None else as_detector(detector)
         )
-        if isinstance(
-            reader, str
-        ):  # one look at each word: more took twice as long and read no more of them right
+        if isinstance(reader, str):
+            # One look at each word: more took twice as long, and read no more of them right.
             reader = Recognizer(reader, threads=threads, reread_below=0)
         self.reader = reader
         self.keep_images = keep_images
@@ -108,6 +117,26 @@ class Spotter:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def read_document(self, source: Any, *, dpi: float = DPI) -> Iterator[Page]:
+        """Yield the pages of a PDF or a TIFF, one after the other; of any other image, its one.
+
+        dpi: in which PDFs are rendered. Pages that are damaged have `error` set.
+
+        Raises:
+            UnreadableImage: if the file as a whole cannot be read.
+            MissingExtra: for a PDF without pypdfium2, which the extra `spot` brings.
+        """
+        numbers: deque[int] = deque()
+
+        def images() -> Iterator[Any]:
+            for number, _, image in open_pages(source, dpi=dpi):
+                numbers.append(number)
+                yield image
+
+        name = name_of(source)
+        for page in self.read(images()):
+            yield replace(page, source=name, number=numbers.popleft())
 
     def _side_by_side(self) -> tuple[Detector, _Read]:
         """Return what finds and what reads in several threads at once.

@@ -33,6 +33,7 @@ EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
 PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
 SCORED = Run(elsewhere="tests/cli/test_scoring_command.py")
+DOCUMENT = Run(elsewhere="tests/cli/test_read_photo.py")
 PHOTOS = Run(elsewhere="tests/evaluation/test_photographs.py")
 RENDERED = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
 SHORT = (
@@ -73,6 +74,10 @@ TABLE = {
     "./read.py outputs/<run> --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./read.py --photo street.jpg --output street.png": PHOTO,
     "./read.py --photo street.jpg --output street.html": PHOTO,
+    "./read.py --photo scan.pdf --output searchable.pdf": DOCUMENT,
+    "./read.py --photo scan.pdf --output scan.txt": DOCUMENT,
+    "./read.py --photo photos/ --output readings/ --engine plain": DOCUMENT,
+    "pip install 'strhub[spot]'": INSTALLS,
     "./test.py --photos street/ --html errors.html --results results.jsonl": PHOTOS,
     "./test.py --photos street/ --detection icdar2013": PHOTOS,
     "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,

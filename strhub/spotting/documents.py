@@ -1,0 +1,134 @@
+"""Files of several pages to images: PDFs, which pypdfium2 renders, and TIFFs.
+
+In: anything that is an image to strhub, or a PDF, by path, bytes or file object. Out: a page at a
+time, so that a long document needs the memory of one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from PIL import Image
+
+from strhub.errors import ConfigError, MissingExtra, UnreadableImage
+from strhub.images.limits import MAX_PIXELS, check_size, damage
+from strhub.images.open import open_image
+from strhub.images.sources import Encoded, is_address, load, take
+from strhub.utils.install import not_installed
+
+DPI: Final = 200
+PDF_SUFFIX: Final = ".pdf"
+_POINTS: Final = 72  # to an inch
+_PDF: Final = b"%PDF-"
+_HEADER: Final = 1024  # bytes, within which a PDF says that it is one
+_TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class DocumentPage(NamedTuple):
+    """number: from 1, of `total`; image: RGB, or why it cannot be read."""
+
+    number: int
+    total: int
+    image: Image.Image | UnreadableImage
+
+
+def open_pages(source: Any, *, dpi: float = DPI) -> Iterator[DocumentPage]:
+    """Yield the pages of a PDF or a TIFF, or the one of any other image.
+
+    dpi: in which a PDF is rendered, less for pages that would have over 64 million pixels.
+
+    Raises:
+        UnreadableImage: for a file that is not an image, or a damaged or encrypted PDF. Pages that
+            alone are damaged have the error as `image`.
+        MissingExtra: for a PDF without pypdfium2, which the extra `spot` brings.
+    """
+    if not 10 <= dpi <= 2400:
+        raise ConfigError(f"dpi is {dpi}: it is a number from 10 to 2400")
+    loaded = load(take(source).source)
+    if isinstance(loaded, Encoded):
+        content = bytes(loaded.content)
+        if _PDF in content[:_HEADER]:
+            yield from _pages_of_pdf(content, dpi)
+            return
+        if content.startswith(_TIFF):
+            yield from _pages_of_tiff(content)
+            return
+    yield DocumentPage(1, 1, open_image(loaded))
+
+
+def is_document(name: str) -> bool:
+    """Return whether a path's name says that it may have several pages."""
+    return not is_address(name) and os.path.splitext(name)[1].lower() in (
+        PDF_SUFFIX,
+        ".tif",
+        ".tiff",
+    )
+
+
+def _pages_of_tiff(content: bytes) -> Iterator[DocumentPage]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("TIFF",)) as file:
+            count = getattr(file, "n_frames", 1)
+    except Exception:  # Pillow's decoders raise many kinds; what is wrong is said below
+        count = 1
+    if count == 1:
+        yield DocumentPage(1, 1, open_image(content))
+        return
+    for number in range(1, count + 1):
+        image: Image.Image | UnreadableImage
+        try:
+            with Image.open(io.BytesIO(content), formats=("TIFF",)) as file:
+                file.seek(number - 1)
+                check_size(*file.size)
+                image = open_image(file)
+        except UnreadableImage as error:
+            image = error
+        except Exception as error:  # see above
+            image = UnreadableImage(damage(error))
+        yield DocumentPage(number, count, image)
+
+
+def _pages_of_pdf(content: bytes, dpi: float) -> Iterator[DocumentPage]:
+    try:
+        import pypdfium2
+    except ModuleNotFoundError as error:
+        raise MissingExtra(not_installed(error, "spot", "reading PDFs"), name=error.name) from error
+    try:
+        document = pypdfium2.PdfDocument(content)
+    except pypdfium2.PdfiumError as error:
+        reason = str(error).lower()
+        locked = "password" in reason
+        raise UnreadableImage(
+            "the PDF is encrypted: save it without a password"
+            if locked
+            else f"damaged PDF: {error}"
+        ) from error
+    try:
+        count = len(document)
+        if not count:
+            raise UnreadableImage("the PDF has no pages")
+        for number in range(1, count + 1):
+            yield DocumentPage(number, count, _rendered(document, number - 1, dpi))
+    finally:
+        document.close()
+
+
+def _rendered(document: Any, index: int, dpi: float) -> Image.Image | UnreadableImage:
+    """Return a page as RGB; annotations and filled forms are shown, nothing in it is run."""
+    try:
+        page = document[index]
+        width, height = page.get_size()
+        if not 0 < width * height < 1e12:
+            return UnreadableImage("the page has no size")
+        scale = min(dpi / _POINTS, (0.98 * MAX_PIXELS / (width * height)) ** 0.5)
+        try:
+            return page.render(scale=scale, draw_annots=True).to_pil().convert("RGB")
+        finally:
+            page.close()
+    except MemoryError:
+        return UnreadableImage("there is not enough memory to render it")
+    except Exception as error:  # of pypdfium2's own kinds, and Pillow's
+        return UnreadableImage(damage(error))
