@@ -163,6 +163,10 @@ TABLE = {
     "pretrained_encoder=timm": TIMM,
     "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 "
     "adapt.variants=true": TRAIN,
+    "./train.py +experiment=finetune data.root_dir=data data.val_share=0.2": Run(
+        "trainer.max_steps=2 trainer.val_check_interval=1 trainer.accelerator=cpu "
+        "+trainer.enable_progress_bar=false callbacks.summary=null callbacks.samples=null"
+    ),
     "./train.py +experiment=german": DRAWING,
     "./train.py +experiment=meter": DRAWING,
     "./train.py pretrained=strhub-tiny charset=36_lowercase data.root_dir=data": TRAIN,
