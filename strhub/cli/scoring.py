@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FURTHER", "add_arguments", "is_wanted", "run_scoring"]
 
+RESULTS = "results.json"  # of a reader that has been scored before
 FURTHER = ("union14m", "long")
 """Protocols whose sets are scored where they are there."""
 
@@ -102,7 +103,12 @@ def run_scoring(
         parser.error("give a model, --predictions or --compare with what is to be scored")
     if len(readers) > 1 and not args.output:
         raise ValueError("--compare needs --output, the folder for the results and the page")
-    asked, sets = _sets(args)
+    scored = [Path(_named(reader)[1]) for reader in readers]
+    asked: list[str] = []
+    if not args.sets and all((folder / RESULTS).is_file() for folder in scored):
+        sets = _sets_of(scored[0])
+    else:
+        asked, sets = _sets(args)
     with ExitStack() as stack:
         several = len(readers) > 1
         evaluations, parts = [], []
@@ -138,7 +144,7 @@ def _evaluate(
     all.
     """
     from strhub.evaluation.report.writing import write_pages
-    from strhub.evaluation.results.provenance import RESULTS, read_results
+    from strhub.evaluation.results.provenance import read_results
     from strhub.evaluation.scoring import score, summarize
 
     if (Path(source) / RESULTS).is_file():  # it has been scored before
@@ -168,12 +174,22 @@ def _evaluate(
     return found, charset
 
 
+def _sets_of(folder: Path) -> list[WordSet]:
+    """Return the sets that were scored before, as far as they are where they were."""
+    from strhub.data.sources.word_sets import is_set, open_set
+    from strhub.evaluation.results.provenance import read_results
+
+    paths = {name: one.get("path", "") for name, one in read_results(folder)["sets"].items()}
+    return [open_set(path, name) for name, path in paths.items() if path and is_set(path)]
+
+
 def _compare(evaluations: Sequence[Evaluation], sets: Sequence[WordSet], output: Path) -> str:
     from strhub.evaluation.comparing import compare
     from strhub.evaluation.report.compare_page import compare_page, comparison_text
     from strhub.utils.files import write_whole
 
     comparison = compare(evaluations)
+    output.mkdir(parents=True, exist_ok=True)
     write_whole(output / "compare.html", compare_page(comparison, evaluations, sets))
     return comparison_text(comparison)
 
@@ -251,7 +267,9 @@ def _folder_name(name: str) -> str:
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: --output names a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "samples.tsv").exists():
+    if not folder.is_dir() or (folder / "samples.tsv").exists():
+        return
+    if any(not item.name.startswith(".") for item in folder.iterdir()):
         raise ValueError(
             f"{folder} holds something else than results: give an empty or a new folder"
         )

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["draw_columns"]
 
 WIDTH: Final = 480  # pixels of the drawing
-ROOM: Final = 52  # below the image
+ROOM: Final = 76  # below the image
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -38,8 +38,8 @@ def draw_columns(
     sheet.paste(image.convert("RGB").resize((WIDTH, height), Image.Resampling.BICUBIC))
     pen, font, small = (
         ImageDraw.Draw(sheet),
-        ImageFont.load_default(size=20),
-        ImageFont.load_default(size=10),
+        ImageFont.load_default(size=30),
+        ImageFont.load_default(size=17),
     )
     ids, sure = probabilities.argmax(1), probabilities.max(1)
     steps, _ = tokenizer.select(ids)
@@ -48,8 +48,8 @@ def draw_columns(
         level = round(200 * (1 - float(sure[step])))
         pen.line([(x, 0), (x, height)], fill=(220, 60, 40), width=1)
         text = tokenizer.text_of(ids[[step]])
-        pen.text((x, height + 16), text, fill=(level, level, level), font=font, anchor="mm")
+        pen.text((x, height + 22), text, fill=(level, level, level), font=font, anchor="mm")
         pen.text(
-            (x, height + 40), f"{100 * float(sure[step]):.0f}", fill=_INK, font=small, anchor="mm"
+            (x, height + 58), f"{100 * float(sure[step]):.0f}", fill=_INK, font=small, anchor="mm"
         )
     return sheet

@@ -111,6 +111,15 @@ def test_readers_are_compared(words: Path, readings: Path, tmp_path: Path) -> No
         ]
     )
     assert "a and c" in again
+    folders = [
+        "--compare",
+        str(output / "a"),
+        str(output / "b"),
+        "--output",
+        str(tmp_path / "three"),
+    ]
+    assert "a and b" in run(folders)
+    assert "data:image/webp" in (tmp_path / "three" / "compare.html").read_text()
 
 
 def test_a_model_is_read_through_the_recognizer_or_bare(words: Path, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
 from strhub.errors import DataError
 from strhub.evaluation.results.sample import FIELDS, Sample
+from strhub.utils.files import replacing
 
 __all__ = ["SAMPLES", "SampleWriter", "escaped", "read_samples", "unescaped"]
 
@@ -33,19 +35,22 @@ class SampleWriter:
 
     def __init__(self, folder: Path, *, name: str = SAMPLES, parquet: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._paths = [folder / f"{name}.tsv", *([folder / f"{name}.parquet"] if parquet else [])]
-        self._tsv: IO[str] = self._partial(0).open("w", encoding="utf-8", newline="\n")
-        self._tsv.write("\t".join([*FIELDS, *DERIVED]) + "\n")
+        self._open = ExitStack()
         self._parquet: Any = None
         self._rows: list[dict[str, Any]] = []
-        if parquet:
-            from pyarrow import parquet as writing
+        with ExitStack() as opening:
+            partial = opening.enter_context(replacing(folder / f"{name}.tsv"))
+            self._tsv: IO[str] = opening.enter_context(
+                partial.open("w", encoding="utf-8", newline="\n")
+            )
+            self._tsv.write("\t".join([*FIELDS, *DERIVED]) + "\n")
+            if parquet:
+                from pyarrow import parquet as writing
 
-            self._parquet = writing.ParquetWriter(self._partial(1), _schema(), compression="zstd")
-
-    def _partial(self, number: int) -> Path:
-        path = self._paths[number]
-        return path.with_name(f".{path.name}.partial")
+                partial = opening.enter_context(replacing(folder / f"{name}.parquet"))
+                self._parquet = writing.ParquetWriter(partial, _schema(), compression="zstd")
+                opening.callback(self._parquet.close)
+            self._open = opening.pop_all()
 
     def write(self, sample: Sample) -> None:
         """Write one sample."""
@@ -74,18 +79,13 @@ class SampleWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None and self._parquet is not None:
+        if kind is None and self._parquet is not None:
+            try:
                 self._flush()
-        finally:
-            self._tsv.close()
-            if self._parquet is not None:
-                self._parquet.close()
-            for number, path in enumerate(self._paths):
-                if kind is None:
-                    self._partial(number).replace(path)
-                else:
-                    self._partial(number).unlink(missing_ok=True)
+            except BaseException as problem:
+                self._open.__exit__(type(problem), problem, problem.__traceback__)
+                raise
+        self._open.__exit__(kind, error, trace)
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
