@@ -3,7 +3,8 @@
 #   make read          install what reading needs and read the demonstration images
 #   make test          the fast tests                 make test-slow     the slow ones, and only those
 #   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
-#   make attack        attack strhub with damaged files and kills for MINUTES=10
+#                      (SLOW=1: the slow ones of them too, WHOLE=1: every test, both under four settings)
+#   make attack        attack strhub with damaged files and kills for MINUTES=10, or COUNT=1000 times a kind
 #   make check         format, lint, types and the fast tests; `make lint` without the tests
 #   make docs          build the documentation's site in site/, with every warning an error
 #   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
@@ -35,7 +36,12 @@ docs := $(VENV)/.strhub-docs
 
 # Whole files are marked: a line `pytestmark = pytest.mark.numeric` lets a new one join.
 numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
-avx2 := ONEDNN_MAX_CPU_ISA=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+# What makes a processor compute as others do: settings of one or several variables, parted by commas.
+avx2 := ONEDNN_MAX_CPU_ISA=avx2,MKL_ENABLE_INSTRUCTIONS=AVX2
+few_cpus := $(avx2),ATEN_CPU_CAPABILITY=default $(avx2),ATEN_CPU_CAPABILITY=avx2 STRHUB_TEST_BFLOAT16=1
+all_cpus := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=avx2 STRHUB_TEST_BFLOAT16=1
+cpus = $(if $(SLOW)$(WHOLE),$(all_cpus),$(few_cpus))
+cpu_tests = $(if $(WHOLE),-m 'slow or not slow',-m 'numeric$(if $(SLOW),, and not slow)' $(numeric))
 
 .PHONY: attack docs read test test-slow test-cpus lint check wheel requirements clean distclean help
 .DELETE_ON_ERROR:
@@ -58,16 +64,17 @@ docs: $(test) $(docs)
 test-slow: $(test) $(tune) $(docs)
 	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
 
-test-cpus: $(test)
-	@set -e; for setting in '$(avx2) ATEN_CPU_CAPABILITY=default' '$(avx2) ATEN_CPU_CAPABILITY=avx2' STRHUB_TEST_BFLOAT16=1; do \
+# Every setting is tried, whatever becomes of the one before.
+test-cpus: $(test) $(if $(WHOLE),$(tune))
+	@failed=; for setting in $(cpus); do \
 		echo "-- $$setting"; \
-		env $$setting $(pytest) -q -m 'numeric and not slow' $(numeric); \
-	done
+		env $$(echo $$setting | tr , ' ') $(pytest) -q $(cpu_tests) || failed="$$failed $$setting"; \
+	done; test -z "$$failed" || { echo "failed under:$$failed"; exit 1; }
 
 # Damaged files and kills, at random; what fails is kept in attack-failures/.
 MINUTES ?= 10
 attack: $(test)
-	@PYTHONPATH=.:tests $(python) tests/attacks --minutes $(MINUTES)
+	@PYTHONPATH=. $(python) tests/attacks --minutes $(MINUTES) $(if $(COUNT),--count $(COUNT))
 
 lint: $(dev)
 	@$(python) -m ruff format --check --quiet || { echo 'Not formatted: `$(bin)/ruff format` does it.'; exit 1; }
