@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import INTERRUPTED
 from strhub.cli.program import program
+from strhub.cli.stored_run import STORED
 from strhub.training.signals import StoppedEarly, stopping_early
 from strhub.utils.terminal import printable, printable_lines
 
@@ -51,6 +55,7 @@ def _train(config: DictConfig) -> None:
         _end_stopped(f"{stop}; resume with ckpt_path={stop.path}", STOPPED)
     except (ValueError, MisconfigurationException, OSError) as error:
         log.debug("cause", exc_info=True)
+        remove_unused_run(Path(str(config.output_dir)))
         raise SystemExit(f"{program('train')}: {printable_lines(error)}") from error
     except RuntimeError as error:
         if "Connection closed by peer" not in str(error):  # Gloo's words
@@ -61,6 +66,15 @@ def _train(config: DictConfig) -> None:
     if getattr(rank_zero_only, "rank", 0) == 0:  # the other devices have the same
         for name, value in sorted(metrics.items()):
             print(f"{printable(name)}: {value:.4f}")
+
+
+def remove_unused_run(folder: Path) -> None:
+    """Remove the folder of a run that has not begun: nothing is in it but its configuration."""
+    logging.shutdown()  # so that its log can be removed everywhere
+    with suppress(OSError):
+        if {item.name for item in folder.iterdir()} <= {STORED, "train.log"}:
+            shutil.rmtree(folder)
+            folder.parent.rmdir()  # that of its day, if there is no other run
 
 
 def _end_stopped(message: str, status: int) -> NoReturn:

@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -26,7 +27,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from attack_support import end_with_parent, session
 from operations import OPERATIONS, Operation
+from tqdm import tqdm
 
 SECONDS = 900  # that one run may take, on a machine that has other things to do
 # seconds in which the processes of a killed run have to be gone, on a machine that may be busy
@@ -93,8 +96,6 @@ def _work(work: Callable[[Path, Path], object], sources: Path, folder: Path, tol
 
 def _survivors(leader: int) -> int:
     """Kill what is left of a session; return how many processes outlived their time."""
-    from attack_support import session
-
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:  # nobody is left; sooner known than by looking at all processes
@@ -173,6 +174,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    end_with_parent()
+    # Its own lock is shared by all copies, and a killed one would hold it for ever.
+    tqdm.set_lock(threading.RLock())
     known: dict[str, Undisturbed] = {}
     with log.open("a", encoding="utf-8", buffering=1) as lines:
         for number in range(first, last):

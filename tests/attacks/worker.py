@@ -26,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from attack_support import end_with_parent
 from kinds import KINDS, allowed
 from structure import damaged
 
@@ -144,6 +145,7 @@ def main() -> None:
     contents = [file.read_bytes() for file in files]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.register(signal.SIGVTALRM, chain=True)  # which then ends this process
+    end_with_parent()
     held = None
     with log.open("a", encoding="utf-8", buffering=1) as lines:
         for number in range(first, last):

@@ -10,6 +10,7 @@ from small_runs import Compose
 
 from strhub.cli.bench import report
 from strhub.cli.overrides import prepare
+from strhub.cli.train import remove_unused_run
 from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
 from strhub.training.adopting import adopt_pretrained
@@ -187,3 +188,33 @@ def test_a_missing_extra_is_named(command: str, extra: str) -> None:
     assert done.returncode == 1
     assert f"pip install -e '.[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_has_not_begun_leaves_no_folder(tmp_path: Path) -> None:
+    arguments = ["train.py", "dataset=drawn", "ckpt_path=absent", "logger=csv"]
+    done = run_script(*arguments, f"hydra.run.dir={tmp_path}/day/run")
+    assert done.returncode == 1
+    assert "there is no file absent" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_in_a_folder_stays(tmp_path: Path) -> None:
+    for name in ("checkpoints", "config"):
+        (tmp_path / "run" / name).mkdir(parents=True)
+    remove_unused_run(tmp_path / "run")
+    assert len([*(tmp_path / "run").iterdir()]) == 2
+    remove_unused_run(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train.py", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tune.py", "bench.py"))],
+)
+def test_every_command_takes_a_charset_from_a_file(command: str, tmp_path: Path) -> None:
+    """And says so in one line if there is none: it is not taken for the characters themselves."""
+    charset = "model.charset_train=@absent/words.txt"
+    done = run_script(command, charset, f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{command}: charset_train: there is no file or folder absent/words.txt")
