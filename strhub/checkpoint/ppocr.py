@@ -17,9 +17,13 @@ from torch import Tensor, nn
 
 from strhub.checkpoint.formats import CheckpointError
 from strhub.models.layers.light_conv import Block, ChannelAttention, LightConvEncoder, TokenBlock
+from strhub.utils.regular_files import read_regular
 
 _BATCH_NORM_EPS = 1e-5
 Pair = tuple[Tensor, Tensor]  # weight and bias
+
+
+_LARGEST = 1 << 30  # bytes
 
 
 class Published(NamedTuple):
@@ -38,7 +42,7 @@ def read_published(path: str | Path) -> Published:
     import onnx
 
     try:
-        model = onnx.load(str(path))
+        model = onnx.load_from_string(read_regular(path, max_bytes=_LARGEST))
     except Exception as error:  # of many kinds, protobuf's own among them
         raise CheckpointError(f"{path} is not an ONNX file: {error}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}

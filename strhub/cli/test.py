@@ -98,6 +98,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
     if checkpoint is None or is_wanted(args, parser, checkpoint):
         return run_scoring(args, parser, checkpoint, [*written, *misplaced])
     options = parse_options([*written, *misplaced])
+    if any(str(value).startswith("@") for value in options.values()):
+        from strhub.data.curation.charsets import expand_charsets
+
+        expand_charsets(options)
     with needs("torch"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from strhub.utils.files import write_whole
+from strhub.utils.regular_files import check_regular
 
 __all__ = ["ContinuedCSVLogger"]
 
@@ -45,8 +46,9 @@ class _Writer(ExperimentWriter):
         that was cut off.
         """
         path = Path(self.metrics_file_path)
-        if not path.is_file():
+        if not path.exists():
             return
+        check_regular(path)
         kept = [row for row in _rows(path) if _stays(row, step, validating)]
         self.metrics_keys = sorted({name for row in kept for name, value in row.items() if value})
         if kept:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,25 +14,40 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from strhub import Recognizer
+from strhub.bulk import read_all
 from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, images
+from strhub.bulk.output import check_job
+from strhub.checkpoint.formats import read_checkpoint
+from strhub.checkpoint.ppocr import read_published
 from strhub.cli.arguments import search_options
 from strhub.cli.data_commands.make import ReadImage
+from strhub.cli.data_commands.shard import Notes
+from strhub.cli.stored_run import stored_overrides
 from strhub.clip.text_side import read_words
 from strhub.clip.tokenizer import load_tokenizer
+from strhub.clip.weights import read_clip
+from strhub.data.curation.charsets import read_charset
 from strhub.data.curation.writer import SkippedRecord
 from strhub.data.sources.annotations import Annotation, Annotations
 from strhub.data.sources.folder import FolderWords
-from strhub.data.sources.lmdb import find_lmdbs
+from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.shard_names import known_size
 from strhub.data.sources.tar import read_words as read_tar
 from strhub.data.sources.texts import TextDataModule
 from strhub.data.synth.corpus import read_corpus
 from strhub.data.synth.fontfiles import characters_of
+from strhub.data.synth.settings import load_style
 from strhub.images import find_images, open_image
+from strhub.training.loggers import ContinuedCSVLogger
+from strhub.training.own_searches import check_own
+from strhub.training.tuning import check_same_search
 
 SECONDS = 10
+DEMO = Path(__file__).parents[2] / "demo_images" / "01.png"
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos")
 
 
@@ -69,6 +85,32 @@ def stored(path: Path) -> Any:
     return list(ReadImage(annotations, strict=False)(next(iter(annotations))))
 
 
+def must_be_empty(found: Any) -> None:
+    """Such a file counts as none."""
+    assert not found
+    raise ValueError
+
+
+def sizes_of_shards(path: Path) -> Any:
+    with tarfile.open(path.parent / "a.tar", "w"):
+        pass
+    must_be_empty(known_size([str(path.parent / "a.tar")]))
+
+
+def read_in_bulk(path: Path) -> Any:
+    return read_all([DEMO], path.parent / "x", model=path)
+
+
+def options_of_run(path: Path) -> None:
+    must_be_empty(stored_overrides(path.parents[1]))
+
+
+def curve(path: Path) -> Any:
+    logger = ContinuedCSVLogger(path.parent, name="", version="")
+    logger.log_metrics({"loss": 1.0}, 3)
+    logger.save()
+
+
 USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "image": ("a.png", open_image),
     "annotations": ("gt.txt", annotated),
@@ -80,6 +122,29 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "merges": ("merges.txt", lambda path: load_tokenizer(path, vocab_size=600)),
     "tar": ("a.tar", lambda path: list(read_tar(str(path)))),
     "image to store": ("a.png", stored),
+    "exported model": ("a.onnx", lambda path: Recognizer(str(path))),
+    "published model": ("a.onnx", read_published),
+    "model to read in bulk": (
+        "a.onnx",
+        lambda path: read_all([DEMO], path.parent / "x", model=path),
+    ),
+    "safetensors": ("a.safetensors", read_checkpoint),
+    "checkpoint": ("a.ckpt", read_checkpoint),
+    "weights": ("a.pt", read_checkpoint),
+    "CLIP's weights": ("a.pt", read_clip),
+    "charset": ("words.txt", read_charset),
+    "drawing": ("a.yaml", load_style),
+    "sizes of shards": ("sizes.json", sizes_of_shards),
+    "a run's options": (
+        "config/overrides.yaml",
+        lambda path: must_be_empty(stored_overrides(path.parents[1])),
+    ),
+    "a run's curve": ("metrics.csv", curve),
+    "a search": ("search.yaml", lambda path: check_same_search(OmegaConf.create(), path.parent)),
+    "a search's mark": (".started_here", lambda path: check_own(path.parent)),
+    "a job": ("_job.json", lambda path: check_job(path.parent, {"format": 1})),
+    "notes of shards": (".notes", lambda path: must_be_empty(Notes(path, "").sizes)),
+    "LMDB": ("data.mdb", lambda path: LmdbWords(path.parent)),
 }
 
 
@@ -88,7 +153,7 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
 def test_every_reader_of_files(use: str, kind: str, tmp_path: Path) -> None:
     name, read = USES[use]
     path = tmp_path / "in" / name
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     if kind == "device":
         path.symlink_to("/dev/zero")
     elif kind == "fifo":

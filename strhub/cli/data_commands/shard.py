@@ -18,6 +18,7 @@ from PIL import Image
 
 from strhub.utils.files import write_whole
 from strhub.utils.locks import locked
+from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _suffix(encoded: bytes) -> str:
 def _stored(path: Path) -> dict[str, Any]:
     """What a JSON file holds; nothing if it isn't there or is damaged."""
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = json.loads(read_regular_text(path))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}
