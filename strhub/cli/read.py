@@ -198,7 +198,8 @@ def _read_all(
         **search_options(args),
     }
     usual = {
-        "turn_tall": True, "reread_below": None, "precision": "float32", "compile": False,
+        "turn_tall": True, "reread_below": None, "upside_down": False, "precision": "float32",
+        "compile": False,
             "top_k": 1,
         "length_normalization": 0.0,
     }  # fmt: skip
@@ -227,7 +228,11 @@ def _read_all(
 
 def _view_options(args: argparse.Namespace) -> dict[str, Any]:
     """The recognizer's options of how an image is looked at."""
-    return {"turn_tall": not args.no_turning, "reread_below": args.reread_below}
+    return {
+        "turn_tall": not args.no_turning,
+        "reread_below": args.reread_below,
+        "upside_down": args.upside_down,
+    }
 
 
 def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> None:

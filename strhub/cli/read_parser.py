@@ -73,6 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=argparse.SUPPRESS,
     )
     parser.add_argument(
+        "--upside_down", action="store_true", help="then read it turned by 180 degrees, too"
+    )
+    parser.add_argument(
         "--lines", action="store_true", help="each image is a line of words: read its spaces, too"
     )
     parser.add_argument(

@@ -51,7 +51,8 @@ class Reader(Preparation):
     is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for
     which most speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never;
     by default what the model's file says, else 0.7, and 0 where the aspect is kept, since of lines
-    as long as such models read none is sure.
+    as long as such models read none is sure. upside_down: then look at it turned by 180 degrees,
+    too.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Reader(Preparation):
         workers: int | None = None,
         turn_tall: bool = True,
         reread_below: float | None = None,
+        upside_down: bool = False,
     ) -> None:
         for name, value in (
             ("batch_size", batch_size),
@@ -83,6 +85,7 @@ class Reader(Preparation):
         self.engine = engine
         self.batch_size = batch_size
         self.turn_tall = turn_tall
+        self.upside_down = upside_down
         self.reread_below = float(reread_below)
         self.correction = getattr(engine, "correction", Correction())
         self.calibration = getattr(engine, "calibration", Calibration())
@@ -246,6 +249,9 @@ class Reader(Preparation):
                         views.append(
                             (index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view))
                         )
+                    if self.upside_down:
+                        turned = self._scaled(source.transpose(Image.Transpose.ROTATE_180))
+                        views.append((index, found[0]._replace(rotation=180), turned))
         for part in in_batches(views, self.batch_size):
             decoded = decode(list(self._normalize_pixels([pixels for *_, pixels in part])))
             for (index, view_reading, _), one in zip(part, decoded, strict=True):

@@ -65,7 +65,7 @@ class Engine(Protocol):
     normalize: name of a preset. lanes: how many threads may decode at once, each on its share of
         the processors; 1 if none is to.
     precision: what it computes in, such as "float32"; of an exported file, what that was exported
-    in. correction: of the confidence of words that are looked at again.
+    in. correction: of the confidence of words that are looked at again. calibration: of all.
     """
 
     img_size: Sequence[int]

@@ -42,7 +42,8 @@ class Recognizer(Reader):
     device: such as "cpu" or "cuda"; by default the fastest there is, but the CPU for the embedded
         models.
     batch_size: images at a time; turn_tall, reread_below: read tall images on their sides too, and
-        in other ways what is read with less confidence than that, as `Reader` says.
+        in other ways what is read with less confidence than that, as `Reader` says; upside_down:
+        then turned by 180 degrees, too.
     lines: each image is a line of several words: readings are its text, with spaces, and its
         `words` with where they are. Nothing is read again then, and no word preferred for being
         known. For models that read spaces.
@@ -73,6 +74,7 @@ class Recognizer(Reader):
         batch_size: int = 32,
         turn_tall: bool = True,
         reread_below: float | None = None,
+        upside_down: bool = False,
         lines: bool = False,
         threads: int | None = None,
         precision: str = "float32",
@@ -121,14 +123,18 @@ class Recognizer(Reader):
                 or lexicon is not None
                 or whitelist is not None
             )
-            if reread_below or searched:
+            if reread_below or upside_down or searched:
                 raise ConfigError(
-                    "lines=True reads each line once: reread_below and searching have no use "
-                    "beside it"
+                    "lines=True reads each line once: reread_below, upside_down and searching have "
+                    "no use beside it"
                 )
             engine, reread_below = LineReading(engine), 0.0
         super().__init__(
-            engine, batch_size=batch_size, turn_tall=turn_tall, reread_below=reread_below
+            engine,
+            batch_size=batch_size,
+            turn_tall=turn_tall,
+            reread_below=reread_below,
+            upside_down=upside_down,
         )
 
     @property

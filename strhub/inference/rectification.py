@@ -50,13 +50,13 @@ class View(NamedTuple):
 def other_views(
     image: Image.Image, letters: int, *, height: int, keep_aspect: bool = False
 ) -> Iterator[View]:
-    """Ways to look at a word again: two of any word, two more of one that looks steep, four if
-    either way.
+    """Ways to look at a word again: two of any word, or one, two more of one that looks steep, four
+    if either way.
 
     picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's
         images, in pixels;
     keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider
-    one looks otherwise. There are none of an image over 100 times as wide as high or 20 times as
+    one looks otherwise; more room around a word brings nothing to such a model, as measured. There are none of an image over 100 times as wide as high or 20 times as
     high as wide, which shows no word.
     """
     width, tall = image.size
@@ -66,7 +66,7 @@ def other_views(
         yield View(0, _stretched(image, height), cut=False)
     else:
         yield View(0, _framed(image, 0.94, 0.8, height), cut=True)
-    yield View(0, _framed(image, 1.08, 1.25, height), cut=False)
+        yield View(0, _framed(image, 1.08, 1.25, height), cut=False)
     climb = climb_of(width, tall, letters)
     if climb is None:
         return

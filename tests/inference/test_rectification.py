@@ -2,7 +2,6 @@
 them.
 """
 
-import itertools
 from collections.abc import Sequence
 from math import cos, radians, sin, tan
 from pathlib import Path
@@ -126,10 +125,10 @@ def test_a_image_of_no_words_shape_is_looked_at_once(size: tuple[int, int]) -> N
 
 def test_models_that_keep_the_aspect_look_at_wider_letters_instead_of_closer() -> None:
     image = Image.new("RGB", (400, 200), (10, 20, 30))
-    wider, further = itertools.islice(other_views(image, 3, height=48, keep_aspect=True), 2)
+    wider, *level = other_views(image, 3, height=48, keep_aspect=True)
     assert wider.image.size == (250, 100), "twice the model's height, as near as halving comes"
     assert not wider.cut
-    assert not further.cut
+    assert all(view.cut for view in level)  # no other one of the whole
     assert wider.image.getpixel((0, 0)) == (10, 20, 30)
 
 
@@ -224,6 +223,25 @@ def test_a_file_that_has_gone_keeps_its_first_reading(tmp_path: Path) -> None:
 
     (reading,) = Reader(Deleting(0.2), batch_size=4)([path])
     assert (reading.text, reading.error) == ("sign", None)
+
+
+def test_doubtful_words_are_read_upside_down_on_request() -> None:
+    class Turned(Engine):
+        """Surer of images with the bright side on top."""
+
+        def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
+            bright = [array[:, 0].mean() > array[:, -1].mean() for array in arrays]
+            return [decoded("right", 0.9) if top else decoded("jybu", 0.3) for top in bright]
+
+    image = Image.new("RGB", (80, 20), "black")
+    image.paste("white", (0, 10, 80, 20))
+    engine = Turned(0.3, keep_aspect=True)
+    (plain,) = Reader(engine, batch_size=4, reread_below=0.5)([image])
+    (turned,) = Reader(engine, batch_size=4, reread_below=0.5, upside_down=True)([image])
+    assert (plain.text, plain.rotation) == ("jybu", 0)
+    assert (turned.text, turned.rotation) == ("right", 180)
+    (once,) = Reader(engine, batch_size=4, reread_below=0, upside_down=True)([image])
+    assert once.text == "jybu"
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 1.5])
