@@ -6,12 +6,12 @@ tools/calibrate.py strhub/weights/strhub-tiny.safetensors --data_root data --set
 val/IC15
 
 A temperature for its logits, a correction for words that are looked at again, and a calibration of
-all confidences. The last two are fitted to all words, but the errors that are printed, and kept in
-the file's card, are of words that they
-were not fitted to: each part of the words is measured with what the other parts tell
-(cross-validation). Beside them stands what perfect confidences would show on so few words, by
-chance: the mean, and what one time in 20 exceeds. A word is right if its text is the label's in all
-    characters that the model reads. Words are rendered where there are no sets.
+all confidences. The last two are fitted to all words, the calibration to rendered grounds without
+text, too, of which no reading is right. But the errors that are printed, and kept in the file's
+card, are of words that they were not fitted to: each part of the words is measured with what the
+other parts tell (cross-validation). Beside them stands what perfect confidences would show on so
+few words, by chance: the mean, and what one time in 20 exceeds. A word is right if its text is the
+label's in all characters that the model reads. Words are rendered where there are no sets.
 """
 
 import argparse
@@ -56,10 +56,13 @@ class Looked(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """How sure a text was called, whether it is a known word, and whether it is right."""
+    """How sure a text was called, whether it is a known word, whether it has one character, and
+    whether it is right.
+    """
 
     confidence: float
     known: bool
+    single: bool
     right: bool
 
 
@@ -93,6 +96,12 @@ def stored_words(root: Path, name: str, limit: int | None) -> Iterator[Word]:
 
 def rendered_words(charset: str, count: int, seed: int) -> Iterator[Word]:
     words = RenderedWords(charset=charset, max_length=25, seed=seed, difficulty=(0.0, 0.8))
+    yield from map(words.render, range(count))
+
+
+def blank_images(count: int, seed: int) -> Iterator[Word]:
+    """Yield rendered grounds with nothing to read."""
+    words = RenderedWords(charset="a", max_length=1, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
     yield from map(words.render, range(count))
 
 
@@ -149,9 +158,9 @@ class Calibrator:
             Looked(found, label) for found, (_, label) in zip(view_readings, words, strict=True)
         ]
 
-    def fit(self, words: Sequence[Looked]) -> Fitted:
-        """Fit the correction to the words that were looked at again, then the calibration to
-        all.
+    def fit(self, words: Sequence[Looked], blanks: Sequence[Looked]) -> Fitted:
+        """Fit the correction to the words that were looked at again, then the calibration to all
+        and to images without text.
         """
         correction, several = Correction(), [word for word in words if len(word.view_readings) > 1]
         texts = [conclude(word.view_readings, correction).decoded.text for word in several]
@@ -163,7 +172,7 @@ class Calibrator:
             )
         plain = Fitted(correction, Calibration())
         verdicts = [
-            *self.verdicts(words, plain, again=False),
+            *self.verdicts([*words, *blanks], plain, again=False),
             *self.verdicts(several, plain, again=True),
         ]
         return Fitted(correction, fit_calibration(*map(list, zip(*verdicts, strict=True))))
@@ -179,15 +188,18 @@ class Calibrator:
             ).decoded
             if text:
                 right = self.text(text) == self.text(label)
-                found.append(Verdict(fitted.calibration(sure, text), is_known(text), right))
+                sure = fitted.calibration(sure, text)
+                found.append(Verdict(sure, is_known(text), len(text) == 1, right))
         return found
 
-    def crosswise(self, words: Sequence[Looked], parts: int, *, again: bool) -> list[Verdict]:
+    def crosswise(
+        self, words: Sequence[Looked], blanks: Sequence[Looked], parts: int, *, again: bool
+    ) -> list[Verdict]:
         """Return the verdicts on each part of the words with what is fitted to the others."""
         found = []
         for part in range(parts):
             others = [word for number, word in enumerate(words) if number % parts != part]
-            found += self.verdicts(words[part::parts], self.fit(others), again=again)
+            found += self.verdicts(words[part::parts], self.fit(others, blanks), again=again)
         return found
 
 
@@ -235,6 +247,9 @@ def main() -> None:
         "--keep_temperature", action="store_true", help="leave the temperature as it is"
     )
     parser.add_argument(
+        "--blanks", type=int, default=200, help="images without text to fit to; 0: none"
+    )
+    parser.add_argument(
         "--parts", type=int, default=5, help="of the words, each measured with the others' fit"
     )
     args = parser.parse_args()
@@ -249,7 +264,9 @@ def main() -> None:
             return
     looked = {name: calibrator.view_reading(words) for name, words in sets.items()}
     every = [word for words in looked.values() for word in words]
-    fitted, errors = calibrator.fit(every), errors_of(calibrator, looked, args.parts)
+    blanks = calibrator.view_reading(list(blank_images(args.blanks, args.seed)))
+    fitted = calibrator.fit(every, blanks)
+    errors = errors_of(calibrator, every, blanks, args.parts)
     for name, found in errors.items():
         said = (
             f"{100 * found[way]['error']:.1f} % (by chance {100 * found[way]['by_chance']:.1f}, "
@@ -280,16 +297,15 @@ def main() -> None:
 
 
 def errors_of(
-    calibrator: Calibrator, looked: dict[str, list[Looked]], parts: int
+    calibrator: Calibrator, words: Sequence[Looked], blanks: Sequence[Looked], parts: int
 ) -> dict[str, dict[str, Any]]:
     """Return the calibration errors of all words together, by number of looks."""
-    words = [word for some in looked.values() for word in some]
     order = np.random.default_rng(0).permutation(len(words))
     shuffled = [words[place] for place in order]
     parts = min(parts, len(words))
     errors: dict[str, Any] = {"words": len(words)}
     for name, again in (("one_look", False), ("all_looks", True)):
-        errors[name] = error_of(calibrator.crosswise(shuffled, parts, again=again))
+        errors[name] = error_of(calibrator.crosswise(shuffled, blanks, parts, again=again))
     return {"all": errors}
 
 

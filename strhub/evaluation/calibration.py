@@ -91,21 +91,24 @@ def fit_correction(evidence: Sequence[tuple[float, float]], right: Sequence[bool
 
 
 def fit_calibration(
-    confidences: Sequence[float], known: Sequence[bool], right: Sequence[bool]
+    confidences: Sequence[float],
+    known: Sequence[bool],
+    single: Sequence[bool],
+    right: Sequence[bool],
 ) -> Calibration:
     """Return the calibration under which confidences best predict which texts are right; see
     `fit_correction`.
 
-    known: of each text, whether it is a known word. `ValueError` without words, or without as many
-        of each.
+    known, single: of each text, whether it is a known word, and whether it has one character.
+    `ValueError` without words, or without as many of each.
     """
-    if not confidences or not len(confidences) == len(known) == len(right):
-        raise ValueError(
-            f"{len(confidences)} confidences, {len(known)} words and {len(right)} verdicts: need "
-            "as many"
-        )
-    pairs = zip(confidences, known, strict=True)
-    odds = np.array([[log_odds(one, _LEAST), 1.0, float(word)] for one, word in pairs])  # (N, 3)
+    counts = sorted({len(confidences), len(known), len(single), len(right)})
+    if len(counts) > 1 or not counts[0]:
+        raise ValueError(f"confidences, words and verdicts: {counts} of them: need as many of each")
+    rows = zip(confidences, known, single, strict=True)
+    odds = np.array(
+        [[log_odds(one, _LEAST), 1.0, float(word), float(few)] for one, word, few in rows]
+    )  # (N, 4)
     return Calibration(*_regress(odds, right, np.array(Calibration()), _HELD_CALIBRATION))
 
 

@@ -56,8 +56,9 @@ def other_views(
     picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's
         images, in pixels;
     keep_aspect: whether the model's images are as wide as their aspect makes them, so that a wider
-    one looks otherwise; more room around a word brings nothing to such a model, as measured. There are none of an image over 100 times as wide as high or 20 times as
-    high as wide, which shows no word.
+    one looks otherwise; more room around a word brings nothing to such a model, as measured. There
+    are none of an image over 100 times as wide as high or 20 times as high as wide, which shows no
+    word.
     """
     width, tall = image.size
     if not tall / 20 <= width <= 100 * tall:

@@ -16,6 +16,7 @@ CALIBRATION: Final = "calibration"
 """Name of the calibration there."""
 _LEAST: Final = 1e-3  # nearer to 0 and 1 confidences of several looks say no more
 _LEAST_OF_ALL: Final = 1e-4  # and those of all texts
+_WORDS: Final = {3: "three", 4: "four"}
 _MOST: Final = 100.0  # log-odds beyond which nothing changes
 
 
@@ -35,7 +36,7 @@ class Correction(NamedTuple):
         """Return the one that a model says of itself, else the default. `ValueError` if it is not
         three numbers.
         """
-        stored = three_numbers(hparams, CORRECTION)
+        stored = numbers_of(hparams, CORRECTION, 3)
         return cls() if stored is None else cls(*stored)
 
     def __call__(self, best: float, first: float) -> float:
@@ -47,24 +48,25 @@ class Correction(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """Log-odds of being right: `scale` times those of the confidence, `offset`, and `known` for an
-    English word.
+    """Log-odds of being right: `scale` times those of the confidence, `offset`, `known` for an
+    English word, and `single` for a text of one character.
 
     A known word is more often right than another text that was read with the same confidence: what
-    a network takes for one by mistake is seldom another one. By default confidences stay as they
-    are.
+    a network takes for one by mistake is seldom another one. And where a ground without text is
+    read as something, that is one character. By default confidences stay as they are.
     """
 
     scale: float = 1.0
     offset: float = 0.0
     known: float = 0.0
+    single: float = 0.0
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Calibration:
         """Return the one that a model says of itself, else the default. `ValueError` if it is not
-        three numbers.
+        four numbers.
         """
-        stored = three_numbers(hparams, CALIBRATION)
+        stored = numbers_of(hparams, CALIBRATION, 4)
         return cls() if stored is None else cls(*stored)
 
     def __call__(self, confidence: float, text: str) -> float:
@@ -73,8 +75,11 @@ class Calibration(NamedTuple):
         """
         if not text or self == Calibration():
             return confidence
-        known = self.known if self.known and is_known(text) else 0.0
-        odds = self.scale * log_odds(confidence, _LEAST_OF_ALL) + self.offset + known
+        odds = self.scale * log_odds(confidence, _LEAST_OF_ALL) + self.offset
+        if len(text) == 1:
+            odds += self.single
+        elif self.known and is_known(text):
+            odds += self.known
         return 1 / (1 + exp(min(-odds, _MOST)))
 
 
@@ -85,20 +90,21 @@ def is_known(text: str) -> bool:
     return text.lower() in english_words()
 
 
-def three_numbers(hparams: Mapping[str, Any], name: str) -> tuple[float, float, float] | None:
-    """Return what a model says of itself by that name, if it does; `ValueError` if it is not three
-    numbers.
+def numbers_of(hparams: Mapping[str, Any], name: str, count: int) -> tuple[float, ...] | None:
+    """Return what a model says of itself by that name, if it does; `ValueError` if it is not so
+    many numbers.
     """
     stored = hparams.get(name)
     if stored is None:
         return None
     try:
-        first, second, third = map(float, stored)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} is {stored!r}: it must be three numbers, see tools/calibrate.py"
-        ) from error
-    return first, second, third
+        found = tuple(map(float, stored))
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count:
+        told = f"it must be {_WORDS[count]} numbers, see tools/calibrate.py"
+        raise ValueError(f"{name} is {stored!r}: {told}")
+    return found
 
 
 def log_odds(confidence: float, least: float = _LEAST) -> float:

@@ -149,8 +149,8 @@ def simulated(count: int) -> tuple[list[float], list[bool], list[bool]]:
 
 def test_a_calibration_is_found_again() -> None:
     confidences, known, right = simulated(8000)
-    fitted = fit_calibration(confidences, known, right)
-    assert fitted == pytest.approx((0.7, -0.4, 1.6), abs=0.15)
+    fitted = fit_calibration(confidences, known, [False] * len(known), right)
+    assert fitted == pytest.approx((0.7, -0.4, 1.6, 0.0), abs=0.15)
     texts = ["house" if word else "qzx" for word in known]
     called = [fitted(one, text) for one, text in zip(confidences, texts, strict=True)]
     assert expected_calibration_error(confidences, right) > 0.05
@@ -158,11 +158,11 @@ def test_a_calibration_is_found_again() -> None:
 
 
 def test_few_words_or_none_do_not_lead_far() -> None:
-    assert fit_calibration([0.9], [True], [True]) == pytest.approx(Calibration(), abs=0.5)
+    assert fit_calibration([0.9], [True], [False], [True]) == pytest.approx(Calibration(), abs=0.5)
     with pytest.raises(ValueError, match="need as many"):
-        fit_calibration([], [], [])
+        fit_calibration([], [], [], [])
     with pytest.raises(ValueError, match="need as many"):
-        fit_calibration([0.5], [True, False], [True])
+        fit_calibration([0.5], [True, False], [True], [True])
 
 
 def test_perfect_confidences_show_an_error_by_chance() -> None:
@@ -174,10 +174,11 @@ def test_perfect_confidences_show_an_error_by_chance() -> None:
 def test_a_calibration_is_told_by_a_model() -> None:
     assert Calibration.of({}) == Calibration()
     assert Calibration()(0.3, "house") == 0.3
-    told = Calibration.of({"calibration": [1, 0.5, 1.0]})
+    told = Calibration.of({"calibration": [1, 0.5, 1.0, -2]})
     assert told(0.5, "Market") > told(0.5, "qzxv") > 0.5
     assert told(0.0, "") == 0.0
+    assert told(0.9, "J") < 0.9 < told(0.9, "JJ")
     assert 0 < told(0.0, "market") < told(1.0, "market") < 1
-    for bad in ([1, 2], "abc", [1, 2, None]):
-        with pytest.raises(ValueError, match="three numbers"):
+    for bad in ([1, 2, 3], "abc", [1, 2, None, 4]):
+        with pytest.raises(ValueError, match="four numbers"):
             Calibration.of({"calibration": bad})

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Average the weights of several models, such as a fine-tuned one and the one it began with.
+
+tools/average_weights.py averaged.safetensors 0.7:outputs/small/last 0.3:ppocrv6-small.safetensors
+
+Fine-tuned weights and those they began with often read better together than either alone (Wortsman
+et al. 2022, "Robust Fine-Tuning of Zero-Shot Models"). All must have the same parameters and
+charset; what else the file says is the first one's. The fractions are brought to a sum of 1.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.checkpoint.zoo import load_from_checkpoint, locate, save_model
+from strhub.errors import CheckpointError, ConfigError
+
+Part = tuple[float, str]
+
+
+def part(text: str) -> Part:
+    """Read `fraction:model`."""
+    fraction, _, model = text.partition(":")
+    try:
+        value = float(fraction)
+    except ValueError:
+        value = math.nan
+    if not model or not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not such as 0.7:last.ckpt, with a fraction over 0"
+        )
+    return value, model
+
+
+def averaged(parts: Sequence[Part]) -> SceneTextModel:
+    """Return the first model with the mean of all weights; `ConfigError` if they do not fit."""
+    total = sum(fraction for fraction, _ in parts)
+    models = [
+        (fraction / total, name, load_from_checkpoint(locate(name))) for fraction, name in parts
+    ]
+    first = models[0][2]
+    weights = {
+        name: torch.zeros_like(tensor, dtype=torch.float64)
+        for name, tensor in first.state_dict().items()
+    }
+    for fraction, name, model in models:
+        own = model.state_dict()
+        shapes = {key: tuple(tensor.shape) for key, tensor in own.items()}
+        same = shapes == {key: tuple(tensor.shape) for key, tensor in weights.items()}
+        if not same or model.hparams.charset_train != first.hparams.charset_train:
+            raise ConfigError(f"{name} has other parameters or another charset than {parts[0][1]}")
+        for key, tensor in own.items():
+            weights[key] += fraction * tensor.double()
+    kept = first.state_dict()
+    first.load_state_dict({key: tensor.to(kept[key].dtype) for key, tensor in weights.items()})
+    return first
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    parser.add_argument(
+        "parts", nargs="+", type=part, metavar="FRACTION:MODEL", help="ids or paths of models"
+    )
+    parser.add_argument("--precision", choices=["float32", "float16"], default="float32")
+    args = parser.parse_args()
+    try:
+        model = averaged(args.parts)
+    except (CheckpointError, ConfigError) as error:
+        parser.error(str(error))
+    for name in ("temperature", "reread_correction", "calibration"):  # they were another one's
+        model.hparams.pop(name, None)
+    save_model(model, args.out, {}, getattr(torch, args.precision))
+    size = args.out.stat().st_size / 2**20
+    print(f"{args.out}: {size:.1f} MiB; calibrate it: tools/calibrate.py {args.out}")
+
+
+if __name__ == "__main__":
+    main()
