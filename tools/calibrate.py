@@ -247,7 +247,7 @@ def main() -> None:
         "--keep_temperature", action="store_true", help="leave the temperature as it is"
     )
     parser.add_argument(
-        "--blanks", type=int, default=200, help="images without text to fit to; 0: none"
+        "--blanks", type=int, default=300, help="images without text to fit to; 0: none"
     )
     parser.add_argument(
         "--parts", type=int, default=5, help="of the words, each measured with the others' fit"

@@ -22,6 +22,7 @@ Array: TypeAlias = npt.NDArray[Any]
 LOWEST, HIGHEST = 0.2, 5.0  # temperatures looked at
 _GOLDEN = (5**0.5 - 1) / 2
 _NEWTON_STEPS = 30
+_LEAST_STEP = 1e-6
 _FAR = 100.0  # log-odds beyond which nothing changes
 _HELD = 4.0  # weight of the default correction
 _HELD_CALIBRATION = 1.0  # and calibration
@@ -114,14 +115,22 @@ def fit_calibration(
 
 def _regress(odds: Array, right: Sequence[bool], default: Array, held: float) -> list[float]:
     """Return the weights of a logistic regression (N, K) by Newton's method, held to the default
-    ones by a weight.
+    ones by a weight. A step that would lead too far is halved.
     """
     verdicts, found = np.asarray(right, dtype=np.float64), default
+
+    def misfit(weights: Array) -> float:
+        likelihoods = np.logaddexp(0, odds @ weights) - verdicts * (odds @ weights)
+        return float(likelihoods.sum() + held / 2 * np.square(weights - default).sum())
+
     for _ in range(_NEWTON_STEPS):
         sure = 1 / (1 + np.exp(-(odds @ found).clip(-_FAR, _FAR)))
         slope = odds.T @ (sure - verdicts) + held * (found - default)
         curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + held * np.eye(len(default))
-        found = found - np.linalg.solve(curvature, slope)
+        step, before = np.linalg.solve(curvature, slope), misfit(found)
+        while misfit(found - step) > before and np.abs(step).max() > _LEAST_STEP:
+            step = step / 2
+        found = found - step
     return [round(float(value), 3) for value in found]
 
 

@@ -157,6 +157,17 @@ def test_a_calibration_is_found_again() -> None:
     assert expected_calibration_error(called, right) < 0.02
 
 
+def test_a_fit_does_not_run_away() -> None:
+    """Newton's method did, where most words were read right with confidences near 1."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        confidences = (1 - rng.beta(0.3, 3, 1200)).tolist()
+        right = (rng.random(1200) < 0.9).tolist()
+        known = (rng.random(1200) < 0.7).tolist()
+        single = (rng.random(1200) < 0.02).tolist()
+        assert np.abs(fit_calibration(confidences, known, single, right)).max() < 10
+
+
 def test_few_words_or_none_do_not_lead_far() -> None:
     assert fit_calibration([0.9], [True], [False], [True]) == pytest.approx(Calibration(), abs=0.5)
     with pytest.raises(ValueError, match="need as many"):
