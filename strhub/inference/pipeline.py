@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from PIL import Image
+
 from strhub.images.open import UnreadableImage
 from strhub.images.preprocess import (
     Pixels,
