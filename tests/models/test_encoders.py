@@ -120,7 +120,8 @@ def test_an_exported_backbone_gives_the_same_logits(
     timm: FakeTimm, name: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
-    from strhub.export.writing import export, largest_difference
+    from strhub.export.checking import largest_difference
+    from strhub.export.writing import export
 
     model = small(f"timm/{name}")
     export(model, tmp_path / "model.onnx")
@@ -129,7 +130,8 @@ def test_an_exported_backbone_gives_the_same_logits(
 
 def test_an_exported_model_with_columns_reads_the_same(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
-    from strhub.export.writing import export, export_beside, largest_difference
+    from strhub.export.checking import largest_difference
+    from strhub.export.writing import export, export_beside
 
     model = small(COLUMNS)
     expected = texts(Recognizer(model, device="cpu")(words()))
@@ -277,7 +279,8 @@ def test_backbones_of_timm_itself(name: str, compose_main: Compose, tmp_path: Pa
     except (ImportError, RuntimeError):
         pytest.skip("timm is not installed, or its torchvision belongs to another torch")
     assert timm.is_model(name)
-    from strhub.export.writing import export, largest_difference
+    from strhub.export.checking import largest_difference
+    from strhub.export.writing import export
 
     metrics = train(
         compose_main(*QUICK, f"model.encoder=timm/{name}", "model.img_size=[64,128]", small=())
