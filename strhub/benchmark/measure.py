@@ -86,13 +86,6 @@ def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> 
     return _multiply_adds(network, images, max_length)[""]
 
 
-def count_activations(network: nn.Module, images: Tensor, max_length: int) -> int:
-    """Numbers in the outputs of all linear, convolution and embedding layers of one reading of
-    `images`.
-    """
-    return _activations(network, images, max_length)[""]
-
-
 def costs(
     network: nn.Module, images: Tensor, max_length: int, *, depth: int = 1
 ) -> dict[str, Cost]:

@@ -21,7 +21,7 @@ from uuid import uuid4
 from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name, lmdb_size
 from strhub.bulk.parquet import parquet_groups
 from strhub.inference.reading import Reading
-from strhub.utils.files import write_whole
+from strhub.utils.files import replacing, write_whole
 from strhub.utils.regular_files import read_regular_text
 
 __all__ = [
@@ -102,17 +102,8 @@ def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
     table = pyarrow.table([pyarrow.array(column, field.type) for column, field in zip(columns,
         schema, strict=True)],
                           schema=schema)  # fmt: skip
-    partial = folder / f".{name}.{uuid4().hex}.partial"
-    try:
-        with partial.open("wb") as file:
-            parquet.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / f"{name}.parquet")
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with replacing(folder / f"{name}.parquet") as partial:
+        parquet.write_table(table, partial, compression="zstd")
 
 
 def done_parts(folder: Path) -> set[str]:

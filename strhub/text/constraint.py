@@ -27,11 +27,6 @@ class Constraint:
     def __init__(self, following: npt.NDArray[np.int32]) -> None:
         self.following = following
 
-    def may_end(self, states: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether a text may end in each of these states, of any shape."""
-        may: npt.NDArray[np.bool_] = self.following[states, 0] >= 0
-        return may
-
 
 def constraint(
     charset: str, *, whitelist: str | None = None, lexicon: Iterable[str] | None = None

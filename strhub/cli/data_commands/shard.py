@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import re
 import sys
 import tarfile
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from strhub.utils.files import write_whole
+from strhub.utils.files import replacing, write_whole
 from strhub.utils.locks import locked
 from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
@@ -166,30 +164,23 @@ def _write_shard(path: Path, locations: Locations, indexes: range) -> tuple[int,
     from strhub.data.curation.writer import SkippedRecord
 
     copy, written, dropped = Copy(), 0, Counter[str]()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        # The plainest of tar's formats, and no times or owners: the same records give the same
-        # bytes.
-        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for index in indexes:
-                try:
-                    for encoded, label in copy(locations[index]):
-                        suffix = _suffix(encoded)
-                        for name, content in (
-                            (f"{index:09d}.{suffix}", encoded),
-                            (f"{index:09d}.txt", label.encode()),
-                        ):
-                            member = tarfile.TarInfo(name)
-                            member.size = len(content)
-                            tar.addfile(member, io.BytesIO(content))
-                        written += 1
-                except SkippedRecord as error:
-                    dropped[error.reason] += 1
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    # The plainest of tar's formats, and no times or owners: the same records give the same bytes.
+    plain = tarfile.USTAR_FORMAT
+    with replacing(path) as partial, tarfile.open(partial, "w", format=plain) as tar:
+        for index in indexes:
+            try:
+                for encoded, label in copy(locations[index]):
+                    suffix = _suffix(encoded)
+                    for name, content in (
+                        (f"{index:09d}.{suffix}", encoded),
+                        (f"{index:09d}.txt", label.encode()),
+                    ):
+                        member = tarfile.TarInfo(name)
+                        member.size = len(content)
+                        tar.addfile(member, io.BytesIO(content))
+                    written += 1
+            except SkippedRecord as error:
+                dropped[error.reason] += 1
     return written, dropped
 
 

@@ -157,13 +157,6 @@ class WordDataset:
             total.update(getattr(source, "dropped", {}))
         return total
 
-    @property
-    def label_counts(self) -> Counter[str]:
-        """How many labels were `kept`, and how many were left out by reason; the sum is what the
-        sources hold.
-        """
-        return Counter({"kept": len(self)}) + self.dropped
-
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
         """The word for a key, `index` or `(index, seed)`; the former is the latter with a seed of
         0.
