@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from strhub.data.curation.inspection_text import text_summary
+from strhub.data.curation.inspection_text import Report, text_summary
 from strhub.data.curation.overlap import exact_across, exact_within, near_across, near_within
 from strhub.data.curation.scan import LABEL_STATES, Scan, Tally, scan
 from strhub.data.curation.stored import open_stored
@@ -26,7 +26,6 @@ from strhub.text.charset import LabelPreparation
 __all__ = ["inspect", "text_summary"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Report: TypeAlias = dict[str, Any]
 
 QUANTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)  # percent
 PIXEL_EDGES: Final = (1, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 4096)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from strhub.data.curation.inspection import Report
 from strhub.utils.terminal import printable
+
+Report: TypeAlias = dict[str, Any]
 
 
 def text_summary(report: Report) -> str:
