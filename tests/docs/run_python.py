@@ -29,10 +29,16 @@ def furnish() -> None:
     Path("words").mkdir()
     shutil.copy(words[0], "words")
     shutil.copy(ROOT / "docs" / "figures" / "street.jpg", "street.jpg")
+    from PIL import Image
+
+    Image.open("street.jpg").save("scan.pdf")
     from strhub import load
+    from strhub.data.sources.lmdb import write_lmdb
     from strhub.export import export
 
     export(load("strhub-tiny"), "words.onnx")
+    Path("data/val").mkdir(parents=True)
+    write_lmdb(Path("data/val/IC15"), [(Image.open(words[0]).convert("RGB"), "clock")])
 
 
 def main() -> None:

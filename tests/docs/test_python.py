@@ -15,6 +15,7 @@ ELSEWHERE = {"extending.md": "tests/test_extending.py follows this page to the l
 SHORTENED = {
     "doctr": "needs docTR, which fetches weights",
     'engine="ray"': "starts a cluster",
+    "ppocrv6-small": "needs the package that holds the weights",
     "outputs/german": "needs the ten minutes of training before it",
 }
 """What marks a block that is only compiled, and why."""
