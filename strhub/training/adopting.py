@@ -11,6 +11,7 @@ from strhub.checkpoint.scene_text_model import network_class
 from strhub.checkpoint.sizes import check_sizes
 from strhub.checkpoint.zoo import read_model
 from strhub.configs import CONFIG_DIR
+from strhub.models.parseq.encoders import ENCODER_OPTIONS, OWN
 from strhub.training.run import log
 from strhub.utils.options import keyword_names
 
@@ -45,6 +46,9 @@ def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | Non
     hparams = checkpoint.hparams
     network = keyword_names(network_class(hparams["architecture"]))
     shape = [*network, "name", "charset_train", "charset_test", "img_size", "keep_aspect"]
+    other_encoder = "model.encoder" in names and config.model.encoder != hparams.get("encoder", OWN)
+    if other_encoder:
+        shape = [name for name in shape if name not in ENCODER_OPTIONS]
     if "charset" in names:
         shape = [name for name in shape if not name.startswith("charset_t")]
     with open_dict(config):
@@ -54,7 +58,7 @@ def adopt_pretrained(config: DictConfig, overrides: list[str], source: str | Non
                 OmegaConf.update(config, f"model.{name}", hparams[name])
         if "model.charset_train" in names and "model.charset_test" not in names:
             config.model.charset_test = config.model.charset_train
-        if "data.normalize" not in names:
+        if "data.normalize" not in names and not other_encoder:
             config.data.normalize = hparams.get("normalize", "default")
     log.info("starting from %s: sizes and charset are its own, but for what is set", source)
 

@@ -21,6 +21,7 @@ from strhub.checkpoint.runs import checkpoint_of_run, folder_of_run, last_checkp
 from strhub.checkpoint.scene_text_model import complete_options
 from strhub.checkpoint.zoo import read_model
 from strhub.images.options import image_options
+from strhub.models.parseq.encoders import OWN, is_of_encoder
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
 from strhub.training.config_checks import build, check_groups, check_model, check_top, plain
@@ -185,9 +186,14 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
 
     Charset, label length, image size and patch may differ; see
     `strhub.checkpoint.adaptation.adapt`. What serves training alone, such as a second loss's head,
-    is taken along from a run's checkpoint if the charset is the same.
+    is taken along from a run's checkpoint if the charset is the same. Of a model with another
+    encoder, all but that is taken; the encoder starts as it does without such a model.
     """
     checkpoint = read_model(source)
+    if checkpoint.hparams.get("encoder", OWN) != model.hparams.get("encoder", OWN):
+        kept = {name: one for name, one in checkpoint.weights.items() if not is_of_encoder(name)}
+        checkpoint = checkpoint._replace(weights=kept)
+        model.load_initial_weights()
     adaptation = adapt(model.model, model.hparams, checkpoint, variants=variants)
     log.info("starting from %s\n%s", source, adaptation.table())
     if checkpoint.hparams["charset_train"] == model.hparams["charset_train"]:

@@ -156,6 +156,8 @@ TABLE = {
     "model.contrastive.nearest=16 "
     "model.contrastive.own_errors=true model.contrastive.adapter=1024": CLIP,
     "./train.py model.encoder=ppocrv6_small finetune.freeze_encoder=true": TRAIN,
+    "./train.py pretrained=strhub-tiny model.encoder=ppocrv6_small "
+    "finetune.freeze_encoder=true": MINUTES,
     "./train.py model.encoder=ppocrv6_small optimizer=relative_adam model.lr=2e-3": MINUTES,
     'pip install -e ".[timm]"': INSTALLS,
     "./train.py model.encoder=timm/resnet18": TIMM,

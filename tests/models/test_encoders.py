@@ -22,8 +22,9 @@ from strhub.checkpoint.zoo import read_model
 from strhub.inference.pipeline import Reading
 from strhub.models.layers.backbones import ColumnEncoder, TimmEncoder, look_at, usual_input
 from strhub.models.parseq.encoders import complete
+from strhub.training.adopting import adopt_pretrained
 from strhub.training.fine_tuning import encoder_layers
-from strhub.training.run import model_from_config, train
+from strhub.training.run import model_from_config, start_from, train
 
 pytestmark = pytest.mark.numeric
 
@@ -168,6 +169,19 @@ def test_a_run_with_columns_goes_on_where_it_stopped(compose_main: Compose, tmp_
     assert torch.equal(weights[name.replace("encoder.", "encoder.backbone.")], begun[name].float())
     fresh = model_from_config(compose_main(*options, small=())).model.state_dict()
     assert not torch.equal(weights["encoder.projection.weight"], fresh["encoder.projection.weight"])
+
+
+def test_a_decoder_goes_to_another_encoder(compose_main: Compose) -> None:
+    overrides = [f"model.encoder={COLUMNS}", "pretrained=strhub-tiny"]
+    config = compose_main(*overrides, small=())
+    adopt_pretrained(config, overrides)
+    assert config.model.img_size is None
+    system = model_from_config(config)
+    start_from(system, "strhub-tiny")
+    weights, tiny = system.model.state_dict(), read_model("strhub-tiny").weights
+    assert torch.equal(weights["pos_queries"], tiny["pos_queries"].float())
+    begun = read_model("strhub-small").weights["encoder.stem.conv1.weight"].float()
+    assert torch.equal(weights["encoder.backbone.stem.conv1.weight"], begun)
 
 
 def test_what_fits_a_backbone_to_the_decoder_is_no_part_of_the_encoder() -> None:

@@ -61,6 +61,17 @@ TEXT_SIZES = {
 }  # of their text towers
 ENCODERS = (OWN, COLUMNS, *CLIP_SIZES, FREE)
 
+# What says how an encoder is made and takes images, which another encoder has its own of.
+ENCODER_OPTIONS = (
+    "img_size", "keep_aspect", "patch_size", "enc_embed_dim", "enc_depth", "enc_num_heads",
+    "enc_mlp_ratio", "enc_stem", "enc_activation",
+)  # fmt: skip
+
+
+def is_of_encoder(name: str) -> bool:
+    """Whether a parameter of a PARSeq belongs to its encoder."""
+    return name.startswith("encoder.")
+
 
 def is_clip(encoder: str) -> bool:
     """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for
