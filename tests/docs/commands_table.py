@@ -220,6 +220,10 @@ TABLE = {
         "data.num_workers=0 data.drawn=8"
     ),
     "python benchmarks/cold_start.py": MINUTES,
+    "python benchmarks/readers.py data/val --published PP-OCRv6_rec_small.onnx --json "
+    "readers.json": MINUTES,
+    "python benchmarks/scripts.py strhub-small-multi strhub-small --fonts fonts/ "
+    "--count 150": WHEEL,
     "python benchmarks/end_to_end.py demo_images": MINUTES,
     "python benchmarks/decoding_cost.py": MINUTES,
     "python benchmarks/rendering.py": MINUTES,
