@@ -101,6 +101,8 @@ def run_scoring(
         )
     if not readers:
         parser.error("give a model, --predictions or --compare with what is to be scored")
+    if args.compare and len(readers) < 2:
+        raise ValueError("--compare needs a second reader, or a model before it")
     if len(readers) > 1 and not args.output:
         raise ValueError("--compare needs --output, the folder for the results and the page")
     scored = [Path(_named(reader)[1]) for reader in readers]

@@ -133,6 +133,7 @@ def _score(
     with SampleWriter(folder, name=name, parquet=parquet and part is None) as writer:
         for one in sets:
             digest = _Digest(one)
+            counted.begin(one.name)
             words = progress(opened(_part(digest, number, parts)), one.name)
             for place, (word, reading) in enumerate(reader.read(one.name, words)):
                 index = place if parts == 1 else _index_of(place, number, parts)
@@ -195,6 +196,12 @@ class _Counts:
         self._errors = errors
         self._combined = Summary(errors=errors)
         self._scores: dict[str, dict[str, Score]] = {other: {} for other in others}
+
+    def begin(self, name: str) -> None:
+        """Take in a set, which may have no words."""
+        self._summaries.setdefault(name, Summary(errors=self._errors))
+        for scores in self._scores.values():
+            scores.setdefault(name, Score())
 
     def add(self, sample: Sample) -> None:
         shortened = bool(sample.label) and self.text.loses_letters(sample.stored_label)

@@ -190,6 +190,7 @@ def test_further_protocols_are_scored_where_they_are_there(tmp_path: Path) -> No
             ["--compare", "{readings}", "x={readings}", "--sets", "{words}"],
             "--compare needs --output",
         ),
+        (["--compare", "{readings}", "--sets", "{words}"], "--compare needs a second reader"),
         (
             ["strhub-tiny", "--reader", "--rotation", "90", "--sets", "{words}"],
             "--rotation is for a bare network",

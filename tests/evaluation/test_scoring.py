@@ -243,6 +243,14 @@ def test_a_tar_that_is_cut_short_counts_as_far_as_it_goes(tmp_path: Path) -> Non
     assert 2 <= found["tar"].samples < 5
 
 
+def test_a_set_without_words_has_a_row(tmp_path: Path) -> None:
+    contents = {"x": ["x"], "none": []}
+    sets = [open_set(write_words(tmp_path / name, one), name) for name, one in contents.items()]
+    found = score(Told(), sets, charset=CHARSET_36, other_charsets=[CHARSET_94])
+    assert {name: result.samples for name, result in found.items()} == {"x": 1, "none": 0}
+    assert list(found.scores[CHARSET_94]) == ["x", "none"]
+
+
 def test_nothing_is_left_of_an_evaluation_without_an_output(tmp_path: Path) -> None:
     found = score(
         Told(), [open_set(write_words(tmp_path / "lmdb", WORDS), "lmdb")], charset=CHARSET_36
