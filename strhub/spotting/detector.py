@@ -24,6 +24,7 @@ from strhub.weights import embedded_detector
 SIDE: Final = 1280  # pixels of the longer side of what the network sees, at most
 _LEAST_SIDE: Final = 960  # pixels of it to which smaller images are enlarged, at most twice
 TILES: Final = 9
+_TILE: Final = 960  # pixels of a tile's sides, at most: memory grows with their product
 _TILED_FROM: Final = 1.6  # times the side, from which on tiles are looked at, too
 # Of blue, green and red, as the network was trained.
 _NORMALIZATION: Final = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -49,7 +50,7 @@ class EmbeddedDetector:
     side: pixels that the longer side of a larger image is brought to. Smaller ones are enlarged, at
         most twice and to 960 pixels; between the two they stay as they are.
     tiles: images over 1.6 times as large are also looked at in at most so many overlapping tiles of
-        that side, made smaller if they do not suffice; 0: never.
+        that side, or of 960 pixels, and made smaller if those do not suffice; 0: never.
     threshold: above which a pixel is text; least_score: mean probability of a region from which it
         is kept.
     growth: how much regions are grown, see `strhub.spotting.regions.grow`: 0.7 gives outlines as
@@ -109,7 +110,7 @@ class EmbeddedDetector:
         whole = self._regions(self.probabilities(_resized(image, size)), image.size)
         if not self.tiles or longest <= _TILED_FROM * self.side:
             return whole
-        side = _multiple(self.side)
+        side = _multiple(min(self.side, _TILE))
         small = _resized(image, tiled_size(image.size, side, self.tiles))
         tiled = self._regions(tiled_map(small, side, self.probabilities, self.on_tile), image.size)
         return merged(whole, tiled, 1 / ratio)

@@ -77,7 +77,6 @@ TABLE = {
     "./read.py --photo scan.pdf --output searchable.pdf": DOCUMENT,
     "./read.py --photo scan.pdf --output scan.txt": DOCUMENT,
     "./read.py --photo photos/ --output readings/ --engine plain": DOCUMENT,
-    "pip install 'strhub[spot]'": INSTALLS,
     "./test.py --photos street/ --html errors.html --results results.jsonl": PHOTOS,
     "./test.py --photos street/ --detection icdar2013": PHOTOS,
     "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,
