@@ -8,10 +8,13 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from strhub.inference.options import ReadOptions
 from strhub.utils.regular_files import read_regular_text
 from strhub.utils.renamed_option import RenamedOption
+
+Parser: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
 def _boolean(text: str) -> bool:
@@ -69,64 +72,52 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return options, [word for word in words if word not in options]
 
 
-def speed_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --precision, --compile and --threads."""
-    parser.add_argument(
-        "--precision",
-        default="float32",
-        metavar="KIND",
-        help="float32 (the default: the same readings on every machine), bfloat16, float16, or "
-        "auto: bfloat16 where "
-        "the device computes in it",
-    )
-    parser.add_argument(
-        "--compile", action="store_true", help="let PyTorch compile the model first"
-    )
-    parser.add_argument("--threads", type=int, help="of the CPU to compute with")
+_RENAMED = {"reread_below": "second_look", "length_normalization": "length_normalisation"}
+SPEED = ("precision", "compile", "threads")
+SEARCH = ("top_k", "beam_width", "length_normalization", "lexicon", "whitelist")
 
 
-def search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `strhub.inference.beam_search.Search`."""
-    parser.add_argument(
-        "--top_k", type=int, default=1, metavar="N", help="so many readings, the best first"
-    )
-    parser.add_argument(
-        "--beam_width", type=int, metavar="N", help="beginnings of texts that are kept in searching"
-    )
-    parser.add_argument(
-        "--length_normalization",
-        type=float,
-        default=0.0,
-        metavar="A",
-        help="greater than 0: longer texts win more often",
-    )
-    parser.add_argument(
-        "--length_normalisation",
-        type=float,
-        default=argparse.SUPPRESS,
-        action=RenamedOption,
-        dest="length_normalization",
-        help=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "--lexicon", type=Path, metavar="FILE", help="read words of this list only, one a line"
-    )
-    parser.add_argument("--whitelist", metavar="CHARACTERS", help="read these characters only")
+def read_arguments(parser: Parser, *names: str) -> None:
+    """Add arguments for these fields of `ReadOptions`, as they describe themselves."""
+    usual = ReadOptions()
+    for name in names:
+        told, default = ReadOptions.meaning(name), getattr(usual, name)
+        if told["kind"] is bool:
+            parser.add_argument(
+                f"--{told.get('off', name)}", action="store_true", help=told["help"]
+            )
+            continue
+        kind = Path if name == "lexicon" else told["kind"]
+        parser.add_argument(
+            f"--{name}", type=kind, default=default, metavar=told.get("metavar"), help=told["help"]
+        )
+        if name in _RENAMED:
+            parser.add_argument(
+                f"--{_RENAMED[name]}",
+                type=kind,
+                default=argparse.SUPPRESS,
+                action=RenamedOption,
+                dest=name,
+                help=argparse.SUPPRESS,
+            )
 
 
-def search_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What was given for `search_arguments`. Raises `ValueError` for a lexicon that cannot be
-    read.
+def read_options(args: argparse.Namespace, *names: str) -> ReadOptions:
+    """Return what was given for `read_arguments`: these fields, the others as they are by default.
+
+    Raises `ValueError` for a lexicon that cannot be read.
     """
-    names = ("top_k", "beam_width", "length_normalization", "whitelist")
-    options = {name: getattr(args, name) for name in names}
-    if args.lexicon is not None:
+    values: dict[str, Any] = {}
+    for name in names:
+        off = ReadOptions.meaning(name).get("off")
+        values[name] = not getattr(args, off) if off else getattr(args, name)
+    if values.get("lexicon") is not None:
         try:
             lines = read_regular_text(args.lexicon).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the lexicon {args.lexicon} cannot be read: {error}") from error
-        options["lexicon"] = [word for line in lines if (word := line.strip())]
-    return options
+        values["lexicon"] = [word for line in lines if (word := line.strip())]
+    return ReadOptions(**values)
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:

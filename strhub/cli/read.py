@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import (
     parse_options,
-    search_options,
+    read_options,
     split_words,
 )
 from strhub.cli.ending import end_with
@@ -19,6 +19,7 @@ from strhub.cli.entry import results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import program
 from strhub.cli.read_parser import build_parser
+from strhub.inference.options import ReadOptions
 from strhub.utils.telemetry import switch_off_telemetry
 from strhub.utils.terminal import PlainFormatter, json_line, printable
 
@@ -62,13 +63,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     recognizer = Recognizer(
         sources[0] if sources else EMBEDDED,
         device=args.device,
-        batch_size=args.batch_size,
-        threads=args.threads,
-        precision=args.precision,
-        compile=args.compile,
-        lines=args.lines,
-        **_view_options(args),
-        **search_options(args),
+        **read_options(args, *ReadOptions.names()).keywords(),
         **parse_options([*options, *in_images]),
     )
     failures = 0
@@ -191,19 +186,9 @@ def _read_all(
             import ray.data  # noqa: F401
     from strhub.bulk import read_all
 
-    own = {
-        **_view_options(args),
-        "precision": args.precision,
-        "compile": args.compile,
-        **search_options(args),
-    }
-    usual = {
-        "turn_tall": True, "reread_below": None, "upside_down": False, "precision": "float32",
-        "compile": False,
-            "top_k": 1,
-        "length_normalization": 0.0,
-    }  # fmt: skip
-    own = {name: value for name, value in own.items() if value != usual.get(name)}
+    apart = ("batch_size", "threads", "lines")  # by arguments of their own, or not for files
+    names = [name for name in ReadOptions.names() if name not in apart]
+    own = read_options(args, *names).changed()
     if photos is not None:  # another kind of readings must not be resumed in the same folder
         own["photos"] = "json" if photos.as_json else "text"
     summary = read_all(
@@ -224,15 +209,6 @@ def _read_all(
             file=sys.stderr,
         )
     return 1 if summary.unreadable else 0
-
-
-def _view_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The recognizer's options of how an image is looked at."""
-    return {
-        "turn_tall": not args.no_turning,
-        "reread_below": args.reread_below,
-        "upside_down": args.upside_down,
-    }
 
 
 def _print(name: str, reading: Reading, precision: str, *, as_json: bool) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from strhub.cli.arguments import (
+    SEARCH,
+    SPEED,
     device_argument,
-    search_arguments,
-    speed_arguments,
+    read_arguments,
 )
 from strhub.cli.program import examples, program, version_argument
-from strhub.utils.renamed_option import RenamedOption
-
-if TYPE_CHECKING:
-    pass
-
 
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
@@ -53,39 +48,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
     parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
-    parser.add_argument("--batch_size", type=int, default=32, help="images at a time")
-    parser.add_argument(
-        "--no_turning",
-        action="store_true",
-        help="read tall images upright only, not on their sides",
-    )
-    parser.add_argument(
-        "--reread_below",
-        type=float,
-        metavar="CONFIDENCE",
-        help="read again, in other ways, what is read with less confidence (0.7); 0: never",
-    )
-    parser.add_argument(
-        "--second_look",
-        dest="reread_below",
-        type=float,
-        action=RenamedOption,
-        help=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "--upside_down", action="store_true", help="then read it turned by 180 degrees, too"
-    )
-    parser.add_argument(
-        "--lines", action="store_true", help="each image is a line of words: read its spaces, too"
-    )
+    read_arguments(parser, "batch_size", "turn_tall", "reread_below", "upside_down", "lines")
     parser.add_argument(
         "--json",
         action="store_true",
         help="print JSON lines, with the confidence of each character",
     )
     device_argument(parser)
-    speed_arguments(parser)
-    search_arguments(parser)
+    read_arguments(parser, *SPEED, *SEARCH)
     bulk = parser.add_argument_group(
         "very many images", "to Parquet files; a stopped run is resumed by the same call"
     )

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import parse_options, search_options
+from strhub.cli.arguments import SEARCH, parse_options, read_options
 
 if TYPE_CHECKING:
     from strhub.evaluation.report.content import Maps
@@ -48,8 +48,9 @@ def _reader(
     if wanted or any(getattr(args, one) != parser.get_default(one) for one in of_reader()):
         if args.rotation:
             raise ValueError("--rotation is for a bare network: it has no use with --reader")
-        looks = {"turn_tall": not args.no_turning, "reread_below": args.reread_below}
-        chosen = {**looks, **search_options(args), **parse_options(options)}
+        names = ("turn_tall", "reread_below", *SEARCH)
+        own = read_options(args, *names).keywords()
+        chosen = {**{name: own[name] for name in names}, **parse_options(options)}
         return scored_models.recognizer(args, source, name, chosen)
     return scored_models.network(args, source, name, parse_options(options))
 
@@ -77,13 +78,4 @@ def _tables(args: argparse.Namespace, found: Evaluation, asked: Sequence[str]) -
 
 
 def of_reader() -> tuple[str, ...]:
-    return (
-        "reader",
-        "no_turning",
-        "reread_below",
-        "beam_width",
-        "top_k",
-        "length_normalization",
-        "lexicon",
-        "whitelist",
-    )
+    return ("reader", "no_turning", "reread_below", *SEARCH)

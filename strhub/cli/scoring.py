@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import search_arguments
+from strhub.cli.arguments import SEARCH, read_arguments
 from strhub.cli.extras import needs
 from strhub.cli.scored_readers import EXPORTED, TABLE, _reader, _tables, of_reader
 
@@ -53,16 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read as read.py does: re-reading, tall images turned; implied for .onnx",
     )
-    more.add_argument(
-        "--no_turning", action="store_true", help="with --reader: read tall images upright only"
-    )
-    more.add_argument(
-        "--reread_below",
-        type=float,
-        metavar="CONFIDENCE",
-        help="with --reader: re-read below it; 0: never",
-    )
-    search_arguments(parser)
+    read_arguments(more, "turn_tall", "reread_below")
+    read_arguments(parser, *SEARCH)
 
 
 def is_wanted(args: argparse.Namespace, parser: argparse.ArgumentParser, model: str | None) -> bool:

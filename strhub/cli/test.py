@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from strhub.cli.arguments import device_argument, parse_options, speed_arguments, split_words
+from strhub.cli.arguments import SPEED, device_argument, parse_options, read_arguments, split_words
 from strhub.cli.ending import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="score these instead: folders of <data_root>/test, other folders, .tar files",
     )
     device_argument(parser)
-    speed_arguments(parser)
+    read_arguments(parser, *SPEED)
     photo_arguments(parser)
     add_arguments(parser)
     version_argument(parser, "test")

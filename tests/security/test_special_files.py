@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import signal
 import tarfile
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from strhub.bulk.inputs import FILES, PARQUET, TAR, Unit, find, images
 from strhub.bulk.output import check_job
 from strhub.checkpoint.formats import read_checkpoint
 from strhub.checkpoint.ppocr import read_published
-from strhub.cli.arguments import search_options
+from strhub.cli.arguments import read_options
 from strhub.cli.data_commands.make import ReadImage
 from strhub.cli.data_commands.shard import Notes
 from strhub.cli.stored_run import stored_overrides
@@ -74,9 +75,7 @@ def annotated(path: Path) -> list[Annotation]:
 
 
 def lexicon(path: Path) -> Any:
-    return search_options(
-        SimpleNamespace(lexicon=path, top_k=1, beam_width=1, length_normalization=0, whitelist=None)
-    )
+    return read_options(Namespace(lexicon=path), "lexicon").lexicon
 
 
 def stored(path: Path) -> Any:
