@@ -95,6 +95,7 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
 
     from strhub.cli.data_commands.filter import print_outcome
     from strhub.data.curation.reshaping import Locations, copy_records
+    from strhub.data.curation.writer import lock_of
     from strhub.data.sources.lmdb_format import LmdbFile
 
     work = (
@@ -108,6 +109,8 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
         if resumed and (folder / "data.mdb").exists():
             count, _ = LmdbFile(folder).count()
             print(f"{folder}: {count} records kept by the run before")
+            with locked(lock_of(folder)):  # which a run leaves that is killed at its very end
+                pass
             continue
         report = copy_records(folder, scanned, chosen)
         print_outcome(folder, report.written, Counter(report.reasons))

@@ -33,7 +33,14 @@ from strhub.utils.workers import Failure, run_in_order
 if TYPE_CHECKING:
     import lmdb
 
-__all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "write_words"]
+__all__ = [
+    "NothingWritten",
+    "Record",
+    "SkippedRecord",
+    "WriteReport",
+    "lock_of",
+    "write_words",
+]
 
 Job = TypeVar("Job")
 Record = tuple[bytes, str]
@@ -82,7 +89,7 @@ def write_words(
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     target = Path(os.path.realpath(folder))
-    with _told(target), locked(target.with_name(f".{target.name}.lock")):
+    with _told(target), locked(lock_of(target)):
         _check_target(target, overwrite=overwrite)
         with _Partial(target, fingerprint, len(jobs)) as partial:
             try:
@@ -108,6 +115,12 @@ def write_words(
             )
         _move_into_place(partial.path, target)
     return report
+
+
+def lock_of(folder: str | Path) -> Path:
+    """Return the lock that whoever writes an LMDB folder holds."""
+    target = Path(os.path.realpath(folder))
+    return target.with_name(f".{target.name}.lock")
 
 
 def _run(
