@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -29,6 +30,7 @@ from strhub.weights import EMBEDDED
 
 _Read = Callable[[Image.Image, Sequence[Region]], list[Line]]
 
+_LARGE = 16_000_000  # pixels above which images are read one at a time
 _LANES = 8  # images that are read side by side, at most: each needs the memory of a detector
 
 
@@ -104,12 +106,13 @@ class Spotter:
             )
             return
         find, read = self._side_by_side()
+        large = Lock()
         waiting: deque[Future[Page]] = deque()
         with ThreadPoolExecutor(self._lanes, thread_name_prefix="strhub") as pool:
             try:
                 for image in images:
                     taken = take(image, copy=not isinstance(images, Sequence))
-                    waiting.append(pool.submit(self._page_or_error, taken, find, read))
+                    waiting.append(pool.submit(self._page_or_error, taken, find, read, large))
                     if len(waiting) > self._lanes:
                         yield waiting.popleft().result()
                 while waiting:
@@ -153,15 +156,24 @@ class Spotter:
             read = LineReader(reader_like(self.reader, engine.side_by_side_engine()), self.options)
         return find, read
 
-    def _page_or_error(self, taken: Taken, find: Detector, read: _Read) -> Page:
+    def _page_or_error(
+        self, taken: Taken, find: Detector, read: _Read, large: Lock | None = None
+    ) -> Page:
         try:
-            return self._page(taken, find, read)
+            return self._page(taken, find, read, large)
         except UnreadableImage as error:
             return Page((), (0, 0), source=taken.name, error=str(error))
 
-    def _page(self, taken: Taken, find: Detector, read: _Read) -> Page:
-        image = open_image(taken.source)
-        lines = read(image, find(image))
+    def _page(self, taken: Taken, find: Detector, read: _Read, large: Lock | None = None) -> Page:
+        """Return the page of an image. large: held while a large one is in memory."""
+        with ExitStack() as held:
+
+            def wait_if_large(width: int, height: int) -> None:
+                if large is not None and width * height > _LARGE:
+                    held.enter_context(large)
+
+            image = open_image(taken.source, on_size=wait_if_large)
+            lines = read(image, find(image))
         rotation = _rotation_of(lines)
         kept = image if self.keep_images else None
         return Page(

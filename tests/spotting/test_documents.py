@@ -50,9 +50,19 @@ def test_every_page_is_read_and_numbered(kind: str, tmp_path: Path) -> None:
         opened = list(open_pages(source, dpi=72))
         assert [(number, total) for number, total, _ in opened] == [(1, 2), (2, 2)]
         assert all(page.image.size == (420, 120) for page in opened)  # type: ignore[union-attr]
-    pages = list(Spotter(threads=2).read_document(path, dpi=72))
-    assert [(page.text, page.number) for page in pages] == [("First page", 1), ("Second page", 2)]
+    pages = list(Spotter(lambda image: [], threads=2).read_document(path, dpi=72))
+    assert [(page.size, page.number) for page in pages] == [((420, 120), 1), ((420, 120), 2)]
     assert {page.source for page in pages} == {str(path)}
+
+
+def test_a_scan_is_read_to_a_searchable_pdf() -> None:
+    scan = encoded("PDF", sheet("First page"), sheet("Second page"))
+    pages = list(Spotter(threads=2).read_document(scan, dpi=72))
+    assert [page.text for page in pages] == ["First page", "Second page"]
+    assert [text.split() for text in text_of(to_pdf(pages))] == [
+        ["First", "page"],
+        ["Second", "page"],
+    ]
 
 
 def test_other_images_are_one_page() -> None:

@@ -29,7 +29,9 @@ def sheet(lines: tuple[str, ...], size: tuple[int, int], height: int) -> Image.I
     return image
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize(
+    "rotation", [90, 180, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (0, 270))]
+)
 def test_turned_pages_are_read(spotter: Spotter, rotation: int) -> None:
     image = sheet(LINES, (420, 200), 34).rotate(rotation, expand=True)
     page = spotter(image)
@@ -84,6 +86,7 @@ def test_over_the_largest_size_nothing_is_decoded(spotter: Spotter) -> None:
         spotter(file.getvalue())
 
 
+@pytest.mark.slow
 def test_a_page_that_is_all_text(spotter: Spotter) -> None:
     text = ("every line of this page follows the one before it",) * 8
     page = spotter(sheet(text, (640, 250), 19))

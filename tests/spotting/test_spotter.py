@@ -148,6 +148,36 @@ def test_many_images_are_read_side_by_side_in_their_order() -> None:
     assert [bool(page.error) for page in mixed] == [False, True, True, False]
 
 
+def test_large_images_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Barrier, BrokenBarrierError
+
+    from strhub.spotting import spotter as module
+
+    both = Barrier(2)
+    met: list[bool] = []
+    seconds = [60.0]
+
+    def find(image: Image.Image) -> list[Region]:
+        try:
+            both.wait(timeout=seconds[0])
+            met.append(True)
+        except BrokenBarrierError:
+            met.append(False)
+        return []
+
+    spotter = module.Spotter(find, threads=2)
+    monkeypatch.setattr(spotter, "_side_by_side", lambda: (find, lambda image, regions: []))
+    pages = spotter.read([Image.new("RGB", (30, 20))] * 2)
+    assert [page.size for page in pages] == [(30, 20)] * 2
+    assert met == [True, True]
+    both.reset()
+    met.clear()
+    seconds[0] = 0.2
+    monkeypatch.setattr(module, "_LARGE", 100)
+    assert [page.size for page in spotter.read([Image.new("RGB", (30, 20))] * 2)] == [(30, 20)] * 2
+    assert met == [False, False]
+
+
 def test_read_alone_and_side_by_side_are_the_same() -> None:
     from strhub.spotting.spotter import Spotter
 
