@@ -31,7 +31,7 @@ from operations import make_sources  # noqa: E402
 from structure import damaged  # noqa: E402
 from worker import SECONDS  # noqa: E402
 
-BATCH = {"images": 500, KILLS: 500, SAVES: 250}  # attempts a process
+BATCH = {"images": 500, KILLS: 200, SAVES: 250}  # attempts a process
 USUAL_BATCH = 1000
 
 
