@@ -36,7 +36,7 @@ WHOLE = (
     "+experiment=abinet",
     "data.drawn=24",
     "trainer.max_epochs=3",
-    "data.style=simple",
+    "data.drawing=simple",
 )
 LAST = "checkpoints/last.ckpt"
 

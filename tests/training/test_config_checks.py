@@ -168,6 +168,6 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
     config.data.val_share = 0.001
     with pytest.raises(ValueError, match="of 40 training words that leaves none on one side"):
         run.check_data(config, run.data_from_config(config, run.configured_hparams(config)))
-    config.data.rendered = 10
+    config.data.drawn = 10
     with pytest.raises(ValueError, match=r"data\.val_share is 0\.001"):
         run.data_from_config(config, run.configured_hparams(config))
