@@ -23,7 +23,7 @@ from strhub.text import CHARSET_36, CHARSET_94
 from strhub.utils.install import install_command
 from strhub.weights import PUBLISHED, PUBLISHED_FILE
 
-__all__ = ["read_published_model"]
+__all__ = ["published_file", "read_published_model"]
 
 ASCII_ONLY, ALL = PUBLISHED
 LICENSE = "Apache-2.0"
@@ -43,13 +43,11 @@ def read_published_model(source: str | Path, *, characters: str | None = None) -
         CheckpointError: it is not there, or another file; what to install is said.
         ModuleNotFoundError: onnx is not installed.
     """
-    name, _, place = str(source).removeprefix("pretrained=").partition("@")
-    if name not in PUBLISHED:
-        name, place = ASCII_ONLY, str(source)
+    name, _ = _parts(source)
     try:
         from strhub.checkpoint.ppocr import choose_characters, read_published
 
-        with _graph(Path(place).expanduser() if place else None, name) as path:
+        with _graph(published_file(source)) as path:
             published = read_published(path)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
@@ -89,24 +87,41 @@ def _hyper_parameters(name: str, charset: str) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _graph(path: Path | None, name: str) -> Iterator[Path]:
-    """The .onnx file: the one that is given, the one in the wheel that is given, or the installed
-    package's.
+def published_file(source: str | Path) -> Path:
+    """Return the file that a source names: the one that is given, or the installed package's.
+
+    Raises:
+        CheckpointError: it is not there; what to install is said.
     """
-    if path is None:
-        package = find_spec("rapidocr")
-        folders = (package.submodule_search_locations or ()) if package else ()
-        candidates = [Path(folder).parent / PUBLISHED_FILE for folder in folders]
-        path = next((file for file in candidates if file.is_file()), None)
-        if path is None:
-            raise CheckpointError(
-                f"{name} is read from the package rapidocr, which is not installed or has no "
-                f"{Path(PUBLISHED_FILE).name}: pip install --no-deps rapidocr, or name its wheel "
-                f"or that file: {name}@<path>"
-            )
-    if not path.is_file():
-        raise CheckpointError(f"{name}: there is no file {path}")
+    name, given = _parts(source)
+    if given is not None:
+        if not given.is_file():
+            raise CheckpointError(f"{name}: there is no file {given}")
+        return given
+    package = find_spec("rapidocr")
+    folders = (package.submodule_search_locations or ()) if package else ()
+    for folder in folders:
+        file = Path(folder).parent / PUBLISHED_FILE
+        if file.is_file():
+            return file
+    raise CheckpointError(
+        f"{name} is read from the package rapidocr, which is not installed or has no "
+        f"{Path(PUBLISHED_FILE).name}: pip install --no-deps rapidocr, or name its wheel "
+        f"or that file: {name}@<path>"
+    )
+
+
+def _parts(source: str | Path) -> tuple[str, Path | None]:
+    """The name, of `PUBLISHED`, and the file if one is given."""
+    name, _, file = str(source).removeprefix("pretrained=").partition("@")
+    if name not in PUBLISHED:
+        name, file = ASCII_ONLY, str(source).removeprefix("pretrained=")
+    return name, Path(file).expanduser() if file else None
+
+
+@contextmanager
+def _graph(path: Path) -> Iterator[Path]:
+    """The .onnx file, or the one in a wheel."""
     if path.suffix != ".whl":
         yield path
         return

@@ -28,7 +28,7 @@ from strhub.checkpoint.formats import (
     read_metadata,
     write_checkpoint,
 )
-from strhub.checkpoint.published import read_published_model
+from strhub.checkpoint.published import published_file, read_published_model
 from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
 from strhub.checkpoint.released import RELEASES
 from strhub.checkpoint.runs import checkpoint_of_run
@@ -265,6 +265,8 @@ def locate(source: str | Path) -> Path:
     name = str(source).removeprefix("pretrained=")
     if name in EMBEDDED_MODELS:
         return embedded_weights(name)
+    if is_published(source):
+        return published_file(source)
     if file_name := _released_files().get(name):
         return fetch(
             RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name),

@@ -21,7 +21,7 @@ from published_graph import write_published
 from small_runs import Compose
 
 from strhub import CheckpointError, Recognizer, load
-from strhub.checkpoint.zoo import model_card
+from strhub.checkpoint.zoo import locate, model_card
 from strhub.text import CHARSET_94
 from strhub.training.run import model_from_config
 from strhub.weights import PUBLISHED_FILE, is_published
@@ -59,6 +59,8 @@ def test_by_file_wheel_and_installed_package(
     assert len(load("strhub-small-multi").hparams["charset_train"]) == len(
         CHARSET_94 + OTHERS
     )  # with a space, and one omega
+    assert locate("ppocrv6-small") == installed / PUBLISHED_FILE
+    assert locate(f"ppocrv6-small@{wheel}") == wheel
     assert model_card("ppocrv6-small")["licence"] == "Apache-2.0"
 
 
