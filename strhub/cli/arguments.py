@@ -95,7 +95,7 @@ def read_arguments(parser: Parser, *names: str) -> None:
             parser.add_argument(
                 f"--{_RENAMED[name]}",
                 type=kind,
-                default=argparse.SUPPRESS,
+                default=default,  # or `get_default` would give another one than the arguments have
                 action=RenamedOption,
                 dest=name,
                 help=argparse.SUPPRESS,

@@ -216,3 +216,12 @@ def test_bulk_reading_takes_photographs(as_json: bool, blank: Path, tmp_path: Pa
         run([word for word in command if word != "--json"] if as_json else [*command, "--json"])
     with pytest.raises(ValueError, match="needs --output"):
         run(["--photo", str(blank), "--engine", "plain"])
+
+
+def test_former_names_of_options_do_not_count_as_given() -> None:
+    from strhub.cli.read_parser import build_parser
+
+    parser = build_parser()
+    args = parser.parse_intermixed_args(["--images", "a.png"])
+    changed = [name for name, value in vars(args).items() if value != parser.get_default(name)]
+    assert [name for name in changed if name != "words"] == ["images"]
