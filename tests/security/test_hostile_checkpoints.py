@@ -87,7 +87,7 @@ def test_every_hyper_parameter_of_every_architecture_is_checked() -> None:
     refused: list[str] = []
     adopted: list[Any] = []
     for experiment in EXPERIMENTS:
-        hparams = {"normalize": "default", **experiment_hyper_parameters(experiment)}
+        hparams = {**experiment_hyper_parameters(experiment), "normalize": "default"}
         kinds = formats._kinds(hparams["architecture"])
         for name in (
             *hparams,

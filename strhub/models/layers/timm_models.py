@@ -48,6 +48,7 @@ def check_name(name: str) -> None:
 
 def _timm() -> Any:
     try:
+        # What it downloads pretrained weights with has its telemetry off by then, by training.run.
         return import_module("timm")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from strhub.utils.telemetry import switch_off_telemetry
+
 if TYPE_CHECKING:
     from strhub.evaluation.scoring import Evaluation, WordSet
 
@@ -101,6 +103,7 @@ def log_report(logger: Any, found: Evaluation, page: Path, step: int) -> None:
         for name, value in scores.items():
             logger.experiment.add_scalar(name, value, step)
     elif kind == "WandbLogger":
+        switch_off_telemetry()
         html = import_module("wandb").Html
         logger.experiment.log({"report": html(str(page)), **scores})
     elif kind == "MLFlowLogger":
