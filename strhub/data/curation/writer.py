@@ -33,14 +33,7 @@ from strhub.utils.workers import Failure, run_in_order
 if TYPE_CHECKING:
     import lmdb
 
-__all__ = [
-    "NothingWritten",
-    "Record",
-    "SkippedRecord",
-    "WriteReport",
-    "lock_of",
-    "write_words",
-]
+__all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "lock_of", "write_words"]
 
 Job = TypeVar("Job")
 Record = tuple[bytes, str]
