@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float32]
 
 # probability of a space between two letters, over all columns there, from which there is one
 LEAST_SPACE = 0.03
+LEAST_IN_WIDE = 0.003  # the same where two letters are far apart
+WIDE_GAP = 1.6  # times the usual distance of the line's letters from which they are
 _ENDS = 1.6  # columns of room around a line
 # half letters between a line's end and its last letter, from which something else is there
 _REACH = 3.0
@@ -122,17 +124,20 @@ def spans_of(
     columns = max(1, round(width / column_width))
     centers = _centers(ids, indices, sure) + 0.5
     space = tokenizer.charset.find(" ") + 1  # 0, the blank, if the charset has none
+    letters = np.array(
+        [c for c, index in zip(centers, indices, strict=True) if ids[index] != space]
+    )
+    usual = float(np.median(np.diff(letters))) if len(letters) > 1 else 0.0
     words: list[list[int]] = [[]]
     for number, index in enumerate(indices):
         if space and ids[index] == space:
             words.append([])
             continue
-        if (
-            space
-            and number
-            and probabilities[indices[number - 1] + 1 : index, space].sum() > LEAST_SPACE
-        ):
-            words.append([])
+        if space and number:
+            seen = float(probabilities[indices[number - 1] + 1 : index, space].sum())
+            wide = centers[number] - centers[number - 1] > WIDE_GAP * usual
+            if seen > (LEAST_IN_WIDE if wide else LEAST_SPACE):
+                words.append([])
         words[-1].append(number)
     words = [word for word in words if word]
     half = _half_letter(centers, words)

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from strhub import Recognizer, load
 from strhub.errors import ConfigError
-from strhub.inference.lines import Span, line_of
+from strhub.inference.lines import Span, line_of, spans_of
+from strhub.text.tokenizer import CTCTokenizer
 
 FONT = Path(__file__).parents[2] / "strhub/data/synth/fonts/DejaVuSans.ttf"
 
@@ -97,3 +98,24 @@ def test_a_space_is_as_sure_as_the_less_sure_letter_beside_it() -> None:
     assert line.text == "ab c"
     np.testing.assert_allclose(line.characters, [0.9, 0.8, 0.7, 0.7])
     assert line.confidence == pytest.approx(0.72 * 0.7)
+
+
+@pytest.mark.parametrize(
+    ("faint", "columns", "words"),
+    [
+        (0.01, "a-b-c----a-b", ["abc", "ab"]),  # far apart, and a space is not quite unlikely
+        (0.01, "a-b-c-a-b", ["abcab"]),  # not far apart
+        (0.0, "a-b-c----a-b", ["abcab"]),  # far apart, and nothing of a space
+        (0.0, "a----b----c----a", ["abca"]),
+    ],
+)
+def test_a_faint_space_counts_where_letters_are_far_apart(
+    faint: float, columns: str, words: list[str]
+) -> None:
+    charset = "abc "
+    ids = [0 if char == "-" else charset.index(char) + 1 for char in columns]
+    probabilities = np.eye(5, dtype=np.float32)[ids]
+    middle = columns.index("c") + (2 if "----" in columns else 1)
+    probabilities[middle, 4] = faint
+    spans = spans_of(probabilities, CTCTokenizer(charset), 8 * len(columns))
+    assert [span.text for span in spans] == words
