@@ -112,4 +112,4 @@ def test_other_names_are_no_published_model() -> None:
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
 def test_the_real_one_reads_words() -> None:
     readings = Recognizer("ppocrv6-small", device="cpu")("demo_images/01.png")
-    assert readings[0].confidence > 0.5
+    assert readings[0].text == "clock"
