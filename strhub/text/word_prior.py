@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
@@ -147,6 +146,8 @@ def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -
 @cache
 def english_words() -> frozenset[str]:
     """Return the package's English words and names of at least two letters, in lower case."""
+    from importlib.resources import files  # takes a while to import, and few need it
+
     folder = files("strhub") / "data" / "synth"
     lines = (
         line
