@@ -56,3 +56,30 @@ def test_overrides(old: str, new: str) -> None:
 
 def test_hyper_parameters_in_files() -> None:
     assert checked_hyper_parameters({"second_look": 0.5}, {}, "a file") == {"reread_below": 0.5}
+
+
+def test_rendered_words(tmp_path: Path) -> None:
+    from strhub.data import synth
+
+    with pytest.warns(FutureWarning, match="DrawnWords is now called RenderedWords"):
+        words = synth.DrawnWords(charset="ab", max_length=3, seed=0, drawing="simple")
+    with pytest.warns(FutureWarning, match="draw is now called render"):
+        assert words.draw(0)[1] == words.render(0)[1]
+    with pytest.warns(FutureWarning, match="drawing_names is now called style_names"):
+        assert synth.drawing_names() == synth.style_names()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        synth.nothing  # noqa: B018
+
+
+def test_images_of_exports_and_summaries(tmp_path: Path) -> None:
+    from strhub import load
+    from strhub.bulk import Summary
+    from strhub.export import export
+
+    with (
+        pytest.warns(FutureWarning, match="pictures is now called calibration_images"),
+        pytest.raises(ValueError, match="exported as"),
+    ):
+        export(load("strhub-tiny"), tmp_path / "model.bin", pictures=[])
+    with pytest.warns(FutureWarning, match="pictures is now called images"):
+        assert Summary(3, 0, 3, 0.5).pictures == 3

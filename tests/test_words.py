@@ -25,6 +25,7 @@ OLD = re.compile(r"\bpictures?\b(?![:/=])|\bdrawn (words?|texts?)\b|\bsecond loo
 OLD_PARTS = {"picture", "pictures", "drawn", "given", "place", "places", "share", "shares"}
 ALLOWED = {
     "given",  # of hypothesis
+    "DrawnWords", "pictures",  # former names that go on working
     "place", "place_as_before", "put_in_place", "_move_into_place",  # to put something somewhere
     "Share", "share", "share_memory_",  # what a device shares with others
     "augment_drawn", "_drawn", "drawn", "DRAWN", "val_share", "random_share",

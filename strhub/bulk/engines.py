@@ -20,6 +20,7 @@ from strhub.bulk.output import Row, check_job, count, failures, missing_units, w
 from strhub.inference.reading import Reading
 from strhub.inference.recognizer import EMBEDDED
 from strhub.utils.locks import locked
+from strhub.utils.options import warn_renamed
 
 __all__ = ["ENGINES", "Summary", "read_all"]
 
@@ -48,6 +49,12 @@ class Summary:
     unreadable: int
     added: int
     seconds: float
+
+    @property
+    def pictures(self) -> int:
+        """The former name of `images`."""
+        warn_renamed("pictures", "images")
+        return self.images
 
 
 def read_all(

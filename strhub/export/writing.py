@@ -33,6 +33,7 @@ from strhub.models.light_ctc.model import LightCTC
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
 from strhub.utils.files import replacing
+from strhub.utils.options import warn_renamed
 
 TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
@@ -50,6 +51,7 @@ def export(
     opset: int = DEFAULT_OPSET,
     card: Mapping[str, Any] | None = None,
     calibration_images: Iterable[Any] = (),
+    pictures: Iterable[Any] | None = None,
 ) -> None:
     """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all
     or nothing.
@@ -60,8 +62,8 @@ def export(
 
     precision: float32; float16 and int8-weights, which store large weights in 16 or 8 bits and
     compute in 32; int8, whose products with weights are in 8 bits; int8-static, the same with the
-    activations scaled by what `pictures`
-    cause: some hundred paths, PIL images or arrays of words as they will be read.
+    activations scaled by what `calibration_images` cause: some hundred paths, PIL images or arrays
+    of words as they will be read. pictures: their former name.
     opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of
     the model, see `strhub.checkpoint.zoo.model_card`. An archive is always float32 and has no
     opset.
@@ -70,6 +72,9 @@ def export(
         ValueError: for another suffix or precision, an opset out of range, or an architecture that
             cannot be exported.
     """
+    if pictures is not None:
+        warn_renamed("pictures", "calibration_images")
+        calibration_images = pictures
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: models are exported as .onnx or .pt2")

@@ -135,7 +135,7 @@ def test_another_process_draws_the_same(words: RenderedWords, tmp_path: Path) ->
     (tmp_path / "words.pkl").write_bytes(pickle.dumps(words))
     code = (
         "import pickle, sys, zlib; words = pickle.load(open(sys.argv[1], 'rb'));"
-        "print([(t, zlib.crc32(p.tobytes())) for p, t in map(words.draw, range(5))])"
+        "print([(t, zlib.crc32(p.tobytes())) for p, t in map(words.render, range(5))])"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "words.pkl")],
@@ -241,7 +241,7 @@ def test_the_command_says_what_it_did_not_draw(
     label = LmdbWords(tmp_path / "few").labels[0]
     never = [char for char in "abcdefghij" if char not in label]
     assert (
-        f"never drawn: {len(never) + (' ' not in label)} of the charset's characters "
+        f"never rendered: {len(never) + (' ' not in label)} of the charset's characters "
         f"({' '.join(never)}" in said
     )
     run(["render", str(tmp_path / "more"), "--count", "30", "--charset", "ab", "--workers", "1"])

@@ -239,7 +239,10 @@ def test_weights_are_kept_once_however_often_they_are_used(tmp_path: Path) -> No
         ({"opset": 999}, "opset is 999"),
         ({"path": "model.bin"}, "exported as .onnx or .pt2"),
         ({"precision": "int8-static"}, "need images to calibrate on"),
-        ({"precision": "int8-static", "pictures": ["missing.png"]}, "need images to calibrate on"),
+        (
+            {"precision": "int8-static", "calibration_images": ["missing.png"]},
+            "need images to calibrate on",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(
