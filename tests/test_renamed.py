@@ -61,8 +61,12 @@ def test_hyper_parameters_in_files() -> None:
 def test_rendered_words(tmp_path: Path) -> None:
     from strhub.data import synth
 
-    with pytest.warns(FutureWarning, match="DrawnWords is now called RenderedWords"):
+    with pytest.warns(FutureWarning) as told:
         words = synth.DrawnWords(charset="ab", max_length=3, seed=0, drawing="simple")
+    assert [str(one.message).partition(";")[0] for one in told] == [
+        "DrawnWords is now called RenderedWords",
+        "drawing is now called style",
+    ]
     with pytest.warns(FutureWarning, match="draw is now called render"):
         assert words.draw(0)[1] == words.render(0)[1]
     with pytest.warns(FutureWarning, match="drawing_names is now called style_names"):
