@@ -162,7 +162,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     rendered = RenderedWords(charset="".join(map(chr, range(33, 127))), max_length=25, seed=0)
-    originals = [rendered.render(index)[0] for index in range(args.originals)]
+    originals = [rendered.render(index)[0] for index in range(args.images)]
     for kind in ("JPEG", "PNG"):
         words = []
         for index, original in enumerate(originals):

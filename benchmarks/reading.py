@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument(
         "--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test"
     )
-    parser.add_argument("--drawn", type=int, default=1000, help="words to draw")
+    parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render")
     parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
     parser.add_argument(
         "--photographs", type=Path, help="folder of photographs without text, to cut as many from"
@@ -189,7 +189,7 @@ def main() -> None:
     args = parser.parse_args()
     rendered = RenderedWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
     sets = {
-        "drawn, difficulty 0 to 0.8": [rendered.render(index) for index in range(args.rendered)]
+        "rendered, difficulty 0 to 0.8": [rendered.render(index) for index in range(args.rendered)]
     }
     sets |= {name: list(stored_words(args.data_root / "test" / name)) for name in args.sets}
     print_accuracy({name: words for name, words in sets.items() if words}, args.model)

@@ -43,7 +43,7 @@ class Backbone(nn.Module):
         if self.kind == "lastnet":
             return features.permute(0, 2, 3, 1)
         tokens = features.flatten(2).transpose(1, 2) + self.pos_embed
-        return torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
+        return torch.cat([self.cls_token.expand(images.shape[0], -1, -1), tokens], dim=1)
 
 
 class FakeTimm(ModuleType):

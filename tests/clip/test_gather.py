@@ -2,6 +2,7 @@
 gradients.
 """
 
+import faulthandler
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def on_one_of_two(rank: int, folder: str, parts: list[slice]) -> None:
     """A process's share of the batch; writes its loss and, if the shares are equal, the
     gradients.
     """
+    faulthandler.dump_traceback_later(120, exit=True)  # where it hangs, if it does
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     step = made(Path(folder) / "clip.safetensors")
@@ -52,6 +54,7 @@ def on_one_of_two(rank: int, folder: str, parts: list[slice]) -> None:
     loss.backward()
     torch.save({"loss": loss.item(), "gradients": gradients(step)}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.slow

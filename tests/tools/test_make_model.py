@@ -54,7 +54,7 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     made = make(*arguments)
     assert made.returncode == 0, made.stderr
     assert "left out of the mixture: pseudo" in made.stdout
-    assert "| drawn, difficulty 0 to 0.8 | 8 |" in made.stdout
+    assert "| rendered, difficulty 0 to 0.8 | 8 |" in made.stdout
     reading = Recognizer(tmp_path / "out" / "strhub-tiny.safetensors", device="cpu")(
         ROOT / "demo_images" / "01.png"
     )[0]

@@ -91,7 +91,7 @@ def _print_statistics(
     from strhub.data.curation.statistics import as_table, compare, measure_all
 
     names = (
-        str(arguments.source or f"drawn, difficulty {arguments.difficulty}"),
+        str(arguments.source or f"rendered, difficulty {arguments.difficulty}"),
         str(arguments.beside),
     )
     print(as_table(compare(measure_all(first), measure_all(second)), names=names))
