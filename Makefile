@@ -39,7 +39,8 @@ numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
 # What makes a processor compute as others do: settings of one or several variables, parted by commas.
 avx2 := ONEDNN_MAX_CPU_ISA=avx2,MKL_ENABLE_INSTRUCTIONS=AVX2
 few_cpus := $(avx2),ATEN_CPU_CAPABILITY=default $(avx2),ATEN_CPU_CAPABILITY=avx2 STRHUB_TEST_BFLOAT16=1
-all_cpus := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=avx2 STRHUB_TEST_BFLOAT16=1
+# ATen alone limited is no processor that there is: with oneDNN on AMX PyTorch's own attention in bfloat16 fails.
+all_cpus := $(few_cpus) ONEDNN_MAX_CPU_ISA=avx2
 cpus = $(if $(SLOW)$(WHOLE),$(all_cpus),$(few_cpus))
 cpu_tests = $(if $(WHOLE),-m 'slow or not slow',-m 'numeric$(if $(SLOW),, and not slow)' $(numeric))
 
