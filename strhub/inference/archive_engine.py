@@ -16,12 +16,9 @@ from typing import Any
 import torch
 
 from strhub.errors import CheckpointError, ConfigError
-from strhub.images.options import image_options
-from strhub.inference.beam_search import beam_search
 from strhub.inference.onnx_description import METADATA_KEY
-from strhub.inference.onnx_engine import OnnxEngine, tokenizer_of
+from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.reading import Decode, ImageArray
-from strhub.text.correction import Correction
 from strhub.utils.regular_files import check_regular
 
 __all__ = ["ArchiveEngine"]
@@ -55,17 +52,7 @@ class ArchiveEngine(OnnxEngine):
             torch.set_num_threads(threads)
         program, self.description = _load(self._model)
         self._module = program.module()
-        images = image_options(self.description)
-        self.correction = Correction.of(self.description)
-        self.img_size = images["img_size"]
-        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
-        self.reread_below = self.description.get("reread_below")
-        self.padding = self.description.get("padding")
-        self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
-        self.tokenizer = tokenizer_of(self.description, model)
-        self.temperature = float(self.description.get("temperature", 1.0))
-        self.precision = str(self.description.get("precision", "float32"))
-        self.search = beam_search(self.tokenizer, search)
+        self._adopt_description(search)
         self.lanes = 1
 
     @property

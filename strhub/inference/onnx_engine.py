@@ -108,6 +108,12 @@ class OnnxEngine:
         check_graph(session, self.description, model)
         self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
         self._shared = PerProcess(self._open_shared)
+        self._adopt_description(search)
+        on_cpu = session.get_providers() == ["CPUExecutionProvider"]
+        self.lanes = min(self._threads, _LANES) if on_cpu else 1
+
+    def _adopt_description(self, search: dict[str, Any]) -> None:
+        """Set what reading asks of an engine from what the file says of itself."""
         images = image_options(self.description)
         self.correction = Correction.of(self.description)
         self.calibration = Calibration.of(self.description)
@@ -116,12 +122,10 @@ class OnnxEngine:
         self.reread_below: float | None = self.description.get("reread_below")
         self.padding: Sequence[int] | None = self.description.get("padding")
         self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
-        self.tokenizer = tokenizer_of(self.description, model)
+        self.tokenizer = tokenizer_of(self.description, self._model)
         self.temperature = float(self.description.get("temperature", 1.0))
         self.precision = str(self.description.get("precision", "float32"))
         self.search = beam_search(self.tokenizer, search)
-        on_cpu = session.get_providers() == ["CPUExecutionProvider"]
-        self.lanes = min(self._threads, _LANES) if on_cpu else 1
 
     @property
     def session(self) -> Any:

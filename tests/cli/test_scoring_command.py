@@ -44,18 +44,9 @@ def test_everything_is_written_and_can_be_had_again(
     words: Path, readings: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    run(
-        [
-            "--predictions",
-            str(readings),
-            "--sets",
-            str(words),
-            "--output",
-            str(output),
-            "--charset",
-            "94",
-        ]
-    )
+    args = ["--predictions", str(readings), "--sets", str(words)]
+    args += ["--output", str(output), "--charset", "94"]
+    run(args)
     assert sorted(path.name for path in output.iterdir()) == [
         "report.html", "results.json", "samples.parquet", "samples.tsv", "suspects.html"
     ]  # fmt: skip
@@ -74,18 +65,7 @@ def test_everything_is_written_and_can_be_had_again(
         True,
     ]
     before = (output / "samples.tsv").read_bytes()
-    run(
-        [
-            "--predictions",
-            str(readings),
-            "--sets",
-            str(words),
-            "--output",
-            str(output),
-            "--charset",
-            "94",
-        ]
-    )
+    run(args)
     assert (output / "samples.tsv").read_bytes() == before
 
 

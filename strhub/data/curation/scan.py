@@ -29,9 +29,10 @@ from strhub.data.curation.duplicates import (
     label_key,
     pixel_hash,
 )
-from strhub.data.curation.stored import TAR, Store, Stored, open_stored
+from strhub.data.curation.stored import Store, Stored, open_stored
 from strhub.data.sources.folder import find_annotated
 from strhub.data.sources.lmdb import find_lmdbs
+from strhub.data.sources.shard_names import TAR
 from strhub.images.open import FORMATS, UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel, LabelPreparation
 from strhub.utils.folders import walk_folders

@@ -18,7 +18,10 @@ from strhub.data.sources.tar import SIZES, is_remote
 from strhub.errors import DataError
 from strhub.utils.regular_files import read_regular_text
 
-__all__ = ["find_shards", "known_size"]
+__all__ = ["TAR", "find_shards", "known_size"]
+
+TAR: Final = (".tar", ".tar.gz", ".tgz")
+"""How the names of shards end."""
 
 MIN_SAMPLE: Final = 3 * BLOCKSIZE  # bytes: an image with its header, and a label's header
 BRACES: Final = re.compile(r"\{([^{}]*)\}")

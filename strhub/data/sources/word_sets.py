@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from PIL import Image
 
@@ -19,7 +19,7 @@ from strhub.data.sources.annotation_files import OTHER_NAMES
 from strhub.data.sources.annotations import ANNOTATION_NAMES
 from strhub.data.sources.folder import find_annotated
 from strhub.data.sources.lmdb import find_lmdbs
-from strhub.data.sources.shard_names import find_shards
+from strhub.data.sources.shard_names import TAR, find_shards
 from strhub.data.sources.word_sources import (
     FolderSource,
     LabeledWord,
@@ -34,8 +34,6 @@ from strhub.errors import DataError
 __all__ = ["LabeledWord", "WordSet", "from_dataset", "is_set", "open_set"]
 
 log = logging.getLogger(__name__)
-
-TAR: Final = (".tar", ".tar.gz", ".tgz")
 
 
 @dataclass
