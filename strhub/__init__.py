@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from strhub.checkpoint.push import push as push
     from strhub.checkpoint.zoo import create_model as create_model
     from strhub.checkpoint.zoo import list_models as list_models
     from strhub.checkpoint.zoo import load as load
@@ -55,6 +56,7 @@ _HOMES = {
     "list_models": "strhub.checkpoint.zoo",
     "load": "strhub.checkpoint.zoo",
     "load_from_checkpoint": "strhub.checkpoint.zoo",
+    "push": "strhub.checkpoint.push",
     "save": "strhub.checkpoint.zoo",
     "save_model": "strhub.checkpoint.zoo",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "list_models",
     "load",
     "load_from_checkpoint",
+    "push",
     "save",
     "save_model",
 ]

@@ -42,6 +42,7 @@ def test_public_names() -> None:
         "list_models",
         "load",
         "load_from_checkpoint",
+        "push",
         "save",
         "save_model",
     ]

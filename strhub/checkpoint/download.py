@@ -2,8 +2,8 @@
 machine.
 
 What comes from the web is named together with its SHA-256, kept in torch's cache and checked each
-time it is used. A file whose hash nobody has given is not fetched: there would be no way to tell it
-from another.
+time it is used. A file whose hash nobody has given is not fetched from there: there would be no way
+to tell it from another. Hugging Face's hub is `strhub.checkpoint.hub`'s.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def parse_remote(source: str) -> RemoteFile:
     do: `x-1a2b3c4d.pt`.
     Raises `CheckpointError` for another scheme, a malformed address or one without a hash.
     """
-    address, _, fragment = source.partition("#")
+    address = source.partition("#")[0]
     scheme = address.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise CheckpointError(
@@ -66,17 +66,8 @@ def parse_remote(source: str) -> RemoteFile:
         )
     url = _hugging_face(address) if scheme == "hf" else address
     name = unquote(urlsplit(url).path.rpartition("/")[2])
-    if Path(name).suffix not in SUFFIXES or not re.fullmatch(r"[\w.+-]+", name):
-        raise CheckpointError(
-            f"{source}: an address must end in a file name such as {DEFAULT_FILE}, not {name!r}"
-        )
-    if fragment:
-        match = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
-        if not match:
-            raise CheckpointError(
-                f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256"
-            )
-        digest = match[1].lower()
+    check_file_name(name, source)
+    if digest := stated_hash(source):
         return RemoteFile(url, digest, f"{digest[:16]}-{name}")
     in_name = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
     if not in_name:
@@ -89,20 +80,56 @@ def parse_remote(source: str) -> RemoteFile:
     return RemoteFile(url, in_name[1], name)
 
 
-def _hugging_face(address: str) -> str:
-    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's
-    HF_ENDPOINT names a mirror.
+def stated_hash(source: str) -> str | None:
+    """Return the SHA-256 that an address states, `…#sha256=<64 digits>`; None if it states none.
+
+    Raises:
+        CheckpointError: what follows the # is something else.
     """
+    _, mark, fragment = source.partition("#")
+    if not mark:
+        return None
+    match = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
+    if not match:
+        raise CheckpointError(
+            f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256"
+        )
+    return match[1].lower()
+
+
+def check_file_name(name: str, source: str) -> None:
+    """Raise `CheckpointError` unless a name is that of a checkpoint, and of nothing beyond a
+    folder.
+    """
+    if Path(name).suffix not in SUFFIXES or not re.fullmatch(r"[\w.+-]+", name):
+        raise CheckpointError(
+            f"{source}: an address must end in a file name such as {DEFAULT_FILE}, not {name!r}"
+        )
+
+
+def split_hub_address(source: str) -> tuple[str, str, str]:
+    """Split `hf://owner/name[/file][@revision]` into repository, file and revision.
+
+    Raises:
+        CheckpointError: it names no repository.
+    """
+    address = source.partition("#")[0]
     path, _, revision = address.partition("://")[2].partition("@")
     parts = [part for part in path.split("/") if part]
     if len(parts) < 2:
         raise CheckpointError(
             f"{address}: write hf://owner/name, with /file and @revision if needed"
         )
-    owner, name, *file = map(quote, parts)
+    return "/".join(parts[:2]), "/".join(parts[2:]) or DEFAULT_FILE, revision or "main"
+
+
+def _hugging_face(address: str) -> str:
+    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's
+    HF_ENDPOINT names a mirror.
+    """
+    repository, file, revision = split_hub_address(address)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    revision = quote(revision or "main", safe="")
-    return f"{endpoint}/{owner}/{name}/resolve/{revision}/{'/'.join(file) or DEFAULT_FILE}"
+    return f"{endpoint}/{quote(repository)}/resolve/{quote(revision, safe='')}/{quote(file)}"
 
 
 def find_in_folder(folder: Path) -> Path:

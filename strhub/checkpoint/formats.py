@@ -20,6 +20,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from strhub.checkpoint.bare import architecture_of, described, own_names, unwrapped
+from strhub.checkpoint.hub_config import CONFIG_FILE, config_beside
 from strhub.checkpoint.pickled import StoredTensor, plain
 from strhub.checkpoint.scene_text_model import architectures, network_class
 from strhub.checkpoint.schema import checked_card, checked_hyper_parameters, parse_json
@@ -113,7 +114,7 @@ def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:
             f"{FORMAT}"
         )
     if written != FORMAT:
-        return _from_bare_weights(path, weights, known)
+        return _from_config(path, weights, known)
     hparams, card = read_metadata(path)
     return Checkpoint(weights, _checked(path, hparams), card)
 
@@ -206,6 +207,25 @@ def _from_lightning(
     return Checkpoint(
         weights, _checked(path, options), {"source": "Lightning checkpoint"}, training
     )
+
+
+def _from_config(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]) -> Checkpoint:
+    """Bare weights with a `config.json` beside them, which says what tensors do not; without one,
+    bare weights.
+    """
+    config = config_beside(path)
+    if not config or not weights:
+        return _from_bare_weights(path, weights, known)
+    source = path.with_name(CONFIG_FILE)
+    own, besides = own_names(weights)
+    if config.get("architecture") not in architectures():
+        config["architecture"] = architecture_of(path, own)
+    if "charset_train" in config:
+        hparams = _checked(source, {"normalize": "default", **config})
+        return Checkpoint(own, hparams, {"source": CONFIG_FILE}, besides)
+    stated = checked_hyper_parameters(config, _kinds(config["architecture"]), str(source))
+    checkpoint = _from_bare_weights(path, weights, {**stated, **known})
+    return checkpoint._replace(hparams={**checkpoint.hparams, **stated})
 
 
 def _from_bare_weights(

@@ -8,7 +8,6 @@ file with everything in it that a model needs.
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors import safe_open
 
-import strhub
-from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote, parse_remote
+from strhub.checkpoint.cards import new_card, read_card
+from strhub.checkpoint.download import RemoteFile, fetch, find_in_folder, is_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.fitting import differences as differences
 from strhub.checkpoint.fitting import mismatch_table as mismatch_table
@@ -28,6 +27,7 @@ from strhub.checkpoint.formats import (
     read_metadata,
     write_checkpoint,
 )
+from strhub.checkpoint.hub import fetch_address
 from strhub.checkpoint.published import published_file, read_published_model
 from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
 from strhub.checkpoint.released import RELEASES
@@ -164,10 +164,11 @@ def load(source: str | Path, **overrides: Any) -> SceneTextModel:
         `strhub-small-multi`, which are read from another package, see
         `strhub.checkpoint.published`; a file: our safetensors, a Lightning checkpoint of ours or of
         the reference, the reference's bare weights; a folder with such a
-        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; or an
-        address with the file's hash, `https://…/model.safetensors#sha256=…` or
-        `hf://owner/name[/file][@revision]#sha256=…`, which is fetched once to torch's cache and
-        checked each time.
+        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; a model of
+        Hugging Face's hub, `hf://owner/name[/file][@revision][#sha256=…]`, see
+        `strhub.checkpoint.hub`; or an address with the file's hash,
+        `https://…/model.safetensors#sha256=…`, which is fetched once to torch's cache and checked
+        each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
     The file itself says its architecture, charset, sizes and normalization; no code in it is ever
@@ -225,18 +226,7 @@ def save(
     was started from; both end in the file's card with the versions used. dtype: to store the
     numbers smaller, such as torch.float16.
     """
-    versions = {
-        "strhub": strhub.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    card: dict[str, Any] = {
-        "measured": dict(metrics or {}),
-        "provenance": {**(provenance or {}), "versions": versions},
-    }
-    if licence is not None:
-        card["licence"] = licence
-    save_model(model, path, card, dtype)
+    save_model(model, path, new_card(metrics, provenance, licence), dtype)
 
 
 def save_model(
@@ -255,7 +245,7 @@ def model_card(source: str | Path) -> dict[str, Any]:
     if is_published(source):
         return {"licence": "Apache-2.0", "provenance": {"weights": str(source)}}
     path = locate(source)
-    return read_metadata(path)[1] if path.suffix == ".safetensors" else {}
+    return read_card(path)
 
 
 def locate(source: str | Path) -> Path:
@@ -273,7 +263,7 @@ def locate(source: str | Path) -> Path:
             _cache(),
         )
     if is_remote(name):
-        return fetch(parse_remote(name), _cache())
+        return fetch_address(name, _cache())
     path = Path(name).expanduser()
     if path.is_dir():
         return find_in_folder(path)

@@ -15,7 +15,7 @@ from golden_numbers import FOLDER, images
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from strhub.checkpoint import download
+from strhub.checkpoint import download, hub
 from strhub.checkpoint.download import RemoteFile, fetch, parse_remote
 from strhub.checkpoint.experiments import experiment_hyper_parameters, experiment_names
 from strhub.checkpoint.formats import CheckpointError
@@ -272,7 +272,10 @@ def test_another_file_half_a_file_and_none_leave_nothing_behind(tmp_path: Path, 
     assert cached(tmp_path) == []
 
 
-def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face_addresses_without_its_package(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "find_spec", lambda _: None)
     monkeypatch.setenv("HF_ENDPOINT", web.address)
     content = small_file(tmp_path)
     digest = hashlib.sha256(content).hexdigest()
@@ -305,8 +308,6 @@ def test_hugging_face_addresses(tmp_path: Path, web: Web, monkeypatch: pytest.Mo
             "https://example.org/model.safetensors",
             "nothing says which file it should be: add #sha256=",
         ),
-        ("hf://someone/words", "nothing says which file"),
-        ("hf://someone/words/model.safetensors@v1", "nothing says which file"),
         ("https://example.org/model.safetensors#sha256=1234", "64 digits"),
         ("https://example.org/model.safetensors#md5=" + "0" * 64, "64 digits"),
         ("https://example.org/model-12.safetensors", "nothing says which file"),

@@ -57,6 +57,7 @@ TABLE = {
     'pip install -e ".[tune]"': INSTALLS,
     'pip install -e ".[bulk]"': INSTALLS,
     "pip install 'strhub[export]'": INSTALLS,
+    "pip install 'strhub[hub]'": INSTALLS,
     # Reading
     "./read.py --images demo_images/*": PLAIN,
     "./read.py --images demo_images --top_k 3": PLAIN,

@@ -16,6 +16,7 @@ SHORTENED = {
     "doctr": "needs docTR, which fetches weights",
     'engine="ray"': "starts a cluster",
     "ppocrv6-small": "needs the package that holds the weights",
+    "owner/name": "needs a repository on Hugging Face's hub",
     "outputs/german": "needs the ten minutes of training before it",
 }
 """What marks a block that is only compiled, and why."""
