@@ -6,8 +6,7 @@ import runpy
 import sys
 
 import strhub
-from strhub.cli.ending import end_with
-from strhub.cli.entry import open_streams, terminable
+from strhub.cli.entry import end_with, open_streams, terminable
 from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
 from strhub.utils.options import unknown_option_message
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import strhub.models
-from strhub.errors import CheckpointError
 from strhub.models.network import Network, Steps
 from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
+from strhub.text.decoding import Decoding
 from strhub.text.tokenizer import Probabilities
-from strhub.text.word_prior import with_prior
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
@@ -29,18 +28,6 @@ _TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
     "attention": AttentionTokenizer,
     "ctc": CTCTokenizer,
 }
-
-
-def check_numbers(finite: bool) -> None:
-    """Raise `CheckpointError` unless logits are finite: of others, '' would be read without a
-    word.
-    """
-    if not finite:
-        raise CheckpointError(
-            "the model gives numbers that are infinite or none (NaN): its weights or its "
-            "temperature are damaged, or "
-            "too large for the precision"
-        )
 
 
 class HyperParameters(dict[str, Any]):
@@ -156,18 +143,16 @@ class SceneTextModel(nn.Module):
         Raises:
             CheckpointError: if the model gives logits that are no numbers.
         """
-        logits = self(images).float() / self.hparams.get("temperature", 1.0)
-        check_numbers(bool(logits.isfinite().all()))
-        probabilities = logits.softmax(-1)
-        readings = self.tokenizer.decode_characters(probabilities)
-        if weight := getattr(self.model, "word_prior", 0):
-            readings = with_prior(
-                readings, probabilities.cpu().numpy(), self.tokenizer.charset, weight
-            )
-        return [
-            (text, confidence if text else 0.0, characters)
-            for text, confidence, characters in readings
-        ]
+        return [decoded[:3] for decoded in self.decoding(self(images).float())]
+
+    @property
+    def decoding(self) -> Decoding:
+        """How its logits are read now."""
+        return Decoding(
+            self.tokenizer,
+            temperature=float(self.hparams.get("temperature", 1.0)),
+            word_prior=self.model.word_prior,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -213,9 +198,6 @@ class SceneTextModel(nn.Module):
         """
         where, known = f"the decoding of {self.hparams.architecture!r}", self.model.decoding_options
         check_options(options, known, where)
-        check_values(
-            options, {name: getattr(self.model, name) for name in known}, where, counts=known
-        )
-        for name, value in options.items():
-            setattr(self.model, name, value)
-            self.hparams[name] = value
+        check_values(options, self.model.decoding, where, counts=known)
+        self.model.set_decoding(options)
+        self.hparams.update(options)

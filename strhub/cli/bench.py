@@ -19,7 +19,7 @@ from strhub.cli.bench_checks import (
     check,
     check_surroundings,
 )
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import end_interrupted
 from strhub.cli.program import program

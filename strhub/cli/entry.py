@@ -1,23 +1,27 @@
 """How a command begins: ready for Ctrl-C, SIGTERM and closed streams before anything else is
-imported.
+imported. And how it ends: with a status, one clear line for what its user can mend, and no
+traceback for Ctrl-C.
 
 For the sake of its first moments, little is imported here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
+from strhub.utils.terminal import PlainFormatter, printable_lines
 
-__all__ = ["open_streams", "results_alone", "start", "terminable"]
+__all__ = ["end_with", "open_streams", "results_alone", "start", "terminable"]
 
 
 def start(command: str) -> None:
@@ -106,6 +110,43 @@ def results_alone() -> Iterator[None]:
         sys.stdout = before
         os.dup2(kept, number)
         os.close(kept)
+
+
+def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
+    """Run a command and end the program: what it returns is its exit status, or a text to print."""
+    if isinstance(
+        sys.stdout, TextIOWrapper
+    ):  # a path or a text that the terminal's encoding lacks ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:  # what prints warnings where nobody has set logging up
+        logging.lastResort.setFormatter(PlainFormatter())
+    try:
+        result = run()
+        if isinstance(result, str):
+            print(printable_lines(result, indent=""))
+            result = 0
+        sys.stdout.flush()
+        sys.exit(result)
+    except (ValueError, ImportError) as error:
+        sys.exit(f"{program}: {printable_lines(error)}")
+    except KeyboardInterrupt:
+        end_interrupted(program)
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        _discard_output()
+        sys.exit(0)
+    except OSError as error:  # such as a full disk
+        _discard_output()
+        sys.exit(f"{program}: {printable_lines(error)}")
+
+
+def _discard_output() -> None:
+    """If what was printed cannot be written, let it go nowhere, lest flushing it at exit fails,
+    too.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.program import program, version_argument
 from strhub.utils.terminal import json_line, printable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strhub.cli.arguments import parse_options, split_words
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
 from strhub.utils.telemetry import import_onnxruntime

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.overrides import prepare, split, unpack_mappings
 from strhub.cli.program import examples, program, typed, version_line

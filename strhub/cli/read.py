@@ -14,8 +14,7 @@ from strhub.cli.arguments import (
     read_options,
     split_words,
 )
-from strhub.cli.ending import end_with
-from strhub.cli.entry import results_alone
+from strhub.cli.entry import end_with, results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import program
 from strhub.cli.read_parser import build_parser

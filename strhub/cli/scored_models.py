@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from strhub.evaluation.report.content import Maps
+    from strhub.inference.engine import NetworkEngine
 
 __all__ = ["network", "recognizer"]
 
@@ -38,8 +39,8 @@ def recognizer(
         "device": args.device,
     }
     reader = Recognizer(source, batch_size=min(args.batch_size, ON_CPU), **speed, **options)
-    engine: Any = reader.engine
-    if str(getattr(engine, "device", "cpu")) != "cpu":
+    engine = reader.network
+    if engine.device_name != "cpu":
         reader.batch_size = args.batch_size
     shown = {
         key: value
@@ -51,12 +52,12 @@ def recognizer(
         "kind": "recognizer",
         **_file(source),
         "precision": engine.precision,
-        "device": str(getattr(engine, "device", "cpu")),
+        "device": engine.device_name,
         "reread_below": reader.reread_below,
         "options": ", ".join(f"{key}={value}" for key, value in shown.items()),
         **({"lexicon": f"{len(options['lexicon'])} words"} if options.get("lexicon") else {}),
     }
-    return RecognizerReader(reader, facts), _tokenizer(engine).charset, _maps(engine)
+    return RecognizerReader(reader, facts), engine.tokenizer.charset, _maps(engine)
 
 
 def network(
@@ -112,33 +113,27 @@ def _file(source: str) -> dict[str, str]:
     return {"file": str(path), "sha256": file_hash(path)}
 
 
-def _maps(engine: Any) -> Maps | None:
+def _maps(engine: NetworkEngine) -> Maps | None:
     """Return what draws where characters were read: attention of a PARSeq, columns of a CTC
     network; else none.
     """
     from strhub.text import CTCTokenizer
 
-    if hasattr(engine, "probabilities") and isinstance(_tokenizer(engine), CTCTokenizer):
+    if isinstance(engine.tokenizer, CTCTokenizer):
         return _columns(engine)
-    model = getattr(engine, "model", None)
-    if model is None:
+    model = engine.model
+    if model is None or model.hparams["architecture"] != "parseq":
         return None
-    if model.hparams["architecture"] == "parseq":
-        from strhub.explain.attention import attend, draw
+    from strhub.explain.attention import attend, draw
 
-        def attention(image: Image.Image) -> Image.Image | None:
-            (found,) = attend(model, [image], engine.device)  # type: ignore[list-item]  # whatever can be opened
-            return None if found.original is None else draw(found)
+    def attention(image: Image.Image) -> Image.Image | None:
+        (found,) = attend(model, [image], engine.device_name)
+        return None if found.original is None else draw(found)
 
-        return attention
-    return None
+    return attention
 
 
-def _tokenizer(engine: Any) -> Any:
-    return engine.tokenizer if hasattr(engine, "tokenizer") else engine.model.tokenizer
-
-
-def _columns(engine: Any) -> Maps:
+def _columns(engine: NetworkEngine) -> Maps:
     from strhub.explain.columns import draw_columns
     from strhub.images.options import image_to_array
 
@@ -151,7 +146,9 @@ def _columns(engine: Any) -> Maps:
     def columns(image: Image.Image) -> Image.Image | None:
         array = image_to_array(image, options)  # type: ignore[arg-type]  # the same three
         (probabilities,) = engine.probabilities([array])
-        used = max(1, round(array.shape[2] / COLUMN)) if engine.keep_aspect else None
-        return draw_columns(image, probabilities, _tokenizer(engine), used=used)
+        used = len(probabilities)
+        if engine.keep_aspect:
+            used = max(1, min(used, round(array.shape[2] / COLUMN)))
+        return draw_columns(image, engine.tokenizer.located(probabilities), used)
 
     return columns

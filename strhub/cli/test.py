@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strhub.cli.arguments import SPEED, device_argument, parse_options, read_arguments, split_words
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import examples, program, version_argument
 from strhub.cli.scoring import FURTHER, add_arguments, is_wanted, run_scoring

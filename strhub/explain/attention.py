@@ -47,7 +47,9 @@ class Attended(NamedTuple):
 
 
 def attend(
-    model: SceneTextModel, sources: Sequence[str | Path], device: torch.device | str = "cpu"
+    model: SceneTextModel,
+    sources: Sequence[str | Path | Image.Image],
+    device: torch.device | str = "cpu",
 ) -> Iterator[Attended]:
     """Read images one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
@@ -64,10 +66,8 @@ def attend(
             continue
         image = torch.from_numpy(image_to_array(original, options)).unsqueeze(0).to(device)
         logits, maps = read_with_attention(model.model, image)
-        probabilities = (logits.float() / model.hparams.get("temperature", 1.0)).softmax(-1)
-        ((text, confidence, _),) = model.tokenizer.decode_characters(probabilities)
+        ((text, confidence, *_),) = model.decoding(logits.float())
         shown = min(len(text) + 1, maps.shape[1])  # [E] as well
-        confidence = confidence if text else 0.0  # however sure the model is that there is nothing
         yield Attended(
             str(source), original, text, confidence, maps[0, :shown].float().cpu().numpy()
         )

@@ -24,6 +24,7 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.export.generic import exported_program
 from strhub.images.options import image_options
 from strhub.inference.onnx_description import METADATA_KEY
+from strhub.models.network import Network
 from strhub.utils.files import replacing
 
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
@@ -32,23 +33,23 @@ DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
 class _AllSteps(nn.Module):
     """A network that never stops early."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Network, steps: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.steps = network, steps
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to logits (B, L, C), L always the same."""
-        return self.network(images, self.network.max_label_length)
+        return self.network(images, self.steps)
 
 
 def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: Path) -> None:
     """Write a model and what is to be known of it, all or nothing. `ValueError` if it cannot be
     exported.
     """
-    network: Any = copy.deepcopy(model.model).eval().cpu().float()
+    network = copy.deepcopy(model.model).eval().cpu().float()
     height, width = model.hparams["img_size"]
     program = exported_program(
-        _AllSteps(network) if hasattr(network, "max_label_length") else network,
+        _AllSteps(network, int(model.hparams["max_label_length"])),
         (height, width),
         any_width=image_options(model.hparams)["keep_aspect"],
     )

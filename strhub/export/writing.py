@@ -259,7 +259,7 @@ def _finished(
 
 def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
     hparams, images = model.hparams, image_options(model.hparams)
-    padding: Sequence[int] | None = getattr(model.model, "padding", None)
+    padding = model.model.padding
     return {
         "format": FORMAT,
         "architecture": hparams["architecture"],
@@ -273,7 +273,7 @@ def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any])
         CORRECTION: list(Correction.of(hparams)),
         **({CALIBRATION: list(Calibration.of(hparams))} if CALIBRATION in hparams else {}),
         "max_label_length": hparams["max_label_length"],
-        "decoding": {name: getattr(model.model, name) for name in model.model.decoding_options},
+        "decoding": model.model.decoding,
         "precision": precision,
         "card": dict(card),
     }

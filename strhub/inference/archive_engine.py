@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from strhub.errors import CheckpointError, ConfigError
+from strhub.inference.engine import Decode, ImageArray
 from strhub.inference.onnx_description import METADATA_KEY
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.inference.reading import Decode, ImageArray
 from strhub.utils.regular_files import check_regular
 
 __all__ = ["ArchiveEngine"]
@@ -53,7 +53,7 @@ class ArchiveEngine(OnnxEngine):
         program, self.description = _load(self._model)
         self._module = program.module()
         self._adopt_description(search)
-        self.lanes = 1
+        self._lanes, self._on_cpu = 1, True
 
     @property
     def session(self) -> Any:
@@ -62,21 +62,13 @@ class ArchiveEngine(OnnxEngine):
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """See `strhub.inference.pipeline.Engine`."""
+        """See `Engine`."""
         yield self.decode
 
     def _logits(self, session: Any, images: ImageArray) -> ImageArray:
         with torch.no_grad():
             logits: ImageArray = self._module(torch.from_numpy(images)).float().numpy()
-        if (
-            logits.ndim != 3
-            or len(logits) != len(images)
-            or not 1 <= logits.shape[2] <= len(self.tokenizer)
-        ):
-            raise CheckpointError(
-                f"{self._model} does not give what its description says; export it again"
-            )
-        return logits
+        return self._checked(logits, len(images))
 
 
 def _load(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strhub.inference.pipeline import Decoded
 from strhub.text.constraint import constraint
+from strhub.text.decoding import Decoded, called
+from strhub.text.decoding import log_softmax as log_softmax
 from strhub.text.tokenizer import CTCTokenizer, Tokenizer
 from strhub.utils.options import check_options, take_renamed
 
@@ -227,9 +228,10 @@ class BeamSearch:
     def _reading(self, ids: Ids, sure: Floats, scores: Floats, order: Ids) -> Decoded:
         found = [beam for beam in order if np.isfinite(scores[beam])]
         texts = [self.tokenizer.text_of(ids[beam][ids[beam] > 0]) for beam in found]
-        # However sure a model is that there is nothing to read, no text is no confidence.
-        confidences = [min(1.0, float(np.exp(scores[beam]))) if text else 0.0
-                       for beam, text in zip(found, texts, strict=True)]  # fmt: skip
+        confidences = [
+            called(text, min(1.0, float(np.exp(scores[beam]))))
+            for beam, text in zip(found, texts, strict=True)
+        ]
         if not found:  # nothing that may be read was among the beams
             return Decoded("", 0.0, np.zeros(0, dtype=np.float32))
         characters = sure[found[0]][ids[found[0]] > 0].astype(np.float32)
@@ -247,13 +249,6 @@ def beam_search(tokenizer: Tokenizer, options: Mapping[str, Any]) -> BeamSearch 
     check_options(options, [field.name for field in fields(Search)], "a search")
     search = Search(**options)
     return None if search.is_plain else BeamSearch(tokenizer, search)
-
-
-def log_softmax(logits: Any) -> Floats:
-    """Over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result
 
 
 def _best(candidates: Floats, count: int) -> tuple[Floats, Ids]:

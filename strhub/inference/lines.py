@@ -6,10 +6,9 @@ makes an engine of single words one of lines, for `Recognizer(lines=True)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,10 @@ from PIL import Image
 
 from strhub.errors import ConfigError
 from strhub.images.preprocess import image_to_kept_pixels, normalization, normalize_pixels
-from strhub.inference.rereading import Decoded
-from strhub.text.correction import Calibration, Correction
-from strhub.text.tokenizer import CTCTokenizer
+from strhub.inference.engine import Engine, NetworkEngine
+from strhub.text.correction import Calibration
+from strhub.text.decoding import Decoded
+from strhub.text.tokenizer import CTCTokenizer, Tokenizer, best_of_each_step
 from strhub.text.word_prior import with_prior
 
 Floats = npt.NDArray[np.float32]
@@ -45,29 +45,12 @@ class Span(NamedTuple):
     end: float
 
 
-class LineEngine(Protocol):
-    """A CTC network that keeps the aspect of its images: `strhub.inference.onnx_engine.OnnxEngine`
-    is one.
-    """
-
-    img_size: Sequence[int]
-    normalize: str
-    keep_aspect: bool
-    tokenizer: CTCTokenizer
-    word_prior: int
-    calibration: Calibration
-
-    def probabilities(self, arrays: Sequence[Floats]) -> list[Floats]:
-        """Return the probabilities (L, C) of each normalized array (3, H, W), L times a fixed
-        number of pixels wide.
-        """
-
-
 def read_lines(
-    engine: LineEngine, images: Sequence[Image.Image], *, word_prior: float = 0
+    engine: NetworkEngine, images: Sequence[Image.Image], *, word_prior: float = 0
 ) -> list[list[Span]]:
     """Return the words of RGB images of one line each, from left to right.
 
+    engine: one that `line_engine` lets pass.
     word_prior: weight of known words against what is read with doubt, see `strhub.text.word_prior`;
         0: none.
     """
@@ -105,7 +88,7 @@ def _like_widths(widths: Sequence[int]) -> list[list[int]]:
 
 def spans_of(
     probabilities: Floats,
-    tokenizer: CTCTokenizer,
+    tokenizer: Tokenizer,
     width: int,
     column_width: int = 8,
     *,
@@ -117,7 +100,7 @@ def spans_of(
     padding. A word's confidence is the product of the likeliest ids' probabilities over its
     columns, as of a text read alone.
     """
-    ids, sure = probabilities.argmax(1), probabilities.max(1)
+    ids, sure = best_of_each_step(probabilities)
     indices, _ = tokenizer.select(ids)
     if not len(indices):
         return []
@@ -192,27 +175,25 @@ def _half_letter(centers: Floats, words: Sequence[Sequence[int]]) -> float:
     return float(np.median(steps)) / 2 + 0.25 if steps else 1.0
 
 
-def line_engine(engine: Any) -> LineEngine | None:
+def line_engine(engine: Engine) -> NetworkEngine | None:
     """Return an engine as one that lines can be read with; none if it cannot tell words by their
     columns.
     """
-    tokenizer = getattr(engine, "tokenizer", None)
-    can = isinstance(tokenizer, CTCTokenizer) and " " in tokenizer.charset and engine.keep_aspect
-    return cast(LineEngine, engine) if can and hasattr(engine, "probabilities") else None
+    if not isinstance(engine, NetworkEngine) or not engine.keep_aspect:
+        return None
+    tokenizer = engine.tokenizer
+    return engine if isinstance(tokenizer, CTCTokenizer) and " " in tokenizer.charset else None
 
 
-class LineReading:
+class LineReading(Engine):
     """An engine that reads lines: what it decodes is a line's text, with its words and where they
     are.
 
-    engine: one of single words, as `strhub.inference.pipeline.Engine`; `ConfigError` if it cannot
-        read lines. Nothing
-    is read again: views for that are made for single words.
+    engine: one of single words; `ConfigError` if it cannot read lines. Nothing is read again: views
+    for that are made for single words.
     """
 
-    lanes = 1
-
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Engine) -> None:
         able = line_engine(engine)
         if able is None:
             raise ConfigError(
@@ -220,34 +201,24 @@ class LineReading:
                 "has a space, "
                 "such as strhub-small"
             )
-        self.words, self._engine = engine, able
-        self.img_size, self.normalize, self.keep_aspect = (
-            able.img_size,
-            able.normalize,
-            able.keep_aspect,
-        )
-        self.precision: str = engine.precision
-        self.correction: Correction = engine.correction
-        self.calibration = Calibration()  # it is each word's
+        self.words = able
+        self.img_size, self.normalize = able.img_size, able.normalize
+        self.keep_aspect, self.precision = able.keep_aspect, able.precision
+        self.correction = able.correction  # the calibration is each word's
         self.reread_below = 0.0
 
     def decode(self, arrays: Sequence[Floats]) -> list[Decoded]:
-        """See `strhub.inference.pipeline.Engine`; confidences are those of all words together."""
-        found = self._engine.probabilities(arrays)
+        """See `Engine`; confidences are those of all words together."""
+        found = self.words.probabilities(arrays)
         return [
             line_of(
                 [
-                    _calibrated(span, self._engine.calibration)
-                    for span in spans_of(probabilities, self._engine.tokenizer, array.shape[2])
+                    _calibrated(span, self.words.calibration)
+                    for span in spans_of(probabilities, self.words.tokenizer, array.shape[2])
                 ]
             )
             for array, probabilities in zip(arrays, found, strict=True)
         ]
-
-    @contextmanager
-    def side_by_side(self) -> Iterator[Any]:
-        """See `strhub.inference.pipeline.Engine`: there is but one lane."""
-        yield self.decode
 
 
 def line_of(spans: Sequence[Span]) -> Decoded:

@@ -9,7 +9,7 @@ In: an ONNX file written by `export.py`, which says all about itself. NumPy, Pil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from strhub.errors import CheckpointError
-from strhub.images.options import image_options
 from strhub.inference.beam_search import beam_search
+from strhub.inference.engine import Decode, ImageArray, NetworkEngine
 from strhub.inference.onnx_description import (
     IMAGES,
     LOGITS,
@@ -28,11 +28,10 @@ from strhub.inference.onnx_description import (
     read_description,
 )
 from strhub.inference.onnx_session import available_threads, identity, open_session, reason
-from strhub.inference.pipeline import Decoded, Reader
-from strhub.inference.reading import Decode, ImageArray, Reading
-from strhub.text.correction import Calibration, Correction
+from strhub.inference.pipeline import Reader
+from strhub.inference.reading import Reading
+from strhub.text.decoding import Decoded, Decoding, as_array
 from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
-from strhub.text.word_prior import with_prior
 from strhub.utils.processes import PerProcess
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer", "tokenizer_of"]
@@ -82,7 +81,7 @@ class Recognizer(Reader):
         return self.engine.description
 
 
-class OnnxEngine:
+class OnnxEngine(NetworkEngine):
     """Sessions of ONNX Runtime and how their numbers are read; arguments and errors are those of
     `Recognizer`.
 
@@ -109,23 +108,37 @@ class OnnxEngine:
         self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
         self._shared = PerProcess(self._open_shared)
         self._adopt_description(search)
-        on_cpu = session.get_providers() == ["CPUExecutionProvider"]
-        self.lanes = min(self._threads, _LANES) if on_cpu else 1
+        self._on_cpu = session.get_providers() == ["CPUExecutionProvider"]
+        self._lanes = min(self._threads, _LANES) if self._on_cpu else 1
 
-    def _adopt_description(self, search: dict[str, Any]) -> None:
+    def _adopt_description(self, search: Mapping[str, Any]) -> None:
         """Set what reading asks of an engine from what the file says of itself."""
-        images = image_options(self.description)
-        self.correction = Correction.of(self.description)
-        self.calibration = Calibration.of(self.description)
-        self.img_size: Sequence[int] = images["img_size"]
-        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
-        self.reread_below: float | None = self.description.get("reread_below")
-        self.padding: Sequence[int] | None = self.description.get("padding")
-        self.word_prior = int(self.description.get("decoding", {}).get("word_prior", 0))
-        self.tokenizer = tokenizer_of(self.description, self._model)
-        self.temperature = float(self.description.get("temperature", 1.0))
+        self.adopt(self.description)
         self.precision = str(self.description.get("precision", "float32"))
-        self.search = beam_search(self.tokenizer, search)
+        self.padding: Sequence[int] | None = self.description.get("padding")
+        tokenizer = tokenizer_of(self.description, self._model)
+        self.search = beam_search(tokenizer, search)
+        self._decoding = Decoding(
+            tokenizer,
+            temperature=float(self.description.get("temperature", 1.0)),
+            word_prior=int(self.description.get("decoding", {}).get("word_prior", 0)),
+            search=self.search,
+            source=str(self._model),
+        )
+
+    def own_decoding(self) -> Decoding:
+        """Return how its logits are read, as the file says."""
+        return self._decoding
+
+    @property
+    def lanes(self) -> int:
+        """See `Engine`."""
+        return self._lanes
+
+    @property
+    def device_name(self) -> str:
+        """See `Engine`."""
+        return "cpu" if self._on_cpu else "cuda"
 
     @property
     def session(self) -> Any:
@@ -135,21 +148,20 @@ class OnnxEngine:
         return self._alone.get()
 
     def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
-        """See `strhub.inference.pipeline.Engine`."""
+        """See `Engine`."""
         return self._decode(self.session, arrays)
 
     def probabilities(self, arrays: Sequence[ImageArray]) -> list[ImageArray]:
-        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's
-        columns included.
-        """
+        """See `NetworkEngine`."""
         found: dict[int, ImageArray] = {}
-        for indices, logits in self._calibrated(self.session, arrays):
-            found.update(zip(indices, _softmax(logits), strict=True))
+        for indices, logits in self._computed(self.session, arrays):
+            probabilities = as_array(self.decoding.probabilities(logits))
+            found.update(zip(indices, probabilities, strict=True))
         return [found[index] for index in range(len(arrays))]
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """See `strhub.inference.pipeline.Engine`."""
+        """See `Engine`."""
         yield partial(self._decode, self._shared.get())
 
     def side_by_side_engine(self) -> OnnxEngine:
@@ -157,7 +169,7 @@ class OnnxEngine:
         processors.
         """
         one = copy(self)
-        one._alone, one.lanes = self._shared, 1
+        one._alone, one._lanes = self._shared, 1
         return one
 
     def _opened(self, *, device: str | None, threads: int | None) -> Any:
@@ -175,7 +187,7 @@ class OnnxEngine:
             identity(self._model) != self._file
         ):  # another model may be there by now, with other letters
             return self.session
-        return open_session(self._model, device="cpu", threads=self._threads // self.lanes)
+        return open_session(self._model, device="cpu", threads=self._threads // self._lanes)
 
     def _logits(self, session: Any, images: ImageArray) -> ImageArray:
         """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything
@@ -187,52 +199,35 @@ class OnnxEngine:
             raise CheckpointError(
                 f"{self._model} cannot be computed: {reason(error)[:300]}"
             ) from error
+        return self._checked(logits, len(images))
+
+    def _checked(self, logits: ImageArray, count: int) -> ImageArray:
+        """Return logits of so many images; `CheckpointError` if they are of another shape."""
         if (
             logits.ndim != 3
-            or len(logits) != len(images)
+            or len(logits) != count
             or not 1 <= logits.shape[2] <= len(self.tokenizer)
         ):
             raise CheckpointError(
                 f"{self._model} does not give what its description says; export it again"
             )
-        if not np.isfinite(logits).all():
-            raise CheckpointError(
-                f"{self._model} gives numbers that are infinite or none (NaN): it is damaged"
-            )
         return logits
 
-    def _calibrated(
+    def _computed(
         self, session: Any, arrays: Sequence[ImageArray]
     ) -> Iterator[tuple[list[int], ImageArray]]:
-        """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C) over the
-        temperature.
-        """
+        """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C)."""
         if (
             self.padding is not None
         ):  # as the network does it itself, but so that more of them have one shape
             arrays = [padded(array, *self.padding) for array in arrays]
         for indices in group_by_shape(arrays):
-            yield (
-                indices,
-                self._logits(session, np.stack([arrays[index] for index in indices]))
-                / self.temperature,
-            )
+            yield indices, self._logits(session, np.stack([arrays[index] for index in indices]))
 
     def _decode(self, session: Any, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         decoded: dict[int, Decoded] = {}
-        for indices, logits in self._calibrated(session, arrays):
-            if self.search is not None:
-                decoded.update(zip(indices, self.search.decode(logits), strict=True))
-                continue
-            probabilities = _softmax(logits)
-            readings = self.tokenizer.decode_characters(probabilities)
-            if self.word_prior:
-                readings = with_prior(
-                    readings, probabilities, self.tokenizer.charset, self.word_prior
-                )
-            for index, (text, sure, characters) in zip(indices, readings, strict=True):
-                # However sure a model is that there is nothing to read, no text is no confidence.
-                decoded[index] = Decoded(text, sure if text else 0.0, characters)
+        for indices, logits in self._computed(session, arrays):
+            decoded.update(zip(indices, self.decoding(logits), strict=True))
         return [decoded[index] for index in range(len(arrays))]
 
 
@@ -267,9 +262,3 @@ def group_by_shape(arrays: Sequence[Any]) -> list[list[int]]:
     for index, array in enumerate(arrays):
         groups.setdefault(array.shape, []).append(index)
     return list(groups.values())
-
-
-def _softmax(logits: ImageArray) -> ImageArray:
-    powers: ImageArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    powers /= powers.sum(axis=-1, keepdims=True)
-    return powers

@@ -31,7 +31,6 @@ from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
 from strhub.inference.rereading import ViewReading as ViewReading
 from strhub.inference.rereading import surest_rotation as surest_rotation
-from strhub.text.correction import Calibration, Correction
 from strhub.utils.processes import PerProcess
 
 REREAD_BELOW = DOUBT  # confidence below which a word is looked at again, by default
@@ -74,12 +73,8 @@ class Reader(Preparation):
             if value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
         if reread_below is None:
-            chosen: float | None = getattr(
-                engine, "reread_below", None
-            )  # what the model was measured to read best with
-            reread_below = (
-                (0.0 if engine.keep_aspect else REREAD_BELOW) if chosen is None else chosen
-            )
+            usual = 0.0 if engine.keep_aspect else REREAD_BELOW
+            reread_below = usual if engine.reread_below is None else engine.reread_below
         if not 0 <= reread_below <= 1:
             raise ValueError(
                 f"reread_below is {reread_below}: it is a confidence, from 0 (never) to 1"
@@ -89,8 +84,7 @@ class Reader(Preparation):
         self.turn_tall = turn_tall
         self.upside_down = upside_down
         self.reread_below = float(reread_below)
-        self.correction = getattr(engine, "correction", Correction())
-        self.calibration = getattr(engine, "calibration", Calibration())
+        self.correction, self.calibration = engine.correction, engine.calibration
         self.workers = min(4, available_processors()) if workers is None else workers
         self._one_large = PerProcess(threading.Lock)
         self._one_large.get()  # before there are threads

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from strhub.errors import ConfigError
-from strhub.inference.beam_search import RENAMED
+from strhub.inference.beam_search import RENAMED, Search
+from strhub.inference.engine import Engine, NetworkEngine
+from strhub.inference.engines import Computing, engine_for
 from strhub.inference.lines import LineReading
 from strhub.inference.pipeline import Reader
-from strhub.inference.reading import Engine, LineWord, Reading
-from strhub.utils.install import not_installed
-from strhub.utils.options import check_options, check_values, take_renamed
+from strhub.inference.reading import LineWord, Reading
+from strhub.utils.options import take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
 from strhub.weights import embedded_graph as embedded_graph
-from strhub.weights import is_published
 
 if TYPE_CHECKING:
     import torch
 
     from strhub.checkpoint.scene_text_model import SceneTextModel
-    from strhub.inference.torch_engine import TorchEngine
 
 __all__ = ["LineWord", "Reading", "Recognizer", "choose_device"]
 
-ARCHIVE = ".pt2"
+Part = TypeVar("Part")
 
 
 class Recognizer(Reader):
@@ -95,40 +94,17 @@ class Recognizer(Reader):
             "lexicon": lexicon if lexicon is None or isinstance(lexicon, str) else tuple(lexicon),
             "whitelist": whitelist,
         }
-        engine: Engine | None = None
-        if isinstance(model, str | Path):
-            model = str(model).removeprefix("pretrained=")
-            plain = precision in ("auto", "float32") and compile in ("auto", False)
-            engine = _onnx_engine(model, device, threads, options, search, plain=plain)
-            if engine is None and Path(model).suffix == ARCHIVE:
-                engine = _archive_engine(model, device, threads, options, search, plain=plain)
-        if engine is None:
-            build = _torch_engine(
-                f"reading with {model if isinstance(model, str) else 'a loaded model'} like this"
-            )
-            engine = build(
-                model,
-                device=device,
-                threads=threads,
-                precision=precision,
-                compile=compile,
-                search=search,
-                **options,
-            )
+        computed = engine_for(
+            model, Computing(device, threads, precision, compile, search, options)
+        )
+        engine: Engine = computed
         if lines:
-            searched = (
-                beam_width
-                or top_k > 1
-                or length_normalization
-                or lexicon is not None
-                or whitelist is not None
-            )
-            if reread_below or upside_down or searched:
+            if reread_below or upside_down or Search(**search) != Search():
                 raise ConfigError(
                     "lines=True reads each line once: reread_below, upside_down and searching have "
                     "no use beside it"
                 )
-            engine, reread_below = LineReading(engine), 0.0
+            engine, reread_below = LineReading(computed), 0.0
         super().__init__(
             engine,
             batch_size=batch_size,
@@ -140,19 +116,25 @@ class Recognizer(Reader):
     @property
     def model(self) -> SceneTextModel:
         """The PyTorch model, where there is one."""
-        return self._torch.model
+        return _of_torch(self.network.model)
 
     @property
     def device(self) -> torch.device:
         """Where the PyTorch model is."""
-        return self._torch.device
+        return _of_torch(self.network.device)
 
     @property
-    def _torch(self) -> TorchEngine:
-        engine: Any = self.engine.words if isinstance(self.engine, LineReading) else self.engine
-        if not hasattr(engine, "model"):
-            raise AttributeError("this recognizer reads with ONNX Runtime: it has no PyTorch model")
+    def network(self) -> NetworkEngine:
+        """The engine that computes its network."""
+        engine = self.engine.words if isinstance(self.engine, LineReading) else self.engine
+        assert isinstance(engine, NetworkEngine)  # it made it itself
         return engine
+
+
+def _of_torch(what: Part | None) -> Part:
+    if what is None:
+        raise AttributeError("this recognizer reads with ONNX Runtime: it has no PyTorch model")
+    return what
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -160,84 +142,3 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     from strhub.inference.torch_engine import choose_device as choose
 
     return choose(device)
-
-
-def _onnx_engine(
-    model: str,
-    device: str | torch.device | None,
-    threads: int | None,
-    options: dict[str, Any],
-    search: dict[str, Any],
-    *,
-    plain: bool,
-) -> Engine | None:
-    """The engine of an .onnx file, or of an embedded model where it does what is asked for; else
-    none.
-    """
-    exported = Path(model).suffix == ".onnx" and not is_published(model)
-    light = model in EMBEDDED_MODELS and str(device or "auto") in ("auto", "cpu") and plain
-    if not (exported or light):
-        return None
-    from strhub.inference.onnx_engine import OnnxEngine
-
-    if exported and not plain:
-        raise ValueError(f"{model}: precision and compile are settled when a model is exported")
-    try:
-        engine = OnnxEngine(
-            model if exported else embedded_graph(model),
-            device=str(device or "auto"),
-            threads=threads,
-            **search,
-        )
-    except ImportError:
-        if exported:
-            raise
-        return None  # PyTorch alone is installed
-    settled = engine.description.get("decoding", {})
-    check_options(options, settled, f"the model {model}")
-    check_values(options, settled, f"the model {model}", counts=settled)
-    if "word_prior" in options:  # what is made of the logits, not what the graph computes
-        engine.word_prior = int(options["word_prior"])
-        settled = {**settled, "word_prior": options["word_prior"]}
-    differ = [name for name, value in options.items() if settled[name] != value]
-    if differ and exported:
-        raise ValueError(
-            f"{model} was exported with {differ[0]}={settled[differ[0]]}: export it again to "
-            "change that"
-        )
-    return None if differ else engine
-
-
-def _archive_engine(
-    model: str,
-    device: str | torch.device | None,
-    threads: int | None,
-    options: dict[str, Any],
-    search: dict[str, Any],
-    *,
-    plain: bool,
-) -> Engine:
-    """Return the engine of a .pt2 file; `ConfigError` for options that were settled when it was
-    exported.
-    """
-    try:
-        from strhub.inference.archive_engine import ArchiveEngine
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            not_installed(error, "torch", f"reading {model}"), name=error.name
-        ) from error
-    if not plain or options:
-        what = next(iter(options), "precision and compile")
-        raise ConfigError(
-            f"{model}: {what} was settled when the model was exported; export it again to change "
-            "that"
-        )
-    return ArchiveEngine(model, device=str(device or "auto"), threads=threads, **search)
-
-
-def _torch_engine(what: str) -> type[TorchEngine]:
-    try:
-        from strhub.inference.torch_engine import TorchEngine
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(not_installed(error, "torch", what), name=error.name) from error
-    return TorchEngine

@@ -9,44 +9,18 @@ text surer than the whole image allows: what it cut off may be a part of the tex
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
-from typing import Any, Final, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, NamedTuple
 
 from strhub.text.correction import CALIBRATION as CALIBRATION
 from strhub.text.correction import CORRECTION as CORRECTION
 from strhub.text.correction import Calibration as Calibration
 from strhub.text.correction import Correction as Correction
+from strhub.text.decoding import Decoded as Decoded
 
 DOUBT: Final = 0.7
 """Confidence below which a word is read with doubt, and above which no view that cuts the image
 lifts it.
 """
-
-
-class Decoded(NamedTuple):
-    """What an engine reads in an image: text, its confidence, that of each character, further
-    readings, and the words of a line, if it reads lines, as `strhub.inference.lines.Span`.
-    """
-
-    text: str
-    confidence: float
-    characters: npt.NDArray[np.float32]
-    alternatives: tuple[tuple[str, float], ...] = ()
-    words: tuple[Any, ...] = ()
-
-    def called(self, confidence: float) -> Decoded:
-        """Return the same with another confidence, in (0, 1]; those of characters and further
-        readings go along.
-        """
-        if not 0 < self.confidence < 1 or not 0 < confidence < 1:
-            return self._replace(confidence=confidence)
-        power, ratio = log(confidence) / log(self.confidence), confidence / self.confidence
-        characters = (self.characters**power).astype(np.float32)
-        alternatives = tuple((text, min(1.0, one * ratio)) for text, one in self.alternatives)
-        return Decoded(self.text, confidence, characters, alternatives, self.words)
 
 
 class ViewReading(NamedTuple):

@@ -7,34 +7,35 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from strhub.checkpoint.scene_text_model import SceneTextModel, check_numbers
+from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import load
-from strhub.images.options import image_options
 from strhub.images.padding import pad
-from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search, log_softmax
-from strhub.inference.pipeline import Decoded
+from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search
+from strhub.inference.engine import Decode, ImageArray, NetworkEngine
 from strhub.inference.precision import choose_precision, precision_name
-from strhub.inference.reading import Decode, ImageArray
-from strhub.text.correction import Calibration, Correction
+from strhub.text.decoding import Decoded, Decoding, as_array
 
 _LANES = (
     4  # Python runs one thread at a time: more of them would wait for each other to begin operators
 )
 
 
-class TorchEngine:
+class TorchEngine(NetworkEngine):
     """Arguments are those of `strhub.Recognizer`, what it searches by in `search`. `model`: one of
     its own, a copy.
 
     threads: of PyTorch in this process, from now on.
     """
+
+    model: SceneTextModel
+    device: torch.device
 
     def __init__(
         self,
@@ -60,20 +61,24 @@ class TorchEngine:
         self.model.set_precision(dtype)
         if choose_compiling(compile):
             self.model.compile_network()
-        images = image_options(model.hparams)
-        self.correction = Correction.of(model.hparams)
-        self.calibration = Calibration.of(model.hparams)
-        self.img_size: Sequence[int] = images["img_size"]
-        self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
-        self.reread_below: float | None = model.hparams.get("reread_below")
+        self.adopt(model.hparams)
         alone = self.device.type == "cpu" and not choose_compiling(compile)
         self._lanes = min(torch.get_num_threads(), _LANES) if alone else 1
         self._process = os.getpid()
 
     @property
     def lanes(self) -> int:
-        """See `strhub.inference.pipeline.Engine`; 1 in a forked child."""
+        """See `Engine`; 1 in a forked child."""
         return 1 if self._is_forked else self._lanes
+
+    @property
+    def device_name(self) -> str:
+        """See `Engine`."""
+        return str(self.device)
+
+    def own_decoding(self) -> Decoding:
+        """Return how its model's logits are read now, or searched."""
+        return replace(self.model.decoding, search=self.search)
 
     @property
     def _is_forked(self) -> bool:
@@ -84,7 +89,7 @@ class TorchEngine:
         self._process = os.getpid()
 
     def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
-        """See `strhub.inference.pipeline.Engine`."""
+        """See `Engine`."""
         if self._is_forked and self.device.type == "cpu":
             torch.set_num_threads(
                 1
@@ -95,25 +100,17 @@ class TorchEngine:
         with torch.inference_mode():
             if self.search is not None:
                 return self._search(self.search, images.to(self.device))
-            return [Decoded(*reading) for reading in self.model.read(images.to(self.device))]
-
-    @property
-    def tokenizer(self) -> Any:
-        """Return the model's tokenizer."""
-        return self.model.tokenizer
+            return self.decoding(self.model(images.to(self.device)).float())
 
     def probabilities(self, arrays: Sequence[ImageArray]) -> list[ImageArray]:
-        """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's
-        columns included.
-        """
+        """See `NetworkEngine`."""
         images = pad([torch.from_numpy(array) for array in arrays]).to(self.device)
         with torch.inference_mode():
-            logits = self.model(images).float() / float(self.model.hparams.get("temperature", 1.0))
-        return list(np.exp(log_softmax(_checked(logits.cpu().numpy()))))
+            return list(as_array(self.decoding.probabilities(self.model(images).float())))
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """See `strhub.inference.pipeline.Engine`. PyTorch's number of threads is lower until the
+        """See `Engine`. PyTorch's number of threads is lower until the
         end.
         """
         threads, ended = torch.get_num_threads(), threading.Event()
@@ -137,25 +134,18 @@ class TorchEngine:
         """Step by step if the network reads so, and then without its refinement, which knows of one
         text an image.
         """
-        temperature = float(self.model.hparams.get("temperature", 1.0))
-        steps = self.model.begin_steps(images, search.search.width)
-        if steps is None:
-            return search.decode(_checked(self.model(images).float().cpu().numpy() / temperature))
-        begin = steps
+        begin, decoding = self.model.begin_steps(images, search.search.width), self.decoding
+        if begin is None:
+            return decoding(self.model(images).float())
 
         def step(number: int, tokens: Ids, parents: Ids) -> Floats:
             chosen = [torch.tensor(ids, device=self.device) for ids in (tokens, parents)]
-            logits = begin(number, *chosen).float().cpu().numpy() / temperature  # (B * K, C)
-            return log_softmax(_checked(logits).reshape(*tokens.shape, -1))
+            logs = decoding.log_probabilities(begin(number, *chosen))  # (B * K, C)
+            return logs.reshape(*tokens.shape, -1)
 
         return search.decode_steps(
             step, len(images), int(self.model.hparams["max_label_length"]) + 1
         )
-
-
-def _checked(logits: Any) -> Floats:
-    check_numbers(bool(np.isfinite(logits).all()))
-    return logits
 
 
 def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:

@@ -50,6 +50,10 @@ class Network(nn.Module, ABC):
     is a warning.
     """
 
+    word_prior: int = 0
+    """What an English word is worth where a reading is doubtful, in nats; 0: no more than any
+    other. For networks that read columns (CTC)."""
+
     @abstractmethod
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, C).
@@ -71,6 +75,23 @@ class Network(nn.Module, ABC):
         `ValueError` if they don't.
         """
         raise ValueError(f"the sizes of a {cls.__name__} cannot be told from its weights alone")
+
+    @property
+    def padding(self) -> tuple[int, int] | None:
+        """The width that images are padded to at least, and of which it is a multiple; None for
+        images of one size.
+        """
+        return None
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """Return how it decodes now: the value of each of its `decoding_options`."""
+        return {name: getattr(self, name) for name in self.decoding_options}
+
+    def set_decoding(self, options: Mapping[str, Any]) -> None:
+        """Change how it decodes; options: some of its `decoding_options`."""
+        for name, value in options.items():
+            setattr(self, name, value)
 
     def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
         """Begin to read images (B, 3, H, W) step by step, `beams` ways each; None if it does not

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from strhub.errors import ConfigError, DataError
 from strhub.images.crops import crop_word
+from strhub.inference.engine import Engine, NetworkEngine
 from strhub.inference.lines import LineReading, Span, line_engine, read_lines
-from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.pipeline import Reader
-from strhub.inference.reading import Engine, Reading
+from strhub.inference.reading import Reading
 from strhub.spotting.page import Line, Quad, Word
 from strhub.spotting.regions import Floats, Region, sides_of
 
@@ -67,13 +66,12 @@ class LineReader:
     """
 
     def __init__(self, reader: Reader, options: ReadingOptions) -> None:
-        engine: Any = reader.engine
+        engine: Engine = reader.engine
         if isinstance(engine, LineReading):  # a reader of lines: its words are read here, too
             engine = engine.words
             reader = reader_like(reader, engine)
-        if isinstance(engine, OnnxEngine) and engine.word_prior and not options.word_prior:
-            engine = copy(engine)
-            engine.word_prior = 0
+        if isinstance(engine, NetworkEngine) and engine.word_prior and not options.word_prior:
+            engine = engine.with_word_prior(0)
             reader = reader_like(reader, engine)
         self.reader, self.options = reader, options
         self.engine = line_engine(engine)
@@ -257,7 +255,7 @@ def _word(span: Span, quad: Floats) -> Word:
     )
 
 
-def _whole(reading: Any) -> list[Span]:
+def _whole(reading: Reading) -> list[Span]:
     if not reading.text:
         return []
     characters = np.asarray(reading.character_confidences, dtype=np.float32)

@@ -127,6 +127,14 @@ class Tokenizer(ABC):
             )
         return readings
 
+    def located(self, probabilities: Probabilities) -> list[tuple[str, int, float]]:
+        """Return the characters that probabilities (L, C) spell, each with its step and its
+        probability.
+        """
+        ids, sure = best_of_each_step(probabilities)
+        steps, _ = self.select(ids)
+        return [(self.text_of(ids[[step]]), int(step), float(sure[step])) for step in steps]
+
 
 class AttentionTokenizer(Tokenizer):
     """Tokens of the sequence models: [E], the charset, [B], [P]."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -64,7 +64,7 @@ def test_what_is_wrong_with_the_program_itself_keeps_its_traceback() -> None:
 def test_nobody_reads_the_output(length: int) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    code = f"from strhub.cli.ending import end_with; end_with('words', lambda: 'x' * {length})"
+    code = f"from strhub.cli.entry import end_with; end_with('words', lambda: 'x' * {length})"
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True
     )
@@ -73,7 +73,7 @@ def test_nobody_reads_the_output(length: int) -> None:
 
 
 def test_a_full_disk_and_what_the_terminal_has_no_letters_for() -> None:
-    code = "from strhub.cli.ending import end_with; end_with('words', lambda: 'caf\\udce9')"
+    code = "from strhub.cli.entry import end_with; end_with('words', lambda: 'caf\\udce9')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\\udce9\n", b"")
     if not os.path.exists("/dev/full"):

@@ -17,7 +17,7 @@ import pytest
 
 from strhub import Recognizer
 from strhub.bulk.inputs import FILES, Unit, find, images
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.read import run
 
 ROOT = Path(__file__).parents[2]

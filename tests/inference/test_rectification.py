@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 from strhub import Recognizer
 from strhub.cli.read import run
 from strhub.data.synth import RenderedWords
+from strhub.inference.engine import Engine as EngineBase
 from strhub.inference.pipeline import Decoded, Reader, ViewReading
 from strhub.inference.reading import ImageArray
 from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
@@ -157,7 +158,7 @@ def test_the_text_for_which_most_speaks(
     assert (best.text, best.confidence) == expected
 
 
-class Engine:
+class Engine(EngineBase):
     """Reads every image as the same word, first with `first`, later with `later`; keeps how many it
     was given.
     """
