@@ -28,8 +28,9 @@ from typing import IO
 ROOT = Path(__file__).parent.parent
 OPTIONS = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-    "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12", "dataset=drawn",
-    "data.draw_difficulty=0", "data.draw_validation=20", "trainer.log_every_n_steps=1",
+    "model.patch_size=[16,16]", "model.batch_size=8", "model.max_label_length=12",
+    "dataset=rendered",
+    "data.render.difficulty=0", "data.render.validation=20", "trainer.log_every_n_steps=1",
     "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
     "callbacks.summary=null", "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
     "averaging=ema", "callbacks.last.every_n_steps=3", "trainer.max_epochs=3", "ckpt_path=last",
@@ -91,7 +92,7 @@ def start(folder: Path, kind: str, words: int, forked: bool) -> Process:
         "train.py",
         *OPTIONS,
         *KINDS[kind],
-        f"data.drawn={words}",
+        f"data.render.words={words}",
         f"hydra.run.dir={folder}",
     ]
     folder.mkdir(parents=True, exist_ok=True)

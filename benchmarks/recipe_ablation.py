@@ -40,19 +40,19 @@ ARMS: dict[str, list[str]] = {
     "base": [],
     "rate x 3": [f"model.lr={3 * RATE}"],
     "rate x 10": [f"model.lr={10 * RATE}"],
-    "15 % drawn": ["data.mixture={drawn: 0.15, real: 0.50, pseudo: 0.26, print: 0.09}"],
-    "75 % drawn": ["data.mixture={drawn: 0.75, real: 0.15, pseudo: 0.08, print: 0.02}"],
-    "drawn: none steep": [
-        "data.drawing={base: default, steps: {steep: null, rise: null, quarter_turn: null}}"
+    "15 % rendered": ["data.mixture={rendered: 0.15, real: 0.50, pseudo: 0.26, print: 0.09}"],
+    "75 % rendered": ["data.mixture={rendered: 0.75, real: 0.15, pseudo: 0.08, print: 0.02}"],
+    "rendered: none steep": [
+        "data.render.style={base: default, steps: {steep: null, rise: null, quarter_turn: null}}"
     ],
     "photographs as they are": ["data.augment=false"],
     "photographs: strong": ["data.augment=strong"],
     "batches of 48": ["model.batch_size=48"],
     "batches of 192": ["model.batch_size=192"],
     "last weights": ["averaging=none"],
-    "drawn: easy, 0 to 0.4": ["data.draw_difficulty=[0,0.4]"],
-    "drawn: hard, 0.4 to 1": ["data.draw_difficulty=[0.4,1]"],
-    "without print": ["data.mixture={drawn: 0.45, real: 0.36, pseudo: 0.19}"],
+    "rendered: easy, 0 to 0.4": ["data.render.difficulty=[0,0.4]"],
+    "rendered: hard, 0.4 to 1": ["data.render.difficulty=[0.4,1]"],
+    "without print": ["data.mixture={rendered: 0.45, real: 0.36, pseudo: 0.19}"],
     "2 permutations": ["model.perm_num=2"],
     "dropout 0.1": ["model.dropout=0.1"],
     "depth 8": ["model.enc_depth=8"],

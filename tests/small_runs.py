@@ -11,7 +11,8 @@ SMALL = (
 # Training on words rendered on the way, on a CPU, with each step's loss in metrics.csv and little
 # else.
 RENDERED_RUN = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "trainer.log_every_n_steps=1",
+    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0",
+    "trainer.log_every_n_steps=1",
         "logger=csv",
     "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "callbacks.summary=null",
 )  # fmt: skip

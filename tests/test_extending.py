@@ -28,7 +28,7 @@ COPIED = (
 # What makes a command short, by the script that it runs.
 SHORTER = {
     "train.py": [
-        "hydra.run.dir=outputs/run", "data.drawn=64", "data.draw_validation=8",
+        "hydra.run.dir=outputs/run", "data.render.words=64", "data.render.validation=8",
             "data.num_workers=0",
         "model.batch_size=16", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=csv",
         "charset=36_lowercase",

@@ -12,6 +12,7 @@ from strhub.checkpoint.schema import checked_hyper_parameters
 from strhub.cli import data, overrides
 from strhub.cli.data_commands import render, split
 from strhub.cli.read_parser import build_parser
+from strhub.configs.former import FORMER_OPTIONS
 
 
 def test_options_of_reading() -> None:
@@ -47,7 +48,7 @@ def test_data_commands(tmp_path: Path) -> None:
     assert (tmp_path / "words" / "data.mdb").is_file()
 
 
-@pytest.mark.parametrize(("old", "new"), sorted(overrides.RENAMED.items()))
+@pytest.mark.parametrize(("old", "new"), sorted(FORMER_OPTIONS.items()))
 def test_overrides(old: str, new: str) -> None:
     with pytest.warns(FutureWarning, match=f"{old} is now called {new}"):
         (prepared,) = overrides.prepare([f"{old}=3"])

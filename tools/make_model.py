@@ -110,7 +110,7 @@ class Maker:
             if self._is_there(name)
         }
         mixture = ", ".join(f"{name}: {fraction}" for name, fraction in fractions.items())
-        validation = [] if (self.data_root / "val").is_dir() else ["data.draw_validation=1000"]
+        validation = [] if (self.data_root / "val").is_dir() else ["data.render.validation=1000"]
         self._run(
             "train.py", *stage["overrides"], *beginning, f"data.root_dir={self.data_root}",
                 f"hydra.run.dir={folder}",
@@ -136,7 +136,7 @@ class Maker:
         return str(self.out / name) if name in labeled else name
 
     def _is_there(self, name: str) -> bool:
-        there = name == "drawn" or (self.data_root / "train" / self._folder(name)).is_dir()
+        there = name == "rendered" or (self.data_root / "train" / self._folder(name)).is_dir()
         if not there:
             print(f"left out of the mixture: {name}, which is not in {self.data_root / 'train'}")
         return there

@@ -36,7 +36,7 @@ steps.
 examples:
   ./bench.py model=parseq model.decode_ar=false model.refine_iters=3
   ./bench.py pretrained=strhub-tiny formats=[torch,onnx] batch_size=[1,32] images=demo_images
-  ./bench.py dataset=drawn training=true pipeline=true"""
+  ./bench.py dataset=rendered training=true pipeline=true"""
 
 
 def _compose_and_measure(config: DictConfig) -> None:

@@ -29,7 +29,7 @@ __all__ = ["help_text", "run_with_hydra"]
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _SEARCH_PATH = re.compile(r"\s*Config search path:.*", re.DOTALL)
-_NO_GROUPS = ("drawing", "__pycache__")  # read as they are, not composed
+_NO_GROUPS = ("style", "__pycache__")  # read as they are, not composed
 _USAGE = """usage: {program} [group=choice ...] [option=value ...] [--flag ...]
 
 {purpose}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from strhub.configs.former import present_override
 from strhub.errors import ConfigError
 from strhub.utils.options import warn_renamed
 
@@ -28,7 +29,8 @@ TEXTS = {
     "ckpt_path": PATH,
     "data.charset_test": LETTERS,
     "data.charset_train": LETTERS,
-    "data.drawing": PATH,
+    "data.render.fonts": PATHS,
+    "data.render.style": PATH,
     "data.root_dir": PATH,
     "data.shards": PATHS,
     "data.train_dir": PATH,
@@ -65,13 +67,10 @@ TEXTS = {
 }
 """Options that hold text, by the kind of it."""
 
-MAPPINGS = ("data.draw_texts", "data.mixture", "tune.space")
-"""Options whose value is a mapping with names of the user's own: a new one takes the place of the
-old one.
+MAPPINGS = ("data.render.style", "data.render.texts", "data.mixture", "tune.space")
+"""Options whose value is, or can be, a mapping with names of the user's own: a new one takes the
+place of the old one.
 """
-
-RENAMED = {"pictures": "images"}
-"""Old names of options, which go on working for one version."""
 
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<name>[A-Za-z_][\w./-]*)=(?P<value>.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{[\w.:, -]+\}")
@@ -95,19 +94,16 @@ def prepare(arguments: Sequence[str], *, sweep: bool = False) -> list[str]:
     """
     prepared: list[str] = []
     for argument in arguments:
+        argument = present_override(argument, warn_renamed)
         found = _OVERRIDE.fullmatch(argument)
         name = found["name"] if found else ""
-        if found and name in RENAMED:
-            warn_renamed(name, RENAMED[name])
-            name = RENAMED[name]
-            argument = f"{found['sign']}{name}={found['value']}"
-        if found and name in TEXTS:
-            prepared.append(f"{found['sign']}{name}={_text(found['value'], TEXTS[name], sweep)}")
-        elif found and name in MAPPINGS and found["value"].lstrip().startswith("{"):
+        if found and name in MAPPINGS and found["value"].lstrip().startswith("{"):
             prepared += [
                 f"{found['sign']}{name}=null",
                 f"{found['sign']}{name}={_mapping(found['value'])}",
             ]
+        elif found and name in TEXTS:
+            prepared.append(f"{found['sign']}{name}={_text(found['value'], TEXTS[name], sweep)}")
         else:
             prepared.append(argument)
     return prepared

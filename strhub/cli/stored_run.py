@@ -13,6 +13,7 @@ from pathlib import Path
 
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.cli.overrides import Override, parse, split
+from strhub.configs.former import present_override
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
@@ -110,8 +111,8 @@ def _with_parents(name: str) -> list[str]:
 
 
 def stored_overrides(run: Path) -> list[str]:
-    """Return what a run was started with; nothing if that is not stored. `ValueError` for a damaged
-    file.
+    """Return what a run was started with, by the names that options have now; nothing if that is
+    not stored. `ValueError` for a damaged file.
     """
     content = _yaml(run / STORED / "overrides.yaml")
     stored = [one for one in content if isinstance(one, str)] if isinstance(content, list) else []
@@ -119,7 +120,7 @@ def stored_overrides(run: Path) -> list[str]:
         raise ValueError(
             f"{run / STORED / 'overrides.yaml'} cannot be read: it has {ascii(strange)[:200]}"
         )
-    return stored
+    return [present_override(one) for one in stored]
 
 
 def _yaml(path: Path) -> object:

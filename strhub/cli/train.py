@@ -26,7 +26,7 @@ PURPOSE = """Train a recognizer as the configuration says, and print its last sc
 
 examples:
   ./train.py +experiment=parseq-tiny                     a preconfigured experiment
-  ./train.py dataset=drawn                               no training files: words are rendered
+  ./train.py dataset=rendered                               no training files: words are rendered
   ./train.py pretrained=strhub-tiny                      start from a model: its sizes are taken over
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume

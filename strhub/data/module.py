@@ -1,4 +1,4 @@
-"""Words for training, validation and testing, from trees of files or drawn as they are needed.
+"""Words for training, validation and testing, from trees of files or rendered as they are needed.
 
 root_dir/train/<train_dir>/**   training sets, any nesting
 root_dir/val/**                 validation sets, all taken together
@@ -9,14 +9,17 @@ A set is an LMDB folder, or a folder of images with labels.csv, labels.tsv, labe
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from strhub.configs.former import present_data
 from strhub.data.augment.device_augment import BatchAugmentation
 from strhub.data.loading.held_out import split_sources
 from strhub.data.reference import ReferenceNames
+from strhub.data.render_options import RENDERED, RenderOptions
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
@@ -25,6 +28,7 @@ from strhub.data.sources.rendered import RenderedDataset
 from strhub.data.sources.tree import open_sources
 from strhub.data.training_words import WITHOUT_FILES, TrainingWords
 from strhub.text import LabelPreparation, scored_charset
+from strhub.utils.options import unknown_option_message, warn_renamed
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +36,12 @@ log = logging.getLogger(__name__)
 class SceneTextDataModule(ReferenceNames, TrainingWords):
     """The data of a run.
 
-    root_dir, train_dir: see above. drawn: instead of training sets, draw so many words an epoch (0:
-        do not). draw_difficulty in [0, 1], or [lowest, highest], says how hard rendered words are
-        to read, draw_max_length how long they may be, draw_blanks which fraction of them has
-        nothing to read and an empty label, drawing what they
-        look like: a name in `configs/drawing`, a path or a mapping. draw_texts: which texts,
-        options of `strhub.data.synth.TextSampler`. draw_validation: validate on so many rendered
-        words instead of root_dir/val.
+    root_dir, train_dir: see above. render: words rendered instead, or for validation, and how:
+        `strhub.data.render_options.RenderOptions` or a mapping of its fields.
     shards: instead of training sets, tar files to stream, see `strhub.data.sources.shards`;
         shard_words: how many words they hold, where no sizes.json beside them says so.
     mixture: instead of one kind of words, several: shares by the name of a folder below
-        root_dir/train, or `drawn`, or `lines`: words of the folders side by side; mixture_size:
+        root_dir/train, or `rendered`, or `lines`: words of the folders side by side; mixture_size:
         words an epoch. drop_tall: do without stored words of several characters over 1.5 times as
         high as wide, which stand on end.
     img_size: [height, width] in pixels; normalize: a preset of
@@ -55,15 +54,15 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         charset is ASCII.
     batch_size: a device. num_workers: processes that prepare images. worker_start: how they start,
         None for the system's own way. augment: in training, true for RandAugment, 'strong' for
-        scene-text effects, false;
-        augment_drawn: rendered words too. augment_on_device: distort whole batches where the model
+        scene-text effects, false. augment_on_device: distort whole batches where the model
         trains, with this strength in [0, 1], see `strhub.data.augment.device_augment`; 0: do not.
-        echo: how often each prepared image is used, see `strhub.data.loading.echo`. rotation:
-            degrees, of every image.
+    echo: how often each prepared image is used, see `strhub.data.loading.echo`. rotation: degrees,
+        of every image.
     min_image_dim: smaller images count as unreadable. limit_words: train on the first so many (0:
         all).
     val_share: validate on this fraction of each training set's words, which are then not trained
-        on, instead of root_dir/val. seed: of shuffling, drawing and augmentation.
+        on, instead of root_dir/val. seed: of shuffling, rendering and augmentation.
+    former: options by names that they had before, which warn.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         num_workers: int = 0,
         augment: bool | str = True,
         *,
-        augment_drawn: bool = True,
         augment_on_device: float = 0.0,
         echo: int = 1,
         normalize: str = "default",
@@ -87,14 +85,8 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         min_image_dim: int = 0,
         rotation: float = 0,
         worker_start: str | None = None,
-        drawn: int = 0,
-        draw_difficulty: float | Sequence[float] = 0.5,
-        draw_max_length: int | None = None,
-        draw_blanks: float = 0.0,
-        draw_texts: Mapping[str, Any] | None = None,
-        draw_validation: int = 0,
+        render: RenderOptions | Mapping[str, Any] | None = None,
         val_share: float = 0.0,
-        drawing: str | Mapping[str, Any] = "default",
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
         drop_tall: bool = False,
@@ -102,58 +94,61 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         shard_words: int | None = None,
         limit_words: int = 0,
         seed: int = 0,
+        **former: Any,
     ) -> None:
         super().__init__()
+        render = vars(render) if isinstance(render, RenderOptions) else render
+        present = present_data({"render": render, "mixture": mixture, **former}, warn_renamed)
+        self.render, self.mixture = RenderOptions.of(present.pop("render")), present.pop("mixture")
+        if present:
+            known = inspect.signature(SceneTextDataModule).parameters
+            raise TypeError(unknown_option_message(min(present), known, type(self).__name__))
         self.root_dir, self.train_dir = Path(root_dir), train_dir
         self.img_size, self.normalize, self.rotation = img_size, normalize, rotation
-        self.charset_train, self.charset_test = (
-            charset_train,
-            scored_charset(charset_train, charset_test),
-        )
-        self.max_label_length, self.fold_ascii, self.min_image_dim = (
-            max_label_length,
-            fold_ascii,
-            min_image_dim,
-        )
+        self.charset_train = charset_train
+        self.charset_test = scored_charset(charset_train, charset_test)
+        self.max_label_length, self.fold_ascii = max_label_length, fold_ascii
+        self.min_image_dim, self.keep_aspect = min_image_dim, keep_aspect
         self.batch_size, self.num_workers, self.worker_start = batch_size, num_workers, worker_start
         self.augment, self.limit_words, self.seed = augment, limit_words, seed
-        self.augment_drawn, self.keep_aspect = augment_drawn, keep_aspect
         self.augment_batch = (
             BatchAugmentation(strength=augment_on_device) if augment_on_device else None
         )
-        self.echo = echo
-        if echo < 1 or (echo > 1 and (keep_aspect or shards)):
+        self.echo, self.val_share = echo, val_share
+        self.mixture_size, self.drop_tall = mixture_size, drop_tall
+        self.shards, self.shard_words = shards, shard_words
+        self._check_combinations()
+        self._held_out: dict[str, tuple[list[Any], list[Any]]] = {}
+        self._train: RenderedDataset | WordDataset | Mixture | None = None
+        self._val: RenderedDataset | WordDataset | None = None
+
+    def _check_combinations(self) -> None:
+        """Raise `ValueError` for options that do not go together."""
+        if self.echo < 1 or (self.echo > 1 and (self.keep_aspect or self.shards)):
             raise ValueError(
-                f"data.echo is {echo}: it must be at least 1, and 1 for shards and for models that "
-                "keep an image's "
-                "aspect"
+                f"data.echo is {self.echo}: it must be at least 1, and 1 for shards and for models "
+                "that keep an image's aspect"
             )
-        if self.augment_batch and keep_aspect:
+        if self.augment_batch and self.keep_aspect:
             raise ValueError(
                 "data.augment_on_device is for images of one size: this model keeps their aspect"
             )
-        self.drawn, self.draw_difficulty, self.draw_max_length = (
-            drawn,
-            draw_difficulty,
-            draw_max_length,
-        )
-        self.draw_blanks, self.drawing = draw_blanks, drawing
-        self.draw_texts, self.draw_validation = draw_texts, draw_validation
-        self.val_share = val_share
-        if not 0 <= val_share < 1 or (
-            val_share and ((drawn and not mixture) or shards or draw_validation)
+        rendered = self.render.words and not self.mixture
+        if not 0 <= self.val_share < 1 or (
+            self.val_share and (rendered or self.shards or self.render.validation)
         ):
             raise ValueError(
-                f"data.val_share is {val_share}: it must be from 0 to less than 1, and 0 for "
-                "rendered words and "
-                "shards, of which none are held out; data.draw_validation renders words to "
-                "validate on"
+                f"data.val_share is {self.val_share}: it must be from 0 to less than 1, and 0 for "
+                "rendered words and shards, of which none are held out; data.render.validation "
+                "renders words to validate on"
             )
-        self._held_out: dict[str, tuple[list[Any], list[Any]]] = {}
-        self.mixture, self.mixture_size, self.drop_tall = mixture, mixture_size, drop_tall
-        self.shards, self.shard_words = shards, shard_words
-        self._train: RenderedDataset | WordDataset | Mixture | None = None
-        self._val: RenderedDataset | WordDataset | None = None
+        if self.mixture and RENDERED in self.mixture:
+            folder = self.root_dir / "train" / RENDERED
+            if folder.is_dir():
+                raise ValueError(
+                    f"data.mixture has {RENDERED!r}, which are words rendered as they are needed, "
+                    f"but there is also a folder {folder}: give that another name"
+                )
 
     def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
         """The sets of a folder below root_dir/train, without what is held out for validation, and
@@ -169,8 +164,8 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
     @property
     def val_dataset(self) -> RenderedDataset | WordDataset:
         """Words for validation; `ValueError` if there are none."""
-        if self.draw_validation:
-            self._val = self._val or self._drawn(self.draw_validation, validation=True)
+        if self.render.validation:
+            self._val = self._val or self._rendered(self.render.validation, validation=True)
         if self._val is None:
             transform = self.get_transform(
                 self.img_size, False, self.rotation, self.normalize, self.keep_aspect
@@ -196,9 +191,8 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
                 raise
             raise type(error)(
                 f"no words to validate on: {error}. Or hold some of the training words out "
-                "(data.val_share=0.05), "
-                "draw some (data.draw_validation=500), or do without (trainer.limit_val_batches=0 "
-                "callbacks.best=null)"
+                "(data.val_share=0.05), render some (data.render.validation=500), or do without "
+                "(trainer.limit_val_batches=0 callbacks.best=null)"
             ) from error
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:

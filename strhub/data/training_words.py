@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
 from strhub.data.loaders import Loaders
+from strhub.data.render_options import RENDERED, RenderOptions
 from strhub.data.sources.composed import ComposedLines, stands_on_end
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.mixture import Mixture, SeededDataset
@@ -18,25 +19,15 @@ from strhub.data.sources.rendered import RenderedDataset
 SAMPLED_TEXTS = 20_000  # that stand for the words of a set without end
 
 
-DRAWN = "drawn"  # the name in a mixture that stands for rendered words
+LINES = "lines"  # the name in a mixture that stands for lines composed of its other sets' words
 
-
-LINES = "lines"  # and for lines composed of the words of its other sets
-
-
-WITHOUT_FILES = (DRAWN, LINES)
+WITHOUT_FILES = (RENDERED, LINES)
 
 
 class TrainingWords(Loaders):
     """The half of a data module that makes the training set."""
 
-    drawn: int
-    draw_difficulty: float | Sequence[float]
-    draw_max_length: int | None
-    draw_blanks: float
-    draw_texts: Mapping[str, Any] | None
-    drawing: str | Mapping[str, Any]
-    augment_drawn: bool
+    render: RenderOptions
     mixture: Mapping[str, float] | None
     mixture_size: int
     drop_tall: bool
@@ -55,7 +46,8 @@ class TrainingWords(Loaders):
                     {name: fraction for name, fraction in self.mixture.items() if fraction}
                 )
             else:
-                self._train = self._drawn(self.drawn) if self.drawn else self._read(self.train_dir)
+                rendered = self.render.words
+                self._train = self._rendered(rendered) if rendered else self._read(self.train_dir)
         return self._train
 
     def _mixed(self, fractions: Mapping[str, float]) -> Mixture:
@@ -70,8 +62,8 @@ class TrainingWords(Loaders):
                     "but no folder of words beside it"
                 )
             sets[LINES] = self._composed({name: fractions[name] for name in sets})
-        if DRAWN in fractions:
-            sets[DRAWN] = self._drawn(self.mixture_size)
+        if RENDERED in fractions:
+            sets[RENDERED] = self._rendered(self.mixture_size)
         return Mixture({name: sets[name] for name in fractions}, fractions, size=self.mixture_size)
 
     def _composed(self, fractions: Mapping[str, float]) -> ComposedLines:
@@ -88,16 +80,13 @@ class TrainingWords(Loaders):
             ),
         )
 
-    def _drawn(self, size: int, *, validation: bool = False) -> RenderedDataset:
-        augment = self.augment if self.augment_drawn and not validation else False
+    def _rendered(self, size: int, *, validation: bool = False) -> RenderedDataset:
+        augment = self.augment if self.render.augment and not validation else False
         return RenderedDataset(
+            self.render,
             charset=self.charset_train,
-            max_length=min(self.draw_max_length or self.max_label_length, self.max_label_length),
+            max_label_length=self.max_label_length,
             size=size,
-            difficulty=self.draw_difficulty,
-            style=self.drawing,
-            blanks=self.draw_blanks,
-            texts=self.draw_texts,
             transform=self.get_transform(
                 self.img_size, augment, self.rotation, self.normalize, self.keep_aspect
             ),

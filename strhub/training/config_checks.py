@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from strhub.checkpoint.scene_text_model import network_class
+from strhub.configs.former import present_data
 from strhub.errors import ConfigError
 from strhub.utils.option_types import check_group, check_types, parameters_of
 
@@ -29,10 +30,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "adapt.variants": (0, 1),
     "data.augment_on_device": (0.0, 1.0),
     "data.batch_size": (1, math.inf),
-    "data.draw_blanks": (0.0, 1.0),
-    "data.draw_max_length": (1, math.inf),
-    "data.draw_validation": (0, math.inf),
-    "data.drawn": (0, math.inf),
+    "data.render.blanks": (0.0, 1.0),
+    "data.render.max_length": (1, math.inf),
+    "data.render.validation": (0, math.inf),
+    "data.render.words": (0, math.inf),
     "data.echo": (1, math.inf),
     "data.limit_words": (0, math.inf),
     "data.min_image_dim": (0, math.inf),
@@ -110,8 +111,8 @@ def check_groups(config: DictConfig) -> None:
     """Raise `ConfigError` for values of `data`, `trainer`, `callbacks` and `logger` that cannot
     be.
     """
-    for name in ("data", "trainer"):
-        check_recipe(plain(config, name), name)
+    check_recipe(present_data(plain(config, "data")), "data")
+    check_recipe(plain(config, "trainer"), "trainer")
     for name in ("callbacks", "logger"):
         for inner, recipe in plain(config, name).items():
             if recipe is not None:
@@ -137,7 +138,9 @@ def check_recipe(recipe: Any, where: str) -> None:
     values = {name: value for name, value in recipe.items()
               if not (str(name).startswith("_") or _is_left_open(name, value))}  # fmt: skip
     check_group(values, target, where)
-    _check_ranges({f"{where}.{name}": value for name, value in values.items()})
+    nested = {f"{group}.{name}": value for group, inner in values.items()
+              if isinstance(inner, Mapping) for name, value in inner.items()}  # fmt: skip
+    _check_ranges({f"{where}.{name}": value for name, value in {**values, **nested}.items()})
 
 
 def build(recipe: DictConfig, where: str, **arguments: Any) -> Any:

@@ -9,10 +9,12 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from strhub.configs.former import FORMER_OPTIONS, present_data
 from strhub.errors import MissingExtra
 from strhub.training.run import data_from_config, model_from_config
 from strhub.training.tuning_results import METRICS
 from strhub.utils.install import install_command
+from strhub.utils.options import take_renamed
 
 DISTRIBUTIONS = {
     "uniform": 2,
@@ -88,7 +90,7 @@ def search_space(config: DictConfig) -> dict[str, dict[str, Any]]:
     settings: Any = OmegaConf.to_container(config.tune)
     return {
         "model.lr": {"loguniform": [settings["lr"]["min"], settings["lr"]["max"]]},
-        **(settings["space"] or {}),
+        **take_renamed(settings["space"] or {}, FORMER_OPTIONS),
     }
 
 
@@ -121,7 +123,7 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
     if not (folder / "search.yaml").is_file():
         raise ValueError(f"tune.resume_dir: there is no search in {folder}")
     before, now = (
-        _flat(OmegaConf.to_container(part))
+        _flat(_named_as_now(OmegaConf.to_container(part)))
         for part in (OmegaConf.load(folder / "search.yaml"), config)
     )
     for name in [*before, *now]:
@@ -130,6 +132,13 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
                 f"tune.resume_dir: that search had {name}={before.get(name)}, this has "
                 f"{now.get(name)}"
             )
+
+
+def _named_as_now(content: Any) -> Any:
+    """A search's configuration with the names that its data's options have now."""
+    if isinstance(content, dict) and isinstance(content.get("data"), dict):
+        return {**content, "data": present_data(content["data"])}
+    return content
 
 
 def _flat(node: Any, name: str = "") -> dict[str, Any]:

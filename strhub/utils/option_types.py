@@ -10,6 +10,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -36,12 +37,21 @@ def check_group(values: Mapping[str, Any], target: Any, where: str) -> None:
 
 def check_types(values: Mapping[str, Any], parameters: Parameters, where: str) -> None:
     """Raise `ConfigError` for the first value that its keyword does not take; what is to be
-    instantiated may be.
+    instantiated may be. A mapping for a dataclass is checked by that one's fields.
     """
     for name, value in values.items():
         annotation = parameters.get(name, Any)
         if not _is_recipe(value) and not takes(annotation, value):
             raise ConfigError(f"{where}.{name} is {value!r}: it takes {describe(annotation)}")
+        options = next((one for one in _kinds(annotation) if is_dataclass(one)), None)
+        if options is not None and isinstance(value, Mapping):
+            check_group(value, options, f"{where}.{name}")
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """What an annotation is one of."""
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if union else (annotation,)
 
 
 def _is_recipe(value: Any) -> bool:

@@ -120,7 +120,8 @@ def test_several_models_formats_and_sizes(tmp_path: Path) -> None:
         f"json={written}",
                           f"plot={tmp_path / 'plot.png'}", "images=demo_images", "training=true",
                               "training_batch=2",
-                          "pipeline=true", "pipeline_batches=1", "dataset=drawn", "data.drawn=8",
+                          "pipeline=true", "pipeline_batches=1", "dataset=rendered",
+                          "data.render.words=8",
                           "model.batch_size=4", "data.num_workers=0"))  # fmt: skip
     results = json.loads(written.read_text())
     assert [(row["model"], row["format"], row["batch_size"]) for row in results["subjects"]] == [

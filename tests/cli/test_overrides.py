@@ -96,14 +96,14 @@ def test_several_values_are_several_runs_where_that_is_asked_for() -> None:
 def test_a_mapping_takes_the_place_of_the_one_before(experiment: list[str]) -> None:
     arguments = prepare(
         [
-            "data.mixture={real: 0.5, drawn: 0.5}",
-            "data.draw_texts={corpus: dät, mixture: {word: 1}}",
+            "data.mixture={real: 0.5, rendered: 0.5}",
+            "data.render.texts={corpus: dät, mixture: {word: 1}}",
         ]
     )
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose("main", overrides=[*experiment, *arguments])
-    assert config.data.mixture == {"real": 0.5, "drawn": 0.5}
-    assert config.data.draw_texts == {"corpus": "dät", "mixture": {"word": 1}}
+    assert config.data.mixture == {"real": 0.5, "rendered": 0.5}
+    assert config.data.render.texts == {"corpus": "dät", "mixture": {"word": 1}}
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_what_a_stranger_s_run_stores_runs_no_code(run: Path, stored: str) -> No
 @pytest.mark.parametrize(
     "stored",
     [
-        "data.mixture={drawn: 0.5, real: 0.5}",
+        "data.mixture={rendered: 0.5, real: 0.5}",
         "model.charset_train='$%{}'",
         "trainer.precision=bf16-mixed",
     ],

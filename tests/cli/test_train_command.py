@@ -84,9 +84,9 @@ def test_mistakes_end_with_a_clear_message(tmp_path: Path, override: str, messag
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("data.mixture={drawn: 0.4, self: 0.1}", {"drawn": 0.4, "self": 0.1}),
-        ("data.mixture={drawn: 1}", {"drawn": 1}),
-        ("data.mixture.real=0.5", {"drawn": 0.45, "real": 0.5, "pseudo": 0.17, "print": 0.06}),
+        ("data.mixture={rendered: 0.4, self: 0.1}", {"rendered": 0.4, "self": 0.1}),
+        ("data.mixture={rendered: 1}", {"rendered": 1}),
+        ("data.mixture.real=0.5", {"rendered": 0.45, "real": 0.5, "pseudo": 0.17, "print": 0.06}),
         ("data.mixture=null", None),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_mixture_replaces_that_of_an_experiment(
 def test_mixtures_on_the_command_line() -> None:
     arguments = (
         "+experiment=strhub-tiny",
-        "data.mixture={drawn: 0.4, self: 0.1}",
+        "data.mixture={rendered: 0.4, self: 0.1}",
         "--cfg",
         "job",
         "--package",
@@ -111,7 +111,7 @@ def test_mixtures_on_the_command_line() -> None:
     )
     done = run_script("train.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "mixture:\n  drawn: 0.4\n  self: 0.1\n" in done.stdout
+    assert "mixture:\n  rendered: 0.4\n  self: 0.1\n" in done.stdout
     assert "real" not in done.stdout
     assert done.stderr == ""
 
@@ -159,10 +159,10 @@ def test_multiply_adds_are_no_more_than_the_published(
 
 
 def test_the_configuration_tree_is_whole(compose_main: Compose) -> None:
-    """Every file of every group composes. Those in `drawing` are not composed but read as they
+    """Every file of every group composes. Those in `style` are not composed but read as they
     are.
     """
-    others = ("experiment", "drawing", "__pycache__")
+    others = ("experiment", "style", "__pycache__")
     groups = [path for path in CONFIG_DIR.iterdir() if path.is_dir() and path.name not in others]
     assert len(groups) >= 8
     for group in groups:
@@ -192,7 +192,7 @@ def test_a_missing_extra_is_named(command: str, extra: str) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_has_not_begun_leaves_no_folder(tmp_path: Path) -> None:
-    arguments = ["train.py", "dataset=drawn", "ckpt_path=absent", "logger=csv"]
+    arguments = ["train.py", "dataset=rendered", "ckpt_path=absent", "logger=csv"]
     done = run_script(*arguments, f"hydra.run.dir={tmp_path}/day/run")
     assert done.returncode == 1
     assert "there is no file absent" in done.stderr

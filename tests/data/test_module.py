@@ -252,9 +252,7 @@ def test_bad_transforms(arguments: dict[str, Any]) -> None:
 
 def test_validates_on_rendered_words_that_are_always_the_same(tmp_path: Path) -> None:
     options = {
-        "drawn": 8,
-        "draw_validation": 6,
-        "draw_texts": {"mixture": {"number": 1.0}},
+        "render": {"words": 8, "validation": 6, "texts": {"mixture": {"number": 1.0}}},
         "augment": False,
     }
     first, again = (

@@ -35,7 +35,7 @@ PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
 SCORED = Run(elsewhere="tests/cli/test_scoring_command.py")
 DOCUMENT = Run(elsewhere="tests/cli/test_read_photo.py")
 PHOTOS = Run(elsewhere="tests/evaluation/test_photographs.py")
-RENDERED = "dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple "
+RENDERED = "dataset=rendered data.render.words=8 data.render.validation=4 data.render.style=simple "
 SHORT = (
     "trainer.max_epochs=1 trainer.accelerator=cpu trainer.devices=1 trainer.limit_train_batches=1 "
     "trainer.limit_val_batches=1 +trainer.num_sanity_val_steps=0 "
@@ -45,7 +45,7 @@ SHORT = (
 )
 KEPT = SHORT.replace("callbacks.last=null ", "")  # of a run that another command resumes from
 TRAIN = Run(SHORT)
-DRAWING = Run(SHORT + "data.drawn=8 data.draw_validation=4 data.drawing=simple")
+RENDERING = Run(SHORT + "data.render.words=8 data.render.validation=4 data.render.style=simple")
 FAST_BENCH = Run("repeats=2 warm_up=0")
 
 TABLE = {
@@ -121,8 +121,9 @@ TABLE = {
     "strhub-data shard data/train/real shards/words-%06d.tar": PLAIN,
     # Training
     "./train.py +experiment=parseq-tiny": Run(SHORT + RENDERED),
-    "./train.py dataset=drawn data.draw_difficulty=[0.2,0.8]": DRAWING,
-    "./train.py data.mixture='{real: 0.5, drawn: 0.5}'": TRAIN,
+    "./train.py dataset=rendered data.render.difficulty=[0.2,0.8]": RENDERING,
+    "./train.py dataset=rendered 'data.render.texts={corpus: words.txt}' data.render.fonts=fonts/": RENDERING,  # noqa: E501
+    "./train.py data.mixture='{real: 0.5, rendered: 0.5}'": TRAIN,
     "./train.py charset=94_full dataset=real": TRAIN,
     "./train.py data.root_dir=data data.num_workers=2 data.augment=true": Run(
         SHORT.replace("data.num_workers=0 ", "")
@@ -144,8 +145,8 @@ TABLE = {
     "./train.py +experiment=tune_abinet-lm data.words=words.txt": Run(
         SHORT.replace("callbacks.samples=null", "").replace("data.num_workers=0 ", "")
     ),
-    "./train.py +experiment=svtr-tiny dataset=drawn": DRAWING,
-    "./train.py +experiment=svtr-base": DRAWING,
+    "./train.py +experiment=svtr-tiny dataset=rendered": RENDERING,
+    "./train.py +experiment=svtr-base": RENDERING,
     "./train.py +experiment=parseq-clip-b32 trainer.accelerator=gpu trainer.precision=16": GPU,
     "./train.py model.encoder=clip_vit_b32 data.normalize=clip model.img_size=[224,224]": CLIP,
     "./train.py +experiment=parseq-clip-b32 finetune.freeze_encoder=1000 "
@@ -169,8 +170,8 @@ TABLE = {
         "trainer.max_steps=2 trainer.val_check_interval=1 trainer.accelerator=cpu "
         "+trainer.enable_progress_bar=false callbacks.summary=null callbacks.samples=null"
     ),
-    "./train.py +experiment=german": DRAWING,
-    "./train.py +experiment=meter": DRAWING,
+    "./train.py +experiment=german": RENDERING,
+    "./train.py +experiment=meter": RENDERING,
     "./train.py pretrained=strhub-tiny charset=36_lowercase data.root_dir=data": TRAIN,
     "./train.py pretrained=outputs/<run> model.charset_train=0123456789.-": TRAIN,
     "./train.py pretrained=last.ckpt model.max_label_length=40 model.img_size=[32,256]": TRAIN,
@@ -181,15 +182,16 @@ TABLE = {
     "./train.py trainer.devices=2 trainer.accelerator=gpu": GPU,
     "./train.py trainer.devices=2 trainer.accelerator=cpu trainer.strategy=ddp": MINUTES,
     "./train.py --config-dir outputs/tune/parseq/<time> +experiment=best": TRAIN,
-    "./train.py +experiment=svtr-tiny dataset=drawn 'data.draw_texts={lengths: [5, 60]}' "
-    "model.max_label_length=60": DRAWING,
-    "./train.py +experiment=svtr-long 'data.draw_texts={lengths: [1, 3]}' model.batch_size=64 "
+    "./train.py +experiment=svtr-tiny dataset=rendered 'data.render.texts={lengths: [5, 60]}' "
+    "model.max_label_length=60": RENDERING,
+    "./train.py +experiment=svtr-long 'data.render.texts={lengths: [1, 3]}' model.batch_size=64 "
     "model.lr=0.024 "
-    "data.drawn=60000 hydra.run.dir=outputs/svtr-letters": Run(
-        KEPT + "data.draw_validation=4 data.drawing=simple", (("data.drawn=60000", "data.drawn=8"),)
+    "data.render.words=60000 hydra.run.dir=outputs/svtr-letters": Run(
+        KEPT + "data.render.validation=4 data.render.style=simple",
+        (("data.render.words=60000", "data.render.words=8"),),
     ),
     "./train.py +experiment=svtr-long pretrained=outputs/svtr-letters/checkpoints/last.ckpt "
-    "hydra.run.dir=outputs/svtr-long": DRAWING,
+    "hydra.run.dir=outputs/svtr-long": RENDERING,
     "torchrun --nproc_per_node=2 --max_restarts=5 train.py trainer.devices=2 trainer.strategy=ddp "
     "hydra.run.dir=outputs/first ckpt_path=last": MINUTES,
     "sbatch docs/slurm.sh +experiment=parseq dataset=real": CLUSTER,
@@ -215,9 +217,9 @@ TABLE = {
     "./bench.py pretrained=strhub-tiny formats=[torch,onnx,onnx-int8] batch_size=[1,32] "
     "images=demo_images plot=bench.png": FAST_BENCH,
     "./bench.py pretrained=strhub-tiny models=[fresh:parseq-tiny] json=bench.json": FAST_BENCH,
-    "./bench.py dataset=drawn training=true pipeline=true": Run(
+    "./bench.py dataset=rendered training=true pipeline=true": Run(
         "repeats=2 warm_up=0 training_batch=2 pipeline_batches=1 model.batch_size=2 "
-        "data.num_workers=0 data.drawn=8"
+        "data.num_workers=0 data.render.words=8"
     ),
     "python benchmarks/cold_start.py": MINUTES,
     "python benchmarks/readers.py data/val --published PP-OCRv6_rec_small.onnx --json "
@@ -236,7 +238,7 @@ TABLE = {
     "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
     "61-90": MINUTES,
     # A model of one's own
-    "./train.py model=glance dataset=drawn": EXTENDING,
+    "./train.py model=glance dataset=rendered": EXTENDING,
     "./test.py outputs/<run>/checkpoints/last.ckpt": EXTENDING,
     "./read.py outputs/<run>/checkpoints/last.ckpt --images demo_images/*": EXTENDING,
     "./export.py outputs/<run>/checkpoints/last.ckpt glance.onnx": EXTENDING,

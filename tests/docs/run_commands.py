@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
-    dataset=drawn data.drawn=8 data.draw_validation=4 data.drawing=simple data.num_workers=0 trainer.max_epochs=1
+    dataset=rendered data.render.words=8 data.render.validation=4 data.render.style=simple data.num_workers=0 trainer.max_epochs=1
     trainer.accelerator=cpu model.batch_size=4 model.embed_dim=32 model.enc_num_heads=1 model.dec_num_heads=2
     model.enc_depth=1 model.patch_size=[16,16] callbacks.summary=null hydra.run.dir=outputs/parseq/run
 """  # noqa: E501
@@ -44,6 +44,8 @@ def furnish() -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for image in images if folder not in ("shards", "path/to") else ():
             shutil.copy(image, folder)
+    Path("fonts").mkdir()
+    shutil.copy(ROOT / "strhub/data/synth/fonts/Anton-Regular.ttf", "fonts")
     for folder in ("pictures", "photos"):
         rows = [
             "filename,words",

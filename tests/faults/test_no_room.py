@@ -29,7 +29,7 @@ def test_a_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["train.py", "dataset=drawn", f"hydra.run.dir={NOWHERE}"],
+        ["train.py", "dataset=rendered", f"hydra.run.dir={NOWHERE}"],
         [
             "bench.py",
             "pretrained=strhub-tiny",

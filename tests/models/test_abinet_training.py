@@ -22,7 +22,7 @@ SMALL = (
     "model.iter_size=2", "model.img_size=[16,32]", "model.max_label_length=8", "model.batch_size=4",
 )  # fmt: skip
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "logger=csv",
+    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0", "logger=csv",
         "callbacks.summary=null",
     "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1",
     "callbacks.rate=null", "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1",
@@ -34,9 +34,9 @@ WHOLE = (
     *QUICK,
     *NO_VALIDATION,
     "+experiment=abinet",
-    "data.drawn=24",
+    "data.render.words=24",
     "trainer.max_epochs=3",
-    "data.drawing=simple",
+    "data.render.style=simple",
 )
 LAST = "checkpoints/last.ckpt"
 
@@ -74,7 +74,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     compose_main: Any, tmp_path: Path, uninterrupted: dict[int, Any], stop_at: int, accumulate: int
 ) -> None:
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
-    run = [*WHOLE, f"trainer.accumulate_grad_batches={accumulate}", f"data.drawn={24 * accumulate}"]
+    run = [
+        *WHOLE,
+        f"trainer.accumulate_grad_batches={accumulate}",
+        f"data.render.words={24 * accumulate}",
+    ]
     run += ["callbacks.averaging.every_n_steps=1", "callbacks.last.every_n_steps=null"]
     if accumulate not in uninterrupted:
         train(compose_main(*run, f"output_dir={whole}", small=SMALL))
@@ -229,7 +233,7 @@ def test_a_language_model_of_another_charset_is_refused(compose_main: Any, tmp_p
         *QUICK,
         *NO_VALIDATION,
         "+experiment=tune_abinet-lm",
-        "data.drawn=8",
+        "data.render.words=8",
         "charset=36_lowercase",
     ]
     train(compose_main(*run, "trainer.max_epochs=1", small=SMALL))
@@ -253,7 +257,8 @@ def test_learns_64_rendered_words_by_heart(compose_main: Any, tmp_path: Path) ->
         (tmp_path / part).parent.mkdir(parents=True)
         write_lmdb(tmp_path / part, samples)
     config = compose_main(
-        *QUICK, "+experiment=abinet", "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}",
+        *QUICK, "+experiment=abinet", "dataset=real", "data.render.words=0",
+        f"data.root_dir={tmp_path}",
             "averaging=none",
         "charset=36_lowercase", "data.augment=false", "model.img_size=[16,64]", "model.d_model=64",
         "model.d_inner=128", "model.max_label_length=6", "model.batch_size=16", "model.lr=0.16",

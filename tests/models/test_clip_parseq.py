@@ -21,7 +21,7 @@ from strhub.training.systems.parseq import PARSeq
 
 CLIP = ("model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[224,224]")
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=16",
+    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0", "data.render.words=16",
         "data.augment=false",
     "model.batch_size=8", "model.max_label_length=12", "trainer.max_epochs=1",
     "trainer.limit_val_batches=0", "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv",

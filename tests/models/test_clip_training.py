@@ -18,7 +18,7 @@ from strhub.training.run import model_from_config, train
 QUICK = (
     "model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[32,32]",
         "model.perm_num=2",
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=24",
+    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0", "data.render.words=24",
     "data.augment=false", "model.batch_size=4", "model.max_label_length=8", "trainer.max_epochs=1",
     "trainer.limit_val_batches=0", "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv",
     "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
@@ -188,6 +188,6 @@ def test_epochs_are_counted_in_steps(freeze: str, steps: int) -> None:
 def test_frozen_for_an_epoch(compose_main: Compose, tmp_path: Path) -> None:
     config = compose_main(*QUICK, f"pretrained_encoder={small_clip(tmp_path)}",
         "finetune.freeze_encoder='1 epoch'",
-                          "trainer.max_epochs=2", "data.drawn=8", small=())  # fmt: skip
+                          "trainer.max_epochs=2", "data.render.words=8", small=())  # fmt: skip
     train(config)
     assert Recorder.learning == [False, False, True, True]

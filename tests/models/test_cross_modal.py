@@ -100,8 +100,9 @@ def test_training_moves_both_branches_and_not_the_text_tower(
     config = compose_main(
         "+experiment=parseq-clip-b16-cross", f"pretrained_encoder={path}", "model.img_size=[32,32]",
             "model.perm_num=2",
-        "model.max_label_length=6", "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0",
-        "data.drawn=16", "model.batch_size=8", "data.augment=false", "trainer.max_epochs=1",
+        "model.max_label_length=6", "dataset=rendered", "data.num_workers=0",
+        "data.render.difficulty=0",
+        "data.render.words=16", "model.batch_size=8", "data.augment=false", "trainer.max_epochs=1",
         "trainer.limit_val_batches=0", "logger=csv", "trainer.accelerator=cpu", "trainer.devices=1",
         "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
         "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1", small=(),

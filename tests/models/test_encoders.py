@@ -39,7 +39,7 @@ SMALL = {
 QUICK = (
     "model.embed_dim=32", "model.dec_num_heads=2", "model.batch_size=4", "model.max_label_length=8",
     "model.perm_num=2",
-    "dataset=drawn", "data.num_workers=0", "data.drawn=8", "data.augment=false",
+    "dataset=rendered", "data.num_workers=0", "data.render.words=8", "data.augment=false",
     "trainer.max_epochs=1",
     "trainer.limit_val_batches=0", "trainer.accelerator=cpu", "trainer.devices=1", "logger=csv",
     "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
@@ -155,7 +155,7 @@ def test_a_run_with_columns_goes_on_where_it_stopped(compose_main: Compose, tmp_
     """Train with the encoder frozen, resume for another epoch, load."""
     options = (
         *QUICK,
-        "data.drawn=4",
+        "data.render.words=4",
         f"model.encoder={COLUMNS}",
         "finetune.freeze_encoder=true",
         "model.ctc_weight=0.1",

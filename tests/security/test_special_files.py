@@ -132,7 +132,7 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "weights": ("a.pt", read_checkpoint),
     "CLIP's weights": ("a.pt", read_clip),
     "charset": ("words.txt", read_charset),
-    "drawing": ("a.yaml", load_style),
+    "style": ("a.yaml", load_style),
     "sizes of shards": ("sizes.json", sizes_of_shards),
     "a run's options": (
         "config/overrides.yaml",

@@ -177,8 +177,8 @@ def test_training_evaluating_and_exporting(tmp_path: Path, word_tree: Path) -> N
     pytest.importorskip("onnxscript", reason="exporting is an extra: pip install strhub[export]")
     run, words = tmp_path / "run", tmp_path / "words.onnx"
     rendered = [
-        "data.drawn=16",
-        "data.draw_validation=8",
+        "data.render.words=16",
+        "data.render.validation=8",
         "trainer.max_epochs=1",
         "logger=tensorboard",
     ]

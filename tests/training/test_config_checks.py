@@ -142,7 +142,7 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train").symlink_to(word_tree / "train")
     config = compose_main(
-        *RENDERED_RUN, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}/data"
+        *RENDERED_RUN, "dataset=real", "data.render.words=0", f"data.root_dir={tmp_path}/data"
     )
     monkeypatch.setattr(
         run,
@@ -150,7 +150,7 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
         lambda _: pytest.fail("the model was built before the data was seen"),
     )
     with pytest.raises(
-        ValueError, match=r"no words to validate on.*data.val_share=0.05.*data.draw_validation"
+        ValueError, match=r"no words to validate on.*data.val_share=0.05.*data.render.validation"
     ):
         train(config)
     config.data.val_share = 0.25
@@ -168,6 +168,6 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
     config.data.val_share = 0.001
     with pytest.raises(ValueError, match="of 40 training words that leaves none on one side"):
         run.check_data(config, run.data_from_config(config, run.configured_hparams(config)))
-    config.data.drawn = 10
+    config.data.render.words = 10
     with pytest.raises(ValueError, match=r"data\.val_share is 0\.001"):
         run.data_from_config(config, run.configured_hparams(config))

@@ -17,7 +17,7 @@ from strhub.training.run import train
 # test_launching.py.
 QUICK = (
     *RENDERED_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
-        "data.draw_validation=37", "data.drawn=70",
+        "data.render.validation=37", "data.render.words=70",
     "trainer.max_epochs=2", "averaging=none", "+trainer.enable_model_summary=false",
 )  # fmt: skip
 TWO = ("trainer.devices=2", "trainer.strategy=ddp_fork", "model.batch_size=8")
@@ -85,7 +85,7 @@ def test_accumulation_averaging_precision_and_resuming_together(
     """
     common = [*QUICK, "averaging=ema", "trainer.precision=bf16-mixed",
         "trainer.accumulate_grad_batches=2",
-              "data.drawn=96", "trainer.max_epochs=3",
+              "data.render.words=96", "trainer.max_epochs=3",
                   "callbacks.last.every_n_steps=2"]  # fmt: skip
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
     train(compose_main(*common, *TWO, f"output_dir={whole}"))

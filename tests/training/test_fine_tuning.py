@@ -23,7 +23,7 @@ from strhub.training.run import model_from_config, train
 pytestmark = pytest.mark.numeric
 
 QUICK = (
-    "dataset=drawn", "data.num_workers=0", "data.draw_difficulty=0", "data.drawn=48",
+    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0", "data.render.words=48",
         "trainer.log_every_n_steps=1",
     "logger=csv", "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu",
     "trainer.devices=1", "callbacks.summary=null", "trainer.limit_val_batches=0",

@@ -18,7 +18,7 @@ from small_runs import RENDERED_RUN, SMALL
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = (
     *SMALL, *RENDERED_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
-        "data.draw_validation=20",
+        "data.render.validation=20",
     "averaging=none", "+trainer.enable_model_summary=false", "ckpt_path=last",
     "trainer.strategy=ddp",
 )  # fmt: skip
@@ -71,7 +71,9 @@ def test_torchrun_and_slurm_and_a_signal_to_one_task(tmp_path: Path) -> None:
     under torchrun too.
     """
     run = tmp_path / "slurm"
-    tasks = slurm(run, "data.drawn=4000", "trainer.max_epochs=1", "callbacks.last.every_n_steps=4")
+    tasks = slurm(
+        run, "data.render.words=4000", "trainer.max_epochs=1", "callbacks.last.every_n_steps=4"
+    )
     try:
         while not (run / "checkpoints" / "last.ckpt").exists():
             assert all(task.poll() is None for task in tasks), (run / "printed-0.txt").read_text()
@@ -94,7 +96,13 @@ def test_torchrun_and_slurm_and_a_signal_to_one_task(tmp_path: Path) -> None:
             "--nproc_per_node=2",
             f"--master_port={free_port()}",
         ),
-        *("train.py", *OPTIONS, "trainer.devices=2", f"hydra.run.dir={run}", "data.drawn=4000"),
+        *(
+            "train.py",
+            *OPTIONS,
+            "trainer.devices=2",
+            f"hydra.run.dir={run}",
+            "data.render.words=4000",
+        ),
         *(
             "trainer.max_epochs=-1",
             f"+trainer.min_steps={step + 4}",

@@ -39,7 +39,7 @@ def test_trains_from_lmdb_validates_and_saves(
     config = compose_main(
         *QUICK,
         "dataset=real",
-        "data.drawn=0",
+        "data.render.words=0",
         f"data.root_dir={word_tree}",
         "trainer.max_epochs=2",
         "averaging=none",
@@ -57,9 +57,10 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
     compose_main: Any, word_tree: Path, tmp_path: Path
 ) -> None:
     config = compose_main(
-        *QUICK, "data.drawn=0", f"data.root_dir={word_tree}", "data.mixture={real: 1, drawn: 1}",
+        *QUICK, "data.render.words=0", f"data.root_dir={word_tree}",
+        "data.mixture={real: 1, rendered: 1}",
         "data.mixture_size=16", "model.ctc_weight=0.5", "model.enc_stem=[8, 8]",
-        "trainer.max_epochs=1", "averaging=none", "data.draw_difficulty=[0, 0.5]",
+        "trainer.max_epochs=1", "averaging=none", "data.render.difficulty=[0, 0.5]",
         "data.augment=strong",
     )  # fmt: skip
     train(config)
@@ -85,7 +86,7 @@ def test_trains_from_streamed_shards(compose_main: Any, word_tree: Path, tmp_pat
         ["shard", str(word_tree / "train"), str(tmp_path / "words-%06d.tar"), "--per_shard", "16"]
     )
     config = compose_main(
-        *QUICK, "dataset=streamed", "data.drawn=0", f"data.root_dir={word_tree}",
+        *QUICK, "dataset=streamed", "data.render.words=0", f"data.root_dir={word_tree}",
             f"data.shards={tmp_path}/words-*.tar",
         "trainer.max_epochs=2", "averaging=none", "model.batch_size=8",
     )  # fmt: skip
@@ -105,7 +106,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_another(
             *QUICK,
             f"seed={seed}",
             f"data.num_workers={workers}",
-            "data.drawn=48",
+            "data.render.words=48",
             "trainer.max_epochs=2",
         ]
         train(
@@ -137,7 +138,7 @@ def test_a_stopped_run_goes_on_with_the_same_curve(
 ) -> None:
     common = [
         *QUICK,
-        "data.drawn=48",
+        "data.render.words=48",
         "trainer.max_epochs=3",
         "trainer.limit_val_batches=0",
         "callbacks.best=null",
@@ -169,7 +170,11 @@ def test_two_runs_do_not_write_to_one_folder(
 ) -> None:
     monkeypatch.setattr("strhub.training.run.ORPHANS", 0.3)
     config = compose_main(
-        *QUICK, "data.drawn=16", "data.draw_validation=8", "trainer.max_epochs=1", "averaging=none"
+        *QUICK,
+        "data.render.words=16",
+        "data.render.validation=8",
+        "trainer.max_epochs=1",
+        "averaging=none",
     )
     with (
         only_run(tmp_path / "run"),
@@ -196,7 +201,8 @@ def test_learns_256_rendered_words_by_heart(compose_main: Any, tmp_path: Path) -
         (tmp_path / part).parent.mkdir(parents=True)
         write_lmdb(tmp_path / part, samples)
     config = compose_main(
-        *QUICK, "dataset=real", "data.drawn=0", f"data.root_dir={tmp_path}", "charset=36_lowercase",
+        *QUICK, "dataset=real", "data.render.words=0", f"data.root_dir={tmp_path}",
+        "charset=36_lowercase",
             "averaging=none",
         "data.augment=false", "model.embed_dim=128", "model.enc_num_heads=2",
         "model.dec_num_heads=4", "model.enc_depth=2", "model.patch_size=[32,4]",
@@ -240,7 +246,7 @@ def test_a_checkpoint_that_lies_alone_has_the_sizes_of_its_model(compose_main: A
 
 def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> None:
     with pytest.raises(ValueError, match=r"pos_embed: the file has .* the model"):
-        train(compose_main(*QUICK, "pretrained=strhub-tiny", "data.draw_validation=8"))
+        train(compose_main(*QUICK, "pretrained=strhub-tiny", "data.render.validation=8"))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,7 @@ def test_starting_from_a_model_of_other_sizes_says_which(compose_main: Any) -> N
     [
         (["+model.embed_dimm=3"], "'embed_dimm'.*'embed_dim'"),
         (
-            ["data.root_dir=/nowhere", "dataset=real", "data.drawn=0"],
+            ["data.root_dir=/nowhere", "dataset=real", "data.render.words=0"],
             r"looked for LMDB.*/nowhere/train/real.*not exist",
         ),
         (["ckpt_path=/nowhere.ckpt"], "ckpt_path.*nowhere"),
@@ -270,7 +276,12 @@ def test_a_run_shorter_than_an_epoch_is_validated_and_has_a_best_checkpoint(
     compose_main: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    quiet = ("data.drawn=48", "data.draw_validation=8", "trainer.max_steps=2", "averaging=none")
+    quiet = (
+        "data.render.words=48",
+        "data.render.validation=8",
+        "trainer.max_steps=2",
+        "averaging=none",
+    )
     metrics = train(compose_main(*QUICK, *quiet))
     assert {"val_accuracy", "val_loss"} <= set(metrics)
     assert "hp_metric" not in metrics
@@ -295,7 +306,7 @@ def test_a_run_that_goes_on_for_longer_or_at_another_rate_has_a_new_schedule(
 ) -> None:
     common = [
         *QUICK,
-        "data.drawn=24",
+        "data.render.words=24",
         "averaging=none",
         "callbacks.best=null",
         "trainer.limit_val_batches=0",

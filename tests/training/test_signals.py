@@ -16,7 +16,7 @@ from strhub.training.run import train
 from strhub.training.signals import StoppedEarly, stopping_early
 
 QUICK = (
-    *RENDERED_RUN, "data.drawn=16", "data.draw_validation=8", "data.drawing=simple",
+    *RENDERED_RUN, "data.render.words=16", "data.render.validation=8", "data.render.style=simple",
         "callbacks.best=null",
     "trainer.max_epochs=1", "trainer.limit_val_batches=1", "ckpt_path=last",
 )  # fmt: skip
@@ -126,7 +126,7 @@ def test_while_packages_are_being_imported(tmp_path: Path, number: int) -> None:
         "    def find_spec(self, name, *rest):\n"
         f"        if name == 'pytorch_lightning': os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Finder())\n"
-        f"sys.argv = ['train.py', 'dataset=drawn', 'hydra.run.dir={tmp_path}']\n"
+        f"sys.argv = ['train.py', 'dataset=rendered', 'hydra.run.dir={tmp_path}']\n"
         "from strhub.cli.train import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)

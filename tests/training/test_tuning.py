@@ -38,8 +38,8 @@ from strhub.training.tuning import (
 from strhub.training.tuning_checks import check_same_search, check_search, search_space
 
 QUICK = (
-    "dataset=drawn",
-    "data.drawn=32",
+    "dataset=rendered",
+    "data.render.words=32",
     "data.num_workers=0",
     "logger=csv",
     "trainer.accelerator=cpu",
@@ -176,8 +176,8 @@ def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
     assert best == {"model": {"lr": 1e-3, "dropout": 0.25}, "data": {"augment": "strong"}}
     with (tmp_path / "trials.csv").open() as file:
         assert [row["data.augment"] for row in csv.DictReader(file)] == ["strong", "True"]
-    assert command_line.advice(search, ["model.dropout=0.9", "data.drawn=9"]).endswith(
-        "strhub-train data.drawn=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
+    assert command_line.advice(search, ["model.dropout=0.9", "data.render.words=9"]).endswith(
+        "strhub-train data.render.words=9 model.lr=0.001 model.dropout=0.25 data.augment=strong"
     )
     assert command_line.table(search).splitlines()[1].split()[-2:] == ["0.25", "strong"]
 
@@ -291,10 +291,10 @@ def test_says_how_to_train_with_the_best_rate(tmp_path: Path) -> None:
         complete=True,
     )
     advice = command_line.advice(
-        search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.drawn=[1, 2]"]
+        search, ["+experiment=parseq-tiny", "tune.num_samples=4", "data.render.words=[1, 2]"]
     )
     assert advice.endswith(
-        "strhub-train +experiment=parseq-tiny 'data.drawn=[1, 2]' model.lr=0.000718"
+        "strhub-train +experiment=parseq-tiny 'data.render.words=[1, 2]' model.lr=0.000718"
     )
     header, first, second = command_line.table(search).splitlines()
     assert header.split() == [
@@ -385,8 +385,8 @@ def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_
     one's rate does.
     """
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    short = ["data.drawn=960", "data.drawing=simple", "data.draw_difficulty=0",
-        "data.draw_validation=60",
+    short = ["data.render.words=960", "data.render.style=simple", "data.render.difficulty=0",
+        "data.render.validation=60",
              "charset=36_lowercase", "model.max_label_length=6", "model.batch_size=16",
                  "averaging=none",
              "callbacks.summary=null"]  # fmt: skip

@@ -1,15 +1,17 @@
-"""Words drawn as they are needed: a training set with no files and no end."""
+"""Words rendered as they are needed: a training set with no files and no end."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from strhub.data.render_options import RenderOptions
 from strhub.data.sources.dataset import Found, Word, transform_words
 from strhub.data.synth import RenderedWords
 
@@ -23,34 +25,33 @@ class RenderedDataset(Dataset[Word]):
     depend on it alone. An index alone has a seed of 0, which no epoch has: so there are words that
     are always the same, to validate with.
 
-    texts: options of `strhub.data.synth.TextSampler`, by name: corpus, corpus_case, mixture,
-        lengths.
+    options: which words, and how they look; how many is `size` here. max_label_length: of the
+        labels, in characters.
     """
 
     def __init__(
         self,
+        options: RenderOptions,
         *,
         charset: str,
-        max_length: int,
+        max_label_length: int,
         size: int,
-        difficulty: float | Sequence[float],
         transform: Callable[[Image.Image, np.random.Generator], Any],
-        style: str | Mapping[str, Any] = "default",
-        blanks: float = 0.0,
-        texts: Mapping[str, Any] | None = None,
     ) -> None:
+        difficulty, fonts = options.difficulty, options.fonts
         if not isinstance(difficulty, int | float):
             lowest, highest = difficulty
             difficulty = (lowest, highest)
         self.size, self.transform = size, transform
         self.words = RenderedWords(
             charset=charset,
-            max_length=max_length,
+            max_length=options.longest(max_label_length),
             seed=0,
             difficulty=difficulty,
-            style=style,
-            blanks=blanks,
-            **(texts or {}),
+            fonts=[fonts] if isinstance(fonts, str | Path) else fonts,
+            style=options.style,
+            blanks=options.blanks,
+            **(options.texts or {}),
         )
         if missing := self.words.undrawable:
             log.warning(

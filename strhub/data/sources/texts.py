@@ -1,5 +1,4 @@
-"""Texts without images, for a language model: from word lists, or drawn as rendered words have
-them.
+"""Texts without images, for a language model: from word lists, or such as rendered words have.
 
 In: UTF-8 files, a word or more a line. Out: a data module like `SceneTextDataModule`, whose batches
 have their texts as labels and images of shape (B, 0).
@@ -34,10 +33,10 @@ RENDERED_VALIDATION = 2000
 class TextDataModule(SceneTextDataModule):
     """The texts of a run.
 
-    words: file of words to train on, an epoch being one pass; None: draw `drawn` texts an epoch, by
-        the same mixture of words, names, numbers and signs as rendered images. val_words: file of
-        words to validate on; None: every 20th of `words`, which is then not trained on, or rendered
-        texts.
+    words: file of words to train on, an epoch being one pass; None: `render.words` texts an
+        epoch, of the same mixture of words, names, numbers and signs as rendered images.
+    val_words: file of words to validate on; None: every 20th of `words`, which is then not trained
+        on, or rendered texts.
     options: those of `SceneTextDataModule`, of which what concerns images and their sets is not
         used.
     """
@@ -51,10 +50,10 @@ class TextDataModule(SceneTextDataModule):
     ) -> None:
         super().__init__(**options)
         self.words, self.val_words = words, val_words
-        if words is None and self.drawn < 1:
+        if words is None and self.render.words < 1:
             raise ValueError(
-                "there are no texts to train on: set data.words to a file, or data.drawn to their "
-                "number"
+                "there are no texts to train on: set data.words to a file, or data.render.words to "
+                "their number"
             )
 
     @property
@@ -82,13 +81,12 @@ class TextDataModule(SceneTextDataModule):
                 )
         if training:
             return ListedTexts(training), ListedTexts(validation)
-        sampler = TextSampler(charset=self.charset_train, max_length=self._longest_text)
-        drawn = SampledTexts(sampler, RENDERED_VALIDATION)
-        return SampledTexts(sampler, self.drawn), ListedTexts(validation) if validation else drawn
-
-    @property
-    def _longest_text(self) -> int:
-        return min(self.draw_max_length or self.max_label_length, self.max_label_length)
+        longest = self.render.longest(self.max_label_length)
+        sampler = TextSampler(charset=self.charset_train, max_length=longest)
+        rendered = SampledTexts(sampler, self.render.words)
+        if validation:
+            return rendered, ListedTexts(validation)
+        return rendered, SampledTexts(sampler, RENDERED_VALIDATION)
 
     def _read_words(self, path: str | Path) -> list[str]:
         """The words of a file, brought to the charset; `ValueError` if it cannot be read or has

@@ -32,15 +32,15 @@ class RenderedWords:
         difficulty: 0 (clean) to 1 (hard), or (lowest, highest) for an even mixture; see
             `WordRenderer`.
         fonts: font files or folders of them; None takes the fonts of the package.
-        size: how many samples `len` reports and `draw` allows; None for no end.
-        drawing: what the images look like; see `strhub.data.synth.settings.load_style`.
+        size: how many samples `len` reports and `render` allows; None for no end.
+        style: what the images look like; see `strhub.data.synth.settings.load_style`.
         corpus, corpus_case, mixture, lengths: which texts are drawn; see `TextSampler`.
         blanks: fraction of images with nothing to read, whose text is empty.
 
     Raises:
         ValueError: for a charset without visible characters or without any that the fonts can draw,
-            a difficulty or share of blanks outside [0, 1], missing fonts, bad drawing settings, or
-            a negative seed or size.
+            a difficulty or fraction of blanks outside [0, 1], missing fonts, a bad style, or a
+            negative seed or size.
     """
 
     def __init__(

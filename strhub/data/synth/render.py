@@ -122,7 +122,7 @@ class WordRenderer:
         difficulty: 0 (clean, straight, high contrast) to 1 (as bad as bad photos get), or (lowest,
             highest), from which each word's is drawn evenly. It scales the probability and the
             strength of every step.
-        drawing: the ranges of all steps: a name from `strhub/configs/drawing`, a path, or a mapping
+        style: the ranges of all steps: a name from `strhub/configs/style`, a path, or a mapping
             of the same form.
 
     Raises:

@@ -1,7 +1,7 @@
-"""How words are drawn, as a file says it: which effects, how often, how strong.
+"""How words are rendered, as a file says it: which effects, how often, how strong.
 
-In: the name of a file in `strhub/configs/drawing`, a path, or a mapping of the same form. Out:
-`Drawing`, checked. Nothing here needs Hydra.
+In: the name of a file in `strhub/configs/style`, a path, or a mapping of the same form. Out:
+`RenderStyle`, checked. Nothing here needs Hydra.
 
 Every pair of numbers says what holds at difficulty 0 and at difficulty 1; between them it changes
 evenly. A step strikes with its `probability`, and then with a strength drawn evenly from 0 to its
@@ -25,7 +25,7 @@ __all__ = ["Pair", "RenderStyle", "StepRange", "load_style", "style_names"]
 
 Pair: TypeAlias = tuple[float, float]
 """A number at difficulty 0 and at difficulty 1."""
-_FOLDER: Final = CONFIG_DIR / "drawing"
+_FOLDER: Final = CONFIG_DIR / "style"
 _NUMBERS: Final = (
     "height_median", "height_spread", "height_least", "height_most", "least_em", "margin",
         "sign_colours",
@@ -43,7 +43,7 @@ class StepRange:
 
 @dataclass(frozen=True)
 class RenderStyle:
-    """Checked settings of the drawing of words.
+    """Checked settings of how words are rendered.
 
     height_median, height_spread: of the images' heights in pixels: the median, and the deviation of
         the logarithm.
@@ -89,17 +89,17 @@ def load_style(source: str | Path | Mapping[str, Any] = "default") -> RenderStyl
 
 def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     if isinstance(source, Mapping):
-        return source, "drawing"
+        return source, "style"
     path = Path(source)
     if str(source) in style_names():
         path = _FOLDER / f"{source}.yaml"
     elif not path.is_file():
         if path.suffix or len(path.parts) > 1:
             raise ValueError(
-                f"drawing file {path} does not exist; give a path or one of "
+                f"style file {path} does not exist; give a path or one of "
                 f"{', '.join(style_names())}"
             )
-        raise ValueError(unknown_option_message(str(source), style_names(), "drawing"))
+        raise ValueError(unknown_option_message(str(source), style_names(), "style"))
     import yaml
 
     try:
@@ -108,8 +108,7 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise ValueError(
-            f"{path} must hold a mapping such as strhub/configs/drawing/default.yaml, not "
-            f"{content!r}"
+            f"{path} must hold a mapping such as strhub/configs/style/default.yaml, not {content!r}"
         )
     return content, str(path)
 

@@ -213,7 +213,7 @@ def test_the_data_module_keeps_the_aspect_everywhere(word_tree: Path) -> None:
         assert len({batch.images.shape[-1] for batch in batches}) > 1, name
         assert all(batch.images.shape[1:3] == (3, 32) for batch in batches), name
     assert isinstance(sets["train"], AspectLoader)
-    rendered = SceneTextDataModule(root_dir=word_tree, **options, drawn=40)
+    rendered = SceneTextDataModule(root_dir=word_tree, **options, render={"words": 40})
     assert sum(len(batch.labels) for batch in rendered.train_dataloader()) == 40
 
 

@@ -47,7 +47,11 @@ def test_another_list_is_for_validation(words: Path, tmp_path: Path) -> None:
     data = texts(words=words, val_words=other)
     assert len(data.train_dataset) == 60
     assert listed(data.val_dataset) == ["cafe", "two", "three"]
-    assert listed(texts(val_words=other, drawn=5).val_dataset) == ["cafe", "two", "three"]
+    assert listed(texts(val_words=other, render={"words": 5}).val_dataset) == [
+        "cafe",
+        "two",
+        "three",
+    ]
 
 
 def test_words_that_cannot_be_used_are_counted(
@@ -70,19 +74,19 @@ def test_with_a_space_in_the_charset_a_line_is_one_text(tmp_path: Path) -> None:
 
 
 def test_drawn_texts_are_others_each_epoch_and_the_same_again() -> None:
-    data = texts(drawn=50, charset_train=CHARSET_94)
+    data = texts(render={"words": 50}, charset_train=CHARSET_94)
     first, second = (
         [data.train_dataset[index, seed].label for index in range(50)] for seed in (1, 2)
     )
     assert first == [
-        texts(drawn=50, charset_train=CHARSET_94).train_dataset[index, 1].label
+        texts(render={"words": 50}, charset_train=CHARSET_94).train_dataset[index, 1].label
         for index in range(50)
     ]
     assert sum(one != other for one, other in zip(first, second, strict=True)) > 40
     assert all(0 < len(text) <= 8 for text in first)
     assert len(data.val_dataset) == 2000
     assert listed(data.val_dataset) == listed(
-        texts(drawn=9, seed=4, charset_train=CHARSET_94).val_dataset
+        texts(render={"words": 9}, seed=4, charset_train=CHARSET_94).val_dataset
     )
 
 
@@ -124,6 +128,6 @@ def test_nothing_to_train_on_and_misspelled_options() -> None:
 
 @pytest.mark.parametrize("start", [None, pytest.param("spawn", marks=pytest.mark.slow)])
 def test_worker_processes_give_the_same(start: str | None) -> None:
-    alone = [batch.labels for batch in texts(drawn=8).train_dataloader()]
-    workers = texts(drawn=8, num_workers=1, worker_start=start)
+    alone = [batch.labels for batch in texts(render={"words": 8}).train_dataloader()]
+    workers = texts(render={"words": 8}, num_workers=1, worker_start=start)
     assert [batch.labels for batch in workers.train_dataloader()] == alone

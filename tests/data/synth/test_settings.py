@@ -1,4 +1,4 @@
-"""Settings of drawing: complete files, small changes to them, and errors that say what was
+"""Settings of styles: complete files, small changes to them, and errors that say what was
 meant.
 """
 
@@ -18,7 +18,7 @@ from strhub.data.synth.steps import step_limits
 
 @pytest.mark.parametrize("name", style_names())
 def test_bundled_files_name_every_step_in_order(name: str) -> None:
-    content = yaml.safe_load((CONFIG_DIR / "drawing" / f"{name}.yaml").read_text("utf-8"))
+    content = yaml.safe_load((CONFIG_DIR / "style" / f"{name}.yaml").read_text("utf-8"))
     assert list(content["backdrops"]) == list(BACKDROPS)
     assert list(content["steps"]) == list(step_limits())
     assert list(load_style(name).steps) == list(step_limits())
