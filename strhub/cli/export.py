@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   ./export.py pretrained=parseq words.onnx --precision float16
   ./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words
   ./export.py strhub-tiny words.pt2
+  ./export.py strhub-small rapidocr.onnx --layout rapidocr
   ./export.py outputs/parseq/last.ckpt words.safetensors --precision float16"""
 
 
@@ -57,6 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="images for int8-static: files, folders and globs",
     )
+    parser.add_argument(
+        "--layout",
+        default="strhub",
+        metavar="WHOSE",
+        help="rapidocr: as RapidOCR takes recognizers (Rec.model_path)",
+    )
     parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
     version_argument(parser, "export")
     return parser
@@ -79,6 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
         )
     if args.opset is not None and target.suffix in (".pt2", WEIGHTS):
         raise ValueError(f"--opset is for .onnx files: {NO_OPSET[target.suffix]} has none")
+    if target.suffix == WEIGHTS and args.layout != "strhub":
+        raise ValueError(f"--layout {args.layout} is for .onnx files, not {target}")
     if target.suffix == WEIGHTS:
         return _write_weights(source, target, args.precision, parse_options([*options, *misplaced]))
     with needs("export"):
@@ -99,6 +108,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         opset=opset,
         card=model_card(source),
         calibration_images=calibration_images,
+        layout=args.layout,
     )
     size = target.stat().st_size / 2**20
     if target.suffix == ".pt2":
@@ -107,6 +117,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
             f"{target}: {size:.1f} MiB, torch.export; logits within {difference:.1e} of the model's"
         )
     line = f"{target}: {size:.1f} MiB, {args.precision}, opset {opset}"
+    if args.layout != "strhub":
+        return f"{line}, as {args.layout} takes it"
     if args.precision == "float32":  # the others are not meant to give the same numbers
         difference = largest_difference(model, target)
         line += (

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 import strhub
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import load, model_card
+from strhub.export import rapidocr
 from strhub.export.calibration import ENOUGH, quantize
 from strhub.export.graph import Graph
 from strhub.export.precision import compute_in_8_bits, store_in_8_bits, store_in_half
@@ -38,6 +39,8 @@ from strhub.utils.options import warn_renamed
 TOKENS = "tokens"  # what a traced encoder's output is called
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int8-static")
 SUFFIXES = (".onnx", ".pt2")
+RAPIDOCR = "rapidocr"
+LAYOUTS = ("strhub", RAPIDOCR)
 DEFAULT_OPSET = 20
 _LOWEST_OPSET = 17  # of what is written here: LayerNormalization
 _LOWEST_TRACED_OPSET = 18  # PyTorch's exporter
@@ -51,6 +54,7 @@ def export(
     opset: int = DEFAULT_OPSET,
     card: Mapping[str, Any] | None = None,
     calibration_images: Iterable[Any] = (),
+    layout: str = "strhub",
     pictures: Iterable[Any] | None = None,
 ) -> None:
     """Write a model as one ONNX file, or as a `torch.export` archive if the path ends in .pt2; all
@@ -64,6 +68,8 @@ def export(
     compute in 32; int8, whose products with weights are in 8 bits; int8-static, the same with the
     activations scaled by what `calibration_images` cause: some hundred paths, PIL images or arrays
     of words as they will be read. pictures: their former name.
+    layout: "strhub", or "rapidocr" for a recognizer that RapidOCR takes instead, see
+    `strhub.export.rapidocr`.
     opset: of the standard operators, 17 (others than PARSeq: 18) or more. card: what is known of
     the model, see `strhub.checkpoint.zoo.model_card`. An archive is always float32 and has no
     opset.
@@ -80,6 +86,12 @@ def export(
         raise ValueError(f"{path}: models are exported as .onnx or .pt2")
     if precision not in PRECISIONS:
         raise ValueError(f"there is no precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"there is no layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    if layout == RAPIDOCR:
+        if path.suffix != ".onnx":
+            raise ValueError(f"{path}: RapidOCR takes .onnx files")
+        rapidocr.check_model(model)
     if path.suffix == ".pt2":
         from strhub.export.archive import write_archive
 
@@ -99,7 +111,10 @@ def export(
         proto = quantize(proto, _arrays(model, calibration_images))
     if precision in ("int8", "int8-static"):
         compute_in_8_bits(proto.graph)
-    _write(proto, _description(model, precision, card or {}), path)
+    if layout == RAPIDOCR:
+        _write(proto, rapidocr.as_rapidocr(proto, model), path)
+        return
+    _write(proto, _metadata(_description(model, precision, card or {})), path)
 
 
 def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding: Any) -> Path:
@@ -133,7 +148,7 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
         proto = _light_ctc(network, opset, stored)
     else:
         proto = _parseq(network, opset, stored)
-    _write(proto, described, target)
+    _write(proto, _metadata(described), target)
     return target
 
 
@@ -157,9 +172,13 @@ def _is_written_here(network: Any) -> bool:
     return isinstance(network, PARSeq) and isinstance(network.encoder, written)
 
 
-def _write(proto: onnx.ModelProto, description: Mapping[str, Any], path: Path) -> None:
+def _metadata(description: Mapping[str, Any]) -> dict[str, str]:
+    return {METADATA_KEY: json.dumps(description, ensure_ascii=False)}
+
+
+def _write(proto: onnx.ModelProto, metadata: dict[str, str], path: Path) -> None:
     proto.producer_name, proto.producer_version = "strhub", strhub.__version__
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
+    helper.set_model_props(proto, metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

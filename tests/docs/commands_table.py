@@ -90,6 +90,9 @@ TABLE = {
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
     "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,  # noqa: E501
     "./export.py strhub-tiny words.pt2": MINUTES,
+    "./export.py strhub-small rapidocr.onnx --layout rapidocr": Run(
+        elsewhere="tests/export/test_rapidocr.py"
+    ),
     "./export.py ppocrv6-small ppocrv6-small.safetensors --precision float16": WHEEL,
     "./export.py strhub-small-multi multi.safetensors --precision float16": WHEEL,
     "./export.py strhub-small-multi multi.onnx --precision float16": WHEEL,

@@ -16,6 +16,7 @@ SHORTENED = {
     "doctr": "needs docTR, which fetches weights",
     'engine="ray"': "starts a cluster",
     "ppocrv6-small": "needs the package that holds the weights",
+    "from rapidocr": "needs the package rapidocr; tests/export/test_rapidocr.py runs it",
     "owner/name": "needs a repository on Hugging Face's hub",
     "outputs/german": "needs the ten minutes of training before it",
 }
