@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 uv=$1
 shift
 
-for layer in read core train test dev export bench clip tune docs; do
+for layer in read serve core train test dev export bench clip tune docs; do
     extra=(--extra "$layer")
     case $layer in
         read) extra=() ;; # of pyproject.toml's own dependencies

@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "measure parameters, operations and speed",
     "export": "write a model as ONNX or as an archive of torch.export",
     "explain": "show what a model looks at",
+    "serve": "read over HTTP",
     "data": "make, inspect, filter, merge, split, shard and render data sets",
 }
 

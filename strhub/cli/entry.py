@@ -187,3 +187,8 @@ def explain() -> None:
 def data() -> None:
     """`strhub-data`."""
     start("data")
+
+
+def serve() -> None:
+    """`strhub-serve`."""
+    start("serve")

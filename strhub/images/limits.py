@@ -13,6 +13,7 @@ __all__ = [
     "MAX_REMOTE_BYTES",
     "MAX_SECONDS",
     "OnSize",
+    "TooManyPixels",
     "UnreadableImage",
     "check_size",
     "damage",
@@ -25,13 +26,18 @@ MAX_BYTES: Final = 256 << 20  # of a file
 MAX_REMOTE_BYTES: Final = 64 << 20  # of one that is fetched
 MAX_SECONDS: Final = 30.0  # to fetch one, from its first byte to its last
 
+
+class TooManyPixels(UnreadableImage):
+    """An image claims more pixels than are read."""
+
+
 OnSize: TypeAlias = Callable[[int, int], object]
 
 
 def check_size(width: int, height: int, on_size: OnSize | None = None) -> None:
     """Raise `UnreadableImage` for no pixels or too many of them; else tell `on_size`."""
     if width * height > MAX_PIXELS:
-        raise UnreadableImage(
+        raise TooManyPixels(
             f"{width} x {height} pixels, over {MAX_PIXELS}, the largest image that is read"
         )
     if min(width, height) < 1:

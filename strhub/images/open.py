@@ -12,7 +12,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from strhub.images.find import SUFFIXES, find_images
-from strhub.images.limits import MAX_BYTES, MAX_PIXELS, OnSize, UnreadableImage, check_size, damage
+from strhub.images.limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    OnSize,
+    TooManyPixels,
+    UnreadableImage,
+    check_size,
+    damage,
+)
 from strhub.images.pixels import array_to_rgb, check_array, to_rgb
 from strhub.images.sources import Encoded, load, take
 
@@ -105,9 +113,7 @@ def open_encoded(
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image in any known format") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(
-            f"over {MAX_PIXELS} pixels, the largest image that is read"
-        ) from error
+        raise TooManyPixels(f"over {MAX_PIXELS} pixels, the largest image that is read") from error
     except (
         Exception
     ) as error:  # Pillow's decoders raise many kinds, OSError and SyntaxError among them

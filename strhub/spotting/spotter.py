@@ -18,6 +18,7 @@ from strhub.images.open import open_image
 from strhub.images.sources import Taken, is_one_image, name_of, take
 from strhub.inference.batches import available_processors
 from strhub.inference.onnx_engine import OnnxEngine
+from strhub.inference.pipeline import Reader
 from strhub.inference.recognizer import Recognizer
 from strhub.spotting.adapters import as_detector
 from strhub.spotting.detector import Detector, EmbeddedDetector
@@ -39,9 +40,9 @@ class Spotter:
 
     detector: what finds text, an `EmbeddedDetector` by default; see
         `strhub.spotting.adapters.as_detector` for what else there may be.
-    reader: what reads, a `Recognizer`, or an id or path for one; it must be a CTC model whose
-        charset has a space, as `strhub-small` is, for lines to be cut into words. Any other reads
-        each region as one word.
+    reader: what reads, such as a `Recognizer`, or an id or path for one; it must be a CTC model
+        whose charset has a space, as `strhub-small` is, for lines to be cut into words. Any other
+        reads each region as one word.
     reread, least_confidence, least_alone, turned, word_prior: see
         `strhub.spotting.reading.ReadingOptions`.
     keep_images: keep the image in each page, for `Page.draw`.
@@ -54,7 +55,7 @@ class Spotter:
     def __init__(
         self,
         detector: Detector | Any = None,
-        reader: Recognizer | str = EMBEDDED,
+        reader: Reader | str = EMBEDDED,
         *,
         reread: float = ReadingOptions.reread,
         least_confidence: float = ReadingOptions.least_confidence,

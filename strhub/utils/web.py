@@ -19,25 +19,29 @@ from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
-__all__ = ["fetch", "stream"]
+__all__ = ["fetch", "is_public", "stream"]
 
 _SECONDS_TO_ANSWER: Final = 10.0
 _BLOCK: Final = 1 << 16
 _SLOWEST: Final = 10_000  # bytes a second, on average, of what is streamed
 _PATIENCE: Final = 60.0  # seconds of waiting before that counts
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # IPv4 addresses within those of IPv6
 
 
-def fetch(url: str, *, max_bytes: int, max_seconds: float) -> bytes:
+def fetch(url: str, *, max_bytes: int, max_seconds: float, public_only: bool = False) -> bytes:
     """Return what a server answers.
 
     Redirects are followed over HTTP only, and from a public server to no private one: whoever gives
     an address decides which network is talked to, not the server. Proxies are taken from the
     environment, as usual.
 
+    public_only: talk to public networks alone, whatever a name resolves to, and to no proxy: for
+        addresses that strangers give. Nothing is sent to any other, not even the first packet.
+
     Raises:
         OSError: if it cannot be had, for whatever reason; its text says which.
     """
-    with _Limits(max_seconds) as limits:
+    with _Limits(max_seconds, public_only=public_only) as limits:
         try:
             request = urllib.request.Request(_quoted(url), headers={"User-Agent": "strhub"})
             with _opener(limits).open(
@@ -146,7 +150,7 @@ def _opener(limits: _Limits) -> urllib.request.OpenerDirector:
     """Return what opens addresses over HTTP and nothing else: no file, no FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler({} if limits.public_only else None),
         urllib.request.UnknownHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
@@ -162,8 +166,9 @@ class _Limits:
     network.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, public_only: bool = False) -> None:
         self.expired = False
+        self.public_only = public_only
         self._public: bool | None = None
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._expire)
@@ -190,8 +195,8 @@ class _Limits:
         redirected to.
         """
         self._sockets.append(connected.dup())  # TLS takes the given one over
-        address = ipaddress.ip_address(connected.getpeername()[0])
-        public = (getattr(address, "ipv4_mapped", None) or address).is_global
+        address = connected.getpeername()[0]
+        public = is_public(address)
         if self._public is None:
             self._public = public
         if self._public and not public:
@@ -204,6 +209,32 @@ class _Limits:
         for connected in list(self._sockets):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address belongs to the public internet, and so does the IPv4 address
+    that it stands for, if it is one of IPv6 that does.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not (found.is_multicast or found.is_reserved)
+
+
+def _connect_publicly(address: tuple[str, int], *args: Any, **options: Any) -> socket.socket:
+    """Connect as `socket.create_connection` does, but to public addresses alone: what a name
+    resolves to is looked at, and then connected to, without asking again.
+    """
+    host, port = address
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    resolved = [str(entry[4][0]) for entry in found]
+    if not resolved or not all(is_public(one) for one in resolved):
+        raise OSError("its address is in a private network")
+    return socket.create_connection((resolved[0], port), *args, **options)
 
 
 class _Http(HTTPConnection):
@@ -231,8 +262,10 @@ class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
 
     def _maker(self, kind: type[_Http]) -> Any:
         def make(host: str, **options: Any) -> _Http:
-            connection = kind(host, **options)
+            connection: Any = kind(host, **options)
             connection.limits = self._limits
+            if self._limits.public_only:
+                connection._create_connection = _connect_publicly
             return connection
 
         return make

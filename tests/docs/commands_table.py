@@ -29,6 +29,7 @@ TIMM = Run(only_parsed="needs timm, or fetches a file")
 WHEEL = Run(only_parsed="needs the package rapidocr")
 CLUSTER = Run(only_parsed="needs a cluster")
 MINUTES = Run(only_parsed="takes minutes, and has tests of its own")
+SERVES = Run(only_parsed="runs until it is told to end, and has tests of its own")
 EXTENDING = Run(elsewhere="tests/test_extending.py")
 PLAIN = Run()
 PHOTO = Run(instead=(("street.jpg", "demo_images/01.png"),))
@@ -58,6 +59,10 @@ TABLE = {
     'pip install -e ".[bulk]"': INSTALLS,
     "pip install 'strhub[export]'": INSTALLS,
     "pip install 'strhub[hub]'": INSTALLS,
+    "pip install 'strhub[serve]'": INSTALLS,
+    "strhub-serve": SERVES,
+    "strhub-serve strhub-small strhub-tiny mine=outputs/mine/last.ckpt --port 9000": SERVES,
+    "strhub-serve --host 0.0.0.0 --api_key_file /run/secrets/strhub": SERVES,
     # Reading
     "./read.py --images demo_images/*": PLAIN,
     "./read.py --images demo_images --top_k 3": PLAIN,

@@ -132,3 +132,49 @@ def test_a_stream_has_no_end_but_a_least_speed(
     monkeypatch.setattr(web, "_PATIENCE", 0.3)
     with pytest.raises(OSError, match="bytes came in"):
         streamed(f"{server}/slow")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1",
+        "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::ffff:169.254.169.254",
+    ],
+)  # fmt: skip
+def test_private_addresses_are_told_apart(address: str) -> None:
+    assert not web.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_public_addresses_are_told_apart(address: str) -> None:
+    assert web.is_public(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1"])
+def test_a_private_address_gets_no_packet_where_only_public_ones_may(
+    host: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[Any] = []
+    monkeypatch.setattr(
+        web.socket, "create_connection", lambda *given, **_: connected.append(given)
+    )
+    url = f"http://{host}:{server.rpartition(':')[2]}/content"
+    with pytest.raises(OSError, match="cannot be fetched"):
+        fetch(url, max_bytes=1000, max_seconds=5, public_only=True)
+    assert connected == []
+
+
+def test_public_addresses_alone_are_followed_to(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # strangers' addresses pass no proxy
+    path = fetch(f"{server}/content", max_bytes=1000, max_seconds=5, public_only=True)
+    assert path == b"/content"
+    monkeypatch.setattr(web, "is_public", lambda address: False)
+    with pytest.raises(OSError, match="private network"):
+        fetch(f"{server}/content", max_bytes=1000, max_seconds=5, public_only=True)

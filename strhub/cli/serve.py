@@ -1,0 +1,145 @@
+"""`strhub-serve`: reading over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strhub.cli.ending import end_with
+from strhub.cli.extras import needs
+from strhub.cli.program import program, version_argument
+from strhub.utils.regular_files import read_regular_text
+
+if TYPE_CHECKING:
+    from strhub.serving.options import ServeOptions
+
+EXAMPLES = """examples:
+  strhub-serve
+  strhub-serve strhub-small strhub-tiny mine=outputs/mine/last.ckpt --port 9000
+  strhub-serve --host 0.0.0.0 --api_key_file /run/secrets/strhub
+  curl -F images=@word.png localhost:8000/read
+  curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8000/spot"""
+KEYS = "STRHUB_API_KEY"
+_PORT = 8000
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of strhub-serve."""
+    parser = argparse.ArgumentParser(
+        prog=program("serve"),
+        description="Read words and photographs over HTTP: POST /read, POST /spot, GET /models, "
+        "/healthz, /readyz, /metrics, /openapi.json.",
+        epilog=EXAMPLES.replace("strhub-serve", program("serve")),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serving_arguments(parser)
+    parser.add_argument(
+        "--api_key_file",
+        metavar="FILE",
+        help=f"keys that are asked for, one a line; or one in the environment, as {KEYS}",
+    )
+    parser.add_argument(
+        "--cors_origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="whose pages may ask, such as https://example.org; may be repeated; none by default",
+    )
+    parser.add_argument(
+        "--allow_urls",
+        action="store_true",
+        help="fetch images by their addresses; never from private networks",
+    )
+    version_argument(parser, "serve")
+    return parser
+
+
+def serving_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the service and the page on top of it have in common."""
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="model | name=model",
+        help="ids or paths, the one that is used by default first",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0: everywhere")
+    parser.add_argument("--port", type=int, default=_PORT, help=f"by default {_PORT}")
+    parser.add_argument("--device", default=None, help="such as cpu or cuda:1")
+    group = parser.add_argument_group("limits", "what is beyond them has the status in brackets")
+    from strhub.serving.options import ServeOptions
+
+    usual = ServeOptions()
+    for one in fields(ServeOptions):
+        if "least" in one.metadata:
+            default = getattr(usual, one.name)
+            text = one.metadata["help"] + ("" if default is None else f" ({default:g})")
+            group.add_argument(
+                f"--{one.name}",
+                type=float if isinstance(default, float) else int,
+                default=default,
+                metavar="N",
+                help=text,
+            )
+
+
+def serving_options(args: argparse.Namespace, **more: Any) -> ServeOptions:
+    """Return what was given for `serving_arguments`."""
+    from strhub.serving.options import ServeOptions
+
+    if not 0 <= args.port <= 65535:
+        raise ValueError(f"--port is {args.port}: it is a number from 0 to 65535")
+    values = {
+        one.name: getattr(args, one.name) for one in fields(ServeOptions) if "least" in one.metadata
+    }
+    if args.models:
+        more["models"] = tuple(args.models)
+    return ServeOptions(device=args.device, **values, **more)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve until it is told to end; return the exit status. `ValueError` for bad arguments."""
+    args = build_parser().parse_args(arguments)
+    options = serving_options(
+        args,
+        keys=_keys(args.api_key_file),
+        cors_origins=tuple(args.cors_origin),
+        allow_urls=args.allow_urls,
+    )
+    with needs("serve"):
+        from strhub.serving.app import create_app
+        from strhub.serving.logs import set_up
+        from strhub.serving.server import listen, run_server
+        from strhub.serving.service import Service
+    with listen(args.host, args.port) as listening:
+        service = Service(options)
+        set_up()
+        app = create_app(service=service)
+        return run_server(app, options, listening, on_stop=service.stop)
+
+
+def _keys(path: str | None) -> frozenset[str]:
+    """Return the keys of the environment and of a file; none: no key is asked for."""
+    keys = {os.environ.get(KEYS, "").strip()}
+    if path is not None:
+        try:
+            lines = read_regular_text(Path(path)).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the keys {path} cannot be read: {error}") from error
+        found = {line.strip() for line in lines} - {""}
+        if not found:  # an empty secret is a mistake, not a service for everybody
+            raise ValueError(f"{path} has no key in it: write one on each line")
+        keys |= found
+    return frozenset(keys - {""})
+
+
+def main() -> None:
+    """Run the command; errors are one clear line, Ctrl-C is no traceback."""
+    end_with(program("serve"), run)
+
+
+if __name__ == "__main__":
+    main()

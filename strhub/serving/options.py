@@ -1,0 +1,100 @@
+"""The options of the service, in one place: their defaults, what they mean, and their command
+line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from strhub.errors import ConfigError
+from strhub.images.limits import MAX_PIXELS
+from strhub.inference.batches import available_processors
+from strhub.inference.recognizer import EMBEDDED
+
+__all__ = ["ServeOptions"]
+
+_MIB = 1 << 20
+
+
+def _option(default: Any, text: str, **more: Any) -> Any:
+    """A field with what its argument needs: a help text, the smallest value, and `metavar`."""
+    return field(default=default, metadata={"help": text, **more})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """How the service reads, and how much it takes upon itself.
+
+    Every limit has a status that says so: 413 for bodies, 422 for pixels and numbers of images, 408
+    for slow bodies, 429 for a full queue, 503 for what takes too long or comes on top of too much.
+
+    Raises:
+        ConfigError: for a number that is out of range.
+    """
+
+    models: tuple[str, ...] = (EMBEDDED,)
+    device: str | None = None
+    threads: int | None = _option(None, "of the CPU to compute with", least=1)
+    wait_ms: float = _option(
+        4.0, "milliseconds that an image waits for others to be read with it, at most", least=0
+    )
+    batch_size: int = _option(32, "images that are read together, at most", least=1)
+    max_mib: int = _option(32, "of a request's body, in MiB (413)", least=1)
+    max_pixels: int = _option(40_000_000, "of an image (422)", least=1)
+    max_images: int = _option(64, "of words in a request (422)", least=1)
+    max_photos: int = _option(8, "photographs in a request (422)", least=1)
+    max_queue: int = _option(
+        512, "images of words that wait; of photographs an eighth of it (429)", least=1
+    )
+    max_requests: int = _option(256, "that are worked on at the same time (503)", least=1)
+    max_connections: int = _option(1024, "that are open at the same time", least=1)
+    max_held_mib: int = _option(512, "of all bodies in memory, in MiB (503)", least=1)
+    timeout: float = _option(30.0, "seconds from a whole body to its answer (503)", least=0.1)
+    body_timeout: float = _option(20.0, "seconds for a body to come (408)", least=0.1)
+    header_timeout: float = _option(10.0, "seconds for a request's headers to come", least=0.1)
+    drain_timeout: float = _option(
+        30.0, "seconds for what has been begun, when the service is stopped", least=0
+    )
+    allow_urls: bool = False
+    cors_origins: tuple[str, ...] = ()
+    keys: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ConfigError("there is no model to serve: name one at least")
+        for one in fields(self):
+            value, least = getattr(self, one.name), one.metadata.get("least")
+            if least is not None and value is not None and not value >= least:
+                raise ConfigError(f"{one.name} is {value}: it must be at least {least}")
+        if self.max_pixels > MAX_PIXELS:
+            raise ConfigError(
+                f"max_pixels is {self.max_pixels}: no image over {MAX_PIXELS} is read anyway"
+            )
+        if self.max_images > self.max_queue or self.max_photos > self.max_queued_photos:
+            raise ConfigError(
+                f"max_queue is {self.max_queue}: it must hold the images of one request, "
+                f"{self.max_images}, and an eighth of it its photographs, {self.max_photos}"
+            )
+        if any(not key.isascii() or not key.strip() for key in self.keys):
+            raise ConfigError("an API key is a text of ASCII characters, and not empty")
+
+    @property
+    def max_bytes(self) -> int:
+        """Return the largest body, in bytes."""
+        return self.max_mib * _MIB
+
+    @property
+    def max_held_bytes(self) -> int:
+        """Return how many bytes all bodies may have together."""
+        return max(self.max_held_mib * _MIB, self.max_bytes)
+
+    @property
+    def max_queued_photos(self) -> int:
+        """Return how many photographs may wait."""
+        return max(1, self.max_queue // 8)
+
+    @property
+    def processors(self) -> int:
+        """Return how many processors are computed with."""
+        return self.threads or available_processors()
