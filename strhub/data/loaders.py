@@ -11,14 +11,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from strhub.data.augment.device_augment import BatchAugmentation
-from strhub.data.loading.aspect import AspectBatches, AspectLoader, AspectTransform, collate_kept
+from strhub.data.loading.aspect import POOL, AspectLoader, AspectTransform, collate_kept
 from strhub.data.loading.echo import EchoLoader
-from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.loading.loader import Batch, SeededBatches, TrainingLoader, collate
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.mixture import Mixture
 from strhub.data.sources.rendered import RenderedDataset
-from strhub.data.sources.shards import ShardedWords, ShardLoader
+from strhub.data.sources.shards import ShardedWords
 from strhub.data.transforms import WordTransform
 from strhub.text import LabelPreparation
 
@@ -86,13 +86,13 @@ class Loaders(pl.LightningDataModule):
         """The batches of an epoch on this device, from the one that the run has reached."""
         trainer = self.trainer
         size = len(self.train_dataset)
-        kind = AspectBatches if self.keep_aspect else SeededBatches
-        batches = kind(
+        batches = SeededBatches(
             min(size, self.limit_words) if self.limit_words else size,
             batch_size=self.batch_size,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             devices=trainer.world_size if trainer else 1,
+            pool=POOL if self.keep_aspect else 1,
         )
         if trainer and self.echo == 1:  # an `EchoLoader` finds its place itself
             batches.seek(*self._reached(len(batches)))
@@ -128,21 +128,18 @@ class Loaders(pl.LightningDataModule):
             words.seek(*self._reached(words.batches))
         return words
 
-    def train_dataloader(self) -> DataLoader[Batch] | EchoLoader:
+    def train_dataloader(self) -> TrainingLoader:
         """Shuffled anew every epoch, from the batch that the run has reached."""
         options = self._worker_options()
-        if self.shards:
-            del options["collate_fn"]  # this loader has its own
-            loader = ShardLoader(self._streamed(self.shards), **options)
-            if self.keep_aspect:
-                loader.collate_fn = collate_kept  # as they come, so more of a batch is padding
-            return loader
+        if self.shards:  # of kept aspect as they come, so more of a batch is padding
+            words = self._streamed(self.shards)
+            return RestartingLoader(words, batch_size=words.batch_size, **options)
         dataset = cast("Dataset[Any]", self.train_dataset)
         batches = self.train_batches()
-        if isinstance(batches, AspectBatches):
-            del options["collate_fn"]
+        if self.keep_aspect:
+            del options["collate_fn"]  # this loader has its own
             return AspectLoader(dataset, batch_sampler=batches, **options)
-        fresh = TrainLoader(dataset, batch_sampler=batches, **options)
+        fresh = RestartingLoader(dataset, batch_sampler=batches, **options)
         if self.echo == 1:
             return fresh
         epoch, start = self._reached(self.batches_per_epoch()) if self.trainer else (0, 0)

@@ -9,16 +9,15 @@ mistake it for an image. So nothing else has to be passed along with the images.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from strhub.data.loading.loader import Batch, Key, SeededBatches, TrainLoader, collate
+from strhub.data.loading.loader import Batch, SeededBatches, collate
+from strhub.data.loading.restarting import RestartingLoader
 from strhub.data.sources.dataset import Word
 from strhub.data.transforms import WordTransform
 from strhub.images.padding import pad
@@ -72,21 +71,6 @@ class AspectTransform(WordTransform):
         return pad([self(source, rng) for source, rng in zip(sources, rngs, strict=True)])
 
 
-class AspectBatches(SeededBatches):
-    """The words of one epoch in the order of `SeededBatches`, in pools of some batches each.
-
-    How wide a word is only shows once it is drawn, so the pool is sorted where the words are made:
-    see `AspectLoader`, which gives so many batches as this says it has.
-    """
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        from_pool = copy.copy(self)
-        from_pool.start = self.start - self.start % POOL
-        batches = SeededBatches.__iter__(from_pool)
-        while pool := list(islice(batches, POOL)):
-            yield [key for batch in pool for key in batch]
-
-
 class SortedPool:
     """Words of a pool to batches, from the narrowest to the widest. A class, so that spawned
     workers can have it.
@@ -105,31 +89,32 @@ class SortedPool:
         ]
 
 
-class AspectLoader(TrainLoader):
+class AspectLoader(RestartingLoader):
     """Batches of words of like widths.
 
-    A function of (seed, epoch, batch) alone, as those of `SeededBatches`: a run can resume from any
-    batch, for which the pool that it belongs to is made anew. On several devices, the batches of
-    one step have about the same widths.
+    How wide a word is only shows once it is made, so workers make pools of some batches and sort
+    them. A function of (seed, epoch, batch) alone, as the order of `SeededBatches`: a run can
+    resume from any batch, for which the pool that it belongs to is made anew. On several devices,
+    the batches of one step have about the same widths.
     """
 
-    def __init__(self, dataset: Any, *, batch_sampler: AspectBatches, **options: Any) -> None:
+    def __init__(self, dataset: Any, *, batch_sampler: SeededBatches, **options: Any) -> None:
         size = min(batch_sampler.batch_size, batch_sampler.size // batch_sampler.devices)
         if options.get("num_workers"):
             options = {"prefetch_factor": 1, **options}  # pools, not batches
         super().__init__(
-            dataset, batch_sampler=batch_sampler, collate_fn=SortedPool(size), **options
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=SortedPool(size),
+            pool=batch_sampler.pool,
+            **options,
         )
-        self.batches = batch_sampler
-
-    def position_after(self, start: int, done: int) -> int:
-        """Items are pools, which begin at every so many batches."""
-        return (start // POOL + done) * POOL
+        self.seeded = batch_sampler
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        seed, epoch, start = self.batches.seed, self.batches.epoch, self.batches.start
-        for number, pool in enumerate(super().__iter__(), start // POOL):
+        seed, (epoch, start) = self.seeded.seed, self.seeded.position
+        for number, pool in enumerate(self._items(), start // self.pool):
             order = np.random.default_rng([seed, epoch, number]).permutation(len(pool))
-            for position, chosen in enumerate(order, number * POOL):
+            for position, chosen in enumerate(order, number * self.pool):
                 if position >= start:
                     yield pool[chosen]

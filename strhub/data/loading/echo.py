@@ -1,5 +1,5 @@
-"""Use each prepared image several times, for a device that trains faster than words can be drawn or
-decoded.
+"""Use each prepared image several times, for a device that trains faster than words can be rendered
+or decoded.
 
 Data echoing (Choi et al. 2020, "Faster Neural Network Training with Data Echoing"): every fresh
 batch is followed by others that are dealt anew from the last few. With distortions on the device no
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader
+from strhub.data.loading.loader import Batch, SeededBatches, TrainingLoader
 
 WINDOW = 8  # fresh batches that are dealt from
 
@@ -30,7 +30,7 @@ class EchoLoader:
     """
 
     def __init__(
-        self, loader: TrainLoader, batches: SeededBatches, *, echo: int, start: int = 0
+        self, loader: TrainingLoader, batches: SeededBatches, *, echo: int, start: int = 0
     ) -> None:
         if echo < 1:
             raise ValueError(f"data.echo is {echo}: each image must be used at least once")

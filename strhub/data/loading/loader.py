@@ -1,4 +1,5 @@
-"""The order in which words are drawn in training, as a function of seed, epoch and batch alone.
+"""Batches, what a training loop may expect of them, and their order: a function of seed, epoch and
+batch alone.
 
 A sampled word is a pair (index, seed): the second seeds its augmentation. So a run that was stopped
 after any batch goes on exactly as it would have, whatever the number of worker processes.
@@ -7,13 +8,13 @@ after any batch goes on exactly as it would have, whatever the number of worker 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from strhub.data.loading.restarting import RestartingLoader
 from strhub.data.sources.dataset import Word
 
 Key = tuple[int, int]
@@ -44,12 +45,54 @@ def collate(words: Sequence[Word]) -> Batch:
     )
 
 
+class Resumable(Protocol):
+    """What gives the words of an epoch from any batch of it on: a sampler of batches, or a stream.
+
+    What it gives depends on its options, the epoch and the batch alone.
+    """
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the batch of it, that iterating starts with."""
+        ...
+
+    def seek(self, epoch: int, batch: int) -> None:
+        """Go to a batch of an epoch."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the first batch of an epoch; if it is this one already, stay at its batch."""
+        ...
+
+
+class TrainingLoader(Protocol):
+    """What the training loop, Lightning's, takes from a data module: the batches of an epoch, from
+    the one on that the run has reached.
+
+    sampler: where Lightning looks for `set_epoch`, which it calls before each epoch. The state is
+    empty: the place is part of the run's own progress, and having a state tells Lightning that the
+    loader can resume in the middle of an epoch.
+    """
+
+    @property
+    def sampler(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 class SeededBatches(Sampler[list[Key]]):
     """Batches of one epoch, shuffled by (seed, epoch), dealt out to devices; it can start at any
     batch.
 
     The words that do not fill a batch on every device are left to other epochs, in which the order
-    is another.
+    is another. pool: so many batches come as one, from the multiple of it on that the start belongs
+    to, for a loader that deals their words anew.
     """
 
     def __init__(
@@ -61,15 +104,21 @@ class SeededBatches(Sampler[list[Key]]):
         rank: int = 0,
         devices: int = 1,
         shuffle: bool = True,
+        pool: int = 1,
     ) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.devices, self.shuffle = rank, devices, shuffle
-        self.epoch, self.start = 0, 0
+        self.epoch, self.start, self.pool = 0, 0, pool
         if size < devices:
             raise ValueError(f"{size} training words cannot be shared by {devices} devices")
 
     def __len__(self) -> int:
         return max(1, self.size // (self.batch_size * self.devices))
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the batch of it, that iterating starts with."""
+        return self.epoch, self.start
 
     def seek(self, epoch: int, batch: int) -> None:
         """Go to a batch of an epoch; iterating starts there."""
@@ -80,31 +129,16 @@ class SeededBatches(Sampler[list[Key]]):
         if epoch != self.epoch:
             self.seek(epoch, 0)
 
-    @property
-    def sampler(self) -> SeededBatches:
-        """Itself: where Lightning looks for `set_epoch`."""
-        return self
-
     def __iter__(self) -> Iterator[list[Key]]:
+        batches = self._from(self.start - self.start % self.pool)
+        while pool := list(islice(batches, self.pool)):
+            yield [key for batch in pool for key in batch]
+
+    def _from(self, start: int) -> Iterator[list[Key]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
         seed = int(rng.integers(2**62))
         per_batch = min(self.batch_size, self.size // self.devices)
-        for batch in range(self.start, len(self)):
+        for batch in range(start, len(self)):
             first = (batch * self.devices + self.rank) * per_batch
             yield [(int(index), seed) for index in order[first : first + per_batch]]
-
-
-class TrainLoader(RestartingLoader):
-    """A loader over `SeededBatches`. Its place is part of the run's own progress, so it has no
-    state to save.
-    """
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tell Lightning that this loader can resume in the middle of an epoch."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do: `SceneTextDataModule.train_dataloader` seeks to the batch that the run has
-        reached.
-        """

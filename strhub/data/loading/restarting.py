@@ -11,10 +11,11 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
+from strhub.data.loading.loader import Batch, Resumable
 from strhub.utils.workers import end_with_parent
 
 __all__ = ["OrderedBatches", "RestartingLoader", "let_go_of_signals"]
@@ -27,14 +28,37 @@ PATIENCE: Final = 5  # seconds for the system to say that a process is dead, aft
 
 class RestartingLoader(DataLoader[Any]):
     """A `DataLoader` whose workers are started again, at the batch that is due, if one of them
-    dies.
+    dies. It is a `TrainingLoader`, too.
 
-    batch_sampler: has `epoch`, the batch `start` that it begins with, and `seek(epoch, start)`; or
-    None, if a sub-class knows the place itself.
+    dataset, batch_sampler: one of them is `Resumable`: the sampler, or the data set if that is a
+    stream. pool: how many batches an item of the sampler has. options: of `DataLoader`.
     """
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        epoch, start = self.position()
+    def __init__(self, dataset: Dataset[Any], *, pool: int = 1, **options: Any) -> None:
+        super().__init__(dataset, **options)
+        self.pool = pool
+        # The sampler is torch's, and of no use here, but Lightning tells it the epoch.
+        self.sampler.set_epoch = self.batches.set_epoch  # type: ignore[attr-defined]
+
+    @property
+    def batches(self) -> Resumable:
+        """What says where iterating starts."""
+        stream = isinstance(self.dataset, IterableDataset)
+        return cast("Resumable", self.dataset if stream else self.batch_sampler)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell Lightning that this loader can resume in the middle of an epoch."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to do: the loader is made at the batch that the run has reached."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        return self._items()
+
+    def _items(self) -> Iterator[Any]:
+        """What workers make: batches, or pools of them."""
+        epoch, start = self.batches.position
         done = deaths = 0
         while True:
             iterator: Any = None
@@ -63,23 +87,9 @@ class RestartingLoader(DataLoader[Any]):
                     ),
                 )
                 self._abandon(iterator)
-                self.seek(epoch, self.position_after(start, done))
-        if done and self.position() != (epoch, start) and self.position()[0] == epoch:
-            self.seek(epoch, start)
-
-    def position(self) -> tuple[int, int]:
-        """The epoch and the batch that iterating starts with."""
-        batches: Any = self.batch_sampler
-        return batches.epoch, batches.start
-
-    def seek(self, epoch: int, batch: int) -> None:
-        """Start with this batch from now on."""
-        batches: Any = self.batch_sampler
-        batches.seek(epoch, batch)
-
-    def position_after(self, start: int, done: int) -> int:
-        """Where to go on after `done` items of an iteration from `start`."""
-        return start + done
+                self.batches.seek(epoch, (start // self.pool + done) * self.pool)
+        if done and self.batches.position != (epoch, start) and self.batches.position[0] == epoch:
+            self.batches.seek(epoch, start)
 
     def _started(self) -> Iterator[Any]:
         """torch's own iterator. Its handler of SIGCHLD, which raises wherever the program is, is
@@ -118,9 +128,18 @@ class OrderedBatches(Sampler[list[int]]):
     def __len__(self) -> int:
         return -(-self.size // (self.batch_size * self.devices))
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the batch, that iterating starts with."""
+        return self.epoch, self.start
+
     def seek(self, epoch: int, batch: int) -> None:
         """Go to a batch; the epoch makes no difference here."""
         self.epoch, self.start = epoch, batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Remember an epoch, in which the order is that of any other."""
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
         together = self.batch_size * self.devices

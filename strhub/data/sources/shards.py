@@ -23,7 +23,6 @@ import torch
 from PIL.Image import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
-from strhub.data.loading.loader import TrainLoader, collate
 from strhub.data.sources.dataset import Word
 from strhub.data.sources.shard_names import find_shards, known_size
 from strhub.data.sources.shuffle_buffer import Record, _shuffled
@@ -31,7 +30,7 @@ from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
 from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
 
-__all__ = ["ShardLoader", "ShardedWords", "find_shards"]
+__all__ = ["ShardedWords", "find_shards"]
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class ShardedWords(IterableDataset[Word]):
     """Words of tar shards, shuffled anew every epoch and dealt out to devices and their worker
     processes.
 
-    For training, give it to `ShardLoader`; any `DataLoader` takes it, with
+    For training, give it to `RestartingLoader`; any `DataLoader` takes it, with
     `batch_size=words.batch_size`.
 
     Every device and worker reads an equal part of the shards, in whole ones as far as possible;
@@ -265,22 +264,3 @@ class ShardedWords(IterableDataset[Word]):
             f"the shards seem damaged: {ATTEMPTS} images in a row were unreadable. Check or make "
             "them again"
         )
-
-
-class ShardLoader(TrainLoader):
-    """Batches of `ShardedWords`; Lightning tells them when another epoch begins. options: of
-    torch's `DataLoader`.
-    """
-
-    def __init__(self, words: ShardedWords, **options: Any) -> None:
-        super().__init__(words, batch_size=words.batch_size, collate_fn=collate, **options)
-        self.words = words
-        self.sampler.set_epoch = words.set_epoch  # type: ignore[attr-defined]  # where Lightning looks for it
-
-    def position(self) -> tuple[int, int]:
-        """The epoch and the batch that iterating starts with."""
-        return self.words.position
-
-    def seek(self, epoch: int, batch: int) -> None:
-        """Start with this batch from now on."""
-        self.words.seek(epoch, batch)

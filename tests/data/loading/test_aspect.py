@@ -15,7 +15,6 @@ from strhub import Recognizer
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.data.loading.aspect import (
     POOL,
-    AspectBatches,
     AspectLoader,
     AspectTransform,
     collate_kept,
@@ -139,7 +138,7 @@ class Widths:
 def loader(
     *, epoch: int = 0, start: int = 0, workers: int = 0, rank: int = 0, devices: int = 1
 ) -> AspectLoader:
-    batches = AspectBatches(1000, batch_size=12, seed=5, rank=rank, devices=devices)
+    batches = SeededBatches(1000, batch_size=12, seed=5, rank=rank, devices=devices, pool=POOL)
     batches.seek(epoch, start)
     return AspectLoader(Widths(), batch_sampler=batches, num_workers=workers)
 

@@ -8,7 +8,8 @@ from tests_support import PowerCut
 from torch.utils.data import Dataset
 
 from strhub.data.loading.echo import WINDOW, EchoLoader
-from strhub.data.loading.loader import Batch, SeededBatches, TrainLoader, collate
+from strhub.data.loading.loader import Batch, SeededBatches, collate
+from strhub.data.loading.restarting import RestartingLoader
 from strhub.data.module import SceneTextDataModule
 from strhub.data.sources.dataset import Word
 from strhub.errors import ConfigError
@@ -28,7 +29,7 @@ class Numbers(Dataset[Word]):
 def echoed(*, epoch: int = 0, start: int = 0, echo: int = ECHO) -> EchoLoader:
     batches = SeededBatches(BATCHES * SIZE, batch_size=SIZE, seed=5)
     batches.seek(epoch, 0)
-    loader = TrainLoader(Numbers(), batch_sampler=batches, collate_fn=collate)
+    loader = RestartingLoader(Numbers(), batch_sampler=batches, collate_fn=collate)
     return EchoLoader(loader, batches, echo=echo, start=start)
 
 

@@ -28,9 +28,10 @@ from PIL import Image
 
 import strhub.data.sources.shuffle_buffer as buffer_module
 from strhub.cli.data_commands import shard
-from strhub.data.loading.loader import Batch
+from strhub.data.loading.loader import Batch, collate
+from strhub.data.loading.restarting import RestartingLoader
 from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.sources.shards import ShardedWords, ShardLoader, find_shards
+from strhub.data.sources.shards import ShardedWords, find_shards
 from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
 from strhub.errors import DataError
 from strhub.text import CHARSET_36, LabelPreparation
@@ -69,8 +70,10 @@ def sharded(folder: Path, **options: Any) -> ShardedWords:
     )
 
 
-def loader(words: ShardedWords, workers: int = 0, **options: Any) -> ShardLoader:
-    return ShardLoader(words, num_workers=workers, **options)
+def loader(words: ShardedWords, workers: int = 0, **options: Any) -> RestartingLoader:
+    return RestartingLoader(
+        words, batch_size=words.batch_size, collate_fn=collate, num_workers=workers, **options
+    )
 
 
 def labels_of(batches: Iterable[Batch]) -> list[list[str]]:
