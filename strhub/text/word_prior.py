@@ -23,6 +23,7 @@ LONG: Final = 6  # letters from which two may differ, below that one
 _LEAST: Final = 1e-30
 
 Floats = npt.NDArray[np.float32]
+Letters = npt.NDArray[np.uint8]  # (length, N): letters first, so that N words are compared at once
 Reading = tuple[str, float, Any]  # text, its confidence, that of each character
 
 
@@ -84,36 +85,46 @@ class WordPrior:
         `letters`.
         """
         most = 2 if len(letters) >= LONG else 1
-        target, found = np.frombuffer(letters.encode("ascii"), dtype=np.uint8), []
+        target = np.frombuffer(letters.encode("ascii"), dtype=np.uint8)[:, None]
+        found: list[str] = []
         for length, table in self._tables.items():
             if abs(length - len(target)) > 1:
                 continue
             if length == len(target):
-                chosen = (table != target).sum(1) <= most
-            elif length > len(target):  # the word has a letter more: any one of it left out
-                chosen = _any_left_out(table, target, most - 1)
+                chosen = _count(table != target) <= most
+            elif length > len(target):  # the word has a letter more
+                chosen = _mismatches_less_one(table, target) <= most - 1
             else:
-                shorter = (np.delete(target, index) for index in range(len(target)))
-                chosen = np.logical_or.reduce(
-                    [(table != some).sum(1) <= most - 1 for some in shorter]
-                )
-            found += [bytes(row).decode("ascii") for row in table[chosen]]
+                chosen = _mismatches_less_one(target, table) <= most - 1
+            found += [bytes(row).decode("ascii") for row in table.T[chosen]]
         return found
 
 
-def letters_of(words: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Return ASCII words of one length as (N, length)."""
-    return np.frombuffer("".join(words).encode("ascii"), dtype=np.uint8).reshape(len(words), -1)
+def letters_of(words: Sequence[str]) -> Letters:
+    """Return N ASCII words of one length as (length, N)."""
+    rows = np.frombuffer("".join(words).encode("ascii"), dtype=np.uint8).reshape(len(words), -1)
+    return np.ascontiguousarray(rows.T)
 
 
-def _any_left_out(table: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], most: int) -> Any:
-    """Return which rows of a table differ in at most so many places from the target, less any one
-    letter.
+def _count(differences: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Return how many of (length, N) are true, (N,)."""
+    counts: npt.NDArray[np.uint8] = differences.sum(0, dtype=np.uint8)
+    return counts
+
+
+def _mismatches_less_one(longer: Letters, shorter: Letters) -> npt.NDArray[np.uint8]:
+    """Return in how many letters words differ at least once one letter of the longer is left out.
+
+    longer: (length + 1, N) or (length + 1, 1); shorter: (length, 1) or (length, N). Returns (N,).
     """
-    indices = range(table.shape[1])
-    return np.logical_or.reduce(
-        [(np.delete(table, index, 1) != target).sum(1) <= most for index in indices]
-    )
+    after = longer[1:] != shorter  # where letters stand if one before them is left out
+    before = longer[:-1] != shorter
+    differing = _count(after)  # the first letter left out
+    least = differing
+    for one_before, one_after in zip(before.view(np.uint8), after.view(np.uint8), strict=True):
+        differing = differing + one_before - one_after  # the letter after that instead
+        least = np.minimum(least, differing)
+    return least
 
 
 def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -> Floats:
@@ -132,12 +143,13 @@ def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -
     skips = np.zeros(states.shape, dtype=bool)  # a letter may follow another one without a blank
     skips[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
     logs = np.log(np.maximum(probabilities, _LEAST))
-    alpha = np.full(states.shape, -np.inf, dtype=np.float64)
+    # two columns of nothing come first, so that every state has one and two before it
+    padded = np.full((len(texts), states.shape[1] + 2), -np.inf, dtype=np.float64)
+    alpha = padded[:, 2:]
     alpha[:, :2] = logs[0][states[:, :2]]
     for column in logs[1:]:
-        before = np.pad(alpha, ((0, 0), (2, 0)), constant_values=-np.inf)
-        skipped = np.where(skips, before[:, :-2], -np.inf)
-        alpha = np.logaddexp(np.logaddexp(alpha, before[:, 1:-1]), skipped) + column[states]
+        skipped = np.where(skips, padded[:, :-2], -np.inf)
+        alpha[:] = np.logaddexp(np.logaddexp(alpha, padded[:, 1:-1]), skipped) + column[states]
     ends = np.array([2 * len(text) for text in texts])
     rows = np.arange(len(texts))
     return np.logaddexp(alpha[rows, ends], alpha[rows, ends - 1]).astype(np.float32)

@@ -55,6 +55,31 @@ def test_near_words_differ_in_one_letter_or_in_long_ones_two(letters: str, near:
     assert set(prior("tramp", "trim", "student", "a").near(letters)) == near
 
 
+def test_near_words_are_those_of_the_plain_definition() -> None:
+    generator = np.random.default_rng(1)
+    words = {"".join(generator.choice(list("abc"), size=size)) for size in range(1, 10)
+             for _ in range(40)}  # fmt: skip
+
+    def is_near(word: str, target: str) -> bool:
+        most = 2 if len(target) >= 6 else 1
+        longer, shorter = sorted((word, target), key=len, reverse=True)
+        if len(longer) == len(shorter):
+            return sum(a != b for a, b in zip(word, target, strict=True)) <= most
+        left_out = (longer[:index] + longer[index + 1 :] for index in range(len(longer)))
+        return any(
+            len(one) == len(shorter)
+            and sum(a != b for a, b in zip(one, shorter, strict=True)) <= most - 1
+            for one in left_out
+        )
+
+    several = prior(*words)
+    for target in sorted(words)[::7]:
+        if len(target) >= 3:
+            found = several.near(target)
+            assert len(found) == len(set(found))
+            assert set(found) == {word for word in words if is_near(word, target)}, target
+
+
 @pytest.mark.parametrize(
     ("text", "confidence", "expected"),
     [
