@@ -86,6 +86,7 @@ TABLE = {
     "./test.py --photos street/ --html errors.html --results results.jsonl": PHOTOS,
     "./test.py --photos street/ --detection icdar2013": PHOTOS,
     "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,
+    "python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plot compare.png": MINUTES,  # noqa: E501
     "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,
