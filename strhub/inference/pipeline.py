@@ -24,8 +24,9 @@ from strhub.images.preprocess import (
 )
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.batches import available_processors, in_batches, taken_batches, thread_pool
+from strhub.inference.engine import Decode, Engine
 from strhub.inference.preparation import SPARE, Preparation, Prepared
-from strhub.inference.reading import Decode, Engine, LineWord, Reading
+from strhub.inference.reading import Reading, reading_of
 from strhub.inference.rectification import other_views
 from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
@@ -38,6 +39,9 @@ _AHEAD = 2  # batches that are prepared, or read, while another one is waited fo
 _SMALLEST_PART = 4  # images that a thread reads alone, at least
 # images that a thread prepares at a time: handing over each would cost as much as a small image
 _CHUNK = 8
+
+
+_Waiting = list[Future[list[Prepared | UnreadableImage]]]
 
 
 class Reader(Preparation):
@@ -172,7 +176,7 @@ class Reader(Preparation):
     def _read_ahead(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
         """Threads prepare images; this one has them read. Lists are prepared ahead of the model."""
         with thread_pool(self.workers) as pool:
-            waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]] = deque()
+            waiting: deque[tuple[list[Taken], _Waiting]] = deque()
             for batch in taken_batches(inputs, self.batch_size, copy=count is None):
                 waiting.append(
                     (
@@ -185,16 +189,17 @@ class Reader(Preparation):
             while waiting:
                 yield from self._finish_next(waiting)
 
-    def _finish_next(
-        self, waiting: deque[tuple[list[Taken], list[Future[list[Prepared]]]]]
-    ) -> list[Reading]:
+    def _finish_next(self, waiting: deque[tuple[list[Taken], _Waiting]]) -> list[Reading]:
         batch, parts = waiting.popleft()
         return self._finish(
             batch, [prepared for part in parts for prepared in part.result()], self.engine.decode
         )
 
     def _finish(
-        self, inputs: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
+        self,
+        inputs: Sequence[Taken],
+        prepared: Sequence[Prepared | UnreadableImage],
+        decode: Decode,
     ) -> list[Reading]:
         view_readings = self._view_readings(inputs, prepared, decode)
         return [
@@ -203,31 +208,39 @@ class Reader(Preparation):
         ]
 
     def _view_readings(
-        self, inputs: Sequence[Taken], prepared: Sequence[Prepared], decode: Decode
+        self,
+        inputs: Sequence[Taken],
+        prepared: Sequence[Prepared | UnreadableImage],
+        decode: Decode,
     ) -> list[list[ViewReading] | UnreadableImage]:
         arrays = [
-            array for views in prepared if isinstance(views, dict) for array in views.values()
+            array
+            for one in prepared
+            if not isinstance(one, UnreadableImage)
+            for array in one.views.values()
         ]
         decoded = iter(decode(arrays) if arrays else [])
         view_readings: list[list[ViewReading] | UnreadableImage] = []
-        for views in prepared:
-            if isinstance(views, UnreadableImage):
-                view_readings.append(views)
+        for one in prepared:
+            if isinstance(one, UnreadableImage):
+                view_readings.append(one)
             else:
-                found = {turn: next(decoded) for turn in views}
+                found = {turn: next(decoded) for turn in one.views}
                 turn = surest_rotation(found)
                 view_readings.append([ViewReading(turn, found[turn])])
-        self._reread(inputs, view_readings, decode)
+        kept = [one.image if isinstance(one, Prepared) else None for one in prepared]
+        self._reread(inputs, kept, view_readings, decode)
         return view_readings
 
     def _reread(
         self,
         inputs: Sequence[Taken],
+        kept: Sequence[Image.Image | None],
         view_readings: Sequence[list[ViewReading] | UnreadableImage],
         decode: Decode,
     ) -> None:
         """Add further looks to doubtful ones. What was turned by 90 degrees is not looked at
-        again.
+        again. kept: images as they were opened; those that are not are opened again.
         """
         views: list[
             tuple[int, ViewReading, Pixels]
@@ -236,7 +249,7 @@ class Reader(Preparation):
             if not isinstance(found, UnreadableImage) and self._is_doubtful(found[0]):
                 with (
                     suppress(UnreadableImage, MemoryError),
-                    self._opened(inputs[index].source) as source,
+                    self._opened_again(kept[index], inputs[index].source) as source,
                 ):  # a file may be gone
                     letters, height = len(found[0].decoded.text), self._img_size[0]
                     for turn, view, cut in other_views(
@@ -262,25 +275,7 @@ class Reader(Preparation):
             return Reading("", 0.0, source=source, error=str(view_readings))
         rotation, decoded, _ = conclude(view_readings, self.correction)
         decoded = decoded.called(self.calibration(decoded.confidence, decoded.text))
-        text, confidence, characters, alternatives, words = decoded
-        return Reading(
-            text,
-            confidence,
-            tuple(characters.tolist()),
-            source,
-            alternatives=alternatives,
-            rotation=rotation,
-            words=tuple(
-                LineWord(
-                    word.text,
-                    word.confidence,
-                    word.start,
-                    word.end,
-                    tuple(word.characters.tolist()),
-                )
-                for word in words
-            ),
-        )
+        return reading_of(decoded, rotation, source)
 
     def _is_doubtful(self, view_reading: ViewReading) -> bool:
         return (

@@ -5,8 +5,8 @@ normalized.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,8 @@ from strhub.inference.rereading import ViewReading as ViewReading
 from strhub.inference.rereading import surest_rotation as surest_rotation
 from strhub.utils.processes import PerProcess
 
-Prepared = dict[int, ImageArray] | UnreadableImage  # by the degrees that an image is turned
+Views = dict[int, ImageArray]
+"""An array for every way to look at an image, by the degrees that it is turned."""
 
 TALL = 1.5  # height over width from which a word may stand on end
 TURNS = {
@@ -35,8 +36,24 @@ TURNS = {
 # how many times the model's pixels, along each side, are kept when a large image is made smaller
 # coarsely
 SPARE = 4
+# bytes of opened images that wait beside a batch for a re-reading; the rest would be opened again
+_KEPT_BYTES = 8 << 20
 # pixels above which images are decoded one at a time, whatever the number of threads
 _LARGE = 16_000_000
+
+
+class Prepared(NamedTuple):
+    """An image for the engine; image: as it was opened, kept for a re-reading, None if that would
+    take too much memory.
+    """
+
+    views: Views
+    image: Image.Image | None
+
+
+class _Opened(NamedTuple):
+    views: dict[int, Pixels]
+    image: Image.Image | None
 
 
 class Preparation:
@@ -44,31 +61,45 @@ class Preparation:
 
     engine: Engine
     turn_tall: bool
+    reread_below: float
     _one_large: PerProcess[Any]
     _img_size: tuple[int, int]
     _normalize: Any
     _to_pixels: Callable[..., Pixels]
     _at_least: tuple[int, int] | None
 
-    def prepare(self, inputs: Sequence[Any]) -> list[Prepared]:
+    def prepare(self, inputs: Sequence[Any]) -> list[Views | UnreadableImage]:
         """What the engine takes of each image: an array for every way to look at it, or why there
         is none.
         """
-        return self._prepare([take(source) for source in inputs])
+        prepared = self._prepare([take(source) for source in inputs])
+        return [one.views if isinstance(one, Prepared) else one for one in prepared]
 
-    def _prepare(self, images: Sequence[Taken]) -> list[Prepared]:
-        opened = [self._open(image.source) for image in images]
-        pixels = [array for views in opened if isinstance(views, dict) for array in views.values()]
+    def _prepare(self, images: Sequence[Taken]) -> list[Prepared | UnreadableImage]:
+        opened: list[_Opened | UnreadableImage] = []
+        room = _KEPT_BYTES if self.reread_below else 0
+        for image in images:
+            one = self._open(image.source, room)
+            opened.append(one)
+            if isinstance(one, _Opened) and one.image is not None:
+                room -= _bytes_of(one.image)
+        pixels = [
+            array for one in opened if isinstance(one, _Opened) for array in one.views.values()
+        ]
         arrays = iter(self._normalize_pixels(pixels))
         return [
-            {turn: next(arrays) for turn in views} if isinstance(views, dict) else views
-            for views in opened
+            Prepared({turn: next(arrays) for turn in one.views}, one.image)
+            if isinstance(one, _Opened)
+            else one
+            for one in opened
         ]
 
-    def _open(self, source: Any) -> dict[int, Pixels] | UnreadableImage:
+    def _open(self, source: Any, room: int) -> _Opened | UnreadableImage:
+        """Open an image; room: the bytes that may be kept of it."""
         try:
             with self._opened(source) as image:
-                return {turn: self._scaled(view) for turn, view in self._views(image)}
+                views = {turn: self._scaled(view) for turn, view in self._views(image)}
+                return _Opened(views, image if _bytes_of(image) <= room else None)
         except UnreadableImage as error:
             return error
         except MemoryError:
@@ -86,6 +117,12 @@ class Preparation:
                     held.enter_context(self._one_large.get())
 
             yield open_image(source, at_least=self._at_least, on_size=wait_if_large)
+
+    def _opened_again(
+        self, kept: Image.Image | None, source: Any
+    ) -> AbstractContextManager[Image.Image]:
+        """Return the image as it was kept, or open it once more."""
+        return self._opened(source) if kept is None else nullcontext(kept)
 
     def _scaled(self, view: Image.Image) -> Pixels:
         return self._to_pixels(view, self._img_size, spare=SPARE)
@@ -108,3 +145,7 @@ class Preparation:
                 yield rotation, source
             elif tall:
                 yield rotation, source.transpose(turn)
+
+
+def _bytes_of(image: Image.Image) -> int:
+    return len(image.getbands()) * image.width * image.height

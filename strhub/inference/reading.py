@@ -47,3 +47,20 @@ class LineWord:
     start: float
     end: float
     character_confidences: tuple[float, ...] = ()
+
+
+def reading_of(decoded: Decoded, rotation: int, source: str | None) -> Reading:
+    """Return what was decoded as a reading; rotation, source: its own."""
+    words = tuple(
+        LineWord(word.text, word.confidence, word.start, word.end, tuple(word.characters.tolist()))
+        for word in decoded.words
+    )
+    return Reading(
+        decoded.text,
+        decoded.confidence,
+        tuple(decoded.characters.tolist()),
+        source,
+        alternatives=decoded.alternatives,
+        rotation=rotation,
+        words=words,
+    )

@@ -2,9 +2,11 @@
 them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import cos, radians, sin, tan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from PIL import Image, ImageDraw, ImageOps
 from strhub import Recognizer
 from strhub.cli.read import run
 from strhub.data.synth import RenderedWords
+from strhub.images.open import open_image
+from strhub.inference import preparation
+from strhub.inference.engine import Decode
 from strhub.inference.engine import Engine as EngineBase
 from strhub.inference.pipeline import Decoded, Reader, ViewReading
 from strhub.inference.reading import ImageArray
@@ -213,9 +218,61 @@ def test_only_doubtful_words_are_looked_at_again() -> None:
     assert never.calls == long.calls == [1]
 
 
-def test_a_file_that_has_gone_keeps_its_first_reading(tmp_path: Path) -> None:
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is opened from now on, each time that it is."""
+    opened: list[object] = []
+
+    def opening(source: object, **options: Any) -> Image.Image:
+        opened.append(source)
+        return open_image(source, **options)
+
+    monkeypatch.setattr(preparation, "open_image", opening)
+    return opened
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_an_image_that_is_read_twice_is_opened_once(
+    tmp_path: Path, openings: list[object], count: int, lanes: int
+) -> None:
+    class Sharing(Engine):
+        @contextmanager
+        def side_by_side(self) -> Iterator[Decode]:
+            yield self.decode
+
+    Sharing.lanes = lanes
+    paths = [tmp_path / f"{number}.png" for number in range(count)]
+    for path in paths:
+        IMAGE.save(path)
+    engine = Sharing(0.2)
+    readings = Reader(engine, batch_size=4)(paths)
+    assert sum(engine.calls) > count, "they are read again"
+    assert "SIGN" in [reading.text for reading in readings]
+    assert sorted(map(str, openings)) == sorted(map(str, paths))
+
+
+def test_large_images_do_not_wait_in_memory_for_a_second_look(
+    tmp_path: Path, openings: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        IMAGE.save(path)
+    monkeypatch.setattr(preparation, "_KEPT_BYTES", 2 * 3 * IMAGE.width * IMAGE.height)
+    readings = Reader(Engine(0.2), batch_size=4)(paths)
+    assert [reading.text for reading in readings] == ["SIGN"] * 3
+    assert openings == [*paths, paths[2]], "two fit, the third is opened again"
+    openings.clear()
+    Reader(Engine(0.2), batch_size=4, reread_below=0)(paths)
+    assert openings == paths
+
+
+def test_a_file_that_has_gone_keeps_its_first_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "word.png"
     IMAGE.save(path)
+    monkeypatch.setattr(preparation, "_KEPT_BYTES", 0)  # as if it were too large to be kept
 
     class Deleting(Engine):
         def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:

@@ -9,12 +9,13 @@ for single bytes, so that no table of merges is needed to read. The text tower d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from strhub.models.layers.clip import ClipTextTower
-from strhub.models.parseq.reader import CharacterReader
+from strhub.models.parseq.reader import CharacterReader, ReaderOptions
 
 BYTES = 256  # tokens of bytes inside a word; as many follow for those at its end
 TEXT_HEAD_SIZE = 64  # of every published CLIP
@@ -30,59 +31,59 @@ def spell(charset: str) -> list[int]:
     return [order.index(spelled[0] if len(spelled) == 1 else ord("?")) for spelled in lowered]
 
 
-class CrossModalBranch(CharacterReader):
-    """Reads from images and a first reading of them. Options as for `PARSeq`; activation: of the
-    text tower.
+@dataclass(frozen=True, kw_only=True)
+class TextTowerOptions:
+    """CLIP's text tower, by the names that its sizes have among `PARSeq`'s options.
+
+    spelling: its token of each character; activation: quick_gelu or gelu.
     """
 
-    spelling: Tensor
+    spelling: Sequence[int]
+    text_embed_dim: int | None
+    text_depth: int | None
+    text_vocab_size: int | None
+    activation: str | None
 
-    def __init__(
-        self,
-        *,
-        spelling: Sequence[int],
-        text_embed_dim: int | None,
-        text_depth: int | None,
-        text_vocab_size: int | None,
-        activation: str | None,
-        charset_size: int,
-        max_label_length: int,
-        embed_dim: int,
-        dec_num_heads: int,
-        dec_mlp_ratio: float,
-        dec_depth: int,
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        if not text_embed_dim or not text_depth or not text_vocab_size:
+    def build(self, *, context_length: int, output_dim: int) -> ClipTextTower:
+        """Make the tower, with fresh weights; `ValueError` if it lacks a size."""
+        if not self.text_embed_dim or not self.text_depth or not self.text_vocab_size:
             raise ValueError(
                 "cross_modal needs text_embed_dim, text_depth and text_vocab_size, or a CLIP that "
                 "has them"
             )
-        if len(spelling) != charset_size:
-            raise ValueError(f"spelling has {len(spelling)} tokens for {charset_size} characters")
-        self.text_tower = ClipTextTower(
-            vocab_size=text_vocab_size,
-            context_length=max(77, max_label_length + 2),
-            embed_dim=text_embed_dim,
-            depth=text_depth,
-            num_heads=max(1, text_embed_dim // TEXT_HEAD_SIZE),
-            output_dim=embed_dim,
-            activation=activation or "quick_gelu",
+        return ClipTextTower(
+            vocab_size=self.text_vocab_size,
+            context_length=context_length,
+            embed_dim=self.text_embed_dim,
+            depth=self.text_depth,
+            num_heads=max(1, self.text_embed_dim // TEXT_HEAD_SIZE),
+            output_dim=output_dim,
+            activation=self.activation or "quick_gelu",
+        )
+
+
+class CrossModalBranch(CharacterReader):
+    """Reads from images and a first reading of them: a text tower, and a reader like the first
+    branch's.
+    """
+
+    spelling: Tensor
+
+    def __init__(self, text: TextTowerOptions, reader: ReaderOptions) -> None:
+        super().__init__()
+        self.text_tower = text.build(
+            context_length=max(77, reader.max_label_length + 2), output_dim=reader.embed_dim
         ).requires_grad_(False)
-        self.start_token, self.end_token = text_vocab_size - 2, text_vocab_size - 1
+        spelling, vocabulary = text.spelling, text.text_vocab_size or 0
+        if len(spelling) != reader.charset_size:
+            raise ValueError(
+                f"spelling has {len(spelling)} tokens for {reader.charset_size} characters"
+            )
+        self.start_token, self.end_token = vocabulary - 2, vocabulary - 1
         self.register_buffer(
             "spelling", torch.tensor([0, *spelling]), persistent=False
         )  # by character id
-        self.build_reader(
-            charset_size=charset_size,
-            max_label_length=max_label_length,
-            embed_dim=embed_dim,
-            dec_num_heads=dec_num_heads,
-            dec_mlp_ratio=dec_mlp_ratio,
-            dec_depth=dec_depth,
-            dropout=dropout,
-        )
+        self.build_reader(reader)
 
     def see(self, encoded: Tensor, logits: Tensor) -> Tensor:
         """The image's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N + L +

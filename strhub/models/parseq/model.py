@@ -18,9 +18,9 @@ from strhub.models.layers.attention import KeyValue
 from strhub.models.layers.backbones import BackboneEncoder, ColumnEncoder
 from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_width
 from strhub.models.network import Network, Steps
-from strhub.models.parseq.crossmodal import CrossModalBranch
+from strhub.models.parseq.crossmodal import CrossModalBranch, TextTowerOptions
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
-from strhub.models.parseq.reader import CharacterReader, Memory
+from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
 from strhub.models.parseq.stepping import SteppingDecoder
 from strhub.models.parseq.steps import steps_together
 
@@ -101,26 +101,26 @@ class PARSeq(CharacterReader, Network):
             activation=enc_activation,
             stem=enc_stem,
         )
-        sizes: dict[str, Any] = {
-            "charset_size": charset_size,
-            "max_label_length": max_label_length,
-            "embed_dim": embed_dim,
-            "dec_num_heads": dec_num_heads,
-            "dec_mlp_ratio": dec_mlp_ratio,
-            "dec_depth": dec_depth,
-            "dropout": dropout,
-        }
-        self.build_reader(**sizes)
+        reader = ReaderOptions(
+            charset_size=charset_size,
+            max_label_length=max_label_length,
+            embed_dim=embed_dim,
+            dec_num_heads=dec_num_heads,
+            dec_mlp_ratio=dec_mlp_ratio,
+            dec_depth=dec_depth,
+            dropout=dropout,
+        )
+        self.build_reader(reader)
         self.cross: CrossModalBranch | None = None
         if cross_modal:
-            self.cross = CrossModalBranch(
+            text = TextTowerOptions(
                 spelling=spelling,
                 text_embed_dim=text_embed_dim,
                 text_depth=text_depth,
                 text_vocab_size=text_vocab_size,
                 activation=enc_activation,
-                **sizes,
             )
+            self.cross = CrossModalBranch(text, reader)
 
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:
         """Read images (B, 3, H, W), normalized, to logits (B, L, charset_size + 1).

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,19 @@ class TokenEmbedding(nn.Module):
         return self.scale * self.embedding(tokens)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions:
+    """The sizes of what reads characters, by the names that they have among `PARSeq`'s options."""
+
+    charset_size: int
+    max_label_length: int
+    embed_dim: int
+    dec_num_heads: int
+    dec_mlp_ratio: float
+    dec_depth: int
+    dropout: float
+
+
 class CharacterReader(nn.Module):
     """A decoder with the embeddings that go into it and the head that comes after.
 
@@ -51,31 +65,22 @@ class CharacterReader(nn.Module):
 
     steps_between_checks: int | None = None  # of whether all rows have ended; None: by the device
 
-    def build_reader(
-        self,
-        *,
-        charset_size: int,
-        max_label_length: int,
-        embed_dim: int,
-        dec_num_heads: int,
-        dec_mlp_ratio: float,
-        dec_depth: int,
-        dropout: float,
-    ) -> None:
-        """Make the parts, with fresh weights; options as for `PARSeq`."""
-        self.max_label_length = max_label_length
+    def build_reader(self, options: ReaderOptions) -> None:
+        """Make the parts, with fresh weights."""
+        charset_size, embed_dim = options.charset_size, options.embed_dim
+        self.max_label_length = options.max_label_length
         self.eos_id, self.bos_id, self.pad_id = 0, charset_size + 1, charset_size + 2
         self.decoder = Decoder(
-            depth=dec_depth,
+            depth=options.dec_depth,
             embed_dim=embed_dim,
-            num_heads=dec_num_heads,
-            mlp_ratio=dec_mlp_ratio,
-            dropout=dropout,
+            num_heads=options.dec_num_heads,
+            mlp_ratio=options.dec_mlp_ratio,
+            dropout=options.dropout,
         )
         self.text_embed = TokenEmbedding(num_tokens=charset_size + 3, embed_dim=embed_dim)
-        self.pos_queries = nn.Parameter(torch.zeros(1, max_label_length + 1, embed_dim))
+        self.pos_queries = nn.Parameter(torch.zeros(1, self.max_label_length + 1, embed_dim))
         self.head = nn.Linear(embed_dim, charset_size + 1)  # neither [B] nor [P] can be read
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(options.dropout)
         nn.init.trunc_normal_(self.pos_queries, std=0.02)
         for part in (self.decoder, self.text_embed, self.head):
             for module in part.modules():

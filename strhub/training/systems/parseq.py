@@ -263,7 +263,7 @@ class PARSeq(System):
         A GPU, and compiled networks, for which each length would be another program, take all rows
         at once.
         """
-        compiled = getattr(self.model.decoder, "_compiled_call_impl", None) is not None
+        compiled = self.model.decoder._compiled_call_impl is not None
         if lengths.device.type != "cpu" or compiled:
             return [torch.arange(len(lengths), device=lengths.device)]
         return lengths.argsort(stable=True).split(GROUP)
