@@ -103,7 +103,7 @@ def marker_of(architecture: str) -> str | None:
     with it.
     """
     try:
-        marker = getattr(network_class(architecture), "marker", None)
+        marker = network_class(architecture).marker
     except Exception as error:  # anything that importing unfinished code can raise
         log.debug("the architecture %s cannot be used: %s", architecture, error)
         return None

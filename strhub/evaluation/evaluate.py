@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,16 +12,19 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.data.sources.word_sets import from_dataset, open_set
 from strhub.evaluation import scoring
 from strhub.evaluation.metrics import Score
-from strhub.evaluation.readers import NetworkReader
+from strhub.evaluation.readers import network_reader
 from strhub.evaluation.scoring import Evaluation
 from strhub.text import ScoredText
+
+if TYPE_CHECKING:
+    from strhub.data.module import SceneTextDataModule
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 def evaluate(
     model: SceneTextModel,
-    data: Any,
+    data: SceneTextDataModule,
     names: Sequence[str],
     *,
     device: torch.device | str = "cpu",
@@ -35,11 +38,8 @@ def evaluate(
     has every word.
     output: a folder for the samples' files. progress: wraps the words of each set.
     """
-    transform = data.get_transform(
-        data.img_size, False, data.rotation, data.normalize, data.keep_aspect
-    )
     description = {"name": str(model.hparams.get("name", "")), "kind": "bare network"}
-    reader = NetworkReader(model, description, transform, data.batch_size, device)
+    reader = network_reader(model, data, description, data.batch_size, device)
     if data.min_image_dim:  # which makes images unreadable
         sets = [from_dataset(name, data.test_dataset(name, as_stored=True)) for name in names]
     else:
@@ -49,7 +49,7 @@ def evaluate(
 
 def evaluate_in(
     model: SceneTextModel,
-    data: Any,
+    data: SceneTextDataModule,
     names: Sequence[str],
     charsets: Sequence[str],
     *,

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+import numpy as np
 from PIL import Image
 
 from strhub.data.sources.word_sets import LabeledWord
@@ -20,6 +21,13 @@ from strhub.errors import UnreadableImage
 from strhub.evaluation.predictions import Predictions
 from strhub.evaluation.results.measures import gray_of, sharpness_of, slant_of
 from strhub.evaluation.results.sample import WordReading
+
+if TYPE_CHECKING:
+    import torch
+
+    from strhub.checkpoint.scene_text_model import SceneTextModel
+    from strhub.data.module import SceneTextDataModule
+    from strhub.data.transforms import WordTransform
 
 __all__ = [
     "NetworkReader",
@@ -41,6 +49,29 @@ class Opened(NamedTuple):
     slant: float | None = None
     sharpness: float | None = None
     error: str | None = None
+
+
+class ImageReading(Protocol):
+    """What is read in an image; see `strhub.inference.reading.Reading`."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def character_confidences(self) -> tuple[float, ...]: ...
+    @property
+    def rotation(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class ImageReader(Protocol):
+    """Anything that reads images, such as `strhub.Recognizer`."""
+
+    def read(self, inputs: Iterator[Image.Image]) -> Iterator[ImageReading]:
+        """Yield what is read in each image, in order."""
+        ...
 
 
 class WordReader(Protocol):
@@ -85,7 +116,7 @@ def _open(word: LabeledWord) -> Opened:
 class RecognizerReader:
     """A `strhub.Recognizer`, with all that it does: re-reading, beams, a lexicon."""
 
-    recognizer: Any
+    recognizer: ImageReader
     description: Mapping[str, Any]
 
     def read(self, set_name: str, words: Iterable[Opened]) -> Iterator[tuple[Opened, WordReading]]:
@@ -121,23 +152,24 @@ class NetworkReader:
     transform: of `SceneTextDataModule.get_transform`; batch_size: images at a time.
     """
 
-    model: Any
+    model: SceneTextModel
     description: Mapping[str, Any]
-    transform: Any
+    transform: WordTransform
     batch_size: int = 64
-    device: Any = "cpu"
+    device: torch.device | str = "cpu"
 
     def read(self, set_name: str, words: Iterable[Opened]) -> Iterator[tuple[Opened, WordReading]]:
         """See `WordReader`."""
         import torch
 
         self.model.eval().to(self.device)
+        unused = np.random.default_rng(0)  # nothing is drawn
         remaining = iter(words)
         while batch := list(islice(remaining, self.batch_size)):
             images = [word.image for word in batch if word.image is not None]
             found: Iterator[Any] = iter(())
             if images:
-                tensor = self.transform.batch(images, [None] * len(images))  # nothing is drawn
+                tensor = self.transform.batch(images, [unused] * len(images))
                 with torch.inference_mode():
                     found = iter(self.model.read(tensor.to(self.device)))
             for word in batch:
@@ -151,6 +183,20 @@ class NetworkReader:
                             text, float(confidence), tuple(float(one) for one in characters)
                         ),
                     )
+
+
+def network_reader(
+    model: SceneTextModel,
+    data: SceneTextDataModule,
+    description: Mapping[str, Any],
+    batch_size: int,
+    device: torch.device | str,
+) -> NetworkReader:
+    """Return the reader of a model whose images are prepared as a data module prepares them."""
+    transform = data.get_transform(
+        data.img_size, False, data.rotation, data.normalize, data.keep_aspect
+    )
+    return NetworkReader(model, description, transform, batch_size, device)
 
 
 @dataclass

@@ -31,6 +31,7 @@ from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.light_conv import HEIGHT
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.light_ctc.model import LightCTC
+from strhub.models.network import Network
 from strhub.models.parseq.model import PARSeq
 from strhub.models.trba.model import TRBA
 from strhub.utils.files import replacing
@@ -162,7 +163,7 @@ def _check_opset(model: SceneTextModel, opset: int) -> None:
         )
 
 
-def _is_written_here(network: Any) -> bool:
+def _is_written_here(network: Network) -> bool:
     """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a
     part of it or all.
     """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.preprocess import (
+    Normalization,
     Pixels,
     normalize_pixels,
 )
@@ -62,9 +64,9 @@ class Preparation:
     engine: Engine
     turn_tall: bool
     reread_below: float
-    _one_large: PerProcess[Any]
+    _one_large: PerProcess[Lock]
     _img_size: tuple[int, int]
-    _normalize: Any
+    _normalize: Normalization
     _to_pixels: Callable[..., Pixels]
     _at_least: tuple[int, int] | None
 

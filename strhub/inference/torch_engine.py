@@ -148,7 +148,7 @@ class TorchEngine(NetworkEngine):
         )
 
 
-def _own_model(model: Any, options: Mapping[str, Any]) -> SceneTextModel:
+def _own_model(model: object, options: Mapping[str, Any]) -> SceneTextModel:
     """The model that is named, or a copy of one: whose it is goes on with it as it was, in training
     maybe.
     """

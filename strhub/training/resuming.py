@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -80,7 +80,7 @@ class ResumedPlan(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare what was restored with what is configured."""
-        system: Any = pl_module
+        system = cast("System", pl_module)
         if trainer.global_step == 0 or not trainer.lr_scheduler_configs:
             return
         optimizer, schedule = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.utils.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     from strhub.evaluation.scoring import Evaluation, WordSet
+    from strhub.training.systems.base import System
 
 __all__ = ["EvaluationReport"]
 
@@ -55,16 +57,13 @@ class EvaluationReport(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, data: Any, sets: list[WordSet]
     ) -> Evaluation | None:
         """Return the results on the first device, None on others."""
-        from strhub.evaluation.readers import NetworkReader
+        from strhub.evaluation.readers import network_reader
         from strhub.evaluation.scoring import merge_parts, score
 
-        model = reading_model(pl_module)
-        transform = data.get_transform(
-            data.img_size, False, data.rotation, data.normalize, data.keep_aspect
-        )
+        model = reading_model(cast("System", pl_module))
         name = str(pl_module.hparams.get("name", "model"))
         description = {"name": name, "kind": "network in training", "step": trainer.global_step}
-        reader = NetworkReader(model, description, transform, self.batch_size, pl_module.device)
+        reader = network_reader(model, data, description, self.batch_size, pl_module.device)
         charset = str(pl_module.hparams["charset_test"])
         if trainer.world_size == 1:
             return score(reader, sets, charset=charset, output=self.folder)
@@ -78,12 +77,10 @@ class EvaluationReport(Callback):
         )
 
 
-def reading_model(pl_module: Any) -> Any:
-    """Return a model that reads with the network of a module in training, which it shares."""
-    from strhub.checkpoint.scene_text_model import SceneTextModel
-
-    model = SceneTextModel(pl_module.hparams)
-    model.model = pl_module.model
+def reading_model(system: System) -> SceneTextModel:
+    """Return a model that reads with the network of a system in training, which it shares."""
+    model = SceneTextModel(system.hparams)
+    model.model = system.model
     return model
 
 

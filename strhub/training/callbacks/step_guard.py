@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
 from strhub.errors import TrainingError
+from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.checkpoint_io import PREVIOUS, DurableCheckpointIO
 
 __all__ = ["Diverged", "StepGuard"]
@@ -130,7 +131,8 @@ class StepGuard(Callback):
         if self.gone_back >= self.returns:
             raise Diverged(f"{reason}, and the run has gone back {self.gone_back} times. {advice}")
         last = next(
-            (one.path for one in trainer.checkpoint_callbacks if hasattr(one, "path")), None
+            (one.path for one in trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)),
+            None,
         )
         if last is None or not Path(last).is_file():
             raise Diverged(f"{reason}, and there is no checkpoint to go back to. {advice}")
