@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write docs/results.md, and README's table, from the figures in docs/results.json.
 
-python benchmarks/results.py             # after a figure in docs/results.json has been measured anew
-python benchmarks/results.py --check     # status 1 if the documents say something else than the figures
-"""  # noqa: E501
+python benchmarks/results.py             # after a figure in docs/results.json has changed
+python benchmarks/results.py --check     # status 1 if the documents say something else
+"""
 
 from __future__ import annotations
 
@@ -22,48 +22,62 @@ Percent of words that are read right, by letters and digits without regard to ca
 
 """
 NOTES = """
-**Scene words**: 1,515 words of photographs, parts of the training splits of IIIT5k, SVT, IC15 and IC03, of which no
-photograph is in the training words; with 95 % intervals (Wilson).
+**Scene words**: 1,515 words of photographs, parts of the training splits of IIIT5k, SVT, IC15 and
+IC03, of which no photograph is in the training words; with 95 % intervals (Wilson).
 
 **Test words**: the 7,672 words of the published test sets (IIIT5k, SVT, IC13, IC15, SVTP, CUTE80).
 
-**ms a word**: medians on two threads of one CPU, each word looked at once, words of IC15 one at a time and in a list, in
-new processes that took turns. They depend on the machine; their ratios depend on it less.
+**Documents**: words cropped from scanned forms (FUNSD) and receipts (CORD), read exactly, case and
+punctuation included. Only docTR publishes these, and it publishes none of the others, so its rows
+cannot be compared with those above them.
 
-**Photographs**: 160 photographs of ICDAR 2015's training split that nothing was chosen on. `Spotter` finds and reads 0.710
-of the words (harmonic mean of precision and recall, by letters and digits) in 188 ms a photograph, the `rapidocr` wheel
-0.536 (0.561 with its best threshold) in 665 ms, in one run of `benchmarks/photographs.py` on two threads. From a new
-process one photograph takes 0.85 s and 247 MiB.
+**ms a word**: medians on two threads of one CPU, each word looked at once, words of IC15 one at a
+time and in a list, in new processes that took turns. They depend on the machine; their ratios
+depend on it less. PARSeq's authors give 14.9 ms for an image on their GPU.
 
-A dash: not measured.
-"""  # noqa: E501
+**Install**: MiB of the installed packages on Linux with Python 3.12, Python itself left out:
+for strhub NumPy, Pillow, ONNX Runtime and the models, for `rapidocr` ONNX Runtime with it.
+
+**Photographs**: 160 photographs of ICDAR 2015's training split that nothing was chosen on.
+`Spotter` finds and reads 0.710 of the words (harmonic mean of precision and recall, by letters and
+digits) in 188 ms a photograph, the `rapidocr` wheel 0.536 (0.561 with its best threshold) in 665
+ms, in one run of `benchmarks/photographs.py` on two threads. From a new process one photograph
+takes 0.85 s and 247 MiB.
+
+A dash: not measured, or not published.
+"""
+COLUMNS = {
+    "scene words": "scene",
+    "test words": "test",
+    "documents": "documents",
+    "ms alone": "alone_ms",
+    "ms in batches": "batch_ms",
+    "install, MiB": "install_mib",
+}
 
 
 def table(readers: list[dict[str, Any]], *, source: bool) -> str:
     """Return the readers as a Markdown table, with where each figure comes from or without."""
-    names = [
-        "",
-        "scene words",
-        "test words",
-        "ms alone",
-        "ms in batches",
-        *(["source"] if source else []),
-    ]
+    names = ["", *COLUMNS, *(["source"] if source else [])]
     lines = [names, ["---"] * len(names), *(_row(reader, source=source) for reader in readers)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _row(reader: dict[str, Any], *, source: bool) -> list[str]:
-    scene = _figure(reader["scene"])
+    figures = {name: _figure(reader[name]) for name in COLUMNS.values()}
     if reader["scene_interval"]:
         low, high = reader["scene_interval"]
-        scene += f" [{low:.1f}, {high:.1f}]"
-    figures = [_figure(reader[name]) for name in ("test", "alone_ms", "batch_ms")]
-    return [reader["name"], scene, *figures, *([reader["source"]] if source else [])]
+        figures["scene"] += f" [{low:.1f}, {high:.1f}]"
+    if reader["install_mib"]:
+        figures["install_mib"] = str(reader["install_mib"])
+    return [reader["name"], *figures.values(), *([reader["source"]] if source else [])]
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+def _figure(value: float | list[float] | None) -> str:
+    """Return one figure, or several of different sets, as the table shows them."""
+    if value is None:
+        return "–"
+    return " / ".join(f"{one:.1f}" for one in (value if isinstance(value, list) else [value]))
 
 
 def documents() -> dict[Path, str]:

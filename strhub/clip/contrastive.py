@@ -222,11 +222,22 @@ class Contrastive(nn.Module):
         all_keys, present, first = share.rows(keys)
         all_images, all_texts = share.vectors(images), share.vectors(texts)  # (G, E)
         targets = first + torch.arange(len(keys), device=images.device)
-        hidden = (keys[:, None] == all_keys[None]) | ~present  # (B, G)
-        hidden = hidden.scatter(1, targets[:, None], torch.zeros_like(hidden[:, :1]))
+        hidden = hidden_words(keys, all_keys, present, targets)  # (B, G)
         to_words = (scale * images @ all_texts.T).masked_fill(hidden, -torch.inf)
         to_images = (scale * texts @ all_images.T).masked_fill(hidden, -torch.inf)
         if negatives is not None:
             hard = scale * torch.einsum("be,bxe->bx", images, negatives.directions)  # (B, X)
             to_words = torch.cat([to_words, hard.masked_fill(negatives.hidden, -torch.inf)], dim=1)
         return (F.cross_entropy(to_words, targets) + F.cross_entropy(to_images, targets)) / 2
+
+
+def hidden_words(keys: Tensor, all_keys: Tensor, present: Tensor, targets: Tensor) -> Tensor:
+    """Return which words are not held against a row's image (B, G): those equal to its own but for
+    case, and those that are not there.
+
+    keys: of the rows' words, (B); all_keys: of all devices' words, (G); present: which of
+    these are there, (G); targets: where each row's own word stands among them, (B). A row's own
+    word is not hidden.
+    """
+    hidden = (keys[:, None] == all_keys[None]) | ~present
+    return hidden.scatter(1, targets[:, None], torch.zeros_like(hidden[:, :1]))

@@ -57,6 +57,7 @@ TABLE = {
     "pip install -r requirements/read.txt -e .": INSTALLS,
     'pip install -e ".[tune]"': INSTALLS,
     'pip install -e ".[bulk]"': INSTALLS,
+    'pip install -e ".[bulk,tune]"': INSTALLS,
     "pip install 'strhub[export]'": INSTALLS,
     "pip install 'strhub[hub]'": INSTALLS,
     "pip install 'strhub[serve]'": INSTALLS,
@@ -75,6 +76,7 @@ TABLE = {
     ),
     "./read.py --images words/ --output readings/": Run(instead=(("readings/", "readings-2"),)),
     "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,  # noqa: E501
+    "./read.py --images words/ --output readings/ --engine ray --workers 8": MINUTES,
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
     "--address 10.0.0.1:6379 --gpus 0.25 --cpus 2 --batch_size 256": CLUSTER,
     "./read.py outputs/<run> --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
@@ -265,6 +267,9 @@ TABLE = {
     "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10": MINUTES,
     "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data +hardware=gpu "
     "model.lr=2.5e-3": GPU,
+    "tools/calibrate.py mine.safetensors --data_root data --sets val/mine": Run(
+        only_parsed="changes a model's file, and has tests of its own"
+    ),
     "tools/embed_weights.py outputs/strhub-tiny/strhub-tiny.safetensors": Run(
         only_parsed="replaces a file of the package"
     ),

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from documents import DOCUMENTS, ROOT
+from PIL import Image
 
 pytest.importorskip("torch")
 
@@ -37,12 +39,17 @@ def test_tables_are_those_of_the_recorded_figures() -> None:
 
 def test_figures_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "tools" / "site")
-    from figures import figures
+    from figures import figures, rereading
 
+    folder = ROOT / "docs" / "figures"
     rendered = figures()
-    assert len(rendered) == 2
+    assert len(rendered) == 5
     for name, svg in rendered.items():
-        assert (ROOT / "docs" / "figures" / name).read_text("utf-8") == svg
+        assert (folder / name).read_text("utf-8") == svg, name
+    views, kept = rereading(), Image.open(folder / "rereading.jpg")
+    assert views.size == kept.size
+    difference = np.asarray(views, dtype=float) - np.asarray(kept, dtype=float)
+    assert np.abs(difference).mean() < 3  # JPEG, and other versions of Pillow
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "SECURITY.md"], ids=lambda path: path.name)

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Write docs/figures/: what the documents show of PARSeq's masks, as the code makes them.
+"""Write docs/figures/: what the documents show of how models read and learn, as the code makes it.
 
-tools/site/figures.py            # writes them; a test says whether they are those of the code
+tools/site/figures.py            # a test says whether the figures are still those of the code
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+from explained import calibration, contrastive, ctc, rereading
 
 from strhub.models.parseq.decoder import cloze_masks, one_pass_masks, permutation_masks
 from strhub.models.parseq.permutations import sample_permutations
@@ -26,7 +30,13 @@ SEES, HIDDEN = "#00897b", "#b0bec5"
 
 def figures() -> dict[str, str]:
     """Return each figure's file name and its SVG."""
-    return {"parseq-training.svg": training(), "parseq-reading.svg": reading()}
+    return {
+        "parseq-training.svg": training(),
+        "parseq-reading.svg": reading(),
+        "ctc.svg": ctc(),
+        "contrastive.svg": contrastive(),
+        "calibration.svg": calibration(),
+    }
 
 
 def training() -> str:
@@ -106,6 +116,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, svg in figures().items():
         (FOLDER / name).write_text(svg, "utf-8")
+    rereading().save(FOLDER / "rereading.jpg", quality=85)
 
 
 if __name__ == "__main__":
