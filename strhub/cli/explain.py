@@ -9,7 +9,7 @@ from pathlib import Path
 
 from strhub.cli.arguments import device_argument, parse_options, split_words
 from strhub.cli.entry import end_with
-from strhub.cli.program import program, version_argument
+from strhub.cli.program import command_parser, program, version_argument
 from strhub.utils.terminal import json_line, printable
 
 EXAMPLES = """examples:
@@ -20,12 +20,10 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of strhub-explain."""
-    parser = argparse.ArgumentParser(
-        prog=program("explain"),
-        description="Draw what a PARSeq attends to for each character, or find the words nearest "
-        "to an image.",
-        epilog=EXAMPLES.replace("strhub-explain", program("explain")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "explain",
+        "Draw what a PARSeq attends to for each character, or find the words nearest to an image.",
+        EXAMPLES,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     attention = commands.add_parser(

@@ -10,7 +10,7 @@ from typing import Any
 from strhub.cli.arguments import parse_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
-from strhub.cli.program import examples, program, version_argument
+from strhub.cli.program import command_parser, program, version_argument
 from strhub.utils.telemetry import import_onnxruntime
 
 EXAMPLES = """examples:
@@ -29,13 +29,12 @@ NO_OPSET = {".pt2": "an archive of torch.export", WEIGHTS: "a file of weights"}
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of export.py."""
-    parser = argparse.ArgumentParser(
-        prog=program("export"),
-        description="Write a model as one ONNX file, decoding included, which read.py reads "
+    parser = command_parser(
+        "export",
+        "Write a model as one ONNX file, decoding included, which read.py reads "
         "without PyTorch; as an archive of torch.export (.pt2); or as weights alone "
         "(.safetensors), whatever kind of file it comes in.",
-        epilog=examples(EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument(
         "words",

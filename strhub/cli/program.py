@@ -11,7 +11,7 @@ from pathlib import Path
 
 import strhub
 
-__all__ = ["examples", "program", "typed", "version_argument", "version_line"]
+__all__ = ["command_parser", "examples", "program", "typed", "version_argument", "version_line"]
 
 SCRIPTS = ("read", "test", "train", "tune", "bench", "export")
 """Commands that a checkout has a script of, in its folder."""
@@ -40,6 +40,18 @@ def typed(command: str) -> str:
 def examples(text: str) -> str:
     """Return text with commands in it, written as `./<command>.py`, as they are typed here."""
     return re.sub(rf"\./({'|'.join(SCRIPTS)})\.py", lambda found: typed(found[1]), text)
+
+
+def command_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return the beginning of a command's parser. epilog: its examples, in which commands are
+    written `./<command>.py`, and this one maybe `strhub-<command>`.
+    """
+    return argparse.ArgumentParser(
+        prog=program(command),
+        description=description,
+        epilog=examples(epilog).replace(f"strhub-{command}", program(command)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def version_line(command: str) -> str:

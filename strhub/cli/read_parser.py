@@ -10,7 +10,7 @@ from strhub.cli.arguments import (
     device_argument,
     read_arguments,
 )
-from strhub.cli.program import examples, program, version_argument
+from strhub.cli.program import command_parser, version_argument
 
 EXAMPLES = """examples:
   ./read.py --images demo_images/*
@@ -25,13 +25,12 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of read.py."""
-    parser = argparse.ArgumentParser(
-        prog=program("read"),
-        description="Read the word in each image. Prints one line an image: path, text, "
+    parser = command_parser(
+        "read",
+        "Read the word in each image. Prints one line an image: path, text, "
         "confidence. The embedded "
         "model and .onnx files need no PyTorch.",
-        epilog=examples(EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument(
         "words",

@@ -9,9 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.ending import end_with
+from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
-from strhub.cli.program import program, version_argument
+from strhub.cli.program import command_parser, program, version_argument
 from strhub.utils.regular_files import read_regular_text
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ _PORT = 8000
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of strhub-serve."""
-    parser = argparse.ArgumentParser(
-        prog=program("serve"),
-        description="Read words and photographs over HTTP: POST /read, POST /spot, GET /models, "
+    parser = command_parser(
+        "serve",
+        "Read words and photographs over HTTP: POST /read, POST /spot, GET /models, "
         "/healthz, /readyz, /metrics, /openapi.json.",
-        epilog=EXAMPLES.replace("strhub-serve", program("serve")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     serving_arguments(parser)
     parser.add_argument(

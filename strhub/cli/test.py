@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import SPEED, device_argument, parse_options, read_arguments, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
-from strhub.cli.program import examples, program, version_argument
+from strhub.cli.program import command_parser, program, version_argument
 from strhub.cli.scoring import FURTHER, add_arguments, is_wanted, run_scoring
 from strhub.cli.test_photos import photo_arguments, run_photos
+
+if TYPE_CHECKING:
+    from strhub.data.module import SceneTextDataModule
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
@@ -26,12 +29,11 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of test.py."""
-    parser = argparse.ArgumentParser(
-        prog=program("test"),
-        description="Score whatever reads on the benchmarks in <data_root>/test, those of them "
+    parser = command_parser(
+        "test",
+        "Score whatever reads on the benchmarks in <data_root>/test, those of them "
         "that are there, or on any set.",
-        epilog=examples(EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument(
         "words",
@@ -81,15 +83,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
     written, models = split_words(args.words)
     if args.photos:
         return _run_photos(parser, args, models, written)
-    alone = [
-        f"--{name}"
-        for name in ("truth", "detection", "html", "results")
-        if getattr(args, name) is not None
-    ]
-    if alone:
-        raise ValueError(f"{alone[0]} is for whole photographs: name their folder by --photos")
-    misplaced, sets = split_words(args.sets or [])  # options may stand behind --sets, too
-    args.sets = sets
+    for name in ("truth", "detection", "html", "results"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} is for whole photographs: name their folder by --photos")
+    misplaced, args.sets = split_words(args.sets or [])  # options may stand behind --sets, too
     if len(models) > 1:
         raise ValueError(
             f"one model at a time, not {' and '.join(models)}: --compare takes further ones"
@@ -102,6 +99,11 @@ def run(arguments: Sequence[str] | None = None) -> str:
         from strhub.data.curation.charsets import expand_charsets
 
         expand_charsets(options)
+    return _score_network(args, checkpoint, options)
+
+
+def _score_network(args: argparse.Namespace, checkpoint: str, options: Mapping[str, Any]) -> str:
+    """Score a bare network, as the tables of the field are made, and return them."""
     with needs("torch"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine
@@ -110,7 +112,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     with needs("eval"):
         from strhub.data.module import SceneTextDataModule
         from strhub.evaluation.evaluate import any_samples, evaluate_in
-        from strhub.evaluation.report import format_own, format_protocols, protocols
+        from strhub.evaluation.report import format_own, format_protocols
     from strhub.images.options import image_options
 
     data = SceneTextDataModule(
@@ -123,22 +125,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         rotation=args.rotation,
         **image_options(model.hparams),
     )
-    asked = [*([] if sets else ["subset", "full"]), *(["new"] if args.new else [])]
-    names = list(
-        dict.fromkeys([*sets, *(name for protocol in asked for name in protocols()[protocol])])
-    )
-    present = data.present_test_sets(names)
-    if not sets:  # further protocols, where there is any of their sets
-        for protocol in FURTHER:
-            if further := data.present_test_sets(protocols()[protocol]):
-                asked.append(protocol)
-                names += protocols()[protocol]
-                present += further
-    if not present:
-        raise ValueError(
-            f"none of {', '.join(names)} is in {args.data_root / 'test'}: set --data_root, "
-            "or name other folders there with --sets; Datasets.md shows the layout"
-        )
+    asked, names, present = _scored_sets(args, data)
     engine = TorchEngine(
         model,
         device=args.device,
@@ -146,10 +133,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
         precision=args.precision,
         compile=args.compile,
     )
-    tested, own = (
-        charset_of(cased=args.cased, punctuation=args.punctuation),
-        model.hparams.charset_train,
-    )
+    tested = charset_of(cased=args.cased, punctuation=args.punctuation)
+    own = model.hparams.charset_train
     charsets = [tested] if frozenset(own) == frozenset(tested) else [tested, own]
     scores = evaluate_in(
         engine.model, data, present, charsets, device=engine.device, progress=_progress
@@ -161,8 +146,35 @@ def run(arguments: Sequence[str] | None = None) -> str:
             f"characters or of the model's own {len(own)}"
         )
     head = f"{checkpoint}, computed in {engine.precision} on {engine.device}"
-    tables = [head, format_protocols(scores[tested], asked, sets)]
+    tables = [head, format_protocols(scores[tested], asked, args.sets)]
     return "\n\n".join([*tables, *(format_own(scores[own], own, names) for _ in charsets[1:])])
+
+
+def _scored_sets(
+    args: argparse.Namespace, data: SceneTextDataModule
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the protocols that are asked for, the names of their sets and of others, and those of
+    them that are there; `ValueError` if none is.
+    """
+    from strhub.evaluation.report import protocols
+
+    asked = [*([] if args.sets else ["subset", "full"]), *(["new"] if args.new else [])]
+    names = list(
+        dict.fromkeys([*args.sets, *(name for protocol in asked for name in protocols()[protocol])])
+    )
+    present = data.present_test_sets(names)
+    if not args.sets:  # further protocols, where there is any of their sets
+        for protocol in FURTHER:
+            if further := data.present_test_sets(protocols()[protocol]):
+                asked.append(protocol)
+                names += protocols()[protocol]
+                present += further
+    if not present:
+        raise ValueError(
+            f"none of {', '.join(names)} is in {args.data_root / 'test'}: set --data_root, "
+            "or name other folders there with --sets; Datasets.md shows the layout"
+        )
+    return asked, names, present
 
 
 def _run_photos(
