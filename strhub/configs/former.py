@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-import yaml
-
 from strhub.configs import CONFIG_DIR
 
 __all__ = ["FORMER_DATA", "FORMER_OPTIONS", "Tell", "present_data", "present_override"]
@@ -85,6 +83,8 @@ def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[s
 
 def _check_one(old: str, new: str, by_old: object, by_new: object) -> None:
     """Raise `ValueError` if an option has another value by its present name, and not by default."""
+    import yaml  # --help of every command does without
+
     content: Any = yaml.safe_load((CONFIG_DIR / "main.yaml").read_text("utf-8"))
     for part in new.split("."):
         content = content[part]
