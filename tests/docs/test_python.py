@@ -17,6 +17,8 @@ SHORTENED = {
     'engine="ray"': "starts a cluster",
     "ppocrv6-small": "needs the package that holds the weights",
     "from rapidocr": "needs the package rapidocr; tests/export/test_rapidocr.py runs it",
+    "from onnxtr": "needs OnnxTR; tests/spotting/test_plugs.py runs it",
+    "from docling": "needs docling; tests/spotting/test_docling.py runs it",
     "owner/name": "needs a repository on Hugging Face's hub",
     "outputs/german": "needs the ten minutes of training before it",
 }
