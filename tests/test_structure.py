@@ -1,6 +1,7 @@
 """The shape of the package: public names, direction of imports, what reading may import."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,24 @@ def test_no_file_is_longer_than_three_hundred_lines() -> None:
         for path in PACKAGE.rglob("*.py")
     }
     assert not {path: count for path, count in lines.items() if count > 300}
+
+
+def test_lmdb_is_known_in_one_place() -> None:
+    """Its keys, files and library: whoever has to do with it asks `strhub.data.sources.lmdb`."""
+    address = "strhub.data.sources.lmdb"
+    knows = re.compile(r"^ *import lmdb$|\"(data|lock)\.mdb\"|b\"(image|label|num)-", re.MULTILINE)
+    for path in PACKAGE.rglob("*.py"):
+        if not path.match("data/sources/lmdb*.py"):
+            assert not knows.search(path.read_text("utf-8")), path
+            assert not [one for one in imports_of(path) if one.startswith(f"{address}_")], path
+
+
+def test_files_are_put_in_place_in_one_module() -> None:
+    """Half-written files never have their final names: `strhub.utils.files` sees to that."""
+    moves = re.compile(r"\bos\.(replace|rename)\(|\.rename\(|\bos\.fsync\(")
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if moves.search(path.read_text("utf-8"))
+    }
+    assert found == {"utils/files.py"}

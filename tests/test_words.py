@@ -26,7 +26,7 @@ OLD_PARTS = {"picture", "pictures", "drawn", "given", "place", "places", "share"
 ALLOWED = {
     "given",  # of hypothesis
     "DrawnWords", "pictures",  # former names that go on working
-    "place", "place_as_before", "put_in_place", "_move_into_place",  # to put something somewhere
+    "place", "place_as_before", "put_in_place",  # to put something somewhere
     "Share", "share", "share_memory_",  # what a device shares with others
     "augment_drawn", "_drawn", "drawn", "DRAWN", "val_share", "random_share",
 }  # fmt: skip

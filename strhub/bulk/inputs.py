@@ -100,7 +100,7 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
 
 def lmdb_size(path: str) -> int:
     """How many records an LMDB has; `ValueError` if it is none, or damaged."""
-    from strhub.data.sources.lmdb_format import LmdbFile
+    from strhub.data.sources.lmdb import LmdbFile
 
     count, remark = LmdbFile(path).count()
     if remark:
@@ -126,10 +126,12 @@ def _below(path: str, without: Path) -> Iterator[tuple[str, str]]:
     if not os.path.isdir(path):
         yield _kind(path) or FILES, path
         return
+    from strhub.data.sources.lmdb import holds_lmdb
+
     for folder, _, files in walk_folders(
         path, skip=lambda *name: Path(*name).absolute() == without
     ):
-        if "data.mdb" in files:
+        if holds_lmdb(files):
             yield LMDB, folder
         for name in files:
             kind, file = _kind(name), os.path.join(folder, name)
@@ -146,7 +148,7 @@ def _kind(name: str) -> str | None:
 
 
 def _lmdb_images(unit: Unit) -> Iterator[ImageInput]:
-    from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
+    from strhub.data.sources.lmdb import DamagedLmdb, LmdbFile, image_key
 
     assert unit.span is not None
     file = LmdbFile(unit.path)

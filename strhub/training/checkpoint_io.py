@@ -17,13 +17,13 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from strhub.checkpoint.torch_files import check_archive
+from strhub.utils.files import move_over, replacing
 
 __all__ = [
     "LAST",
     "PREVIOUS",
     "DurableCheckpointIO",
     "latest_checkpoint",
-    "move_over",
     "put_in_place",
 ]
 
@@ -48,17 +48,11 @@ class DurableCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with replacing(path, only_writer=True) as partial, partial.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            move_over(partial, path)
         except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             log.error(
                 "%s could not be saved: %s. What was saved before is still there",
                 path,
@@ -113,19 +107,6 @@ def put_in_place(new: Path, last: Path) -> None:
         else:
             move_over(kept, last.with_name(PREVIOUS))
     move_over(new, last)
-
-
-def move_over(source: Path, target: Path) -> None:
-    """Rename, and have the disk know of it."""
-    os.replace(source, target)
-    if os.name != "posix":
-        return
-    with suppress(OSError):  # not every file system can
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _as_it_is(storage: Any, location: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Files and folders that are there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["PARTIAL_SUFFIX", "partial_of", "replacing", "write_whole"]
+__all__ = [
+    "PARTIAL_SUFFIX",
+    "move_over",
+    "partial_of",
+    "replacing",
+    "replacing_folder",
+    "write_whole",
+]
 
 PARTIAL_SUFFIX = ".partial"
 """Of hidden files and folders that are not finished."""
@@ -38,23 +45,24 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, only_writer: bool = False) -> Iterator[Path]:
     """Yield a hidden name beside a file to write it to; on success, it replaces the file in one
     step.
 
     What is written reaches the disk before the file is replaced. If anything fails, the earlier
-    file stays.
+    file stays. only_writer: no two processes write this file at a time, so its hidden name is
+    always the same one, and what a kill on any machine left there is written over.
 
     Raises:
         OSError: if it cannot be written; it names `path`.
     """
     path = Path(path)
-    partial = partial_of(path)
+    partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}") if only_writer else partial_of(path)
     try:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        partial.replace(path)
+        move_over(partial, path)
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
@@ -63,6 +71,36 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         ):  # name the file that was asked for
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside a place where there is nothing; on success, it gets the name
+    `path`.
+
+    If anything fails, nothing of it is left.
+    """
+    partial = partial_of(path)
+    partial.mkdir()
+    try:
+        yield partial
+        move_over(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def move_over(source: Path, target: Path) -> None:
+    """Rename a file, over what there is by that name, or a folder; have the disk know of it."""
+    os.replace(source, target)
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # not every file system can
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def partial_of(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attack_support import run_python
 
-from strhub.utils.files import partial_of, replacing, write_whole
+from strhub.utils.files import partial_of, replacing, replacing_folder, write_whole
 
 
 def test_what_was_there_stays_if_the_disk_is_full(
@@ -85,3 +85,21 @@ def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     write_whole(tmp_path / "file.txt", "")
     assert {item.name for item in tmp_path.iterdir()} == {"file.txt", *foreign}
+
+
+def test_the_only_writer_writes_over_what_a_kill_on_any_machine_left(tmp_path: Path) -> None:
+    (tmp_path / ".state.partial").write_text("half")
+    with replacing(tmp_path / "state", only_writer=True) as partial:
+        assert partial.name == ".state.partial"
+        partial.write_text("whole")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"state": "whole"}
+
+
+def test_a_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replacing_folder(tmp_path / "words") as partial:
+        (partial / "absent" / "data").touch()
+    assert not [*tmp_path.iterdir()]
+    with replacing_folder(tmp_path / "words") as partial:
+        (partial / "data").touch()
+        assert not (tmp_path / "words").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["words", "data"]

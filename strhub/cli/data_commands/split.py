@@ -96,7 +96,7 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
     from strhub.cli.data_commands.filter import print_outcome
     from strhub.data.curation.reshaping import Locations, copy_records
     from strhub.data.curation.writer import lock_of
-    from strhub.data.sources.lmdb_format import LmdbFile
+    from strhub.data.sources.lmdb import LmdbFile, is_lmdb
 
     work = (
         f"{Locations(scanned, np.flatnonzero(first)).fingerprint()} {arguments.second.absolute()}"
@@ -106,7 +106,7 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
         _check_new(arguments)
         write_whole(note, work)
     for folder, chosen in ((arguments.first, first), (arguments.second, ~first)):
-        if resumed and (folder / "data.mdb").exists():
+        if resumed and is_lmdb(folder):
             count, _ = LmdbFile(folder).count()
             print(f"{folder}: {count} records kept by the run before")
             with locked(lock_of(folder)):  # which a run leaves that is killed at its very end

@@ -22,6 +22,7 @@ from strhub.data.curation.overlap import exact_across, near_across, near_within
 from strhub.data.curation.scan import DROP_REASONS, Scan, scan
 from strhub.data.curation.stored import StoredWords
 from strhub.data.curation.writer import Record, SkippedRecord, WriteReport, write_words
+from strhub.data.sources.lmdb import status_of
 from strhub.text.charset import LabelPreparation
 
 __all__ = [
@@ -191,10 +192,7 @@ class Locations(Sequence[Location]):
         """A hash of which records these are, and of the size and time of their files."""
         digest = hashlib.sha256(self.indexes.tobytes())
         for folder in self.scanned.folders:
-            status = (folder / "data.mdb").stat()
-            digest.update(
-                repr((str(folder.absolute()), status.st_size, status.st_mtime_ns)).encode()
-            )
+            digest.update(repr((str(folder.absolute()), *status_of(folder))).encode())
         return digest.hexdigest()
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from strhub.data.sources.annotations import Annotation, Annotations
-from strhub.data.sources.lmdb_format import DamagedLmdb, LmdbFile, image_key
-from strhub.data.sources.lmdb_format import label_key as stored_label_key
+from strhub.data.sources.lmdb import DamagedLmdb, LmdbFile, image_key
+from strhub.data.sources.lmdb import label_key as stored_label_key
 from strhub.data.sources.shard_names import TAR
 from strhub.data.sources.tar import TruncatedShard, read_words
 from strhub.images.open import MAX_BYTES

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from strhub.data.curation.write_report import (
     MAX_PROBLEMS,
@@ -25,13 +25,18 @@ from strhub.data.curation.write_report import (
     SkippedRecord,
     WriteReport,
 )
-from strhub.data.sources.lmdb import open_for_writing, put
-from strhub.data.sources.lmdb_format import MAX_SAMPLES, NUM_SAMPLES, LmdbFile, image_key, label_key
+from strhub.data.sources.lmdb import (
+    MAX_SAMPLES,
+    NUM_SAMPLES,
+    LmdbFile,
+    LmdbWriter,
+    image_key,
+    is_lmdb,
+    label_key,
+    replace_lmdb,
+)
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
-
-if TYPE_CHECKING:
-    import lmdb
 
 __all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "lock_of", "write_words"]
 
@@ -106,7 +111,7 @@ def write_words(
             raise NothingWritten(
                 f"nothing to write to {folder}: {len(jobs)} inputs gave no record{first}", report
             )
-        _move_into_place(partial.path, target)
+        replace_lmdb(partial.path, target)
     return report
 
 
@@ -188,13 +193,13 @@ class _Partial:
         self.problems: list[str] = []
         self._waiting: list[tuple[bytes, bytes]] = []
         self._bytes, self._committed = 0, time.monotonic()
-        self._environment = self._resume(jobs) or self._begin()
+        self._writer = self._resume(jobs) or self._begin()
 
     def __enter__(self) -> _Partial:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._environment.close()
+        self._writer.close()
 
     def add(self, outcome: Outcome) -> None:
         """Take the records of the next job."""
@@ -225,33 +230,33 @@ class _Partial:
         names = ("fingerprint", "jobs_done", "written", "reasons", "problems")
         return json.dumps({name: getattr(self, name) for name in names}).encode()
 
-    def _resume(self, jobs: int) -> lmdb.Environment | None:
+    def _resume(self, jobs: int) -> LmdbWriter | None:
         """Open what an earlier run has left and take its place, if it did the same work."""
         with suppress(ValueError, KeyError, TypeError, OSError):
             # Not by LMDB itself, which a damaged file would end the process with.
             stored = json.loads(LmdbFile(self.path).get(PROGRESS) or b"null")
             if stored["fingerprint"] == self.fingerprint and stored["jobs_done"] <= jobs:
-                environment = open_for_writing(self.path, map_size=MAP_SIZE, create=False)
+                writer = LmdbWriter(self.path, map_size=MAP_SIZE, create=False)
                 self.jobs_done, self.written = stored["jobs_done"], stored["written"]
                 self.reasons, self.problems = Counter(stored["reasons"]), stored["problems"]
-                return environment
+                return writer
         return None
 
-    def _begin(self) -> lmdb.Environment:
+    def _begin(self) -> LmdbWriter:
         if self.path.exists():
             shutil.rmtree(self.path)
         self.path.mkdir()
-        return open_for_writing(self.path, map_size=MAP_SIZE)
+        return LmdbWriter(self.path, map_size=MAP_SIZE)
 
     def _commit(self, more: list[tuple[bytes, bytes]], delete: bytes | None = None) -> None:
-        put(self._environment, self._waiting + more, delete=delete)
+        self._writer.put(self._waiting + more, delete=delete)
         self._waiting, self._bytes, self._committed = [], 0, time.monotonic()
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
     if not target.exists():
         return
-    if (target / "data.mdb").exists():
+    if is_lmdb(target):
         if not overwrite:
             raise ValueError(
                 f"{target} already exists: choose another name, or ask for it to be overwritten"
@@ -260,19 +265,6 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise ValueError(
             f"{target} exists and is no LMDB folder, so it is not replaced: choose another name"
         )
-
-
-def _move_into_place(partial: Path, target: Path) -> None:
-    if (
-        target.exists()
-    ):  # a folder that is not empty can't be replaced in one step, but the file in it can
-        os.replace(partial / "data.mdb", target / "data.mdb")
-        (target / "lock.mdb").unlink(
-            missing_ok=True
-        )  # of the old file, if other programs have read it
-        shutil.rmtree(partial)
-    else:
-        partial.rename(target)
 
 
 @contextmanager

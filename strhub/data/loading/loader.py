@@ -86,7 +86,30 @@ class TrainingLoader(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class SeededBatches(Sampler[list[Key]]):
+class Batches(Sampler[Any]):
+    """Batches of `size` words, dealt out to devices, that can start at any of them: `Resumable`."""
+
+    def __init__(self, size: int, *, batch_size: int, rank: int, devices: int) -> None:
+        self.size, self.batch_size = size, batch_size
+        self.rank, self.devices = rank, devices
+        self.epoch, self.start = 0, 0
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the batch of it, that iterating starts with."""
+        return self.epoch, self.start
+
+    def seek(self, epoch: int, batch: int) -> None:
+        """Go to a batch of an epoch; iterating starts there."""
+        self.epoch, self.start = epoch, batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the first batch of an epoch; if it is this one already, stay at its batch."""
+        if epoch != self.epoch:
+            self.seek(epoch, 0)
+
+
+class SeededBatches(Batches):
     """Batches of one epoch, shuffled by (seed, epoch), dealt out to devices; it can start at any
     batch.
 
@@ -106,28 +129,13 @@ class SeededBatches(Sampler[list[Key]]):
         shuffle: bool = True,
         pool: int = 1,
     ) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.rank, self.devices, self.shuffle = rank, devices, shuffle
-        self.epoch, self.start, self.pool = 0, 0, pool
+        super().__init__(size, batch_size=batch_size, rank=rank, devices=devices)
+        self.seed, self.shuffle, self.pool = seed, shuffle, pool
         if size < devices:
             raise ValueError(f"{size} training words cannot be shared by {devices} devices")
 
     def __len__(self) -> int:
         return max(1, self.size // (self.batch_size * self.devices))
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """The epoch, and the batch of it, that iterating starts with."""
-        return self.epoch, self.start
-
-    def seek(self, epoch: int, batch: int) -> None:
-        """Go to a batch of an epoch; iterating starts there."""
-        self.epoch, self.start = epoch, batch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to the first batch of an epoch; if it is this one already, stay at its batch."""
-        if epoch != self.epoch:
-            self.seek(epoch, 0)
 
     def __iter__(self) -> Iterator[list[Key]]:
         batches = self._from(self.start - self.start % self.pool)

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from strhub.data.loading.loader import Batch, Resumable
+from strhub.data.loading.loader import Batch, Batches, Resumable
 from strhub.utils.workers import end_with_parent
 
 __all__ = ["OrderedBatches", "RestartingLoader", "let_go_of_signals"]
@@ -111,7 +111,7 @@ class RestartingLoader(DataLoader[Any]):
         self._iterator = None  # where torch keeps persistent workers
 
 
-class OrderedBatches(Sampler[list[int]]):
+class OrderedBatches(Batches):
     """Batches of the indexes 0 to size - 1 in order, dealt out to devices; it can start at any of
     them.
 
@@ -121,25 +121,10 @@ class OrderedBatches(Sampler[list[int]]):
     """
 
     def __init__(self, size: int, *, batch_size: int, rank: int = 0, devices: int = 1) -> None:
-        self.size, self.batch_size = size, batch_size
-        self.rank, self.devices = rank, devices
-        self.epoch, self.start = 0, 0
+        super().__init__(size, batch_size=batch_size, rank=rank, devices=devices)
 
     def __len__(self) -> int:
         return -(-self.size // (self.batch_size * self.devices))
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """The epoch, and the batch, that iterating starts with."""
-        return self.epoch, self.start
-
-    def seek(self, epoch: int, batch: int) -> None:
-        """Go to a batch; the epoch makes no difference here."""
-        self.epoch, self.start = epoch, batch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Remember an epoch, in which the order is that of any other."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
         together = self.batch_size * self.devices

@@ -11,19 +11,22 @@ to differ between epochs.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import index as as_int
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from numpy.random import Generator, default_rng
 from PIL.Image import Image
 
 from strhub.errors import DataError
+from strhub.images.open import UnreadableImage
 
-__all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
+__all__ = ["LabeledSource", "UnreadableRecord", "Word", "WordDataset", "WordSource"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,56 @@ class WordSource(Protocol):
             UnreadableRecord: if there is such a record, but its image can't be used.
         """
         ...
+
+
+class LabeledSource(ABC):
+    """A `WordSource` whose labels are all read at first, and its images when they are asked for.
+
+    Attributes:
+        dropped: how many records were left out, by reason. labels: of the records that were kept.
+        min_image_dim: images with a smaller side, in pixels, count as unreadable.
+    """
+
+    def __init__(self, path: Path, min_image_dim: int) -> None:
+        self.path = path
+        self.min_image_dim = min_image_dim
+        self.dropped: Counter[str] = Counter()
+        self.labels: list[str] = []
+
+    def __len__(self) -> int:
+        """How many records were kept."""
+        return len(self.labels)
+
+    def read(self, index: int) -> tuple[Image, str]:
+        """The RGB image and label of a record, `0 <= index < len(self)`.
+
+        Raises:
+            IndexError: if there is no such record.
+            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64
+                megapixels.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(
+                f"no record {index} in {self.path}: it has {len(self)}, counted from 0"
+            )
+        try:
+            image = self._open(index)
+            if min(image.size) < self.min_image_dim:
+                size = f"{image.width}x{image.height}"
+                raise UnreadableImage(
+                    f"{size} pixels are under the minimum side of {self.min_image_dim}"
+                )
+        except UnreadableImage as error:
+            raise UnreadableRecord(f"{self._where(index)}: {error}", self.labels[index]) from error
+        return image, self.labels[index]
+
+    @abstractmethod
+    def _open(self, index: int) -> Image:
+        """The RGB image of a record. `UnreadableImage` says why it cannot be read."""
+
+    @abstractmethod
+    def _where(self, index: int) -> str:
+        """Which record of which file it is, for messages."""
 
 
 class Word(NamedTuple):

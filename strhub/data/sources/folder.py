@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL.Image import Image
 
 from strhub.data.sources.annotations import Annotation, Annotations, find_annotation_file
-from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.dataset import LabeledSource
+from strhub.data.sources.lmdb import holds_lmdb
 from strhub.images.open import UnreadableImage, open_image
 from strhub.text.charset import DroppedLabel
 from strhub.utils.folders import walk_folders
@@ -26,7 +26,7 @@ __all__ = ["FolderWords", "find_annotated"]
 logger = logging.getLogger(__name__)
 
 
-class FolderWords:
+class FolderWords(LabeledSource):
     """The words of an annotation file whose labels can be used; a `WordSource`.
 
     All labels are read once, here; images are opened when asked for.
@@ -55,10 +55,7 @@ class FolderWords:
         min_image_dim: int = 0,
     ) -> None:
         self.annotations = Annotations(path)
-        self.path = self.annotations.source
-        self.min_image_dim = min_image_dim
-        self.dropped: Counter[str] = Counter()
-        self.labels: list[str] = []
+        super().__init__(self.annotations.source, min_image_dim)
         self._images: list[str] = []
         self._lines = array("q")
         for image_path, label, line in self.annotations:
@@ -79,35 +76,20 @@ class FolderWords:
                 problems[0],
             )
 
-    def __len__(self) -> int:
-        """How many images were kept."""
-        return len(self.labels)
-
-    def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
-
-        Raises:
-            IndexError: if there is no such record.
-            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64
-                megapixels.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(
-                f"no record {index} in {self.path}: it has {len(self)}, counted from 0"
-            )
-        record = Annotation(self._images[index], self.labels[index], self._lines[index])
+    def _open(self, index: int) -> Image:
+        """See `LabeledSource`."""
         try:
-            image = open_image(self.annotations.path(record))
-            if min(image.size) < self.min_image_dim:
-                size = f"{image.width}x{image.height}"
-                raise UnreadableImage(
-                    f"{size} pixels are under the minimum side of {self.min_image_dim}"
-                )
-        except ValueError as error:  # of a path that no file can have, too
-            raise UnreadableRecord(
-                f"{self.annotations.where(record)}: {error}", record.label
-            ) from error
-        return image, record.label
+            return open_image(self.annotations.path(self._record(index)))
+        except UnreadableImage:
+            raise
+        except ValueError as error:  # of a path that no file can have
+            raise UnreadableImage(str(error)) from error
+
+    def _where(self, index: int) -> str:
+        return self.annotations.where(self._record(index))
+
+    def _record(self, index: int) -> Annotation:
+        return Annotation(self._images[index], self.labels[index], self._lines[index])
 
 
 def find_annotated(root: str | Path) -> list[Path]:
@@ -120,6 +102,6 @@ def find_annotated(root: str | Path) -> list[Path]:
     """
     found = []
     for folder, _, names in walk_folders(root, skip=lambda _, name: name.startswith(".")):
-        if "data.mdb" not in names and (file := find_annotation_file(Path(folder), names)):
+        if not holds_lmdb(names) and (file := find_annotation_file(Path(folder), names)):
             found.append(file)
     return sorted(found)

@@ -1,51 +1,66 @@
 """Words in LMDB, in the record format of the field: reading, finding and writing.
 
 In: folders as `strhub.data.sources.lmdb_format` describes them. Out: RGB images with their labels;
-or such folders. LMDB's own library is needed for writing alone, and imported here only.
+or such folders. Whoever has to do with LMDB imports it from here; nothing else of the package knows
+its keys, its files or its library.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from io import BytesIO
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL.Image import Image
 
-from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.dataset import LabeledSource, UnreadableRecord
 from strhub.data.sources.lmdb_format import (
     LABEL_PREFIX,
+    MAX_SAMPLES,
     NUM_SAMPLES,
     DamagedLmdb,
     LmdbFile,
+    holds_lmdb,
     image_key,
+    is_lmdb,
     label_key,
+    status_of,
 )
-from strhub.images.open import open_bytes
+from strhub.data.sources.lmdb_writing import LmdbWriter, replace_lmdb, write_lmdb
+from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
-from strhub.utils.files import PARTIAL_SUFFIX, partial_of
+from strhub.utils.files import PARTIAL_SUFFIX
 from strhub.utils.folders import walk_folders
 
-if TYPE_CHECKING:
-    import lmdb
-
-__all__ = ["LmdbWords", "UnreadableRecord", "find_lmdbs", "open_for_writing", "put", "write_lmdb"]
+__all__ = [
+    "MAX_SAMPLES",
+    "NUM_SAMPLES",
+    "DamagedLmdb",
+    "LmdbFile",
+    "LmdbWords",
+    "LmdbWriter",
+    "UnreadableRecord",
+    "find_lmdbs",
+    "holds_lmdb",
+    "image_key",
+    "is_lmdb",
+    "label_key",
+    "replace_lmdb",
+    "status_of",
+    "write_lmdb",
+]
 
 log = logging.getLogger(__name__)
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-WRITE_BATCH: Final = 2000  # keys held in memory and written in one transaction
 
 
-class LmdbWords:
+class LmdbWords(LabeledSource):
     """The words of one LMDB folder whose labels can be used.
 
     All labels are read once, here; images are read when asked for. Objects can be shared by
@@ -78,10 +93,7 @@ class LmdbWords:
         prepare_label: Callable[[str], str] | None = None,
         min_image_dim: int = 0,
     ) -> None:
-        self.path = Path(path)
-        self.min_image_dim = min_image_dim
-        self.dropped: Counter[str] = Counter()
-        self.labels: list[str] = []
+        super().__init__(Path(path), min_image_dim)
         self._numbers: np.ndarray[Any, np.dtype[np.int32]]  # of the records kept, counted from 1
         self._opened: LmdbFile | None = None
         file = self._file()
@@ -121,34 +133,26 @@ class LmdbWords:
         )  # leaves out the zero that there mostly is
         self._numbers = np.array(numbers, dtype=np.int32)
 
-    def __len__(self) -> int:
-        """How many records were kept."""
-        return len(self.labels)
-
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
 
-    def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
-
-        Raises:
-            IndexError: if there is no such record.
-            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64
-                megapixels.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(
-                f"no record {index} in {self.path}: it has {len(self)}, counted from 0"
-            )
-        label, number = self.labels[index], int(self._numbers[index])
+    def _open(self, index: int) -> Image:
+        """See `LabeledSource`; whatever Pillow stumbles over is a matter of the one record."""
         file = self._file()  # outside of the try: a file that has gone is no matter of one record
         try:
-            return _decode(file.get(image_key(number)), min_dim=self.min_image_dim), label
+            encoded = file.get(image_key(int(self._numbers[index])))
+            if encoded is None:
+                raise UnreadableImage("there is no such key")
+            return open_bytes(encoded)
+        except UnreadableImage:
+            raise
         except (DamagedLmdb, OSError) as error:
-            what = f"the file is damaged: {error}"
-        except Exception as error:  # Pillow raises whatever its decoders stumble over
-            what = str(error) or type(error).__name__
-        raise UnreadableRecord(f"{self.path}: {image_key(number).decode()}: {what}", label)
+            raise UnreadableImage(f"the file is damaged: {error}") from error
+        except Exception as error:
+            raise UnreadableImage(str(error) or type(error).__name__) from error
+
+    def _where(self, index: int) -> str:
+        return f"{self.path}: {image_key(int(self._numbers[index])).decode()}"
 
     def _file(self) -> LmdbFile:
         if self._opened is None:
@@ -164,66 +168,7 @@ def find_lmdbs(root: AnyPath) -> list[Path]:
     left out.
     """
     folders = walk_folders(root, skip=lambda _, name: name.endswith(PARTIAL_SUFFIX))
-    return sorted(Path(folder) for folder, _, files in folders if "data.mdb" in files)
-
-
-def write_lmdb(
-    path: AnyPath,
-    samples: Iterable[tuple[bytes | Image, str]],
-    *,
-    map_size: int = 1 << 26,
-    map_growth: float = 2.0,
-) -> int:
-    """Write words to a new LMDB folder.
-
-    The folder appears under its name once it is complete; if anything fails, no part of it is left
-    behind. Returns how many words were written.
-
-    Args:
-        path: the folder to make, with those above it.
-        samples: images with their labels. Encoded images are stored as they are, others as PNG.
-        map_size, map_growth: the bytes the file may take at first, and the factor over 1 for when
-            that doesn't suffice.
-
-    Raises:
-        ValueError: if there already is something at `path`, or `map_growth` isn't over 1.
-    """
-    path = Path(path)
-    if path.exists() or path.is_symlink():
-        raise ValueError(
-            f"{path} already exists and won't be overwritten: remove it or choose another name"
-        )
-    if map_growth <= 1:
-        raise ValueError(f"write_lmdb: map_growth must be over 1, not {map_growth}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = partial_of(path)
-    unfinished.mkdir()
-    try:
-        # No flushing as it goes: nobody else knows of this folder, and half of it is of no use.
-        with (
-            _as_os_errors(),
-            open_for_writing(unfinished, map_size=map_size, sync=False) as environment,
-        ):
-            pairs = _pairs(samples)
-            while batch := list(islice(pairs, WRITE_BATCH)):
-                put(environment, batch, map_growth=map_growth)
-            environment.sync(True)
-            count = (environment.stat()["entries"] - 1) // 2
-        unfinished.rename(path)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return count
-
-
-def open_for_writing(
-    path: Path, *, map_size: int, create: bool = True, sync: bool = True
-) -> lmdb.Environment:
-    """Open a folder for `put`, without LMDB's own lock file; `OSError` if it cannot be."""
-    import lmdb
-
-    with _as_os_errors():
-        return lmdb.open(os.fspath(path), map_size=map_size, create=create, lock=False, sync=sync)
+    return sorted(Path(folder) for folder, _, files in folders if holds_lmdb(files))
 
 
 def _stored_labels(file: LmdbFile, count: int) -> Iterator[tuple[int, bytes]]:
@@ -234,66 +179,3 @@ def _stored_labels(file: LmdbFile, count: int) -> Iterator[tuple[int, bytes]]:
         digits = key[len(LABEL_PREFIX) :]
         if len(digits) == 9 and digits.isdigit() and 1 <= int(digits) <= count:
             yield int(digits), value
-
-
-def _decode(encoded: bytes | None, *, min_dim: int) -> Image:
-    if encoded is None:
-        raise ValueError("there is no such key")
-    image = open_bytes(encoded)
-    if min(image.size) < min_dim:
-        raise ValueError(
-            f"{image.width}x{image.height} pixels are under the minimum side of {min_dim}"
-        )
-    return image
-
-
-def _pairs(samples: Iterable[tuple[bytes | Image, str]]) -> Iterator[tuple[bytes, bytes]]:
-    number = 0
-    for number, (image, label) in enumerate(samples, 1):
-        yield image_key(number), image if isinstance(image, bytes) else _encode(image)
-        yield label_key(number), label.encode("utf-8")
-    yield NUM_SAMPLES, b"%d" % number
-
-
-def _encode(image: Image) -> bytes:
-    buffer = BytesIO()
-    (image if image.mode in ("L", "RGB") else image.convert("RGB")).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def put(
-    environment: lmdb.Environment,
-    pairs: list[tuple[bytes, bytes]],
-    *,
-    map_growth: float = 2.0,
-    delete: bytes | None = None,
-) -> None:
-    """Store (key, value) pairs in one transaction, and delete a key; the map grows by the factor
-    until they fit.
-
-    Raises:
-        OSError: if there is no room on the disk, or the like.
-    """
-    import lmdb
-
-    with _as_os_errors():
-        while True:
-            try:
-                with environment.begin(write=True) as transaction:
-                    transaction.cursor().putmulti(pairs)
-                    if delete:
-                        transaction.delete(delete)
-                return
-            except lmdb.MapFullError:
-                environment.set_mapsize(int(environment.info()["map_size"] * map_growth) + 1)
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """Raise errors of LMDB, which have no base of their own outside of it, as `OSError`."""
-    import lmdb
-
-    try:
-        yield
-    except lmdb.Error as error:
-        raise OSError(str(error)) from error

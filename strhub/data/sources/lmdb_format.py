@@ -6,18 +6,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
-from strhub.data.sources.lmdb_pages import DamagedLmdb, LmdbPages
+from strhub.data.sources.lmdb_layout import DATA_FILE, DamagedLmdb
+from strhub.data.sources.lmdb_pages import LmdbPages
 
 __all__ = [
+    "DATA_FILE",
     "LABEL_PREFIX",
     "MAX_SAMPLES",
     "NUM_SAMPLES",
     "DamagedLmdb",
     "LmdbFile",
+    "holds_lmdb",
     "image_key",
+    "is_lmdb",
     "label_key",
+    "status_of",
 ]
 
 NUM_SAMPLES: Final = b"num-samples"
@@ -34,6 +41,22 @@ def image_key(number: int) -> bytes:
 def label_key(number: int) -> bytes:
     """Return the key of a record's label; `number` counts from 1."""
     return LABEL_PREFIX + b"%09d" % number
+
+
+def is_lmdb(folder: Path) -> bool:
+    """Return whether a folder holds an LMDB."""
+    return (folder / DATA_FILE).exists()
+
+
+def status_of(folder: Path) -> tuple[int, int]:
+    """Return size and time of change, in bytes and nanoseconds, of the LMDB in a folder."""
+    found = (folder / DATA_FILE).stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def holds_lmdb(names: Iterable[str]) -> bool:
+    """Return whether a folder with files of these names holds an LMDB."""
+    return DATA_FILE in names
 
 
 class LmdbFile(LmdbPages):

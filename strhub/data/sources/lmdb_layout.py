@@ -7,6 +7,9 @@ from typing import Final, NamedTuple
 
 from strhub.errors import DataError
 
+DATA_FILE: Final = "data.mdb"
+"""The file of an LMDB folder that holds everything."""
+
 MAX_VALUE: Final = 256 << 20  # bytes of one value
 
 

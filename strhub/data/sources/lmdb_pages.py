@@ -19,6 +19,7 @@ from typing import Final
 
 from strhub.data.sources.lmdb_layout import (
     BRANCH,
+    DATA_FILE,
     HEADER,
     IN_OVERFLOW,
     LEAF,
@@ -54,7 +55,7 @@ class LmdbPages:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.file = self.path.absolute() / "data.mdb"
+        self.file = self.path.absolute() / DATA_FILE
         self.damage: list[str] = []
         self._pages: dict[int, bytes] = {}
         self._read = _reader(self, self._open())

@@ -14,7 +14,7 @@ from PIL import Image
 from strhub.data.curation.stored import StoredWords
 from strhub.data.sources.annotations import Annotations
 from strhub.data.sources.dataset import UnreadableRecord
-from strhub.data.sources.lmdb_format import image_key
+from strhub.data.sources.lmdb import image_key
 from strhub.data.sources.tar import TruncatedShard, read_words
 from strhub.errors import DataError
 from strhub.images.open import MAX_BYTES, UnreadableImage, open_bytes

@@ -275,7 +275,7 @@ def test_killed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer, "_move_into_place", cut_power)
+        patched.setattr(writer, "replace_lmdb", cut_power)
         with pytest.raises(KeyboardInterrupt):
             write_numbered(tmp_path / "words")
     assert find_lmdbs(tmp_path) == []
