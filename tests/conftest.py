@@ -43,7 +43,7 @@ def bfloat16_everywhere() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("STRHUB_TEST_BFLOAT16"):
-            patch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: True)
+            patch.setattr("strhub.utils.precision.processor_has_bfloat16", lambda: True)
         yield
 
 

@@ -28,9 +28,9 @@ from strhub.images.padding import pad
 from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import group_by_shape
 from strhub.inference.onnx_session import open_session
-from strhub.inference.precision import choose_precision, precision_name
 from strhub.inference.torch_engine import choose_compiling
 from strhub.utils.options import unknown_option_message
+from strhub.utils.precision import choose_precision, precision_name
 
 ONNX_PRECISIONS = {
     "onnx": "float32",

@@ -133,7 +133,7 @@ def _range(
     from strhub.benchmark import measure as benchmark
     from strhub.benchmark import report as benchmark_report
     from strhub.benchmark.subjects import image_size
-    from strhub.inference.precision import choose_precision, precision_name
+    from strhub.utils.precision import choose_precision, precision_name
 
     model = model.to(device)
     asked, batch = str(_list(config.precision)[0]), int(_list(config.batch_size)[0])
@@ -261,7 +261,7 @@ def _pipeline(config: DictConfig) -> float:
 def _precisions(config: DictConfig, device: torch.device) -> list[str]:
     """Return the names of what is computed in, each once: "auto" resolved, exported files' own."""
     from strhub.benchmark.subjects import ONNX_PRECISIONS
-    from strhub.inference.precision import precision_name
+    from strhub.utils.precision import precision_name
 
     formats = _formats(config)
     of_torch = _list(config.precision) if {*formats} - {*ONNX_PRECISIONS} else []

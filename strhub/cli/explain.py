@@ -124,15 +124,15 @@ def _free_name(stem: str, taken: set[str]) -> str:
 
 
 def _retrieve(args: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
-    from strhub.clip.text_side import read_words
     from strhub.explain.retrieval import Retriever
     from strhub.inference.recognizer import choose_device
 
     if args.top < 1:
         raise ValueError(f"--top is {args.top}: it must be at least 1")
-    words = read_words(args.vocabulary)
     device = choose_device(args.device)
-    retriever = Retriever(source, words, clip=args.clip, merges=args.merges, device=device)
+    retriever = Retriever.of_file(
+        source, args.vocabulary, clip=args.clip, merges=args.merges, device=device
+    )
     failures = 0
     for found in retriever(paths, count=args.top):
         failures += found.error is not None

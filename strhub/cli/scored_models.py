@@ -117,9 +117,7 @@ def _maps(engine: NetworkEngine) -> Maps | None:
     """Return what draws where characters were read: attention of a PARSeq, columns of a CTC
     network; else none.
     """
-    from strhub.text import CTCTokenizer
-
-    if isinstance(engine.tokenizer, CTCTokenizer):
+    if engine.reads_columns:
         return _columns(engine)
     model = engine.model
     if model is None or model.hparams["architecture"] != "parseq":

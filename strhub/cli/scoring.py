@@ -219,7 +219,7 @@ def _sets(args: argparse.Namespace) -> tuple[list[str], list[WordSet]]:
 
 
 def _charset(args: argparse.Namespace, own: str | None) -> str:
-    from strhub.cli.test import charset_of
+    from strhub.evaluation.charsets import charset_named, charset_of
 
     if args.charset is None:
         return charset_of(cased=args.cased, punctuation=args.punctuation)
@@ -231,14 +231,7 @@ def _charset(args: argparse.Namespace, own: str | None) -> str:
                 "--charset own needs a model: predictions do not say which characters they are of"
             )
         return own
-    short = {"36": (False, False), "62": (True, False), "94": (True, True)}
-    if args.charset in short:
-        cased, punctuation = short[args.charset]
-        return charset_of(cased=cased, punctuation=punctuation)
-    from strhub.data.curation.charsets import named_charset
-    from strhub.text.charset import check_charset
-
-    return check_charset(named_charset(args.charset))
+    return charset_named(args.charset)
 
 
 def _named(reader: str) -> tuple[str, str]:

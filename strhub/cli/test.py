@@ -69,13 +69,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def charset_of(*, cased: bool, punctuation: bool) -> str:
-    """The tested charset: digits and lower case, and upper case or punctuation if asked for."""
-    from strhub.text.charset import CHARSET_36, PUNCTUATION, UPPER_CASE
-
-    return CHARSET_36 + (UPPER_CASE if cased else "") + (PUNCTUATION if punctuation else "")
-
-
 def run(arguments: Sequence[str] | None = None) -> str:
     """Score and return the tables. Raises `ValueError` for bad arguments or missing data."""
     parser = build_parser()
@@ -111,6 +104,7 @@ def _score_network(args: argparse.Namespace, checkpoint: str, options: Mapping[s
     model = load_from_checkpoint(checkpoint, **options)  # before what takes seconds to import
     with needs("eval"):
         from strhub.data.module import SceneTextDataModule
+        from strhub.evaluation.charsets import charset_of
         from strhub.evaluation.evaluate import any_samples, evaluate_in
         from strhub.evaluation.report import format_own, format_protocols
     from strhub.images.options import image_options

@@ -6,18 +6,17 @@ from strhub.data.dataset import LmdbDataset, build_tree_dataset
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from strhub.configs import CONFIG_DIR
 from strhub.data.loading.loader import Batch
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.protocols import protocols
 from strhub.text import LabelPreparation
 
 __all__ = ["LmdbDataset", "ReferenceNames", "build_tree_dataset"]
@@ -91,9 +90,7 @@ class _Protocol:
         self.protocols = protocols
 
     def __get__(self, instance: Any, owner: type) -> tuple[str, ...]:
-        known: Mapping[str, list[str]] = yaml.safe_load(
-            (CONFIG_DIR / "evaluation.yaml").read_text("utf-8")
-        )
+        known = protocols()
         return tuple(name for protocol in self.protocols for name in known[protocol])
 
 

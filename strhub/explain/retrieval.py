@@ -18,7 +18,7 @@ from torch import Tensor
 from strhub.checkpoint.formats import CheckpointError, read_checkpoint
 from strhub.checkpoint.zoo import load, locate
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
-from strhub.clip.text_side import load_text_side, text_size
+from strhub.clip.text_side import load_text_side, read_words, text_size
 from strhub.clip.words import WordSpace
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
@@ -93,6 +93,11 @@ class Retriever:
         if self.objective.adapter is not None:
             self.space.refresh(self.objective.adapter)
         self._images = image_options(hparams)
+
+    @classmethod
+    def of_file(cls, source: str | Path, vocabulary: str | Path, **options: Any) -> Retriever:
+        """Return one of the words in a file, one or more a line; `ValueError` if there are none."""
+        return cls(source, read_words(vocabulary), **options)
 
     def __call__(
         self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32

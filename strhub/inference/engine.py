@@ -17,7 +17,7 @@ import numpy.typing as npt
 from strhub.images.options import image_options
 from strhub.text.correction import Calibration, Correction
 from strhub.text.decoding import Decoded, Decoding
-from strhub.text.tokenizer import Tokenizer
+from strhub.text.tokenizer import CTCTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -113,6 +113,11 @@ class NetworkEngine(Engine):
     def tokenizer(self) -> Tokenizer:
         """What its ids mean."""
         return self.decoding.tokenizer
+
+    @property
+    def reads_columns(self) -> bool:
+        """Whether it reads an image column by column (CTC), so that each character has a place."""
+        return isinstance(self.tokenizer, CTCTokenizer)
 
     @property
     def word_prior(self) -> int:

@@ -21,6 +21,7 @@ from strhub.inference.reading import LineWord, Reading
 from strhub.utils.options import take_renamed
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
+from strhub.weights import embedded_detector as embedded_detector
 from strhub.weights import embedded_graph as embedded_graph
 
 if TYPE_CHECKING:

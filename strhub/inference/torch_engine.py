@@ -19,8 +19,8 @@ from strhub.checkpoint.zoo import load
 from strhub.images.padding import pad
 from strhub.inference.beam_search import BeamSearch, Floats, Ids, beam_search
 from strhub.inference.engine import Decode, ImageArray, NetworkEngine
-from strhub.inference.precision import choose_precision, precision_name
 from strhub.text.decoding import Decoded, Decoding, as_array
+from strhub.utils.precision import choose_precision, precision_name
 
 _LANES = (
     4  # Python runs one thread at a time: more of them would wait for each other to begin operators

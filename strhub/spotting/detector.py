@@ -16,10 +16,10 @@ from strhub.errors import ConfigError
 from strhub.images.open import open_image
 from strhub.images.preprocess import Normalization, normalize_pixels
 from strhub.inference.onnx_session import open_session
+from strhub.inference.recognizer import embedded_detector
 from strhub.spotting.regions import Floats, Region, find_regions
 from strhub.spotting.tiles import MULTIPLE, Size, merged, tiled_map, tiled_size
 from strhub.utils.processes import PerProcess
-from strhub.weights import embedded_detector
 
 SIDE: Final = 1280  # pixels of the longer side of what the network sees, at most
 _LEAST_SIDE: Final = 960  # pixels of it to which smaller images are enlarged, at most twice

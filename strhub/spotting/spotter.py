@@ -19,7 +19,7 @@ from strhub.images.sources import Taken, is_one_image, name_of, take
 from strhub.inference.batches import available_processors
 from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.pipeline import Reader
-from strhub.inference.recognizer import Recognizer
+from strhub.inference.recognizer import EMBEDDED, Recognizer
 from strhub.spotting.adapters import as_detector
 from strhub.spotting.detector import Detector, EmbeddedDetector
 from strhub.spotting.documents import DPI, open_pages
@@ -27,7 +27,6 @@ from strhub.spotting.page import Line, Page
 from strhub.spotting.reading import LineReader, ReadingOptions, reader_like
 from strhub.spotting.reading_order import paragraphs_in_order
 from strhub.spotting.regions import Region
-from strhub.weights import EMBEDDED
 
 _Read = Callable[[Image.Image, Sequence[Region]], list[Line]]
 

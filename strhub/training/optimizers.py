@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from strhub.errors import ConfigError
-from strhub.inference.precision import choose_precision
 from strhub.utils.options import unknown_option_message
+from strhub.utils.precision import choose_precision
 
 MUON_PRECISIONS = ("auto", "float32", "bfloat16")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of Jordan et al. 2024, for five steps

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from golden_numbers import FOLDER
 
-from strhub.cli.test import charset_of, run
+from strhub.cli.test import run
+from strhub.evaluation.charsets import charset_of
 from strhub.evaluation.metrics import Score
 from strhub.evaluation.report import format_protocols, protocols
 from strhub.text import CHARSET_94

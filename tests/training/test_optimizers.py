@@ -122,7 +122,7 @@ def test_muon_refuses_what_is_no_matrix() -> None:
 def test_the_device_chooses_what_the_iteration_multiplies_in(
     monkeypatch: pytest.MonkeyPatch, precision: str, has_bfloat16: bool
 ) -> None:
-    monkeypatch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr("strhub.utils.precision.processor_has_bfloat16", lambda: has_bfloat16)
     seen = []
 
     def spied(matrices: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:

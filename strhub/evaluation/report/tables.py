@@ -6,20 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 
-import yaml
-
-from strhub.configs import CONFIG_DIR
+from strhub.data.sources.protocols import protocols as protocols
 from strhub.evaluation.metrics import Score
 
 _NOTHING = "-"  # for a mean over no words
-
-
-def protocols() -> dict[str, list[str]]:
-    """Benchmarks of each protocol: subset, full and new."""
-    content: dict[str, list[str]] = yaml.safe_load(
-        (CONFIG_DIR / "evaluation.yaml").read_text("utf-8")
-    )
-    return content
 
 
 def format_table(scores: Mapping[str, Score], *, sets: int | None = None) -> str:

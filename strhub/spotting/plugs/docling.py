@@ -18,9 +18,9 @@ from docling.utils.profiling import TimeRecorder
 from docling_core.types.doc import BoundingBox, CoordOrigin
 from docling_core.types.doc.page import BoundingRectangle, TextCell
 
+from strhub.inference.recognizer import EMBEDDED
 from strhub.spotting.page import Line, Quad
 from strhub.spotting.spotter import Spotter
-from strhub.weights import EMBEDDED
 
 __all__ = ["StrhubOcrModel", "StrhubOcrOptions", "ocr_engines"]
 

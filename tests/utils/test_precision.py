@@ -20,14 +20,14 @@ from strhub import Recognizer
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.cli import read, test
 from strhub.data.synth import RenderedWords
-from strhub.inference.precision import (
+from strhub.inference.torch_engine import TorchEngine
+from strhub.text import CHARSET_94
+from strhub.utils.precision import (
     choose_precision,
     computes_in_bfloat16,
     precision_name,
     processor_has_bfloat16,
 )
-from strhub.inference.torch_engine import TorchEngine
-from strhub.text import CHARSET_94
 
 pytestmark = pytest.mark.numeric
 
@@ -43,14 +43,14 @@ SURE, TOLERANCE = 0.5, 0.05
 @pytest.fixture(params=[False, True], ids=["without bfloat16", "with bfloat16"])
 def has_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Let the processor seem to have instructions for bfloat16, or to lack them."""
-    monkeypatch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: request.param)
+    monkeypatch.setattr("strhub.utils.precision.processor_has_bfloat16", lambda: request.param)
     return bool(request.param)
 
 
 @pytest.fixture
 def rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "auto" be bfloat16."""
-    monkeypatch.setattr("strhub.inference.precision.processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr("strhub.utils.precision.processor_has_bfloat16", lambda: True)
 
 
 @pytest.mark.parametrize("reads", [Recognizer, TorchEngine])
