@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strhub.errors import ConfigError as ConfigError
     from strhub.errors import DataError as DataError
     from strhub.errors import MissingExtra as MissingExtra
+    from strhub.errors import MixedInstall as MixedInstall
     from strhub.errors import StrhubError as StrhubError
     from strhub.errors import TrainingError as TrainingError
     from strhub.errors import UnreadableImage as UnreadableImage
@@ -44,6 +45,7 @@ _HOMES = {
     "ConfigError": "strhub.errors",
     "DataError": "strhub.errors",
     "MissingExtra": "strhub.errors",
+    "MixedInstall": "strhub.errors",
     "StrhubError": "strhub.errors",
     "TrainingError": "strhub.errors",
     "UnreadableImage": "strhub.errors",
@@ -65,6 +67,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "MissingExtra",
+    "MixedInstall",
     "Page",
     "Reading",
     "Recognizer",
@@ -88,6 +91,7 @@ def __getattr__(name: str) -> Any:
         return import_module(_MOVED[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'strhub' has no attribute {name!r}")
+    import_module("strhub.utils.clash").check_alone()
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:

@@ -6,7 +6,7 @@ import runpy
 import sys
 
 import strhub
-from strhub.cli.entry import end_with, open_streams, terminable
+from strhub.cli.entry import begin, end_with, terminable
 from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
 from strhub.utils.options import unknown_option_message
 
@@ -49,7 +49,7 @@ def main() -> None:
         sys.exit(f"strhub: {unknown_option_message(name, COMMANDS, 'the list of commands')}")
     else:
         del sys.argv[1]
-        open_streams()
+        begin(name)
         try:
             with terminable():
                 runpy.run_module(f"strhub.cli.{name}", run_name="__main__", alter_sys=True)

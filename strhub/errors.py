@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "MissingExtra",
+    "MixedInstall",
     "StrhubError",
     "TrainingError",
     "UnreadableImage",
@@ -45,3 +46,7 @@ class TrainingError(StrhubError, ValueError):
 
 class MissingExtra(StrhubError, ModuleNotFoundError):
     """A package is not installed; the message says which extra of strhub brings it."""
+
+
+class MixedInstall(StrhubError, ImportError):
+    """Another project with a package `strhub` is installed into the same folder."""

@@ -31,6 +31,7 @@ def test_public_names() -> None:
         "ConfigError",
         "DataError",
         "MissingExtra",
+        "MixedInstall",
         "Page",
         "Reading",
         "Recognizer",

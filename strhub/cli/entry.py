@@ -19,14 +19,16 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
+from strhub.errors import MixedInstall
+from strhub.utils.clash import check_alone
 from strhub.utils.terminal import PlainFormatter, printable_lines
 
-__all__ = ["end_with", "open_streams", "results_alone", "start", "terminable"]
+__all__ = ["begin", "end_with", "open_streams", "results_alone", "start", "terminable"]
 
 
 def start(command: str) -> None:
     """Run the `main` of a module of `strhub.cli`, by its name, such as `read`."""
-    open_streams()
+    begin(command)
     try:
         with terminable():
             import_module(f"strhub.cli.{command}").main()
@@ -34,6 +36,15 @@ def start(command: str) -> None:
         end_interrupted(_program(command))
     except Terminated:
         end_terminated(_program(command))
+
+
+def begin(command: str) -> None:
+    """Open what streams are closed, and end if two projects of one name are installed."""
+    open_streams()
+    try:
+        check_alone()
+    except MixedInstall as error:
+        sys.exit(f"strhub-{command}: {error}")
 
 
 def _program(command: str) -> str:
