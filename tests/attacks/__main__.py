@@ -25,14 +25,15 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "security")]
 
 from attack_support import ROOT, run_limited  # noqa: E402
-from kills import KEPT, KILLS, SAVES  # noqa: E402
+from kills import KEPT  # noqa: E402
 from kinds import KINDS  # noqa: E402
-from operations import make_sources  # noqa: E402
+from operations import KILLS, RUNS, SAVES, make_sources  # noqa: E402
 from structure import damaged  # noqa: E402
 from worker import SECONDS  # noqa: E402
 
-BATCH = {"images": 500, KILLS: 200, SAVES: 250}  # attempts a process
+BATCH = {"images": 500, KILLS: 200, SAVES: 250, RUNS: 50}  # attempts a process
 USUAL_BATCH = 1000
+WORK = (KILLS, SAVES, RUNS)  # what is killed
 
 
 def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> list[tuple[int, str]]:
@@ -146,9 +147,7 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--count", type=int, help="attempts of each kind, at most")
-    parser.add_argument(
-        "--kinds", nargs="+", choices=[*KINDS, KILLS, SAVES], default=[*KINDS, KILLS, SAVES]
-    )
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, *WORK], default=[*KINDS, *WORK])
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="by default another each time"
     )

@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attack_support import end_with_parent, session
-from operations import OPERATIONS, Operation
+from operations import OPERATIONS, RUNS, Operation
 from tqdm import tqdm
 
 SECONDS = 900  # that one run may take, on a machine that has other things to do
 # seconds in which the processes of a killed run have to be gone, on a machine that may be busy
 GRACE = 15.0
-KILLS, SAVES = "kills", "saves"  # of work on data, and on models and states of training
+STOPS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)  # of whole runs
 KEPT = "ATTACK_KEPT"  # variable: folder for what an attempt that failed has left
 
 
@@ -46,9 +46,15 @@ class Undisturbed(NamedTuple):
     seconds: float
 
 
-def run(operation: Operation, sources: Path, folder: Path, kill_after: float | None = None) -> str:
-    """Do the work in a forked copy, killed after some seconds if it takes that long; return what
-    went wrong.
+def run(
+    operation: Operation,
+    sources: Path,
+    folder: Path,
+    kill_after: float | None = None,
+    by: int = signal.SIGKILL,
+) -> str:
+    """Do the work in a forked copy, killed by a signal after some seconds if it takes that long;
+    return what went wrong.
     """
     told = folder.with_suffix(".told")
     child = os.fork()
@@ -60,7 +66,12 @@ def run(operation: Operation, sources: Path, folder: Path, kill_after: float | N
         ended, status = os.waitpid(child, os.WNOHANG)
         if not ended:
             time.sleep(0.0005)
-    if not ended:
+    if not ended and by != signal.SIGKILL:
+        os.kill(child, by)
+        if not _gone(child):
+            by = signal.SIGKILL
+            kill_after = None
+    if not ended and by == signal.SIGKILL:
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if kill_after is None:
@@ -73,6 +84,16 @@ def run(operation: Operation, sources: Path, folder: Path, kill_after: float | N
     error = told.read_text("utf-8") if code and told.exists() else ""
     done = "already exists" in error  # it was complete when it was killed
     return "" if code == 0 or done else f"ERROR status {code}: {' '.join(error.split())[-300:]}"
+
+
+def _gone(child: int) -> bool:
+    """Return whether a process that was told to stop has done so in time."""
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _work(work: Callable[[Path, Path], object], sources: Path, folder: Path, told: Path) -> None:
@@ -137,7 +158,7 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
     is wrong.
     """
     rng = random.Random(number)
-    names = [name for name, one in OPERATIONS.items() if one.models == (kind == SAVES)]
+    names = [name for name, one in OPERATIONS.items() if one.kind == kind]
     name = rng.choices(names, [OPERATIONS[name].weight for name in names])[0]
     operation = OPERATIONS[name]
     if name not in known:
@@ -148,9 +169,9 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
         folder.mkdir()
         wrong = ""
         for _ in range(rng.randint(1, 2)):
-            wrong = wrong or run(
-                operation, sources, folder, rng.uniform(0, 1.05 * expected.seconds)
-            )
+            by = rng.choice(STOPS) if kind == RUNS else signal.SIGKILL
+            after = rng.uniform(0, 1.05 * expected.seconds)
+            wrong = wrong or run(operation, sources, folder, after, by)
             with suppress(FileNotFoundError):
                 wrong = wrong or operation.half_there(folder)
         wrong = wrong or run(operation, sources, folder)

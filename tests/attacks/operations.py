@@ -4,33 +4,33 @@ may never be half.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import training_runs
 from kinds import png_files
 
 WORDS = 12
+KILLS, SAVES, RUNS = "kills", "saves", "runs"
 
 
 class Operation(NamedTuple):
     """work: from the sources, to a folder. result: of that folder, to compare. half_there: what is
     not whole in it.
 
-    models: whether it needs PyTorch, of which a copy takes longer. weight: how often it is taken,
-        beside the others.
+    kind: of data, of models and states of training, or whole runs, which take longest and are told
+        to stop as well. weight: how often it is taken, beside the others of its kind.
     warm: whether it may be done where copies are made.
     """
 
     work: Callable[[Path, Path], object]
     result: Callable[[Path], object]
     half_there: Callable[[Path], str]
-    models: bool = False
+    kind: str = KILLS
     weight: float = 1.0
     warm: bool = True
 
@@ -237,47 +237,6 @@ def _whole_file(folder: Path) -> str:
     return "" if text in ("", text[:4] * 10_000) else "HALF file.txt"
 
 
-def _train(sources: Path, folder: Path) -> None:
-    from strhub.cli.train import main
-
-    here = Path(__file__).resolve().parents[2]
-    sys.argv = [str(here / "train.py"), *TRAINING, f"hydra.run.dir={folder / 'run'}"]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"train.py ended with {end.code}") from end
-
-
-TRAINING = (
-    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-    "model.patch_size=[16,16]", "model.batch_size=4", "model.max_label_length=12",
-    "dataset=rendered",
-    "data.render.words=8", "data.render.difficulty=0", "data.render.validation=4",
-    "data.num_workers=0",
-    "trainer.log_every_n_steps=1", "logger=csv", "+trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu", "callbacks.summary=null", "callbacks.best=null",
-    "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1", "trainer.max_epochs=2",
-    "ckpt_path=last",
-)  # fmt: skip
-
-
-def _losses(folder: Path) -> object:
-    with (folder / "run" / "metrics.csv").open() as file:
-        return [(int(row["step"]), row["loss"]) for row in csv.DictReader(file) if row.get("loss")]
-
-
-def _whole_run(folder: Path) -> str:
-    from strhub.training.checkpoint_io import latest_checkpoint
-
-    for checkpoints in folder.glob("run/**/checkpoints"):
-        if last := latest_checkpoint(checkpoints):
-            from strhub.training.checkpoint_io import DurableCheckpointIO
-
-            DurableCheckpointIO().load_checkpoint(last)
-    return ""
-
-
 OPERATIONS = {
     "split": Operation(
         lambda sources, folder: _data("split", sources / "words", folder / "a", folder / "b",
@@ -302,17 +261,24 @@ OPERATIONS = {
         lambda sources, folder: _data("inspect", sources / "words", "--json",
             folder / "report.json",
                                       "--html", folder / "report.html", "--workers", 1),
-        _report, _told(_whole_report), False, 0.3,
+        _report, _told(_whole_report), KILLS, 0.3,
     ),
-    "bulk": Operation(_bulk, _parquet, _told(_whole_parquet), False, 0.5),
-    "save": Operation(_save, _model, _told(_whole_model), True),
-    "convert": Operation(_convert, _model, _told(_whole_model), True),
-    "state": Operation(_state, _stored_state, _told(_whole_state), True),
+    "bulk": Operation(_bulk, _parquet, _told(_whole_parquet), KILLS, 0.5),
+    "save": Operation(_save, _model, _told(_whole_model), SAVES),
+    "convert": Operation(_convert, _model, _told(_whole_model), SAVES),
+    "state": Operation(_state, _stored_state, _told(_whole_state), SAVES),
     "file": Operation(_write_file, lambda folder: (folder / "file.txt").read_text(),
     _told(_whole_file)), "workers": Operation(
         lambda sources, folder: _data("make", sources / "images", folder / "a", "--workers", 2),
-        _lmdbs("a"), _whole_lmdbs("a"), False, 0.01, False,
+        _lmdbs("a"), _whole_lmdbs("a"), KILLS, 0.01, False,
     ),
-    "train": Operation(_train, _losses, _told(_whole_run), True, 0.02, False),
+    "train": Operation(
+        lambda sources, folder: training_runs.train(folder, training_runs.PLAIN),
+        training_runs.outcome, _told(training_runs.check_states), RUNS,
+    ),
+    "averaged": Operation(
+        lambda sources, folder: training_runs.train(folder, training_runs.AVERAGED),
+        training_runs.outcome, _told(training_runs.check_states), RUNS,
+    ),
 }  # fmt: skip
 """By the name that is printed."""
