@@ -53,7 +53,7 @@ _TYPES: dict[str, Any] = {
     "reread_correction": Sequence[float] | None, "calibration": Sequence[float] | None,
 }  # fmt: skip
 _RENAMED = {"second_look": "reread_below"}  # files of the version before have the old names
-_LARGEST_JSON = 16 << 20  # characters
+LARGEST_JSON = 16 << 20  # characters
 
 
 def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def parse_json(text: Any, what: str) -> Any:
     deep.
     """
     try:
-        if len(text) > _LARGEST_JSON:
+        if len(text) > LARGEST_JSON:
             raise ValueError("it is too long")
         return json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:

@@ -114,7 +114,7 @@ def check_archive(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            _records(path, archive, code=False)
+            archive_records(path, archive)
     except (
         OSError,
         zipfile.BadZipFile,
@@ -149,7 +149,9 @@ def _members(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, StoredT
             yield from _members(member, f"{prefix}{name}.", depth + 1)
 
 
-def _records(path: Path, archive: zipfile.ZipFile, *, code: bool) -> dict[str, zipfile.ZipInfo]:
+def archive_records(
+    path: Path, archive: zipfile.ZipFile, *, code: bool = False
+) -> dict[str, zipfile.ZipInfo]:
     """Records by name, none compressed and none twice; code: whether to leave out a script's code,
     which may be.
     """
@@ -172,7 +174,7 @@ def _records(path: Path, archive: zipfile.ZipFile, *, code: bool) -> dict[str, z
 def _archive(path: Path, file: BinaryIO) -> TorchFile:
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
-        records = _records(path, archive, code=True)
+        records = archive_records(path, archive, code=True)
         listing = next(
             (name for name in records if name.endswith("data.pkl") and name.count("/") == 1), None
         )

@@ -1,13 +1,11 @@
-"""An archive of `torch.export` (.pt2) as the engine of a reader: what `export.py` wrote, run by
-PyTorch.
+"""An archive of `torch.export` (.pt2) as the engine of a reader: what `export.py` wrote, computed
+by PyTorch's operators.
 
-PyTorch's own reader of archives trusts them: open only those of people you trust.
+It is read by `archive_file`, not by PyTorch's own reader, which trusts archives.
 """
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +14,12 @@ from typing import Any
 import torch
 
 from strhub.errors import CheckpointError, ConfigError
+from strhub.inference.archive_file import read_archive_description, read_program
 from strhub.inference.engine import Decode, ImageArray
-from strhub.inference.onnx_description import METADATA_KEY
 from strhub.inference.onnx_engine import OnnxEngine
-from strhub.utils.regular_files import check_regular
+from strhub.inference.onnx_trial import try_graph
 
 __all__ = ["ArchiveEngine"]
-
-_DESCRIPTION = f"{METADATA_KEY}.json"
 
 
 class ArchiveEngine(OnnxEngine):
@@ -50,8 +46,10 @@ class ArchiveEngine(OnnxEngine):
         self._model = Path(model)
         if threads is not None:
             torch.set_num_threads(threads)
-        program, self.description = _load(self._model)
-        self._module = program.module()
+        self.description = read_archive_description(self._model)
+        self._program = read_program(self._model)
+        stored = self._model.stat().st_size
+        try_graph(self._model, [3, *self.description["img_size"]], stored=stored)
         self._adopt_description(search)
         self._lanes, self._on_cpu = 1, True
 
@@ -67,27 +65,8 @@ class ArchiveEngine(OnnxEngine):
 
     def _logits(self, session: Any, images: ImageArray) -> ImageArray:
         with torch.no_grad():
-            logits: ImageArray = self._module(torch.from_numpy(images)).float().numpy()
+            try:
+                logits: ImageArray = self._program(torch.from_numpy(images)).float().numpy()
+            except CheckpointError as error:
+                raise CheckpointError(f"{self._model} cannot be computed: {error}") from error
         return self._checked(logits, len(images))
-
-
-def _load(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the program and what the file says of it."""
-    extra = {_DESCRIPTION: ""}
-    try:
-        check_regular(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of PyTorch, about its own format
-            program = torch.export.load(path, extra_files=extra)
-        description = json.loads(extra[_DESCRIPTION])
-        needed = ("charset", "img_size", "normalize", "tokenizer")
-        if missing := [name for name in needed if name not in description]:
-            raise CheckpointError(f"{path} does not say its {', '.join(missing)}; export it again")
-    except CheckpointError:
-        raise
-    except Exception as error:  # of many kinds, PyTorch's own among them
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise CheckpointError(
-            f"{path} cannot be read as an archive of torch.export by strhub: {reason}"
-        ) from error
-    return program, description

@@ -21,6 +21,7 @@ __all__ = [
     "LOGITS",
     "METADATA_KEY",
     "check_graph",
+    "checked_description",
     "file_contents",
     "header_hash",
     "read_description",
@@ -55,6 +56,22 @@ def read_description(model: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{model} is an ONNX file, but not one of strhub: ./export.py writes those"
         )
+    found = checked_description(text, model)
+    weights = found.pop("weights")
+    if weights is not None:
+        found["weights"] = _checked_weights(weights, path)
+    named = {found["weights"]["file"]} if "weights" in found else set[str]()
+    if foreign := contents.locations - named:
+        raise CheckpointError(
+            f"{model} points at files that are none of its own: {_listed(foreign)}"
+        )
+    return found
+
+
+def checked_description(text: str, model: str | Path) -> dict[str, Any]:
+    """Return what a file says of itself, each value checked but `weights`; `CheckpointError` if
+    that cannot be.
+    """
     described = parse_json(text, f"{model}: its description of itself is damaged and")
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
         raise CheckpointError(f"{model}: its description of itself is damaged; export it again")
@@ -79,13 +96,7 @@ def read_description(model: str | Path) -> dict[str, Any]:
         str(name): checked(str(name), value, Any, str(model)) for name, value in decoding.items()
     }
     found["card"] = checked_card(described.get("card", {}), str(model))
-    if described.get("weights") is not None:
-        found["weights"] = _checked_weights(described["weights"], path)
-    named = {found["weights"]["file"]} if "weights" in found else set[str]()
-    if foreign := contents.locations - named:
-        raise CheckpointError(
-            f"{model} points at files that are none of its own: {_listed(foreign)}"
-        )
+    found["weights"] = described.get("weights")
     return found
 
 

@@ -101,9 +101,8 @@ class OnnxEngine(NetworkEngine):
         self._model, self._threads = Path(model), threads or available_threads()
         self._file = identity(self._model)  # before it is opened
         self.description = read_description(model)
-        session = open_session(
-            model, device=device, threads=threads, tried=[3, *self.description["img_size"]]
-        )
+        self._tried = [3, *self.description["img_size"]]
+        session = open_session(model, device=device, threads=threads, tried=self._tried)
         check_graph(session, self.description, model)
         self._alone = PerProcess(partial(self._opened, device=device, threads=threads), session)
         self._shared = PerProcess(self._open_shared)
@@ -178,7 +177,7 @@ class OnnxEngine(NetworkEngine):
             raise CheckpointError(
                 f"{self._model} holds another model than when this reader was made: make a new one"
             )
-        session = open_session(self._model, device=device, threads=threads)
+        session = open_session(self._model, device=device, threads=threads, tried=self._tried)
         check_graph(session, self.description, self._model)
         return session
 
@@ -187,14 +186,15 @@ class OnnxEngine(NetworkEngine):
             identity(self._model) != self._file
         ):  # another model may be there by now, with other letters
             return self.session
-        return open_session(self._model, device="cpu", threads=self._threads // self._lanes)
+        threads = self._threads // self._lanes
+        return open_session(self._model, device="cpu", threads=threads, tried=self._tried)
 
     def _logits(self, session: Any, images: ImageArray) -> ImageArray:
         """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything
         else.
         """
         try:
-            logits = session.run([LOGITS], {IMAGES: images})[0]
+            logits: ImageArray = session.run([LOGITS], {IMAGES: images})[0]
         except Exception as error:  # of many kinds, all of onnxruntime's own
             raise CheckpointError(
                 f"{self._model} cannot be computed: {reason(error)[:300]}"
@@ -232,12 +232,12 @@ class OnnxEngine(NetworkEngine):
 
 
 def tokenizer_of(description: dict[str, Any], model: str | Path) -> Tokenizer:
-    """Return the tokenizer that a description names; `ValueError` for one that this strhub does not
-    have.
+    """Return the tokenizer that a description names; `CheckpointError` for one that this strhub
+    does not have.
     """
     kind = description["tokenizer"]
     if kind not in _TOKENIZERS:
-        raise ValueError(
+        raise CheckpointError(
             f"{model} needs the tokenizer {kind!r}, which this strhub does not have: update strhub"
         )
     build: Any = _TOKENIZERS[kind]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["OnnxFile", "read_onnx_file"]
+__all__ = ["OnnxFile", "fields_of", "read_onnx_file", "varint"]
 
 _MOST_FIELDS = 5_000_000
 _DEEPEST = 20  # graphs within nodes within graphs
@@ -67,7 +67,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
                     continue
                 inner = _INNER.get(message, {})
                 size = 1
-                for number, first, last in _fields(data, start, stop):
+                for number, first, last in fields_of(data, start, stop):
                     budget -= 1
                     if budget < 0 or depth > _DEEPEST:
                         raise ValueError(
@@ -81,17 +81,17 @@ def read_onnx_file(path: Path) -> OnnxFile:
     return OnnxFile(metadata, frozenset(locations), values)
 
 
-def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a message: number, and where what it holds begins and ends; of numbers, their
-    own bytes.
+def fields_of(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the fields of a message: number, and where what it holds begins and ends; of numbers,
+    their own bytes.
     """
     while start < stop:
-        key, at = _varint(data, start, stop)
+        key, at = varint(data, start, stop)
         kind = key & 7
         if kind == _VARINT:
-            _, end = _varint(data, at, stop)
+            _, end = varint(data, at, stop)
         elif kind == _BYTES:
-            length, at = _varint(data, at, stop)
+            length, at = varint(data, at, stop)
             end = at + length
         elif kind in (_FIXED64, _FIXED32):
             end = at + (8 if kind == _FIXED64 else 4)
@@ -103,8 +103,8 @@ def _fields(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, 
         start = end
 
 
-def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, and where it ends."""
+def varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
+    """Return a number of 7 bits a byte, and where it ends."""
     value = shift = 0
     while at < stop and shift < 70:
         byte = data[at]
@@ -120,7 +120,7 @@ def _pair(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
     """A name and a text."""
     found = {
         number: data[first:last]
-        for number, first, last in _fields(data, start, stop)
+        for number, first, last in fields_of(data, start, stop)
         if number in (1, 2)
     }
     return found.get(1, b"").decode("utf-8", "replace"), found.get(2, b"").decode(
@@ -132,6 +132,6 @@ def _dimensions(data: mmap.mmap, first: int, last: int) -> int:
     """The product of a tensor's sizes: one number, or several packed one after the other."""
     product = 1
     while first < last:
-        size, first = _varint(data, first, last)
+        size, first = varint(data, first, last)
         product *= size
     return product

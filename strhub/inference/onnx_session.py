@@ -14,7 +14,8 @@ from strhub.inference.batches import available_processors
 from strhub.inference.onnx_description import (
     file_contents,
 )
-from strhub.inference.onnx_trial import try_graph
+from strhub.inference.onnx_limits import LimitedSession
+from strhub.inference.onnx_trial import MAX_MEMORY, is_trusted, try_graph
 from strhub.utils.telemetry import import_onnxruntime
 
 
@@ -38,7 +39,7 @@ def open_session(
     """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
 
     tried: the shape (C, H, W) of an image that is first computed in another process, see
-        `onnx_trial`.
+        `onnx_trial`; runs have limits then, too.
     """
     path = Path(model)
     stored = file_contents(path).stored
@@ -57,7 +58,7 @@ def open_session(
     options.inter_op_num_threads = 1  # there is one thing to do at a time
     options.log_severity_level = 4  # not even errors, which are raised anyway
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             path, options, providers=_providers(onnxruntime, device)
         )
     except Exception as error:  # of many kinds, all of onnxruntime's own
@@ -68,6 +69,9 @@ def open_session(
             "operators needs a newer "
             "onnxruntime, or export it with a lower --opset"
         ) from error
+    if tried is None or is_trusted(path):
+        return session
+    return LimitedSession(session, onnxruntime.RunOptions, path, memory=MAX_MEMORY + 4 * stored)
 
 
 def reason(error: Exception) -> str:

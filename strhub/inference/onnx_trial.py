@@ -1,4 +1,4 @@
-"""One run of an .onnx file in a process of its own, before this process is given the file.
+"""One run of an exported file (.onnx, .pt2) in another process, before this one is given the file.
 
 A graph is a program: it may compute for hours, ask for terabytes, or meet a fault in the runtime
 that ends the process. All of that happens to the other process, which has limits. The models that
@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Final
 
 from strhub.errors import CheckpointError
+from strhub.inference.onnx_graph import check_course
 from strhub.weights import embedded_graph
 
-__all__ = ["MAX_CPU_SECONDS", "MAX_MEMORY", "TRUST", "try_graph"]
+__all__ = ["ARCHIVE", "MAX_CPU_SECONDS", "MAX_MEMORY", "TRUST", "is_trusted", "try_graph"]
 
 log = logging.getLogger(__name__)
 
 TRUST: Final = "STRHUB_TRUST_ONNX"
+ARCHIVE: Final = ".pt2"
 MAX_CPU_SECONDS: Final = 20  # for one image of zeros; the largest models take less than a second
 MAX_SECONDS: Final = 180.0  # the same, by the clock, on a machine that has other things to do
 MAX_MEMORY: Final = 4 << 30  # bytes, beside four times the file
@@ -47,17 +49,32 @@ def try_graph(path: Path, shape: Sequence[int], *, stored: int) -> None:
     stays as it is. Where no process can be started, a warning is logged.
 
     Raises:
-        CheckpointError: if that fails, ends the process, or takes too much time or memory.
+        CheckpointError: if the course of an .onnx file depends on what an image shows; if the run
+            fails, ends the process, or takes too much time or memory.
         OSError: if the file is not there.
     """
-    if os.environ.get(TRUST) == "1" or path.resolve().parent == embedded_graph().resolve().parent:
+    if is_trusted(path):
         return
     status = path.stat()
     _try(path, tuple(shape), stored, (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
+def is_trusted(path: Path) -> bool:
+    """Return whether a file came with strhub, or all are trusted."""
+    own = embedded_graph().resolve().parent
+    return os.environ.get(TRUST) == "1" or path.resolve().parent == own
+
+
 @lru_cache(maxsize=16)
 def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, int, int]) -> None:
+    if path.suffix != ARCHIVE:
+        try:
+            check_course(path)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} is refused: {error}, and so may take any time. If the file is your own, "
+                f"set {TRUST}=1 in the environment"
+            ) from error
     arguments = [
         os.path.abspath(path),
         str(MAX_MEMORY + 4 * stored),
@@ -84,9 +101,9 @@ def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, i
         raise _too_slow(path)
     elif status:
         raise CheckpointError(
-            f"{path} cannot be loaded: it is damaged, or made to harm: ONNX Runtime crashes on it "
-            f"(status {status} of "
-            "the process that tried it)"
+            f"{path} cannot be loaded: it is damaged, or made to harm: "
+            f"{'PyTorch' if path.suffix == ARCHIVE else 'ONNX Runtime'} crashes on it (status "
+            f"{status} of the process that tried it)"
         )
 
 
@@ -118,10 +135,8 @@ def main() -> None:
     os.write(1, _BEGUN)
     threading.Thread(target=_end_with_other, daemon=True).start()
     _limit(int(memory), int(seconds))
-    from strhub.inference.onnx_session import compute_once
-
     try:
-        compute_once(Path(path), [int(size) for size in shape])
+        _compute(Path(path), tuple(map(int, shape)))
     except (ValueError, ImportError, OSError) as error:
         refused = str(error)
     except MemoryError:
@@ -130,6 +145,17 @@ def main() -> None:
         os._exit(0)
     os.write(2, (_TOLD + refused).encode("utf-8", "replace"))
     os._exit(_REFUSED)
+
+
+def _compute(path: Path, shape: tuple[int, ...]) -> None:
+    if path.suffix == ARCHIVE:
+        from strhub.inference.archive_file import compute_archive_once
+
+        compute_archive_once(path, shape)
+    else:
+        from strhub.inference.onnx_session import compute_once
+
+        compute_once(path, shape)
 
 
 def _end_with_other() -> None:

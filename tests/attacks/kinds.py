@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from archives import write_archive
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,7 @@ def _make_models(folder: Path) -> None:
     model = strhub.load(folder / "reference-lightning.ckpt")
     strhub.save(model, folder / "a.safetensors")
     export(model, folder / "a.onnx", card={})
+    write_archive(folder / "a.pt2")
 
 
 def _use_model(path: Path) -> object:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 TRAINING = (
     "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-    "model.patch_size=[16,16]", "model.batch_size=4", "model.max_label_length=12", "dataset=rendered",
-    "data.render.words=8", "data.render.difficulty=0", "data.render.validation=4", "data.num_workers=0",
+    "model.patch_size=[16,16]", "model.batch_size=4", "model.max_label_length=12",
+    "dataset=rendered", "data.render.words=8", "data.render.difficulty=0",
+    "data.render.validation=4", "data.num_workers=0",
     "trainer.log_every_n_steps=1", "logger=csv", "+trainer.enable_progress_bar=false",
     "trainer.accelerator=cpu", "callbacks.summary=null", "+trainer.num_sanity_val_steps=0",
     "trainer.max_epochs=2", "ckpt_path=last",

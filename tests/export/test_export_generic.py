@@ -26,6 +26,7 @@ from strhub.export.archive import DESCRIPTION, largest_difference_of_archive
 from strhub.export.checking import soft_noise
 from strhub.export.generic import trace
 from strhub.export.graph import Graph
+from strhub.inference.archive_file import read_program
 from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import Recognizer
 from strhub.inference.onnx_session import open_session
@@ -182,7 +183,11 @@ def write(model: SceneTextModel, path: Path) -> None:
     export(model, path, card={"data": "none"})
     assert largest_difference_of_archive(model, path) < 1e-4
     extra = {DESCRIPTION: ""}
-    torch.export.load(path, extra_files=extra)
+    program = torch.export.load(path, extra_files=extra)
+    images = soft_noise(2, model.hparams["img_size"])
+    with torch.no_grad():
+        expected = program.module()(images)
+        torch.testing.assert_close(read_program(path)(images), expected, atol=1e-5, rtol=0)
     assert json.loads(extra[DESCRIPTION])["card"] == {"data": "none"}
     assert json.loads(extra[DESCRIPTION])["charset"] == model.tokenizer.charset
 

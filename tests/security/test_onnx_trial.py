@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from onnx import TensorProto, helper
 
 from strhub import Recognizer
 from strhub.errors import CheckpointError
-from strhub.inference import onnx_trial
+from strhub.inference import onnx_limits, onnx_session, onnx_trial
 from strhub.inference.onnx_description import METADATA_KEY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
@@ -63,23 +64,48 @@ def harmless(path: Path) -> Path:
     return write(path, [], [constant("more", [0.0], np.float32)])
 
 
-def endless(path: Path) -> Path:
-    """A loop that goes round for hours."""
-    carried = [
-        helper.make_tensor_value_info(name, kind, [])
-        for name, kind in (("i", TensorProto.INT64), ("on", 9))
-    ]
+def loop(
+    path: Path, rounds: Any, step: Sequence[Any], *, shape: Sequence[Any] = (1,), start: Any = None
+) -> Path:
+    """Write a graph with a loop: from x to y, on while `still`."""
+    value = helper.make_tensor_value_info
+    carried = [value(name, kind, []) for name, kind in (("i", TensorProto.INT64), ("on", 9))]
     body = helper.make_graph(
-        [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Sin", ["x"], ["y"])],
+        list(step),
         "body",
-        [*carried, helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [
-            helper.make_tensor_value_info("still", 9, []),
-            helper.make_tensor_value_info("y", TensorProto.FLOAT, [1]),
-        ],
+        [*carried, value("x", TensorProto.FLOAT, shape)],
+        [value("still", 9, []), value("y", TensorProto.FLOAT, shape)],
     )
-    loop = helper.make_node("Loop", ["trips", "", "start"], ["more"], body=body)
-    return write(path, [loop], [constant("trips", ENDLESS), constant("start", [1.0], np.float32)])
+    nodes = [
+        helper.make_node("Loop", ["trips", "", "start"], ["end"], body=body),
+        helper.make_node("ReduceSum", ["end"], ["sum"], keepdims=0),
+        helper.make_node("Reshape", ["sum", "one"], ["more"]),
+    ]
+    begin = constant("start", [1.0] if start is None else start, np.float32)
+    return write(path, nodes, [constant("trips", rounds), begin, constant("one", [1])])
+
+
+GO_ON = helper.make_node("Identity", ["on"], ["still"])
+SMALLER = helper.make_node("MatMul", ["x", "x"], ["y"])
+DOUBLE = helper.make_node("Concat", ["x", "x"], ["y"], axis=0)
+# Goes on where an image is no zeros.
+IF_SEEN = [
+    helper.make_node("ReduceMax", ["images"], ["brightest"], keepdims=0),
+    helper.make_node("Cast", ["brightest"], ["still"], to=9),
+]
+
+
+def endless(path: Path) -> Path:
+    """A loop that takes minutes."""
+    return loop(path, 4000, [GO_ON, SMALLER], shape=(700, 700), start=np.zeros((700, 700)))
+
+
+def slow_where_seen(path: Path) -> Path:
+    return loop(path, 4000, [*IF_SEEN, SMALLER], shape=(700, 700), start=np.zeros((700, 700)))
+
+
+def large_where_seen(path: Path) -> Path:
+    return loop(path, 60, [*IF_SEEN, DOUBLE], shape=("n",), start=np.zeros(1 << 20))
 
 
 def huge(path: Path) -> Path:
@@ -114,6 +140,78 @@ def test_a_graph_that_does_not_end(tmp_path: Path) -> None:
     ):
         Recognizer(endless(tmp_path / "a.onnx"))
     assert time.process_time() - began < 1
+
+
+def unsettled() -> dict[str, tuple[list[Any], list[Any]]]:
+    """Graphs whose course depends on what an image shows: nodes that make `more`, and constants."""
+    node = helper.make_node
+    bright = [node("ReduceMax", ["images"], ["max"], keepdims=0),
+              node("Cast", ["max"], ["count"], to=TensorProto.INT64)]  # fmt: skip
+    value = helper.make_tensor_value_info
+    ends = [value("still", 9, []), value("y", TensorProto.FLOAT, [1])]
+    starts = [value("i", TensorProto.INT64, []), value("on", 9, []),
+              value("x", TensorProto.FLOAT, [1])]  # fmt: skip
+    same = node("Identity", ["x"], ["y"])
+    body = helper.make_graph([GO_ON, same], "body", starts, ends)
+    inner = node("Loop", ["trips", "", "x"], ["y"], body=body)
+    outer = helper.make_graph([GO_ON, inner], "outer", starts, ends)
+    branch = helper.make_graph([node("Identity", ["zero"], ["z"])], "b", [],
+                               [value("z", TensorProto.FLOAT, [1])])  # fmt: skip
+    zero = constant("zero", [0.0], np.float32)
+    sums = [node("ReduceSum", ["large"], ["sum"], keepdims=0),
+            node("Reshape", ["sum", "one"], ["more"])]  # fmt: skip
+    one, trips = constant("one", [1]), constant("trips", 9)
+    return {
+        "loop": ([*bright, node("Loop", ["count", "", "zero"], ["more"], body=body)], [zero]),
+        "long": ([node("Loop", ["trips", "", "zero"], ["more"], body=body)],
+                 [zero, constant("trips", ENDLESS)]),
+        "loops": ([node("Loop", ["trips", "", "zero"], ["more"], body=outer)], [zero, trips]),
+        "If": ([*bright, node("Cast", ["max"], ["yes"], to=9),
+                node("If", ["yes"], ["more"], then_branch=branch, else_branch=branch)], [zero]),
+        "Range": ([*bright, node("Range", ["a", "count", "b"], ["numbers"]),
+                   node("Cast", ["numbers"], ["large"], to=1), *sums],
+                  [one, constant("a", 0), constant("b", 1)]),
+        "NonZero": ([node("NonZero", ["images"], ["large"]), *sums], [one]),
+        "ConstantOfShape": ([node("Loop", ["trips", "", "zero"], ["end"], body=body),
+                             node("Cast", ["end"], ["size"], to=TensorProto.INT64),
+                             node("ConstantOfShape", ["size"], ["large"]), *sums],
+                            [zero, one, trips]),
+        "operator": ([node("Sampling", ["images"], ["more"], domain="com.microsoft")], []),
+        "domain": ([node("Identity", ["zero"], ["more"], domain="of.mine")], [zero]),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", unsettled())
+def test_a_course_that_an_image_decides_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"a\.onnx is refused: .*STRHUB_TRUST_ONNX=1"):
+        Recognizer(write(tmp_path / "a.onnx", *unsettled()[name]))
+
+
+def test_functions_of_a_file_are_refused(tmp_path: Path) -> None:
+    model = onnx.load(harmless(tmp_path / "a.onnx"))
+    nodes = [helper.make_node("Identity", ["a"], ["b"])]
+    opset = [helper.make_opsetid("", 18)]
+    model.functions.append(helper.make_function("mine", "F", ["a"], ["b"], nodes, opset))
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(CheckpointError, match="functions of its own"):
+        Recognizer(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("write_graph", "message"),
+    [(slow_where_seen, "took too long"), (large_where_seen, "took too much memory")],
+)
+def test_what_passes_the_trial_still_has_limits(
+    tmp_path: Path, write_graph: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_limits, "SECONDS", 0.5 if "long" in message else 60.0)
+    monkeypatch.setattr(onnx_limits, "SECONDS_AN_IMAGE", 0.0)
+    monkeypatch.setattr(onnx_session, "MAX_MEMORY", 100 << 20)
+    reader = Recognizer(write_graph(tmp_path / "a.onnx"), threads=1, reread_below=0)
+    seen = np.full((8, 8, 3), 255, dtype=np.uint8)
+    assert "strhub-limits" not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(CheckpointError, match=message):
+        reader([seen])
 
 
 def test_a_graph_that_asks_for_terabytes(tmp_path: Path) -> None:
