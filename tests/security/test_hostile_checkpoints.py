@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attack_support import run_python
 from hostile import CALL, VALUES, changed_json, damaged, deep, is_plain
 from omegaconf import OmegaConf
 from safetensors import safe_open
@@ -215,12 +216,18 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path, files: dict[str, 
             load(tmp_path / "x.pt")
 
 
-def test_compressed_records_are_refused_unread(tmp_path: Path, files: dict[str, bytes]) -> None:
-    """Such a file of some kilobytes may hold gigabytes."""
-    source, packed = zipfile.ZipFile(io.BytesIO(files["m.ckpt"])), tmp_path / "m.ckpt"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+def packed_checkpoint(files: dict[str, bytes], path: Path) -> Path:
+    """Write a checkpoint with compressed records, one of them of 128 MiB."""
+    source = zipfile.ZipFile(io.BytesIO(files["m.ckpt"]))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
             target.writestr(name, bytes(1 << 27) if name.endswith("/data/1") else source.read(name))
+    return path
+
+
+def test_compressed_records_are_refused_unread(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """Such a file of some kilobytes may hold gigabytes."""
+    packed = packed_checkpoint(files, tmp_path / "m.ckpt")
     assert packed.stat().st_size < 1 << 20
     for read in (read_checkpoint, check_archive):
         with pytest.raises(CheckpointError, match="compressed"):
@@ -298,6 +305,13 @@ def describe(proto: Any, **changed: Any) -> None:
     entry.value = json.dumps({**json.loads(entry.value), **changed})
 
 
+def point_at(proto: Any, target: str) -> None:
+    """Let a graph's first tensor be in a file."""
+    for entry in proto.graph.initializer[0].external_data:
+        if entry.key == "location":
+            entry.value = target
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -330,25 +344,14 @@ def test_weights_of_exported_files_lie_beside_them(tmp_path: Path, target: str) 
     (tmp_path / "model").mkdir()
     (tmp_path / "x.safetensors").write_bytes(embedded_weights("strhub-tiny").read_bytes())
 
-    def point(proto: Any) -> None:
-        for entry in proto.graph.initializer[0].external_data:
-            if entry.key == "location":
-                entry.value = target
-
     with pytest.raises(CheckpointError, match="no file beside it"):
-        Recognizer(graph(tmp_path / "model", point))
+        Recognizer(graph(tmp_path / "model", lambda proto: point_at(proto, target)))
 
 
 def test_exported_files_point_at_their_own_weights_alone(tmp_path: Path) -> None:
     (tmp_path / "private.txt").write_bytes(bytes(100_000))
-
-    def point(proto: Any) -> None:
-        next(
-            entry for entry in proto.graph.initializer[0].external_data if entry.key == "location"
-        ).value = "private.txt"
-
     with pytest.raises(CheckpointError, match=r"none of its own: 'private.txt'"):
-        Recognizer(graph(tmp_path, point))
+        Recognizer(graph(tmp_path, lambda proto: point_at(proto, "private.txt")))
 
 
 def test_exported_files_with_more_numbers_than_bytes_are_refused(tmp_path: Path) -> None:
@@ -500,6 +503,79 @@ def outcome(path: Path, content: bytes, read: Callable[[Path], Any]) -> bool:
     assert not more or "do not fit" in first
     assert message.replace("\n", "").isprintable()
     return bool(message)
+
+
+# ---- all of this in one child with limits, whose start is most of the time
+
+CHILD = """
+import sys
+from pathlib import Path
+from strhub import load
+from strhub.checkpoint import download
+from strhub.errors import CheckpointError
+from strhub.inference.onnx_engine import Recognizer
+download.LARGEST = 100_000
+address, cache, *paths = sys.argv[1:]
+fetched = [f"{address}/{name}" for name in ("ftp", "file", "announced", "real.pt", "other")]
+for path in [*fetched, *paths]:
+    try:
+        if path.startswith("http"):
+            download.fetch(download.RemoteFile(path, "0" * 64, "x.pt"), Path(cache))
+        elif path.endswith(".onnx"):
+            Recognizer(path, threads=1)(["demo_images/01.png"])
+        else:
+            load(path)
+    except CheckpointError as error:
+        assert len(str(error).splitlines()) == 1 or "do not fit" in str(error), error
+        print("refused")
+    else:
+        print("used", path)
+"""
+
+
+def hostile_models(files: dict[str, bytes], folder: Path) -> Iterator[Path]:
+    """Write models that lie about their sizes, or hold what is no number."""
+    for number, changed in enumerate((
+        {"enc_depth": 10**5}, {"refine_iters": 10**9}, {"embed_dim": 10**9},
+        {"img_size": [30000, 30000]}, {"temperature": 0}, {"temperature": math.nan},
+        {"enc_depth": 90, "embed_dim": 60000}, {"max_label_length": 2000},
+    )):  # fmt: skip
+        yield with_hyper_parameters(files, folder / f"{number}.safetensors", **changed)
+    for name in ("hyper_parameters", "card"):
+        metadata = {"format": "strhub-1", "hyper_parameters": "{}", "card": "{}", name: deep()}
+        save_file({"a": torch.zeros(1)}, folder / f"{name}.safetensors", metadata)
+        yield folder / f"{name}.safetensors"
+    yield packed_checkpoint(files, folder / "packed.ckpt")
+    weights = torch.load(io.BytesIO(files["m.pt"]), weights_only=True)
+    for name, content in {
+        "expanded": {**weights, "head.bias": torch.zeros(1).expand(1 << 40)},
+        "called": {"state_dict": weights, "hyper_parameters": {"x": Made(bytearray, 1 << 36)}},
+        "nan": {**weights, "head.bias": weights["head.bias"] * math.nan},
+    }.items():
+        torch.save(content, folder / f"{name}.pt")
+        yield folder / f"{name}.pt"
+    for seed, (name, content) in enumerate(files.items()):
+        path = folder / f"damaged-{name}"
+        path.write_bytes(damaged(content, np.random.default_rng(seed))[:-100])
+        yield path
+    for number, change in enumerate((
+        lambda proto: describe(proto, img_size=[30000, 30000]),
+        lambda proto: describe(proto, charset=5),
+        lambda proto: proto.graph.initializer[0].dims.__setitem__(slice(None), [1 << 30] * 2),
+        lambda proto: point_at(proto, "/etc/passwd"),
+    )):  # fmt: skip
+        (folder / f"graph{number}").mkdir()
+        yield graph(folder / f"graph{number}", change)
+
+
+def test_all_of_it_in_a_child_with_limits(
+    tmp_path: Path, files: dict[str, bytes], address: str
+) -> None:
+    paths = list(hostile_models(files, tmp_path))
+    outcome = run_python(CHILD, address, tmp_path / "cache", *paths, memory_mib=1200, seconds=60)
+    assert outcome.ended_well, outcome
+    assert outcome.stdout.splitlines() == ["refused"] * (5 + len(paths)), outcome
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 # ---- the command line
