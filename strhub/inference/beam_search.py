@@ -203,7 +203,8 @@ class BeamSearch:
             states = np.where(
                 kept, states[rows, parents], self.following[states[rows, parents], tokens]
             )
-            history.append((parents, tokens, np.take_along_axis(now, tokens, 1)))
+            # Of a text that stays as it is, too, what speaks for its last character at this step.
+            history.append((parents, tokens, np.take_along_axis(now, last, 1)))
         scores = np.where(self.following[states, 0] >= 0, np.logaddexp(blank, other), _NEVER)
         return self._readings(scores, history)
 
@@ -234,9 +235,21 @@ class BeamSearch:
         ]
         if not found:  # nothing that may be read was among the beams
             return Decoded("", 0.0, np.zeros(0, dtype=np.float32))
-        characters = sure[found[0]][ids[found[0]] > 0].astype(np.float32)
+        characters = self._characters(ids[found[0]], sure[found[0]]).astype(np.float32)
         several = tuple(zip(texts, confidences, strict=True)) if self.search.top_k > 1 else ()
         return Decoded(texts[0], confidences[0], characters, several)
+
+    def _characters(self, ids: Ids, sure: Floats) -> Floats:
+        """Return the confidence of each character of a text; ids, sure: (T,), of its steps.
+
+        A prefix search adds a character as soon as it may have begun: its confidence is the
+        greatest until the next one.
+        """
+        starts = np.flatnonzero(ids > 0)
+        if not self.is_ctc or not len(starts):
+            return sure[starts]
+        surest: Floats = np.maximum.reduceat(sure, starts)
+        return surest
 
 
 def beam_search(tokenizer: Tokenizer, options: Mapping[str, Any]) -> BeamSearch | None:

@@ -102,6 +102,20 @@ def test_one_beam_reads_what_the_tokenizer_reads() -> None:
         np.testing.assert_allclose(reading.characters, characters, rtol=1e-4)
 
 
+def test_characters_are_as_sure_as_where_they_are_surest() -> None:
+    """A prefix search begins a character where it may begin at the earliest, hardly likely yet."""
+    probabilities = np.full((1, 8, 4), 0.001)
+    for step, (index, sure) in enumerate(
+        [(0, 0.99), (1, 0.3), (1, 0.95), (0, 0.99), (2, 0.2), (2, 0.9), (0, 0.99), (0, 0.99)]
+    ):
+        probabilities[0, step, 0] = 1 - sure
+        probabilities[0, step, index] = sure
+    probabilities /= probabilities.sum(-1, keepdims=True)
+    (found,) = BeamSearch(CTC, Search(beam_width=5, top_k=2)).decode(np.log(probabilities))
+    assert found.text == ALPHABET[:2]
+    np.testing.assert_allclose(found.characters, [0.95, 0.9], atol=0.01)
+
+
 def test_steps_are_told_what_the_beams_took() -> None:
     """A model that repeats: each step's distribution depends on the token before, so order and
     parents matter.
