@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "write a model as ONNX or as an archive of torch.export",
     "explain": "show what a model looks at",
     "serve": "read over HTTP",
+    "demo": "show a page that reads what is dropped on it",
     "data": "make, inspect, filter, merge, split, shard and render data sets",
 }
 

@@ -203,3 +203,8 @@ def data() -> None:
 def serve() -> None:
     """`strhub-serve`."""
     start("serve")
+
+
+def demo() -> None:
+    """`strhub-demo`."""
+    start("demo")

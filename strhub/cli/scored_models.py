@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["network", "recognizer"]
 
 ON_CPU = 32  # images at a time: more are read no faster there, and end later when stopped
-COLUMN = 8  # pixels of a column of probabilities, where the aspect is kept
 
 
 def recognizer(
@@ -132,21 +131,6 @@ def _maps(engine: NetworkEngine) -> Maps | None:
 
 
 def _columns(engine: NetworkEngine) -> Maps:
-    from strhub.explain.columns import draw_columns
-    from strhub.images.options import image_to_array
+    from strhub.explain.columns import draw_columns, locate_characters
 
-    options = {
-        "img_size": engine.img_size,
-        "keep_aspect": engine.keep_aspect,
-        "normalize": engine.normalize,
-    }
-
-    def columns(image: Image.Image) -> Image.Image | None:
-        array = image_to_array(image, options)  # type: ignore[arg-type]  # the same three
-        (probabilities,) = engine.probabilities([array])
-        used = len(probabilities)
-        if engine.keep_aspect:
-            used = max(1, min(used, round(array.shape[2] / COLUMN)))
-        return draw_columns(image, engine.tokenizer.located(probabilities), used)
-
-    return columns
+    return lambda image: draw_columns(image, *locate_characters(engine, image))

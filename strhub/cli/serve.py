@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "/healthz, /readyz, /metrics, /openapi.json.",
         EXAMPLES,
     )
-    serving_arguments(parser)
+    serving_arguments(parser, port=_PORT)
     parser.add_argument(
         "--api_key_file",
         metavar="FILE",
@@ -57,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def serving_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the service and the page on top of it have in common."""
+def serving_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
+    """Add what the service and the page on top of it have in common. port: by default."""
     parser.add_argument(
         "models",
         nargs="*",
@@ -66,7 +66,7 @@ def serving_arguments(parser: argparse.ArgumentParser) -> None:
         help="ids or paths, the one that is used by default first",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0: everywhere")
-    parser.add_argument("--port", type=int, default=_PORT, help=f"by default {_PORT}")
+    parser.add_argument("--port", type=int, default=port, help=f"by default {port}")
     parser.add_argument("--device", default=None, help="such as cpu or cuda:1")
     group = parser.add_argument_group("limits", "what is beyond them has the status in brackets")
     from strhub.serving.options import ServeOptions

@@ -24,10 +24,13 @@ from strhub.serving.service import Service
 __all__ = ["create_app"]
 
 
-def create_app(options: ServeOptions | None = None, service: Service | None = None) -> FastAPI:
+def create_app(
+    options: ServeOptions | None = None, service: Service | None = None, *, page: bool = False
+) -> FastAPI:
     """Return the application, its models loaded.
 
-    service: what answers, by default one with these options.
+    service: what answers, by default one with these options. page: serve the demonstration page at
+        `/`, too.
 
     Raises:
         ValueError: if a model cannot be loaded, or an option is out of range.
@@ -54,6 +57,10 @@ def create_app(options: ServeOptions | None = None, service: Service | None = No
     app.openapi = partial(describe, app, keys=bool(service.options.keys))  # type: ignore[method-assign]
     _add_routes(app, service)
     _add_health(app, service)
+    if page:
+        from strhub.serving.page import add_page
+
+        add_page(app, service)
     _add_errors(app)
     paths = {route.path for route in app.routes if hasattr(route, "path")}
     app.add_middleware(Guard, options=service.options, metrics=service.metrics, paths=paths)

@@ -13,7 +13,7 @@ from strhub.errors import ConfigError, UnreadableImage
 from strhub.inference.lines import LineReading, line_engine
 from strhub.inference.onnx_engine import OnnxEngine
 from strhub.inference.pipeline import Reader
-from strhub.inference.reading import Reading
+from strhub.inference.reading import Engine, Reading
 from strhub.inference.recognizer import Recognizer
 from strhub.serving.batching import Queue
 from strhub.serving.options import ServeOptions
@@ -65,12 +65,15 @@ class ServedModel:
         self._open("default")
 
     @property
+    def engine(self) -> Engine:
+        """Return what computes, as it reads by default."""
+        return self._readings["default"].reader.engine
+
+    @property
     def decodings(self) -> tuple[str, ...]:
         """Return the ways in which it reads words."""
-        engine = self._readings["default"].reader.engine
-        return tuple(
-            name for name in DECODINGS if name != "lines" or line_engine(engine) is not None
-        )
+        lines = line_engine(self.engine) is not None
+        return tuple(name for name in DECODINGS if name != "lines" or lines)
 
     def reading_queue(self, decoding: str) -> Queue:
         """Return the queue of words that are to be read in a way.

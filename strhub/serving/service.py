@@ -104,6 +104,14 @@ class Service:
         self._count(request, "spot", results, sum(len(page.words) for page in pages))
         return {"model": model.name, "results": results}
 
+    async def results(self, request: Request, queue: Queue) -> list[Any]:
+        """Return what a queue makes of the images of a request; `Refusal` if there is nothing."""
+        with self.memory.reservation() as held:
+            job = await self._job(
+                request, await read_body(request, self.options, held), photos=False
+            )
+            return await self._results(request, queue, job)
+
     def list_models(self) -> dict[str, Any]:
         """Return the models, the default one first."""
         return {

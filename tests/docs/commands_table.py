@@ -62,6 +62,9 @@ TABLE = {
     "pip install 'strhub[hub]'": INSTALLS,
     "pip install 'strhub[serve]'": INSTALLS,
     "strhub-serve": SERVES,
+    "pip install 'strhub[demo]'": INSTALLS,
+    "strhub-demo": SERVES,
+    "strhub-demo strhub-small strhub-tiny mine=outputs/mine/last.ckpt --open": SERVES,
     "strhub-serve strhub-small strhub-tiny mine=outputs/mine/last.ckpt --port 9000": SERVES,
     "strhub-serve --host 0.0.0.0 --api_key_file /run/secrets/strhub": SERVES,
     # Reading

@@ -73,9 +73,9 @@ def fake_service(options: ServeOptions, **more: Any) -> tuple[Service, FakeModel
 
 
 @contextmanager
-def served(options: ServeOptions, service: Service) -> Iterator[int]:
+def served(options: ServeOptions, service: Service, *, page: bool = False) -> Iterator[int]:
     """Serve on loopback in a thread; within, on that port."""
-    config = server_config(create_app(options, service), options)
+    config = server_config(create_app(options, service, page=page), options)
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

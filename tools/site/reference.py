@@ -103,7 +103,7 @@ def _programs() -> Iterator[tuple[str, list[str]]]:
         "import sys; from strhub.cli.entry import {0}; sys.argv = ['strhub-{0}', *sys.argv[1:]]; "
         "{0}()"
     )
-    for name in ("explain", "serve", "data"):
+    for name in ("explain", "serve", "demo", "data"):
         yield f"strhub-{name}", [sys.executable, "-c", code.format(name), "--help"]
     folder = ROOT / "strhub" / "cli" / "data_commands"
     for path in sorted(folder.glob("[a-z]*.py")):
