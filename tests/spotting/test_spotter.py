@@ -236,6 +236,19 @@ def test_the_prior_of_known_words_can_be_switched_off() -> None:
     assert LineReader(spotter.reader, ReadingOptions()).word_prior > 0
 
 
+def test_the_weight_of_known_words_is_the_same_of_either_runtime() -> None:
+    from strhub import Recognizer, load
+    from strhub.spotting.reading import LineReader, ReadingOptions
+
+    of_torch, light = Recognizer(load("strhub-small"), device="cpu"), Recognizer("strhub-small")
+    for reader in (of_torch, light):
+        assert LineReader(reader, ReadingOptions()).word_prior == 3
+        without = LineReader(reader, ReadingOptions(word_prior=False))
+        assert (without.word_prior, without.reader.engine.word_prior) == (0, 0)
+        assert reader.network.word_prior == 3
+        assert reader.network.device_name == "cpu"
+
+
 def test_a_reader_of_lines_reads_photographs_as_one_of_words_does() -> None:
     from strhub import Recognizer
     from strhub.spotting.spotter import Spotter
