@@ -10,24 +10,21 @@ those of a run that nobody killed.
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import random
-import resource
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from attack_support import end_with_parent, session
+from attack_support import session
+from numbered import Task, keep_quiet
 from operations import OPERATIONS, RUNS, Operation
 from tqdm import tqdm
 
@@ -186,27 +183,19 @@ def attempt(kind: str, number: int, sources: Path, known: dict[str, Undisturbed]
 
 def main() -> None:
     """Make the attempts and log them."""
-    kind, sources, log, first, last = (
-        sys.argv[1],
-        Path(sys.argv[2]),
-        Path(sys.argv[3]),
-        *map(int, sys.argv[4:6]),
-    )
-    warnings.simplefilter("ignore")
-    logging.disable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end_with_parent()
+    task = Task.of_command_line()
+    keep_quiet()
     # Its own lock is shared by all copies, and a killed one would hold it for ever.
     tqdm.set_lock(threading.RLock())
     known: dict[str, Undisturbed] = {}
-    with log.open("a", encoding="utf-8", buffering=1) as lines:
-        for number in range(first, last):
-            lines.write(f"begin {number}\n")
-            try:
-                outcome = attempt(kind, number, sources, known)
-            except Exception:
-                outcome = f"ERROR of the attack itself: {traceback.format_exc()[-600:]}"
-            lines.write(f"end {number} {' '.join(outcome.split())}\n")
+
+    def told(number: int) -> str:
+        try:
+            return attempt(task.kind, number, task.sources, known)
+        except Exception:
+            return f"ERROR of the attack itself: {traceback.format_exc()[-600:]}"
+
+    task.run(told)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,20 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import gc
-import logging
 import os
 import random
 import re
-import resource
 import signal
-import sys
 import tempfile
 import threading
 import traceback
-import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from attack_support import end_with_parent
 from kinds import KINDS, allowed
+from numbered import Task, keep_quiet
 from structure import damaged
 
 SECONDS = 20  # of computing that an attempt may take
@@ -133,36 +130,37 @@ def _has_children() -> bool:
 
 def main() -> None:
     """Make the attempts and log them."""
-    kind, examples, log, first, last = (
-        sys.argv[1],
-        Path(sys.argv[2]),
-        Path(sys.argv[3]),
-        *map(int, sys.argv[4:6]),
-    )
-    warnings.simplefilter("ignore")
-    logging.disable()
-    files = sorted(examples.iterdir())
+    task = Task.of_command_line()
+    files = sorted(task.sources.iterdir())
     contents = [file.read_bytes() for file in files]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_quiet()
     faulthandler.register(signal.SIGVTALRM, chain=True)  # which then ends this process
-    end_with_parent()
-    held = None
-    with log.open("a", encoding="utf-8", buffering=1) as lines:
-        for number in range(first, last):
-            rng = random.Random(f"{kind} {number}")
-            index = rng.randrange(len(files))
-            content = damaged(files[index].name, contents[index], rng, contents)
-            lines.write(f"begin {number}\n")
-            faulthandler.dump_traceback_later(WAIT, exit=True)
-            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-            outcome = attempt(kind, files[index].name, content)
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            faulthandler.cancel_dump_traceback_later()
-            if number == first + WARM:
-                held = Held.now()
-            elif number == last - 1 and held is not None:
-                outcome = leaked(held, Held.now()) or outcome
-            lines.write(f"end {number} {' '.join(outcome.split())}\n")
+    held: Held | None = None
+
+    def told(number: int) -> str:
+        nonlocal held
+        rng = random.Random(f"{task.kind} {number}")
+        index = rng.randrange(len(files))
+        content = damaged(files[index].name, contents[index], rng, contents)
+        with _limited():
+            outcome = attempt(task.kind, files[index].name, content)
+        if number == task.first + WARM:
+            held = Held.now()
+        elif number == task.last - 1 and held is not None:
+            outcome = leaked(held, Held.now()) or outcome
+        return outcome
+
+    task.run(told)
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Within, this process ends if it computes or waits for too long."""
+    faulthandler.dump_traceback_later(WAIT, exit=True)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    faulthandler.cancel_dump_traceback_later()
 
 
 if __name__ == "__main__":
