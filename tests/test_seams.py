@@ -12,10 +12,13 @@ import strhub
 
 PACKAGE = Path(strhub.__file__).parent
 CHECKED = (
-    "benchmark", "bulk", "checkpoint", "cli", "evaluation", "explain", "export", "inference",
-    "spotting", "training",
+    "benchmark", "bulk", "checkpoint", "cli", "data", "evaluation", "explain", "export",
+    "inference", "spotting", "training",
 )  # fmt: skip
-SEAMS = {"engine", "model", "network", "pl_module", "reader", "recognizer", "system", "tokenizer"}
+SEAMS = {
+    "dataset", "engine", "loader", "model", "network", "pl_module", "reader", "recognizer",
+    "sources", "system", "tokenizer", "transform",
+}  # fmt: skip
 # what is saved is a model of ours, or Lightning's module of one in training
 ALLOWED = {("checkpoint/zoo.py", "model")}
 

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -102,38 +103,38 @@ def read_all(
         raise ValueError(f"no images found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
     if engine == "ray" and threads is None:
-        threads = max(
-            1, int(cpus)
-        )  # more than its share, and the workers would wait for each other
+        threads = max(1, int(cpus))  # with more than their share, workers would wait for each other
     make = recognizer or _Maker(
         str(model),
         {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})},
     )
+    with _alone(folder):
+        units, problems = missing_units(found, folder, per_part=per_part)
+        failures(folder, problems)
+        log.info("%s: %d parts to read", folder, len(units))
+        if engine == "plain" or not units:
+            added = sum(_reported(_read_here(units, make, folder), len(units), began))
+        else:
+            from strhub.bulk.ray import read_units
+
+            added = read_units(
+                units, make, folder, workers=workers, cpus=cpus, gpus=gpus, address=address,
+                report=lambda results: _reported(results, len(units), began),
+            )  # fmt: skip
+        rows, unreadable = count(folder)
+    return Summary(rows, unreadable, added, time.monotonic() - began)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of an output; `ValueError` if another run has it."""
     try:
         with locked(folder / ".lock"):
-            units, problems = missing_units(found, folder, per_part=per_part)
-            failures(folder, problems)
-            log.info("%s: %d parts to read", folder, len(units))
-            if engine == "plain" or not units:
-                results: Iterator[int] = (
-                    read_unit(unit, reader, folder)
-                    for reader in _once(make, units)
-                    for unit in units
-                )
-                added = sum(_reported(results, len(units), began))
-            else:
-                from strhub.bulk.ray import read_units
-
-                added = read_units(
-                    units, make, folder, workers=workers, cpus=cpus, gpus=gpus, address=address,
-                    report=lambda results: _reported(results, len(units), began),
-                )  # fmt: skip
-            rows, unreadable = count(folder)
+            yield
     except BlockingIOError as error:
         raise ValueError(
             f"another process is reading to {folder}: wait for it, or give another folder"
         ) from error
-    return Summary(rows, unreadable, added, time.monotonic() - began)
 
 
 def _check(engine: str, **counts: int | None) -> None:
@@ -174,10 +175,16 @@ class _Maker:
         return Recognizer(self.model, **self.options)
 
 
-def _once(make: Callable[[], BatchReader], units: Sequence[Unit]) -> Iterator[BatchReader]:
-    """The recognizer, unless there is nothing to read."""
+def _read_here(
+    units: Sequence[Unit], make: Callable[[], BatchReader], folder: Path
+) -> Iterator[int]:
+    """Read the units in this process; no recognizer is made if there is none. Yield how many images
+    each had.
+    """
     if units:
-        yield make()
+        reader = make()
+        for unit in units:
+            yield read_unit(unit, reader, folder)
 
 
 def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]:

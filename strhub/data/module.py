@@ -21,8 +21,9 @@ from strhub.data.loading.held_out import split_sources
 from strhub.data.reference import ReferenceNames
 from strhub.data.render_options import RENDERED, RenderOptions
 from strhub.data.sources.dataset import WordDataset
-from strhub.data.sources.folder import FolderWords, find_annotated
-from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.data.sources.folder import find_annotated
+from strhub.data.sources.labeled import LabeledWords
+from strhub.data.sources.lmdb import find_lmdbs
 from strhub.data.sources.mixture import Mixture
 from strhub.data.sources.rendered import RenderedDataset
 from strhub.data.sources.tree import open_sources
@@ -118,7 +119,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         self.mixture_size, self.drop_tall = mixture_size, drop_tall
         self.shards, self.shard_words = shards, shard_words
         self._check_combinations()
-        self._held_out: dict[str, tuple[list[Any], list[Any]]] = {}
+        self._held_out: dict[str, tuple[list[LabeledWords], list[LabeledWords]]] = {}
         self._train: RenderedDataset | WordDataset | Mixture | None = None
         self._val: RenderedDataset | WordDataset | None = None
 
@@ -150,15 +151,16 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
                     f"but there is also a folder {folder}: give that another name"
                 )
 
-    def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
+    def _training_sources(self, name: str) -> tuple[list[LabeledWords], list[LabeledWords]]:
         """The sets of a folder below root_dir/train, without what is held out for validation, and
         that.
         """
         if name not in self._held_out:
             sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
-            self._held_out[name] = (
-                split_sources(sources, self.val_share) if self.val_share else ([*sources], [])
+            training, held = (
+                split_sources(sources, self.val_share) if self.val_share else (sources, [])
             )
+            self._held_out[name] = [*training], [*held]
         return self._held_out[name]
 
     @property
@@ -173,7 +175,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
             self._val = WordDataset(self._validation_sources(), transform=transform, replace=False)
         return self._val
 
-    def _validation_sources(self) -> list[Any]:
+    def _validation_sources(self) -> list[LabeledWords]:
         """The sets below root_dir/val, or what is held out of the training sets instead."""
         if self.val_share:
             names = [
@@ -215,7 +217,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
 
     def _sources(
         self, folder: Path, charset: str | None, *, strict: bool
-    ) -> list[LmdbWords | FolderWords]:
+    ) -> Sequence[LabeledWords]:
         """The sets in a folder or below it, their labels brought to a charset; as they are stored
         if it is None.
         """

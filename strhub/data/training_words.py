@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -13,6 +12,7 @@ from strhub.data.loaders import Loaders
 from strhub.data.render_options import RENDERED, RenderOptions
 from strhub.data.sources.composed import ComposedLines, stands_on_end
 from strhub.data.sources.dataset import WordDataset
+from strhub.data.sources.labeled import LabeledWords
 from strhub.data.sources.mixture import Mixture, SeededDataset
 from strhub.data.sources.rendered import RenderedDataset
 
@@ -34,7 +34,7 @@ class TrainingWords(Loaders):
     train_dir: str
     _train: RenderedDataset | WordDataset | Mixture | None
 
-    def _training_sources(self, name: str) -> tuple[list[Any], list[Any]]:
+    def _training_sources(self, name: str) -> tuple[list[LabeledWords], list[LabeledWords]]:
         raise NotImplementedError
 
     @property
@@ -118,9 +118,9 @@ class TrainingWords(Loaders):
                     for n in range(SAMPLED_TEXTS)
                 )
             elif isinstance(part, WordDataset):
-                words.update(
-                    label for source in part.sources for label in getattr(source, "labels", ())
-                )
+                for source in part.sources:
+                    if isinstance(source, LabeledWords):
+                        words.update(source.labels)
         return words
 
 

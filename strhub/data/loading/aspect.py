@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 from strhub.data.loading.loader import Batch, SeededBatches, collate
 from strhub.data.loading.restarting import RestartingLoader
@@ -98,7 +99,9 @@ class AspectLoader(RestartingLoader):
     the batches of one step have about the same widths.
     """
 
-    def __init__(self, dataset: Any, *, batch_sampler: SeededBatches, **options: Any) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], *, batch_sampler: SeededBatches, **options: Any
+    ) -> None:
         size = min(batch_sampler.batch_size, batch_sampler.size // batch_sampler.devices)
         if options.get("num_workers"):
             options = {"prefetch_factor": 1, **options}  # pools, not batches

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL.Image import Image
+
+from strhub.data.sources.labeled import LabeledWords
 
 __all__ = ["Part", "split_sources"]
 
 
-class Part:
+class Part(LabeledWords):
     """Some records of a source of words, by their indices; itself a source."""
 
-    def __init__(self, source: Any, indices: np.ndarray[Any, Any], dropped: Counter[str]) -> None:
+    def __init__(
+        self, source: LabeledWords, indices: npt.NDArray[np.int64], dropped: Counter[str]
+    ) -> None:
         self.source, self.indices, self.dropped = source, indices, dropped
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @property
-    def labels(self) -> list[str]:
+    def labels(self) -> list[str]:  # type: ignore[override]  # made when asked for
         """The labels, in order."""
         return [self.source.labels[index] for index in self.indices]
 
@@ -32,7 +36,9 @@ class Part:
         return image, label
 
 
-def split_sources(sources: Sequence[Any], fraction: float) -> tuple[list[Part], list[Part]]:
+def split_sources(
+    sources: Sequence[LabeledWords], fraction: float
+) -> tuple[list[Part], list[Part]]:
     """Return the sources without, and with only, the words that are held out: that fraction of
     each.
 

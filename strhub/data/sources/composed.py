@@ -9,15 +9,15 @@ room between two fades from one ground to the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from torch.utils.data import Dataset
 
-from strhub.data.sources.dataset import Found, Word, transform_words
+from strhub.data.sources.dataset import Found, Transform, Word, transform_words
 from strhub.data.sources.mixture import SeededDataset
 
 __all__ = ["ComposedLines", "compose", "stands_on_end"]
@@ -49,7 +49,7 @@ class ComposedLines(Dataset[Word]):
         *,
         size: int,
         max_length: int,
-        transform: Callable[[Image.Image, np.random.Generator], Any],
+        transform: Transform,
     ) -> None:
         self.words, self.size, self.max_length, self.transform = words, size, max_length, transform
 

@@ -11,109 +11,24 @@ to differ between epochs.
 """
 
 import logging
-from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import index as as_int
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from numpy.random import Generator, default_rng
 from PIL.Image import Image
 
-from strhub.errors import DataError
-from strhub.images.open import UnreadableImage
+from strhub.data.sources.labeled import LabeledWords, UnreadableRecord, WordSource
 
-__all__ = ["LabeledSource", "UnreadableRecord", "Word", "WordDataset", "WordSource"]
+__all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
 
 logger = logging.getLogger(__name__)
 
 MAX_WARNINGS: Final = 20
 CHUNK: Final = 32  # images held at full size at a time
-
-
-class UnreadableRecord(DataError):
-    """A record whose image can't be used. The message says which file, which record and what is
-    wrong.
-
-    Attributes:
-        label: the record's label, as the source would have returned it.
-    """
-
-    def __init__(self, message: str, label: str = "") -> None:
-        super().__init__(message, label)
-        self.label = label
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class WordSource(Protocol):
-    """Images of words with their labels, by number. Must be picklable if worker processes are
-    spawned.
-    """
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
-
-        Raises:
-            UnreadableRecord: if there is such a record, but its image can't be used.
-        """
-        ...
-
-
-class LabeledSource(ABC):
-    """A `WordSource` whose labels are all read at first, and its images when they are asked for.
-
-    Attributes:
-        dropped: how many records were left out, by reason. labels: of the records that were kept.
-        min_image_dim: images with a smaller side, in pixels, count as unreadable.
-    """
-
-    def __init__(self, path: Path, min_image_dim: int) -> None:
-        self.path = path
-        self.min_image_dim = min_image_dim
-        self.dropped: Counter[str] = Counter()
-        self.labels: list[str] = []
-
-    def __len__(self) -> int:
-        """How many records were kept."""
-        return len(self.labels)
-
-    def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
-
-        Raises:
-            IndexError: if there is no such record.
-            UnreadableRecord: if its image is missing, damaged, under `min_image_dim` or over 64
-                megapixels.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(
-                f"no record {index} in {self.path}: it has {len(self)}, counted from 0"
-            )
-        try:
-            image = self._open(index)
-            if min(image.size) < self.min_image_dim:
-                size = f"{image.width}x{image.height}"
-                raise UnreadableImage(
-                    f"{size} pixels are under the minimum side of {self.min_image_dim}"
-                )
-        except UnreadableImage as error:
-            raise UnreadableRecord(f"{self._where(index)}: {error}", self.labels[index]) from error
-        return image, self.labels[index]
-
-    @abstractmethod
-    def _open(self, index: int) -> Image:
-        """The RGB image of a record. `UnreadableImage` says why it cannot be read."""
-
-    @abstractmethod
-    def _where(self, index: int) -> str:
-        """Which record of which file it is, for messages."""
 
 
 class Word(NamedTuple):
@@ -138,13 +53,27 @@ class Found(NamedTuple):
     rng: Generator
 
 
-def transform_words(
-    found: Sequence[Found], transform: Callable[[Image, Generator], Any]
-) -> list[Word]:
+class Transform(Protocol):
+    """What makes of an RGB image what is trained on; its randomness comes from the generator."""
+
+    def __call__(self, image: Image, rng: Generator, /) -> Any: ...
+
+
+@runtime_checkable
+class TransformsMany(Transform, Protocol):
+    """A transform that takes several images at a time, such as `WordTransform`."""
+
+    def batch(self, sources: Sequence[Image], rngs: Sequence[Generator], /) -> Iterable[Any]:
+        """The images, transformed, with a generator each."""
+        ...
+
+
+def transform_words(found: Sequence[Found], transform: Transform) -> list[Word]:
     """The words, transformed together if the transform has a `batch`, else one by one."""
     sources = [(word.image, word.rng) for word in found if word.image is not None]
-    if hasattr(transform, "batch") and sources:
-        images = iter(transform.batch(*zip(*sources, strict=True)))
+    if isinstance(transform, TransformsMany) and sources:
+        pixels, rngs = zip(*sources, strict=True)
+        images = iter(transform.batch(pixels, rngs))
     else:
         images = (transform(image, rng) for image, rng in sources)
     return [
@@ -180,7 +109,7 @@ class WordDataset:
         self,
         sources: Sequence[WordSource],
         *,
-        transform: Callable[[Image, Generator], Any],
+        transform: Transform,
         attempts: int = 100,
         replace: bool = True,
         refuse: Callable[[Image, str], bool] | None = None,
@@ -202,12 +131,11 @@ class WordDataset:
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many labels the sources left out, by reason. Sources without a `dropped` of their own
-        left out none.
-        """
+        """How many labels the sources left out, by reason; none but `LabeledWords` do."""
         total: Counter[str] = Counter()
         for source in self.sources:
-            total.update(getattr(source, "dropped", {}))
+            if isinstance(source, LabeledWords):
+                total.update(source.dropped)
         return total
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from strhub.data.sources.annotations import Annotation, Annotations, find_annotation_file
-from strhub.data.sources.dataset import LabeledSource
+from strhub.data.sources.labeled import LabeledSource
 from strhub.data.sources.lmdb import holds_lmdb
 from strhub.images.open import UnreadableImage, open_image
 from strhub.text.charset import DroppedLabel

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL.Image import Image
 
-from strhub.data.sources.dataset import LabeledSource, UnreadableRecord
+from strhub.data.sources.labeled import LabeledSource, UnreadableRecord
 from strhub.data.sources.lmdb_format import (
     LABEL_PREFIX,
     MAX_SAMPLES,

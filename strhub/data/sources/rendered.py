@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
 from strhub.data.render_options import RenderOptions
-from strhub.data.sources.dataset import Found, Word, transform_words
+from strhub.data.sources.dataset import Found, Transform, Word, transform_words
 from strhub.data.synth import RenderedWords
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class RenderedDataset(Dataset[Word]):
         charset: str,
         max_label_length: int,
         size: int,
-        transform: Callable[[Image.Image, np.random.Generator], Any],
+        transform: Transform,
     ) -> None:
         difficulty, fonts = options.difficulty, options.fonts
         if not isinstance(difficulty, int | float):
@@ -63,6 +62,10 @@ class RenderedDataset(Dataset[Word]):
     def __len__(self) -> int:
         return self.size
 
+    def read(self, index: int) -> tuple[Image.Image, str]:
+        """The RGB image and text of a word that is always the same, such as one validates with."""
+        return self._rendered(np.random.default_rng([0, index]))
+
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
         return self.__getitems__([key])[0]
 
@@ -73,5 +76,8 @@ class RenderedDataset(Dataset[Word]):
 
     def _find(self, index: int, seed: int) -> Found:
         rng = np.random.default_rng([seed, index])
-        image, label = self.words.render(int(rng.integers(2**62)))
+        image, label = self._rendered(rng)
         return Found(image, label, 0, rng)
+
+    def _rendered(self, rng: np.random.Generator) -> tuple[Image.Image, str]:
+        return self.words.render(int(rng.integers(2**62)))

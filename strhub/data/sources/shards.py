@@ -16,14 +16,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from PIL.Image import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
-from strhub.data.sources.dataset import Word
+from strhub.data.sources.dataset import Transform, Word
 from strhub.data.sources.shard_names import find_shards, known_size
 from strhub.data.sources.shuffle_buffer import Record, _shuffled
 from strhub.data.sources.tar import SIZES, TruncatedShard, read_words
@@ -91,7 +90,7 @@ class ShardedWords(IterableDataset[Word]):
         self,
         shards: str | Sequence[str],
         *,
-        transform: Callable[[Image, np.random.Generator], Any],
+        transform: Transform,
         batch_size: int,
         prepare_label: Callable[[str], str] | None = None,
         min_image_dim: int = 0,

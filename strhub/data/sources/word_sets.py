@@ -11,13 +11,14 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from strhub.data.sources.annotation_files import OTHER_NAMES
 from strhub.data.sources.annotations import ANNOTATION_NAMES
+from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.folder import find_annotated
+from strhub.data.sources.labeled import LabeledSource, WordSource
 from strhub.data.sources.lmdb import find_lmdbs
 from strhub.data.sources.shard_names import TAR, find_shards
 from strhub.data.sources.word_sources import (
@@ -27,7 +28,6 @@ from strhub.data.sources.word_sources import (
     ReadSource,
     ShardSource,
     Source,
-    _Rendered,
 )
 from strhub.errors import DataError
 
@@ -106,14 +106,14 @@ def is_set(path: str | Path) -> bool:
         return False
 
 
-def from_dataset(name: str, dataset: Any) -> WordSet:
+def from_dataset(name: str, dataset: WordDataset | WordSource) -> WordSet:
     """Return the words of a data set of training, such as a data module's `val_dataset`, as a test
     set.
     """
-    sources = getattr(dataset, "sources", None)
-    if sources is None:
-        return WordSet(name, [ReadSource("rendered", _Rendered(dataset))])
-    paths = [str(getattr(source, "path", number)) for number, source in enumerate(sources)]
-    return WordSet(
-        name, [ReadSource(path, source) for path, source in zip(paths, sources, strict=True)]
-    )
+    if not isinstance(dataset, WordDataset):
+        return WordSet(name, [ReadSource("rendered", dataset)])
+    paths = [
+        str(source.path if isinstance(source, LabeledSource) else number)
+        for number, source in enumerate(dataset.sources)
+    ]
+    return WordSet(name, list(map(ReadSource, paths, dataset.sources)))

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from PIL import Image
 
 from strhub.data.curation.stored import StoredWords
 from strhub.data.sources.annotations import Annotations
-from strhub.data.sources.dataset import UnreadableRecord
+from strhub.data.sources.labeled import LabeledWords, UnreadableRecord, WordSource
 from strhub.data.sources.lmdb import image_key
 from strhub.data.sources.tar import TruncatedShard, read_words
 from strhub.errors import DataError
@@ -155,17 +155,17 @@ class ReadSource:
     """Anything with `len()` and `read(index)`, such as a source of training; names are indices."""
 
     path: str
-    source: Any
+    source: WordSource
 
     def words(self) -> Iterator[LabeledWord]:
         """See `Source`."""
-        labels = getattr(self.source, "labels", None)
+        if isinstance(self.source, LabeledWords):
+            for index, label in enumerate(self.source.labels):
+                yield LabeledWord(self.path, str(index), label, partial(self._load, index))
+            return
         for index in range(len(self.source)):
-            if labels is None:
-                image, label = self.source.read(index)
-                yield LabeledWord(self.path, str(index), label, partial(_same, image))
-            else:
-                yield LabeledWord(self.path, str(index), labels[index], partial(self._load, index))
+            image, label = self.source.read(index)
+            yield LabeledWord(self.path, str(index), label, partial(_same, image))
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
         """See `Source`."""
@@ -177,28 +177,13 @@ class ReadSource:
 
     def _load(self, index: int) -> Image.Image:
         try:
-            image: Image.Image = self.source.read(index)[0]
+            return self.source.read(index)[0]
         except UnreadableRecord as error:
             raise UnreadableImage(str(error)) from error
-        return image
 
 
 def _same(image: Image.Image) -> Image.Image:
     return image
-
-
-class _Rendered:
-    """Rendered words by number, as validation reads them."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def read(self, index: int) -> tuple[Image.Image, str]:
-        found = self._dataset._find(index, 0)
-        return found.image, found.label
 
 
 def _encoded_word(source: str, name: str, label: str, content: bytes | None) -> LabeledWord:

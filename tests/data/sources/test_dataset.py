@@ -14,7 +14,8 @@ from numpy.random import Generator, default_rng
 from PIL import Image
 
 from strhub.data.augment.operations import RandAugment
-from strhub.data.sources.dataset import UnreadableRecord, Word, WordDataset
+from strhub.data.sources.dataset import Word, WordDataset
+from strhub.data.sources.labeled import LabeledWords, UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 
 
@@ -36,10 +37,10 @@ class Memory:
         return Image.new("RGB", (8, 4), (index % 256, 0, 0)), f"{self.name}{index}"
 
 
-class Dropping(Memory):
-    @property
-    def dropped(self) -> Counter[str]:
-        return Counter({"too long": 2, "no label": 1})
+class Dropping(Memory, LabeledWords):
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(name, size)
+        self.dropped = Counter({"too long": 2, "no label": 1})
 
 
 def red(image: Image.Image, rng: Generator) -> tuple[int, float]:
