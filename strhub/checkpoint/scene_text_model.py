@@ -16,18 +16,13 @@ from torch import Tensor, nn
 
 import strhub.models
 from strhub.models.network import Network, Steps
-from strhub.text import AttentionTokenizer, CharsetAdapter, CTCTokenizer, Tokenizer, scored_charset
+from strhub.text import CharsetAdapter, Tokenizer, scored_charset
 from strhub.text.decoding import Decoding
-from strhub.text.tokenizer import Probabilities
+from strhub.text.tokenizer import TOKENIZERS, Probabilities
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
 SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
-
-_TOKENIZERS: dict[str, type[AttentionTokenizer] | type[CTCTokenizer]] = {
-    "attention": AttentionTokenizer,
-    "ctc": CTCTokenizer,
-}
 
 
 class HyperParameters(dict[str, Any]):
@@ -88,7 +83,7 @@ def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of the architecture's kind for the training charset."""
-    return _TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
+    return TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
 
 
 class SceneTextModel(nn.Module):

@@ -31,12 +31,11 @@ from strhub.inference.onnx_session import available_threads, identity, open_sess
 from strhub.inference.pipeline import Reader
 from strhub.inference.reading import Reading
 from strhub.text.decoding import Decoded, Decoding, as_array
-from strhub.text.tokenizer import AttentionTokenizer, CTCTokenizer, Tokenizer
+from strhub.text.tokenizer import TOKENIZERS, Tokenizer
 from strhub.utils.processes import PerProcess
 
 __all__ = ["OnnxEngine", "Reading", "Recognizer", "tokenizer_of"]
 
-_TOKENIZERS: dict[str, type[Tokenizer]] = {"attention": AttentionTokenizer, "ctc": CTCTokenizer}
 _LANES = 8  # each holds the numbers between layers of a batch
 
 
@@ -236,13 +235,11 @@ def tokenizer_of(description: dict[str, Any], model: str | Path) -> Tokenizer:
     does not have.
     """
     kind = description["tokenizer"]
-    if kind not in _TOKENIZERS:
+    if kind not in TOKENIZERS:
         raise CheckpointError(
             f"{model} needs the tokenizer {kind!r}, which this strhub does not have: update strhub"
         )
-    build: Any = _TOKENIZERS[kind]
-    tokenizer: Tokenizer = build(description["charset"])
-    return tokenizer
+    return TOKENIZERS[kind](description["charset"])
 
 
 def padded(array: ImageArray, least: int, step: int) -> ImageArray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -183,3 +183,10 @@ class CTCTokenizer(Tokenizer):
         changed = np.ones(len(ids), dtype=bool)
         changed[1:] = ids[1:] != ids[:-1]
         return np.flatnonzero(changed & (ids != self.blank_id)), len(ids)
+
+
+TOKENIZERS: Final[dict[str, type[AttentionTokenizer] | type[CTCTokenizer]]] = {
+    "attention": AttentionTokenizer,
+    "ctc": CTCTokenizer,
+}
+"""By the names that networks and exported files give of what their ids mean."""
