@@ -180,10 +180,21 @@ TABLE = {
     "pretrained_encoder=timm": TIMM,
     "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 "
     "adapt.variants=true": TRAIN,
-    "./train.py +experiment=finetune data.root_dir=data data.val_share=0.2": Run(
+    "./train.py +experiment=finetune hydra.run.dir=outputs/prices data.val_share=0.2 "
+    "model.charset_train=@data/train/real": Run(
         "trainer.max_steps=2 trainer.val_check_interval=1 trainer.accelerator=cpu "
         "+trainer.enable_progress_bar=false callbacks.summary=null callbacks.samples=null"
     ),
+    "./read.py outputs/prices --images data/test/prices": Run(
+        instead=(("data/test/prices", "demo_images"),)
+    ),
+    "./test.py outputs/prices --sets data/test/prices --charset own": Run(
+        instead=(("data/test/prices", "data/test/IIIT5k"),)
+    ),
+    "./export.py outputs/prices prices.onnx": PLAIN,
+    "strhub-data inspect data/train/real": PLAIN,
+    "strhub-data sheet sheet.png --from data/train/real --labels": PLAIN,
+    "strhub-data charset data/train/real": PLAIN,
     "./train.py +experiment=german": RENDERING,
     "./train.py +experiment=meter": RENDERING,
     "./train.py pretrained=strhub-tiny charset=36_lowercase data.root_dir=data": TRAIN,

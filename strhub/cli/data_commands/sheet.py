@@ -1,4 +1,4 @@
-"""Lay many words out on one image: rendered ones, those of an LMDB, or both side by side."""
+"""Lay out many words on one image: rendered ones, those of a data set, or both side by side."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         type=Path,
         metavar="TREE",
-        help="LMDB folder or tree, not rendered words",
+        help="data set, or a tree of them, in place of rendered words",
     )
     parser.add_argument(
         "--beside",
         type=Path,
         metavar="TREE",
-        help="LMDB folder, or a tree of them, to show at the right",
+        help="data set, or a tree of them, to show on the right",
     )
     parser.add_argument("--count", type=int, default=96, help="words of each set")
     parser.add_argument("--columns", type=int, default=8, help="words in a row")

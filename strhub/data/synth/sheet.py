@@ -93,18 +93,25 @@ def beside(
 
 
 def tree_words(root: str | Path, count: int, *, seed: int = 0) -> list[Word]:
-    """Returns up to `count` words of the LMDB folders at or below `root`, drawn evenly; unreadable
-    ones are left out.
+    """Return up to `count` words of the sets at or below `root`, LMDB folders and folders of labeled
+    images, chosen evenly; unreadable ones are left out.
 
     Raises:
-        ValueError: if there is no LMDB folder.
+        ValueError: if there is no set.
     """
+    from strhub.data.sources.folder import FolderWords, find_annotated
     from strhub.data.sources.lmdb import LmdbWords, UnreadableRecord, find_lmdbs
 
-    sources = [LmdbWords(path) for path in find_lmdbs(root)]
+    sources: list[LmdbWords | FolderWords] = [
+        *map(LmdbWords, find_lmdbs(root)),
+        *map(FolderWords, find_annotated(root)),
+    ]
     ends = np.cumsum([len(source) for source in sources])
     if not len(ends):
-        raise ValueError(f"no LMDB folder (one with a data.mdb) at or below {root}; check the path")
+        raise ValueError(
+            f"no words at or below {root}: neither an LMDB folder (one with a data.mdb) nor images "
+            "with a label file; check the path"
+        )
     words: list[Word] = []
     for position in np.random.default_rng(seed).permutation(int(ends[-1])).tolist():
         if len(words) >= count:

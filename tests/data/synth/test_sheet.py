@@ -65,7 +65,7 @@ def test_bad_sheets(tmp_path: Path) -> None:
         sheet([])
     with pytest.raises(ValueError, match="columns"):
         sheet(colored(1), columns=0)
-    with pytest.raises(ValueError, match="no LMDB folder"):
+    with pytest.raises(ValueError, match="no words at or below"):
         tree_words(tmp_path, 5)
     with pytest.raises(ValueError, match="--beside"):
         run(sheet_command, tmp_path / "a.png", "--statistics")
@@ -80,6 +80,13 @@ def test_words_of_a_tree_are_drawn_evenly_and_damaged_ones_left_out(tmp_path: Pa
     assert "bad" not in labels
     assert {label[0] for _, label in tree_words(tmp_path, 8)} == {"w", "c"}
     assert [label for _, label in tree_words(tmp_path, 8, seed=1)] != labels[:8]
+
+
+def test_a_folder_of_labeled_images_is_laid_out_too(tmp_path: Path) -> None:
+    for number, (image, _) in enumerate(colored(3)):
+        image.save(tmp_path / f"{number}.png")
+    (tmp_path / "labels.csv").write_text("filename,words\n0.png,no\n1.png,1\n2.png,two\n", "utf-8")
+    assert {label for _, label in tree_words(tmp_path, 5)} == {"no", "1", "two"}
 
 
 def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
