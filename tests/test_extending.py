@@ -98,7 +98,10 @@ def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
         name = script.removeprefix("./")
         images = [str(path) for path in sorted((tmp_path / "demo_images").glob("*.png"))]
         args = [part for arg in args for part in (images if arg == "demo_images/*" else [arg])]
-        printed[name] = run(name, *args, *SHORTER.get(name, []))
+        shorter = SHORTER.get(name, [])
+        if "model.encoder=stripes" in args:
+            shorter = [one.replace("outputs/run", "outputs/stripes") for one in shorter]
+        printed[name] = run(name, *args, *shorter)
     assert set(printed) == {"train.py", "test.py", "read.py", "export.py", "bench.py"}
     assert "words" in printed["test.py"]
     assert len(printed["read.py"].splitlines()) == len(images)
@@ -108,3 +111,13 @@ def test_a_model_is_one_folder_and_one_file(tmp_path: Path) -> None:
         "source='local').hparams.width; "
     )
     assert run("-c", f"{sizes}print(hub('glance'), hub('glance-wide'))").split() == ["64", "128"]
+    code = (
+        "from strhub.training.systems.registry import system_class; print(system_class('glance'))"
+    )
+    assert "systems.glance.Glance" in run("-c", code)
+    run("read.py", "outputs/stripes", "--images", "demo_images")
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "figures" / "street.jpg", tmp_path / "docs" / "figures")
+    for content in (content for kind, content in BLOCK.findall(PAGE) if kind == "python"):
+        if not content.startswith("# file: "):
+            run("-c", content)

@@ -9,7 +9,12 @@ from torch import Tensor
 from strhub.checkpoint.states import read_state
 from strhub.checkpoint.zoo import differences, mismatch_table, read_model
 from strhub.errors import CheckpointError
-from strhub.models.layers.backbones import ColumnEncoder, TimmEncoder, pretrained_state
+from strhub.models.layers.backbones import (
+    BackboneEncoder,
+    ColumnEncoder,
+    TimmEncoder,
+    pretrained_state,
+)
 from strhub.weights import EMBEDDED
 
 __all__ = ["AUTO", "load_backbone", "settled_source"]
@@ -30,19 +35,19 @@ def settled_source(source: str | None, *, clip: bool, columns: bool) -> str | No
     return OF_CLIP if clip else EMBEDDED if columns else None
 
 
-def load_backbone(encoder: ColumnEncoder | TimmEncoder, source: str) -> None:
+def load_backbone(encoder: BackboneEncoder, source: str) -> None:
     """Give an encoder's backbone its weights.
 
     source: of the network of strhub-small, the id, path or address of a model that has it, such as
     `strhub-small` or `ppocrv6-small`; of a timm backbone, `timm` for what timm has published under
-    its name, or a file of such weights.
+    its name, or a file of such weights; of an encoder of one's own, a file.
 
     Raises:
         CheckpointError: the source has no such weights, or cannot be had.
     """
     if isinstance(encoder, ColumnEncoder):
         state = _backbone_of(read_model(source).weights)
-    elif source == OF_TIMM:
+    elif source == OF_TIMM and isinstance(encoder, TimmEncoder):
         try:
             state = pretrained_state(encoder.name, encoder.img_size)
         except ValueError as error:

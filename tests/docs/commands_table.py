@@ -268,6 +268,7 @@ TABLE = {
     "./read.py outputs/<run>/checkpoints/last.ckpt --images demo_images/*": EXTENDING,
     "./export.py outputs/<run>/checkpoints/last.ckpt glance.onnx": EXTENDING,
     "./bench.py model=glance": EXTENDING,
+    "./train.py model.encoder=stripes dataset=rendered model.name=stripes": EXTENDING,
     # Tuning and making
     "./tune.py tune.num_samples=20": MINUTES,
     "./tune.py +experiment=tune_abinet-lm tune.num_samples=20": MINUTES,

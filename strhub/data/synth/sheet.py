@@ -93,8 +93,8 @@ def beside(
 
 
 def tree_words(root: str | Path, count: int, *, seed: int = 0) -> list[Word]:
-    """Return up to `count` words of the sets at or below `root`, LMDB folders and folders of labeled
-    images, chosen evenly; unreadable ones are left out.
+    """Return up to `count` words of the sets at or below `root`, chosen evenly: LMDB folders and
+    folders of labeled images. Unreadable ones are left out.
 
     Raises:
         ValueError: if there is no set.

@@ -9,9 +9,10 @@ transformer.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,29 @@ class BackboneEncoder(nn.Module):
     def project(self, tokens: Tensor) -> Tensor:
         """Return tokens (B, N, D) of the decoder's size, of the backbone's (B, N, token_dim)."""
         return self.projection(self.norm(tokens))
+
+
+class CustomEncoder(BackboneEncoder, ABC):
+    """An encoder of one's own: the class `Encoder` of a module `encoder_<name>` in
+    `strhub/models/parseq`, which `model.encoder=<name>` finds. docs/extending.md adds one.
+
+    Its constructor takes by keyword `img_size`, [height, width] in pixels, and `output_dim`, of the
+    decoder.
+    """
+
+    image_size: ClassVar[tuple[int, int]]
+    """Height and width of its images in pixels, where `model.img_size` is null."""
+
+    normalize: ClassVar[str] = "default"
+    """Name of the preset by which its images are normalized, where `data.normalize` is null."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the tokens (B, N, output_dim) of images (B, 3, H, W), normalized."""
+
+    @abstractmethod
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Return the rows and columns that the last tokens of images (B, 3, H, W) stand for."""
 
 
 class ColumnEncoder(BackboneEncoder):

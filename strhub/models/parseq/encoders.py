@@ -1,11 +1,13 @@
 """Which encoder PARSeq reads with: its own vision transformer, CLIP's image tower of a named or
-free size, the network of strhub-small, or a backbone of timm's.
+free size, the network of strhub-small, a backbone of timm's, or one of a module beside this one.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +16,7 @@ from strhub.models.layers.backbones import (
     CELLS,
     BackboneEncoder,
     ColumnEncoder,
+    CustomEncoder,
     TimmEncoder,
     usual_input,
 )
@@ -23,7 +26,7 @@ from strhub.models.layers.timm_models import TIMM
 from strhub.models.layers.vision_transformer import VisionTransformer
 from strhub.models.parseq.crossmodal import spell
 
-Encoder = VisionTransformer | ClipImageTower | ColumnEncoder | TimmEncoder
+Encoder = VisionTransformer | ClipImageTower | ColumnEncoder | TimmEncoder | CustomEncoder
 OWN, FREE, COLUMNS = "vit", "clip", "ppocrv6_small"
 OWN_SIZE, CLIP_SIZE, COLUMNS_SIZE = (
     (32, 128),
@@ -73,11 +76,23 @@ def is_of_encoder(name: str) -> bool:
     return name.startswith("encoder.")
 
 
+def custom_encoder(name: str) -> type[CustomEncoder] | None:
+    """Return the class `Encoder` of the module `encoder_<name>` beside this one; None if there is
+    no such module.
+    """
+    address = f"{__package__}.encoder_{name}"
+    if not name.isidentifier() or find_spec(address) is None:
+        return None
+    found: type[CustomEncoder] = import_module(address).Encoder
+    return found
+
+
 def is_clip(encoder: str) -> bool:
     """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for
     an unknown one.
     """
-    if encoder not in ENCODERS and not encoder.startswith(TIMM):
+    known = encoder in ENCODERS or encoder.startswith(TIMM)
+    if not known and custom_encoder(encoder) is None:
         nearest = difflib.get_close_matches(encoder, ENCODERS, n=1, cutoff=0.3)
         meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise ValueError(
@@ -112,6 +127,10 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
             reduction, normalize = usual_input(encoder.removeprefix(TIMM))
             settle("img_size", [reduction * cells for cells in CELLS])
             settle("normalize", normalize)
+        return completed
+    if custom := custom_encoder(encoder):
+        settle("img_size", list(custom.image_size))
+        settle("normalize", custom.normalize)
         return completed
     settle("img_size", list({OWN: OWN_SIZE, COLUMNS: COLUMNS_SIZE}.get(encoder, CLIP_SIZE)))
     settle("normalize", "clip" if clip else "default")
@@ -167,6 +186,8 @@ def build_encoder(
         return TimmEncoder(
             name=encoder.removeprefix(TIMM), img_size=img_size, output_dim=output_dim
         )
+    if custom := custom_encoder(encoder):
+        return custom(img_size=img_size, output_dim=output_dim)
     if not clip:
         return VisionTransformer(
             img_size=(height, width),
