@@ -5,7 +5,7 @@ free size, the network of strhub-small, a backbone of timm's, or one of a module
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -187,7 +187,8 @@ def build_encoder(
             name=encoder.removeprefix(TIMM), img_size=img_size, output_dim=output_dim
         )
     if custom := custom_encoder(encoder):
-        return custom(img_size=img_size, output_dim=output_dim)
+        build: Callable[..., CustomEncoder] = custom
+        return build(img_size=img_size, output_dim=output_dim)
     if not clip:
         return VisionTransformer(
             img_size=(height, width),
