@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from strhub import Recognizer
-from strhub.images.open import find_images
+from strhub.images.find import find_images
 
 
 def resident() -> float:

@@ -24,7 +24,7 @@ from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
-from strhub.images.open import find_images
+from strhub.images.find import find_images
 from strhub.inference.pipeline import REREAD_BELOW
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 

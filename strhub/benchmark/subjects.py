@@ -22,7 +22,8 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.checkpoint.zoo import create_model, load, model_card
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
-from strhub.images.open import UnreadableImage, find_images, open_image
+from strhub.images.find import find_images
+from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
 from strhub.inference.onnx_description import IMAGES, LOGITS

@@ -25,8 +25,8 @@ from strhub.bulk.parquet import (
     rows_at_a_time,
     within,
 )
-from strhub.images.find import expand, is_leftover
-from strhub.images.open import SUFFIXES, UnreadableImage, open_bytes, open_image
+from strhub.images.find import SUFFIXES, expand, is_leftover
+from strhub.images.open import UnreadableImage, open_bytes, open_image
 from strhub.images.sources import is_address
 from strhub.utils.folders import walk_folders
 

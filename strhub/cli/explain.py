@@ -68,7 +68,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     in_images, patterns = split_words(args.images)
     if len(sources) != 1:
         parser.error(f"one model at a time, not {' and '.join(sources) or 'none'}")
-    from strhub.images.open import find_images
+    from strhub.images.find import find_images
 
     paths = find_images(patterns)
     if not paths:

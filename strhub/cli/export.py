@@ -95,7 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         from strhub.export.archive import largest_difference_of_archive
         from strhub.export.writing import DEFAULT_OPSET
     from strhub.checkpoint.zoo import load_from_checkpoint, model_card
-    from strhub.images.open import find_images
+    from strhub.images.find import find_images
 
     model = load_from_checkpoint(source, **parse_options([*options, *misplaced]))
     opset = DEFAULT_OPSET if args.opset is None else args.opset

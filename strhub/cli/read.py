@@ -121,7 +121,7 @@ def _inputs(patterns: Sequence[str], *, also: Sequence[str] = ()) -> dict[str, A
     """What to read, by name: paths, addresses as they are, and for `-` what comes by standard
     input.
     """
-    from strhub.images.open import find_images
+    from strhub.images.find import find_images
     from strhub.images.sources import is_address
 
     found: dict[str, Any] = {}

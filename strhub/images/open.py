@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from strhub.images.find import SUFFIXES, find_images
 from strhub.images.limits import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -28,9 +27,7 @@ __all__ = [
     "FORMATS",
     "MAX_BYTES",
     "MAX_PIXELS",
-    "SUFFIXES",
     "UnreadableImage",
-    "find_images",
     "open_bytes",
     "open_encoded",
     "open_image",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from strhub.images import SUFFIXES, find_images, open_image
+from strhub.images.find import SUFFIXES, find_images
+from strhub.images.open import open_image
 from strhub.utils.folders import walk_folders
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strhub.images.open import UnreadableImage, find_images, open_image
+from strhub.images.find import find_images
+from strhub.images.open import UnreadableImage, open_image
 
 
 def png_header_claiming(width: int, height: int) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from strhub import Recognizer
-from strhub.images import UnreadableImage, open_image
+from strhub.images.open import UnreadableImage, open_image
 
 GRAY = np.tile(np.linspace(20, 250, 64).astype(np.uint8), (16, 1))
 DEEP = {
@@ -115,7 +115,7 @@ MEASURE = """
 import resource, sys
 import numpy as np
 from PIL import Image
-from strhub.images import open_image
+from strhub.images.open import open_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert open_image(sys.argv[1]).size == (5000, 5000)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

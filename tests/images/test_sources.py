@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from strhub import Recognizer
-from strhub.images import UnreadableImage, open_image
+from strhub.images.open import UnreadableImage, open_image
 from strhub.images.sources import take
 
 DEMO = sorted((Path(__file__).parents[2] / "demo_images").glob("*.png"))

@@ -42,7 +42,8 @@ from strhub.data.sources.texts import TextDataModule
 from strhub.data.synth.corpus import read_corpus
 from strhub.data.synth.fontfiles import characters_of
 from strhub.data.synth.settings import load_style
-from strhub.images import find_images, open_image
+from strhub.images.find import find_images
+from strhub.images.open import open_image
 from strhub.training.loggers import ContinuedCSVLogger
 from strhub.training.own_searches import check_own
 from strhub.training.tuning import check_same_search

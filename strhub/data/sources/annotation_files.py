@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from strhub.images.open import SUFFIXES
+from strhub.images.find import SUFFIXES
 
 FORMATS: Final = ("csv", "tsv", "jsonl", "json", "gt", "txt", "names")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from strhub.errors import DataError
-from strhub.images.open import SUFFIXES
+from strhub.images.find import SUFFIXES
 
 __all__ = [
     "MAX_LINE",

@@ -20,8 +20,8 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 from typing import IO, Final, NamedTuple, cast
 
 from strhub.errors import DataError
-from strhub.images.find import is_leftover
-from strhub.images.open import MAX_BYTES, SUFFIXES
+from strhub.images.find import SUFFIXES, is_leftover
+from strhub.images.open import MAX_BYTES
 from strhub.utils import web
 from strhub.utils.regular_files import open_regular
 
