@@ -21,6 +21,7 @@ from strhub.spotting.documents import PDF_SUFFIX, is_document, open_pages
 from strhub.spotting.formats import export_pages
 from strhub.spotting.pdf import to_pdf
 from strhub.utils.files import write_whole
+from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from strhub.spotting.spotter import Spotter
 
 _JOB = "_job.json"
+_LARGEST_JOB = 1 << 16  # bytes
 DRAWINGS = (".png", ".jpg", ".jpeg", ".webp")
 TEXTS = {
     ".txt": "txt", ".json": "json", ".tsv": "tsv", ".md": "md", ".html": "hocr", ".hocr": "hocr",
@@ -131,9 +133,17 @@ def check_folder(folder: Path, model: str) -> None:
     """Note whose readings a folder holds; `ValueError` if they are another model's."""
     path = folder / _JOB
     job = json.dumps({"model": model})
-    if path.exists() and path.read_text("utf-8").strip() != job:
+    if path.exists() and _stored_job(path) != job:
         raise ValueError(f"{folder} holds readings of another model: name another folder")
     write_whole(path, f"{job}\n")
+
+
+def _stored_job(path: Path) -> str:
+    """Return what a folder says of itself; '' if that is no short text."""
+    try:
+        return read_regular_text(path, max_bytes=_LARGEST_JOB).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _is_done(name: str, drawing: Path) -> bool:

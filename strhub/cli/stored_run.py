@@ -14,6 +14,7 @@ from pathlib import Path
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.cli.overrides import Override, parse, split
 from strhub.configs.former import present_override
+from strhub.utils.regular_files import read_regular_text
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
@@ -133,9 +134,7 @@ def _yaml(path: Path) -> object:
     if not path.is_file():
         return None
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ValueError("it is too large")
-        content: object = yaml.safe_load(path.read_text("utf-8"))
+        content: object = yaml.safe_load(read_regular_text(path, max_bytes=_LARGEST))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read: {ascii(reason)[1:-1][:200]}") from error

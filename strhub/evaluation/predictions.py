@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from strhub.data.sources.annotation_lines import MAX_LINE, lines_of
 from strhub.errors import DataError
 from strhub.evaluation.results.files import unescaped
 from strhub.evaluation.results.sample import WordReading
@@ -53,6 +54,11 @@ class Predictions:
                 " line INTEGER, used INTEGER DEFAULT 0)"
             )
             self._load()
+        except sqlite3.Error as error:
+            self.close()
+            raise DataError(
+                f"{self.path} cannot be kept in {tempfile.gettempdir()}: {error}"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -126,7 +132,7 @@ class Predictions:
             self._rows(),
         )
         self._table.execute("COMMIT")
-        self._table.execute("CREATE INDEX by_image ON readings (image)")
+        self._table.execute("CREATE INDEX by_image ON readings (image, set_, source, line)")
         twice = self._table.execute(
             "SELECT a.image, a.line, b.line, a.text = b.text, a.label IS b.label FROM readings a "
             "JOIN readings b"
@@ -150,8 +156,9 @@ class Predictions:
 
     def _rows(self) -> Iterator[tuple[str, str, str, str, float | None, str | None, int]]:
         with open_regular(self.path) as file:
-            names = self._header(next(file, b""))
-            for number, line in enumerate(file, 2):
+            lines = lines_of(file)
+            names = self._header(next(lines, b""))
+            for number, line in enumerate(lines, 2):
                 text = self._decoded(line, number)
                 if not text:
                     continue
@@ -186,6 +193,8 @@ class Predictions:
         return [name if name in COLUMNS else "" for name in names]
 
     def _decoded(self, line: bytes, number: int) -> str:
+        if len(line) > MAX_LINE:
+            raise DataError(f"{self.path}:{number}: the line is over {MAX_LINE >> 20} MiB long")
         try:
             return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from strhub.errors import CheckpointError
 from strhub.inference.onnx_graph import check_course
+from strhub.utils.limited import OUT_OF_TIME, command, end_with_other, environment, limit
 from strhub.weights import embedded_graph
 
 __all__ = ["ARCHIVE", "MAX_CPU_SECONDS", "MAX_MEMORY", "TRUST", "is_trusted", "try_graph"]
@@ -37,9 +35,6 @@ _CODE: Final = "from strhub.inference.onnx_trial import main; main()"
 _BEGUN: Final = b"begun\n"
 _REFUSED: Final = 3  # exit status: standard error says why, after
 _TOLD: Final = "\nrefused: "
-_OUT_OF_TIME: Final = tuple(
-    -getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)
-)
 
 
 def try_graph(path: Path, shape: Sequence[int], *, stored: int) -> None:
@@ -97,7 +92,7 @@ def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, i
     elif status == _REFUSED:
         told = err.decode("utf-8", "replace").rpartition(_TOLD)[2]
         raise CheckpointError(told.replace(arguments[0], str(path)))
-    elif status in _OUT_OF_TIME:
+    elif status in OUT_OF_TIME:
         raise _too_slow(path)
     elif status:
         raise CheckpointError(
@@ -109,14 +104,9 @@ def _try(path: Path, shape: tuple[int, ...], stored: int, identity: tuple[int, i
 
 def _ended(arguments: Sequence[str], stdin: int) -> tuple[int, bytes, bytes]:
     """Run the other process; return its status and what it printed."""
-    packages = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
-    environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(packages), "PYTHONSAFEPATH": "1",
-            "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
     ended = subprocess.run(
-        [sys.executable or "python", "-W", "ignore", "-c", _CODE, *arguments],
-        env=environment, stdin=stdin, capture_output=True, timeout=MAX_SECONDS, check=False,
+        command(_CODE, *arguments), env=environment(), stdin=stdin, capture_output=True,
+        timeout=MAX_SECONDS, check=False,
     )  # fmt: skip
     return ended.returncode, ended.stdout, ended.stderr
 
@@ -133,8 +123,8 @@ def main() -> None:
     """Live the life of the other process: limit itself, load, compute, and say what is wrong."""
     path, memory, seconds, *shape = sys.argv[1:]
     os.write(1, _BEGUN)
-    threading.Thread(target=_end_with_other, daemon=True).start()
-    _limit(int(memory), int(seconds))
+    end_with_other()
+    limit(int(memory), int(seconds))
     try:
         _compute(Path(path), tuple(map(int, shape)))
     except (ValueError, ImportError, OSError) as error:
@@ -156,22 +146,3 @@ def _compute(path: Path, shape: tuple[int, ...]) -> None:
         from strhub.inference.onnx_session import compute_once
 
         compute_once(path, shape)
-
-
-def _end_with_other() -> None:
-    os.read(0, 1)  # until the other end is closed
-    os._exit(1)
-
-
-def _limit(memory: int, seconds: int) -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: seconds, resource.RLIMIT_DATA: memory}
-    for kind, most in limits.items():
-        _, hard = resource.getrlimit(kind)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(
-                kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
-            )

@@ -14,14 +14,15 @@ from typing import Any, Final, NamedTuple
 from PIL import Image
 
 from strhub.errors import ConfigError, MissingExtra, UnreadableImage
-from strhub.images.limits import MAX_PIXELS, check_size, damage
+from strhub.images.limits import check_size, damage
 from strhub.images.open import open_image
 from strhub.images.sources import Encoded, is_address, load, take
+from strhub.spotting.pdf_pages import render_pages
 from strhub.utils.install import not_installed
 
 DPI: Final = 200
 PDF_SUFFIX: Final = ".pdf"
-_POINTS: Final = 72  # to an inch
+MAX_PAGES: Final = 10_000  # of a file
 _PDF: Final = b"%PDF-"
 _HEADER: Final = 1024  # bytes, within which a PDF says that it is one
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -69,66 +70,47 @@ def is_document(name: str) -> bool:
 
 
 def _pages_of_tiff(content: bytes) -> Iterator[DocumentPage]:
-    try:
-        with Image.open(io.BytesIO(content), formats=("TIFF",)) as file:
-            count = getattr(file, "n_frames", 1)
-    except Exception:  # Pillow's decoders raise many kinds; what is wrong is said below
-        count = 1
+    count = _count_of_tiff(content)
     if count == 1:
         yield DocumentPage(1, 1, open_image(content))
         return
-    for number in range(1, count + 1):
-        image: Image.Image | UnreadableImage
-        try:
-            with Image.open(io.BytesIO(content), formats=("TIFF",)) as file:
+    # Opened once: Pillow goes on from page to page, and would begin anew at the first each time.
+    file = Image.open(io.BytesIO(content), formats=("TIFF",))
+    with file:
+        for number in range(1, count + 1):
+            image: Image.Image | UnreadableImage
+            try:
                 file.seek(number - 1)
                 check_size(*file.size)
                 image = open_image(file)
-        except UnreadableImage as error:
-            image = error
-        except Exception as error:  # see above
-            image = UnreadableImage(damage(error))
-        yield DocumentPage(number, count, image)
+            except UnreadableImage as error:
+                image = error
+            except Exception as error:  # Pillow's decoders raise many kinds
+                image = UnreadableImage(damage(error))
+            yield DocumentPage(number, count, image)
+
+
+def _count_of_tiff(content: bytes) -> int:
+    """Return how many pages a TIFF has, 1 for one that is damaged; `UnreadableImage` for too
+    many.
+    """
+    count = 1
+    try:
+        with Image.open(io.BytesIO(content), formats=("TIFF",)) as file:
+            while count <= MAX_PAGES:
+                file.seek(count)
+                count += 1
+    except Exception:  # Pillow's decoders raise many kinds; what is wrong is said by `open_image`
+        return count
+    raise UnreadableImage(f"it has over {MAX_PAGES} pages")
 
 
 def _pages_of_pdf(content: bytes, dpi: float) -> Iterator[DocumentPage]:
     try:
-        import pypdfium2
+        import pypdfium2  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtra(not_installed(error, "spot", "reading PDFs"), name=error.name) from error
-    try:
-        document = pypdfium2.PdfDocument(content)
-    except pypdfium2.PdfiumError as error:
-        reason = str(error).lower()
-        locked = "password" in reason
-        raise UnreadableImage(
-            "the PDF is encrypted: save it without a password"
-            if locked
-            else f"damaged PDF: {error}"
-        ) from error
-    try:
-        count = len(document)
-        if not count:
-            raise UnreadableImage("the PDF has no pages")
-        for number in range(1, count + 1):
-            yield DocumentPage(number, count, _rendered(document, number - 1, dpi))
-    finally:
-        document.close()
-
-
-def _rendered(document: Any, index: int, dpi: float) -> Image.Image | UnreadableImage:
-    """Return a page as RGB; annotations and filled forms are shown, nothing in it is run."""
-    try:
-        page = document[index]
-        width, height = page.get_size()
-        if not 0 < width * height < 1e12:
-            return UnreadableImage("the page has no size")
-        scale = min(dpi / _POINTS, (0.98 * MAX_PIXELS / (width * height)) ** 0.5)
-        try:
-            return page.render(scale=scale, draw_annots=True).to_pil().convert("RGB")
-        finally:
-            page.close()
-    except MemoryError:
-        return UnreadableImage("there is not enough memory to render it")
-    except Exception as error:  # of pypdfium2's own kinds, and Pillow's
-        return UnreadableImage(damage(error))
+    for number, page in enumerate(render_pages(content, dpi), 1):
+        if number > MAX_PAGES:
+            raise UnreadableImage(f"it has over {MAX_PAGES} pages")
+        yield DocumentPage(*page)

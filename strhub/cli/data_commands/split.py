@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from strhub.utils.files import write_whole
 from strhub.utils.locks import locked
+from strhub.utils.regular_files import read_regular_text
 from strhub.utils.renamed_option import RenamedOption
 from strhub.utils.terminal import printable
 
@@ -101,7 +102,7 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
     work = (
         f"{Locations(scanned, np.flatnonzero(first)).fingerprint()} {arguments.second.absolute()}"
     )
-    resumed = note.exists() and note.read_text("utf-8", "replace") == work
+    resumed = note.exists() and _stored(note) == work
     if not resumed:
         _check_new(arguments)
         write_whole(note, work)
@@ -121,3 +122,11 @@ def _check_new(arguments: argparse.Namespace) -> None:
     for folder in (arguments.first, arguments.second):
         if folder.exists():
             raise ValueError(f"{folder} already exists: remove it or choose another name")
+
+
+def _stored(note: Path) -> str:
+    """Return the text of a note; '' if it is none."""
+    try:
+        return read_regular_text(note, max_bytes=1 << 20)
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -10,6 +10,7 @@ evenly. A step strikes with its `probability`, and then with a strength drawn ev
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -20,6 +21,9 @@ from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
 from strhub.utils.options import check_options, unknown_option_message
+from strhub.utils.regular_files import read_regular_text
+
+_LARGEST = 1 << 20  # bytes of a file of settings
 
 __all__ = ["Pair", "RenderStyle", "StepRange", "load_style", "style_names"]
 
@@ -103,12 +107,13 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_regular_text(path, max_bytes=_LARGEST))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise ValueError(
-            f"{path} must hold a mapping such as strhub/configs/style/default.yaml, not {content!r}"
+            f"{path} must hold a mapping such as strhub/configs/style/default.yaml, not "
+            f"{reprlib.repr(content)}"
         )
     return content, str(path)
 
