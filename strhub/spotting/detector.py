@@ -12,10 +12,10 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from strhub.errors import ConfigError
+from strhub.errors import CheckpointError, ConfigError
 from strhub.images.open import open_image
 from strhub.images.preprocess import Normalization, normalize_pixels
-from strhub.inference.onnx_session import open_session
+from strhub.inference.onnx_session import open_session, reason
 from strhub.inference.recognizer import embedded_detector
 from strhub.spotting.regions import Floats, Region, find_regions
 from strhub.spotting.tiles import MULTIPLE, Size, merged, tiled_map, tiled_size
@@ -134,8 +134,19 @@ class EmbeddedDetector:
             np.asarray(image)[None, :, :, ::-1], _NORMALIZATION
         )  # (1, 3, H, W)
         session = self._session.get()
-        output: Floats = session.run(None, {session.get_inputs()[0].name: images})[0][0, 0]
-        return output
+        model = self._model or embedded_detector()
+        try:
+            output = session.run(None, {session.get_inputs()[0].name: images})[0]
+        except CheckpointError:
+            raise
+        except Exception as error:  # of many kinds, all of onnxruntime's own
+            raise CheckpointError(f"{model} cannot be computed: {reason(error)[:300]}") from error
+        if np.shape(output) != (1, 1, image.height, image.width) or not np.isfinite(output).all():
+            raise CheckpointError(
+                f"{model} is no detector: it does not give a probability for each pixel"
+            )
+        found: Floats = output[0, 0]
+        return found
 
 
 def _multiple(length: float) -> int:

@@ -18,11 +18,13 @@ import onnx
 import pytest
 from attack_support import run_python
 from onnx import TensorProto, helper
+from PIL import Image
 
 from strhub import Recognizer
 from strhub.errors import CheckpointError
 from strhub.inference import onnx_limits, onnx_session, onnx_trial
 from strhub.inference.onnx_description import METADATA_KEY
+from strhub.spotting.detector import EmbeddedDetector
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 CHARSET = "ab"
@@ -212,6 +214,20 @@ def test_what_passes_the_trial_still_has_limits(
     assert "strhub-limits" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(CheckpointError, match=message):
         reader([seen])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((64, 64), "is no detector"), ((8, 8), "cannot be (loaded|computed)")]
+)
+def test_a_detector_that_is_none(tmp_path: Path, shape: tuple[int, int], message: str) -> None:
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *shape])
+    means = helper.make_tensor_value_info("means", TensorProto.FLOAT, None)
+    node = helper.make_node("ReduceMean", ["images"], ["means"], axes=[1, 2], keepdims=1)
+    graph = helper.make_graph([node], "graph", [image], [means])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(CheckpointError, match=rf"a\.onnx {message}"):
+        EmbeddedDetector(model=tmp_path / "a.onnx", side=64)(Image.new("RGB", (64, 64)))
 
 
 def test_a_graph_that_asks_for_terabytes(tmp_path: Path) -> None:
