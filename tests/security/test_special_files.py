@@ -27,11 +27,13 @@ from strhub.checkpoint.ppocr import read_published
 from strhub.cli.arguments import read_options
 from strhub.cli.data_commands.make import ReadImage
 from strhub.cli.data_commands.shard import Notes
+from strhub.cli.photo import check_folder
 from strhub.cli.stored_run import stored_overrides
 from strhub.clip.text_side import read_words
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.clip.weights import read_clip
 from strhub.data.curation.charsets import read_charset
+from strhub.data.curation.corrections import read_corrections
 from strhub.data.curation.writer import SkippedRecord
 from strhub.data.sources.annotations import Annotation, Annotations
 from strhub.data.sources.folder import FolderWords
@@ -42,8 +44,10 @@ from strhub.data.sources.texts import TextDataModule
 from strhub.data.synth.corpus import read_corpus
 from strhub.data.synth.fontfiles import characters_of
 from strhub.data.synth.settings import load_style
+from strhub.evaluation.predictions import Predictions
 from strhub.images.find import find_images
 from strhub.images.open import open_image
+from strhub.spotting.documents import open_pages
 from strhub.training.loggers import ContinuedCSVLogger
 from strhub.training.own_searches import check_own
 from strhub.training.tuning import check_same_search
@@ -123,6 +127,11 @@ USES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "tar": ("a.tar", lambda path: list(read_tar(str(path)))),
     "image to store": ("a.png", stored),
     "exported model": ("a.onnx", lambda path: Recognizer(str(path))),
+    "archive": ("a.pt2", lambda path: Recognizer(str(path))),
+    "readings": ("a.tsv", Predictions),
+    "corrections": ("a.tsv", read_corrections),
+    "folder of pages": ("_job.json", lambda path: check_folder(path.parent, "m")),
+    "PDF": ("a.pdf", lambda path: list(open_pages(path))),
     "published model": ("a.onnx", read_published),
     "model to read in bulk": (
         "a.onnx",
