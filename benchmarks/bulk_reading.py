@@ -125,8 +125,7 @@ class Timed:
 
 def measured(path: Path) -> tuple[float, float]:
     """Processor milliseconds a word, from each process's fifth call to its last, and all processes'
-    words a second
-    while all of them read: decoding, reading, writing and what the engine takes.
+    words a second while all of them read: decoding, reading, writing and what the engine takes.
     """
     calls: dict[str, list[tuple[float, float, float]]] = {}
     for line in path.read_text().splitlines():

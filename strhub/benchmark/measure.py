@@ -75,7 +75,7 @@ def ratios(times: Mapping[str, Sequence[float]], to: str) -> dict[str, Latency]:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Numbers in all parameters."""
+    """Return numbers in all parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -89,7 +89,7 @@ def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> 
 def costs(
     network: nn.Module, images: Tensor, max_length: int, *, depth: int = 1
 ) -> dict[str, Cost]:
-    """What the whole, by the name "", and each module down to `depth` cost in one reading of
+    """Return what the whole, by the name "", and each module down to `depth` cost in one reading of
     `images`, all steps run.
 
     A network may use a module's weights without calling it, as PARSeq does step by step: that

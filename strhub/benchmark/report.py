@@ -14,7 +14,7 @@ from strhub.utils.log_axis import log_x_axis
 
 
 def cost_table(costs: Mapping[str, Cost]) -> str:
-    """A line a module; the whole, which has no name, first."""
+    """Return a line a module; the whole, which has no name, first."""
     width = max(map(len, costs)) + 2
     lines = [f"{'module':<{width}}{'parameters':>12}{'multiply-adds':>16}{'activations':>14}"]
     for name, cost in costs.items():
@@ -27,8 +27,8 @@ def cost_table(costs: Mapping[str, Cost]) -> str:
 
 
 def latency_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line a subject: milliseconds a batch, words a second, how long it takes against the first
-    one.
+    """Return a line a subject: milliseconds a batch, words a second, how long it takes against the
+    first one.
     """
     width = max(len(row["name"]) for row in rows)
     lines = [f"{'':<{width}}{'ms':>10}{'quartiles':>20}{'words/s':>10}{'to the first':>26}"]

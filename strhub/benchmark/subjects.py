@@ -79,8 +79,8 @@ class Settings:
 
 
 def find_model(source: str) -> SceneTextModel:
-    """A trained model by id, path or address, or one with fresh weights by its experiment, as
-    `fresh:parseq`.
+    """Return a trained model by id, path or address, or one with fresh weights by its experiment,
+    as `fresh:parseq`.
     """
     if source.startswith(FRESH):
         return create_model(source.removeprefix(FRESH)).eval()
@@ -99,7 +99,7 @@ def accuracy_of(source: str) -> float | None:
 def subjects(
     name: str, model: SceneTextModel, settings: Settings, accuracy: float | None = None
 ) -> Iterator[Subject]:
-    """All ways to run a model that the settings ask for. `ValueError` for a format that there
+    """Yield all ways to run a model that the settings ask for. `ValueError` for a format that there
     isn't.
     """
     words = None if settings.images is None else _words(model, settings.images)
@@ -178,7 +178,7 @@ def _batches(
 
 
 def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
-    """The images of a folder as the model takes them, (3, H, W) each."""
+    """Return the images of a folder as the model takes them, (3, H, W) each."""
     options = image_options(model.hparams)
     words = [torch.from_numpy(image_to_array(image, options)) for image in _images(folder)]
     if not words:
@@ -187,8 +187,8 @@ def _words(model: SceneTextModel, folder: str) -> list[Tensor]:
 
 
 def _images(folder: str) -> Iterator[Image]:
-    """Those of LMDBs below a folder, or of its files, as many as are enough; what is damaged is
-    left out.
+    """Yield those of LMDBs below a folder, or of its files, as many as are enough; what is damaged
+    is left out.
     """
     databases = find_lmdbs(Path(folder)) if Path(folder).is_dir() else []
     return itertools.islice(

@@ -205,7 +205,7 @@ def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]
 
 
 def _identity(model: str | os.PathLike[str]) -> str:
-    """A model's name, and what is in its file if it is one."""
+    """Return a model's name, and what is in its file if it is one."""
     path = Path(model)
     if not path.is_file():
         return str(model)

@@ -69,19 +69,19 @@ class Unit:
         return f"{input_name(self.kind, self.path)}{where}"
 
     def to_json(self) -> str:
-        """A text, for `from_json`."""
+        """Return a text, for `from_json`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Unit:
-        """The unit of a text by `to_json`."""
+        """Return the unit of a text by `to_json`."""
         fields = json.loads(text)
         span = None if fields["span"] is None else Span(*fields["span"])
         return cls(fields["kind"], fields["path"], span, tuple(fields["files"]))
 
 
 def input_name(kind: str, path: str) -> str:
-    """How the parts of an input begin, wherever it is read from."""
+    """Return how the parts of an input begin, wherever it is read from."""
     return f"{kind}-{_digest(os.path.abspath(path))}"
 
 
@@ -99,7 +99,7 @@ def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str
 
 
 def lmdb_size(path: str) -> int:
-    """How many records an LMDB has; `ValueError` if it is none, or damaged."""
+    """Return how many records an LMDB has; `ValueError` if it is none, or damaged."""
     from strhub.data.sources.lmdb import LmdbFile
 
     count, remark = LmdbFile(path).count()
@@ -109,7 +109,7 @@ def lmdb_size(path: str) -> int:
 
 
 def images(unit: Unit) -> Iterator[ImageInput]:
-    """The images of a unit, in order; what is damaged comes as such, in its place."""
+    """Yield the images of a unit, in order; what is damaged comes as such, in its place."""
     if unit.kind == FILES:
         for name in unit.files:
             yield _image(name, name)

@@ -107,7 +107,7 @@ def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
 
 
 def done_parts(folder: Path) -> set[str]:
-    """Names of the parts that are there; what a killed run left half done is removed."""
+    """Return names of the parts that are there; what a killed run left half done is removed."""
     for leftover in folder.glob(".*.partial"):
         with suppress(OSError):
             leftover.unlink()
@@ -119,8 +119,8 @@ def done_parts(folder: Path) -> set[str]:
 def missing_units(
     found: Mapping[str, Sequence[str]], folder: Path, *, per_part: int
 ) -> tuple[list[Unit], dict[str, str]]:
-    """The units that are still to be read, of about `per_part` images, and why the inputs without
-    any have none.
+    """Return the units that are still to be read, of about `per_part` images, and why the inputs
+    without any have none.
     """
     done = done_parts(folder)
     spans = defaultdict(list)
@@ -154,8 +154,8 @@ def failures(folder: Path, problems: Mapping[str, str]) -> None:
 
 
 def count(folder: Path) -> tuple[int, int]:
-    """How many rows all parts have together, and how many of them are of images that could not be
-    read.
+    """Return how many rows all parts have together, and how many of them are of images that could
+    not be read.
     """
     from pyarrow.parquet import ParquetFile
 
@@ -183,7 +183,7 @@ def _lmdb_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]:
 
 
 def _parquet_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]:
-    """Rows that no part has yet, in spans of whole row groups."""
+    """Return rows that no part has yet, in spans of whole row groups."""
     spans: list[Span] = []
     for group in parquet_groups(path):
         if group.start == group.stop or any(

@@ -31,8 +31,8 @@ class Span(NamedTuple):
 
 
 def parquet_groups(path: str) -> list[Span]:
-    """The rows of each row group, the smallest that is read at once; `ValueError` for a file that
-    is of no use.
+    """Return the rows of each row group, the smallest that is read at once; `ValueError` for a file
+    that is of no use.
 
     Also for one whose row groups unpack to far more than images do, for they are unpacked in pieces
     of any size.
@@ -92,8 +92,8 @@ def parquet_file(path: str, **options: Any) -> Any:
 
 
 def image_column(schema: Any, path: str) -> str:
-    """The column of encoded images: binary, or a struct with `bytes` as Hugging Face has it; by
-    name if in doubt.
+    """Return the column of encoded images: binary, or a struct with `bytes` as Hugging Face has it;
+    by name if in doubt.
     """
     import pyarrow
 

@@ -101,8 +101,8 @@ def matching_characters(charset: str, known: str, *, variants: bool) -> dict[str
 
 
 def _candidates(character: str, *, variants: bool) -> list[str]:
-    """The character; with variants its other case, then its base letter, then that one's other
-    case.
+    """Return the character; with variants its other case, then its base letter, then that one's
+    other case.
     """
     if not variants:
         return [character]
@@ -200,8 +200,8 @@ class _Rules:
         return torch.stack(rows).movedim(0, axis)
 
     def _resize_positions(self, old: Tensor, fresh: Tensor, axis: int) -> tuple[Tensor, str]:
-        """Positions of patches, (1, N, D) with or without a class token before, interpolated on
-        their grid.
+        """Return positions of patches, (1, N, D) with or without a class token before, interpolated
+        on their grid.
         """
         before, after = self.grids
         if before is None or after is None or before == after or old.ndim != 3 or axis != 1:
@@ -215,7 +215,7 @@ class _Rules:
 
 
 def _agree(old: Tensor, fresh: Tensor, *, besides: Sequence[int]) -> bool:
-    """Whether two shapes are the same but for some axes and the sides of kernels."""
+    """Return whether two shapes are the same but for some axes and the sides of kernels."""
     if old.ndim != fresh.ndim:
         return False
     free = {*besides, *((2, 3) if fresh.ndim == 4 else ())}
@@ -230,8 +230,8 @@ def _tokens(hparams: Mapping[str, Any]) -> list[str]:
 
 
 def _token_rows(tokens: Sequence[str], size: int) -> tuple[int, Sequence[str]]:
-    """How many rows of a table come before its tokens, and which tokens it has: all, or all but [B]
-    and [P].
+    """Return how many rows of a table come before its tokens, and which tokens it has: all, or all
+    but [B] and [P].
     """
     if tokens[-2:] == ["[B]", "[P]"] and size == len(tokens) - 2:
         tokens = tokens[:-2]
@@ -239,7 +239,7 @@ def _token_rows(tokens: Sequence[str], size: int) -> tuple[int, Sequence[str]]:
 
 
 def _grid(hparams: Mapping[str, Any]) -> Grid | None:
-    """Rows and columns of patches; None for a network that cuts none."""
+    """Return rows and columns of patches; None for a network that cuts none."""
     if "patch_size" not in hparams:
         return None
     (height, width), (rows, columns) = hparams["img_size"], hparams["patch_size"]

@@ -69,7 +69,7 @@ def load_backbone(encoder: BackboneEncoder, source: str) -> None:
 
 
 def _backbone_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a model's encoder, by their names in it."""
+    """Return the weights of a model's encoder, by their names in it."""
     prefix = next(
         (prefix for prefix in _INSIDE if any(name.startswith(prefix) for name in weights)), ""
     )

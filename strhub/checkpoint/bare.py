@@ -169,7 +169,7 @@ def described(
 
 
 def _released(path: Path) -> bool:
-    """Whether a file is one that the reference has published."""
+    """Return whether a file is one that the reference has published."""
     prefixes = tuple(Path(name).stem.rpartition("-")[2] for name in RELEASED_FILES.values())
     return sha256(path).startswith(prefixes)
 

@@ -101,7 +101,7 @@ def readme(repository: str, hparams: Mapping[str, Any], card: Mapping[str, Any])
 
 
 def _index(repository: str, measured: Mapping[str, float]) -> dict[str, Any]:
-    """What the hub shows as results: percent by test set."""
+    """Return what the hub shows as results: percent by test set."""
     results = [
         {
             "task": {"type": "image-to-text"},
@@ -116,7 +116,7 @@ def _index(repository: str, measured: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """A value in one line of Markdown that cannot become anything else."""
+    """Return a value in one line of Markdown that cannot become anything else."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{name} {member}" for name, member in value.items())
     line = re.sub(r"\s+", " ", str(value))[:500]
@@ -124,7 +124,7 @@ def _cell(value: Any) -> str:
 
 
 def _code(text: str) -> str:
-    """A text as code in one line, whatever backticks it has."""
+    """Return a text as code in one line, whatever backticks it has."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {text} {fence}"

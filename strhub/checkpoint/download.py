@@ -46,7 +46,7 @@ class RemoteFile(NamedTuple):
 
 
 def is_remote(source: str) -> bool:
-    """Whether a source is an address rather than a path or an id."""
+    """Return whether a source is an address rather than a path or an id."""
     return "://" in source
 
 
@@ -124,8 +124,8 @@ def split_hub_address(source: str) -> tuple[str, str, str]:
 
 
 def _hugging_face(address: str) -> str:
-    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's
-    HF_ENDPOINT names a mirror.
+    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's HF_ENDPOINT
+    names a mirror.
     """
     repository, file, revision = split_hub_address(address)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
@@ -133,8 +133,8 @@ def _hugging_face(address: str) -> str:
 
 
 def find_in_folder(folder: Path) -> Path:
-    """The checkpoint that a folder holds, of a run the best one; `CheckpointError` if it is not
-    plain which.
+    """Return the checkpoint that a folder holds, of a run the best one; `CheckpointError` if it is
+    not plain which.
     """
     if (folder / DEFAULT_FILE).is_file():
         return folder / DEFAULT_FILE
@@ -152,7 +152,7 @@ def find_in_folder(folder: Path) -> Path:
 
 
 def fetch(file: RemoteFile, cache: Path) -> Path:
-    """The file in the cache, fetched if it is not there yet and checked in either case.
+    """Return the file in the cache, fetched if it is not there yet and checked in either case.
 
     Raises `CheckpointError` if it cannot be fetched, saying where to put it, and if it is not the
     file it should be.
@@ -226,7 +226,7 @@ class _WebRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
-        """The request for the new address; `OSError` for one that is not followed."""
+        """Return the request for the new address; `OSError` for one that is not followed."""
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
             raise OSError(

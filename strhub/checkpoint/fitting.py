@@ -33,7 +33,7 @@ def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple
 
 
 def mismatch_table(problems: Sequence[tuple[str, str, str]], limit: int = 20) -> str:
-    """Lines of `differences` under each other, the first `limit` of them."""
+    """Return lines of `differences` under each other, the first `limit` of them."""
     shown = problems[:limit]
     shown = [
         (ascii(name)[1:-1], has, wants) for name, has, wants in shown

@@ -186,7 +186,7 @@ def _checked(path: Path, values: Any) -> dict[str, Any]:
 
 
 def _kinds(architecture: str) -> dict[str, Any]:
-    """The annotations of a network's options, which its hyper-parameters are held to."""
+    """Return the annotations of a network's options, which its hyper-parameters are held to."""
     try:
         kinds = typing.get_type_hints(network_class(architecture).__init__)
     except (
@@ -239,7 +239,7 @@ def _from_bare_weights(
 
 
 def _is_weights(value: Any) -> bool:
-    """Whether a value holds tensors by name, and nothing else."""
+    """Return whether a value holds tensors by name, and nothing else."""
     return (
         isinstance(value, Mapping)
         and len(value) > 0

@@ -63,8 +63,8 @@ def fetch_address(source: str, cache: Path) -> Path:
 
 
 def _download(source: str, repository: str, file: str, revision: str) -> Path:
-    """A file of a repository in the hub's cache, and the configuration that lies beside it in the
-    same commit.
+    """Return a file of a repository in the hub's cache, and the configuration that lies beside it
+    in the same commit.
     """
     hub = import_hub(f"{source} without a hash")
 

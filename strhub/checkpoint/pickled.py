@@ -120,7 +120,7 @@ class _Unpickler(pickle._Unpickler):
         self.stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
-        """A name for what the pickle wants to import."""
+        """Return a name for what the pickle wants to import."""
         if module in ("builtins", "__builtin__", "_codecs"):
             if name in (("encode",) if module == "_codecs" else _BUILTINS):
                 return Name(f"builtins.{name}")
@@ -136,7 +136,7 @@ class _Unpickler(pickle._Unpickler):
         raise Refused(f"it names {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Storage:
-        """Numbers that lie elsewhere in the file."""
+        """Return numbers that lie elsewhere in the file."""
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise Refused("it refers to something other than numbers, such as a pickled module")
         _, dtype, key, _, count, *view = pid
@@ -174,7 +174,7 @@ for _code in (
 
 
 def _made(name: Any, arguments: Any) -> Any:
-    """What stands for `name(*arguments)`."""
+    """Return what stands for `name(*arguments)`."""
     if not isinstance(name, Name) or not isinstance(arguments, tuple):
         raise Refused("it calls something that has no name")
     if name.path in _MAPPINGS:
@@ -197,7 +197,9 @@ def _made(name: Any, arguments: Any) -> Any:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> StoredTensor:
-    """A tensor within the numbers that it names; `Refused` where it would reach beyond them."""
+    """Return a tensor within the numbers that it names; `Refused` where it would reach beyond
+    them.
+    """
     dtype = storage.dtype if len(rest) < 3 else getattr(torch, rest[2].last, None)
     if not isinstance(dtype, torch.dtype):
         raise Refused("it has a tensor of an unknown type")
@@ -271,7 +273,7 @@ def _plain_record(record: Inert, budget: _Budget, depth: int) -> Any:
 
 
 def _scalar(kind: Any, data: Any) -> Any:
-    """The number that NumPy pickled as its type and its bytes."""
+    """Return the number that NumPy pickled as its type and its bytes."""
     code = kind.arguments[0] if isinstance(kind, Inert) else ""
     order: Any = kind.state[1] if isinstance(kind, Inert) and isinstance(kind.state, tuple) else "<"
     if (

@@ -68,8 +68,8 @@ def read_published_model(source: str | Path, *, characters: str | None = None) -
 
 
 def _is_composed(character: str) -> bool:
-    """Whether Unicode has no other character for the same, as it has for four of the published
-    ones, known besides.
+    """Return whether Unicode has no other character for the same, as it has for four of the
+    published ones, known besides.
     """
     return unicodedata.normalize("NFC", character) == character
 
@@ -112,7 +112,7 @@ def published_file(source: str | Path) -> Path:
 
 
 def _parts(source: str | Path) -> tuple[str, Path | None]:
-    """The name, of `PUBLISHED`, and the file if one is given."""
+    """Return the name, of `PUBLISHED`, and the file if one is given."""
     name, _, file = str(source).removeprefix("pretrained=").partition("@")
     if name not in PUBLISHED:
         name, file = ASCII_ONLY, str(source).removeprefix("pretrained=")
@@ -121,7 +121,7 @@ def _parts(source: str | Path) -> tuple[str, Path | None]:
 
 @contextmanager
 def _graph(path: Path) -> Iterator[Path]:
-    """The .onnx file, or the one in a wheel."""
+    """Yield the .onnx file, or the one in a wheel."""
     if path.suffix != ".whl":
         yield path
         return

@@ -19,8 +19,8 @@ Axes = Mapping[str, Sequence[int]]
 
 
 def growing_axes(hparams: Mapping[str, Any], **change: Any) -> Axes:
-    """The axes whose size other hyper-parameters change, by the names of parameters that have
-    such.
+    """Return the axes whose size other hyper-parameters change, by the names of parameters that
+    have such.
     """
     with torch.random.fork_rng(devices=[]):
         before, after = (
@@ -38,15 +38,17 @@ def growing_axes(hparams: Mapping[str, Any], **change: Any) -> Axes:
 
 
 def character_tables(hparams: Mapping[str, Any]) -> Axes:
-    """The parameters of a model that have a row or column for each character, with the axes."""
+    """Return the parameters of a model that have a row or column for each character, with the
+    axes.
+    """
     charset = hparams["charset_train"]
     unused = next(chr(code) for code in range(0x4E00, 0x9FFF) if chr(code) not in charset)
     return growing_axes(hparams, charset_train=charset + unused)
 
 
 def resize_grid(positions: Tensor, before: Grid, after: Grid) -> Tensor:
-    """Positions (rows * columns, D) of one grid to another, bicubic. The same grid gives the same
-    numbers.
+    """Map positions (rows * columns, D) of one grid to another, bicubic. The same grid gives the
+    same numbers.
     """
     if before == after:
         return positions
@@ -56,8 +58,8 @@ def resize_grid(positions: Tensor, before: Grid, after: Grid) -> Tensor:
 
 
 def resize_patch_kernel(kernel: Tensor, size: Grid) -> Tensor:
-    """A kernel (D, C, h, w) for patches of another size: it sees a patch as the old one sees that
-    patch resized.
+    """Return a kernel (D, C, h, w) for patches of another size: it sees a patch as the old one sees
+    that patch resized.
     """
     before = (kernel.shape[2], kernel.shape[3])
     pixels = (

@@ -69,5 +69,5 @@ def folder_of_run(checkpoint: Path) -> Path | None:
 
 
 def _folder(run: Path) -> Path:
-    """The folder of a run's checkpoints; the run's folder may be it."""
+    """Return the folder of a run's checkpoints; the run's folder may be it."""
     return run / CHECKPOINTS if (run / CHECKPOINTS).is_dir() else run

@@ -38,7 +38,7 @@ class HyperParameters(dict[str, Any]):
 
 
 def architectures() -> list[str]:
-    """Names of the architectures: the folders in `strhub/models` that define a network."""
+    """Return names of the architectures: the folders in `strhub/models` that define a network."""
     packages = pkgutil.iter_modules(strhub.models.__path__)
     return sorted(
         package.name for package in packages if package.ispkg and package.name != "layers"
@@ -46,8 +46,8 @@ def architectures() -> list[str]:
 
 
 def network_class(architecture: str) -> type[Network]:
-    """The network class of an architecture; `ValueError` names the nearest one for an unknown
-    name.
+    """Return the network class of an architecture; `ValueError` names the nearest one for an
+    unknown name.
     """
     if architecture not in architectures():
         raise ValueError(
@@ -58,7 +58,7 @@ def network_class(architecture: str) -> type[Network]:
 
 
 def build_network(hparams: Mapping[str, Any]) -> Network:
-    """A network with fresh weights, from hyper-parameters that may hold training options as
+    """Return a network with fresh weights, from hyper-parameters that may hold training options as
     well.
     """
     network = network_class(hparams["architecture"])
@@ -82,7 +82,7 @@ def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_tokenizer(hparams: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of the architecture's kind for the training charset."""
+    """Return the tokenizer of the architecture's kind for the training charset."""
     return TOKENIZERS[network_class(hparams["architecture"]).tokenizer](hparams["charset_train"])
 
 

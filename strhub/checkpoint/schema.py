@@ -66,8 +66,8 @@ def checked_hyper_parameters(values: Any, kinds: Mapping[str, Any], source: str)
     lists.
 
     kinds: annotations of the network's options, by name. What neither these nor the schema know is
-        left out unless it
-    is plain: such as the optimizer that a run had. source: the file, for messages.
+        left out unless it is plain: such as the optimizer that a run had. source: the file, for
+        messages.
     Raises `CheckpointError` for a known one of another type or out of range, or a charset that
     cannot be.
     """
@@ -100,8 +100,8 @@ def checked(name: str, value: Any, kind: Any, source: str) -> Any:
 
 
 def _of_kind(name: str, value: Any, kind: Any) -> Any:
-    """The value, if it is of the kind: an annotation such as `int`, `Sequence[int]` or `float |
-    None`.
+    """Return the value, if it is of the kind: an annotation such as `int`, `Sequence[int]` or
+    `float | None`.
     """
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
@@ -140,7 +140,7 @@ def _number(name: str, value: Any, *, whole: bool) -> int | float:
 
 
 def _text(value: Any, *, longest: int = _LONGEST_TEXT) -> str:
-    """A text that no configuration takes for more than that."""
+    """Return a text that no configuration takes for more than that."""
     if not isinstance(value, str):
         raise ValueError("it must be a text")
     if len(value) > longest:
@@ -153,7 +153,7 @@ def _text(value: Any, *, longest: int = _LONGEST_TEXT) -> str:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value of a kind that is not known: nothing, a number, a text, or a list of such."""
+    """Return a value of a kind that is not known: nothing, a number, a text, or a list of such."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -183,8 +183,8 @@ def _special(name: str, value: Any) -> Any:
 
 
 def _unlisted(name: str, value: Any, source: str) -> Any:
-    """An option of training or of another version, as far as it is plain, one level deep; None if
-    it is not.
+    """Return an option of training or of another version, as far as it is plain, one level deep;
+    None if it is not.
     """
     if isinstance(value, Mapping):
         members = {key: _unlisted(str(key), member, source) for key, member in value.items()
@@ -249,7 +249,7 @@ def parse_json(text: Any, what: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message: short, in one line."""
+    """Return a value for a message: short, in one line."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**18:
         return "a very large number"
     if isinstance(value, str):

@@ -47,7 +47,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _listed(content: Any) -> dict[str, StoredTensor]:
-    """The tensors of a state dictionary, whatever lies beside them; none for something else."""
+    """Return the tensors of a state dictionary, whatever lies beside them; none for something
+    else.
+    """
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     state = state if isinstance(state, Mapping) else {}
     return {str(name): value for name, value in state.items() if isinstance(value, StoredTensor)}

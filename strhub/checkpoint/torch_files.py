@@ -54,7 +54,7 @@ class TorchFile:
         return numbers.as_strided(stored.size, stored.stride, stored.offset)
 
     def _numbers(self, storage: Storage) -> Tensor:
-        """The bytes of a storage, flat."""
+        """Return the bytes of a storage, flat."""
         if storage.key not in self._read:
             location, length = (
                 self._locations.get(storage.key),
@@ -123,7 +123,7 @@ def check_archive(path: Path) -> None:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive."""
+    """Return whether a file is a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -132,8 +132,8 @@ def is_torchscript(path: Path) -> bool:
 
 
 def module_tensors(content: Any) -> dict[str, StoredTensor]:
-    """The parameters and buffers of a scripted module, by dotted names, from what its archive
-    holds.
+    """Return the parameters and buffers of a scripted module, by dotted names, from what its
+    archive holds.
     """
     return dict(_members(content, "", 0))
 
@@ -208,7 +208,9 @@ def _location(file: BinaryIO, record: zipfile.ZipInfo) -> _Location:
 
 
 def _before_archives(path: Path, file: BinaryIO) -> TorchFile:
-    """The older format: a few pickles, then the storages in the order of their sorted keys."""
+    """Return the older format: a few pickles, then the storages in the order of their sorted
+    keys.
+    """
     size = path.stat().st_size
     file.seek(0)
     head = file.read(_LARGEST_LISTING)

@@ -94,8 +94,8 @@ class Model(Protocol):
 
 
 def list_models() -> list[ModelInfo]:
-    """All models that have weights: the embedded ones, the default first, then the reference's
-    released ones.
+    """Return all models that have weights: the embedded ones, the default first, then the
+    reference's released ones.
     """
     embedded = [_embedded_info(name) for name in EMBEDDED_MODELS]
     released = [
@@ -129,7 +129,7 @@ def _embedded_info(name: str) -> ModelInfo:
 
 
 def _released_files() -> dict[str, str]:
-    """The released files that this strhub has the architecture of."""
+    """Return the released files that this strhub has the architecture of."""
     return {
         name: file
         for name, file in RELEASED_FILES.items()
@@ -144,8 +144,8 @@ def _measured(card: Mapping[str, Any]) -> dict[str, float]:
 
 
 def create_model(experiment: str, pretrained: bool = False, **overrides: Any) -> SceneTextModel:
-    """A model by the name of its experiment, with fresh or trained weights, in training mode as
-    torch's are.
+    """Return a model by the name of its experiment, with fresh or trained weights, in training mode
+    as torch's are.
 
     overrides: hyper-parameters such as decode_ar=False; `ValueError` names the nearest for an
         unknown one.
@@ -158,17 +158,16 @@ def create_model(experiment: str, pretrained: bool = False, **overrides: Any) ->
 
 
 def load(source: str | Path, **overrides: Any) -> SceneTextModel:
-    """A trained model from whatever names it, in training mode as torch's are.
+    """Return a trained model from whatever names it, in training mode as torch's are.
 
     source: an id of `list_models`, also as `pretrained=<id>`; `ppocrv6-small` or
         `strhub-small-multi`, which are read from another package, see
         `strhub.checkpoint.published`; a file: our safetensors, a Lightning checkpoint of ours or of
-        the reference, the reference's bare weights; a folder with such a
-        file in it; a run's folder for its best checkpoint, `<run>/last` for its last; a model of
-        Hugging Face's hub, `hf://owner/name[/file][@revision][#sha256=…]`, see
-        `strhub.checkpoint.hub`; or an address with the file's hash,
-        `https://…/model.safetensors#sha256=…`, which is fetched once to torch's cache and checked
-        each time.
+        the reference, the reference's bare weights; a folder with such a file in it; a run's folder
+        for its best checkpoint, `<run>/last` for its last; a model of Hugging Face's hub,
+        `hf://owner/name[/file][@revision][#sha256=…]`, see `strhub.checkpoint.hub`; or an address
+        with the file's hash, `https://…/model.safetensors#sha256=…`, which is fetched once to
+        torch's cache and checked each time.
     overrides: decoding options such as decode_ar, or what bare weights do not tell.
 
     The file itself says its architecture, charset, sizes and normalization; no code in it is ever
@@ -206,7 +205,7 @@ def read_model(source: str | Path, known: Mapping[str, Any] | None = None) -> Ch
 
 
 def load_from_checkpoint(source: str | Path, **overrides: Any) -> SceneTextModel:
-    """The same as `load`, by the name that the reference gives it."""
+    """Return the same as `load`, by the name that the reference gives it."""
     return load(source, **overrides)
 
 
@@ -239,8 +238,8 @@ def save_model(
 
 
 def model_card(source: str | Path) -> dict[str, Any]:
-    """What a file says of its model: what was measured, where it comes from; empty for files of
-    others.
+    """Return what a file says of its model: what was measured, where it comes from; empty for files
+    of others.
     """
     if is_published(source):
         return {"licence": "Apache-2.0", "provenance": {"weights": str(source)}}
@@ -249,8 +248,8 @@ def model_card(source: str | Path) -> dict[str, Any]:
 
 
 def locate(source: str | Path) -> Path:
-    """The file of an id, path, folder or address, fetched to torch's cache if it is not there
-    yet.
+    """Return the file of an id, path, folder or address, fetched to torch's cache if it is not
+    there yet.
     """
     name = str(source).removeprefix("pretrained=")
     if name in EMBEDDED_MODELS:

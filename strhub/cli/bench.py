@@ -97,7 +97,7 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
 
 
 def _costs(config: DictConfig, model: SceneTextModel, results: dict[str, Any]) -> list[str]:
-    """What the model costs, whole and by module, wherever it runs."""
+    """Return what the model costs, whole and by module, wherever it runs."""
     import torch
 
     from strhub.benchmark import measure as benchmark

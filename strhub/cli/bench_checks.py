@@ -73,8 +73,8 @@ def check_surroundings(config: DictConfig) -> None:
 def _configured(
     config: DictConfig, overrides: Sequence[str]
 ) -> tuple[str, SceneTextModel, float | None]:
-    """The model of `pretrained` if there is one, else the configured one with fresh weights: its
-    name, and its accuracy where that is known, which is so for the decoding that it comes with.
+    """Return the model of `pretrained` if there is one, else the configured one with fresh weights:
+    its name, and its accuracy where that is known, which is so for the decoding that it comes with.
     """
     from strhub.benchmark.subjects import accuracy_of, find_model
     from strhub.checkpoint.scene_text_model import SceneTextModel

@@ -20,7 +20,7 @@ _MODELS = ("strhub-small", "strhub-tiny")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of strhub-demo."""
+    """Return the command line of strhub-demo."""
     parser = command_parser(
         "demo",
         "Show a page that reads words and photographs: drop, paste or photograph them. "

@@ -154,7 +154,7 @@ def parse(override: str) -> Override:
 
 
 def _text(value: str, kind: str, sweep: bool) -> str:
-    """A value that Hydra reads as this text."""
+    """Return a value that Hydra reads as this text."""
     from hydra.core.override_parser.types import QuotedString
 
     if value in ("", "null") or _REFERENCE.fullmatch(value):
@@ -218,8 +218,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _mapping(value: str) -> str:
-    """A mapping that Hydra can read, or its YAML as a text; one that is not in its grammar is taken
-    for YAML's.
+    """Return a mapping that Hydra can read, or its YAML as a text; one that is not in its grammar
+    is taken for YAML's.
     """
     import yaml
 
@@ -255,8 +255,8 @@ def _unquoted(value: Any) -> Any:
 
 
 def _read(value: str) -> Any:
-    """What Hydra's parser makes of a value, texts in quotes as `QuotedString`; None if it cannot
-    read it.
+    """Return what Hydra's parser makes of a value, texts in quotes as `QuotedString`; None if it
+    cannot read it.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of read.py."""
+    """Return the command line of read.py."""
     parser = command_parser(
         "read",
         "Read the word in each image. Prints one line an image: path, text, "

@@ -28,7 +28,7 @@ _PORT = 8000
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of strhub-serve."""
+    """Return the command line of strhub-serve."""
     parser = command_parser(
         "serve",
         "Read words and photographs over HTTP: POST /read, POST /spot, GET /models, "

@@ -51,7 +51,7 @@ def _compose_and_tune(config: DictConfig) -> None:
 
 
 def table(search: Search) -> str:
-    """The trials, best first."""
+    """Return the trials, best first."""
     from strhub.training.tuning_results import METRICS
 
     others = [f"  {name:>20}" for name in search.others]
@@ -72,7 +72,7 @@ def table(search: Search) -> str:
 
 
 def advice(search: Search, overrides: Sequence[str]) -> str:
-    """How to train with the best values. overrides: those of this search's command line."""
+    """Return how to train with the best values. overrides: those of this search's command line."""
     if search.best is None:
         return f"no trial was validated; see {search.folder}"
     found = [f"{name}={value}" for name, value in search.best.values.items()]

@@ -146,8 +146,8 @@ class Contrastive(nn.Module):
         self.placing = copy.deepcopy(self.adapter).requires_grad_(False) if self.adapter else None
 
     def image_directions(self, encoded: Tensor) -> Tensor:
-        """The encoder's tokens (B, N, D) to a normalized vector an image (B, E): the class token,
-        or their mean.
+        """Map the encoder's tokens (B, N, D) to a normalized vector an image (B, E): the class
+        token, or their mean.
         """
         pooled = (encoded[:, 0] if self.class_token else encoded.mean(1)).float()
         return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
@@ -177,7 +177,8 @@ class Contrastive(nn.Module):
         space: WordSpace | None,
         read: Sequence[str],
     ) -> Negatives | None:
-        """The hard negatives of each label: its nearest words, and what was read instead of it.
+        """Return the hard negatives of each label: its nearest words, and what was read instead of
+        it.
 
         texts: the labels' directions (B, E); read: a text a row, or none at all.
         """
@@ -211,8 +212,8 @@ class Contrastive(nn.Module):
         negatives: Negatives | None,
         share: Share,
     ) -> Tensor:
-        """The mean of both directions' losses over this device's rows, among the words and images
-        of all devices.
+        """Return the mean of both directions' losses over this device's rows, among the words and
+        images of all devices.
 
         images, texts: normalized, (B, E). A word equal to the row's own but for case is no negative
             of it.
@@ -235,9 +236,9 @@ def hidden_words(keys: Tensor, all_keys: Tensor, present: Tensor, targets: Tenso
     """Return which words are not held against a row's image (B, G): those equal to its own but for
     case, and those that are not there.
 
-    keys: of the rows' words, (B); all_keys: of all devices' words, (G); present: which of
-    these are there, (G); targets: where each row's own word stands among them, (B). A row's own
-    word is not hidden.
+    keys: of the rows' words, (B); all_keys: of all devices' words, (G); present: which of these are
+    there, (G); targets: where each row's own word stands among them, (B). A row's own word is not
+    hidden.
     """
     hidden = (keys[:, None] == all_keys[None]) | ~present
     return hidden.scatter(1, targets[:, None], torch.zeros_like(hidden[:, :1]))

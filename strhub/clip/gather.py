@@ -29,8 +29,8 @@ class Share:
         self.largest = max(self.counts)
 
     def rows(self, numbers: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Numbers (B) to those of all devices (G), which of them are rows, not padding, and where
-        one's own begin.
+        """Map numbers (B) to those of all devices (G), which of them are rows, not padding, and
+        where one's own begin.
         """
         present = torch.cat(
             [torch.arange(self.largest, device=numbers.device) < count for count in self.counts]
@@ -38,8 +38,8 @@ class Share:
         return self.vectors(numbers.unsqueeze(1)).squeeze(1), present, self.rank * self.largest
 
     def vectors(self, rows: Tensor) -> Tensor:
-        """Rows (B, E) to those of all devices (G, E). Gradients of what all devices compute with a
-        row reach it.
+        """Map rows (B, E) to those of all devices (G, E). Gradients of what all devices compute
+        with a row reach it.
         """
         if not self.active:
             return rows

@@ -56,19 +56,19 @@ class ClipSource(NamedTuple):
 
 
 def is_local(source: str) -> bool:
-    """Whether a source is a file's path rather than a name."""
+    """Return whether a source is a file's path rather than a name."""
     return Path(source).suffix in SUFFIXES or Path(source).is_file()
 
 
 def decides_sizes(source: str) -> bool:
-    """Whether a source has sizes of its own, whatever the encoder is called: a file, or `model:tag`
-    of open_clip.
+    """Return whether a source has sizes of its own, whatever the encoder is called: a file, or
+    `model:tag` of open_clip.
     """
     return is_local(source) or ":" in source
 
 
 def find_clip(source: str, encoder: str) -> ClipSource:
-    """The file of a CLIP, fetched if it has to be.
+    """Return the file of a CLIP, fetched if it has to be.
 
     source: a path; `openai`, for OpenAI's weights of the encoder; a tag of open_clip's for it, such
     as laion2b_s34b_b79k; or `model:tag` of open_clip's, such as ViT-B-16:datacomp_xl_s13b_b90k.

@@ -39,7 +39,7 @@ class TextSide(NamedTuple):
 def text_size(
     options: ContrastiveOptions, hparams: Mapping[str, Any], pretrained_encoder: str | None
 ) -> int:
-    """The size of the text features, from the weights if nothing else tells."""
+    """Return the size of the text features, from the weights if nothing else tells."""
     if options.text_dim is not None:
         return options.text_dim
     if options.text_weights is None and hparams.get("enc_embed_dim"):
@@ -79,8 +79,8 @@ def load_text_side(
 
 
 def read_words(path: str | Path) -> Counter[str]:
-    """The words of a file, one or more a line, and how often each occurs; `ValueError` if there are
-    none.
+    """Return the words of a file, one or more a line, and how often each occurs; `ValueError` if
+    there are none.
     """
     try:
         words = Counter(read_regular_text(path).split())
@@ -92,7 +92,7 @@ def read_words(path: str | Path) -> Counter[str]:
 
 
 def _read(hparams: Mapping[str, Any], options: ContrastiveOptions) -> tuple[ClipWeights, str]:
-    """The CLIP whose text tower it is, and what activation that has."""
+    """Return the CLIP whose text tower it is, and what activation that has."""
     source = options.text_weights or hparams.get("pretrained_encoder")
     if source is None:
         raise ValueError(

@@ -52,12 +52,12 @@ class ClipTokenizer:
         return self.end + 1
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without start and end."""
+        """Return the ids of a text, without start and end."""
         return [self.ids[symbol] for part in split_words(text) for symbol in self._join(part)]
 
     def __call__(self, texts: Sequence[str], context_length: int) -> tuple[Tensor, Tensor]:
-        """Ids (B, L) with start and end, padded with 0, and lengths (B). Longer texts are cut,
-        their end kept.
+        """Return ids (B, L) with start and end, padded with 0, and lengths (B). Longer texts are
+        cut, their end kept.
         """
         rows = [[self.start, *self.encode(text)[: context_length - 2], self.end] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
@@ -67,8 +67,8 @@ class ClipTokenizer:
         return ids, lengths
 
     def _join(self, part: str) -> list[str]:
-        """The symbols of a word: bytes, of which the pair first in the table is joined until no
-        pair is in it.
+        """Return the symbols of a word: bytes, of which the pair first in the table is joined until
+        no pair is in it.
         """
         symbols = [self.letters[byte] for byte in part.encode("utf-8")]
         symbols[-1] += _END
@@ -89,8 +89,8 @@ class ClipTokenizer:
 
 
 def split_words(text: str) -> Iterator[str]:
-    """A text's words, lower-cased: runs of letters, single digits, runs of other signs, and English
-    contractions.
+    """Yield a text's words, lower-cased: runs of letters, single digits, runs of other signs, and
+    English contractions.
     """
     text = " ".join(text.split()).lower()
     position = 0
@@ -116,7 +116,9 @@ def _kind(character: str) -> str:
 
 @lru_cache(maxsize=1)
 def _byte_letters() -> dict[int, str]:
-    """A printable character for each byte: itself where it is one, else the next from U+0100 on."""
+    """Return a printable character for each byte: itself where it is one, else the next from U+0100
+    on.
+    """
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),
@@ -144,7 +146,7 @@ def bundled_merges() -> Path | None:
 
 
 def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokenizer:
-    """The tokenizer of a text tower that knows so many ids.
+    """Return the tokenizer of a text tower that knows so many ids.
 
     merges: CLIP's table, a text file or the same in gzip, a pair a line after a first line of
     another kind; None: that of an installed open_clip. A tower of 514 ids reads bytes and needs no

@@ -54,7 +54,7 @@ class ClipWeights(NamedTuple):
     path: Path
 
     def image_sizes(self) -> dict[str, Any]:
-        """The image tower's sizes and what follows for a decoder, by the names of PARSeq's
+        """Return the image tower's sizes and what follows for a decoder, by the names of PARSeq's
         hyper-parameters.
         """
         width, _, *patch = self.image["patch_embed.proj.weight"].shape
@@ -69,7 +69,7 @@ class ClipWeights(NamedTuple):
         }
 
     def text_sizes(self) -> dict[str, Any]:
-        """The text tower's sizes, likewise; `CheckpointError` if the file has none."""
+        """Return the text tower's sizes, likewise; `CheckpointError` if the file has none."""
         vocab_size, width = self._text()["token_embedding.weight"].shape
         return {
             "text_embed_dim": width,
@@ -78,8 +78,8 @@ class ClipWeights(NamedTuple):
         }
 
     def image_state(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """The image tower's weights for images of so many rows and columns of patches, positions
-        interpolated.
+        """Return the image tower's weights for images of so many rows and columns of patches,
+        positions interpolated.
         """
         positions = self.image["pos_embed"]  # (1, 1 + N, D)
         side = round((positions.shape[1] - 1) ** 0.5)
@@ -91,7 +91,7 @@ class ClipWeights(NamedTuple):
         return {**self.image, "pos_embed": torch.cat([positions[:, :1], patches], dim=1)}
 
     def text_tower(self, activation: str) -> ClipTextTower:
-        """The text tower with its weights; `CheckpointError` if the file has none."""
+        """Return the text tower with its weights; `CheckpointError` if the file has none."""
         vocab_size, width = self._text()["token_embedding.weight"].shape
         tower = ClipTextTower(
             vocab_size=vocab_size,
@@ -113,8 +113,8 @@ class ClipWeights(NamedTuple):
 
 
 def read_clip(path: str | Path) -> ClipWeights:
-    """A CLIP in a file of OpenAI's (TorchScript or a state dictionary) or open_clip's (safetensors,
-    .pt or .bin).
+    """Return a CLIP in a file of OpenAI's (TorchScript or a state dictionary) or open_clip's
+    (safetensors, .pt or .bin).
 
     Raises `CheckpointError` for a file that is no CLIP with a vision transformer, damaged, or not
     safe to read.
@@ -149,7 +149,7 @@ def read_clip(path: str | Path) -> ClipWeights:
 def _renamed(
     state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]
 ) -> dict[str, Tensor]:
-    """The weights of the tower whose names begin so, by our names."""
+    """Return the weights of the tower whose names begin so, by our names."""
     found = {}
     for name, tensor in state.items():
         inner = name.removeprefix(prefix)
@@ -164,8 +164,8 @@ def _renamed(
 
 
 def _depth(tower: Mapping[str, Tensor]) -> int:
-    """How many blocks there are; `CheckpointError` if some are left out, as in a file that names a
-    millionth.
+    """Return how many blocks there are; `CheckpointError` if some are left out, as in a file that
+    names a millionth.
     """
     numbers = {int(name.split(".")[1]) for name in tower if name.startswith("blocks.")}
     if numbers != {*range(len(numbers))}:
@@ -176,5 +176,5 @@ def _depth(tower: Mapping[str, Tensor]) -> int:
 
 
 def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of patches of an image."""
+    """Return rows and columns of patches of an image."""
     return img_size[0] // patch_size[0], img_size[1] // patch_size[1]

@@ -22,15 +22,15 @@ _CHUNK = 512  # words at a time through the text tower
 
 
 def fold(word: str) -> str:
-    """What two words have in common that the objective must not tell apart: CLIP's text knows no
-    case.
+    """Return what two words have in common that the objective must not tell apart: CLIP's text
+    knows no case.
     """
     return word.casefold()
 
 
 def word_keys(words: Iterable[str]) -> Tensor:
-    """A number (n) for each word, the same for words that differ in case alone; 63 bits of a hash,
-    so that devices can compare words that they do not have.
+    """Return a number (n) for each word, the same for words that differ in case alone; 63 bits of a
+    hash, so that devices can compare words that they do not have.
     """
     digests = (
         hashlib.blake2b(fold(word).encode("utf-8"), digest_size=8).digest() for word in words
@@ -67,7 +67,7 @@ class WordFeatures:
         return self
 
     def __call__(self, words: Sequence[str]) -> Tensor:
-        """The features of words, computed for those that are new."""
+        """Return the features of words, computed for those that are new."""
         new = [word for word in dict.fromkeys(words) if word not in self._features]
         self._features.update(zip(new, self.compute(new), strict=True))
         rows = []
@@ -81,7 +81,7 @@ class WordFeatures:
         )
 
     def compute(self, words: Sequence[str]) -> Tensor:
-        """The features of words, none of which is kept."""
+        """Return the features of words, none of which is kept."""
         chunks = []
         device = self.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
@@ -123,7 +123,8 @@ class WordSpace:
     def nearest(
         self, directions: Tensor, count: int, *, besides: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The `count` words nearest to each of the normalized directions (B, E), the nearest first.
+        """Return the `count` words nearest to each of the normalized directions (B, E), the nearest
+        first.
 
         besides: keys (B) of a word each that is not wanted. Returns indexes and cosines, (B, count)
             or fewer.

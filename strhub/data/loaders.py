@@ -56,7 +56,7 @@ class Loaders(pl.LightningDataModule):
         raise NotImplementedError
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
-        """The benchmark of that name; `ValueError` if it is not there."""
+        """Return the benchmark of that name; `ValueError` if it is not there."""
         raise NotImplementedError
 
     @staticmethod
@@ -83,7 +83,7 @@ class Loaders(pl.LightningDataModule):
         return batches
 
     def train_batches(self) -> SeededBatches:
-        """The batches of an epoch on this device, from the one that the run has reached."""
+        """Return the batches of an epoch on this device, from the one that the run has reached."""
         trainer = self.trainer
         size = len(self.train_dataset)
         batches = SeededBatches(
@@ -99,7 +99,9 @@ class Loaders(pl.LightningDataModule):
         return batches
 
     def _reached(self, batches: int) -> tuple[int, int]:
-        """The epoch and the batch of it that the run has come to, where an epoch has so many."""
+        """Return the epoch and the batch of it that the run has come to, where an epoch has so
+        many.
+        """
         loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
         epoch, done = (
             max(0, loop.epoch_progress.current.started - 1),
@@ -165,7 +167,8 @@ class Loaders(pl.LightningDataModule):
         return self._ordered_loader(self.val_dataset)
 
     def test_dataloader(self, name: str = "", *, as_stored: bool = False) -> DataLoader[Batch]:
-        """The words of a benchmark, in order; without a name, of everything below `root_dir/test`.
+        """Return the words of a benchmark, in order; without a name, of everything below
+        `root_dir/test`.
 
         as_stored: see `test_dataset`.
         """

@@ -49,8 +49,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         `strhub.data.transforms.NORMALIZATIONS`. keep_aspect: images are as wide as their aspect
         makes them, up to that width; batches are of like widths, and padded.
     charset_train, charset_test: training labels are brought to the first, scored ones to the
-        second, which follows from
-        the first if it is None: see `strhub.text.scored_charset`.
+        second, which follows from the first if it is None: see `strhub.text.scored_charset`.
     max_label_length: longer labels are dropped. fold_ascii: spell labels in ASCII; None: if the
         charset is ASCII.
     batch_size: a device. num_workers: processes that prepare images. worker_start: how they start,
@@ -152,8 +151,8 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
                 )
 
     def _training_sources(self, name: str) -> tuple[list[LabeledWords], list[LabeledWords]]:
-        """The sets of a folder below root_dir/train, without what is held out for validation, and
-        that.
+        """Return the sets of a folder below root_dir/train, without what is held out for
+        validation, and that.
         """
         if name not in self._held_out:
             sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
@@ -176,7 +175,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         return self._val
 
     def _validation_sources(self) -> list[LabeledWords]:
-        """The sets below root_dir/val, or what is held out of the training sets instead."""
+        """Return the sets below root_dir/val, or what is held out of the training sets instead."""
         if self.val_share:
             names = [
                 name
@@ -198,7 +197,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
             ) from error
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
-        """The benchmark of that name; `ValueError` if it is not there.
+        """Return the benchmark of that name; `ValueError` if it is not there.
 
         as_stored: labels as the set spells them, for scoring in several charsets, not as
             `charset_test` has them.
@@ -211,15 +210,15 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         return WordDataset(sources, transform=transform, replace=False)
 
     def present_test_sets(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that have a set below `root_dir/test`, in the order given."""
+        """Return those of `names` that have a set below `root_dir/test`, in the order given."""
         root = self.root_dir / "test"
         return [name for name in names if find_lmdbs(root / name) or find_annotated(root / name)]
 
     def _sources(
         self, folder: Path, charset: str | None, *, strict: bool
     ) -> Sequence[LabeledWords]:
-        """The sets in a folder or below it, their labels brought to a charset; as they are stored
-        if it is None.
+        """Return the sets in a folder or below it, their labels brought to a charset; as they are
+        stored if it is None.
         """
         prepare: Callable[[str], str] = str
         if charset is not None:

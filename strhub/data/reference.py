@@ -57,7 +57,7 @@ class LmdbDataset(Dataset[tuple[Any, Any]]):
         return self.words.labels
 
     def __len__(self) -> int:
-        """How many words there are."""
+        """Return how many words there are."""
         return len(self.words)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:

@@ -100,8 +100,8 @@ class TrainingWords(Loaders):
         return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
 
     def training_words(self) -> Counter[str]:
-        """The labels of the training sets and how often each occurs; of rendered words, the first
-        20,000 texts.
+        """Return the labels of the training sets and how often each occurs; of rendered words, the
+        first 20,000 texts.
 
         `ValueError` for shards, whose labels are not known before they are read.
         """

@@ -19,7 +19,7 @@ Augmentation = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def augmentation(choice: bool | str | Augmentation | None) -> Augmentation | None:
-    """What to distort training images with.
+    """Return what to distort training images with.
 
     Args:
         choice: None or False for nothing; True or 'default' for `RandAugment` as in the PARSeq

@@ -94,7 +94,9 @@ class Score:
         )
 
     def sums(self) -> tuple[float, ...]:
-        """The fields in order, to be added across processes and given back to `Score(*sums)`."""
+        """Return the fields in order, to be added across processes and given back to
+        `Score(*sums)`.
+        """
         return tuple(getattr(self, field.name) for field in fields(Score))
 
     @classmethod

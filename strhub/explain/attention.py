@@ -74,7 +74,9 @@ def attend(
 
 
 def draw(attended: Attended) -> Image.Image:
-    """The image, then a tile for each character and one for the end, with what was attended to."""
+    """Return the image, then a tile for each character and one for the end, with what was attended
+    to.
+    """
     if attended.original is None:
         raise ValueError(f"{attended.source} could not be read: {attended.error}")
     width, height = attended.original.size

@@ -40,8 +40,8 @@ class Retriever:
     """Finds words by their images.
 
     source: see `strhub.checkpoint.zoo.load`. vocabulary: the words to find. clip: file or name of
-        the CLIP whose text
-    tower it is, merges: table of its tokens; None for those that the model was trained with.
+        the CLIP whose text tower it is, merges: table of its tokens; None for those that the model
+        was trained with.
 
     Raises `ValueError` for a model that has no space in common with texts, or whose text side is
     not to be had.
@@ -102,8 +102,8 @@ class Retriever:
     def __call__(
         self, sources: Sequence[str | Path], *, count: int = 5, batch_size: int = 32
     ) -> Iterator[Found]:
-        """The `count` nearest words of each image, in order; one that cannot be read has an error
-        instead.
+        """Yield the `count` nearest words of each image, in order; one that cannot be read has an
+        error instead.
         """
         for start in range(0, len(sources), batch_size):
             inputs, found = [], []
@@ -132,7 +132,7 @@ class Retriever:
 
 
 def _objective_weights(path: Path) -> dict[str, Tensor]:
-    """What a run's checkpoint holds of the objective; nothing for a file of another kind."""
+    """Return what a run's checkpoint holds of the objective; nothing for a file of another kind."""
     if path.suffix == ".safetensors":
         return {}
     try:

@@ -27,8 +27,8 @@ ENOUGH = 512  # images, of which the ranges hardly change any more
 
 
 def quantize(proto: onnx.ModelProto, arrays: Sequence[ImageArray]) -> onnx.ModelProto:
-    """A model of float32 with its products with weights in 8 bits; convolutions in 8 bits would
-    cost accuracy.
+    """Return a model of float32 with its products with weights in 8 bits; convolutions in 8 bits
+    would cost accuracy.
 
     arrays: normalized images (3, H, W) of the kind that will be read; `ENOUGH` of them are looked
     at, together those of one width.

@@ -30,8 +30,8 @@ def trace(
     opset: int,
     output: str = LOGITS,
 ) -> onnx.ModelProto:
-    """A network of images (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any W if
-    `any_width`.
+    """Return a network of images (B, 3, H, W) to logits (B, L, C), as a model of any B, and of any
+    W if `any_width`.
 
     output: what the logits are called. Raises `ValueError` for a network whose course depends on
     what it reads, and for one with an operator that ONNX has nothing for.
@@ -61,8 +61,8 @@ def trace(
 
 
 def extend(traced: onnx.ModelProto, graph: Graph, logits: str, classes: int) -> onnx.ModelProto:
-    """A traced model and what was written by hand to follow it, as one model that gives logits (B,
-    L, classes).
+    """Return a traced model and what was written by hand to follow it, as one model that gives
+    logits (B, L, classes).
 
     graph: its nodes may use the traced model's input and output by their names; logits: the last of
         its values.
@@ -83,7 +83,8 @@ def extend(traced: onnx.ModelProto, graph: Graph, logits: str, classes: int) -> 
 def exported_program(
     network: nn.Module, img_size: tuple[int, int], *, any_width: bool = False
 ) -> torch.export.ExportedProgram:
-    """A network of images as a program of `torch.export`, for any B, and any W if `any_width`.
+    """Return a network of images as a program of `torch.export`, for any B, and any W if
+    `any_width`.
 
     Raises `ValueError` for a network whose course depends on what it reads.
     """
@@ -101,7 +102,7 @@ def exported_program(
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what went wrong at the bottom of it all."""
+    """Return the first line of what went wrong at the bottom of it all."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -43,7 +43,7 @@ class Graph:
         self._known: dict[tuple[Any, ...], str] = outer._known if outer else {}
 
     def name(self, stem: str) -> str:
-        """A name that no other value has."""
+        """Return a name that no other value has."""
         return f"{stem}_{next(self._numbers)}"
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
@@ -53,7 +53,7 @@ class Graph:
         return output
 
     def parameter(self, values: Tensor, *, transposed: bool = False, scale: float = 1.0) -> str:
-        """A parameter or a part of one as a value of the graph, on request transposed and
+        """Return a parameter or a part of one as a value of the graph, on request transposed and
         multiplied by `scale`.
         """
         if self.stored is not None:
@@ -62,8 +62,8 @@ class Graph:
         return self.weight(scaled.t() if transposed else scaled)
 
     def _stored(self, stored: StoredWeights, values: Tensor, transposed: bool, scale: float) -> str:
-        """A parameter where it lies in another file, and operators on constants, which a runtime
-        computes once.
+        """Return a parameter where it lies in another file, and operators on constants, which a
+        runtime computes once.
         """
         tensor = stored.tensor(values)
         key = (tensor.name, transposed, scale)
@@ -93,11 +93,11 @@ class Graph:
         return self._known[key]
 
     def integers(self, *values: int) -> str:
-        """A constant (n) of int64, such as a shape or axes."""
+        """Return a constant (n) of int64, such as a shape or axes."""
         return self.weight(np.array(values, dtype=np.int64))
 
     def scalar(self, value: float | int | bool) -> str:
-        """A constant of no dimensions: bool, int64 or float32."""
+        """Return a constant of no dimensions: bool, int64 or float32."""
         kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
         return self.weight(np.array(value, dtype=kinds[type(value)]))
 
@@ -149,16 +149,16 @@ class Graph:
         )
 
     def any_false(self, values: str) -> str:
-        """Whether one of the truths (B) is false, of no dimensions."""
+        """Return whether one of the truths (B) is false, of no dimensions."""
         left = self.op("Cast", self.op("Not", values), to=onnx.TensorProto.INT64)
         return self.op("Greater", self.op("ReduceSum", left, keepdims=0), self.scalar(0))
 
     def slice(self, values: str, *, axis: int, stop: str) -> str:
-        """The first of an axis, up to `stop`, which is a list of one integer."""
+        """Return the first of an axis, up to `stop`, which is a list of one integer."""
         return self.op("Slice", values, self.integers(0), stop, self.integers(axis))
 
     def size(self, values: str, axis: int) -> str:
-        """How long an axis is, as a list of one integer."""
+        """Return how long an axis is, as a list of one integer."""
         return self.op("Shape", values, start=axis, end=axis + 1)
 
     def body(
@@ -167,5 +167,5 @@ class Graph:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
     ) -> Any:
-        """The finished graph as a loop's body: its weights belong to the outer graph."""
+        """Return the finished graph as a loop's body: its weights belong to the outer graph."""
         return helper.make_graph(self.nodes, name, list(inputs), list(outputs))

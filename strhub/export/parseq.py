@@ -67,12 +67,12 @@ class _Reader:
         )  # (1, 1, D)
 
     def in_one_pass(self) -> str:
-        """All positions from [B] alone."""
+        """Return all positions from [B] alone."""
         return self._pass(self.graph, self.start, self.positions, self.queries)
 
     def refine(self, logits: str) -> str:
-        """All positions once more, each seeing every character read before but its own, up to the
-        first [E].
+        """Return all positions once more, each seeing every character read before but its own, up
+        to the first [E].
         """
         graph, steps = self.graph, self.network.pos_queries.shape[1]
         length = graph.size(logits, 1)

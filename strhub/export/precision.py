@@ -139,13 +139,13 @@ def _replace_products(
 
 
 def _is_product(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:
-    """Whether a node multiplies something with a matrix of weights that is worth it."""
+    """Return whether a node multiplies something with a matrix of weights that is worth it."""
     weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
     return weight is not None and len(weight.dims) == 2 and bool(np.prod(weight.dims) >= FEW)
 
 
 def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph and those in its loops and branches."""
+    """Yield a graph and those in its loops and branches."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:

@@ -50,7 +50,7 @@ class StoredWeights:
         }
 
     def tensor(self, values: Tensor) -> onnx.TensorProto:
-        """An initializer that points at a parameter, or at a part of one whose numbers lie
+        """Return an initializer that points at a parameter, or at a part of one whose numbers lie
         together.
 
         Raises `ValueError` for a tensor that is not stored, such as the result of a computation.
@@ -75,7 +75,7 @@ class StoredWeights:
         return tensor
 
     def description(self) -> dict[str, str]:
-        """What a reader holds the file of weights against: its name and the SHA-256 of its
+        """Return what a reader holds the file of weights against: its name and the SHA-256 of its
         header.
         """
         return {"file": self.path.name, "header": header_hash(self.path)}

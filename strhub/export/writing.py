@@ -164,8 +164,8 @@ def _check_opset(model: SceneTextModel, opset: int) -> None:
 
 
 def _is_written_here(network: Network) -> bool:
-    """Whether the whole graph is written operator by operator; else PyTorch's exporter traces a
-    part of it or all.
+    """Return whether the whole graph is written operator by operator; else PyTorch's exporter
+    traces a part of it or all.
     """
     if isinstance(network, LightCTC):
         return True

@@ -67,14 +67,16 @@ def open_scene(content: bytes, *, follow_exif: bool = False) -> tuple[Image.Imag
 
 
 def box_polygon(left: float, top: float, right: float, bottom: float) -> Polygon:
-    """The polygon of an upright box."""
+    """Return the polygon of an upright box."""
     return ((left, top), (right, top), (right, bottom), (left, bottom))
 
 
 def rotated_box_polygon(
     center_x: float, center_y: float, width: float, height: float, angle: float
 ) -> tuple[tuple[float, float], ...]:
-    """The polygon of a box turned clockwise, as seen, about its center. `angle` is in degrees."""
+    """Return the polygon of a box turned clockwise, as seen, about its center. `angle` is in
+    degrees.
+    """
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     half = box_polygon(-width / 2, -height / 2, width / 2, height / 2)
     return tuple(
@@ -83,8 +85,8 @@ def rotated_box_polygon(
 
 
 def from_top_left(polygon: Polygon) -> Polygon:
-    """The same polygon beginning at the point nearest the top left, for sets that don't say where
-    theirs begin.
+    """Return the same polygon beginning at the point nearest the top left, for sets that don't say
+    where theirs begin.
     """
     first = min(range(len(polygon)), key=lambda index: sum(polygon[index]), default=0)
     return [*polygon[first:], *polygon[:first]]
@@ -139,8 +141,8 @@ def turn_if_vertical(crop: Image.Image, label: str) -> Image.Image:
 
 
 def encode_crop(crop: Image.Image, *, lossless: bool, quality: int = 95) -> bytes:
-    """The crop as a PNG file, or else as a JPEG file of a quality from 1 to 95 with colors at full
-    resolution.
+    """Return the crop as a PNG file, or else as a JPEG file of a quality from 1 to 95 with colors
+    at full resolution.
     """
     file = io.BytesIO()
     if lossless:
@@ -151,7 +153,7 @@ def encode_crop(crop: Image.Image, *, lossless: bool, quality: int = 95) -> byte
 
 
 def _checked(polygon: Polygon, size: tuple[int, int]) -> Array:
-    """The points of a usable polygon, clockwise as seen, of shape (points, 2)."""
+    """Return the points of a usable polygon, clockwise as seen, of shape (points, 2)."""
     points = np.asarray(polygon, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         raise UnusablePolygon("a polygon is at least three points (x, y)")
@@ -183,14 +185,14 @@ def _checked(polygon: Polygon, size: tuple[int, int]) -> Array:
 
 
 def _area(points: Array) -> float:
-    """The signed area; positive is clockwise as seen, y pointing down."""
+    """Return the signed area; positive is clockwise as seen, y pointing down."""
     after = np.roll(points, -1, axis=0)
     return float((points[:, 0] * after[:, 1] - after[:, 0] * points[:, 1]).sum() / 2)
 
 
 def _straight_grid(points: Array, margin: float) -> tuple[tuple[int, int], Array | None]:
-    """The size of the straightened word and, for each of its pixels, where in the image it is: (H,
-    W, 2).
+    """Return the size of the straightened word and, for each of its pixels, where in the image it
+    is: (H, W, 2).
 
     The grid is None for a polygon whose upper and lower edges can't be told apart.
     """
@@ -268,8 +270,8 @@ def _curved_grid(upper: Array, lower: Array, lengths: Array, across: Array, down
 
 
 def _sample(image: Image.Image, size: tuple[int, int], grid: Array) -> Image.Image:
-    """The colors at the points of a grid (H, W, 2), blended from the four nearest pixels, as an
-    image.
+    """Return the colors at the points of a grid (H, W, 2), blended from the four nearest pixels, as
+    an image.
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise UnusablePolygon(f"the straightened word would have {size[0]} x {size[1]} pixels")

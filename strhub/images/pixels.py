@@ -98,7 +98,7 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _black_and_white(image: Image.Image) -> tuple[float, float]:
-    """Which values to show as black and white.
+    """Return which values to show as black and white.
 
     Of whole numbers from 0 on, white is what so many bits can hold: 12 bits in a file of 16 are 12.
     Of floats it is the narrowest usual range that holds all. Of anything else, what is lowest and

@@ -34,7 +34,7 @@ NORMALIZATIONS = {
 
 
 def normalization(name: str) -> Normalization:
-    """The preset of that name."""
+    """Return the preset of that name."""
     if name not in NORMALIZATIONS:
         raise ValueError(f"there is no normalization {name!r}; known: {', '.join(NORMALIZATIONS)}")
     return NORMALIZATIONS[name]
@@ -74,8 +74,8 @@ def image_to_resized_array(
 
 
 def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
-    """The width to which an image of `size`, (width, height), is brought, in pixels: a multiple of
-    4.
+    """Return the width to which an image of `size`, (width, height), is brought, in pixels: a
+    multiple of 4.
 
     img_size: [height, greatest width]. An image that would be wider than that is squeezed, one that
     would be narrower than it is high is stretched to a square.
@@ -104,6 +104,6 @@ def image_to_kept_array(
 def scale_and_shift(
     normalize: Normalization,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What to multiply pixels of 0 to 255 by and what to subtract then, (3, 1, 1) each."""
+    """Return what to multiply pixels of 0 to 255 by and what to subtract then, (3, 1, 1) each."""
     mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in normalize)
     return np.float32(1 / 255) / std, mean / std

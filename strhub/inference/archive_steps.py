@@ -1,5 +1,5 @@
-"""Steps of a program of `torch.export`, read from JSON and held against what a network of
-words is made of.
+"""Steps of a program of `torch.export`, read from JSON and held against what a network of words is
+made of.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ _HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is ful
 
 
 def available_processors() -> int:
-    """Those that this process may use: in a container or a batch system, few of the machine's."""
+    """Return those that this process may use: in a container or a batch system, few of the
+    machine's.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

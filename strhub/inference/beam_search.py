@@ -42,9 +42,9 @@ class Search:
     beam_width: beginnings of texts that are kept at every step; by default 8, or 1 if there is but
         a whitelist.
     top_k: readings wanted, at most as many as there are beams. length_normalization: 0 for none;
-        with a greater one
-    longer texts win more often: scores are divided by ((5 + length) / 6) ** length_normalization
-    (Wu et al. 2016, equation 14). lexicon: the words that may be read; whitelist: the characters.
+        with a greater one longer texts win more often: scores are divided by ((5 + length) / 6) **
+        length_normalization (Wu et al. 2016, equation 14). lexicon: the words that may be read;
+        whitelist: the characters.
     """
 
     beam_width: int | None = None
@@ -253,8 +253,8 @@ class BeamSearch:
 
 
 def beam_search(tokenizer: Tokenizer, options: Mapping[str, Any]) -> BeamSearch | None:
-    """A search by the options of `Search`, or none if the best class of each step is all that is
-    asked for.
+    """Return a search by the options of `Search`, or none if the best class of each step is all
+    that is asked for.
 
     `ValueError` for an option that there isn't.
     """
@@ -265,7 +265,9 @@ def beam_search(tokenizer: Tokenizer, options: Mapping[str, Any]) -> BeamSearch 
 
 
 def _best(candidates: Floats, count: int) -> tuple[Floats, Ids]:
-    """The greatest of each row (B, N), and their places; what is missing is never reached."""
+    """Return the greatest of each row (B, N), and their places; what is missing is never
+    reached.
+    """
     missing = count - candidates.shape[1]
     if missing > 0:
         candidates = np.pad(candidates, ((0, 0), (0, missing)), constant_values=_NEVER)
@@ -279,8 +281,8 @@ def _best(candidates: Floats, count: int) -> tuple[Floats, Ids]:
 
 
 def _longer_name(names: npt.NDArray[np.uint64], tokens: Ids) -> npt.NDArray[np.uint64]:
-    """Names of texts with one more character: mixed so well that no two texts will ever share one
-    (splitmix64).
+    """Return names of texts with one more character: mixed so well that no two texts will ever
+    share one (splitmix64).
     """
     with np.errstate(over="ignore"):
         mixed = (

@@ -67,8 +67,8 @@ def engine_for(model: str | Path | SceneTextModel, asked: Computing) -> NetworkE
 
 
 def _onnx_engine(model: str, asked: Computing) -> NetworkEngine | None:
-    """The engine of an .onnx file, or of an embedded model where it does what is asked for; else
-    none.
+    """Return the engine of an .onnx file, or of an embedded model where it does what is asked for;
+    else none.
     """
     exported = Path(model).suffix == ".onnx" and not is_published(model)
     light = model in EMBEDDED_MODELS and asked.device_name in ("auto", "cpu") and asked.is_plain

@@ -160,8 +160,8 @@ def header_hash(path: Path) -> str:
 
 
 def _checked_weights(weights: Any, model: Path) -> dict[str, str]:
-    """Whether the file of weights that a graph points at is there, and still the one that it was
-    written for.
+    """Return whether the file of weights that a graph points at is there, and still the one that it
+    was written for.
     """
     stored = weights if isinstance(weights, dict) else {}
     name, header = (

@@ -117,7 +117,7 @@ def varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
 
 
 def _pair(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
-    """A name and a text."""
+    """Return a name and a text."""
     found = {
         number: data[first:last]
         for number, first, last in fields_of(data, start, stop)
@@ -129,7 +129,7 @@ def _pair(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
 
 
 def _dimensions(data: mmap.mmap, first: int, last: int) -> int:
-    """The product of a tensor's sizes: one number, or several packed one after the other."""
+    """Return the product of a tensor's sizes: one number, or several packed one after the other."""
     product = 1
     while first < last:
         size, first = varint(data, first, last)

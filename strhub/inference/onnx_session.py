@@ -79,7 +79,7 @@ def reason(error: Exception) -> str:
 
 
 def identity(path: Path) -> tuple[int, int, int] | None:
-    """What differs when a file has been replaced; none if it has gone."""
+    """Return what differs when a file has been replaced; none if it has gone."""
     try:
         status = path.stat()
     except OSError:

@@ -10,7 +10,9 @@ __all__ = ["ReadOptions"]
 
 
 def _option(default: Any, text: str, kind: type = bool, **more: Any) -> Any:
-    """A field with what its argument needs: a help text, the kind of its value, and `metavar`."""
+    """Return a field with what its argument needs: a help text, the kind of its value, and
+    `metavar`.
+    """
     return field(default=default, metadata={"help": text, "kind": kind, **more})
 
 

@@ -114,8 +114,7 @@ class Reader(Preparation):
         a list of one.
 
         Paths, addresses, bytes, file objects, PIL images and arrays: see
-        `strhub.images.open_image`.
-        Nothing raises for a bad input: its reading has `error` set.
+        `strhub.images.open_image`. Nothing raises for a bad input: its reading has `error` set.
         """
         return list(self.read(inputs))
 
@@ -130,7 +129,7 @@ class Reader(Preparation):
                 yield [] if isinstance(found, UnreadableImage) else found
 
     def read(self, inputs: Any) -> Iterator[Reading]:
-        """The same, one after the other as batches are done, from any iterable.
+        """Yield the same, one after the other as batches are done, from any iterable.
 
         An iterator is asked for no more than the batch that is to be read, and may yield the same
         object again with other pixels; of lists, a few batches are read ahead. The caller's PIL

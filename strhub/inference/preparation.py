@@ -71,8 +71,8 @@ class Preparation:
     _at_least: tuple[int, int] | None
 
     def prepare(self, inputs: Sequence[Any]) -> list[Views | UnreadableImage]:
-        """What the engine takes of each image: an array for every way to look at it, or why there
-        is none.
+        """Return what the engine takes of each image: an array for every way to look at it, or why
+        there is none.
         """
         prepared = self._prepare([take(source) for source in inputs])
         return [one.views if isinstance(one, Prepared) else one for one in prepared]
@@ -138,7 +138,7 @@ class Preparation:
         return [normalize_pixels(array, self._normalize) for array in pixels]
 
     def _views(self, source: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-        """The ways to look at an image: degrees by which it is turned, and what it then looks
+        """Yield the ways to look at an image: degrees by which it is turned, and what it then looks
         like.
         """
         tall = self.turn_tall and source.height > TALL * source.width

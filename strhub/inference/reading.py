@@ -21,8 +21,8 @@ class Reading:
     path or address given, None for others;
     error: why the input could not be read, or None; alternatives: the best readings with their
     confidences, this one first, if several were asked for; rotation: degrees counter-clockwise by
-    which the image was turned to be read, or
-    its line made level: 90 or 270 for words that run up or down, others for steep ones, 0 for most;
+    which the image was turned to be read, or its line made level: 90 or 270 for words that run up
+    or down, others for steep ones, 0 for most;
     words: of a line, where lines are read.
     """
 

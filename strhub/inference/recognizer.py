@@ -55,8 +55,8 @@ class Recognizer(Reader):
         does not.
     beam_width, top_k, length_normalization, lexicon, whitelist: see
         `strhub.inference.beam_search.Search`; texts are searched among those that a model's steps
-        allow, and each reading has its `alternatives` if top_k is greater
-    than 1. options: of decoding, such as refine_iters=2.
+        allow, and each reading has its `alternatives` if top_k is greater than 1. options: of
+        decoding, such as refine_iters=2.
 
     `strhub-small` and `strhub-tiny` are read by ONNX Runtime, which starts in a fraction of
     PyTorch's time and takes half as long a word, unless another device, precision or way of
@@ -139,7 +139,7 @@ def _of_torch(what: Part | None) -> Part:
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the fastest there is; `ValueError` if it is not there."""
+    """Return the device asked for, or the fastest there is; `ValueError` if it is not there."""
     from strhub.inference.torch_engine import choose_device as choose
 
     return choose(device)

@@ -5,12 +5,11 @@ In: an image and how many letters were read in it. Out: other images of the same
     each was turned.
 
 A box around a word is as high as its letters if the line is level, and higher the steeper it is.
-Letters are about
-0.62 times as wide as they are high; so the number of letters and the shape of the box tell how
-steep the line is, and the image's edges whether it climbs or falls. Whether the letters stand
-upright on it, as on a sign seen from a side, or are turned with it, neither tells. A model shrinks
-the whole box to its few rows of pixels, so what is steep loses most of its letters' height; made
-level first, it keeps it.
+Letters are about 0.62 times as wide as they are high; so the number of letters and the shape of the
+box tell how steep the line is, and the image's edges whether it climbs or falls. Whether the
+letters stand upright on it, as on a sign seen from a side, or are turned with it, neither tells. A
+model shrinks the whole box to its few rows of pixels, so what is steep loses most of its letters'
+height; made level first, it keeps it.
 """
 
 from __future__ import annotations
@@ -79,13 +78,13 @@ def other_views(
 
 
 def ratio_of(letters: int) -> float:
-    """How many times as long as high a line of so many letters is, at least 1."""
+    """Return how many times as long as high a line of so many letters is, at least 1."""
     return max(1.0, LETTER * letters)
 
 
 def climb_of(width: float, height: float, letters: int) -> float | None:
-    """How far the line of a box's word climbs or falls per width, at least 0.14; None if it is not
-    to be called steep.
+    """Return how far the line of a box's word climbs or falls per width, at least 0.14; None if it
+    is not to be called steep.
 
     A word whose length is r times its height, turned by t = tan(angle), has a box of (r + t) : (r t
     + 1).
@@ -98,8 +97,8 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
 
 
 def lean_of(image: Image.Image) -> float:
-    """Whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of its
-    edges' places.
+    """Return whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of
+    its edges' places.
     """
     small = image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR).convert("L")
     gray = np.asarray(small, dtype=np.float32)
@@ -117,7 +116,7 @@ def lean_of(image: Image.Image) -> float:
 
 
 def _framed(image: Image.Image, across: float, down: float, height: int) -> Image.Image:
-    """The middle of an image, or more than all of it, by fractions of its sides."""
+    """Return the middle of an image, or more than all of it, by fractions of its sides."""
     width, tall = image.size
     size = (max(1, round(width * across)), max(1, round(tall * down)))
     return _through(image, size, (1, 0, (width - size[0]) / 2, 0, 1, (tall - size[1]) / 2), height)
@@ -131,7 +130,9 @@ def _stretched(image: Image.Image, height: int) -> Image.Image:
 
 
 def _turned(image: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
-    """An image turned so that a line climbing by so much lies level, and cut to that line."""
+    """Return an image turned so that a line climbing by so much lies level, and cut to that
+    line.
+    """
     width, tall = image.size
     cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
     ratio = ratio_of(letters)
@@ -145,8 +146,8 @@ def _turned(image: Image.Image, climb: float, letters: int, height: int) -> Imag
 
 
 def _sheared(image: Image.Image, sign: int, letters: int, height: int) -> Image.Image:
-    """An image whose columns are moved so that a climbing (1) or falling (-1) line of upright
-    letters lies level.
+    """Return an image whose columns are moved so that a climbing (1) or falling (-1) line of
+    upright letters lies level.
     """
     width, tall = image.size
     letter = min(tall, 1.15 * width / ratio_of(letters))
@@ -156,7 +157,7 @@ def _sheared(image: Image.Image, sign: int, letters: int, height: int) -> Image.
 
 
 def _through(image: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:
-    """A view of so many pixels of an image.
+    """Return a view of so many pixels of an image.
 
     height: of the model's images; a view that is much higher is computed smaller.
     """

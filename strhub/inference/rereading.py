@@ -36,8 +36,8 @@ class ViewReading(NamedTuple):
 
 
 def surest_rotation(views: Mapping[int, Decoded]) -> int:
-    """The rotation with the surest reading; upright, unless what is read on a side has at least two
-    characters.
+    """Return the rotation with the surest reading; upright, unless what is read on a side has at
+    least two characters.
 
     A single character fills a tall image as it stands, and most of them look like another one on
     their side.
@@ -47,7 +47,7 @@ def surest_rotation(views: Mapping[int, Decoded]) -> int:
 
 
 def best_supported(view_readings: Sequence[ViewReading]) -> ViewReading:
-    """The surest look of the text with the greatest sum of confidences.
+    """Return the surest look of the text with the greatest sum of confidences.
 
     So a text that several looks agree on beats one that a single look is surer of.
     """

@@ -110,9 +110,7 @@ class TorchEngine(NetworkEngine):
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """See `Engine`. PyTorch's number of threads is lower until the
-        end.
-        """
+        """See `Engine`. PyTorch's number of threads is lower until the end."""
         threads, ended = torch.get_num_threads(), threading.Event()
 
         def decode(arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
@@ -149,8 +147,8 @@ class TorchEngine(NetworkEngine):
 
 
 def _own_model(model: object, options: Mapping[str, Any]) -> SceneTextModel:
-    """The model that is named, or a copy of one: whose it is goes on with it as it was, in training
-    maybe.
+    """Return the model that is named, or a copy of one: whose it is goes on with it as it was, in
+    training maybe.
     """
     if isinstance(model, str | Path):
         return load(model, **options)
@@ -166,7 +164,7 @@ def _own_model(model: object, options: Mapping[str, Any]) -> SceneTextModel:
 
 
 def choose_compiling(choice: bool | str) -> bool:
-    """Whether to compile: on request alone, since compiling takes longer than most jobs.
+    """Return whether to compile: on request alone, since compiling takes longer than most jobs.
     `ValueError` for a misfit.
     """
     if choice not in (True, False, "auto"):
@@ -175,7 +173,7 @@ def choose_compiling(choice: bool | str) -> bool:
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the fastest there is; `ValueError` if it is not there."""
+    """Return the device asked for, or the fastest there is; `ValueError` if it is not there."""
     if device is None or str(device) == "auto":
         mps = torch.backends.mps.is_available()
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")

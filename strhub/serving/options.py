@@ -18,7 +18,9 @@ _MIB = 1 << 20
 
 
 def _option(default: Any, text: str, **more: Any) -> Any:
-    """A field with what its argument needs: a help text, the smallest value, and `metavar`."""
+    """Return a field with what its argument needs: a help text, the smallest value, and
+    `metavar`.
+    """
     return field(default=default, metadata={"help": text, **more})
 
 

@@ -140,8 +140,8 @@ class LineReader:
         return [(best[index].turn, best[index].spans) for index in range(len(crops))]
 
     def _mostly_sure(self, best: dict[int, _View]) -> bool:
-        """Whether most letters were read surely as they stand, so that the image is not upside
-        down.
+        """Return whether most letters were read surely as they stand, so that the image is not
+        upside down.
         """
         letters = sum(view.letters for view in best.values())
         sure = sum(view.letters for view in best.values() if view.sure >= self.options.reread)

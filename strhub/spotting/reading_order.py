@@ -34,10 +34,9 @@ def paragraphs_in_order(lines: Sequence[Line], rotation: int = 0) -> tuple[Parag
     """Return the lines in paragraphs, in reading order.
 
     Lines are one paragraph that follow each other closely, have like heights and stand above each
-    other. Paragraphs are
-    cut apart again and again: into columns where a white stripe runs from top to bottom, else at
-    the widest white stripe from left to right, else they are taken from the top (after Nagy & Seth
-    1984). rotation: of the page, degrees counter-clockwise, a multiple of 90.
+    other. Paragraphs are cut apart again and again: into columns where a white stripe runs from top
+    to bottom, else at the widest white stripe from left to right, else they are taken from the top
+    (after Nagy & Seth 1984). rotation: of the page, degrees counter-clockwise, a multiple of 90.
     """
     if not lines:
         return ()

@@ -118,7 +118,7 @@ def merged(whole: Sequence[Region], tiled: Sequence[Region], scale: float) -> li
 
 
 def _are_lines(region: Region, tiled: Sequence[Region]) -> bool:
-    """Whether a region is several lines run together: lower ones that fill much of it."""
+    """Return whether a region is several lines run together: lower ones that fill much of it."""
     height = min(sides_of(region.quad))
     lines = [one for one in tiled if _same(one, region) and min(sides_of(one.quad)) < height / 2]
     filled = sum(float(np.prod(sides_of(one.quad))) for one in lines)
@@ -126,7 +126,7 @@ def _are_lines(region: Region, tiled: Sequence[Region]) -> bool:
 
 
 def _same(one: Region, other: Region) -> bool:
-    """Whether the upright boxes of two regions have much of the smaller one in common."""
+    """Return whether the upright boxes of two regions have much of the smaller one in common."""
     low = np.maximum(one.quad.min(0), other.quad.min(0))
     high = np.minimum(one.quad.max(0), other.quad.max(0))
     common = float(np.prod(np.maximum(high - low, 0)))

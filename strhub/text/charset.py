@@ -155,8 +155,8 @@ class LabelPreparation:
     Steps: Unicode's composed form (NFC); folding to ASCII (by default only if the charset is
     ASCII); runs of white space become one space if the charset has it and nothing otherwise; case
     as `CharsetAdapter`; the points of Hebrew and Arabic, joiners and the like are removed where the
-    charset lacks them, and so is punctuation, as is the custom
-    of the field: all of it if the charset has none at all, else that of ASCII.
+    charset lacks them, and so is punctuation, as is the custom of the field: all of it if the
+    charset has none at all, else that of ASCII.
 
     strict: any other character outside the charset, be it a letter, digit, vowel sign, accent or
         symbol, drops the label, because an image that shows what its label lacks teaches a wrong

@@ -31,8 +31,8 @@ class Constraint:
 def constraint(
     charset: str, *, whitelist: str | None = None, lexicon: Iterable[str] | None = None
 ) -> Constraint:
-    """The texts over a charset whose characters are all in `whitelist` and that are, as a whole, in
-    `lexicon`.
+    """Return the texts over a charset whose characters are all in `whitelist` and that are, as a
+    whole, in `lexicon`.
 
     None of either does not constrain. Words of the lexicon with characters outside the whitelist
     cannot be read.

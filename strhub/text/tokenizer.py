@@ -49,8 +49,8 @@ class Tokenizer(ABC):
         return len(self._tokens)
 
     def ids_of(self, label: str) -> list[int]:
-        """Ids of a label's characters; `ValueError` names the first character that the charset
-        lacks.
+        """Return ids of a label's characters; `ValueError` names the first character that the
+        charset lacks.
         """
         try:
             return [self._ids[character] for character in label]
@@ -61,23 +61,23 @@ class Tokenizer(ABC):
             ) from None
 
     def text_of(self, ids: Sequence[int] | Ids) -> str:
-        """The text that a row of ids spells, special tokens included as [E], [B] and [P]."""
+        """Return the text that a row of ids spells, special tokens included as [E], [B] and [P]."""
         return "".join(self._tokens[number] for number in ids)
 
     @abstractmethod
     def encode_array(self, labels: Sequence[str]) -> Ids:
-        """Labels to ids, (B, L), padded."""
+        """Map labels to ids, (B, L), padded."""
 
     @abstractmethod
     def select(self, ids: Ids) -> tuple[Ids, int]:
-        """A row of best ids (L,) to the steps that hold its characters and the number of steps the
-        sequence took.
+        """Map a row of best ids (L,) to the steps that hold its characters and the number of steps
+        the sequence took.
         """
 
     def encode(
         self, labels: Sequence[str], device: torch.device | str | None = None
     ) -> torch.Tensor:
-        """Labels to a tensor of ids, (B, L), as a model is trained on."""
+        """Map labels to a tensor of ids, (B, L), as a model is trained on."""
         import torch
 
         return torch.from_numpy(self.encode_array(labels)).to(device)
@@ -146,7 +146,7 @@ class AttentionTokenizer(Tokenizer):
         self.pad_id = len(charset) + 2
 
     def encode_array(self, labels: Sequence[str]) -> Ids:
-        """Labels to ids, (B, 1 + longest + 1): [B], the characters, [E], then [P]."""
+        """Map labels to ids, (B, 1 + longest + 1): [B], the characters, [E], then [P]."""
         rows = [self.ids_of(label) for label in labels]
         array = np.full(
             (len(rows), max(map(len, rows), default=0) + 2), self.pad_id, dtype=np.int64
@@ -172,7 +172,7 @@ class CTCTokenizer(Tokenizer):
         self.blank_id = 0
 
     def encode_array(self, labels: Sequence[str]) -> Ids:
-        """Labels to ids, (B, longest), padded with the blank."""
+        """Map labels to ids, (B, longest), padded with the blank."""
         rows = [self.ids_of(label) for label in labels]
         array = np.full((len(rows), max(map(len, rows), default=0)), self.blank_id, dtype=np.int64)
         for target, row in zip(array, rows, strict=True):

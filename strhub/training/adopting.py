@@ -84,8 +84,8 @@ def adopt_architecture(config: DictConfig, architecture: str, names: set[str]) -
 
 
 def experiment_keys(name: str) -> set[str]:
-    """What an experiment of the package sets, by dotted names two levels deep; nothing for one from
-    elsewhere.
+    """Return what an experiment of the package sets, by dotted names two levels deep; nothing for
+    one from elsewhere.
     """
     path = CONFIG_DIR / "experiment" / f"{name}.yaml"
     content = _yaml(path) if path.is_file() else {}
@@ -96,7 +96,7 @@ def experiment_keys(name: str) -> set[str]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    """A file of the configuration tree as it is written."""
+    """Return a file of the configuration tree as it is written."""
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     assert isinstance(content, dict)
     return {str(name): value for name, value in content.items()}

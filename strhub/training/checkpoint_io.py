@@ -114,7 +114,7 @@ def _as_it_is(storage: Any, location: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """The system's own words if it was the system, such as `No space left on device`."""
+    """Return the system's own words if it was the system, such as `No space left on device`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -120,7 +120,7 @@ def check_groups(config: DictConfig) -> None:
 
 
 def _is_left_open(name: Any, value: Any) -> bool:
-    """Whether an option is left to the model, which says what images it takes."""
+    """Return whether an option is left to the model, which says what images it takes."""
     return name in ("img_size", "keep_aspect", "normalize") and value is None
 
 

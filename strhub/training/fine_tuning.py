@@ -87,7 +87,7 @@ class FineTuning:
         return int(parsed[1]) if parsed else None
 
     def in_steps(self, steps_per_epoch: int) -> FineTuning:
-        """The same with epochs counted in steps."""
+        """Return the same with epochs counted in steps."""
         epochs = self.frozen_epochs
         return self if epochs is None else replace(self, freeze_encoder=epochs * steps_per_epoch)
 
@@ -107,8 +107,8 @@ class FineTuning:
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:
-        """How many of so many encoder layers, counted from the image, do not learn at a step; see
-        `in_steps`.
+        """Return how many of so many encoder layers, counted from the image, do not learn at a
+        step; see `in_steps`.
         """
         if self.freeze_encoder is True:
             return layers
@@ -120,14 +120,16 @@ class FineTuning:
         return max(0, layers - 1 - since // self.unfreeze_every)
 
     def rate(self, layer: int | None, layers: int) -> float:
-        """How many times the usual rate an encoder layer has; None for all that is not encoder."""
+        """Return how many times the usual rate an encoder layer has; None for all that is not
+        encoder.
+        """
         if layer is None:
             return self.decoder_rate or 1.0
         return (self.layer_decay or 1.0) ** (layers - 1 - layer)
 
 
 def _is_count(value: Any, *, least: int) -> bool:
-    """Whether an option is absent or a whole number that is large enough."""
+    """Return whether an option is absent or a whole number that is large enough."""
     return value is None or (
         isinstance(value, int) and not isinstance(value, bool) and value >= least
     )
@@ -143,7 +145,7 @@ class Layer:
         self.own: list[nn.Parameter] = []
 
     def parameters(self) -> list[nn.Parameter]:
-        """All of its parameters."""
+        """Return all of its parameters."""
         return [
             *self.own,
             *(parameter for module in self.modules for parameter in module.parameters()),
@@ -162,7 +164,7 @@ class Layer:
 
 
 def encoder_layers(network: Network, outputs: Iterable[str]) -> list[Layer]:
-    """The layers of a network's encoder, from the image on.
+    """Return the layers of a network's encoder, from the image on.
 
     The encoder is what the network says (`encoder_parts`). Otherwise it is all its parts without a
     table of characters.
@@ -209,7 +211,7 @@ def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module
 
 
 def _units(part: nn.Module) -> list[nn.Module | nn.Parameter]:
-    """A part's own parameters, then its parts, with lists of modules opened."""
+    """Return a part's own parameters, then its parts, with lists of modules opened."""
     units: list[nn.Module | nn.Parameter] = list(part.parameters(recurse=False))
     if units and not list(part.children()):
         return [part]
@@ -219,7 +221,7 @@ def _units(part: nn.Module) -> list[nn.Module | nn.Parameter]:
 
 
 def _has_weights(unit: nn.Module) -> bool:
-    """Whether a module has parameters other than those of norms."""
+    """Return whether a module has parameters other than those of norms."""
     of_norms = {
         id(p)
         for module in unit.modules()
@@ -277,7 +279,7 @@ def _as_groups(groups: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def is_undecayed(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter belongs to a norm or is a bias, a position or a class token."""
+    """Return whether a parameter belongs to a norm or is a bias, a position or a class token."""
     last = name.rpartition(".")[2]
     return (
         parameter.ndim <= 1

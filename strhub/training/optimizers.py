@@ -63,7 +63,7 @@ class MuonWithAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of both."""
+        """Return the state of both."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -78,8 +78,8 @@ class Muon(Optimizer):
     (Liu et al. 2025).
 
     Matrices of one shape are made orthogonal together. Unlike torch's own it works in bfloat16 only
-    on devices that
-    multiply in it: other CPUs would spend several times longer here than on the gradients.
+    on devices that multiply in it: other CPUs would spend several times longer here than on the
+    gradients.
 
     params: matrices, or groups of them; lr, weight_decay (decoupled): as AdamW's; momentum:
         Nesterov's.
@@ -149,7 +149,7 @@ class Muon(Optimizer):
 
 
 def evaluate(closure: Callable[[], Any] | None) -> Any:
-    """What a step's closure gives, gradients kept; None without one."""
+    """Return what a step's closure gives, gradients kept; None without one."""
     if closure is None:
         return None
     with torch.enable_grad():
@@ -205,8 +205,8 @@ def split_by_kind(params: Iterable[Any]) -> tuple[list[dict[str, Any]], list[dic
 
 
 def is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter maps features to features, as Muon wants, rather than tokens, pixels or
-    classes.
+    """Return whether a parameter maps features to features, as Muon wants, rather than tokens,
+    pixels or classes.
     """
     return (
         parameter.ndim == 2

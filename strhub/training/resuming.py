@@ -116,15 +116,15 @@ class ResumedPlan(Callback):
 
 
 def _warmup(schedule: Any, total: int) -> float | None:
-    """The fraction of the steps in which the rate rises, rounded as OneCycleLR's is; None for other
-    schedules.
+    """Return the fraction of the steps in which the rate rises, rounded as OneCycleLR's is; None
+    for other schedules.
     """
     phases = getattr(schedule, "_schedule_phases", None)
     return round((phases[0]["end_step"] + 1) / total, 9) if phases else None
 
 
 def _at_step(schedule: Any, step: int) -> Any:
-    """A new schedule, and its optimizer's rates, as they are after so many steps."""
+    """Return a new schedule, and its optimizer's rates, as they are after so many steps."""
     state = schedule.state_dict()
     schedule.load_state_dict({**state, "last_epoch": step - 1, "_step_count": max(2, step)})
     schedule.step()

@@ -125,7 +125,7 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
 
 
 def make_logger(name: str, config: DictConfig) -> Any:
-    """A logger; `ValueError` if what it needs is not installed."""
+    """Return a logger; `ValueError` if what it needs is not installed."""
     try:
         return build(config, f"logger.{name}")
     except ModuleNotFoundError as error:
@@ -135,14 +135,14 @@ def make_logger(name: str, config: DictConfig) -> Any:
 
 
 def model_from_config(config: DictConfig) -> System:
-    """The configured model with fresh weights; `ValueError` for options that cannot be."""
+    """Return the configured model with fresh weights; `ValueError` for options that cannot be."""
     check_config(config)
     model: System = build(config.model, f"the model {config.model.name!r}")
     return model
 
 
 def configured_hparams(config: DictConfig) -> dict[str, Any]:
-    """The hyper-parameters of the configured model, which is not built for that."""
+    """Return the hyper-parameters of the configured model, which is not built for that."""
     options = plain(config, "model")
     architecture = options.get("architecture") or get_object(options["_target_"]).architecture
     return complete_options({**options, "architecture": architecture})
@@ -161,7 +161,7 @@ def check_data(config: DictConfig, data: Any) -> None:
 
 
 def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
-    """The configured data, whose images are as a model of these hyper-parameters takes them.
+    """Return the configured data, whose images are as a model of these hyper-parameters takes them.
 
     `ValueError` for an option of `data` that contradicts them.
     """
@@ -227,7 +227,7 @@ def check_config(config: DictConfig) -> None:
 
 
 def resume_path(config: DictConfig) -> str | None:
-    """The checkpoint to resume from; `ValueError` if it is not there.
+    """Return the checkpoint to resume from; `ValueError` if it is not there.
 
     `last` is the one that an earlier part of this run left in its folder; None if this is the first
     part. The folder of a run means its last one, since that is where it stopped.
@@ -249,8 +249,8 @@ def resume_path(config: DictConfig) -> str | None:
 
 
 def resumed_without_options(config: DictConfig) -> str | None:
-    """The checkpoint that is resumed, if the run's own options are not stored beside it; else
-    None.
+    """Return the checkpoint that is resumed, if the run's own options are not stored beside it;
+    else None.
     """
     path = resume_path(config)
     run = None if path is None else folder_of_run(Path(path))

@@ -90,8 +90,8 @@ def tune(config: DictConfig) -> Search:
 
 
 def trial_config(config: DictConfig, values: Mapping[str, Any], folder: str | Path) -> DictConfig:
-    """The configuration of a trial for `train`: its values by option, its length, reports, and one
-    state on disk.
+    """Return the configuration of a trial for `train`: its values by option, its length, reports,
+    and one state on disk.
 
     What `StepGuard` would mend is left as it is: a rate that makes steps go wrong is to look bad.
     """
@@ -165,8 +165,8 @@ class ReportToRay(Callback):
 
 
 def trial_resources(config: DictConfig, cluster: Mapping[str, float]) -> dict[str, float]:
-    """What a trial asks of Ray, which has `cluster`, amounts by name; `ValueError` where it would
-    wait for ever.
+    """Return what a trial asks of Ray, which has `cluster`, amounts by name; `ValueError` where it
+    would wait for ever.
     """
     wanted = config.tune.resources_per_trial
     gpu = wanted.gpu

@@ -86,7 +86,7 @@ def check_search(config: DictConfig) -> pl.LightningDataModule:
 
 
 def search_space(config: DictConfig) -> dict[str, dict[str, Any]]:
-    """Distributions by option: that of the learning rate and those of `tune.space`."""
+    """Return distributions by option: that of the learning rate and those of `tune.space`."""
     settings: Any = OmegaConf.to_container(config.tune)
     return {
         "model.lr": {"loguniform": [settings["lr"]["min"], settings["lr"]["max"]]},
@@ -135,7 +135,7 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
 
 
 def _named_as_now(content: Any) -> Any:
-    """A search's configuration with the names that its data's options have now."""
+    """Return a search's configuration with the names that its data's options have now."""
     if isinstance(content, dict) and isinstance(content.get("data"), dict):
         return {**content, "data": present_data(content["data"])}
     return content

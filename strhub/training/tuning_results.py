@@ -78,8 +78,8 @@ def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to three digits: a trial trains with the very values that the table and the files
-    show.
+    """Return numbers to three digits: a trial trains with the very values that the table and the
+    files show.
     """
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
@@ -139,8 +139,8 @@ _NOT_SEARCHED = ("tune", "hydra", "output_dir", "ckpt_path", "logger")
 
 
 def _choice(group: str, options: DictConfig) -> str | None:
-    """The file of a group that an option of the same architecture, or else the same target, comes
-    from.
+    """Return the file of a group that an option of the same architecture, or else the same target,
+    comes from.
     """
     key = "architecture" if options.get("architecture") else "_target_"
     for path in sorted((CONFIG_DIR / group).glob("*.yaml")):

@@ -49,13 +49,13 @@ def check_types(values: Mapping[str, Any], parameters: Parameters, where: str) -
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """What an annotation is one of."""
+    """Return what an annotation is one of."""
     union = get_origin(annotation) in (Union, types.UnionType)
     return get_args(annotation) if union else (annotation,)
 
 
 def _is_recipe(value: Any) -> bool:
-    """Whether a value describes what is to be instantiated, or is a list of such."""
+    """Return whether a value describes what is to be instantiated, or is a list of such."""
     if isinstance(value, list):
         return any(map(_is_recipe, value))
     return isinstance(value, Mapping) and "_target_" in value
@@ -84,7 +84,7 @@ def parameters_of(target: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _constructors(target: Any) -> Iterator[Any]:
-    """What takes the keywords, the nearest first."""
+    """Yield what takes the keywords, the nearest first."""
     if not inspect.isclass(target):
         yield target
         return
@@ -94,7 +94,7 @@ def _constructors(target: Any) -> Iterator[Any]:
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    """The annotations, as far as they can be resolved."""
+    """Return the annotations, as far as they can be resolved."""
     function = inspect.unwrap(function)
     try:
         return typing.get_type_hints(function)
@@ -107,8 +107,8 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 def takes(annotation: Any, value: Any) -> bool:
-    """Whether a plain value, as YAML has them, serves as such a parameter; what is not plain is
-    left to its class.
+    """Return whether a plain value, as YAML has them, serves as such a parameter; what is not plain
+    is left to its class.
     """
     origin = get_origin(annotation)
     arguments = get_args(annotation)
@@ -176,7 +176,9 @@ _MANY = {
 
 
 def _words(annotation: Any) -> Iterator[str]:
-    """What each possible kind of value is called; nothing for what no command line can give."""
+    """Yield what each possible kind of value is called; nothing for what no command line can
+    give.
+    """
     origin, arguments = get_origin(annotation), get_args(annotation)
     kind = type(None) if annotation is None else origin or annotation
     if kind in (Union, types.UnionType):

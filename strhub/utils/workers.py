@@ -37,7 +37,7 @@ class Failure(RuntimeError):
 def run_in_order(
     work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
 ) -> Generator[Result, None, None]:
-    """The result of every job, in order.
+    """Yield the result of every job, in order.
 
     With one worker, the work is done here; with more, by spawned processes, for which `work`, jobs
     and results must be picklable. They end with the iterator, however that ends, and with this

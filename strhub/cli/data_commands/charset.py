@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `charset`."""
+    """Add the arguments of `charset`."""
     parser.add_argument(
         "input", type=Path, help="LMDB folder, label file, a tree of them, or a dictionary file"
     )

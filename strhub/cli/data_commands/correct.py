@@ -11,7 +11,7 @@ from strhub.utils.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `correct`."""
+    """Add the arguments of `correct`."""
     parser.add_argument(
         "tree",
         help="the set that was read: LMDB folders, labeled images, or a pattern of .tar files",

@@ -12,7 +12,7 @@ from strhub.utils.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `filter`."""
+    """Add the arguments of `filter`."""
     add = parser.add_argument
     add("input", type=Path, help="LMDB folder, or a tree of them")
     add("output", type=Path, help="LMDB folder to make")

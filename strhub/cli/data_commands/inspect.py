@@ -14,7 +14,7 @@ from strhub.utils.terminal import printable_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `inspect`."""
+    """Add the arguments of `inspect`."""
     parser.add_argument(
         "tree",
         type=Path,

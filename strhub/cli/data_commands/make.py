@@ -26,7 +26,7 @@ SHOWN_PROBLEMS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of make."""
+    """Add the arguments of make."""
     parser.add_argument(
         "input", type=Path, help="annotation file, or a folder with one or with images"
     )

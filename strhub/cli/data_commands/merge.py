@@ -12,7 +12,7 @@ from strhub.utils.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `merge`."""
+    """Add the arguments of `merge`."""
     parser.add_argument("output", type=Path, help="LMDB folder to make")
     parser.add_argument(
         "inputs",

@@ -86,7 +86,9 @@ def never_rendered(words: RenderedWords, folder: Path) -> str:
 
 
 def _listed(characters: str) -> str:
-    """How many characters, and the first of them; those that can't be seen by their numbers."""
+    """Return how many characters, and the first of them; those that can't be seen by their
+    numbers.
+    """
     shown = [
         char if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
         for char in characters[:_SHOWN]

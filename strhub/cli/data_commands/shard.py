@@ -32,7 +32,7 @@ SUFFIX_OF = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `shard`."""
+    """Add the arguments of `shard`."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
     parser.add_argument("output", type=Path, help="shards to make, such as shards/words-%%06d.tar")
     parser.add_argument("--per_shard", type=int, default=10_000, help="records in each shard")
@@ -159,7 +159,7 @@ def _make_room(folder: Path, pattern: str, *, overwrite: bool) -> None:
 
 
 def _write_shard(path: Path, locations: Locations, indexes: range) -> tuple[int, Counter[str]]:
-    """How many records were written, and left out by reason."""
+    """Return how many records were written, and left out by reason."""
     from strhub.data.curation.reshaping import Copy
     from strhub.data.curation.writer import SkippedRecord
 
@@ -197,7 +197,7 @@ def _suffix(encoded: bytes) -> str:
 
 
 def _stored(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if it isn't there or is damaged."""
+    """Return what a JSON file holds; nothing if it isn't there or is damaged."""
     try:
         stored = json.loads(read_regular_text(path))
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ _MEASURED = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of sheet."""
+    """Add the arguments of sheet."""
     parser.add_argument("output", type=Path, help="PNG file to make")
     parser.add_argument(
         "--from",

@@ -9,7 +9,7 @@ from strhub.utils.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `suspects`."""
+    """Add the arguments of `suspects`."""
     add = parser.add_argument
     add("tree", help="LMDB folders, labeled images, or a pattern of .tar files")
     add("output", type=Path, help="page to write, such as suspects.html")

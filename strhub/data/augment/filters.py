@@ -179,8 +179,8 @@ def gaussian_blur(pixels: Pixels, deviation: float) -> Pixels:
 def _weigh(
     copies: list[npt.NDArray[np.uint16]], weights: tuple[int, ...]
 ) -> npt.NDArray[np.uint16]:
-    """Mean of shifted copies; whole numbers suffice because 255 times the sum of weights, 256, fits
-    16 bits.
+    """Return mean of shifted copies; whole numbers suffice because 255 times the sum of weights,
+    256, fits 16 bits.
     """
     middle = len(weights) - 1
     total = copies[middle] * np.uint16(weights[0])
@@ -193,7 +193,7 @@ def _weigh(
 
 @lru_cache(maxsize=64)
 def _blur_weights(deviation: float) -> tuple[int, ...]:
-    """Weights at distance 0, 1, ... in 256ths: three boxes one after the other, as Pillow
+    """Return weights at distance 0, 1, ... in 256ths: three boxes one after the other, as Pillow
     approximates a Gaussian.
     """
     if deviation < 0.05:

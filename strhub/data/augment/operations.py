@@ -87,8 +87,8 @@ class ArrayAugmentation(ABC):
 
 
 def to_pixels(image: Image) -> Pixels:
-    """The pixels (H, W, 3) of an RGB image, as a copy that may be written to; `ValueError` for
-    other images.
+    """Return the pixels (H, W, 3) of an RGB image, as a copy that may be written to; `ValueError`
+    for other images.
     """
     if image.mode != "RGB":
         raise ValueError(
@@ -256,8 +256,8 @@ class RandAugment(ArrayAugmentation):
             )
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to an image, in order: names of different operations with levels in [-1,
-        1].
+        """Return what to apply to an image, in order: names of different operations with levels in
+        [-1, 1].
 
         Every operation is as likely as any other to be picked, and those picked are applied with
         probability one half.

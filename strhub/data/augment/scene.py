@@ -37,7 +37,7 @@ CHANCE: Final = 0.6
 
 
 def _shifted(pixels: Pixels, offsets: list[tuple[int, int]]) -> Pixels:
-    """The mean of copies moved by (rows, columns); the edges go on outside."""
+    """Return the mean of copies moved by (rows, columns); the edges go on outside."""
     height, width = pixels.shape[:2]
     reach = max(max(abs(row), abs(column)) for row, column in offsets)
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.uint16)
@@ -231,8 +231,8 @@ class SceneAugment(ArrayAugmentation):
                 )
 
     def plan(self, rng: Generator) -> list[tuple[str, float]]:
-        """What to apply to an image, in order: names with levels in [0, `strength`]; warps come
-        first.
+        """Return what to apply to an image, in order: names with levels in [0, `strength`]; warps
+        come first.
         """
         if not self.strength:
             return []

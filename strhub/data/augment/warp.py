@@ -113,7 +113,7 @@ first the frame.
 
 
 def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
-    """The image as the nodes have it, of its own size but up to twice as high if it is seen
+    """Return the image as the nodes have it, of its own size but up to twice as high if it is seen
     smaller.
 
     What is outside of the image gets the median color of its edge, as the ground around a word

@@ -94,7 +94,8 @@ def label_key(label: str) -> int:
 
 
 def image_prints(image: Image.Image) -> Array:
-    """An image's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five ways.
+    """Return an image's prints, (6, 2) uint64: of the whole, then with 2 pixels cropped in five
+    ways.
 
     Each is 127 bits, the signs of the low spatial frequencies (the discrete cosine transform) of
     the gray image.
@@ -169,8 +170,8 @@ def near_pairs(
 
 
 def similarity(first: Image.Image, second: Image.Image) -> float:
-    """How alike two images are, 0 to 1, wherever one may be cropped by up to 3 pixels a side: the
-    second step.
+    """Return how alike two images are, 0 to 1, wherever one may be cropped by up to 3 pixels a
+    side: the second step.
 
     The correlation of their gray pixels at a common size, highest among the crops tried; brightness
     and contrast don't matter.
@@ -187,7 +188,7 @@ def similarity(first: Image.Image, second: Image.Image) -> float:
 
 
 def repeats_to_drop(pixels: Array, pairs: Array) -> Array:
-    """Which records to leave out so that of each image the first copy stays: (N,) bool.
+    """Return which records to leave out so that of each image the first copy stays: (N,) bool.
 
     pixels: (N,) of `pixel_hash`, 0 for an image that can't be read. pairs: (P,) of `PAIR`. A record
     goes if it is near one that stays, so of a chain of ever less alike images not all but the first
@@ -214,8 +215,8 @@ def _cropped(size: tuple[int, int], crop: Crop) -> tuple[float, float, float, fl
 
 
 def _pattern(gray: Image.Image, crop: Crop) -> Array:
-    """The pixels of a cropped image at a common size, with mean 0 and length 1 (0 if all are the
-    same).
+    """Return the pixels of a cropped image at a common size, with mean 0 and length 1 (0 if all are
+    the same).
     """
     small = gray.resize(PATTERN_SIZE, Image.Resampling.BILINEAR, box=_cropped(gray.size, crop))
     values = np.asarray(small, dtype=np.float64).ravel()
@@ -224,7 +225,7 @@ def _pattern(gray: Image.Image, crop: Crop) -> Array:
 
 
 def _refined(gray: Image.Image, crop: Crop, target: Array, value: float) -> float:
-    """The highest correlation found by changing a crop side by side, twice round."""
+    """Return the highest correlation found by changing a crop side by side, twice round."""
     for side in (0, 1, 2, 3) * 2:
         for pixels in range(4):
             left, top, right, bottom = (
@@ -275,7 +276,7 @@ def _rotated(entries: Array, bits: int) -> tuple[Array, Array]:
 
 
 def _bit_count(words: Array) -> Array:
-    """How many bits of each uint64 are set. NumPy has this from 2.0 only."""
+    """Return how many bits of each uint64 are set. NumPy has this from 2.0 only."""
     pairs = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
     fours = (pairs & np.uint64(0x3333333333333333)) + (
         (pairs >> np.uint64(2)) & np.uint64(0x3333333333333333)

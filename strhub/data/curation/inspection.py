@@ -137,7 +137,9 @@ def _summary(records: Array, tally: Tally, charset: str, near: Array) -> Report:
 
 
 def _duplicate_counts(records: Array, near: Array) -> Report:
-    """How many records repeat an earlier one: of the same bytes, of the same pixels, near it."""
+    """Return how many records repeat an earlier one: of the same bytes, of the same pixels, near
+    it.
+    """
     stored, readable = records[records["content"] != 0], records[records["readable"]]
     labeled = np.unique(np.stack([readable["pixels"], readable["label"]], 1), axis=0)
     return {

@@ -50,7 +50,7 @@ rect { fill: #3b73af; }
 
 
 def page(report: Report) -> str:
-    """The whole page. An image that can't be read any more is left out; its label stays."""
+    """Return the whole page. An image that can't be read any more is left out; its label stays."""
     thumbnails = _Thumbnails()
     parts = [f"<h1>{_text(report['tree'])}</h1>", _tree(report, report, thumbnails)]
     if "other" in report:
@@ -93,7 +93,7 @@ class _Thumbnails:
         return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
     def figure(self, location: Report, note: str = "") -> str:
-        """The image above its label and place."""
+        """Return the image above its label and place."""
         uri = self.uri(location)
         shown = (
             f'<img src="{uri}" alt="{_text(location["label"])}">' if uri else "<em>unreadable</em>"

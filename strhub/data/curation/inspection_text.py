@@ -11,7 +11,7 @@ Report: TypeAlias = dict[str, Any]
 
 
 def text_summary(report: Report) -> str:
-    """The report for a terminal."""
+    """Return the report for a terminal."""
     lines = _tree_lines(report)
     if "other" in report:
         lines += ["", *_tree_lines(report["other"])]

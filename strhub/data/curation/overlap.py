@@ -74,7 +74,7 @@ def near_across(scanned: Scan, boundary: int, *, workers: int = 1) -> Array:
 
 
 def _identity(records: Array) -> Array:
-    """The pixels' hash where they can be read, that of the bytes where not."""
+    """Return the pixels' hash where they can be read, that of the bytes where not."""
     return np.where(records["readable"], records["pixels"], records["content"])
 
 

@@ -81,8 +81,8 @@ class Wishes:
 def choose(
     tree: str | Path, wishes: Wishes, *, workers: int = 1, progress: bool = False
 ) -> tuple[Scan, Array, Counter[str]]:
-    """The scanned tree, which records to keep (N,) bool, and how many are dropped by the first
-    reason that holds.
+    """Return the scanned tree, which records to keep (N,) bool, and how many are dropped by the
+    first reason that holds.
 
     Raises:
         ValueError: if there is nothing to read, or `match` is no regular expression.
@@ -120,7 +120,7 @@ def choose(
 
 
 def split_by_record(count: int, fraction: float, seed: int) -> Array:
-    """Which of `count` records go to the first part: (count,) bool, drawn evenly."""
+    """Return which of `count` records go to the first part: (count,) bool, drawn evenly."""
     first = np.zeros(count, dtype=bool)
     first[np.random.default_rng(seed).permutation(count)[: round(fraction * count)]] = True
     return first
@@ -189,7 +189,7 @@ class Locations(Sequence[Location]):
         return self.scanned.location(int(self.indexes[spot]))
 
     def fingerprint(self) -> str:
-        """A hash of which records these are, and of the size and time of their files."""
+        """Return a hash of which records these are, and of the size and time of their files."""
         digest = hashlib.sha256(self.indexes.tobytes())
         for folder in self.scanned.folders:
             digest.update(repr((str(folder.absolute()), *status_of(folder))).encode())
@@ -207,7 +207,7 @@ class Copy:
         self._words: StoredWords | None = None
 
     def __call__(self, location: Location) -> Iterator[Record]:
-        """The one record."""
+        """Yield the one record."""
         folder, number = location
         if self._words is None or self._words.path != folder:
             self._words = StoredWords(folder)
@@ -248,7 +248,7 @@ def _drop_by_size(records: Array, wishes: Wishes, drop: Callable[[str, Array], N
 
 
 def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Array:
-    """Which records show the same image as one of the other tree."""
+    """Return which records show the same image as one of the other tree."""
     second = scan(other, workers=workers, progress=progress)
     both, boundary = second.joined(scanned), len(second.records)
     exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)

@@ -116,7 +116,7 @@ class Scan:
     tallies: list[Tally]
 
     def joined(self, other: Scan) -> Scan:
-        """Both trees' records as if they were one's, the other's after this one's."""
+        """Return both trees' records as if they were one's, the other's after this one's."""
         return Scan(
             self.folders + other.folders,
             self.damaged + other.damaged,
@@ -141,7 +141,7 @@ class _Job:
 def open_tree(
     tree: str | Path, *, every_kind: bool = False
 ) -> tuple[list[Store], list[tuple[Path, str]]]:
-    """The LMDB folders at or below `tree`, and those that can't be opened with the reason.
+    """Return the LMDB folders at or below `tree`, and those that can't be opened with the reason.
 
     every_kind: folders of labeled images and tar shards as well.
 

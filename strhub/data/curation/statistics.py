@@ -50,7 +50,7 @@ def _luma(image: Image.Image) -> _Pixels:
 
 
 def _text_step(gray: _Pixels) -> float:
-    """Returns the distance of the means of the two classes of Otsu's threshold."""
+    """Return the distance of the means of the two classes of Otsu's threshold."""
     counts = np.bincount(gray.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
     levels = np.arange(256)
     below, total = np.cumsum(counts), counts.sum()
@@ -66,7 +66,7 @@ def _text_step(gray: _Pixels) -> float:
 
 
 def _sharpness(image: Image.Image) -> float:
-    """Returns the deviation of the Laplacian once every image has the same height: blur, not size,
+    """Return the deviation of the Laplacian once every image has the same height: blur, not size,
     counts.
     """
     width = max(3, round(image.width * _HEIGHT / image.height))
@@ -84,7 +84,7 @@ def _colorfulness(image: Image.Image) -> float:
 
 
 def _noise(gray: _Pixels) -> float:
-    """Returns Immerkaer's estimate, with the median in place of the mean: letters' edges hardly
+    """Return Immerkaer's estimate, with the median in place of the mean: letters' edges hardly
     count.
     """
     if min(gray.shape) < 3:
@@ -95,7 +95,7 @@ def _noise(gray: _Pixels) -> float:
 
 
 def measure(image: Image.Image, label: str) -> dict[str, float]:
-    """Returns each of `MEASURES` for one word."""
+    """Return each of `MEASURES` for one word."""
     image = image.convert("RGB")
     gray = _luma(image)
     aspect = image.width / image.height
@@ -113,13 +113,13 @@ def measure(image: Image.Image, label: str) -> dict[str, float]:
 
 
 def measure_all(words: Iterable[Word]) -> dict[str, Values]:
-    """Returns an array per measure, one value for each word, in order."""
+    """Return an array per measure, one value for each word, in order."""
     rows = [measure(image, label) for image, label in words]
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in MEASURES}
 
 
 def distance(first: Values, second: Values) -> float:
-    """Returns the two-sample Kolmogorov-Smirnov distance: the largest gap of the distribution
+    """Return the two-sample Kolmogorov-Smirnov distance: the largest gap of the distribution
     functions, 0..1.
 
     Raises:
@@ -149,7 +149,7 @@ class Comparison:
 
 
 def compare(first: Mapping[str, Values], second: Mapping[str, Values]) -> list[Comparison]:
-    """Returns a `Comparison` for each measure; the arguments are what `measure_all` returned for
+    """Return a `Comparison` for each measure; the arguments are what `measure_all` returned for
     two sets.
     """
     return [
@@ -170,7 +170,7 @@ def _quantiles(values: Values) -> tuple[float, ...]:
 def as_table(
     comparisons: Sequence[Comparison], *, names: tuple[str, str] = ("first", "second")
 ) -> str:
-    """Returns a table for a terminal: a line per measure with both sets' quantiles and their
+    """Return a table for a terminal: a line per measure with both sets' quantiles and their
     distance.
     """
     titles = " ".join(f"{100 * quantile:6.0f}%" for quantile in QUANTILES)

@@ -60,8 +60,8 @@ class StoredWords:
         self.count, self.remark = self._file.count()
 
     def records(self, numbers: Iterable[int], *, read_images: bool = True) -> Iterator[Stored]:
-        """The records of these numbers, in their order; if so asked without their images, which
-        takes far less.
+        """Yield the records of these numbers, in their order; if so asked without their images,
+        which takes far less.
         """
         for number in numbers:
             try:

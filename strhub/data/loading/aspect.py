@@ -28,7 +28,7 @@ POOL = 16  # batches that are drawn together and sorted by width
 
 
 def collate_kept(words: Sequence[Word]) -> Batch:
-    """A batch of the readable words, padded to the widest."""
+    """Return a batch of the readable words, padded to the widest."""
     readable = [word for word in words if word.image is not None]
     rest = collate([word._replace(image=None) for word in words])
     images = pad([word.image for word in readable]) if readable else torch.empty(0)

@@ -39,7 +39,7 @@ class EchoLoader:
         batches.seek(batches.epoch, self._first_needed(start))
 
     def _first_needed(self, start: int) -> int:
-        """The first fresh batch that is needed to go on at batch `start`."""
+        """Return the first fresh batch that is needed to go on at batch `start`."""
         return max(0, start // self.echo - WINDOW + 1)
 
     @property

@@ -57,7 +57,7 @@ class RestartingLoader(DataLoader[Any]):
         return self._items()
 
     def _items(self) -> Iterator[Any]:
-        """What workers make: batches, or pools of them."""
+        """Yield what workers make: batches, or pools of them."""
         epoch, start = self.batches.position
         done = deaths = 0
         while True:
@@ -145,7 +145,7 @@ def let_go_of_signals(worker: int) -> None:
 
 
 def _dead(iterator: Any, error: Exception) -> list[Any]:
-    """The workers that have ended, if that is what the error is about."""
+    """Return the workers that have ended, if that is what the error is about."""
     if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
         return []
     workers = getattr(iterator, "_workers", [])

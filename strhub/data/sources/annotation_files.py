@@ -39,8 +39,8 @@ MAX_TEXT_FILE: Final = 1 << 20  # bytes of a file with one label
 
 
 def find_annotation_file(folder: Path, names: Sequence[str]) -> Path | None:
-    """The annotation file among the names in a folder, if there is one; `ValueError` if there are
-    several.
+    """Return the annotation file among the names in a folder, if there is one; `ValueError` if
+    there are several.
     """
     found = [name for name in ANNOTATION_NAMES if name in names]
     if len(found) > 1:
@@ -52,7 +52,7 @@ def find_annotation_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def choose(source: Path, form: str | None) -> tuple[Path, str]:
-    """The file or folder to read, and its format."""
+    """Return the file or folder to read, and its format."""
     if source.is_file():
         if form in ("txt", "names"):
             raise ValueError(f"{source} is a file: the format {form} is for a folder of images")
@@ -96,8 +96,8 @@ def choose(source: Path, form: str | None) -> tuple[Path, str]:
 
 
 def images_below(folder: Path) -> Iterator[str]:
-    """Paths of images, relative to the folder, sorted; hidden ones, as some systems make beside
-    others, left out.
+    """Yield paths of images, relative to the folder, sorted; hidden ones, as some systems make
+    beside others, left out.
     """
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))

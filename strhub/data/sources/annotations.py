@@ -127,7 +127,7 @@ class Annotations:
         return self._of_lines() if self._is_file else self._of_images()
 
     def where(self, annotation: Annotation) -> str:
-        """The image, and the line that names it if there is one, for messages."""
+        """Return the image, and the line that names it if there is one, for messages."""
         return (
             f"{self.source}:{annotation.line}: {annotation.image}"
             if annotation.line
@@ -135,7 +135,7 @@ class Annotations:
         )
 
     def path(self, annotation: Annotation) -> Path:
-        """The image's file."""
+        """Return the image's file."""
         path = self.images / annotation.image
         return path if annotation.image.isascii() else _as_stored(path)
 
@@ -223,7 +223,7 @@ class Annotations:
 
 
 def _without_mark(content: bytes, source: Path) -> bytes:
-    """The first line without the mark that some editors put before UTF-8."""
+    """Return the first line without the mark that some editors put before UTF-8."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{source} is UTF-16: save it as UTF-8")
     return content.removeprefix(b"\xef\xbb\xbf")

@@ -64,12 +64,12 @@ class TransformsMany(Transform, Protocol):
     """A transform that takes several images at a time, such as `WordTransform`."""
 
     def batch(self, sources: Sequence[Image], rngs: Sequence[Generator], /) -> Iterable[Any]:
-        """The images, transformed, with a generator each."""
+        """Return the images, transformed, with a generator each."""
         ...
 
 
 def transform_words(found: Sequence[Found], transform: Transform) -> list[Word]:
-    """The words, transformed together if the transform has a `batch`, else one by one."""
+    """Return the words, transformed together if the transform has a `batch`, else one by one."""
     sources = [(word.image, word.rng) for word in found if word.image is not None]
     if isinstance(transform, TransformsMany) and sources:
         pixels, rngs = zip(*sources, strict=True)
@@ -126,7 +126,7 @@ class WordDataset:
         self._silent = False
 
     def __len__(self) -> int:
-        """How many words all sources have together."""
+        """Return how many words all sources have together."""
         return self._ends[-1] if self._ends else 0
 
     @property
@@ -139,8 +139,8 @@ class WordDataset:
         return total
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
-        """The word for a key, `index` or `(index, seed)`; the former is the latter with a seed of
-        0.
+        """Return the word for a key, `index` or `(index, seed)`; the former is the latter with a
+        seed of 0.
 
         Args:
             key: `index` is at least 0 and less than `len(self)`, `seed` any number from 0. Together
@@ -153,8 +153,8 @@ class WordDataset:
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
-        """The words for many keys, each as `__getitem__` gives it; torch's loaders ask for a batch
-        in this way.
+        """Return the words for many keys, each as `__getitem__` gives it; torch's loaders ask for a
+        batch in this way.
 
         A transform with a `batch(images, rngs)`, such as `WordTransform`, gets some tens of images
         at a time.

@@ -44,7 +44,7 @@ class WordSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
+        """Return the RGB image and label of a record, `0 <= index < len(self)`.
 
         Raises:
             UnreadableRecord: if there is such a record, but its image can't be used.
@@ -63,7 +63,7 @@ class LabeledWords(ABC):
     labels: Sequence[str]
 
     def __len__(self) -> int:
-        """How many records were kept."""
+        """Return how many records were kept."""
         return len(self.labels)
 
     @abstractmethod
@@ -86,7 +86,7 @@ class LabeledSource(LabeledWords):
         self.labels = []
 
     def read(self, index: int) -> tuple[Image, str]:
-        """The RGB image and label of a record, `0 <= index < len(self)`.
+        """Return the RGB image and label of a record, `0 <= index < len(self)`.
 
         Raises:
             IndexError: if there is no such record.
@@ -110,8 +110,8 @@ class LabeledSource(LabeledWords):
 
     @abstractmethod
     def _open(self, index: int) -> Image:
-        """The RGB image of a record. `UnreadableImage` says why it cannot be read."""
+        """Return the RGB image of a record. `UnreadableImage` says why it cannot be read."""
 
     @abstractmethod
     def _where(self, index: int) -> str:
-        """Which record of which file it is, for messages."""
+        """Return which record of which file it is, for messages."""

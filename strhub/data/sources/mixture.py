@@ -57,11 +57,11 @@ class Mixture(Dataset[Word]):
         return self.size
 
     def __getitem__(self, key: tuple[int, int]) -> Word:
-        """The word for a key, as `SeededBatches` gives it: (index, seed)."""
+        """Return the word for a key, as `SeededBatches` gives it: (index, seed)."""
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
-        """The words for many keys: each set is asked once, for all of its own."""
+        """Return the words for many keys: each set is asked once, for all of its own."""
         asked: dict[int, list[tuple[int, tuple[int, int]]]] = {}  # by set: place here, key there
         for position, (index, seed) in enumerate(keys):
             rng = np.random.default_rng([seed, index])

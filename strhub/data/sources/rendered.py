@@ -63,14 +63,16 @@ class RenderedDataset(Dataset[Word]):
         return self.size
 
     def read(self, index: int) -> tuple[Image.Image, str]:
-        """The RGB image and text of a word that is always the same, such as one validates with."""
+        """Return the RGB image and text of a word that is always the same, such as one validates
+        with.
+        """
         return self._rendered(np.random.default_rng([0, index]))
 
     def __getitem__(self, key: int | tuple[int, int]) -> Word:
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Word]:
-        """The words for many keys, as torch's loaders ask for a batch."""
+        """Return the words for many keys, as torch's loaders ask for a batch."""
         pairs = [key if isinstance(key, tuple) else (key, 0) for key in keys]
         return transform_words([self._find(*pair) for pair in pairs], self.transform)
 

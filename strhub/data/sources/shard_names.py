@@ -28,7 +28,8 @@ BRACES: Final = re.compile(r"\{([^{}]*)\}")
 
 
 def find_shards(patterns: str | Sequence[str]) -> list[str]:
-    """Paths and addresses of shards: braces are expanded, then globs matched; in order, none twice.
+    """Return paths and addresses of shards: braces are expanded, then globs matched; in order, none
+    twice.
 
     Raises:
         ValueError: if a path isn't there or a glob matches nothing.
@@ -70,7 +71,7 @@ def _expanded(pattern: str) -> list[str]:
 
 
 def known_size(shards: Sequence[str]) -> int | None:
-    """How many words local shards have together, if files beside them say so of all."""
+    """Return how many words local shards have together, if files beside them say so of all."""
     sizes: dict[Path, Any] = {}
     total = 0
     for shard in shards:

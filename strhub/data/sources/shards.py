@@ -164,7 +164,7 @@ class ShardedWords(IterableDataset[Word]):
             self.seek(epoch, 0)
 
     def __iter__(self) -> Iterator[Word]:
-        """The words for this process, from the batch on that was sought."""
+        """Yield the words for this process, from the batch on that was sought."""
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         epoch, start = self._position.tolist()
@@ -186,8 +186,8 @@ class ShardedWords(IterableDataset[Word]):
     def _stream(
         self, epoch: int, reader: int, readers: int, counts: torch.Tensor
     ) -> Iterator[tuple[Record, list[Record]]]:
-        """The records of one reader, each with those that it may be replaced by; endless if the
-        epoch has a size.
+        """Yield the records of one reader, each with those that it may be replaced by; endless if
+        the epoch has a size.
         """
         number, empty = 0, 0
         while number == 0 or self.batches is not None:

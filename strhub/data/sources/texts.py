@@ -89,8 +89,8 @@ class TextDataModule(SceneTextDataModule):
         return rendered, SampledTexts(sampler, RENDERED_VALIDATION)
 
     def _read_words(self, path: str | Path) -> list[str]:
-        """The words of a file, brought to the charset; `ValueError` if it cannot be read or has
-        none.
+        """Return the words of a file, brought to the charset; `ValueError` if it cannot be read or
+        has none.
         """
         prepare = LabelPreparation(
             self.charset_train, max_length=self.max_label_length, fold_ascii=self.fold_ascii

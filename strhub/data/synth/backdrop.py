@@ -51,7 +51,7 @@ def _octaves(
 
 
 def _tile(field: _Field) -> Image.Image:
-    """Returns a field as an `L` image with mean 128 and a deviation of 56."""
+    """Return a field as an `L` image with mean 128 and a deviation of 56."""
     field = (field - field.mean()) / max(float(field.std()), 1e-6)
     return Image.fromarray((field * 56 + 128.5).clip(0, 255).astype(np.uint8))
 
@@ -108,7 +108,7 @@ def _weave(rng: np.random.Generator) -> _Field:
 
 @lru_cache(maxsize=1)
 def texture_bank() -> dict[str, tuple[Image.Image, ...]]:
-    """Returns `L` tiles (640 x 192 pixels, mean 128) by kind, the same in every process."""
+    """Return `L` tiles (640 x 192 pixels, mean 128) by kind, the same in every process."""
     rng = np.random.default_rng(_SEED)
     fields: dict[str, tuple[_Field, ...]] = {
         "clouds": (_octaves(rng, 2, 4, 0.5), _octaves(rng, 3, 5, 0.65)),
@@ -128,7 +128,7 @@ def texture_bank() -> dict[str, tuple[Image.Image, ...]]:
 def piece(
     tile: Image.Image, size: tuple[int, int], scale: float, rng: np.random.Generator
 ) -> Image.Image:
-    """Returns a random part of `tile` at `size`; `scale` is how many of the tile's pixels go into
+    """Return a random part of `tile` at `size`; `scale` is how many of the tile's pixels go into
     one of these.
     """
     across, down = rng.random(2).tolist()
@@ -146,7 +146,7 @@ def _ramp() -> Image.Image:
 
 
 def slope(size: tuple[int, int], angle: float) -> Image.Image:
-    """Returns an `L` image that rises evenly from 0 to 255 along `angle` (radians, 0 is to the
+    """Return an `L` image that rises evenly from 0 to 255 along `angle` (radians, 0 is to the
     right).
     """
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
@@ -166,7 +166,7 @@ def coarse_field(
     low: int = 0,
     high: int = 255,
 ) -> Image.Image:
-    """Returns an `L` image that varies smoothly in low..high over `cells` (across, down) random
+    """Return an `L` image that varies smoothly in low..high over `cells` (across, down) random
     patches.
     """
     coarse = rng.integers(low, high + 1, size=(cells[1], cells[0]), dtype=np.uint8)
@@ -181,7 +181,7 @@ def ground(
     em: float,
     rng: np.random.Generator,
 ) -> Image.Image:
-    """Returns a surface of one of `BACKDROPS` around `color`.
+    """Return a surface of one of `BACKDROPS` around `color`.
 
     Args:
         kind: one of `BACKDROPS`.
@@ -206,7 +206,7 @@ def ground(
 
 
 def photo_like(size: tuple[int, int], em: float, rng: np.random.Generator) -> Image.Image:
-    """Returns what may be seen around a sign: two surfaces of any colors, one showing through the
+    """Return what may be seen around a sign: two surfaces of any colors, one showing through the
     other.
     """
     kinds = BACKDROPS[2:]

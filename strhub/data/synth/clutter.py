@@ -26,7 +26,7 @@ Size: TypeAlias = tuple[int, int]
 
 
 def clutter(size: Size, rng: np.random.Generator) -> Image.Image:
-    """Returns an image of `size` (width, height) with nothing to read."""
+    """Return an image of `size` (width, height) with nothing to read."""
     kind = _KINDS[int(rng.random() * len(_KINDS))]
     image = kind(size, _Palette(rng), rng)
     blur = 0.02 * size[1] * rng.random() ** 2
@@ -43,7 +43,7 @@ class _Palette:
         self._rng = rng
 
     def __call__(self) -> Color:
-        """Returns one of them."""
+        """Return one of them."""
         base = mix(*self._ends, float(self._rng.random()))
         shift = float(self._spread * self._rng.standard_normal())
         red, green, blue = base
@@ -53,7 +53,7 @@ class _Palette:
 def _outline(
     x: float, y: float, radius: float, corners: int, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """Returns the corners of a crooked, often longish shape about (x, y)."""
+    """Return the corners of a crooked, often longish shape about (x, y)."""
     angles = np.sort(rng.random(corners)) * 2 * pi
     turn, flat = rng.random() * pi, 0.3 + 0.7 * rng.random()
     reach = radius * (0.6 + 0.4 * rng.random(corners))
@@ -112,8 +112,8 @@ def _strokes(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Ima
 
 
 def _rows(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Rows of oblongs with joints between, seen a little askew: bricks, windows, tiles, boards,
-    bars, fences.
+    """Return rows of oblongs with joints between, seen a little askew: bricks, windows, tiles,
+    boards, bars, fences.
     """
     width, height = size
     high = max(3.0, height * (0.12 + 0.7 * rng.random()))
@@ -159,8 +159,8 @@ def _clouds(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Imag
 
 
 def _things(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """A few large, round, shaded things: cups, fruit, wheels, faces, limbs, and the edges between
-    them.
+    """Return a few large, round, shaded things: cups, fruit, wheels, faces, limbs, and the edges
+    between them.
     """
     width, height = size
     image = _clouds(size, color, rng) if rng.random() < 0.5 else Image.new("RGB", size, color())

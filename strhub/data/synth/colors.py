@@ -68,7 +68,7 @@ _GROUND_ENDS = np.cumsum([fraction for _, _, fraction in _SIGNS]) / sum(
 
 
 def clip_color(red: float, green: float, blue: float) -> Color:
-    """Returns whole numbers in 0..255."""
+    """Return whole numbers in 0..255."""
     return (
         min(255, max(0, round(red))),
         min(255, max(0, round(green))),
@@ -77,7 +77,7 @@ def clip_color(red: float, green: float, blue: float) -> Color:
 
 
 def mix(first: Color, second: Color, fraction: float) -> Color:
-    """Returns `first` with the `share` (0..1) of `second` in it; a negative share leads away from
+    """Return `first` with the `share` (0..1) of `second` in it; a negative share leads away from
     `second`.
     """
     return clip_color(
@@ -86,7 +86,7 @@ def mix(first: Color, second: Color, fraction: float) -> Color:
 
 
 def any_color(brightness: float, rng: np.random.Generator) -> Color:
-    """Returns a color of about this brightness, 0..255, of any hue; often gray, at times vivid."""
+    """Return a color of about this brightness, 0..255, of any hue; often gray, at times vivid."""
     hue, roll, saturation = rng.random(3).tolist()
     saturation *= 0.06 if roll < 0.35 else 0.35 if roll < 0.7 else 1.0
     red, green, blue = (255.0 * value for value in colorsys.hsv_to_rgb(hue, saturation, 1.0))
@@ -101,7 +101,7 @@ def any_color(brightness: float, rng: np.random.Generator) -> Color:
 
 
 def any_pair(rng: np.random.Generator) -> tuple[Color, Color]:
-    """Returns (text, ground) of any hues whose brightness differs by 100 or more; either may be the
+    """Return (text, ground) of any hues whose brightness differs by 100 or more; either may be the
     lighter.
     """
     rolls = rng.random(3).tolist()
@@ -112,9 +112,7 @@ def any_pair(rng: np.random.Generator) -> tuple[Color, Color]:
 
 
 def sign_pair(rng: np.random.Generator) -> tuple[Color, Color]:
-    """Returns (text, ground) as painters of signs combine them, each a little off the pure
-    paint.
-    """
+    """Return (text, ground) as painters of signs combine them, each a little off the pure paint."""
     rolls = rng.random(2).tolist()
     index = min(int(np.searchsorted(_GROUND_ENDS, rolls[0])), len(_SIGNS) - 1)
     ground, texts, _ = _SIGNS[index]
@@ -130,7 +128,7 @@ def sign_pair(rng: np.random.Generator) -> tuple[Color, Color]:
 
 
 def color_pair(rng: np.random.Generator, sign_fraction: float) -> tuple[Color, Color]:
-    """Returns (text, ground), `sign_fraction` (0..1) of them from the table of signs; `distance` is
+    """Return (text, ground), `sign_fraction` (0..1) of them from the table of signs; `distance` is
     at least 60.
     """
     while True:

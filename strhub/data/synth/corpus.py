@@ -50,15 +50,15 @@ class Vocabulary:
 
     @classmethod
     def weighted(cls, words: Sequence[str], weights: npt.NDArray[np.float64]) -> Vocabulary:
-        """Returns a vocabulary of `words` with chances in proportion to `weights`, each above 0."""
+        """Return a vocabulary of `words` with chances in proportion to `weights`, each above 0."""
         return cls(tuple(words), np.cumsum(weights / weights.sum()))
 
     def pick(self, rng: np.random.Generator) -> str:
-        """Returns one word."""
+        """Return one word."""
         return self.words[min(int(self.ends.searchsorted(rng.random())), len(self.words) - 1)]
 
     def fitted(self, change: Callable[[str], Iterable[str]]) -> Vocabulary:
-        """Returns the vocabulary of the words that `change` makes of each word: none, one or
+        """Return the vocabulary of the words that `change` makes of each word: none, one or
         several.
 
         Words that become equal share their chances; the result may be empty.
@@ -75,7 +75,7 @@ class Vocabulary:
 
 @lru_cache(maxsize=64)
 def bundled_words(name: str, *, longest: int) -> Vocabulary:
-    """Returns a word list of the package, `words`, `names` or `words-europe`, without words over
+    """Return a word list of the package, `words`, `names` or `words-europe`, without words over
     `longest` characters.
 
     All favor short words; `words` is ordered from common to rare and weighted so as well. May be
@@ -127,7 +127,7 @@ def read_corpus(path: str | Path) -> Vocabulary:
 
 
 def _row(row: str, path: Path, number: int) -> tuple[str, int]:
-    """Returns the text of a row and its count; a tab that no whole number follows is plain white
+    """Return the text of a row and its count; a tab that no whole number follows is plain white
     space.
     """
     text, tab, count = row.rstrip("\r\n").rpartition("\t")
@@ -142,7 +142,7 @@ def _row(row: str, path: Path, number: int) -> tuple[str, int]:
 
 
 def cut(word: str, longest: int, rng: np.random.Generator) -> list[str]:
-    """Returns `word` in parts of at most `longest` characters, never cut inside a letter with its
+    """Return `word` in parts of at most `longest` characters, never cut inside a letter with its
     marks.
 
     Scripts without spaces, such as Chinese or Thai, come in whole sentences: those over 8

@@ -105,7 +105,7 @@ class RenderedWords:
         return self.size
 
     def render(self, index: int) -> tuple[Image.Image, str]:
-        """Returns (RGB image, its text) for `index` >= 0; most images are 20..80 pixels high.
+        """Return (RGB image, its text) for `index` >= 0; most images are 20..80 pixels high.
 
         Raises:
             IndexError: if `index` is negative or not below `size`.
@@ -114,7 +114,7 @@ class RenderedWords:
         return scene.image, text
 
     def render_encoded(self, index: int) -> tuple[bytes, str]:
-        """Returns the image of `draw(index)` as a file, and its text.
+        """Return the image of `draw(index)` as a file, and its text.
 
         A word that the JPEG step has struck is that very file, so nothing is compressed twice. The
         others are JPEG of quality 95 without loss of color resolution, two fifths of what PNG

@@ -48,7 +48,7 @@ class Characters:
 
 
 def split_name(name: str) -> tuple[str, int]:
-    """Returns the path in a font name and the number of the named instance, 0 for the font as it
+    """Return the path in a font name and the number of the named instance, 0 for the font as it
     is.
     """
     path, mark, instance = name.rpartition("#")
@@ -56,7 +56,7 @@ def split_name(name: str) -> tuple[str, int]:
 
 
 def find_fonts(fonts: Sequence[str | Path] | None) -> tuple[str, ...]:
-    """Returns the names of the usable fonts among `fonts`, those of a folder sorted and its
+    """Return the names of the usable fonts among `fonts`, those of a folder sorted and its
     sub-folders included.
 
     Args:
@@ -132,7 +132,7 @@ def _system_folders() -> list[Path]:
 
 
 def _instances(file: Path) -> list[str]:
-    """Returns the font names in `file`, having opened it and drawn with it once.
+    """Return the font names in `file`, having opened it and drawn with it once.
 
     Raises:
         OSError, ValueError, struct.error, IndexError: if it is broken, has no Unicode table or no
@@ -155,7 +155,7 @@ def _instances(file: Path) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def characters_of(path: str) -> Characters:
-    """Returns the characters that the font file at `path` maps, the first font's where it holds
+    """Return the characters that the font file at `path` maps, the first font's where it holds
     several.
 
     Raises:
@@ -171,7 +171,7 @@ def characters_of(path: str) -> Characters:
 
 
 def _at(file: BinaryIO, offset: int, form: str) -> tuple[int, ...]:
-    """Returns the big-endian numbers of `form` (see `struct`) at `place`."""
+    """Return the big-endian numbers of `form` (see `struct`) at `place`."""
     file.seek(offset)
     size = struct.calcsize(">" + form)
     return struct.unpack(">" + form, file.read(size))

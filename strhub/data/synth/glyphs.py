@@ -47,7 +47,7 @@ _CAPITALS = ("Monoton-Regular",)
 def open_font(
     name: str, size: int, engine: ImageFont.Layout = ImageFont.Layout.BASIC
 ) -> ImageFont.FreeTypeFont:
-    """Returns the font `name` of a `FontShelf` for `size` pixels per em; a process keeps some
+    """Return the font `name` of a `FontShelf` for `size` pixels per em; a process keeps some
     hundred open.
 
     Basic layout keeps the drawing independent of whether a shaping library is present on the
@@ -69,7 +69,7 @@ def _notdef(name: str) -> tuple[tuple[int, int], bytes]:
 
 @lru_cache(maxsize=65536)
 def has_glyph(name: str, char: str) -> bool:
-    """Whether the font maps `char` to a glyph that is neither blank nor the box for what is
+    """Return whether the font maps `char` to a glyph that is neither blank nor the box for what is
     missing.
     """
     path, _ = split_name(name)
@@ -93,8 +93,8 @@ def _misleading(path: str) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def joins(name: str, probe: str) -> bool:
-    """Whether the font has the joined or moved forms of the script of `probe`, not the bare letters
-    alone.
+    """Return whether the font has the joined or moved forms of the script of `probe`, not the bare
+    letters alone.
 
     Raises:
         ValueError: if there is no shaping library to tell.
@@ -109,8 +109,8 @@ def joins(name: str, probe: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_unicase(name: str) -> bool:
-    """Whether the font draws lower case letters as (small) capitals, judged by shape at one common
-    size.
+    """Return whether the font draws lower case letters as (small) capitals, judged by shape at one
+    common size.
     """
     file = Path(split_name(name)[0])
     if file.parent == BUNDLED_FONTS and file.stem in _CAPITALS:

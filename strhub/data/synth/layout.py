@@ -40,7 +40,7 @@ def _small_letters(path: str, size: int) -> tuple[float, float]:
 
 
 def word_box(mask: Image.Image, path: str, size: int, baseline: float) -> Box:
-    """Returns (left, top, right, bottom) in pixels around the word in `mask`.
+    """Return (left, top, right, bottom) in pixels around the word in `mask`.
 
     A lone dot or dash gets the band of the small letters as its height, for otherwise '.', '-' and
     a quote would all fill their images and nothing would tell them apart.
@@ -84,7 +84,7 @@ def _draw_letters(
 def render_word(
     text: str, path: str, size: int, geometry: Geometry, rng: np.random.Generator, *, neighbors: str
 ) -> Line:
-    """Returns `text` drawn flat in the font at `path`, `size` pixels an em.
+    """Return `text` drawn flat in the font at `path`, `size` pixels an em.
 
     `neighbors` are characters that the same font has; other words are made of them. Changes
     `geometry.margins` where a neighbor is to show.

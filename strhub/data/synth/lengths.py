@@ -19,7 +19,7 @@ Draw: TypeAlias = Callable[[np.random.Generator], str]
 
 
 def checked_lengths(lengths: Sequence[Any], max_length: int) -> tuple[int, int]:
-    """Returns (least, most); `ValueError` unless they are whole numbers and 1 <= least <= most <=
+    """Return (least, most); `ValueError` unless they are whole numbers and 1 <= least <= most <=
     max_length.
     """
     whole = all(isinstance(length, int) and not isinstance(length, bool) for length in lengths)
@@ -33,7 +33,7 @@ def checked_lengths(lengths: Sequence[Any], max_length: int) -> tuple[int, int]:
 
 
 def head(text: str, longest: int) -> str:
-    """Returns the first `longest` characters of `text`, fewer where that would part a letter from
+    """Return the first `longest` characters of `text`, fewer where that would part a letter from
     its marks.
     """
     kept = ""
@@ -45,7 +45,7 @@ def head(text: str, longest: int) -> str:
 
 
 def line_of(draw: Draw, rng: np.random.Generator, longest: int) -> str:
-    """Returns one text, or several with a space between them, as far as `longest` characters are
+    """Return one text, or several with a space between them, as far as `longest` characters are
     enough for them.
     """
     text = draw(rng)
@@ -60,7 +60,7 @@ def line_of(draw: Draw, rng: np.random.Generator, longest: int) -> str:
 
 
 def strung(draw: Draw, fill: Draw, rng: np.random.Generator, length: int, *, space: bool) -> str:
-    """Returns texts in a row, with spaces between them or not, cut to `length`; `fill` draws what
+    """Return texts in a row, with spaces between them or not, cut to `length`; `fill` draws what
     may end it.
     """
     text = ""

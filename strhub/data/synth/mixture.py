@@ -47,7 +47,7 @@ _OF_DOTS = frozenset(("web", "mail"))
 
 
 def checked_mixture(mixture: Mapping[str, float] | None, *, has_corpus: bool) -> dict[str, float]:
-    """Returns kind -> weight: `mixture` if it is sound, or the usual one with or without a corpus.
+    """Return kind -> weight: `mixture` if it is sound, or the usual one with or without a corpus.
 
     Raises:
         ValueError: for an unknown kind (the message names the nearest), a weight below 0 or not
@@ -75,7 +75,7 @@ def checked_mixture(mixture: Mapping[str, float] | None, *, has_corpus: bool) ->
 def drawable_mixture(
     mixture: Mapping[str, float], *, charset: str, has_corpus: bool
 ) -> dict[str, float]:
-    """Returns the kinds of `mixture` that `charset` can show, with weights that add up to 1.
+    """Return the kinds of `mixture` that `charset` can show, with weights that add up to 1.
 
     The draws of the others, such as numbers without digits, would come to nothing.
 

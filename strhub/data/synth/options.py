@@ -52,7 +52,7 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_difficulty(text: str) -> Difficulty:
-    """Returns 0.5 for "0.5" and (0.2, 0.8) for "0.2:0.8"; `ValueError` for anything else."""
+    """Return 0.5 for "0.5" and (0.2, 0.8) for "0.2:0.8"; `ValueError` for anything else."""
     try:
         ends = [float(part) for part in text.split(":")]
     except ValueError:
@@ -65,7 +65,7 @@ def parse_difficulty(text: str) -> Difficulty:
 
 
 def rendered_words(arguments: argparse.Namespace, *, size: int | None = None) -> RenderedWords:
-    """Returns the words that the options ask for; `ValueError` as `RenderedWords` raises it."""
+    """Return the words that the options ask for; `ValueError` as `RenderedWords` raises it."""
     return RenderedWords(
         charset=arguments.charset,
         max_length=arguments.max_length,
@@ -79,7 +79,7 @@ def rendered_words(arguments: argparse.Namespace, *, size: int | None = None) ->
 
 
 def render_fingerprint(words: RenderedWords, arguments: argparse.Namespace) -> str:
-    """Returns a digest of the settings, fonts, corpus and libraries: words with the same one are
+    """Return a digest of the settings, fonts, corpus and libraries: words with the same one are
     the same words.
     """
     digest = hashlib.sha256()

@@ -15,7 +15,7 @@ __all__ = ["code", "date", "invented", "listed", "number", "phone", "pick", "pri
 
 
 def listed(words: str) -> tuple[str, ...]:
-    """Returns the words of a row of words."""
+    """Return the words of a row of words."""
     return tuple(words.split())
 
 
@@ -37,7 +37,7 @@ _UNITS = listed(
 
 
 def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    """Returns one of `options`, or one character of a string, each as likely."""
+    """Return one of `options`, or one character of a string, each as likely."""
     return options[int(rng.random() * len(options))]
 
 
@@ -47,13 +47,13 @@ def _below(rng: np.random.Generator, end: int, start: int = 0) -> int:
 
 
 def _digits(rng: np.random.Generator, low: int, high: int) -> str:
-    """Returns low..high (both included) decimal digits, leading zeros allowed."""
+    """Return low..high (both included) decimal digits, leading zeros allowed."""
     length = _below(rng, high + 1, low)
     return str(_below(rng, 10**length)).zfill(length) if length else ""
 
 
 def number(rng: np.random.Generator) -> str:
-    """Returns a plain, grouped, decimal or signed number, a year, an ordinal number of digits up to
+    """Return a plain, grouped, decimal or signed number, a year, an ordinal number of digits up to
     10.
     """
     form = _below(rng, 10)
@@ -73,7 +73,7 @@ def number(rng: np.random.Generator) -> str:
 
 
 def price(rng: np.random.Generator) -> str:
-    """Returns a price with its currency sign, or a percentage, as shops write them."""
+    """Return a price with its currency sign, or a percentage, as shops write them."""
     form = _below(rng, 6)
     if form == 0:
         return f"{pick(rng, ('', '-', '-', '+'))}{_below(rng, 20, 1) * 5}%"
@@ -89,7 +89,7 @@ def price(rng: np.random.Generator) -> str:
 
 
 def date(rng: np.random.Generator) -> str:
-    """Returns a date in one of the usual orders and marks."""
+    """Return a date in one of the usual orders and marks."""
     day, month, year = _below(rng, 32, 1), _below(rng, 13, 1), _below(rng, 2035, 1950)
     form, mark = rng.random(), pick(rng, "./-")
     if form < 0.2:
@@ -113,7 +113,7 @@ def date(rng: np.random.Generator) -> str:
 
 
 def time(rng: np.random.Generator) -> str:
-    """Returns a time of day or opening hours."""
+    """Return a time of day or opening hours."""
     hour, minute = _below(rng, 24), _below(rng, 60)
     mark = pick(rng, "::.h")
     half = pick(rng, ("am", "pm", "AM", "PM"))
@@ -128,7 +128,7 @@ def time(rng: np.random.Generator) -> str:
 
 
 def phone(rng: np.random.Generator) -> str:
-    """Returns a telephone number, or the part of one that stands between spaces."""
+    """Return a telephone number, or the part of one that stands between spaces."""
     form = _below(rng, 5)
     if form == 0:
         return f"+{_digits(rng, 1, 2)}{_digits(rng, 8, 10)}"
@@ -143,7 +143,7 @@ def phone(rng: np.random.Generator) -> str:
 
 
 def code(rng: np.random.Generator) -> str:
-    """Returns letters and digits as on number plates, parts, parcels and doors."""
+    """Return letters and digits as on number plates, parts, parcels and doors."""
     parts = []
     for _ in range(_below(rng, 4, 1)):
         letters = "".join(pick(rng, _UPPER) for _ in range(_below(rng, 4, 1)))
@@ -155,7 +155,7 @@ def code(rng: np.random.Generator) -> str:
 
 
 def unit(rng: np.random.Generator) -> str:
-    """Returns an amount with its unit, such as 500ml, 2x or 30°C."""
+    """Return an amount with its unit, such as 500ml, 2x or 30°C."""
     amount = _digits(rng, 1, 3).lstrip("0") or "1"
     if rng.random() < 0.2:
         amount += pick(rng, ".,") + _digits(rng, 1, 2)
@@ -163,7 +163,7 @@ def unit(rng: np.random.Generator) -> str:
 
 
 def invented(rng: np.random.Generator) -> str:
-    """Returns a pronounceable lower case word of 1..4 syllables that need not exist."""
+    """Return a pronounceable lower case word of 1..4 syllables that need not exist."""
     syllables = (1, 1, 1, 2, 2, 2, 2, 2, 3, 4)[_below(rng, 10)]
     word = "" if rng.random() < 0.15 else pick(rng, _ONSETS)
     for _ in range(syllables - 1):

@@ -58,7 +58,7 @@ class Plane:
     bow: Bow | None = None
 
     def place(self, mask: Image.Image) -> Image.Image:
-        """Returns `mask` seen on this plane, as an image of `size`; uncovered parts are 0."""
+        """Return `mask` seen on this plane, as an image of `size`; uncovered parts are 0."""
         if self.bow is None:
             values = tuple(float(value) for value in self.backward.ravel()[:8])
             return mask.transform(
@@ -106,7 +106,7 @@ class Bow:
     wave: tuple[float, float, float]  # height in pixels, radians per pixel, phase
 
     def bend(self, points: _Matrix) -> _Matrix:
-        """Returns where `points` (2, n) of the flat canvas come to lie."""
+        """Return where `points` (2, n) of the flat canvas come to lie."""
         x, y = points[0] - self.center[0], points[1] - self.center[1]
         y = y + self.wave[0] * np.sin(x * self.wave[1] + self.wave[2])
         if self.radius:
@@ -116,7 +116,7 @@ class Bow:
         return bent
 
     def flatten(self, points: _Matrix) -> _Matrix:
-        """The other way round of `bend`."""
+        """Return the other way round of `bend`."""
         x, y = points[0] - self.center[0], points[1] - self.center[1]
         if self.radius:
             sign = np.sign(self.radius)
@@ -176,7 +176,7 @@ def _matrix(box: Box, geometry: Geometry) -> _Matrix:
 
 
 def make_plane(box: Box, em: float, geometry: Geometry, *, height: float, least_em: float) -> Plane:
-    """Returns the plane that shows `box` as `geometry` says, in an image of `height` pixels.
+    """Return the plane that shows `box` as `geometry` says, in an image of `height` pixels.
 
     Args:
         box: the word on the canvas, in pixels.

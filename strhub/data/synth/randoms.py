@@ -39,7 +39,7 @@ class RandomStrings:
         self._ends: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, len(self._chars) + 1)[1:]
 
     def __call__(self, rng: np.random.Generator) -> str:
-        """Returns one string."""
+        """Return one string."""
         length = 1 + int(rng.random() * min(self._max_length, _USUAL_LENGTH))
         # Now and then up to the full length, so that late positions are seen with every character
         # too.
@@ -74,7 +74,7 @@ class RandomStrings:
         self._ends = np.cumsum(weights / weights.sum())
 
     def mean_length(self) -> float:
-        """Returns the mean length of a string in characters."""
+        """Return the mean length of a string in characters."""
         return (
             0.9 * (min(self._max_length, _USUAL_LENGTH) + 1) / 2 + 0.1 * (self._max_length + 1) / 2
         )
@@ -92,8 +92,8 @@ class RandomStrings:
 
 
 def _carries(base: str, mark: str) -> bool:
-    """Whether `mark` may sit on `base`: a letter of the same script, told by its block, or any for
-    general accents.
+    """Return whether `mark` may sit on `base`: a letter of the same script, told by its block, or
+    any for general accents.
     """
     if unicodedata.category(base)[0] != "L":
         return False

@@ -1,10 +1,9 @@
 """Draws one word as it may look in a photo.
 
 In: a text and a random generator. Out: an RGB image about 12..96 pixels high, as wide as the word
-    asks for. The
-steps live in the files beside this one: `geometry` and `layout`, `surface`, `objects`, `light`,
-`camera`; here they are put in order and strike with the probability and strength that the settings
-give them.
+    asks for. The steps live in the files beside this one: `geometry` and `layout`, `surface`,
+    `objects`, `light`, `camera`; here they are put in order and strike with the probability and
+    strength that the settings give them.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _NEIGHBOR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 
 def check_difficulty(difficulty: Difficulty) -> Pair:
-    """Returns (lowest, highest); `ValueError` unless 0 <= lowest <= highest <= 1."""
+    """Return (lowest, highest); `ValueError` unless 0 <= lowest <= highest <= 1."""
     ends = (difficulty, difficulty) if isinstance(difficulty, (int, float)) else tuple(difficulty)
     if len(ends) != 2 or not 0.0 <= ends[0] <= ends[1] <= 1.0:
         raise ValueError(
@@ -86,8 +85,8 @@ def _apply(
 
 
 def _glyph_size(height: float, letters: int, geometry: Geometry) -> int:
-    """The size at which to draw letters that shall fill an image of `height`, from a rough guess of
-    their share.
+    """Return the size at which to draw letters that shall fill an image of `height`, from a rough
+    guess of their share.
     """
     length = 0.55 * letters * geometry.stretch
     fraction = (
@@ -145,7 +144,7 @@ class WordRenderer:
         self._letters: dict[str, str] = {}
 
     def __call__(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Returns an RGB image of `text` that depends on `text`, `rng`, the settings and the fonts
+        """Return an RGB image of `text` that depends on `text`, `rng`, the settings and the fonts
         alone.
 
         Raises:
@@ -154,11 +153,10 @@ class WordRenderer:
         return self.scene(text, rng).image
 
     def scene(self, text: str, rng: np.random.Generator, *, blank: bool = False) -> Scene:
-        """Returns the finished image with what is known of it; see `__call__`.
+        """Return the finished image with what is known of it; see `__call__`.
 
         blank: leave the letters out, and the words beside them. What is left is an image of the
-            same kind with nothing
-            to read: an empty ground, or things that are no text.
+            same kind with nothing to read: an empty ground, or things that are no text.
         """
         path, text = self._choose_font(text, rng)
         low, high = self.difficulty
@@ -178,7 +176,7 @@ class WordRenderer:
         return scene
 
     def _choose_font(self, text: str, rng: np.random.Generator) -> tuple[str, str]:
-        """Returns a font that can draw `text`, and the text as it is to be drawn."""
+        """Return a font that can draw `text`, and the text as it is to be drawn."""
         if not text.strip():
             raise ValueError(
                 f"text {text!r} holds nothing to draw; pass at least one visible character"
@@ -220,7 +218,7 @@ class WordRenderer:
         return _Masks(plane.place(line.word), others, panel, size * plane.scale)
 
     def _neighbor_letters(self, path: str) -> str:
-        """Those of some common letters that the font has."""
+        """Return those of some common letters that the font has."""
         if path not in self._letters:
             letters = "".join(
                 char for char in _NEIGHBOR_LETTERS if self.shelf.has_glyphs(path, char)

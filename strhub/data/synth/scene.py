@@ -22,7 +22,7 @@ Target = TypeVar("Target")
 
 
 def distance(first: Color, second: Color) -> float:
-    """Returns how well two colors are told apart, 0..255: by brightness or, somewhat worse, by one
+    """Return how well two colors are told apart, 0..255: by brightness or, somewhat worse, by one
     channel.
     """
     red, green, blue = (abs(one - other) for one, other in zip(first, second, strict=True))

@@ -82,12 +82,12 @@ _NEEDS_RAQM = (
 
 
 def is_mark(char: str) -> bool:
-    """Returns whether `char` is a combining mark, which never stands alone."""
+    """Return whether `char` is a combining mark, which never stands alone."""
     return not char.isascii() and unicodedata.category(char)[0] == "M"
 
 
 def is_ignorable(char: str) -> bool:
-    """Returns whether `char` steers shaping and has no image: a joiner, direction mark or variation
+    """Return whether `char` steers shaping and has no image: a joiner, direction mark or variation
     selector.
     """
     if char.isascii():
@@ -110,14 +110,14 @@ def _is_shaped(char: str) -> bool:
 
 
 def needs_shaping(text: str) -> bool:
-    """Returns whether `text` can't be rendered letter by letter: it joins, stacks, reorders or runs
+    """Return whether `text` can't be rendered letter by letter: it joins, stacks, reorders or runs
     right to left.
     """
     return not text.isascii() and any(map(_is_shaped, text))
 
 
 def layout_engine_for(text: str) -> ImageFont.Layout:
-    """Returns the engine to open a font with for `text`: basic wherever that is right, for it is
+    """Return the engine to open a font with for `text`: basic wherever that is right, for it is
     the same everywhere.
 
     Raises:
@@ -137,7 +137,7 @@ def _can_shape() -> bool:
 
 
 def shaping_probe(char: str) -> str:
-    """Returns a short text that looks different when shaped, in the script of `char`; empty for
+    """Return a short text that looks different when shaped, in the script of `char`; empty for
     most scripts.
     """
     code = ord(char)

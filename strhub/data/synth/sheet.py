@@ -42,14 +42,14 @@ class _Labels:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Returns the image as large as its cell allows, in its own proportions."""
+    """Return the image as large as its cell allows, in its own proportions."""
     scale = min(CELL[1] / image.height, CELL[0] / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
 
 
 def sheet(words: Sequence[Word], *, columns: int = 8, labels: bool = False) -> Image.Image:
-    """Returns the words row by row; every cell is `CELL` large, with `LABEL_HEIGHT` more below it
+    """Return the words row by row; every cell is `CELL` large, with `LABEL_HEIGHT` more below it
     for a label.
 
     Raises:
@@ -79,7 +79,7 @@ def sheet(words: Sequence[Word], *, columns: int = 8, labels: bool = False) -> I
 def beside(
     first: Sequence[Word], second: Sequence[Word], *, columns: int = 8, labels: bool = False
 ) -> Image.Image:
-    """Returns two sheets next to each other with a bar between them, each of half the columns; see
+    """Return two sheets next to each other with a bar between them, each of half the columns; see
     `sheet`.
     """
     each = max(1, columns // 2)

@@ -21,7 +21,7 @@ class Spelling:
         return text if self._allowed.issuperset(text) else "".join(map(self.of, text))
 
     def of(self, char: str) -> str:
-        """Returns `char` as the charset can spell it: itself, its other case, without its accent,
+        """Return `char` as the charset can spell it: itself, its other case, without its accent,
         or nothing.
         """
         if char not in self._spelled:
@@ -33,9 +33,7 @@ class Spelling:
         return self._spelled[char]
 
     def own(self, char: str) -> str | None:
-        """As `of` but for accents; None for a letter, mark or digit that the charset
-        lacks.
-        """
+        """As `of` but for accents; None for a letter, mark or digit that the charset lacks."""
         for form in (char, char.lower(), char.upper()):
             if form in self._allowed:
                 return form

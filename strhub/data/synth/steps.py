@@ -1,8 +1,7 @@
 """All steps of the drawing of a word, in the order in which they are applied.
 
 In: the tables of `geometry`, `surface`, `objects`, `light` and `camera`. Out: `Stages`. The order
-    is part of what a
-seed means: append to a table, don't sort it.
+    is part of what a seed means: append to a table, don't sort it.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ class Stages:
     after: tuple[Step[Scene], ...] = (*OBJECT_STEPS, *LIGHT_STEPS, *CAMERA_STEPS)
 
     def names(self) -> list[str]:
-        """Names of all steps, in order."""
+        """Return names of all steps, in order."""
         return [step.name for stage in fields(self) for step in getattr(self, stage.name)]
 
 
 def step_limits() -> dict[str, float]:
-    """The greatest strength of every step, by name, in order."""
+    """Return the greatest strength of every step, by name, in order."""
     stages = Stages()
     return {
         step.name: step.limit for stage in fields(stages) for step in getattr(stages, stage.name)

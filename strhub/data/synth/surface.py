@@ -31,7 +31,7 @@ def _scaled(mask: Image.Image, factor: float) -> Image.Image:
 
 
 def _moved(mask: Image.Image, across: float, down: float) -> Image.Image:
-    """Returns `mask` moved by so many pixels, with nothing in the room that it left; parts of a
+    """Return `mask` moved by so many pixels, with nothing in the room that it left; parts of a
     pixel count.
     """
     values = (1, 0, -across, 0, 1, -down)
@@ -39,7 +39,7 @@ def _moved(mask: Image.Image, across: float, down: float) -> Image.Image:
 
 
 def _grown(mask: Image.Image, reach: float) -> Image.Image:
-    """Returns `mask` larger by about `reach` pixels on all sides."""
+    """Return `mask` larger by about `reach` pixels on all sides."""
     soft = mask.filter(ImageFilter.GaussianBlur(0.6 * reach + 0.3))
     return ImageChops.lighter(mask, soft.point(_GROW))
 

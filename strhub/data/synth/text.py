@@ -117,14 +117,14 @@ class TextSampler:
         self._balance(fractions.get("random", 0.0))
 
     def __call__(self, rng: np.random.Generator) -> str:
-        """Returns one text, never empty, drawn from `rng` alone."""
+        """Return one text, never empty, drawn from `rng` alone."""
         if self.lengths is None:
             return line_of(self._one, rng, self.max_length) if self.spaces else self._one(rng)
         length = int(rng.integers(self.lengths[0], self.lengths[1] + 1))
         return strung(self._one, self._random, rng, length, space=self.spaces) or self._one(rng)
 
     def _one(self, rng: np.random.Generator) -> str:
-        """Returns one text of one kind."""
+        """Return one text of one kind."""
         kind = self._kind(rng)
         for _ in range(6):
             text = self._spelling.fit(kind(rng))

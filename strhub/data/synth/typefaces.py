@@ -94,7 +94,8 @@ FONT_CLASSES: Mapping[str, tuple[str, ...]] = {
 
 
 def _weights(names: Sequence[str]) -> list[float]:
-    """Weights the package's fonts by class; another file gets what one of them has on average.
+    """Return weights the package's fonts by class; another file gets what one of them has on
+    average.
 
     The instances of a variable font share the weight of their file.
     """
@@ -129,7 +130,7 @@ class FontShelf:
         self._holders: dict[str, int] = {}
 
     def choose(self, text: str, rng: np.random.Generator) -> str:
-        """Returns one of the fonts that `fitting` names, by weight.
+        """Return one of the fonts that `fitting` names, by weight.
 
         Raises:
             ValueError: if no font has every glyph of `text`.
@@ -159,17 +160,17 @@ class FontShelf:
         return [path for number, path in enumerate(self.paths) if holders >> number & 1]
 
     def is_unicase(self, path: str) -> bool:
-        """Returns whether the font `path` draws lower case letters as capitals."""
+        """Return whether the font `path` draws lower case letters as capitals."""
         return _is_unicase(path)
 
     def has_glyphs(self, path: str, text: str) -> bool:
-        """Returns whether the font `path` has a glyph for every character of `text`, of whatever
+        """Return whether the font `path` has a glyph for every character of `text`, of whatever
         shape.
         """
         return all(char.isspace() or is_ignorable(char) or has_glyph(path, char) for char in text)
 
     def drawable_part(self, text: str) -> str:
-        """Returns `text` without the letters that its best fitting font lacks; may be empty.
+        """Return `text` without the letters that its best fitting font lacks; may be empty.
 
         A letter goes with its marks: what is left never has a mark on another letter than before.
         """
@@ -188,7 +189,7 @@ class FontShelf:
         return holders
 
     def _holders_of(self, char: str) -> int:
-        """Returns the fonts that can draw `char` as a bit per font: asked for each letter of each
+        """Return the fonts that can draw `char` as a bit per font: asked for each letter of each
         word.
         """
         if char not in self._holders:

@@ -13,7 +13,7 @@ _NOTHING = "-"  # for a mean over no words
 
 
 def format_table(scores: Mapping[str, Score], *, sets: int | None = None) -> str:
-    """A table of scores, in percent, with "Combined" weighing by samples.
+    """Return a table of scores, in percent, with "Combined" weighing by samples.
 
     sets: how many there should be; with fewer, the last row says that it is of some of them.
     """
@@ -45,8 +45,8 @@ def format_table(scores: Mapping[str, Score], *, sets: int | None = None) -> str
 def format_protocols(
     scores: Mapping[str, Score], asked: Sequence[str], named: Sequence[str] = ()
 ) -> str:
-    """The tables of the asked protocols over the benchmarks that were scored, naming those that are
-    absent.
+    """Return the tables of the asked protocols over the benchmarks that were scored, naming those
+    that are absent.
 
     named: sets that were asked for by their names.
     """
@@ -66,7 +66,9 @@ def format_protocols(
 
 
 def format_own(scores: Mapping[str, Score], charset: str, names: Sequence[str]) -> str:
-    """The table of all sets in the model's own charset. names: the sets that were asked for."""
+    """Return the table of all sets in the model's own charset. names: the sets that were asked
+    for.
+    """
     title = f"own charset of {len(charset)} characters{_absent(names, scores)}"
     return "\n\n".join([f"{title}\n{format_table(scores, sets=len(names))}", *left_out(scores)])
 

@@ -38,7 +38,7 @@ class Fusion(nn.Module):
         self.cls = nn.Linear(embed_dim, classes)
 
     def forward(self, language: Tensor, vision: Tensor) -> Estimate:
-        """Features (B, T, D) of both to one estimate."""
+        """Map features (B, T, D) of both to one estimate."""
         gate = torch.sigmoid(self.w_att(torch.cat([language, vision], dim=-1)))  # (B, T, D)
         features = gate * vision + (1 - gate) * language
         return Estimate(features, self.cls(features))
@@ -135,8 +135,8 @@ class ABINet(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. What no tensor shows is as published: 3 iterations,
-        heads of 64 features, images 32 high, or square if that does not fit.
+        """Return the sizes that bare weights tell. What no tensor shows is as published: 3
+        iterations, heads of 64 features, images 32 high, or square if that does not fit.
         """
         classes, d_model = weights["vision.cls.weight"].shape
         positions = weights.get("vision.backbone.pos_encoder.pe")

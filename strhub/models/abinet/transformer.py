@@ -43,7 +43,7 @@ class PositionalEncoding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def table(self) -> Tensor:
-        """The encoding alone, (L, D)."""
+        """Return the encoding alone, (L, D)."""
         return self.pe.squeeze(1)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class UnitSizes(NamedTuple):
     activation: str
 
     def attention(self) -> MultiHeadAttention:
-        """A new attention layer of these sizes."""
+        """Return a new attention layer of these sizes."""
         return MultiHeadAttention(
             embed_dim=self.embed_dim, num_heads=self.num_heads, dropout=self.dropout
         )
@@ -118,7 +118,7 @@ class ClozeUnit(FeedForward):
         self.norm3 = nn.LayerNorm(sizes.embed_dim)
 
     def forward(self, query: Tensor, content: Tensor, visible: Tensor, mask: Tensor) -> Tensor:
-        """Positions (B, T, D) over characters (B, T, D), to (B, T, D).
+        """Map positions (B, T, D) over characters (B, T, D), to (B, T, D).
 
         visible: bool, (B, 1, 1, T), characters up to the end of the text; mask: bool, (B, 1, T, T),
         true where a position may see a character.

@@ -50,7 +50,7 @@ class PositionAttention(nn.Module):
         self.project = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, D, H', W') to one vector a position, (B, T, D)."""
+        """Map features (B, D, H', W') to one vector a position, (B, T, D)."""
         query = self.project(self.pos_encoder.table()).expand(
             features.shape[0], -1, -1
         )  # (B, T, D)
@@ -59,7 +59,7 @@ class PositionAttention(nn.Module):
         return F.scaled_dot_product_attention(query, key, value)
 
     def _keys(self, features: Tensor) -> Tensor:
-        """The U-Net: (B, D, H', W') to the same."""
+        """Return the U-Net: (B, D, H', W') to the same."""
         keys, sources = features, []
         for shrink in self.k_encoder:
             sources.append(keys)
@@ -77,8 +77,8 @@ class PositionAttention(nn.Module):
 def _convolution(
     source: int, target: int, *, stride: tuple[int, int] = (1, 1), first: int = 0
 ) -> nn.Sequential:
-    """A 3 x 3 convolution, norm and activation, as sub-modules `first`, `first` + 1 and `first` +
-    2.
+    """Return a 3 x 3 convolution, norm and activation, as sub-modules `first`, `first` + 1 and
+    `first` + 2.
     """
     layers = (
         nn.Conv2d(source, target, 3, stride=stride, padding=1),
@@ -106,7 +106,7 @@ class ParallelAttention(nn.Module):
         self.we = nn.Linear(embed_dim, steps)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, D, H', W') to one vector a position, (B, T, D)."""
+        """Map features (B, D, H', W') to one vector a position, (B, T, D)."""
         tokens = features.flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, N, D)
         order = self.w0(self.f0_embedding.weight.t()).t()  # (T, D) -> (D, T) -> (D, N) -> (N, D)
         scores = self.we(torch.tanh(order + self.wv(tokens)))  # (B, N, T)

@@ -73,8 +73,8 @@ class CRNN(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. Label length, image and ReLU are as published: no
-        tensor shows them.
+        """Return the sizes that bare weights tell. Label length, image and ReLU are as published:
+        no tensor shows them.
         """
         return {
             "charset_size": weights["rnn.1.linear.bias"].shape[0] - 1,

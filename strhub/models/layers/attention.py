@@ -53,7 +53,7 @@ class MultiHeadAttention(nn.Module):
         return KeyValue(self._split_heads(key), self._split_heads(value))
 
     def attend(self, query: Tensor, context: KeyValue, mask: Tensor | None = None) -> Tensor:
-        """Queries (B, H, L, D / H) over a context, to (B, L, D).
+        """Map queries (B, H, L, D / H) over a context, to (B, L, D).
 
         mask: bool, broadcastable to (B, H, L, S); true where a query may attend.
         """
@@ -66,7 +66,9 @@ class MultiHeadAttention(nn.Module):
         )  # (B, H, L, D / H) -> (B, L, H, D / H) -> (B, L, D)
 
     def forward(self, query: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Queries (B, L, D) over context tokens (B, S, D), to (B, L, D); `mask` as in `attend`."""
+        """Map queries (B, L, D) over context tokens (B, S, D), to (B, L, D); `mask` as in
+        `attend`.
+        """
         return self.attend(self.project_query(query), self.project_key_value(context), mask)
 
     def _split_heads(self, tokens: Tensor) -> Tensor:

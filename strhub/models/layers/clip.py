@@ -118,7 +118,7 @@ class ClipTextTower(nn.Module):
         return self.projection.out_features
 
     def tokens(self, ids: Tensor) -> Tensor:
-        """Ids (B, L), L at most context_length, to projected tokens (B, L, output_dim)."""
+        """Map ids (B, L), L at most context_length, to projected tokens (B, L, output_dim)."""
         tokens = self.token_embedding(ids) + self.pos_embed[: ids.shape[1]]
         for block in self.blocks:
             tokens = block(tokens)

@@ -68,7 +68,9 @@ class ColumnRecognizer(Network):
 
     @abstractmethod
     def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
-        """The fourth stage, with fresh weights: columns (B, W, hidden_size) to characters."""
+        """Return the fourth stage, with fresh weights: columns (B, W, hidden_size) to
+        characters.
+        """
 
     def columns(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
@@ -79,8 +81,8 @@ class ColumnRecognizer(Network):
 
     @staticmethod
     def stage_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes of these stages that bare weights tell. The image is taken to be 32 high, if
-        that fits.
+        """Return the sizes of these stages that bare weights tell. The image is taken to be 32
+        high, if that fits.
         """
         pixels = weights["Transformation.GridGenerator.P_hat"].shape[0]
         return {

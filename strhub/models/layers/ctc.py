@@ -13,7 +13,8 @@ from torch.nn import functional as F
 def ctc_loss(
     logits: Tensor, tokens: Tensor, lengths: Tensor, columns: Tensor | None = None
 ) -> Tensor:
-    """The negative log-likelihood a character, mean over texts (section 4.1). A scalar, in 32 bits.
+    """Return the negative log-likelihood a character, mean over texts (section 4.1). A scalar, in
+    32 bits.
 
     logits: (B, W, C), id 0 the blank; tokens: (B, T) ids of characters, padded with anything;
     lengths: (B), integers, how many of them a text has; columns: how many of the W are an image's

@@ -3,9 +3,8 @@ columns.
 
 The shape is that of PP-OCRv6's small recognizer (PaddleOCR, 2026; its predecessors: PP-LCNet, Cui
 et al. 2021; RepViT, Wang et al. 2023; SVTR, Du et al. 2022), with each batch norm folded into the
-convolution before it, as published
-weights have it: a stem that halves the size twice, depthwise blocks that halve the height twice,
-and a neck in which columns attend to each other.
+convolution before it, as published weights have it: a stem that halves the size twice, depthwise
+blocks that halve the height twice, and a neck in which columns attend to each other.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _convolution(
     stride: int | tuple[int, int] = 1,
     padding: int | tuple[int, int] = 1,
 ) -> list[tuple[str, nn.Module]]:
-    """A convolution, its batch norm and ReLU, named."""
+    """Return a convolution, its batch norm and ReLU, named."""
     return [
         (
             f"conv{name}",

@@ -151,7 +151,7 @@ def _pixel_centers(img_size: tuple[int, int]) -> Tensor:
 
 
 def _bending(distance: Tensor) -> Tensor:
-    """The spline's radial function, r^2 ln r, 0 at 0."""
+    """Return the spline's radial function, r^2 ln r, 0 at 0."""
     return distance.square() * distance.clamp_min(1e-12).log()
 
 
@@ -165,7 +165,7 @@ def _spline_basis(positions: Tensor, centers: Tensor) -> Tensor:
 
 
 def _spline_system(centers: Tensor) -> Tensor:
-    """The matrix Delta_C (equation 3), (F + 3, F + 3): the basis at the centers, and side
+    """Return the matrix Delta_C (equation 3), (F + 3, F + 3): the basis at the centers, and side
     conditions below it.
     """
     basis = _spline_basis(centers, centers)

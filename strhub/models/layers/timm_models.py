@@ -11,7 +11,7 @@ TIMM = "timm/"
 
 
 def create(name: str, img_size: tuple[int, int], *, pretrained: bool = False) -> Any:
-    """A backbone without a classifier; nothing is fetched unless it is to be pretrained."""
+    """Return a backbone without a classifier; nothing is fetched unless it is to be pretrained."""
     timm = _timm()
     check_name(name)
     fixed = {"img_size": img_size} if timm.get_pretrained_cfg(name).fixed_input_size else {}

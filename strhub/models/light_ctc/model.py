@@ -68,10 +68,9 @@ class LightCTC(Network):
         `padded_width`.
 
         Padding is zero, as it was when the published weights were trained. All that is read of an
-        image depends on its
-        own width alone: those of different widths are read apart, and beyond each one's columns the
-        blank is certain. In training a batch is padded to the widest. max_length is of no use here,
-        as CTC reads all columns.
+        image depends on its own width alone: those of different widths are read apart, and beyond
+        each one's columns the blank is certain. In training a batch is padded to the widest.
+        max_length is of no use here, as CTC reads all columns.
         """
         if images.shape[1:3] != (3, HEIGHT) or not images.shape[3]:
             raise ValueError(

@@ -45,7 +45,9 @@ def read_with_attention(network: PARSeq, images: Tensor) -> tuple[Tensor, Tensor
 def _last_attention(
     network: PARSeq, tokens: Tensor, steps: int, memory: list[KeyValue], masks: Masks
 ) -> Tensor:
-    """The last layer's attention to the image's tokens, (B, L, N), from content tokens (B, S)."""
+    """Return the last layer's attention to the image's tokens, (B, L, N), from content tokens (B,
+    S).
+    """
     decoder = network.decoder
     query = network.pos_queries[:, None, :steps].expand(len(tokens), -1, -1, -1)  # (B, 1, L, D)
     content = network.embed_content(tokens).unsqueeze(1)
@@ -61,8 +63,8 @@ def _last_attention(
 
 
 def _fractions(attention: MultiHeadAttention, queries: Tensor, context: KeyValue) -> Tensor:
-    """Queries (B, L, D) to what fraction of each context token goes into them, (B, L, N), the mean
-    over heads.
+    """Map queries (B, L, D) to what fraction of each context token goes into them, (B, L, N), the
+    mean over heads.
     """
     query = attention.project_query(queries)  # (B, H, L, D / H)
     scores = query @ context.key.transpose(-1, -2) * query.shape[-1] ** -0.5

@@ -86,8 +86,8 @@ class CrossModalBranch(CharacterReader):
         self.build_reader(reader)
 
     def see(self, encoded: Tensor, logits: Tensor) -> Tensor:
-        """The image's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N + L +
-        2, D).
+        """Return the image's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N
+        + L + 2, D).
         """
         with torch.no_grad():
             text = self.text_tower.tokens(self.text_tokens(logits.argmax(-1)))

@@ -99,7 +99,7 @@ class Decoder(nn.Module):
     def forward(
         self, query: Tensor, content: Tensor, memory: Sequence[KeyValue], masks: "Masks"
     ) -> Tensor:
-        """All positions in one pass.
+        """Return all positions in one pass.
 
         query: (B, P, L, D); content: (B, S, D); memory: see `project_memory`. Returns (B, P, L, D).
         """
@@ -134,11 +134,11 @@ class Masks(NamedTuple):
     hidden: Tensor
 
     def for_query(self, shared: bool) -> Tensor:
-        """The query stream's mask, shaped for a content that the P variants share or not."""
+        """Return the query stream's mask, shaped for a content that the P variants share or not."""
         return self._shaped(self.query, shared)
 
     def for_content(self, shared: bool) -> Tensor:
-        """The content stream's mask, likewise."""
+        """Return the content stream's mask, likewise."""
         return self._shaped(self.content, shared)
 
     def _shaped(self, mask: Tensor, shared: bool) -> Tensor:
@@ -149,8 +149,8 @@ class Masks(NamedTuple):
 
 
 def permutation_masks(permutations: Tensor, hidden: Tensor) -> Masks:
-    """The masks under which each position sees what comes before it in its permutation (section
-    3.3, Figure 3).
+    """Return the masks under which each position sees what comes before it in its permutation
+    (section 3.3, Figure 3).
 
     permutations: (P, T + 1) positions in the order of prediction: 0 is [B], always first, then 1 to
     T. Queries predict positions 1 to T from content at positions 0 to T - 1, so both masks are (P,

@@ -72,7 +72,7 @@ ENCODER_OPTIONS = (
 
 
 def is_of_encoder(name: str) -> bool:
-    """Whether a parameter of a PARSeq belongs to its encoder."""
+    """Return whether a parameter of a PARSeq belongs to its encoder."""
     return name.startswith("encoder.")
 
 
@@ -88,8 +88,8 @@ def custom_encoder(name: str) -> type[CustomEncoder] | None:
 
 
 def is_clip(encoder: str) -> bool:
-    """Whether an encoder's name stands for CLIP's image tower; `ValueError` names the nearest for
-    an unknown one.
+    """Return whether an encoder's name stands for CLIP's image tower; `ValueError` names the
+    nearest for an unknown one.
     """
     known = encoder in ENCODERS or encoder.startswith(TIMM)
     if not known and custom_encoder(encoder) is None:

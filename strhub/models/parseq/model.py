@@ -152,8 +152,8 @@ class PARSeq(CharacterReader, Network):
         return logits
 
     def _together(self, parts: Sequence[tuple[list[int], Tensor]], count: int) -> Tensor:
-        """Logits (B', L', C) of some rows each as those of all, (count, L, C): beyond its own, a
-        row has ended.
+        """Return logits (B', L', C) of some rows each as those of all, (count, L, C): beyond its
+        own, a row has ended.
         """
         first = parts[0][1]
         together = first.new_full(
@@ -249,9 +249,9 @@ class PARSeq(CharacterReader, Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. Heads are as published (encoder D / 64, decoder D / 32,
-        at least one each) and the image is 32 high, or square if that does not fit, since no tensor
-        shows them.
+        """Return the sizes that bare weights tell. Heads are as published (encoder D / 64, decoder
+        D / 32, at least one each) and the image is 32 high, or square if that does not fit, since
+        no tensor shows them.
         """
         if any(name.startswith("encoder.backbone.") for name in weights):
             raise ValueError(

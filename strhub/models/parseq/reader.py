@@ -92,21 +92,21 @@ class CharacterReader(nn.Module):
     def read_first(
         self, memory: Memory, steps: int, *, decode_ar: bool, stop_early: bool
     ) -> Tensor:
-        """Logits (B, L, C) without refinement, character by character or all at once."""
+        """Return logits (B, L, C) without refinement, character by character or all at once."""
         if decode_ar:
             return self._read_step_by_step(memory, steps, stop_early=stop_early)
         return self._read_in_one_pass(memory, steps)
 
     @torch.no_grad()
     def first_reading(self, encoded: Tensor) -> Tensor:
-        """What it reads step by step, without refinement, dropout or gradient, from the encoder's
-        tokens (B, N, D).
+        """Return what it reads step by step, without refinement, dropout or gradient, from the
+        encoder's tokens (B, N, D).
         """
         memory = self.decoder.project_memory(encoded)
         return self._read_step_by_step(memory, self.max_label_length + 1, stop_early=True)
 
     def permuted_logits(self, encoded: Tensor, tokens: Tensor, permutations: Tensor) -> Tensor:
-        """Logits under each permutation, for training: (P, B, T, charset_size + 1).
+        """Return logits under each permutation, for training: (P, B, T, charset_size + 1).
 
         encoded: what the encoder makes of the images, (B, N, D); tokens: (B, T) from [B] on,
             without the last;
@@ -131,7 +131,7 @@ class CharacterReader(nn.Module):
         return self.dropout(torch.cat([start, characters], dim=1))
 
     def _beginning(self, memory: Memory) -> Tensor:
-        """A [B] token a row, (B, 1)."""
+        """Return a [B] token a row, (B, 1)."""
         key = memory[0].key
         return torch.full((key.shape[0], 1), self.bos_id, dtype=torch.long, device=key.device)
 

@@ -3,9 +3,8 @@
 What a step needs and earlier steps or the image have settled is kept: the image's keys and values,
 those of the characters read so far, and the first layer's projected position queries. No earlier
 content can change, since each position sees only itself and those before it. The mathematics is
-that of `Decoder.forward` under causal masks, laid out
-for a few rows at a time: streams are (B, D), and heads are folded into the batch for plain batched
-    products.
+that of `Decoder.forward` under causal masks, laid out for a few rows at a time: streams are (B, D),
+and heads are folded into the batch for plain batched products.
 """
 
 from __future__ import annotations
@@ -142,7 +141,7 @@ class Norm:
 
 
 def _projections(attention: MultiHeadAttention, rows: int) -> tuple[Affine, Affine, Affine]:
-    """Queries with the attention's scale in them, so that no step multiplies by it; keys and
+    """Return queries with the attention's scale in them, so that no step multiplies by it; keys and
     values; output.
     """
     dim = attention.in_proj_weight.shape[1]

@@ -2,9 +2,8 @@
 it.
 
 Used in training only. From the characters left of a place, and then from those right of it, a query
-is made that finds
-and reads the place in the features: so they come to hold what language knows, and CTC, which reads
-each column by itself, gains by it.
+is made that finds and reads the place in the features: so they come to hold what language knows,
+and CTC, which reads each column by itself, gains by it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class SemanticGuidance(nn.Module):
             nn.init.trunc_normal_(tensor, std=0.02)
 
     def forward(self, features: Tensor, padding: Tensor | None, tokens: Tensor) -> Tensor:
-        """Logits of each character from its left and its right, (B, 2, L, charset_size).
+        """Return logits of each character from its left and its right, (B, 2, L, charset_size).
 
         features: (B, H, W, D); padding: (B, W) or None; tokens: ids of the labels, (B, L), 0 after
             the end.
@@ -67,8 +66,8 @@ class SemanticGuidance(nn.Module):
 
 
 def contexts(tokens: Tensor, size: int) -> Tensor:
-    """The `size` ids to the left and to the right of each of tokens (B, L), the nearest first: (B,
-    2, L, size).
+    """Return the `size` ids to the left and to the right of each of tokens (B, L), the nearest
+    first: (B, 2, L, size).
 
     Beyond the text there are zeros.
     """

@@ -2,9 +2,8 @@
 
 Features are (B, H, W, D), the channels last. Images that are narrower than their batch are padded
 on the right; `padding` is (B, W), true for a padded column, or None if the batch has none. Nothing
-that is read of an image depends
-on how far it is padded: convolutions see zeros there, as beyond the edge, and attention does not
-    see it at all.
+that is read of an image depends on how far it is padded: convolutions see zeros there, as beyond
+the edge, and attention does not see it at all.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from torch.nn import functional as F
 
 
 def clear(features: Tensor, padding: Tensor | None) -> Tensor:
-    """Features (B, H, W, D) with zeros in padded columns, as a convolution is to see them."""
+    """Return features (B, H, W, D) with zeros in padded columns, as a convolution is to see
+    them.
+    """
     return features if padding is None else features.masked_fill(padding[:, None, :, None], 0)
 
 
@@ -56,8 +57,8 @@ class SingleAttention(nn.Module):
         self.value = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, query: Tensor, context: Tensor, padding: Tensor | None = None) -> Tensor:
-        """Queries (B, L, D) over a context (B, S, D), to (B, L, D). padding: (B, S), true for what
-        is not seen.
+        """Map queries (B, L, D) over a context (B, S, D), to (B, L, D). padding: (B, S), true for
+        what is not seen.
         """
         mask = None if padding is None else ~padding[:, None, :]  # (B, 1, S)
         return F.scaled_dot_product_attention(

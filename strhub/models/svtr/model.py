@@ -121,15 +121,15 @@ class SVTRv2(Network):
         return self.encoder(images, pixels), pixels[:, ::COLUMN_WIDTH]
 
     def read(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """Features (B, H', W', D) to logits (B, W', charset_size + 1)."""
+        """Map features (B, H', W', D) to logits (B, W', charset_size + 1)."""
         logits = self.head(self.rearrangement(features, padding))
         if padding is None:
             return logits
         return torch.where(padding[..., None], self._only_blank(1).to(logits.dtype), logits)
 
     def columns_of(self, images: Tensor) -> Tensor:
-        """How many columns of features each of the images (B, 3, H, W) has, less its padding:
-        (B).
+        """Return how many columns of features each of the images (B, 3, H, W) has, less its
+        padding: (B).
         """
         padding = padded_columns(images)
         if padding is None:
@@ -137,7 +137,7 @@ class SVTRv2(Network):
         return (~padding[:, ::COLUMN_WIDTH]).sum(1)
 
     def _only_blank(self, columns: int) -> Tensor:
-        """Logits of columns with nothing in them, (1, W', C)."""
+        """Return logits of columns with nothing in them, (1, W', C)."""
         logits = self.head.bias.new_full((1, columns, self.head.out_features), IMPOSSIBLE)
         logits[..., 0] = 0
         return logits
@@ -152,8 +152,8 @@ class SVTRv2(Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. A stage that only attends is taken to have heads of 32
-        channels, as in the paper, and images to be 32 high and kept in their aspect, since no
+        """Return the sizes that bare weights tell. A stage that only attends is taken to have heads
+        of 32 channels, as in the paper, and images to be 32 high and kept in their aspect, since no
         tensor shows them.
         """
         stages, strides = _stages_of(weights)
@@ -181,7 +181,7 @@ class SVTRv2(Network):
 
 
 def padded_columns(images: Tensor) -> Tensor | None:
-    """Which columns of images (B, 3, H, W) are padding, (B, W); None if none is.
+    """Return which columns of images (B, 3, H, W) are padding, (B, W); None if none is.
 
     Padding is NaN, which is no color. An exported network takes images without it.
     """
@@ -192,7 +192,9 @@ def padded_columns(images: Tensor) -> Tensor | None:
 
 
 def like_widths(widths: Sequence[int], *, spread: float = 1.25) -> list[list[int]]:
-    """Numbers 0 to n - 1 in groups whose greatest width is at most `spread` times their least."""
+    """Return numbers 0 to n - 1 in groups whose greatest width is at most `spread` times their
+    least.
+    """
     groups: list[list[int]] = []
     for number in sorted(range(len(widths)), key=lambda number: widths[number]):
         if not groups or widths[number] > spread * widths[groups[-1][0]]:
@@ -202,8 +204,8 @@ def like_widths(widths: Sequence[int], *, spread: float = 1.25) -> list[list[int
 
 
 def _stages_of(weights: Mapping[str, Tensor]) -> tuple[list[list[dict[str, Tensor]]], list[int]]:
-    """The weights of each block of each stage, by their names in the block, and the strides between
-    stages.
+    """Return the weights of each block of each stage, by their names in the block, and the strides
+    between stages.
     """
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in weights.items():

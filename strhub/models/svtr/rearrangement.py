@@ -28,7 +28,7 @@ class FeatureRearrangement(nn.Module):
         nn.init.trunc_normal_(self.selecting_token, std=0.02)
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """Features (B, H, W, D) to a sequence (B, W, D). padding: (B, W), or None."""
+        """Map features (B, H, W, D) to a sequence (B, W, D). padding: (B, W), or None."""
         height, width = features.shape[1:3]
         rows = features.flatten(0, 1)  # (B * H, W, D)
         hidden = None if padding is None else padding.repeat_interleave(height, 0)  # (B * H, W)

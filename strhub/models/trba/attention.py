@@ -107,8 +107,8 @@ class AttentionDecoder(nn.Module):
         return step
 
     def logits_after(self, columns: Tensor, tokens: Tensor) -> Tensor:
-        """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T,
-        charset_size + 3).
+        """Return logits of what follows each of the true tokens (B, T), which begin with [B]: (B,
+        T, charset_size + 3).
         """
         context = self._context(columns)
         state = self._beginning(columns)

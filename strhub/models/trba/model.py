@@ -53,15 +53,15 @@ class TRBA(ColumnRecognizer):
         return self.Prediction.begin_steps(self.columns(images), beams)
 
     def logits_after(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Logits of what follows each of the true tokens (B, T), which begin with [B]: (B, T,
-        charset_size + 3).
+        """Return logits of what follows each of the true tokens (B, T), which begin with [B]: (B,
+        T, charset_size + 3).
         """
         return self.Prediction.logits_after(self.columns(images), tokens)
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. The label length is as published, since no tensor shows
-        it.
+        """Return the sizes that bare weights tell. The label length is as published, since no
+        tensor shows it.
         """
         charset_size = weights["Prediction.generator.bias"].shape[0] - 3
         return {

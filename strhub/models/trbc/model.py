@@ -40,8 +40,8 @@ class TRBC(ColumnRecognizer):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. The label length is as published, since no tensor shows
-        it.
+        """Return the sizes that bare weights tell. The label length is as published, since no
+        tensor shows it.
         """
         charset_size = weights["Prediction.bias"].shape[0] - 1
         return {

@@ -77,9 +77,9 @@ class ViTSTR(VisionTransformer, Network):
 
     @classmethod
     def sizes_of(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The sizes that bare weights tell. The label length is as published, heads are D / 64, at
-        least one, and the image is 32 high, or square if that does not fit, since no tensor shows
-        them.
+        """Return the sizes that bare weights tell. The label length is as published, heads are D /
+        64, at least one, and the image is 32 high, or square if that does not fit, since no tensor
+        shows them.
         """
         embed_dim, _, *patch_size = weights["patch_embed.proj.weight"].shape
         patches = weights["pos_embed"].shape[1] - 1

@@ -79,12 +79,14 @@ class StrhubOcrModel(BaseOcrModel):  # type: ignore[misc]
 
     @classmethod
     def get_options_type(cls) -> type[StrhubOcrOptions]:
-        """The options by which docling chooses this engine."""
+        """Return the options by which docling chooses this engine."""
         return StrhubOcrOptions
 
 
 def _cell(line: Line, part: BoundingBox, scale: float) -> TextCell:
-    """A line as docling has it: its corners in points of the page, from the lower left one on."""
+    """Return a line as docling has it: its corners in points of the page, from the lower left one
+    on.
+    """
     corners: Quad = (line.quad[3], line.quad[2], line.quad[1], line.quad[0])
     corners_of_cell = {
         f"r_{axis}{number}": value / scale + begin

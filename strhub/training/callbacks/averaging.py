@@ -43,7 +43,7 @@ class LateWeightAveraging(WeightAveraging):
         self._first_step = self.start * trainer.estimated_stepping_batches
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether to sample the weights after this step."""
+        """Return whether to sample the weights after this step."""
         return (
             step_idx is not None
             and step_idx >= self._first_step

@@ -27,7 +27,7 @@ class CountUnreadable(Callback):
         pl_module.log("unreadable", float(self.count), batch_size=1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The count, for the checkpoint."""
+        """Return the count, for the checkpoint."""
         return {"count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

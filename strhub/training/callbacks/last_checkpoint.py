@@ -231,7 +231,7 @@ class LastCheckpoint(Checkpoint):
             )
 
     def _agreed(self, trainer: pl.Trainer) -> tuple[int, bool]:
-        """The signal that any device got, and whether it is time for any of them."""
+        """Return the signal that any device got, and whether it is time for any of them."""
         step, minutes = trainer.global_step, (time.monotonic() - self._saved_when) / 60
         due = self.every_n_minutes is not None and minutes >= self.every_n_minutes
         received = self._received

@@ -89,7 +89,9 @@ def to_images(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]
 
 
 def sheet(samples: Sequence[Sample]) -> Image.Image:
-    """All samples in one image, with what was read below each, in red where it is not the label."""
+    """Return all samples in one image, with what was read below each, in red where it is not the
+    label.
+    """
     height = max(round(one.image.height * WIDTH / one.image.width) for one in samples)
     rows = -(-len(samples) // COLUMNS)
     page = Image.new(
@@ -108,7 +110,7 @@ def sheet(samples: Sequence[Sample]) -> Image.Image:
 
 
 def table(samples: Sequence[Sample]) -> str:
-    """The readings in Markdown, in any script."""
+    """Return the readings in Markdown, in any script."""
     rows = [f"| `{one.label}` | `{one.text}` | {one.confidence:.3f} |" for one in samples]
     return "\n".join(["| label | reading | confidence |", "| --- | --- | --- |", *rows])
 

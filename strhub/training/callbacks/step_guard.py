@@ -35,9 +35,9 @@ class StepGuard(Callback):
 
     factor: how many times the median length, before clipping, of the last `window` good steps;
         None: any finite one will do. patience: after so many in a row the run goes back to
-            `last.ckpt`, or to the one before it if it has
-        been there already: weights, averages, a model's phase and the optimizer's state, while
-        words and schedule go on. returns: how often it does that before it gives up.
+            `last.ckpt`, or to the one before it if it has been there already: weights, averages, a
+            model's phase and the optimizer's state, while words and schedule go on. returns: how
+            often it does that before it gives up.
 
     The statistics of batch norm that a bad batch has touched are put back, too. All devices see the
     same gradients, so they decide alike. Logged: `skipped_steps`, how many so far.
@@ -151,7 +151,7 @@ class StepGuard(Callback):
         log.warning("%s: went back to the weights of step %d", reason, state["global_step"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next decisions depend on."""
+        """Return what the next decisions depend on."""
         return {
             "lengths": list(self.lengths), "skipped": self.skipped, "in_a_row": self.in_a_row,
             "gone_back": self.gone_back, "returned_to": self._returned_to,

@@ -83,7 +83,7 @@ class ABINet(System):
             self.model.alignment.requires_grad_(False)
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The weighted sum of what the parts lose."""
+        """Return the weighted sum of what the parts lose."""
         targets = self.targets(labels)
         losses = self.losses(self.estimates(images, targets), targets)
         for name, loss in losses.items():
@@ -91,7 +91,7 @@ class ABINet(System):
         return self.balanced(self.weighted_sum(losses), (targets != self.tokenizer.pad_id).sum())
 
     def estimates(self, images: Tensor, targets: Tensor) -> dict[str, Sequence[Estimate]]:
-        """What the parts that learn in this phase make of a batch, by part: one estimate an
+        """Return what the parts that learn in this phase make of a batch, by part: one estimate an
         iteration.
         """
         if self.lm_only:
@@ -107,14 +107,14 @@ class ABINet(System):
     def losses(
         self, estimates: Mapping[str, Sequence[Estimate]], targets: Tensor
     ) -> dict[str, Tensor]:
-        """The cross-entropy of each part, a mean over its iterations, of targets (B, T)."""
+        """Return the cross-entropy of each part, a mean over its iterations, of targets (B, T)."""
         return {
             name: torch.stack([self._loss(estimate.logits, targets) for estimate in parts]).mean()
             for name, parts in estimates.items()
         }
 
     def weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The loss to minimize, of losses by part."""
+        """Return the loss to minimize, of losses by part."""
         return torch.stack([self.loss_weights[name] * loss for name, loss in losses.items()]).sum()
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
@@ -128,7 +128,7 @@ class ABINet(System):
         return logits, loss, int((targets != self.tokenizer.pad_id).sum())
 
     def targets(self, labels: Sequence[str]) -> Tensor:
-        """Ids of labels: characters, [E], then [P], (B, T)."""
+        """Return ids of labels: characters, [E], then [P], (B, T)."""
         ids = self.tokenizer.encode(labels, self.device)[:, 1:]
         missing = self.model.max_label_length + 1 - ids.shape[1]
         if missing < 0:
@@ -138,8 +138,8 @@ class ABINet(System):
         return F.pad(ids, (0, missing), value=self.tokenizer.pad_id)
 
     def one_hot(self, targets: Tensor) -> Tensor:
-        """Targets (B, T) as the language model takes texts, (B, T, C); [P] becomes [E], which it
-        can read.
+        """Return targets (B, T) as the language model takes texts, (B, T, C); [P] becomes [E],
+        which it can read.
         """
         ids = targets.masked_fill(targets == self.tokenizer.pad_id, self.tokenizer.eos_id)
         return F.one_hot(ids, len(self.tokenizer.charset) + 1).float()

@@ -118,7 +118,9 @@ class System(OptimizedModule, ABC):
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The loss of a batch: images (B, 3, H, W), normalized, and their labels. A scalar."""
+        """Return the loss of a batch: images (B, 3, H, W), normalized, and their labels. A
+        scalar.
+        """
 
     @abstractmethod
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
@@ -205,7 +207,7 @@ class System(OptimizedModule, ABC):
         return loss * (own * self._trainer.world_size / total.clamp(min=1))
 
     def longest(self, length: int) -> int:
-        """The greatest of all devices' lengths."""
+        """Return the greatest of all devices' lengths."""
         if self._trainer is None or self._trainer.world_size == 1:
             return length
         found = torch.tensor(length, device=self.device)
@@ -213,7 +215,8 @@ class System(OptimizedModule, ABC):
         return int(found)
 
     def as_long(self, targets: Tensor, padding: int) -> Tensor:
-        """Targets (B, T) padded to the longest of this validation batch's on any device, (B, T').
+        """Return targets (B, T) padded to the longest of this validation batch's on any device, (B,
+        T').
 
         What is read may depend on how many steps are read, so that devices read as many as one
         would for all of them.

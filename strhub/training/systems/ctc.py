@@ -20,11 +20,11 @@ class CTCSystem(System):
     tokenizer: CTCTokenizer
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The negative log-likelihood a character, mean over words."""
+        """Return the negative log-likelihood a character, mean over words."""
         return self.validation_loss(images, labels)[1]
 
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
-        """The same: reading is one pass, in training as in use. An element is a word."""
+        """Return the same: reading is one pass, in training as in use. An element is a word."""
         logits = self(images)  # (B, W, C)
         lengths = torch.tensor([len(label) for label in labels], device=self.device)
         columns = self.model.columns_of(images)

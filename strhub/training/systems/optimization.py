@@ -24,13 +24,13 @@ class OptimizedModule(pl.LightningModule):
     _encoder: list[Layer] | None
 
     def encoder(self) -> list[Layer]:
-        """The layers of the encoder that can be frozen or have rates of their own."""
+        """Return the layers of the encoder that can be frozen or have rates of their own."""
         if self._encoder is None:
             self._encoder = encoder_layers(self.model, character_tables(self.hparams))
         return self._encoder
 
     def frozen_layers(self) -> int:
-        """How many encoder layers, counted from the image, do not learn at this step."""
+        """Return how many encoder layers, counted from the image, do not learn at this step."""
         return self.fine_tuning.frozen_layers(self.trainer.global_step, len(self.encoder()))
 
     def configure_optimizers(self) -> Any:
@@ -75,8 +75,8 @@ class OptimizedModule(pl.LightningModule):
             scheduler.step()
 
     def parameter_groups(self, lr: float) -> Iterable[Any]:
-        """What the optimizer gets: (name, parameter) pairs, or groups with rates of their own; lr:
-        the usual rate.
+        """Return what the optimizer gets: (name, parameter) pairs, or groups with rates of their
+        own; lr: the usual rate.
         """
         return self.named_parameters()
 

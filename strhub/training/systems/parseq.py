@@ -210,7 +210,7 @@ class PARSeq(System):
             )
 
     def first_readings(self, encoded: Tensor) -> list[str]:
-        """What the model reads now, step by step without refinement or dropout."""
+        """Return what the model reads now, step by step without refinement or dropout."""
         logits = self.model.first_reading(encoded.detach())
         return self.tokenizer.decode(logits.softmax(-1))[0]
 
@@ -221,7 +221,8 @@ class PARSeq(System):
         permutations: Tensor,
         reader: CharacterReader | None = None,
     ) -> Tensor:
-        """The loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with [B].
+        """Return the loss under given permutations (P, T + 1) of tokens (B, T + 1) that begin with
+        [B].
 
         encoded: what the reader attends to, (B, N, D); by default the reader is the network itself.
         """
@@ -237,8 +238,8 @@ class PARSeq(System):
         return total / self._counted_targets(tokens, len(permutations))
 
     def _counted_targets(self, tokens: Tensor, orders: int) -> Tensor:
-        """How many targets of tokens (B, T + 1) count in so many orders, (): characters in all, [E]
-        in two only.
+        """Return how many targets of tokens (B, T + 1) count in so many orders, (): characters in
+        all, [E] in two only.
         """
         characters = (tokens[:, 1:] != self.tokenizer.pad_id).sum() - len(tokens)
         return orders * characters + min(2, orders) * len(tokens)
@@ -257,8 +258,8 @@ class PARSeq(System):
         )
 
     def _alike(self, lengths: Tensor) -> Sequence[Tensor]:
-        """Rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as much
-        as text.
+        """Return rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as
+        much as text.
 
         A GPU, and compiled networks, for which each length would be another program, take all rows
         at once.

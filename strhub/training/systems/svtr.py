@@ -60,7 +60,7 @@ class SVTRv2(System):
             )
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """The weighted sum of both losses."""
+        """Return the weighted sum of both losses."""
         tokens = self.tokenizer.encode(labels, self.device)  # (B, L)
         features, padding = self.model.encode(images)
         logits = self.model.read(features, padding)
@@ -113,7 +113,7 @@ def ctc_losses(
 
 
 def columns_needed(label: str) -> int:
-    """How many columns CTC needs for a label: one a character, and a blank between two that are
-    alike.
+    """Return how many columns CTC needs for a label: one a character, and a blank between two that
+    are alike.
     """
     return len(label) + sum(one == other for one, other in pairwise(label))

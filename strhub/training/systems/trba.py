@@ -39,8 +39,8 @@ class TRBA(System):
         )
 
     def compiled_parts(self) -> list[nn.Module]:
-        """The image's way to columns; the network's own `forward` reads greedily and is not what
-        trains it.
+        """Return the image's way to columns; the network's own `forward` reads greedily and is not
+        what trains it.
         """
         return [self.model.FeatureExtraction, self.model.SequenceModeling]
 

@@ -1,6 +1,4 @@
-"""Settings of styles: complete files, small changes to them, and errors that say what was
-meant.
-"""
+"""Settings of styles: complete files, small changes to them, and errors that say what was meant."""
 
 from __future__ import annotations
 
