@@ -20,6 +20,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from strhub.checkpoint.bare import architecture_of, described, own_names, unwrapped
+from strhub.checkpoint.clip4str import is_clip4str, read_clip4str
 from strhub.checkpoint.hub_config import CONFIG_FILE, config_beside
 from strhub.checkpoint.pickled import StoredTensor, plain
 from strhub.checkpoint.scene_text_model import architectures, network_class
@@ -152,6 +153,9 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
         hparams = plain(content["hyper_parameters"]) if "hyper_parameters" in content else None
         names, besides = own_names(stored)
         weights, training = file.tensors(names), file.tensors(besides)
+    if is_clip4str(weights):
+        own, stated = read_clip4str(path, weights, known, hparams)
+        return Checkpoint(own, _checked(path, stated), {"source": "CLIP4STR checkpoint"})
     if "state_dict" in content and hparams:
         return _from_lightning(path, weights, hparams, training)
     if "pytorch-lightning_version" in content:

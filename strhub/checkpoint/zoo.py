@@ -29,8 +29,8 @@ from strhub.checkpoint.formats import (
 )
 from strhub.checkpoint.hub import fetch_address
 from strhub.checkpoint.published import published_file, read_published_model
+from strhub.checkpoint.released import CLIP4STR, RELEASES, clip4str_file
 from strhub.checkpoint.released import RELEASED_FILES as RELEASED_FILES
-from strhub.checkpoint.released import RELEASES
 from strhub.checkpoint.runs import checkpoint_of_run
 from strhub.checkpoint.scene_text_model import (
     SceneTextModel,
@@ -95,7 +95,7 @@ class Model(Protocol):
 
 def list_models() -> list[ModelInfo]:
     """Return all models that have weights: the embedded ones, the default first, then the
-    reference's released ones.
+    reference's released ones, then CLIP4STR's, whose files one puts into torch's cache oneself.
     """
     embedded = [_embedded_info(name) for name in EMBEDDED_MODELS]
     released = [
@@ -109,7 +109,11 @@ def list_models() -> list[ModelInfo]:
         )
         for name, file_name in _released_files().items()
     ]
-    return [*embedded, *released]
+    clip4str = [
+        ModelInfo(name, address, "not stated", parameters, CHARSET_94, accuracy)
+        for name, (address, parameters, accuracy) in CLIP4STR.items()
+    ]
+    return [*embedded, *released, *clip4str]
 
 
 def _embedded_info(name: str) -> ModelInfo:
@@ -261,6 +265,8 @@ def locate(source: str | Path) -> Path:
             RemoteFile(RELEASES + file_name, Path(file_name).stem.rpartition("-")[2], file_name),
             _cache(),
         )
+    if name in CLIP4STR:
+        return clip4str_file(name, _cache())
     if is_remote(name):
         return fetch_address(name, _cache())
     path = Path(name).expanduser()

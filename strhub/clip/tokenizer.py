@@ -7,24 +7,28 @@ tokenizer of single bytes, for towers that are trained from nothing.
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
 import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from strhub.checkpoint.merges import (
+    MERGES,
+    MERGES_FILE,
+    WORD_END,
+    bundled_merges,
+    byte_letters,
+    read_merges,
+    symbol_ids,
+)
 from strhub.utils.install import install_command
-from strhub.utils.regular_files import MAX_LIST_BYTES, read_regular
 
-MERGES = 49152 - 256 - 2  # that CLIP uses of the table, which is longer
-_MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
+__all__ = ["MERGES", "ClipTokenizer", "bundled_merges", "load_tokenizer", "split_words"]
+
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
-_END = "</w>"  # marks a word's last symbol
 
 
 class ClipTokenizer:
@@ -35,18 +39,11 @@ class ClipTokenizer:
     """
 
     def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
-        self.letters = _byte_letters()
-        symbols = [*self.letters.values()]
-        vocabulary = [
-            *symbols,
-            *(symbol + _END for symbol in symbols),
-            *(first + second for first, second in merges),
-        ]
-        # Where two merges make one symbol, the later number stands for it, as in the published
-        # table.
-        self.ids = {symbol: number for number, symbol in enumerate(vocabulary)}
+        self.letters = byte_letters()
+        self.ids = symbol_ids([*merges])
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self.start, self.end = len(vocabulary), len(vocabulary) + 1
+        self.start = 2 * len(self.letters) + len(merges)
+        self.end = self.start + 1
 
     def __len__(self) -> int:
         return self.end + 1
@@ -71,7 +68,7 @@ class ClipTokenizer:
         no pair is in it.
         """
         symbols = [self.letters[byte] for byte in part.encode("utf-8")]
-        symbols[-1] += _END
+        symbols[-1] += WORD_END
         while len(symbols) > 1:
             best = min(
                 itertools.pairwise(symbols), key=lambda pair: self.ranks.get(pair, len(self.ranks))
@@ -114,37 +111,6 @@ def _kind(character: str) -> str:
     return {"L": "letter", "N": "digit"}.get(unicodedata.category(character)[0], "sign")
 
 
-@lru_cache(maxsize=1)
-def _byte_letters() -> dict[int, str]:
-    """Return a printable character for each byte: itself where it is one, else the next from U+0100
-    on.
-    """
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {
-        **{byte: chr(byte) for byte in printable},
-        **{byte: chr(256 + n) for n, byte in enumerate(others)},
-    }
-
-
-def bundled_merges() -> Path | None:
-    """CLIP's table of merges in an installed open_clip, which need not be importable; None if there
-    is none.
-    """
-    try:
-        package = importlib.util.find_spec("open_clip")
-    except (ImportError, ValueError):
-        return None
-    for folder in package.submodule_search_locations or () if package else ():
-        if (path := Path(folder) / _MERGES_FILE).is_file():
-            return path
-    return None
-
-
 def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokenizer:
     """Return the tokenizer of a text tower that knows so many ids.
 
@@ -163,18 +129,6 @@ def load_tokenizer(merges: str | Path | None, *, vocab_size: int) -> ClipTokeniz
             f"CLIP's text tower reads {vocab_size} tokens, and their table is not here: install "
             "open_clip_torch, which "
             f"brings it ({install_command('clip')}), or set contrastive.merges to a file "
-            f"{_MERGES_FILE}"
+            f"{MERGES_FILE}"
         )
-    try:
-        raw = read_regular(path, max_bytes=MAX_LIST_BYTES)
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
-        raise ValueError(f"the table of merges {path} cannot be read: {error}") from error
-    wanted = min(MERGES, vocab_size - len(ClipTokenizer(())))
-    pairs = [tuple(line.split()) for line in text.split("\n")[1 : wanted + 1]]
-    if any(len(pair) != 2 for pair in pairs) or len(pairs) != wanted:
-        raise ValueError(
-            f"the table {path} has {len([p for p in pairs if len(p) == 2])} merges where the text "
-            f"tower knows {wanted}"
-        )
-    return ClipTokenizer([(pair[0], pair[1]) for pair in pairs])
+    return ClipTokenizer(read_merges(path, min(MERGES, vocab_size - len(ClipTokenizer(())))))

@@ -7,41 +7,27 @@ In: a path. Out: float32 tensors by the names of our towers, and the sizes that 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from strhub.checkpoint.clip_names import (
+    HEAD_SIZE,
+    IMAGE_NAMES,
+    TEXT_NAMES,
+    as_ours,
+    depth_of,
+    renamed,
+)
 from strhub.checkpoint.formats import CheckpointError
 from strhub.checkpoint.resizing import resize_grid
 from strhub.checkpoint.states import read_state
 from strhub.models.layers.clip import ClipTextTower
 
-HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
 DECODER_HEAD_SIZE = 32  # of PARSeq as published
-# What a name ends in once its block is told, in the files and in our towers.
-_BLOCK_NAMES = {
-    "ln_1.weight": "norm1.weight", "ln_1.bias": "norm1.bias",
-    "attn.in_proj_weight": "attn.qkv.weight", "attn.in_proj_bias": "attn.qkv.bias",
-    "attn.out_proj.weight": "attn.proj.weight", "attn.out_proj.bias": "attn.proj.bias",
-    "ln_2.weight": "norm2.weight", "ln_2.bias": "norm2.bias",
-    "mlp.c_fc.weight": "mlp.fc1.weight", "mlp.c_fc.bias": "mlp.fc1.bias",
-    "mlp.c_proj.weight": "mlp.fc2.weight", "mlp.c_proj.bias": "mlp.fc2.bias",
-}  # fmt: skip
-_IMAGE_NAMES = {
-    "conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token",
-        "positional_embedding": "pos_embed",
-    "ln_pre.weight": "norm_pre.weight", "ln_pre.bias": "norm_pre.bias",
-    "ln_post.weight": "norm.weight", "ln_post.bias": "norm.bias", "proj": "projection.weight",
-}  # fmt: skip
-_TEXT_NAMES = {
-    "token_embedding.weight": "token_embedding.weight", "positional_embedding": "pos_embed",
-    "ln_final.weight": "norm.weight", "ln_final.bias": "norm.bias",
-    "text_projection": "projection.weight",
-}  # fmt: skip
 
 
 class ClipWeights(NamedTuple):
@@ -62,7 +48,7 @@ class ClipWeights(NamedTuple):
             "patch_size": list(patch),
             "embed_dim": self.image["projection.weight"].shape[0],
             "enc_embed_dim": width,
-            "enc_depth": _depth(self.image),
+            "enc_depth": depth_of(self.image),
             "enc_num_heads": max(1, width // HEAD_SIZE),
             "enc_mlp_ratio": self.image["blocks.0.mlp.fc1.weight"].shape[0] / width,
             "dec_num_heads": max(1, self.image["projection.weight"].shape[0] // DECODER_HEAD_SIZE),
@@ -73,7 +59,7 @@ class ClipWeights(NamedTuple):
         vocab_size, width = self._text()["token_embedding.weight"].shape
         return {
             "text_embed_dim": width,
-            "text_depth": _depth(self.text),
+            "text_depth": depth_of(self.text),
             "text_vocab_size": vocab_size,
         }
 
@@ -97,7 +83,7 @@ class ClipWeights(NamedTuple):
             vocab_size=vocab_size,
             context_length=self.text["pos_embed"].shape[0],
             embed_dim=width,
-            depth=_depth(self.text),
+            depth=depth_of(self.text),
             num_heads=max(1, width // HEAD_SIZE),
             output_dim=self.text["projection.weight"].shape[0],
             mlp_ratio=self.text["blocks.0.mlp.fc1.weight"].shape[0] / width,
@@ -121,10 +107,10 @@ def read_clip(path: str | Path) -> ClipWeights:
     """
     path = Path(path)
     state = read_state(path)
-    image = _renamed(state, "visual.", _IMAGE_NAMES)
+    image = renamed(state, "visual.", IMAGE_NAMES)
     text_prefix = "text." if any(name.startswith("text.") for name in state) else ""
-    text = _renamed(state, text_prefix, _TEXT_NAMES)
-    missing = [theirs for theirs, ours in _IMAGE_NAMES.items() if ours not in image]
+    text = renamed(state, text_prefix, TEXT_NAMES)
+    missing = [theirs for theirs, ours in IMAGE_NAMES.items() if ours not in image]
     if missing or "blocks.0.norm1.weight" not in image:
         kind = (
             "its image tower is a ResNet"
@@ -134,45 +120,10 @@ def read_clip(path: str | Path) -> ClipWeights:
         raise CheckpointError(
             f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here"
         )
-    if not {*_TEXT_NAMES.values()} <= {*text}:
+    if not {*TEXT_NAMES.values()} <= {*text}:
         text = {}
-    image["cls_token"] = image["cls_token"].reshape(1, 1, -1)
-    image["pos_embed"] = image["pos_embed"].unsqueeze(0)
-    for tower in (image, text):
-        if "projection.weight" in tower:
-            tower["projection.weight"] = tower[
-                "projection.weight"
-            ].T.contiguous()  # theirs is (in, out)
+    as_ours(image, text)
     return ClipWeights(image, text, path)
-
-
-def _renamed(
-    state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str]
-) -> dict[str, Tensor]:
-    """Return the weights of the tower whose names begin so, by our names."""
-    found = {}
-    for name, tensor in state.items():
-        inner = name.removeprefix(prefix)
-        block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", inner)
-        if not name.startswith(prefix):
-            continue
-        if block and block[2] in _BLOCK_NAMES:
-            found[f"blocks.{block[1]}.{_BLOCK_NAMES[block[2]]}"] = tensor
-        elif inner in names:
-            found[names[inner]] = tensor
-    return found
-
-
-def _depth(tower: Mapping[str, Tensor]) -> int:
-    """Return how many blocks there are; `CheckpointError` if some are left out, as in a file that
-    names a millionth.
-    """
-    numbers = {int(name.split(".")[1]) for name in tower if name.startswith("blocks.")}
-    if numbers != {*range(len(numbers))}:
-        raise CheckpointError(
-            f"the blocks of its tower are not numbered from 0 to {len(numbers) - 1}"
-        )
-    return len(numbers)
 
 
 def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:

@@ -25,6 +25,7 @@ INSTALLS = Run(only_parsed="installs packages")
 GPU = Run(only_parsed="needs a GPU")
 NETWORK = Run(only_parsed="fetches a file")
 CLIP = Run(only_parsed="needs CLIP's weights or minutes")
+CLIP4STR = Run(only_parsed="needs CLIP4STR's weights; tests/checkpoint/test_clip4str.py has others")
 TIMM = Run(only_parsed="needs timm, or fetches a file")
 WHEEL = Run(only_parsed="needs the package rapidocr")
 CLUSTER = Run(only_parsed="needs a cluster")
@@ -74,6 +75,8 @@ TABLE = {
     "./read.py --images demo_images --json": PLAIN,
     "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,  # noqa: E501
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,
+    "./read.py clip4str_base16x16_d70bde1f2d.ckpt --images demo_images/*": CLIP4STR,
+    "./read.py clip4str_base_6e9fe947ac.pt --images demo_images/* cross_modal:bool=false": CLIP4STR,
     "./read.py --images words/ shards/*.tar --output readings/": Run(
         instead=(("readings/", "readings-1"),)
     ),

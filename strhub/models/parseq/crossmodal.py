@@ -4,38 +4,66 @@ et al. 2023).
 The first reading goes through CLIP's text tower; a decoder like the first branch's attends to the
 image's tokens and the text's. The text is spelled: a token a character, from the 512 that CLIP has
 for single bytes, so that no table of merges is needed to read. The text tower does not learn.
+
+CLIP4STR's released models read otherwise, and `clip4str` has them read as they were trained: the
+text comes in CLIP's own tokens, whose table of merges is a part of such a model; and each branch
+refines its own reading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from strhub.models.layers.byte_pairs import BYTES, BytePairs
 from strhub.models.layers.clip import ClipTextTower
-from strhub.models.parseq.reader import CharacterReader, ReaderOptions
+from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
 
-BYTES = 256  # tokens of bytes inside a word; as many follow for those at its end
 TEXT_HEAD_SIZE = 64  # of every published CLIP
+LEFT_OUT = -1  # the spelling of a character that the text tower does not get
 
 
-def spell(charset: str) -> list[int]:
+def spell(charset: str, kept: str | None = None) -> list[int]:
     """CLIP's token of each character, lower-cased as CLIP's texts are. One of more than a byte
     counts as a `?`.
+
+    kept: the characters that have one; the others have `LEFT_OUT`. None: all have.
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     order = [*printable, *(byte for byte in range(BYTES) if byte not in printable)]
     lowered = [character.lower().encode("utf-8") for character in charset]
-    return [order.index(spelled[0] if len(spelled) == 1 else ord("?")) for spelled in lowered]
+    tokens = [order.index(spelled[0] if len(spelled) == 1 else ord("?")) for spelled in lowered]
+    if kept is None:
+        return tokens
+    any_case = kept if kept != kept.lower() else f"{kept}{kept.upper()}"
+    return [
+        token if character in any_case else LEFT_OUT
+        for character, token in zip(charset, tokens, strict=True)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to read: at most so many steps; until all rows have ended, or not; step by step, or all
+    at once; how often to refine.
+    """
+
+    steps: int
+    stop_early: bool
+    decode_ar: bool
+    refine_iters: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTowerOptions:
     """CLIP's text tower, by the names that its sizes have among `PARSeq`'s options.
 
-    spelling: its token of each character; activation: quick_gelu or gelu.
+    spelling: its token of each character; activation: quick_gelu or gelu. clip4str: the text comes
+    in CLIP's own tokens, text_context of them, and the branches take turns as CLIP4STR's do.
     """
 
     spelling: Sequence[int]
@@ -43,6 +71,8 @@ class TextTowerOptions:
     text_depth: int | None
     text_vocab_size: int | None
     activation: str | None
+    clip4str: bool = False
+    text_context: int = 16
 
     def build(self, *, context_length: int, output_dim: int) -> ClipTextTower:
         """Make the tower, with fresh weights; `ValueError` if it lacks a size."""
@@ -68,6 +98,7 @@ class CrossModalBranch(CharacterReader):
     """
 
     spelling: Tensor
+    merges: Tensor
 
     def __init__(self, text: TextTowerOptions, reader: ReaderOptions) -> None:
         super().__init__()
@@ -83,14 +114,27 @@ class CrossModalBranch(CharacterReader):
         self.register_buffer(
             "spelling", torch.tensor([0, *spelling]), persistent=False
         )  # by character id
+        self.clip4str, self.text_context = text.clip4str, text.text_context
+        if self.clip4str:
+            if not 2 <= self.text_context <= self.text_tower.context_length:
+                raise ValueError(
+                    f"text_context is {self.text_context}: it must be from 2 to "
+                    f"{self.text_tower.context_length}"
+                )
+            count = max(0, vocabulary - 2 * BYTES - 2)
+            self.register_buffer("merges", torch.zeros(count, 3, dtype=torch.int32))
+        self._byte_pairs: BytePairs | None = None
         self.build_reader(reader)
 
     def see(self, encoded: Tensor, logits: Tensor) -> Tensor:
         """Return the image's tokens (B, N, D) and those of the text that was read, (B, L, C): (B, N
         + L + 2, D).
         """
+        ids = logits.argmax(-1)
         with torch.no_grad():
-            text = self.text_tower.tokens(self.text_tokens(logits.argmax(-1)))
+            text = self.text_tower.tokens(
+                self.paired_tokens(ids) if self.clip4str else self.text_tokens(ids)
+            )
         return torch.cat([encoded, text.to(encoded.dtype)], dim=1)
 
     def text_tokens(self, ids: Tensor) -> Tensor:
@@ -104,3 +148,73 @@ class CrossModalBranch(CharacterReader):
         spelled = (self.spelling[ids] + BYTES * last).masked_fill(ended, self.end_token)
         start = torch.full_like(ids[:, :1], self.start_token)
         return torch.cat([start, spelled, torch.full_like(start, self.end_token)], dim=1)
+
+    def paired_tokens(self, ids: Tensor) -> Tensor:
+        """Character ids (B, L) to CLIP's tokens (B, text_context): start, the text up to its [E] in
+        byte pairs, end, and zeros to fill up. A text that is too long keeps its end token.
+        """
+        if self._byte_pairs is None:
+            self._byte_pairs = BytePairs(self.merges)
+        tokens = ids.new_zeros(len(ids), self.text_context)
+        for number, row in enumerate(ids.tolist()):
+            read = row[: row.index(self.eos_id)] if self.eos_id in row else row
+            spelled = [token for token in self.spelling[read].tolist() if token != LEFT_OUT]
+            text = self._byte_pairs.encode(spelled)[: self.text_context - 2]
+            known = [self.start_token, *text, self.end_token]
+            tokens[number, : len(known)] = ids.new_tensor(known)
+        return tokens
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load, with a table of merges that is read anew."""
+        self._byte_pairs = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def read_after(
+        self,
+        reader: CharacterReader,
+        encoded: Tensor,
+        memory: Memory,
+        first: Tensor,
+        plan: Plan,
+    ) -> Tensor:
+        """Read after a first reading (B, L, C), then let both branches refine in turn, to logits
+        (B, L', C).
+
+        reader: the first branch; encoded: the image's tokens (B, N, D); memory: what the first
+        branch makes of them.
+        """
+        if self.clip4str:
+            return self._read_as_clip4str(reader, encoded, memory, first, plan)
+        logits = self._read_once(encoded, first, plan.steps, plan)
+        for _ in range(plan.refine_iters):
+            first = reader.refine(memory, logits)
+            logits = self.refine(self._memory(encoded, first), logits)
+        return logits
+
+    def _read_as_clip4str(
+        self,
+        reader: CharacterReader,
+        encoded: Tensor,
+        memory: Memory,
+        first: Tensor,
+        plan: Plan,
+    ) -> Tensor:
+        """The same as the released models do it: as many steps as the first branch took, and each
+        branch refines its own reading, over all steps.
+        """
+        logits = self._read_once(encoded, first, first.shape[1], replace(plan, stop_early=False))
+        for _ in range(plan.refine_iters):
+            first = reader.refine(memory, first, plan.steps)
+            logits = self.refine(self._memory(encoded, first), logits, plan.steps)
+        return logits
+
+    def _read_once(self, encoded: Tensor, first: Tensor, steps: int, plan: Plan) -> Tensor:
+        return self.read_first(
+            self._memory(encoded, first),
+            steps,
+            decode_ar=plan.decode_ar,
+            stop_early=plan.stop_early,
+        )
+
+    def _memory(self, encoded: Tensor, first: Tensor) -> Memory:
+        return self.decoder.project_memory(self.see(encoded, first))

@@ -177,5 +177,7 @@ def cloze_masks(length: int, hidden: Tensor) -> Masks:
     ones = hidden.new_ones(length, hidden.shape[1])
     itself = ones.triu(1) & ones.tril(1)
     return Masks(
-        query=(ones & ~itself).unsqueeze(0), content=ones.tril().unsqueeze(0), hidden=hidden
+        query=(ones & ~itself).unsqueeze(0),
+        content=hidden.new_ones(hidden.shape[1], hidden.shape[1]).tril().unsqueeze(0),
+        hidden=hidden,
     )

@@ -62,6 +62,7 @@ TEXT_SIZES = {
     "clip_vit_b16": _BASE_TEXT,
     "clip_vit_l14": _LARGE_TEXT,
 }  # of their text towers
+_CLIP4STR_SCORED = "0123456789abcdefghijklmnopqrstuvwxyz"
 ENCODERS = (OWN, COLUMNS, *CLIP_SIZES, FREE)
 
 # What says how an encoder is made and takes images, which another encoder has its own of.
@@ -155,7 +156,13 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
         )
     if completed.get("cross_modal"):
         completed |= TEXT_SIZES.get(encoder, {})
-        completed["spelling"] = spell(completed["charset_train"])
+        # CLIP4STR gives the text tower what is left of a reading in the charset that it scores.
+        scored = (
+            (completed.get("charset_test") or _CLIP4STR_SCORED)
+            if completed.get("clip4str")
+            else None
+        )
+        completed["spelling"] = spell(completed["charset_train"], scored)
     return completed
 
 

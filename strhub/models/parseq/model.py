@@ -18,9 +18,9 @@ from strhub.models.layers.attention import KeyValue
 from strhub.models.layers.backbones import BackboneEncoder, ColumnEncoder
 from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_width
 from strhub.models.network import Network, Steps
-from strhub.models.parseq.crossmodal import CrossModalBranch, TextTowerOptions
+from strhub.models.parseq.crossmodal import CrossModalBranch, Plan, TextTowerOptions
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
-from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
+from strhub.models.parseq.reader import CharacterReader, ReaderOptions
 from strhub.models.parseq.stepping import SteppingDecoder
 from strhub.models.parseq.steps import steps_together
 
@@ -45,7 +45,8 @@ class PARSeq(CharacterReader, Network):
         gelu.
     cross_modal: a second branch reads again with CLIP's text tower, of text_embed_dim, text_depth
         and text_vocab_size;
-        spelling: CLIP's token of each character; see `strhub.models.parseq.crossmodal`.
+        spelling: CLIP's token of each character; clip4str: it reads as CLIP4STR's released models
+        do, from text_context tokens of text; see `strhub.models.parseq.crossmodal`.
     decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any
         time.
     refine_iters: passes over the first reading, each seeing all of the previous one; can be changed
@@ -85,6 +86,8 @@ class PARSeq(CharacterReader, Network):
         text_embed_dim: int | None = None,
         text_depth: int | None = None,
         text_vocab_size: int | None = None,
+        clip4str: bool = False,
+        text_context: int = 16,
     ) -> None:
         super().__init__()
         self.decode_ar = decode_ar
@@ -119,6 +122,8 @@ class PARSeq(CharacterReader, Network):
                 text_depth=text_depth,
                 text_vocab_size=text_vocab_size,
                 activation=enc_activation,
+                clip4str=clip4str,
+                text_context=text_context,
             )
             self.cross = CrossModalBranch(text, reader)
 
@@ -146,7 +151,13 @@ class PARSeq(CharacterReader, Network):
             memory, steps, decode_ar=self.decode_ar, stop_early=max_length is None
         )
         if self.cross is not None:
-            return self._predict_and_refine(self.cross, encoded, memory, logits, max_length)
+            plan = Plan(
+                steps=steps,
+                stop_early=max_length is None,
+                decode_ar=self.decode_ar,
+                refine_iters=self.refine_iters,
+            )
+            return self.cross.read_after(self, encoded, memory, logits, plan)
         for _ in range(self.refine_iters):
             logits = self.refine(memory, logits)
         return logits
@@ -163,28 +174,6 @@ class PARSeq(CharacterReader, Network):
         for rows, logits in parts:
             together[rows, : logits.shape[1]] = logits
         return together
-
-    def _predict_and_refine(
-        self,
-        cross: CrossModalBranch,
-        encoded: Tensor,
-        memory: Memory,
-        logits: Tensor,
-        max_length: int | None,
-    ) -> Tensor:
-        """The second branch reads with the first one's reading; then both refine in turn (Zhao et
-        al. 2023).
-        """
-        steps = min(max_length or self.max_label_length, self.max_label_length) + 1
-        second = cross.decoder.project_memory(cross.see(encoded, logits))
-        logits = cross.read_first(
-            second, steps, decode_ar=self.decode_ar, stop_early=max_length is None
-        )
-        for _ in range(self.refine_iters):
-            first = self.refine(memory, logits)
-            second = cross.decoder.project_memory(cross.see(encoded, first))
-            logits = cross.refine(second, logits)
-        return logits
 
     def begin_steps(self, images: Tensor, beams: int) -> Steps | None:
         """Read step by step along several beams: a function of the step's number, the tokens read

@@ -166,15 +166,14 @@ class CharacterReader(nn.Module):
         masks = one_pass_masks(steps, hidden=torch.zeros_like(start, dtype=torch.bool))
         return self._decode(start, steps, memory, masks)
 
-    def refine(self, memory: Memory, logits: Tensor) -> Tensor:
+    def refine(self, memory: Memory, logits: Tensor, steps: int | None = None) -> Tensor:
         """Read once more, each position seeing all of an earlier reading (B, L, C) but its own
-        character.
+        character. steps: how many positions, None for as many as there are.
         """
         tokens = torch.cat([self._beginning(memory), logits[:, :-1].argmax(-1)], dim=1)
         ended = (tokens == self.eos_id).cumsum(-1) > 0
-        return self._decode(
-            tokens, tokens.shape[1], memory, cloze_masks(tokens.shape[1], hidden=ended)
-        )
+        steps = steps or tokens.shape[1]
+        return self._decode(tokens, steps, memory, cloze_masks(steps, hidden=ended))
 
     def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
         query = self.pos_queries[:, None, :steps].expand(
