@@ -91,7 +91,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("strhub"):
             raise
-        sys.exit(f"{name}: {not_installed(error, 'train', 'this command')}")
+        extra = "torch" if error.name in ("torch", "safetensors") else "data"
+        sys.exit(f"{name}: {not_installed(error, extra, 'this command')}")
     except KeyboardInterrupt as error:
         print(f"\n{name}: {printable(error) or 'stopped'}", file=sys.stderr)
         sys.exit(130)
