@@ -131,6 +131,6 @@ def _maps(engine: NetworkEngine) -> Maps | None:
 
 
 def _columns(engine: NetworkEngine) -> Maps:
-    from strhub.explain.columns import draw_columns, locate_characters
+    from strhub.explain.columns import draw_columns
 
-    return lambda image: draw_columns(image, *locate_characters(engine, image))
+    return lambda image: draw_columns(image, *engine.locate(image))

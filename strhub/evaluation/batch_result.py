@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.evaluation.metrics import Score
+from strhub.evaluation.readers import ReadingModel
 
 
 @dataclass
@@ -28,7 +28,7 @@ class BatchResult:
     loss_numel: int | None = None
 
 
-def test_step(model: SceneTextModel, batch: tuple[Tensor, Sequence[str]]) -> dict[str, Any]:
+def test_step(model: ReadingModel, batch: tuple[Tensor, Sequence[str]]) -> dict[str, Any]:
     """Read images (B, 3, H, W) and score the readings against labels in the model's tested
     charset.
     """

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.data.sources.word_sets import from_dataset, open_set
 from strhub.evaluation import scoring
 from strhub.evaluation.metrics import Score
-from strhub.evaluation.readers import network_reader
+from strhub.evaluation.readers import ReadingModel, network_reader
 from strhub.evaluation.scoring import Evaluation
 from strhub.text import ScoredText
 
@@ -23,7 +22,7 @@ Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 def evaluate(
-    model: SceneTextModel,
+    model: ReadingModel,
     data: SceneTextDataModule,
     names: Sequence[str],
     *,
@@ -48,7 +47,7 @@ def evaluate(
 
 
 def evaluate_in(
-    model: SceneTextModel,
+    model: ReadingModel,
     data: SceneTextDataModule,
     names: Sequence[str],
     charsets: Sequence[str],
@@ -57,7 +56,8 @@ def evaluate_in(
     progress: Progress = lambda batches, name: batches,
 ) -> dict[str, dict[str, Score]]:
     """Return scores by charset and benchmark, of one reading of each word; see `evaluate`."""
-    model.eval().to(device)
+    model.eval()
+    model.to(device)
     texts = [ScoredText(charset) for charset in charsets]
     scores: dict[str, dict[str, Score]] = {charset: {} for charset in charsets}
     for name in names:
@@ -70,7 +70,7 @@ def evaluate_in(
 
 
 def score_batches(
-    model: SceneTextModel,
+    model: ReadingModel,
     batches: Iterable[Any],
     texts: Sequence[ScoredText],
     device: torch.device | str,

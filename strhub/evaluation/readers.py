@@ -7,13 +7,14 @@ made.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from strhub.data.sources.word_sets import LabeledWord
@@ -25,7 +26,6 @@ from strhub.evaluation.results.sample import WordReading
 if TYPE_CHECKING:
     import torch
 
-    from strhub.checkpoint.scene_text_model import SceneTextModel
     from strhub.data.module import SceneTextDataModule
     from strhub.data.transforms import WordTransform
 
@@ -49,6 +49,27 @@ class Opened(NamedTuple):
     slant: float | None = None
     sharpness: float | None = None
     error: str | None = None
+
+
+class ReadingModel(Protocol):
+    """A network that reads tensors; `strhub.checkpoint.scene_text_model.SceneTextModel` is one."""
+
+    @property
+    def hparams(self) -> Mapping[str, Any]: ...
+    @property
+    def charset_adapter(self) -> Callable[[str], str]: ...
+
+    def read(self, images: torch.Tensor) -> Sequence[tuple[str, float, npt.NDArray[np.float32]]]:
+        """Return text, confidence and that of each character, of images (B, 3, H, W)."""
+        ...
+
+    def eval(self) -> object:
+        """Bring it to evaluation mode."""
+        ...
+
+    def to(self, device: torch.device | str, /) -> object:
+        """Move it to a device."""
+        ...
 
 
 class ImageReading(Protocol):
@@ -152,7 +173,7 @@ class NetworkReader:
     transform: of `SceneTextDataModule.get_transform`; batch_size: images at a time.
     """
 
-    model: SceneTextModel
+    model: ReadingModel
     description: Mapping[str, Any]
     transform: WordTransform
     batch_size: int = 64
@@ -162,7 +183,8 @@ class NetworkReader:
         """See `WordReader`."""
         import torch
 
-        self.model.eval().to(self.device)
+        self.model.eval()
+        self.model.to(self.device)
         unused = np.random.default_rng(0)  # nothing is drawn
         remaining = iter(words)
         while batch := list(islice(remaining, self.batch_size)):
@@ -186,7 +208,7 @@ class NetworkReader:
 
 
 def network_reader(
-    model: SceneTextModel,
+    model: ReadingModel,
     data: SceneTextDataModule,
     description: Mapping[str, Any],
     batch_size: int,

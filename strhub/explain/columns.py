@@ -1,41 +1,21 @@
 """Images of where a CTC network read each character: a mark below the image for each, the darker
 the surer.
 
-In: an image and where its characters were read. Out: a drawing. NumPy and Pillow only.
+In: an image and where its characters were read. Out: a drawing. Pillow only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from strhub.images.options import ImageOptions, image_to_array
-
-__all__ = ["draw_columns", "locate_characters"]
+__all__ = ["draw_columns"]
 
 WIDTH: Final = 480  # pixels of the drawing
 ROOM: Final = 76  # below the image
-_COLUMN: Final = 8  # pixels of a column of probabilities, where the aspect is kept
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
-
-
-def locate_characters(engine: Any, image: Image.Image) -> tuple[list[tuple[str, int, float]], int]:
-    """Return what a CTC engine reads in an RGB image, character by character, each with the column
-    it was read in and its probability; and how many columns the image fills.
-
-    engine: with `probabilities`, `tokenizer` and what images it takes.
-    """
-    options = ImageOptions(
-        img_size=engine.img_size, keep_aspect=engine.keep_aspect, normalize=engine.normalize
-    )
-    array = image_to_array(image, options)
-    (probabilities,) = engine.probabilities([array])
-    used = len(probabilities)
-    if engine.keep_aspect:  # the columns after the image are padding
-        used = max(1, min(used, round(array.shape[2] / _COLUMN)))
-    return engine.tokenizer.located(probabilities), used
 
 
 def draw_columns(
@@ -45,7 +25,7 @@ def draw_columns(
     probability.
 
     characters: each with the column it was read in and its probability, as
-    `strhub.text.tokenizer.Tokenizer.located` tells; columns: that the image fills, at least 1.
+    `strhub.inference.engine.NetworkEngine.locate` tells; columns: that the image fills, at least 1.
     """
     height = max(24, min(200, round(WIDTH * image.height / image.width)))
     sheet = Image.new("RGB", (WIDTH, height + ROOM), _PAPER)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from strhub.images.options import image_options
+from strhub.images.options import ImageOptions, image_options, image_to_array
 from strhub.text.correction import Calibration, Correction
 from strhub.text.decoding import Decoded, Decoding
 from strhub.text.tokenizer import CTCTokenizer, Tokenizer
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
     from strhub.checkpoint.scene_text_model import SceneTextModel
+
+_COLUMN = 8  # pixels of a column of probabilities, where the aspect is kept
 
 ImageArray = npt.NDArray[np.float32]
 Decode = Callable[[Sequence[ImageArray]], Sequence[Decoded]]
@@ -75,8 +78,10 @@ class Engine(ABC):
 class NetworkEngine(Engine):
     """An engine that computes the logits of one network.
 
-    model, device: those of PyTorch, where it is PyTorch that computes.
+    architecture: its name. model, device: those of PyTorch, where it is PyTorch that computes.
     """
+
+    architecture: str = ""
 
     model: SceneTextModel | None = None
     device: torch.device | None = None
@@ -86,6 +91,7 @@ class NetworkEngine(Engine):
         """Take over what a model says of its images and its confidences, in its hyper-parameters or
         in an exported file's description.
         """
+        self.architecture = str(options.get("architecture", ""))
         images = image_options(options)
         self.img_size: Sequence[int] = images["img_size"]
         self.normalize, self.keep_aspect = images["normalize"], images["keep_aspect"]
@@ -108,6 +114,21 @@ class NetworkEngine(Engine):
         """Return the calibrated probabilities (L, C) of each normalized array (3, H, W), padding's
         columns included.
         """
+
+    def locate(self, image: Image.Image) -> tuple[list[tuple[str, int, float]], int]:
+        """Return what is read in an RGB image, character by character, each with the column that it
+        was read in and its probability; and how many columns the image fills. For CTC networks.
+        """
+        height, width = self.img_size
+        options = ImageOptions(
+            img_size=(height, width), keep_aspect=self.keep_aspect, normalize=self.normalize
+        )
+        array = image_to_array(image, options)
+        (probabilities,) = self.probabilities([array])
+        used = len(probabilities)
+        if self.keep_aspect:  # the columns after the image are padding
+            used = max(1, min(used, round(array.shape[2] / _COLUMN)))
+        return self.tokenizer.located(probabilities), used
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -10,13 +10,13 @@ from threading import Lock
 from typing import Any, Final, Literal
 
 import numpy as np
+from PIL import Image
 
 import strhub
 from strhub.errors import UnreadableImage
-from strhub.explain.columns import locate_characters
 from strhub.images.open import open_image
 from strhub.images.sources import Encoded
-from strhub.inference.reading import Engine
+from strhub.inference.engine import Engine, NetworkEngine
 from strhub.serving.reading import ServedModel
 
 __all__ = ["Explainer", "explains"]
@@ -29,14 +29,12 @@ def explains(engine: Engine) -> Kind | None:
     """Return what can be told of an engine: columns of a CTC network, attention of a PARSeq where
     PyTorch is installed, else nothing.
     """
-    whole: Any = engine
-    if getattr(whole, "reads_columns", False):
+    if not isinstance(engine, NetworkEngine):
+        return None
+    if engine.reads_columns:
         return "columns"
-    model = getattr(whole, "model", None)
-    options = model.hparams if model is not None else getattr(whole, "description", {})
-    if options.get("architecture") == "parseq" and importlib.util.find_spec("torch"):
-        return "attention"
-    return None
+    with_torch = importlib.util.find_spec("torch") is not None
+    return "attention" if engine.architecture == "parseq" and with_torch else None
 
 
 class Explainer:
@@ -69,8 +67,10 @@ class Explainer:
         except UnreadableImage as error:
             return {"kind": self.kind, "characters": [], "error": str(error)}
 
-    def _columns(self, image: Any) -> list[dict[str, Any]]:
-        found, columns = locate_characters(self._model.engine, image)
+    def _columns(self, image: Image.Image) -> list[dict[str, Any]]:
+        engine = self._model.engine
+        assert isinstance(engine, NetworkEngine)  # as `explains` says
+        found, columns = engine.locate(image)
         return [
             {
                 "text": text,
@@ -80,7 +80,7 @@ class Explainer:
             for text, column, sure in found
         ]
 
-    def _attention(self, image: Any) -> list[dict[str, Any]]:
+    def _attention(self, image: Image.Image) -> list[dict[str, Any]]:
         from strhub.explain.attention import attend
 
         with self._lock:
