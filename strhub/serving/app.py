@@ -54,7 +54,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
-    app.openapi = partial(describe, app, keys=bool(service.options.keys))  # type: ignore[method-assign]
+    app.openapi = partial(describe, app, service)  # type: ignore[method-assign]
     _add_routes(app, service)
     _add_health(app, service)
     if page:
@@ -76,6 +76,7 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
+    limits = service.options
     refused = responses(401, 408, 413, 415, 422, 429, 500, 503)
 
     @app.post(
@@ -83,7 +84,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         summary="Read words",
         response_model=schemas.ReadAnswer,
         responses=refused,
-        openapi_extra=body_of("Words, one an image.", fields=("model", "decoding")),
+        openapi_extra=body_of("Batch", max_images=limits.max_images, fields=("model", "decoding")),
     )
     async def read(request: Request) -> Response:
         """Read images of a word each, or of a line where `decoding` is `lines`."""
@@ -94,7 +95,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         summary="Read photographs",
         response_model=schemas.SpotAnswer,
         responses=refused,
-        openapi_extra=body_of("Photographs.", fields=("model",)),
+        openapi_extra=body_of("Photos", max_images=limits.max_photos, fields=("model",)),
     )
     async def spot(request: Request) -> Response:
         """Find the words of photographs and pages, read them, and put them in order."""

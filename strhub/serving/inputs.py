@@ -20,7 +20,7 @@ from strhub.images.sources import Encoded
 from strhub.serving.multipart import Part, parse_multipart
 from strhub.serving.options import ServeOptions
 from strhub.serving.refusals import Refusal
-from strhub.serving.schemas import Batch
+from strhub.serving.schemas import DEFAULT, Batch, Photos
 from strhub.utils.web import fetch
 
 __all__ = ["Job", "Source", "parse"]
@@ -53,19 +53,20 @@ def parse(
     query: Mapping[str, str],
     options: ServeOptions,
     *,
-    max_images: int,
+    photos: bool,
 ) -> Job:
     """Return what a request asks for.
 
-    query: `model` and `decoding`, if they are not in the body.
+    query: `model` and `decoding`, if they are not in the body. photos: rather than words.
 
     Raises:
         Refusal: 415 for another kind of body, 422 for one that is damaged, has no image, or too
             many images or pixels.
     """
+    max_images = options.max_photos if photos else options.max_images
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json":
-        job = _from_json(body, options, max_images)
+        job = _from_json(body, options, max_images, Photos if photos else Batch)
     elif kind == "multipart/form-data":
         job = _from_multipart(body, content_type, max_images)
     elif kind.startswith("image/") or kind == "application/octet-stream":
@@ -80,31 +81,32 @@ def parse(
         raise Refusal(422, "no_image", "there is no image in the request")
     for index, source in enumerate(job.sources):
         _check_pixels(index, source, options.max_pixels)
-    return replace(
-        job,
-        model=job.model or query.get("model"),
-        decoding=job.decoding or query.get("decoding"),
-    )
+    model = query.get("model") if job.model is None else job.model
+    decoding = query.get("decoding") if job.decoding is None else job.decoding
+    return replace(job, model=model, decoding=decoding)
 
 
 def _too_many(count: int, max_images: int) -> Refusal:
     return Refusal(422, "too_many_images", f"{count} images in a request; {max_images} is the most")
 
 
-def _from_json(body: bytes, options: ServeOptions, max_images: int) -> Job:
+def _from_json(
+    body: bytes, options: ServeOptions, max_images: int, kind: type[Photos] = Batch
+) -> Job:
     try:
-        batch = Batch.model_validate_json(body)
+        batch = kind.model_validate_json(body)
     except ValidationError as error:
         raise Refusal(422, "bad_body", _first_of(error)) from None
     if len(batch.images) > max_images:
         raise _too_many(len(batch.images), max_images)
     sources = []
     for index, one in enumerate(batch.images):
-        if one.url is not None:
+        if "url" in one.model_fields_set:
             sources.append(Source(one.name or one.url, _fetched(one.url, options)))
         else:
-            sources.append(Source(one.name, _decoded(one.data or "", index)))
-    return Job(tuple(sources), batch.model, batch.decoding)
+            sources.append(Source(one.name or None, _decoded(one.data, index)))
+    decoding = batch.decoding if isinstance(batch, Batch) else DEFAULT
+    return Job(tuple(sources), batch.model or None, decoding or None)
 
 
 def _first_of(error: ValidationError) -> str:
@@ -143,19 +145,18 @@ def _from_multipart(body: bytes, content_type: str, max_images: int) -> Job:
     for part in parse_multipart(body, content_type, max_parts=max_images + len(_FIELDS)):
         if part.name in _FIELDS and part.filename is None:
             values[part.name] = bytes(part.content[:255]).decode("utf-8", "replace")
-        elif part.name in _IMAGE_FIELDS or part.filename is not None:
+        elif part.name in _IMAGE_FIELDS and part.filename is not None:
             files.append(part)
         else:
             raise Refusal(
                 422,
                 "bad_body",
-                f"a field of the form is unknown: images come as {_IMAGE_FIELDS[0]}, and there are "
-                f"{' and '.join(_FIELDS)}",
+                f"a part is neither a file in {_IMAGE_FIELDS[0]}, nor one of {', '.join(_FIELDS)}",
             )
     if len(files) > max_images:
         raise _too_many(len(files), max_images)
     sources = tuple(Source(_base(part.filename), bytes(part.content)) for part in files)
-    return Job(sources, values.get("model") or None, values.get("decoding") or None)
+    return Job(sources, values.get("model"), values.get("decoding"))
 
 
 def _base(filename: str | None) -> str | None:

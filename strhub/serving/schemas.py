@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "PIXEL",
     "Batch",
     "Failure",
+    "Input",
     "Models",
     "PageResult",
+    "Photos",
     "ReadAnswer",
     "ReadResult",
     "SpotAnswer",
     "Status",
 ]
 
-PIXEL = (
+# A file of one pixel.
+PIXEL: Final = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg=="
 )
+DEFAULT: Final = ""  # of what is not said; nobody can say it
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -27,31 +32,29 @@ class Input(BaseModel):
     """One image: its file in base64, or its address where the service fetches such."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Annotated[str | None, Field(max_length=255)] = None
-    data: Annotated[
-        str | None, Field(description="The image's file in base64; a data URL will do.")
-    ] = None
-    url: Annotated[
-        str | None, Field(description="http(s), if the service allows it.", max_length=2000)
-    ] = None
+    name: Annotated[str, Field(max_length=255)] = ""
+    data: str = ""
+    url: Annotated[str, Field(max_length=2000)] = ""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Input:
-        if (self.data is None) == (self.url is None):
+        if len(self.model_fields_set & {"data", "url"}) != 1:
             raise ValueError("an image has either data or url")
         return self
 
 
-class Batch(BaseModel):
-    """Images in JSON."""
+class Photos(BaseModel):
+    """Photographs in JSON; no model stands for the default one."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"images": [{"name": "a.png", "data": PIXEL}]}]},
-    )
+    model_config = ConfigDict(extra="forbid")
     images: Annotated[list[Input], Field(min_length=1)]
-    model: Annotated[str | None, Field(description="One of GET /models.")] = None
-    decoding: Annotated[str | None, Field(description="One of the model's; /read only.")] = None
+    model: Annotated[str, Field(min_length=1)] = DEFAULT
+
+
+class Batch(Photos):
+    """Words in JSON."""
+
+    decoding: Annotated[str, Field(min_length=1)] = DEFAULT
 
 
 class Alternative(BaseModel):

@@ -74,7 +74,7 @@ class Service:
                 request, await read_body(request, self.options, held), photos=False
             )
             model = self._model(job)
-            decoding = job.decoding or "default"
+            decoding = "default" if job.decoding is None else job.decoding
             queue = await self._in_thread(model.reading_queue, decoding)
             readings: Sequence[Reading] = await self._results(request, queue, job)
         results = [
@@ -122,18 +122,17 @@ class Service:
         }
 
     async def _job(self, request: Request, body: bytes, *, photos: bool) -> Job:
-        options = self.options
         return await self._in_thread(
             parse,
             body,
             request.headers.get("content-type", ""),
             request.query_params,
-            options,
-            max_images=options.max_photos if photos else options.max_images,
+            self.options,
+            photos=photos,
         )
 
     def _model(self, job: Job) -> ServedModel:
-        name = job.model or self.default
+        name = self.default if job.model is None else job.model
         if name not in self.models:
             known = ", ".join(self.models)
             raise Refusal(422, "unknown_model", f"there is no such model here; known: {known}")

@@ -141,6 +141,11 @@ BAD = {
         {"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
     ),
     "an unknown field": (422, {"files": [("other", (None, b"x"))]}),
+    "a file of another field": (422, {"files": [("other", ("a.png", b"x"))]}),
+    "an image that is no file": (422, {"files": [("images", (None, b"x"))]}),
+    "no model": (422, {"json": {"images": [{"data": ""}], "model": ""}}),
+    "null for a model": (422, {"json": {"images": [{"data": ""}], "model": None}}),
+    "neither": (422, {"json": {"images": [{"name": "a"}]}}),
     "an unknown model": (422, {"json": {"images": [{"data": ""}], "model": "m\nodel"}}),
     "an unknown decoding": (422, {"json": {"images": [{"data": ""}], "decoding": "magic"}}),
 }
@@ -196,8 +201,12 @@ def test_openapi_describes_every_route_with_examples(client: TestClient) -> None
         schema = description["components"]["schemas"][name]
         (example,) = schema["examples"]
         getattr(schemas, name).model_validate(example)
-    example = description["components"]["schemas"]["Batch"]["examples"][0]
-    assert client.post("/read", json=example).status_code == 200
+    for path, name in (("/read", "Batch"), ("/spot", "Photos")):
+        (example,) = description["components"]["schemas"][name]["examples"]
+        assert client.post(path, json=example).status_code == 200
+    names = description["components"]["schemas"]["ModelName"]["enum"]
+    assert names == ["strhub-small", "strhub-tiny"]
+    assert "url" not in description["components"]["schemas"]["Image"]["properties"]
 
 
 def test_keys_are_asked_for_where_there_are_any(word: bytes) -> None:
