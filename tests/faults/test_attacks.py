@@ -12,7 +12,7 @@ from attack_support import ROOT, run_limited
 
 @pytest.mark.slow
 def test_some_attempts_of_each_kind(tmp_path: Path) -> None:
-    kinds = ("images", "archives", "lmdbs", "labels", "kills")
+    kinds = ("images", "archives", "lmdbs", "labels", "kills", "runs")
     outcome = run_limited(
         [sys.executable, ROOT / "tests" / "attacks", "--count", "4", "--seed", "1",
          "--kinds", *kinds, "--kept", tmp_path / "kept"],

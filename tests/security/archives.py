@@ -12,7 +12,8 @@ from typing import Any
 DESCRIPTION = {"format": 1, "architecture": "crnn", "tokenizer": "ctc", "charset": "ab",
     "img_size": [8, 8], "normalize": "default"}  # fmt: skip
 FLOAT = 7
-TOUCH = (b"cposix\nsystem\n(S'touch ran'\ntR.",)[0]  # a pickle that runs a command
+TOUCH = b"cposix\nsystem\n(S'touch ran'\ntR."  # a pickle that runs a command
+RUN = "__import__('os').system('touch ran')"  # what PyTorch's reader runs as Python
 
 
 def tensor(name: str) -> dict[str, Any]:
@@ -47,7 +48,8 @@ def program(steps: Sequence[Any] = MEANS, **changes: Any) -> dict[str, Any]:
         {"user_input": {"arg": tensor("images")}},
     ]
     graph = {"inputs": [tensor("w"), tensor("images")], "outputs": [tensor("logits")],
-             "nodes": list(steps), "sym_int_values": {}}  # fmt: skip
+             "nodes": list(steps), "sym_int_values": {"n": {"as_expr": {"expr_str": RUN}}},
+             }  # fmt: skip
     module = {"graph": graph, "signature": {"input_specs": specs, "output_specs": []}}
     whole = {"graph_module": module, "schema_version": {"major": 8, "minor": 20},
              "opset_version": {"aten": 10}, "guards_code": [], "range_constraints": {}}  # fmt: skip

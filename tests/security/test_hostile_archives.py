@@ -14,7 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archives import DESCRIPTION, MEANS, TOUCH, ints, listed, program, step, tensor, write_archive
+from archives import (
+    DESCRIPTION,
+    MEANS,
+    RUN,
+    TOUCH,
+    ints,
+    listed,
+    program,
+    step,
+    tensor,
+    write_archive,
+)
 from attack_support import run_python
 from hostile import VALUES, changed_json, damaged, deep
 
@@ -24,7 +35,6 @@ from strhub import Recognizer
 from strhub.errors import CheckpointError
 from strhub.inference import onnx_trial
 
-RUN = "__import__('os').system('touch ran')"
 ENDS = {"inputs": [tensor("images")], "outputs": [tensor("logits")]}
 FILLED = "torch.ops.aten.full.default"
 PICKLED = {"data/weights/model_weights_config.json": listed(use_pickle=True),
