@@ -16,7 +16,7 @@ def test_some_attempts_of_each_kind(tmp_path: Path) -> None:
     outcome = run_limited(
         [sys.executable, ROOT / "tests" / "attacks", "--count", "4", "--seed", "1",
          "--kinds", *kinds, "--kept", tmp_path / "kept"],
-        memory_mib=4000, seconds=280,
+        memory_mib=4000, seconds=400,
     )  # fmt: skip
     assert outcome.ended_well, outcome
     assert outcome.status == 0, outcome
