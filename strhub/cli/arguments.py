@@ -56,6 +56,18 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 parse_model_args = parse_options  # the reference's name for it
 
 
+def model_options(arguments: Sequence[str]) -> dict[str, Any]:
+    """Parse options of a model as `parse_options` does, and read each charset that is given as
+    `@path`. `ValueError` also if there is no such file or folder, or no charset in it.
+    """
+    options = parse_options(arguments)
+    if any(str(value).startswith("@") for value in options.values()):
+        from strhub.data.curation.charsets import expand_charsets
+
+        expand_charsets(options)
+    return options
+
+
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words that hold a `=` and look like options, and the others: `pretrained=<id>`, and files of
     such names.

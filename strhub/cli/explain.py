@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from strhub.cli.arguments import device_argument, parse_options, split_words
+from strhub.cli.arguments import device_argument, model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.program import command_parser, program, version_argument
 from strhub.utils.terminal import json_line, printable
@@ -88,7 +88,7 @@ def _attention(
     from strhub.explain.attention import attend, draw
     from strhub.inference.recognizer import choose_device
 
-    model = load(source, **parse_options(decoding))
+    model = load(source, **model_options(decoding))
     failures = 0
     taken: set[str] = set()
     for attended in attend(model, paths, choose_device(args.device)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strhub.cli.arguments import parse_options, split_words
+from strhub.cli.arguments import model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     if target.suffix == WEIGHTS and args.layout != "strhub":
         raise ValueError(f"--layout {args.layout} is for .onnx files, not {target}")
     if target.suffix == WEIGHTS:
-        return _write_weights(source, target, args.precision, parse_options([*options, *misplaced]))
+        return _write_weights(source, target, args.precision, model_options([*options, *misplaced]))
     with needs("export"):
         onnxruntime = import_onnxruntime()
         from strhub.export import export, largest_difference
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.checkpoint.zoo import load_from_checkpoint, model_card
     from strhub.images.find import find_images
 
-    model = load_from_checkpoint(source, **parse_options([*options, *misplaced]))
+    model = load_from_checkpoint(source, **model_options([*options, *misplaced]))
     opset = DEFAULT_OPSET if args.opset is None else args.opset
     calibration_images = find_images(calibrate)
     export(

@@ -25,7 +25,7 @@ from strhub.utils.terminal import printable_lines
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["help_text", "run_with_hydra"]
+__all__ = ["help_text", "read_charsets", "run_with_hydra"]
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _SEARCH_PATH = re.compile(r"\s*Config search path:.*", re.DOTALL)
@@ -83,13 +83,7 @@ def run_with_hydra(
             os.environ[_FULL_ERROR] = "0"
         with _told_as_line(command):
             unpack_mappings(config)
-            if any(
-                str(config.model.get(name)).startswith("@")
-                for name in ("charset_train", "charset_test")
-            ):
-                from strhub.data.curation.charsets import expand_charsets
-
-                expand_charsets(config.model)
+            read_charsets(config)
         task(config)
 
     if own:
@@ -111,6 +105,16 @@ def run_with_hydra(
             f"{program(command)}: {printable_lines(error)}. hydra.run.dir=… names another folder "
             "for what is written"
         )
+
+
+def read_charsets(config: DictConfig) -> None:
+    """Put the charset in the place of each `@path`, those of the model first, which data takes."""
+    for group in (config.get("model"), config.get("data")):
+        names = ("charset_train", "charset_test")
+        if group and any(str(group.get(name)).startswith("@") for name in names):
+            from strhub.data.curation.charsets import expand_charsets
+
+            expand_charsets(group)
 
 
 @contextmanager

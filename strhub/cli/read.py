@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import (
-    parse_options,
+    model_options,
     read_options,
     split_words,
 )
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sources[0] if sources else EMBEDDED,
         device=args.device,
         **read_options(args, *ReadOptions.names()).keywords(),
-        **parse_options([*options, *in_images]),
+        **model_options([*options, *in_images]),
     )
     failures = 0
     for name, reading in zip(inputs, recognizer.read([*inputs.values()]), strict=True):
@@ -191,7 +191,7 @@ def _read_all(
     if photos is not None:  # another kind of readings must not be resumed in the same folder
         own["photos"] = "json" if photos.as_json else "text"
     summary = read_all(
-        inputs, args.output, model=model, options={**own, **parse_options(options)},
+        inputs, args.output, model=model, options={**own, **model_options(options)},
             engine=args.engine or "plain",
         batch_size=args.batch_size, per_part=args.per_part, device=args.device,
         threads=args.threads, workers=args.workers, cpus=args.cpus, gpus=args.gpus,

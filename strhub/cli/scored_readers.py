@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import SEARCH, parse_options, read_options
+from strhub.cli.arguments import SEARCH, model_options, read_options
 
 if TYPE_CHECKING:
     from strhub.evaluation.report.content import Maps
@@ -50,9 +50,9 @@ def _reader(
             raise ValueError("--rotation is for a bare network: it has no use with --reader")
         names = ("turn_tall", "reread_below", *SEARCH)
         own = read_options(args, *names).keywords()
-        chosen = {**{name: own[name] for name in names}, **parse_options(options)}
+        chosen = {**{name: own[name] for name in names}, **model_options(options)}
         return scored_models.recognizer(args, source, name, chosen)
-    return scored_models.network(args, source, name, parse_options(options))
+    return scored_models.network(args, source, name, model_options(options))
 
 
 def _tables(args: argparse.Namespace, found: Evaluation, asked: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import SPEED, device_argument, parse_options, read_arguments, split_words
+from strhub.cli.arguments import SPEED, device_argument, model_options, read_arguments, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
@@ -87,11 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     checkpoint = models[0] if models else None
     if checkpoint is None or is_wanted(args, parser, checkpoint):
         return run_scoring(args, parser, checkpoint, [*written, *misplaced])
-    options = parse_options([*written, *misplaced])
-    if any(str(value).startswith("@") for value in options.values()):
-        from strhub.data.curation.charsets import expand_charsets
-
-        expand_charsets(options)
+    options = model_options([*written, *misplaced])
     return _score_network(args, checkpoint, options)
 
 
