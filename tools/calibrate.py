@@ -5,13 +5,16 @@ into the file.
 tools/calibrate.py strhub/weights/strhub-tiny.safetensors --data_root data --sets val/IIIT5k
 val/IC15
 
-A temperature for its logits, a correction for words that are looked at again, and a calibration of
-all confidences. The last two are fitted to all words, the calibration to rendered grounds without
-text, too, of which no reading is right. But the errors that are printed, and kept in the file's
-card, are of words that they were not fitted to: each part of the words is measured with what the
-other parts tell (cross-validation). Beside them stands what perfect confidences would show on so
-few words, by chance: the mean, and what one time in 20 exceeds. A word is right if its text is the
-label's in all characters that the model reads. Words are rendered where there are no sets.
+A temperature for its logits, a calibration of all confidences, and a correction for words that are
+looked at again. The calibration is fitted to single looks at all words, and to rendered grounds
+without text that are read as one character, of which no reading is right; then the correction to
+the words that were looked at again, so that their confidences are right once they are calibrated.
+But the errors that are printed, and kept in the file's card, are of words that they were not fitted
+to: each part of the words is measured with what the other parts tell (cross-validation, the mean
+over several ways to part them). Beside them stands what perfect confidences would show on so few
+words, by chance: the mean, and what one time in 20 exceeds; and the error without what chance adds,
+with its interval. A word is right if its text is the label's in all characters that the model
+reads. Words are rendered where there are no sets.
 """
 
 import argparse
@@ -31,8 +34,9 @@ from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import (
+    CalibrationError,
+    calibration_error,
     calibration_noise,
-    expected_calibration_error,
     fit_calibration,
     fit_correction,
     fit_temperature,
@@ -43,9 +47,10 @@ from strhub.images.padding import pad
 from strhub.inference.recognizer import Recognizer
 from strhub.inference.rereading import ViewReading, conclude, evidence
 from strhub.text import ScoredText
-from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction, is_known
+from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction
 
 Word = tuple[Image.Image, str]
+PARTITIONS = 10  # ways to part the words for cross-validation
 
 
 class Looked(NamedTuple):
@@ -56,13 +61,10 @@ class Looked(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """How sure a text was called, whether it is a known word, whether it has one character, and
-    whether it is right.
-    """
+    """How sure a text was called, the text, and whether it is right."""
 
     confidence: float
-    known: bool
-    single: bool
+    text: str
     right: bool
 
 
@@ -159,23 +161,25 @@ class Calibrator:
         ]
 
     def fit(self, words: Sequence[Looked], blanks: Sequence[Looked]) -> Fitted:
-        """Fit the correction to the words that were looked at again, then the calibration to all
-        and to images without text.
+        """Fit the calibration to single looks at words and at images without text that are read as
+        one character, then the correction to the words that were looked at again.
         """
-        correction, several = Correction(), [word for word in words if len(word.view_readings) > 1]
-        texts = [conclude(word.view_readings, correction).decoded.text for word in several]
+        plain = Fitted(Correction(), Calibration())
+        grounds = [one for one in self.verdicts(blanks, plain, again=False) if len(one.text) == 1]
+        looks = [*self.verdicts(words, plain, again=False), *grounds]
+        calibration = fit_calibration(*map(list, zip(*looks, strict=True)))
+        several = [word for word in words if len(word.view_readings) > 1]
+        texts = [conclude(word.view_readings, Correction()).decoded.text for word in several]
         read = [(word, text) for word, text in zip(several, texts, strict=True) if text]
-        if read:
-            correction = fit_correction(
-                [evidence(word.view_readings, text) for word, text in read],
-                [self.text(text) == self.text(word.label) for word, text in read],
-            )
-        plain = Fitted(correction, Calibration())
-        verdicts = [
-            *self.verdicts([*words, *blanks], plain, again=False),
-            *self.verdicts(several, plain, again=True),
-        ]
-        return Fitted(correction, fit_calibration(*map(list, zip(*verdicts, strict=True))))
+        if not read:
+            return Fitted(Correction(), calibration)
+        correction = fit_correction(
+            [evidence(word.view_readings, text) for word, text in read],
+            [self.text(text) == self.text(word.label) for word, text in read],
+            [text for _, text in read],
+            calibration,
+        )
+        return Fitted(correction, calibration)
 
     def verdicts(self, words: Sequence[Looked], fitted: Fitted, *, again: bool) -> list[Verdict]:
         """Return how sure each text is called and whether it is right, of one look or all; empty
@@ -189,7 +193,7 @@ class Calibrator:
             if text:
                 right = self.text(text) == self.text(label)
                 sure = fitted.calibration(sure, text)
-                found.append(Verdict(sure, is_known(text), len(text) == 1, right))
+                found.append(Verdict(sure, text, right))
         return found
 
     def crosswise(
@@ -203,16 +207,22 @@ class Calibrator:
         return found
 
 
-def error_of(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return the calibration error, and what perfect confidences would show on so many words."""
-    confidences, right = [one.confidence for one in verdicts], [one.right for one in verdicts]
-    mean, most = calibration_noise(confidences)
-    error = expected_calibration_error(confidences, right)
-    return {
-        "error": round(error, 4),
-        "by_chance": round(mean, 4),
-        "at_most_by_chance": round(most, 4),
-    }
+def error_of(partitions: Sequence[Sequence[Verdict]]) -> dict[str, float]:
+    """Return the calibration error, the mean over partitions of the same words; what perfect
+    confidences would show on so many; and the error without what chance adds, with its interval.
+    """
+    errors, noises = [], []
+    for verdicts in partitions:
+        confidences, right = [one.confidence for one in verdicts], [one.right for one in verdicts]
+        errors.append(calibration_error(confidences, right, trials=200))
+        noises.append(calibration_noise(confidences))
+    error = CalibrationError(*map(float, np.mean(errors, axis=0)))
+    by_chance, most = map(float, np.mean(noises, axis=0))
+    told = {
+        "error": error.plain, "by_chance": by_chance, "at_most_by_chance": most,
+        "without_chance": error.estimate, "low": error.low, "high": error.high,
+    }  # fmt: skip
+    return {name: round(value, 4) for name, value in told.items()}
 
 
 def main() -> None:
@@ -270,7 +280,9 @@ def main() -> None:
     for name, found in errors.items():
         said = (
             f"{100 * found[way]['error']:.1f} % (by chance {100 * found[way]['by_chance']:.1f}, "
-            f"at most {100 * found[way]['at_most_by_chance']:.1f})"
+            f"at most {100 * found[way]['at_most_by_chance']:.1f}; without chance "
+            f"{100 * found[way]['without_chance']:.1f} [{100 * found[way]['low']:.1f}, "
+            f"{100 * found[way]['high']:.1f}])"
             for way in ("one_look", "all_looks")
         )
         print(
@@ -280,7 +292,7 @@ def main() -> None:
     checkpoint = read_checkpoint(path)
     calibrated = (
         f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' "
-        "fit"
+        f"fit, the mean over {PARTITIONS} ways to part the words"
     )
     card = {**checkpoint.card, "calibration_error": errors, "calibrated_on": calibrated}
     told = {
@@ -300,12 +312,16 @@ def errors_of(
     calibrator: Calibrator, words: Sequence[Looked], blanks: Sequence[Looked], parts: int
 ) -> dict[str, dict[str, Any]]:
     """Return the calibration errors of all words together, by number of looks."""
-    order = np.random.default_rng(0).permutation(len(words))
-    shuffled = [words[place] for place in order]
     parts = min(parts, len(words))
+    orders = [np.random.default_rng(seed).permutation(len(words)) for seed in range(PARTITIONS)]
     errors: dict[str, Any] = {"words": len(words)}
     for name, again in (("one_look", False), ("all_looks", True)):
-        errors[name] = error_of(calibrator.crosswise(shuffled, blanks, parts, again=again))
+        errors[name] = error_of(
+            [
+                calibrator.crosswise([words[one] for one in order], blanks, parts, again=again)
+                for order in orders
+            ]
+        )
     return {"all": errors}
 
 

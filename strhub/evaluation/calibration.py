@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, log
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from strhub.text.correction import Calibration, Correction, log_odds
+from strhub.text.correction import Calibration, Correction, calibration_terms, log_odds
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -26,7 +26,7 @@ _LEAST_STEP = 1e-6
 _FAR = 100.0  # log-odds beyond which nothing changes
 _HELD = 4.0  # weight of the default correction
 _HELD_CALIBRATION = 1.0  # and calibration
-_LEAST = 1e-4  # nearer to 0 and 1 confidences say no more
+_ONE_SURER = 1 / (1 + exp(-1))  # a confidence of log-odds 1
 
 
 def sequence_confidence(logits: Array, temperature: float) -> float:
@@ -74,57 +74,69 @@ def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> f
     return (low + high) / 2
 
 
-def fit_correction(evidence: Sequence[tuple[float, float]], right: Sequence[bool]) -> Correction:
+def fit_correction(
+    evidence: Sequence[tuple[float, float]],
+    right: Sequence[bool],
+    texts: Sequence[str] | None = None,
+    calibration: Calibration | None = None,
+) -> Correction:
     """Return the correction under which confidences best predict which words that were looked at
     again are right.
 
-    evidence: of each word, as `strhub.inference.rereading.evidence` gives it. A logistic regression
-    by Newton's method, held to the default correction as by a few words, so that few words do not
-    lead far from it. `ValueError` without words, or without as many verdicts.
+    evidence: of each word, as `strhub.inference.rereading.evidence` gives it; texts: what was read,
+    if a calibration follows. A logistic regression by Newton's method, held to the default
+    correction as by a few words, so that few words do not lead far from it. `ValueError` without
+    words, or without as many of each.
     """
-    if not evidence or len(evidence) != len(right):
+    texts = [""] * len(evidence) if texts is None else texts
+    if not evidence or not len(evidence) == len(right) == len(texts):
         raise ValueError(
-            f"{len(evidence)} words and {len(right)} verdicts on them: need as many of both, and "
-            "some"
+            f"{len(evidence)} words, {len(right)} verdicts on them and {len(texts)} texts: need as "
+            "many of each, and some"
         )
     odds = np.array([[log_odds(best), log_odds(first), 1.0] for best, first in evidence])  # (N, 3)
-    return Correction(*_regress(odds, right, np.array(Correction()), _HELD))
+    if calibration is None:
+        return Correction(*_regress(odds, right, np.array(Correction()), _HELD))
+    weights = np.array(calibration)
+    doubtful = np.array([calibration_terms(0.5, text) for text in texts]) @ weights  # (N,)
+    surer = np.array([calibration_terms(_ONE_SURER, text) for text in texts]) @ weights
+    slopes = surer - doubtful  # of the calibrated log-odds, by the corrected ones
+    odds = slopes[:, None] * odds
+    return Correction(*_regress(odds, right, np.array(Correction()), _HELD, doubtful))
 
 
 def fit_calibration(
-    confidences: Sequence[float],
-    known: Sequence[bool],
-    single: Sequence[bool],
-    right: Sequence[bool],
+    confidences: Sequence[float], texts: Sequence[str], right: Sequence[bool]
 ) -> Calibration:
     """Return the calibration under which confidences best predict which texts are right; see
     `fit_correction`.
 
-    known, single: of each text, whether it is a known word, and whether it has one character.
-    `ValueError` without words, or without as many of each.
+    texts: what was read, none of them empty. `ValueError` without words, or without as many of
+    each.
     """
-    counts = sorted({len(confidences), len(known), len(single), len(right)})
+    counts = sorted({len(confidences), len(texts), len(right)})
     if len(counts) > 1 or not counts[0]:
-        raise ValueError(f"confidences, words and verdicts: {counts} of them: need as many of each")
-    rows = zip(confidences, known, single, strict=True)
-    odds = np.array(
-        [[log_odds(one, _LEAST), 1.0, float(word), float(few)] for one, word, few in rows]
-    )  # (N, 4)
-    return Calibration(*_regress(odds, right, np.array(Calibration()), _HELD_CALIBRATION))
+        raise ValueError(f"confidences, texts and verdicts: {counts} of them: need as many of each")
+    rows = [calibration_terms(one, text) for one, text in zip(confidences, texts, strict=True)]
+    default = np.array(Calibration())
+    return Calibration(*_regress(np.array(rows), right, default, _HELD_CALIBRATION))
 
 
-def _regress(odds: Array, right: Sequence[bool], default: Array, held: float) -> list[float]:
+def _regress(
+    odds: Array, right: Sequence[bool], default: Array, held: float, given: Array | float = 0.0
+) -> list[float]:
     """Return the weights of a logistic regression (N, K) by Newton's method, held to the default
-    ones by a weight. A step that would lead too far is halved.
+    ones by a weight. A step that would lead too far is halved. given: log-odds (N,) that are added.
     """
     verdicts, found = np.asarray(right, dtype=np.float64), default
 
     def misfit(weights: Array) -> float:
-        likelihoods = np.logaddexp(0, odds @ weights) - verdicts * (odds @ weights)
+        total = odds @ weights + given
+        likelihoods = np.logaddexp(0, total) - verdicts * total
         return float(likelihoods.sum() + held / 2 * np.square(weights - default).sum())
 
     for _ in range(_NEWTON_STEPS):
-        sure = 1 / (1 + np.exp(-(odds @ found).clip(-_FAR, _FAR)))
+        sure = 1 / (1 + np.exp(-(odds @ found + given).clip(-_FAR, _FAR)))
         slope = odds.T @ (sure - verdicts) + held * (found - default)
         curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + held * np.eye(len(default))
         step, before = np.linalg.solve(curvature, slope), misfit(found)
@@ -167,3 +179,53 @@ def expected_calibration_error(
     indices = np.minimum((values * bins).astype(int), bins - 1)
     gaps = np.bincount(indices, weights=values - verdicts, minlength=bins)
     return float(np.abs(gaps).sum() / len(values))
+
+
+class CalibrationError(NamedTuple):
+    """The expected calibration error of words, in [0, 1].
+
+    plain: as it is usually told, above the true one, since chance parts confidence and accuracy in
+    each bin; estimate: without what chance adds; low, high: where the true one is, 95 %.
+    """
+
+    plain: float
+    estimate: float
+    low: float
+    high: float
+
+
+def calibration_error(
+    confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15, trials: int = 500
+) -> CalibrationError:
+    """Return the expected calibration error with and without what chance adds, and an interval.
+
+    What chance adds is what it would add once more to the accuracies that were found, drawn anew in
+    each bin (Kumar et al. 2019, "Verified Uncertainty Calibration"). The interval is a basic
+    bootstrap over words: how far the estimate falls from what words are drawn from.
+    """
+    values = np.asarray(confidences, dtype=np.float64)
+    verdicts = np.asarray(right, dtype=np.float64)
+    plain, rng = expected_calibration_error(confidences, right, bins=bins), np.random.default_rng(0)
+    estimate, offs = _without_chance(values, verdicts, bins, rng), []
+    for _ in range(trials):
+        chosen = rng.integers(len(values), size=len(values))
+        offs.append(_without_chance(values[chosen], verdicts[chosen], bins, rng) - plain)
+    low, high = estimate - np.quantile(offs, [0.975, 0.025])
+    return CalibrationError(
+        plain, max(0.0, estimate), float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+    )
+
+
+def _without_chance(values: Array, verdicts: Array, bins: int, rng: Any, draws: int = 100) -> float:
+    """Return the error less what chance adds, which may be a little below 0."""
+    indices = np.minimum((values * bins).astype(int), bins - 1)
+    words = np.bincount(indices, minlength=bins)
+    filled = words > 0
+    words = words[filled]
+    confidence = np.bincount(indices, values, bins)[filled] / words
+    accuracy = np.bincount(indices, verdicts, bins)[filled] / words
+    spread = np.sqrt(accuracy * (1 - accuracy) / words)
+    drawn = accuracy + spread * rng.standard_normal((draws, len(words)))
+    weights = words / len(values)
+    plain = float(weights @ np.abs(confidence - accuracy))
+    return 2 * plain - float((np.abs(confidence - drawn) @ weights).mean())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import exp, log
+from operator import mul
 from typing import Any, Final, NamedTuple
 
 CORRECTION: Final = "reread_correction"
@@ -16,7 +17,8 @@ CALIBRATION: Final = "calibration"
 """Name of the calibration there."""
 _LEAST: Final = 1e-3  # nearer to 0 and 1 confidences of several looks say no more
 _LEAST_OF_ALL: Final = 1e-4  # and those of all texts
-_WORDS: Final = {3: "three", 4: "four"}
+_SHORT: Final = (2, 3)  # characters
+_WORDS: Final = {3: "three", 4: "four", 6: "six"}
 _MOST: Final = 100.0  # log-odds beyond which nothing changes
 
 
@@ -48,25 +50,29 @@ class Correction(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """Log-odds of being right: `scale` times those of the confidence, `offset`, `known` for an
-    English word, and `single` for a text of one character.
+    """Log-odds of being right: `scale` times those of the confidence, and `offset`; besides `known`
+    for an English word, `short` for a text of two or three characters, and for a single one
+    `single` and `single_scale` times its log-odds.
 
     A known word is more often right than another text that was read with the same confidence: what
-    a network takes for one by mistake is seldom another one. And where a ground without text is
-    read as something, that is one character. By default confidences stay as they are.
+    a network takes for one by mistake is seldom another one. But two or three letters are one by
+    chance. And where a ground without text is read as something, that is one character, never with
+    much confidence. By default confidences stay as they are.
     """
 
     scale: float = 1.0
     offset: float = 0.0
     known: float = 0.0
     single: float = 0.0
+    single_scale: float = 0.0
+    short: float = 0.0
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Calibration:
         """Return the one that a model says of itself, else the default. `ValueError` if it is not
-        four numbers.
+        six numbers, or the first four.
         """
-        stored = numbers_of(hparams, CALIBRATION, 4)
+        stored = numbers_of(hparams, CALIBRATION, 4, 6)
         return cls() if stored is None else cls(*stored)
 
     def __call__(self, confidence: float, text: str) -> float:
@@ -75,12 +81,28 @@ class Calibration(NamedTuple):
         """
         if not text or self == Calibration():
             return confidence
-        odds = self.scale * log_odds(confidence, _LEAST_OF_ALL) + self.offset
-        if len(text) == 1:
-            odds += self.single
-        elif self.known and is_known(text):
-            odds += self.known
+        known = bool(self.known) and is_known(text)  # the list of words takes a while to read
+        odds = sum(map(mul, self, calibration_terms(confidence, text, known=known)))
         return 1 / (1 + exp(min(-odds, _MOST)))
+
+
+def calibration_terms(
+    confidence: float, text: str, *, known: bool | None = None
+) -> tuple[float, ...]:
+    """Return what each number of a `Calibration` is multiplied by, for a text that was read with a
+    confidence. known: whether it is a known word; by default it is looked up.
+    """
+    odds, single = log_odds(confidence, _LEAST_OF_ALL), len(text) == 1
+    if known is None:
+        known = is_known(text)
+    return (
+        odds,
+        1.0,
+        float(known and not single),
+        float(single),
+        odds if single else 0.0,
+        float(len(text) in _SHORT),
+    )
 
 
 def is_known(text: str) -> bool:
@@ -90,9 +112,9 @@ def is_known(text: str) -> bool:
     return text.lower() in english_words()
 
 
-def numbers_of(hparams: Mapping[str, Any], name: str, count: int) -> tuple[float, ...] | None:
-    """Return what a model says of itself by that name, if it does; `ValueError` if it is not so
-    many numbers.
+def numbers_of(hparams: Mapping[str, Any], name: str, *counts: int) -> tuple[float, ...] | None:
+    """Return what a model says of itself by that name, if it does; `ValueError` if it is not one of
+    so many numbers.
     """
     stored = hparams.get(name)
     if stored is None:
@@ -101,8 +123,8 @@ def numbers_of(hparams: Mapping[str, Any], name: str, count: int) -> tuple[float
         found = tuple(map(float, stored))
     except (TypeError, ValueError):
         found = ()
-    if len(found) != count:
-        told = f"it must be {_WORDS[count]} numbers, see tools/calibrate.py"
+    if len(found) not in counts:
+        told = f"it must be {_WORDS[counts[-1]]} numbers, see tools/calibrate.py"
         raise ValueError(f"{name} is {stored!r}: {told}")
     return found
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strhub import Recognizer
 from strhub.data.sources.lmdb import LmdbWords
 from strhub.evaluation.calibration import (
+    calibration_error,
     calibration_noise,
     expected_calibration_error,
     fit_calibration,
@@ -136,25 +137,42 @@ def test_confidences_of_photographed_words_are_what_they_say() -> None:
     assert expected_calibration_error(*zip(*again, strict=True)) <= 0.02
 
 
-def simulated(count: int) -> tuple[list[float], list[bool], list[bool]]:
-    """Return confidences that say too little of known words and too much of others, and which texts
-    are right.
+TRUE = Calibration(scale=0.7, offset=-0.4, known=1.6, single=-2.0, single_scale=0.5, short=-0.7)
+
+
+def simulated(count: int) -> tuple[list[float], list[str], list[bool]]:
+    """Return confidences that say too little of known words and too much of others, what was read,
+    and which texts are right, as often as `TRUE` says.
     """
     rng = np.random.default_rng(1)
-    known = rng.random(count) < 0.5
-    odds = rng.normal(1.5, 2.0, count)
-    right = rng.random(count) < 1 / (1 + np.exp(-(0.7 * odds + np.where(known, 1.2, -0.4))))
-    return (1 / (1 + np.exp(-odds))).tolist(), known.tolist(), right.tolist()
+    texts = rng.choice(["house", "qzxvw", "at", "q7", "J"], count).tolist()
+    confidences = (1 / (1 + np.exp(-rng.normal(1.5, 2.0, count)))).tolist()
+    sure = [TRUE(one, text) for one, text in zip(confidences, texts, strict=True)]
+    return confidences, texts, (rng.random(count) < np.array(sure)).tolist()
 
 
 def test_a_calibration_is_found_again() -> None:
-    confidences, known, right = simulated(8000)
-    fitted = fit_calibration(confidences, known, [False] * len(known), right)
-    assert fitted == pytest.approx((0.7, -0.4, 1.6, 0.0), abs=0.15)
-    texts = ["house" if word else "qzx" for word in known]
+    confidences, texts, right = simulated(12_000)
+    fitted = fit_calibration(confidences, texts, right)
+    assert fitted == pytest.approx(TRUE, abs=0.2)
     called = [fitted(one, text) for one, text in zip(confidences, texts, strict=True)]
     assert expected_calibration_error(confidences, right) > 0.05
     assert expected_calibration_error(called, right) < 0.02
+
+
+def test_a_correction_is_found_so_that_it_is_right_once_it_is_calibrated() -> None:
+    """Else words of one look pay for those that were looked at again."""
+    true, texts = Correction(best=0.9, first=0.3, offset=-0.8), ["house", "q7", "qzxvw"] * 2000
+    evidence, _ = reread(len(texts), true)
+    sure = []
+    for (best, first), text in zip(evidence, texts, strict=True):
+        odds = true.best * log_odds(best) + true.first * log_odds(first) + true.offset
+        sure.append(TRUE(1 / (1 + np.exp(-odds)), text))
+    right = (np.random.default_rng(2).random(len(sure)) < np.array(sure)).tolist()
+    assert fit_correction(evidence, right, texts, TRUE) == pytest.approx(true, abs=0.2)
+    assert fit_correction(evidence, right) != pytest.approx(true, abs=0.2)
+    with pytest.raises(ValueError, match="need as many"):
+        fit_correction(evidence, right, texts[1:], TRUE)
 
 
 def test_a_fit_does_not_run_away() -> None:
@@ -163,17 +181,16 @@ def test_a_fit_does_not_run_away() -> None:
     for _ in range(20):
         confidences = (1 - rng.beta(0.3, 3, 1200)).tolist()
         right = (rng.random(1200) < 0.9).tolist()
-        known = (rng.random(1200) < 0.7).tolist()
-        single = (rng.random(1200) < 0.02).tolist()
-        assert np.abs(fit_calibration(confidences, known, single, right)).max() < 10
+        texts = rng.choice(["house", "at", "qzxvw", "J"], 1200, p=[0.6, 0.1, 0.28, 0.02]).tolist()
+        assert np.abs(fit_calibration(confidences, texts, right)).max() < 10
 
 
 def test_few_words_or_none_do_not_lead_far() -> None:
-    assert fit_calibration([0.9], [True], [False], [True]) == pytest.approx(Calibration(), abs=0.5)
+    assert fit_calibration([0.9], ["house"], [True]) == pytest.approx(Calibration(), abs=0.5)
     with pytest.raises(ValueError, match="need as many"):
-        fit_calibration([], [], [], [])
+        fit_calibration([], [], [])
     with pytest.raises(ValueError, match="need as many"):
-        fit_calibration([0.5], [True, False], [True], [True])
+        fit_calibration([0.5], ["a", "b"], [True])
 
 
 def test_perfect_confidences_show_an_error_by_chance() -> None:
@@ -190,6 +207,31 @@ def test_a_calibration_is_told_by_a_model() -> None:
     assert told(0.0, "") == 0.0
     assert told(0.9, "J") < 0.9 < told(0.9, "JJ")
     assert 0 < told(0.0, "market") < told(1.0, "market") < 1
-    for bad in ([1, 2, 3], "abc", [1, 2, None, 4]):
-        with pytest.raises(ValueError, match="four numbers"):
+    assert TRUE(0.9, "at") < TRUE(0.9, "house")
+    assert TRUE(0.9, "JJ") < TRUE(0.9, "JJJJ")
+    assert TRUE(0.999, "J") - TRUE(0.6, "J") > TRUE(0.999, "JJJJ") - TRUE(0.6, "JJJJ")
+    for bad in ([1, 2, 3], "abc", [1, 2, None, 4], [1, 2, 3, 4, 5]):
+        with pytest.raises(ValueError, match="six numbers"):
             Calibration.of({"calibration": bad})
+
+
+def calibrated(count: int, shift: float) -> tuple[list[float], list[bool], float]:
+    """Return confidences whose log-odds are so much too low, which of them are right, and their
+    true error.
+    """
+    rng = np.random.default_rng(5)
+    values = rng.beta(3, 0.5, count).clip(1e-6, 1 - 1e-6)
+    sure = 1 / (1 + np.exp(-(np.log(values / (1 - values)) + shift)))
+    return values.tolist(), (rng.random(count) < sure).tolist(), float((sure - values).mean())
+
+
+def test_chance_is_taken_off_the_error() -> None:
+    perfect = calibration_error(*calibrated(1500, 0.0)[:2], trials=100)
+    assert perfect.estimate < perfect.plain
+    assert perfect.low < 0.005 < perfect.high < 0.04
+    off = [calibration_error(*calibrated(count, 1.0)[:2], trials=100) for count in (1500, 15_000)]
+    true = calibrated(15_000, 1.0)[2]
+    assert all(one.low < true < one.high for one in off)
+    assert off[1].estimate == pytest.approx(off[1].plain, abs=2e-3), "there is little to take off"
+    assert off[1].high - off[1].low < off[0].high - off[0].low
+    assert calibration_error([1.0], [True], trials=10) == (0, 0, 0, 0)
