@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def calibrate(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "tools/calibrate.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tree: Path) -> None:
@@ -35,12 +35,18 @@ def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tre
         "--limit",
         "8",
         "--keep_temperature",
+        "--blanks",
+        "30",
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"all +12 words: error with one look [\d.]+ % \(by chance", done.stdout)
     before, after = read_checkpoint(embedded_weights()), read_checkpoint(weights)
     assert after.hparams["temperature"] == before.hparams["temperature"]
-    assert after.card["calibration_error"]["all"]["words"] == 12
+    errors = after.card["calibration_error"]["all"]
+    assert errors["words"] == 12
+    for way in (errors["one_look"], errors["all_looks"]):
+        assert 0 <= way["low"] <= way["without_chance"] <= way["high"] <= 1
+        assert way["without_chance"] <= way["error"]
     assert after.card["calibrated_on"].startswith("val/a, SVT; the errors are of 5 parts")
     engine = OnnxEngine(weights.with_suffix(".onnx"))
     assert engine.correction == Correction(*after.hparams[CORRECTION])
