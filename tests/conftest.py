@@ -22,10 +22,15 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hypothesis import HealthCheck, settings
 from omegaconf import DictConfig
 from small_runs import SMALL, Compose
 
 from strhub.configs import CONFIG_DIR
+
+# How long examples take depends on what else the machine does: no test is to fail by that.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 
 def pytest_configure() -> None:

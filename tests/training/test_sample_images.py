@@ -51,6 +51,7 @@ def test_tensorboard_has_images_and_readings(compose_main: Any, tmp_path: Path) 
     assert len(text.splitlines()) == 2 + 5
     assert (tmp_path / "run" / "metrics.csv").is_file()
     assert {scalar.value for scalar in events.Scalars("report/accuracy")}
+    assert not [tag for tag in events.Tags()["scalars"] if "hp_metric" in tag]
     samples = list(read_samples(tmp_path / "run" / "report" / "samples.tsv"))
     assert len(samples) == 11
     assert all(sample.height for sample in samples)
