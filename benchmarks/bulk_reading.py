@@ -2,12 +2,11 @@
 """Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and
 how it grows.
 
-python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, at random moments, and resumed
-python benchmarks/bulk_reading.py speed --words 4000     # Recognizer alone, engine plain and engine ray, in turn;
-                                                         # with --workers 1 --threads 1, all on one
-                                                         core
-python benchmarks/bulk_reading.py scaling                # workers whose model sleeps: more of them than there are cores
-"""  # noqa: E501
+python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, and resumed
+python benchmarks/bulk_reading.py speed --words 4000     # Recognizer, plain and ray, in turn
+python benchmarks/bulk_reading.py speed --workers 1 --threads 1    # the same on one core
+python benchmarks/bulk_reading.py scaling                # sleeping models: more workers than cores
+"""
 
 import argparse
 import os

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What a first word costs: new processes that import strhub, load a model and read one image.
 
-python benchmarks/cold_start.py                  # the embedded model, as `pip install strhub` gives it
+python benchmarks/cold_start.py                  # the model in the package
 python benchmarks/cold_start.py --also last.ckpt words.onnx
 
 Prints wall time, processor time and the peak of resident memory, medians with the least and the
 greatest. The models take turns, so that other work on the machine disturbs all alike; processor
 time is disturbed least.
-"""  # noqa: E501
+"""
 
 import argparse
 import json

@@ -2,16 +2,16 @@
 """Kill -9 what trains, at random moments, and see whether the curve comes out the same, bit for bit
 and row for row.
 
-python benchmarks/killed_training.py worker --moments 10   # a data worker: the run starts it again by itself
-python benchmarks/killed_training.py driver --moments 10   # the program: started again with ckpt_path=last
-python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo): the other ends, both again
+python benchmarks/killed_training.py worker --moments 10   # a data worker: the run restarts it
+python benchmarks/killed_training.py driver --moments 10   # the program: ckpt_path=last
+python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo)
 
 With --forked, each start is a copy of a process that has imported all packages already: more
 moments in a minute, and the same program from there on. Moments can be spread over several calls,
 with another --seed each; the run that nobody kills is trained once.
 
 Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
-"""  # noqa: E501
+"""
 
 import argparse
 import csv

@@ -5,7 +5,7 @@ each.
 python benchmarks/recipe_ablation.py outputs/recipe --start drawn-only.safetensors --data_root data
 --seeds 0 1 python benchmarks/recipe_ablation.py outputs/shapes --data_root data --steps 400 --arms
 base "depth 8" "64 tokens" \
-    --options model.lr=1.6e-2                                      # from nothing, as other shapes must begin
+    --options model.lr=1.6e-2                    # from nothing, as other shapes must begin
 python benchmarks/recipe_ablation.py outputs/recipe --table
 
 A fifth of <data_root>/train/real is kept out of training and read after each run; --start should
@@ -14,7 +14,7 @@ folders of <data_root>/train, too; every arm sees the same number of words. A he
 not have, as that of CTC may be, is best switched off (--options model.ctc_weight=0): so short a run
 would go into it. One JSON line a run goes to <folder>/results.jsonl; runs that are there already
 are not repeated, so the command can be stopped and given again.
-"""  # noqa: E501
+"""
 
 import argparse
 import subprocess

@@ -2,14 +2,13 @@
 """Make a model from nothing, by a recipe: train, label, train on, save, calibrate, evaluate.
 
 tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data                 # all of it
-tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # a leg; the same again resumes
-tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3  # options of
-train.py, all stages
+tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # or in legs
+tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3   # train.py's
 
 Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command
 resumes from the last checkpoint. Exit status: 0 when the model is made, 75 when there is more to
 do.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

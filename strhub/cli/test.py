@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false
   ./test.py strhub-small --reader --sets data/val/IC15 --output report/
   ./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/
-  ./test.py --photos street/ --html errors.html             whole photographs, with a page of the errors"""  # noqa: E501
+  ./test.py --photos street/ --html errors.html             photographs, a page of the errors"""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -26,11 +26,11 @@ PURPOSE = """Train a recognizer as the configuration says, and print its last sc
 
 examples:
   ./train.py +experiment=parseq-tiny                     a preconfigured experiment
-  ./train.py dataset=rendered                               no training files: words are rendered
-  ./train.py pretrained=strhub-tiny                      start from a model: its sizes are taken over
+  ./train.py dataset=rendered                            no training files: words are rendered
+  ./train.py pretrained=strhub-tiny                      start from a model, with its sizes
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume
-  ./train.py debug=one_step                              does everything fit? also debug=overfit"""  # noqa: E501
+  ./train.py debug=one_step                              does everything fit? also debug=overfit"""
 STOPPED = (
     75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 )

@@ -15,7 +15,10 @@ from strhub.errors import ConfigError, DataError
 from strhub.spotting.detector import Detector, EmbeddedDetector
 from strhub.spotting.regions import Floats, Region
 
-_FORMS: Final = "(N, 4) boxes left, top, right, bottom, (N, 5) with scores, (N, 4, 2) corners, or a pair of either and (N) scores"  # noqa: E501
+_FORMS: Final = (
+    "(N, 4) boxes left, top, right, bottom, (N, 5) with scores, (N, 4, 2) corners, or a pair of "
+    "either and (N) scores"
+)
 
 
 def as_detector(source: Any) -> Detector:

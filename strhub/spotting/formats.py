@@ -154,7 +154,8 @@ def to_alto(page: Page) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#">',
         "<Description><MeasurementUnit>pixel</MeasurementUnit>",
-        f"<sourceImageInformation><fileName>{_xml(page.source or '')}</fileName></sourceImageInformation>",  # noqa: E501
+        f"<sourceImageInformation><fileName>{_xml(page.source or '')}</fileName>"
+        "</sourceImageInformation>",
         "</Description>",
         f'<Layout><Page ID="page{page.number}" PHYSICAL_IMG_NR="{page.number}" WIDTH="{width}" '
         f'HEIGHT="{height}">',

@@ -258,10 +258,14 @@ def test_another_file_half_a_file_and_none_leave_nothing_behind(tmp_path: Path, 
     web.files["/other.safetensors"] = content + b"x"
     for name, message in (
         (f"other.safetensors#sha256={digest}", "not the file it should be: its SHA-256 is"),
-        (f"model.safetensors#sha256={digest[:-1]}0" if digest[-1] != "0" else f"model.safetensors#sha256={'1' * 64}",  # noqa: E501
-         "not the file it should be"),
+        (
+            f"model.safetensors#sha256={digest[:-1]}0"
+            if digest[-1] != "0"
+            else f"model.safetensors#sha256={'1' * 64}",
+            "not the file it should be",
+        ),
         (f"gone.safetensors#sha256={digest}", "could not be fetched from .*404"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(CheckpointError, match=message):
             load(f"{web.address}/{name}")
         assert cached(tmp_path) == []

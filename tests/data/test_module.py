@@ -81,7 +81,10 @@ def test_folders_of_images_and_lmdbs_together(tmp_path: Path) -> None:
             Image.new("RGB", (20, 10), (len(name), 9, 9)).save(
                 tmp_path / part / "crops" / f"{name}.png"
             )
-    table = 'filename,label\ncrops/a.png,Ann\ncrops/b.png,"Bob, jr"\ncrops/c.png,中文\ncrops/d.png,gone\nbad\n'  # noqa: E501
+    table = (
+        'filename,label\ncrops/a.png,Ann\ncrops/b.png,"Bob, jr"\n'
+        "crops/c.png,中文\ncrops/d.png,gone\nbad\n"
+    )
     (tmp_path / "train/real/shop/labels.csv").write_text(table, "utf-8")
     (tmp_path / "val/labels.jsonl").write_text('{"file": "crops/a.png", "text": "Ann"}\n')
     (tmp_path / "test/Mine/gt.txt").write_text(

@@ -73,7 +73,7 @@ TABLE = {
     "./read.py --images demo_images --top_k 3": PLAIN,
     "./read.py --lines --images demo_images/*": PLAIN,
     "./read.py --images demo_images --json": PLAIN,
-    "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,  # noqa: E501
+    "./read.py path/to/last.ckpt --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./read.py pretrained=parseq --images demo_images/*": NETWORK,
     "./read.py clip4str_base16x16_d70bde1f2d.ckpt --images demo_images/*": CLIP4STR,
     "./read.py clip4str_base_6e9fe947ac.pt --images demo_images/* cross_modal:bool=false": CLIP4STR,
@@ -81,7 +81,7 @@ TABLE = {
         instead=(("readings/", "readings-1"),)
     ),
     "./read.py --images words/ --output readings/": Run(instead=(("readings/", "readings-2"),)),
-    "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,  # noqa: E501
+    "./read.py --images words/ 'shards/*.tar' table.parquet --output readings/ --engine ray": MINUTES,
     "./read.py --images words/ --output readings/ --engine ray --workers 8": MINUTES,
     "./read.py outputs/mine/last.ckpt --images /data/shards --output /data/readings --engine ray "
     "--address 10.0.0.1:6379 --gpus 0.25 --cpus 2 --batch_size 256": CLUSTER,
@@ -94,15 +94,15 @@ TABLE = {
     "./test.py --photos street/ --html errors.html --results results.jsonl": PHOTOS,
     "./test.py --photos street/ --detection icdar2013": PHOTOS,
     "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,
-    "python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plot compare.png": MINUTES,  # noqa: E501
+    "python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plot compare.png": MINUTES,
     "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,
     "./read.py words.onnx --images demo_images": PLAIN,
     "./read.py strhub-tiny --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
-    "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,  # noqa: E501
+    "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
-    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,  # noqa: E501
+    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,
     "./export.py strhub-tiny words.pt2": MINUTES,
     "./export.py strhub-small rapidocr.onnx --layout rapidocr": Run(
         elsewhere="tests/export/test_rapidocr.py"
@@ -121,13 +121,13 @@ TABLE = {
     "strhub-data sheet sheet.png --beside data/train/real --statistics": PLAIN,
     "strhub-data sheet sheet.png --from data/train/real": PLAIN,
     "strhub-data inspect data/train data/test --html report.html": PLAIN,
-    "strhub-data filter data/train/real data/train/clean --without data/test --drop_duplicates": PLAIN,  # noqa: E501
+    "strhub-data filter data/train/real data/train/clean --without data/test --drop_duplicates": PLAIN,
     "strhub-data filter data/train/real clean --min_side 8 --without data/test": PLAIN,
     "strhub-data merge data/train/all data/train/real data/train/clean": PLAIN,
     "strhub-data merge data/train/all data/train/real data/train/synth": Run(
         instead=(("data/train/all", "all"),)
     ),
-    "strhub-data split data/train/real data/train/part data/val/part --fraction 0.9 --by label": PLAIN,  # noqa: E501
+    "strhub-data split data/train/real data/train/part data/val/part --fraction 0.9 --by label": PLAIN,
     "strhub-data split clean data/train/real/mine data/val/mine --fraction 0.95": Run(
         instead=(
             ("data/train/real/mine", "data/train/real/ours"),
@@ -139,7 +139,7 @@ TABLE = {
     # Training
     "./train.py +experiment=parseq-tiny": Run(SHORT + RENDERED),
     "./train.py dataset=rendered data.render.difficulty=[0.2,0.8]": RENDERING,
-    "./train.py dataset=rendered 'data.render.texts={corpus: words.txt}' data.render.fonts=fonts/": RENDERING,  # noqa: E501
+    "./train.py dataset=rendered 'data.render.texts={corpus: words.txt}' data.render.fonts=fonts/": RENDERING,
     "./train.py data.mixture='{real: 0.5, rendered: 0.5}'": TRAIN,
     "./train.py charset=94_full dataset=real": TRAIN,
     "./train.py data.root_dir=data data.num_workers=2 data.augment=true": Run(
@@ -227,7 +227,7 @@ TABLE = {
     "pip install 'strhub[eval]'": INSTALLS,
     "./test.py outputs/<run>": PLAIN,
     "./test.py strhub-small --reader --sets data/val/IC15 --output report/": SCORED,
-    "./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/": SCORED,  # noqa: E501
+    "./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/": SCORED,
     "./test.py --predictions predictions.tsv --sets data/val/IC15": SCORED,
     "strhub-data suspects data/train/real suspects.html": SCORED,
     "strhub-data correct data/train/real corrections.tsv data/train/corrected": SCORED,
@@ -261,7 +261,7 @@ TABLE = {
     "python benchmarks/killed_training.py driver": MINUTES,
     "python benchmarks/killed_training.py driver --moments 10": MINUTES,
     "python benchmarks/bulk_reading.py killed --words 20000": MINUTES,
-    "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,  # noqa: E501
+    "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,
     "python benchmarks/clip_ablation.py outputs/clip_ablation --table": MINUTES,
     "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
     "61-90": MINUTES,

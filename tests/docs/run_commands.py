@@ -19,10 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
-    dataset=rendered data.render.words=8 data.render.validation=4 data.render.style=simple data.num_workers=0 trainer.max_epochs=1
-    trainer.accelerator=cpu model.batch_size=4 model.embed_dim=32 model.enc_num_heads=1 model.dec_num_heads=2
-    model.enc_depth=1 model.patch_size=[16,16] callbacks.summary=null hydra.run.dir=outputs/parseq/run
-"""  # noqa: E501
+    dataset=rendered data.render.words=8 data.render.validation=4 data.render.style=simple
+    data.num_workers=0 trainer.max_epochs=1 trainer.accelerator=cpu callbacks.summary=null
+    model.batch_size=4 model.embed_dim=32 model.enc_num_heads=1 model.dec_num_heads=2
+    model.enc_depth=1 model.patch_size=[16,16] hydra.run.dir=outputs/parseq/run
+"""
 
 
 def furnish() -> None:

@@ -168,12 +168,21 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
     ("rows", "head", "message"),
     [
         (GOOD[:-1], ("image", "text", "confidence"), "has no reading of image-000000006"),
-        ([*GOOD, ("image-000000099", "x", "1")], ("image", "text", "confidence"), "1 readings of "
-                                                                                  "images that are"),  # noqa: E501
-        ([*GOOD, GOOD[0]], ("image", "text", "confidence"), "the same reading twice, in lines 2 "
-                                                            "and 8"),
-        ([*GOOD, ("image-000000001", "x", "1")], ("image", "text", "confidence"), "two readings, "
-                                                                                  "in lines 2 and 8"),  # noqa: E501
+        (
+            [*GOOD, ("image-000000099", "x", "1")],
+            ("image", "text", "confidence"),
+            "1 readings of images that are",
+        ),
+        (
+            [*GOOD, GOOD[0]],
+            ("image", "text", "confidence"),
+            "the same reading twice, in lines 2 and 8",
+        ),
+        (
+            [*GOOD, ("image-000000001", "x", "1")],
+            ("image", "text", "confidence"),
+            "two readings, in lines 2 and 8",
+        ),
         (
             [(name, word, word) for name, word, _ in GOOD] + [("image-000000001", "Exit", "Exlt")],
             ("image", "text", "label"),
@@ -184,16 +193,25 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
             ("image", "text", "label"),
             "the readings are of other images",
         ),
-        ([("image-000000001", "x", "1.5")], ("image", "text", "confidence"), "the confidence is "
-                                                                             "'1.5'"),
-        ([("image-000000001", "x", "nan")], ("image", "text", "confidence"), "the confidence is "
-                                                                             "'nan'"),
-        ([("image-000000001", "x")], ("image", "text", "confidence"), "2 columns where the first "
-                                                                      "line has 3"),
+        (
+            [("image-000000001", "x", "1.5")],
+            ("image", "text", "confidence"),
+            "the confidence is '1.5'",
+        ),
+        (
+            [("image-000000001", "x", "nan")],
+            ("image", "text", "confidence"),
+            "the confidence is 'nan'",
+        ),
+        (
+            [("image-000000001", "x")],
+            ("image", "text", "confidence"),
+            "2 columns where the first line has 3",
+        ),
         (GOOD, ("file", "text", "confidence"), "'image' once among them"),
         ([], ("image", "image", "text"), "'image' once among them"),
     ],
-)  # fmt: skip
+)
 def test_predictions_that_do_not_fit_are_told(
     tmp_path: Path, rows: Sequence[Sequence[str]], head: Sequence[str], message: str
 ) -> None:

@@ -96,8 +96,9 @@ class Slow(Dataset):
         time.sleep(60)
 if __name__ == "__main__":
     start, count = "START", 2
-    list(DataLoader(Slow(), num_workers=count, worker_init_fn=let_go_of_signals, multiprocessing_context=start))
-"""  # noqa: E501
+    options = {"worker_init_fn": let_go_of_signals, "multiprocessing_context": start}
+    list(DataLoader(Slow(), num_workers=count, **options))
+"""
 KILLER = """
 import os, pathlib, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, *sys.argv[1:]])

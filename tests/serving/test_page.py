@@ -104,9 +104,10 @@ DROP = """(async () => {
   const blob = await (await fetch("/page/examples/05.png")).blob();
   const carried = new DataTransfer();
   carried.items.add(new File([blob], "dropped.png", { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true, dataTransfer: carried };
   for (const kind of ["dragenter", "dragover", "drop"])
-    document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: carried }));
-})()"""  # noqa: E501
+    document.body.dispatchEvent(new DragEvent(kind, options));
+})()"""
 LETTERS = "[...document.querySelectorAll('.card:first-child .letter b')].map((b) => b.textContent)"
 
 

@@ -94,8 +94,13 @@ def test_every_format_has_all_words(page: Page) -> None:
     assert page.export("md").startswith('Fish & Chips \\\n\\<b\\>"fresh"\\</b\\>')
 
 
-@pytest.mark.parametrize(("format", "tag"), [("hocr", "{http://www.w3.org/1999/xhtml}span"),
-                                             ("alto", "{http://www.loc.gov/standards/alto/ns-v4#}String")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    ("format", "tag"),
+    [
+        ("hocr", "{http://www.w3.org/1999/xhtml}span"),
+        ("alto", "{http://www.loc.gov/standards/alto/ns-v4#}String"),
+    ],
+)
 def test_xml_is_well_formed_whatever_was_read(page: Page, format: str, tag: str) -> None:
     root = ElementTree.fromstring(page.export(format))
     found = [node for node in root.iter(tag) if node.get("class", "ocrx_word") == "ocrx_word"]

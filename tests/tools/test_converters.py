@@ -277,7 +277,10 @@ def test_mjsynth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir(parents=True)
     Image.new("RGB", (90, 31), (200, 0, 0)).save(folder / "115_Lube_45484.jpg")
     (folder / "116_bad_1.jpg").write_bytes(b"")
-    lines = "./2425/1/115_Lube_45484.jpg 45484\n./2425/1/116_bad_1.jpg 1\n./2425/1/117_lost_1.jpg 1\nnonsense\n"  # noqa: E501
+    lines = (
+        "./2425/1/115_Lube_45484.jpg 45484\n./2425/1/116_bad_1.jpg 1\n"
+        "./2425/1/117_lost_1.jpg 1\nnonsense\n"
+    )
     published = sets.Published(sets.write(tmp_path / "annotation_train.txt", lines), tmp_path)
     assert [label for label, _ in run("mjsynth", published, tmp_path / "lmdb")] == ["Lube"]
     told = capsys.readouterr().err

@@ -195,8 +195,10 @@ def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer:
     )
     made = system.configure_optimizers()
     highest = system.effective_lr()
-    rates = {group["name"].removesuffix("-matrices").removesuffix("-rest"): group["max_lr"] / highest  # noqa: E501
-             for group in made["optimizer"].param_groups}  # fmt: skip
+    rates = {
+        group["name"].removesuffix("-matrices").removesuffix("-rest"): group["max_lr"] / highest
+        for group in made["optimizer"].param_groups
+    }
     assert rates == {"encoder-0": 0.25, "encoder-1": 0.5, "encoder-2": 1.0, "others": 1.0}
     before = [group["lr"] for group in made["optimizer"].param_groups]
     for _ in range(3):

@@ -350,10 +350,14 @@ def test_says_which_extra_is_missing(
 )  # Optuna's, of a trial that goes on
 def test_searches_with_ray_and_goes_on(compose_tune: Compose, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    overrides = ["tune.num_samples=2", "tune.max_steps=4", "tune.reports=2",
+    overrides = [
+        "tune.num_samples=2",
+        "tune.max_steps=4",
+        "tune.reports=2",
         "callbacks.summary=null",
-                 "tune.space={model.dropout: {choice: [0.0, 0.1]}}",
-                 f"+callbacks.dies={{_target_: tests_support.DieOnce, path: {tmp_path / 'die'}}}"]  # fmt: skip  # noqa: E501
+        "tune.space={model.dropout: {choice: [0.0, 0.1]}}",
+        f"+callbacks.dies={{_target_: tests_support.DieOnce, path: {tmp_path / 'die'}}}",
+    ]
     (tmp_path / "die").touch()
     search = tune(compose_tune(*overrides))
     assert not (tmp_path / "die").exists(), "a trial was killed, and went on"

@@ -20,7 +20,8 @@ from pathlib import Path
 import strhub
 from strhub import Recognizer
 images = sorted(Path("demo_images").glob("*.png")) * 3
-reader = Recognizer("strhub-tiny" if sys.argv[1] == "onnx" else strhub.load("strhub-tiny"), threads=4, batch_size=4)
+model = "strhub-tiny" if sys.argv[1] == "onnx" else strhub.load("strhub-tiny")
+reader = Recognizer(model, threads=4, batch_size=4)
 texts = [reading.text for reading in reader(images)]
 for child in range(2):
     number = os.fork()
@@ -28,9 +29,10 @@ for child in range(2):
         if child:  # the other one only ends, as a server's worker without work does
             assert [reading.text for reading in reader(images)] == texts
             assert reader(images[0])[0].text == texts[0]
-        sys.exit(7) if sys.argv[1] == "onnx" else os._exit(7)  # PyTorch itself crashes at a forked child's usual end
+        # PyTorch itself crashes at a forked child's usual end.
+        sys.exit(7) if sys.argv[1] == "onnx" else os._exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
-"""  # noqa: E501
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no forks")

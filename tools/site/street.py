@@ -2,8 +2,8 @@
 """Render docs/figures/street.jpg, a street of shops, and let strhub read it:
 docs/figures/street-read.jpg.
 
-tools/site/street.py             # always the same picture; no photograph is needed, and nobody's rights are touched
-"""  # noqa: E501
+tools/site/street.py             # always the same image: no photograph, and nobody's rights
+"""
 
 from __future__ import annotations
 

@@ -167,6 +167,7 @@ def _print_skipped(annotations: Annotations, report: WriteReport) -> None:
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         print(
-            f"skipped: {counts}{'' if len(problems) <= SHOWN_PROBLEMS else '; the first are above'}",  # noqa: E501
+            f"skipped: {counts}"
+            f"{'' if len(problems) <= SHOWN_PROBLEMS else '; the first are above'}",
             file=sys.stderr,
         )

@@ -102,8 +102,11 @@ DAMAGED = {
                                                                                   "image"],
     ),
     "a.jsonl": (
-        b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n{"file": "c.png", "text": 7}\n{"text": "x"}\n'  # noqa: E501
-        b'{"file": 7, "text": "x"}\n"\xff"\n' + b"[" * 100_000 + b'\n{"file": "f.png", "text": "six"}\n',  # noqa: E501
+        b'{"file": "a.png", "text": "one"}\n{"file": "b.png"\n[1]\n'
+        b'{"file": "c.png", "text": 7}\n{"text": "x"}\n'
+        b'{"file": 7, "text": "x"}\n"\xff"\n'
+        + b"[" * 100_000
+        + b'\n{"file": "f.png", "text": "six"}\n',
         ["2: not JSON: ", "3: not an object", "4: no texts under one of filename, ", "5: no texts",
             "6: no texts",
          "7: the line is not UTF-8", "8: not JSON: "],
@@ -206,7 +209,8 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
         ("labels.json", '{"a.png": "1,5", "b.png": "say \\"hi\\""}'),
         (
             "a.json",
-            '[{"filename": "a.png", "text": "1,5"}, {"filename": "b.png", "label": "say \\"hi\\""}]',  # noqa: E501
+            '[{"filename": "a.png", "text": "1,5"}, '
+            '{"filename": "b.png", "label": "say \\"hi\\""}]',
         ),
         (
             "train.json",
@@ -229,7 +233,10 @@ def test_words_photographed_in_quotes_keep_them(tmp_path: Path) -> None:
 
 
 def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
-    text = "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\nno_suffix,a b\nword_1\tx.png y\n"  # noqa: E501
+    text = (
+        "my cat.png a b\nmy cat.png,a b.png\nsub dir/x.JPG hello, world.png\n"
+        "no_suffix,a b\nword_1\tx.png y\n"
+    )
     assert pairs(of_text(tmp_path, "gt.txt", text)) == [
         ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"),
             ("no_suffix", "a b"),
