@@ -18,7 +18,7 @@ reads. Words are rendered where there are no sets.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -225,7 +225,8 @@ def error_of(partitions: Sequence[Sequence[Verdict]]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in told.items()}
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line of this tool."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -262,7 +263,12 @@ def main() -> None:
     parser.add_argument(
         "--parts", type=int, default=5, help="of the words, each measured with the others' fit"
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Calibrate a model and write what was fitted into its file."""
+    args = build_parser().parse_args()
     path = locate(args.model)
     model = load_from_checkpoint(path).eval()
     sets, calibrator = all_words(model, args), Calibrator(model)
@@ -277,6 +283,23 @@ def main() -> None:
     blanks = calibrator.view_reading(list(blank_images(args.blanks, args.seed)))
     fitted = calibrator.fit(every, blanks)
     errors = errors_of(calibrator, every, blanks, args.parts)
+    print(table_of(errors))
+    calibrated = (
+        f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' "
+        f"fit, the mean over {PARTITIONS} ways to part the words"
+    )
+    told = {
+        "temperature": float(model.hparams.get("temperature", 1.0)),
+        CORRECTION: list(fitted.correction),
+        CALIBRATION: list(fitted.calibration),
+    }
+    store(path, told, {"calibration_error": errors, "calibrated_on": calibrated})
+    print(f"{path}: {', '.join(f'{name} {value}' for name, value in told.items())}")
+
+
+def table_of(errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a line a set, with the errors by number of looks."""
+    lines = []
     for name, found in errors.items():
         said = (
             f"{100 * found[way]['error']:.1f} % (by chance {100 * found[way]['by_chance']:.1f}, "
@@ -285,27 +308,22 @@ def main() -> None:
             f"{100 * found[way]['high']:.1f}])"
             for way in ("one_look", "all_looks")
         )
-        print(
+        lines.append(
             f"{name:<24} {found['words']:>6} words: error with one look "
             f"{', with further looks '.join(said)}"
         )
+    return "\n".join(lines)
+
+
+def store(path: Path, told: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Write hyper-parameters and what a card says into a model's file, and its graph anew if it has
+    one: that knows the calibration, too.
+    """
     checkpoint = read_checkpoint(path)
-    calibrated = (
-        f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' "
-        f"fit, the mean over {PARTITIONS} ways to part the words"
-    )
-    card = {**checkpoint.card, "calibration_error": errors, "calibrated_on": calibrated}
-    told = {
-        "temperature": float(model.hparams.get("temperature", 1.0)),
-        CORRECTION: list(fitted.correction),
-        CALIBRATION: list(fitted.calibration),
-    }
-    write_checkpoint(path, checkpoint._replace(hparams={**checkpoint.hparams, **told}, card=card))
-    if path.with_suffix(
-        ".onnx"
-    ).exists():  # a graph that points at these weights, and knows the calibration
+    hparams, card = {**checkpoint.hparams, **told}, {**checkpoint.card, **card}
+    write_checkpoint(path, checkpoint._replace(hparams=hparams, card=card))
+    if path.with_suffix(".onnx").exists():
         export_beside(path)
-    print(f"{path}: {', '.join(f'{name} {value}' for name, value in told.items())}")
 
 
 def errors_of(
