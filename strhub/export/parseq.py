@@ -17,12 +17,15 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from strhub.export.graph import Graph
-from strhub.export.vision_transformer import encode
+from strhub.export.vision_transformer import encode, encode_text
 from strhub.models.layers.attention import MultiHeadAttention
+from strhub.models.layers.byte_pairs import BYTES
 from strhub.models.layers.clip import ClipImageTower
 from strhub.models.layers.vision_transformer import VisionTransformer
+from strhub.models.parseq.crossmodal import CrossModalBranch
 from strhub.models.parseq.decoder import DecoderLayer
 from strhub.models.parseq.model import PARSeq
+from strhub.models.parseq.reader import CharacterReader
 
 
 class KeyValue(NamedTuple):
@@ -40,19 +43,71 @@ def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) 
     if tokens is None:
         assert isinstance(network.encoder, VisionTransformer | ClipImageTower)
         tokens = encode(graph, images, network.encoder)
-    memory = [_key_value(graph, tokens, layer.cross_attn) for layer in network.decoder.stack]
-    reader = _Reader(graph, network, memory)
-    logits = reader.step_by_step(images) if network.decode_ar else reader.in_one_pass()
+    reader = _Reader(graph, network, tokens)
+    logits = reader.first(images, network.decode_ar)
+    if network.cross is not None:
+        return _read_again(graph, images, network, network.cross, tokens, reader, logits)
     for _ in range(network.refine_iters):
         logits = reader.refine(logits)
     return logits
 
 
-class _Reader:
-    """The decoder and the images' keys and values, one pair a layer."""
+def _read_again(
+    graph: Graph,
+    images: str,
+    network: PARSeq,
+    cross: CrossModalBranch,
+    tokens: str,
+    reader: _Reader,
+    logits: str,
+) -> str:
+    """Return the second branch's logits, as `CrossModalBranch.read_after` does."""
+    second = _Reader(graph, cross, _see(graph, cross, tokens, logits))
+    logits = second.first(images, network.decode_ar)
+    for _ in range(network.refine_iters):
+        first = reader.refine(logits)
+        logits = _Reader(graph, cross, _see(graph, cross, tokens, first)).refine(logits)
+    return logits
 
-    def __init__(self, graph: Graph, network: PARSeq, memory: list[KeyValue]) -> None:
-        self.graph, self.network, self.memory = graph, network, memory
+
+def _see(graph: Graph, cross: CrossModalBranch, tokens: str, logits: str) -> str:
+    """Return the image's tokens (B, N, D) and those of the text that was read, (B, L, C)."""
+    ids = graph.op("ArgMax", logits, axis=2, keepdims=0)  # (B, L)
+    ends = graph.op("Equal", ids, graph.scalar(cross.eos_id))
+    counted = graph.op("CumSum", graph.op("Cast", ends, to=TensorProto.INT64), graph.scalar(1))
+    ended = graph.op("Greater", counted, graph.scalar(0))
+    rows = graph.op("Concat", graph.size(ids, 0), graph.integers(1), axis=0)
+    true = graph.op("Expand", graph.weight(np.ones((1, 1), dtype=bool)), rows)
+    ended_next = graph.op(
+        "Concat",
+        graph.op("Slice", ended, graph.integers(1), graph.integers(2**31), graph.integers(1)),
+        true,
+        axis=1,
+    )
+    last = graph.op("And", graph.op("Not", ended), ended_next)  # of a word: another token
+    at_end = graph.op("Mul", graph.op("Cast", last, to=TensorProto.INT64), graph.scalar(BYTES))
+    spelled = graph.op("Gather", graph.weight(cross.spelling.numpy().astype(np.int64)), ids)
+    spelled = graph.op("Add", spelled, at_end)
+    spelled = graph.op("Where", ended, graph.scalar(cross.end_token), spelled)
+    start, end = (
+        graph.op("Expand", graph.weight(np.array([[token]], dtype=np.int64)), rows)
+        for token in (cross.start_token, cross.end_token)
+    )
+    text = encode_text(graph, graph.op("Concat", start, spelled, end, axis=1), cross.text_tower)
+    return graph.op("Concat", tokens, text, axis=1)  # (B, N + L + 2, D)
+
+
+class _Reader:
+    """The decoder and the keys and values of what it attends to, one pair a layer.
+
+    tokens: of the image, (B, N, D), or of image and text.
+    """
+
+    def __init__(self, graph: Graph, network: CharacterReader, tokens: str) -> None:
+        self.graph, self.network = graph, network
+        self.memory = [
+            _key_value(graph, tokens, layer.cross_attn) for layer in network.decoder.stack
+        ]
         self.layers = network.decoder.stack
         self.positions = graph.parameter(network.pos_queries)  # (1, T, D)
         self.embeddings = graph.parameter(
@@ -65,6 +120,10 @@ class _Reader:
         self.start = graph.op(
             "Gather", self.embeddings, graph.weight(np.array([[network.bos_id]]))
         )  # (1, 1, D)
+
+    def first(self, images: str, decode_ar: bool) -> str:
+        """Read without refinement."""
+        return self.step_by_step(images) if decode_ar else self.in_one_pass()
 
     def in_one_pass(self) -> str:
         """Return all positions from [B] alone."""
@@ -134,8 +193,15 @@ class _Reader:
         carried = [begin, ended, *past]
         outputs = [graph.name("last") for _ in carried] + [graph.name("steps")]
         inputs = [graph.scalar(steps), graph.scalar(True), *carried]
+        again = isinstance(self.network, CrossModalBranch)
         graph.nodes.append(
-            helper.make_node("Loop", inputs, outputs, name="read_step_by_step", body=self._step())
+            helper.make_node(
+                "Loop",
+                inputs,
+                outputs,
+                name="read_again_step_by_step" if again else "read_step_by_step",
+                body=self._step(),
+            )
         )
         return graph.op("Transpose", outputs[-1], perm=[1, 0, 2])  # (L, B, C) -> (B, L, C)
 

@@ -4,10 +4,11 @@ compute it.
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor, nn
 
 from strhub.export.graph import Graph
-from strhub.models.layers.clip import ClipImageTower
+from strhub.models.layers.clip import ClipImageTower, ClipTextTower
 from strhub.models.layers.vision_transformer import (
     MLP,
     EncoderBlock,
@@ -28,20 +29,34 @@ def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTowe
     tokens = graph.op("Add", tokens, graph.parameter(encoder.pos_embed))
     if isinstance(encoder, ClipImageTower):
         tokens = graph.layer_norm(tokens, encoder.norm_pre)
-    for block in encoder.blocks:
+    tokens = graph.layer_norm(_blocks(graph, tokens, encoder.blocks), encoder.norm)
+    return _project(graph, tokens, encoder) if isinstance(encoder, ClipImageTower) else tokens
+
+
+def encode_text(graph: Graph, ids: str, tower: ClipTextTower) -> str:
+    """Return the tokens (B, L, D) of text ids (B, L), as `ClipTextTower.tokens` does."""
+    length = graph.size(ids, 1)
+    tokens = graph.op("Gather", graph.parameter(tower.token_embedding.weight), ids)
+    positions = graph.slice(graph.parameter(tower.pos_embed), axis=0, stop=length)
+    causal = graph.weight(np.tri(tower.context_length, dtype=bool))
+    mask = graph.slice(graph.slice(causal, axis=0, stop=length), axis=1, stop=length)
+    tokens = _blocks(graph, graph.op("Add", tokens, positions), tower.blocks, mask)
+    return _project(graph, graph.layer_norm(tokens, tower.norm), tower)
+
+
+def _blocks(graph: Graph, tokens: str, blocks: nn.ModuleList, mask: str | None = None) -> str:
+    for block in blocks:
         assert isinstance(block, EncoderBlock)
-        tokens = graph.op(
-            "Add", tokens, _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn)
-        )
+        attended = _attention(graph, graph.layer_norm(tokens, block.norm1), block.attn, mask)
+        tokens = graph.op("Add", tokens, attended)
         tokens = graph.op(
             "Add", tokens, _mlp(graph, graph.layer_norm(tokens, block.norm2), block.mlp)
         )
-    tokens = graph.layer_norm(tokens, encoder.norm)
-    if isinstance(encoder, ClipImageTower):
-        tokens = graph.op(
-            "MatMul", tokens, graph.parameter(encoder.projection.weight, transposed=True)
-        )
     return tokens
+
+
+def _project(graph: Graph, tokens: str, tower: ClipImageTower | ClipTextTower) -> str:
+    return graph.op("MatMul", tokens, graph.parameter(tower.projection.weight, transposed=True))
 
 
 def _mlp(graph: Graph, tokens: str, mlp: MLP) -> str:
@@ -95,11 +110,12 @@ def _convolve(graph: Graph, values: str, convolution: nn.Conv2d) -> str:
     )
 
 
-def _attention(graph: Graph, tokens: str, attention: SelfAttention) -> str:
+def _attention(graph: Graph, tokens: str, attention: SelfAttention, mask: str | None = None) -> str:
     query, key, value = project(
         graph, tokens, attention.qkv.weight, attention.qkv.bias, attention.num_heads
     )
-    return graph.linear(graph.attend(query, key, value), attention.proj.weight, attention.proj.bias)
+    mixed = graph.attend(query, key, value, mask)
+    return graph.linear(mixed, attention.proj.weight, attention.proj.bias)
 
 
 def project(

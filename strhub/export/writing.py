@@ -203,9 +203,11 @@ def _arrays(model: SceneTextModel, calibration_images: Iterable[Any]) -> list[Im
 
 def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
     network = copy.deepcopy(model.model).eval().cpu().float()
-    if isinstance(network, PARSeq) and network.cross is not None:
+    if isinstance(network, PARSeq) and network.cross is not None and network.cross.clip4str:
         raise ValueError(
-            "a PARSeq with a cross-modal branch cannot be exported: its second reading has no graph"
+            "a CLIP4STR with its cross-modal branch cannot be exported: what it has read is split "
+            "into CLIP's tokens between its branches, for which ONNX has no operator. Load it with "
+            "cross_modal=False to export its visual branch"
         )
     if isinstance(network, LightCTC):
         return _light_ctc(network, opset)
@@ -234,10 +236,6 @@ def _build(model: SceneTextModel, opset: int) -> onnx.ModelProto:
 def _parseq(network: PARSeq, opset: int, stored: StoredWeights | None = None) -> onnx.ModelProto:
     from strhub.export.parseq import read
 
-    if network.cross is not None:
-        raise ValueError(
-            "a model with a cross-modal branch cannot be exported: it is not yet written for ONNX"
-        )
     graph = Graph(opset, stored=stored)
     if isinstance(network.encoder, ColumnEncoder):
         from strhub.export.light_ctc import tokens

@@ -136,7 +136,59 @@ def test_what_cannot_be() -> None:
         create_model("parseq-tiny", cross_modal=True)
     with pytest.raises(ValueError, match="text_embed_dim"):
         small(text_embed_dim=None)
+
+
+@pytest.mark.parametrize(("decode_ar", "refine_iters"), [(True, 0), (True, 2), (False, 1)])
+def test_the_exported_graph_gives_the_same_logits(
+    tmp_path: Path, decode_ar: bool, refine_iters: int
+) -> None:
+    pytest.importorskip("onnxruntime", reason="exporting is an extra")
+    from strhub.export import export
+    from strhub.inference.onnx_description import IMAGES, LOGITS
+    from strhub.inference.onnx_session import open_session
+
+    model = small(decode_ar=decode_ar, refine_iters=refine_iters, text_depth=2)
+    with torch.no_grad():
+        for parameter in model.model.cross.text_tower.parameters():
+            parameter.mul_(3)  # so that the text counts
+        for head in (model.model.head, model.model.cross.head):
+            head.bias[0] = 8  # and words end
+    export(model, tmp_path / "model.onnx")
+    session = open_session(tmp_path / "model.onnx", threads=1)
+    lengths = set()
+    for batch in (1, 2, 5):
+        images = 3 * torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(batch))
+        with torch.inference_mode():
+            expected = model(images).numpy()
+        found = session.run([LOGITS], {IMAGES: images.numpy()})[0]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+        lengths.add(found.shape[1])
+    assert len(lengths) > 1 or not decode_ar
+
+
+def test_one_beam_reads_as_step_by_step_does() -> None:
+    model = small(refine_iters=0)
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        expected = model(images, 6)
+        for beams in (1, 2):
+            step = model.begin_steps(images, beams)
+            tokens, parents = torch.zeros(2, 3, beams, dtype=torch.long)
+            for number in range(7):
+                logits = step(number, tokens, parents)
+                torch.testing.assert_close(logits[::beams], expected[:, number])
+                tokens = logits.argmax(-1).view(3, beams)
+                parents = torch.arange(beams).expand(3, -1)
+
+
+def test_a_clip4str_is_not_exported_but_its_visual_branch_is(tmp_path: Path) -> None:
+    from clip4str_support import released_state, write_merges
+
     from strhub.export.writing import _build
 
-    with pytest.raises(ValueError, match="cannot be exported"):
-        _build(small(), 20)
+    write_merges(tmp_path)
+    torch.save(released_state(), tmp_path / "clip4str.pt")
+    with pytest.raises(ValueError, match=r"cross_modal=False"):
+        _build(load(tmp_path / "clip4str.pt"), 20)
+    assert _build(load(tmp_path / "clip4str.pt", cross_modal=False), 20).graph.node

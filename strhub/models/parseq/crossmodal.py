@@ -188,7 +188,7 @@ class CrossModalBranch(CharacterReader):
         logits = self._read_once(encoded, first, plan.steps, plan)
         for _ in range(plan.refine_iters):
             first = reader.refine(memory, logits)
-            logits = self.refine(self._memory(encoded, first), logits)
+            logits = self.refine(self.memory(encoded, first), logits)
         return logits
 
     def _read_as_clip4str(
@@ -205,16 +205,17 @@ class CrossModalBranch(CharacterReader):
         logits = self._read_once(encoded, first, first.shape[1], replace(plan, stop_early=False))
         for _ in range(plan.refine_iters):
             first = reader.refine(memory, first, plan.steps)
-            logits = self.refine(self._memory(encoded, first), logits, plan.steps)
+            logits = self.refine(self.memory(encoded, first), logits, plan.steps)
         return logits
 
     def _read_once(self, encoded: Tensor, first: Tensor, steps: int, plan: Plan) -> Tensor:
         return self.read_first(
-            self._memory(encoded, first),
+            self.memory(encoded, first),
             steps,
             decode_ar=plan.decode_ar,
             stop_early=plan.stop_early,
         )
 
-    def _memory(self, encoded: Tensor, first: Tensor) -> Memory:
+    def memory(self, encoded: Tensor, first: Tensor) -> Memory:
+        """Return what it attends to, from the image's tokens (B, N, D) and a reading (B, L, C)."""
         return self.decoder.project_memory(self.see(encoded, first))

@@ -20,7 +20,7 @@ from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_
 from strhub.models.network import Network, Steps
 from strhub.models.parseq.crossmodal import CrossModalBranch, Plan, TextTowerOptions
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
-from strhub.models.parseq.reader import CharacterReader, ReaderOptions
+from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
 from strhub.models.parseq.stepping import SteppingDecoder
 from strhub.models.parseq.steps import steps_together
 
@@ -182,11 +182,6 @@ class PARSeq(CharacterReader, Network):
         """
         if not self.decode_ar:
             return None
-        if self.cross is not None:
-            raise ValueError(
-                "a model with a cross-modal branch reads with its own decoding, not along several "
-                "beams"
-            )
         if isinstance(self.encoder, ColumnEncoder):
             parts = [
                 (rows, self._begin(alike, beams)) for rows, alike in groups_of_like_width(images)
@@ -196,21 +191,33 @@ class PARSeq(CharacterReader, Network):
 
     def _begin(self, images: Tensor, beams: int) -> Steps:
         """Begin to read images of one size (B, 3, H, W), `beams` ways each."""
-        memory = self.decoder.project_memory(self.encoder(images))
+        encoded = self.encoder(images)
+        reader, memory = self._last_branch(encoded)
         copies = [KeyValue(*(part.repeat_interleave(beams, 0) for part in pair)) for pair in memory]
-        positions = self.pos_queries[0]
-        decoder = SteppingDecoder(self.decoder, copies, positions)
+        positions = reader.pos_queries[0]
+        decoder = SteppingDecoder(reader.decoder, copies, positions)
         first = torch.arange(len(images), device=images.device).unsqueeze(1) * beams
 
         def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
             if number == 0:
-                content = self.text_embed(self._beginning(copies).squeeze(1))
+                content = reader.text_embed(self._beginning(copies).squeeze(1))
             else:
                 decoder.reorder((first + parents).flatten())
-                content = positions[number - 1] + self.text_embed(tokens.flatten())
-            return self.head(decoder.step(number, content))
+                content = positions[number - 1] + reader.text_embed(tokens.flatten())
+            return reader.head(decoder.step(number, content))
 
         return step
+
+    def _last_branch(self, encoded: Tensor) -> tuple[CharacterReader, Memory]:
+        """Return the branch whose reading counts, and what it attends to; it is given the best
+        reading of the one before it.
+        """
+        memory = self.decoder.project_memory(encoded)
+        if self.cross is None:
+            return self, memory
+        steps = self.max_label_length + 1
+        first = self.read_first(memory, steps, decode_ar=True, stop_early=True)
+        return self.cross, self.cross.memory(encoded, first)
 
     def compiled_parts(self) -> list[nn.Module]:
         """Return the encoder."""
