@@ -137,12 +137,18 @@ def test_characters_match_by_variants_if_asked(new: str, known: str, expected: s
     assert matching_characters(new, known, variants=True) == {new: expected}
 
 
+@pytest.mark.numeric
 def test_variants_share_their_weights() -> None:
     old, new = small(), small(charset_train=CHARSET_36 + "AÄß")
     result = adapt(new.model, new.hparams, checkpoint_of(old), variants=True)
-    after = logits(new)
+    after, weights = logits(new), new.model.state_dict()
     for character in "AÄ":
-        assert torch.equal(after[..., columns(new, character)], after[..., columns(new, "a")])
+        own, other = columns(new, character), columns(new, "a")
+        for name in ("head.weight", "head.bias"):
+            assert torch.equal(weights[name][own], weights[name][other])
+        # Processors may sum the last columns of a product in another order than the first ones:
+        # sums of 16 products are then apart by their last bits, 3e-8.
+        torch.testing.assert_close(after[..., own], after[..., other], rtol=0, atol=1e-6)
     assert result.new_characters == "ß"
     assert "A from a, Ä from a" in result.table()
 
