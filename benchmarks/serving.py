@@ -32,7 +32,7 @@ from typing import Any
 
 from strhub import Recognizer, Spotter
 from strhub.data.synth import RenderedWords
-from strhub.images.open import find_images
+from strhub.images.find import find_images
 from strhub.text import CHARSET_62
 
 STREET = Path(__file__).resolve().parents[1] / "docs" / "figures" / "street.jpg"

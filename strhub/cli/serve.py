@@ -7,15 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
+from strhub.serving.options import KEY_VARIABLE, ServeOptions
 from strhub.utils.regular_files import read_regular_text
-
-if TYPE_CHECKING:
-    from strhub.serving.options import ServeOptions
 
 EXAMPLES = """examples:
   strhub-serve
@@ -23,7 +21,6 @@ EXAMPLES = """examples:
   strhub-serve --host 0.0.0.0 --api_key_file /run/secrets/strhub
   curl -F images=@word.png localhost:8000/read
   curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8000/spot"""
-KEYS = "STRHUB_API_KEY"
 _PORT = 8000
 
 
@@ -39,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--api_key_file",
         metavar="FILE",
-        help=f"keys that are asked for, one a line; or one in the environment, as {KEYS}",
+        help=f"keys that are asked for, one a line; or one in the environment, as {KEY_VARIABLE}",
     )
     parser.add_argument(
         "--cors_origin",
@@ -69,8 +66,6 @@ def serving_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
     parser.add_argument("--port", type=int, default=port, help=f"by default {port}")
     parser.add_argument("--device", default=None, help="such as cpu or cuda:1")
     group = parser.add_argument_group("limits", "what is beyond them has the status in brackets")
-    from strhub.serving.options import ServeOptions
-
     usual = ServeOptions()
     for one in fields(ServeOptions):
         if "least" in one.metadata:
@@ -87,8 +82,6 @@ def serving_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
 
 def serving_options(args: argparse.Namespace, **more: Any) -> ServeOptions:
     """Return what was given for `serving_arguments`."""
-    from strhub.serving.options import ServeOptions
-
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port is {args.port}: it is a number from 0 to 65535")
     values = {
@@ -122,7 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _keys(path: str | None) -> frozenset[str]:
     """Return the keys of the environment and of a file; none: no key is asked for."""
-    keys = {os.environ.get(KEYS, "").strip()}
+    keys = {os.environ.get(KEY_VARIABLE, "").strip()}
     if path is not None:
         try:
             lines = read_regular_text(Path(path)).splitlines()

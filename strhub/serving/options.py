@@ -5,14 +5,16 @@ line.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from strhub.errors import ConfigError
 from strhub.images.limits import MAX_PIXELS
 from strhub.inference.batches import available_processors
 from strhub.inference.recognizer import EMBEDDED
 
-__all__ = ["ServeOptions"]
+__all__ = ["KEY_VARIABLE", "ServeOptions"]
+
+KEY_VARIABLE: Final = "STRHUB_API_KEY"  # of the environment
 
 _MIB = 1 << 20
 

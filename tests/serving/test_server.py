@@ -15,22 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving_support import WORD, fake_service, served, wait_for
+from serving_support import (
+    WORD,
+    ask,
+    fake_service,
+    free_port,
+    served,
+    wait_for,
+    wait_until_ready,
+)
 
 from strhub.serving.options import ServeOptions
 
 HEAD = b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
-
-
-def ask(port: int, body: bytes = b"abc", *, timeout: float = 20) -> tuple[int, str]:
-    """Return status and body of the answer to an image."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        connection.request("POST", "/read", body, {"Content-Type": "image/png"})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
 
 
 def connect(port: int, content: bytes = b"") -> socket.socket:
@@ -140,29 +137,6 @@ def test_what_was_begun_is_answered_when_it_is_told_to_end() -> None:
     with pytest.raises(OSError, match="refused"):
         ask(number)
     assert not service.ready
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def wait_until_ready(port: int, running: subprocess.Popen[str]) -> None:
-    """Wait until a command reads."""
-
-    def ready() -> bool:
-        assert running.poll() is None
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
-
-    wait_for(ready, 60)
 
 
 @pytest.mark.slow
