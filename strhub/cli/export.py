@@ -20,11 +20,17 @@ EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words
   ./export.py strhub-tiny words.pt2
   ./export.py strhub-small rapidocr.onnx --layout rapidocr
+  ./export.py strhub-small words.xml
   ./export.py outputs/parseq/last.ckpt words.safetensors --precision float16"""
 
 
 WEIGHTS = ".safetensors"
-NO_OPSET = {".pt2": "an archive of torch.export", WEIGHTS: "a file of weights"}
+OPENVINO = ".xml"
+NO_OPSET = {
+    ".pt2": "an archive of torch.export",
+    WEIGHTS: "a file of weights",
+    OPENVINO: "a model for OpenVINO",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,14 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "export",
         "Write a model as one ONNX file, decoding included, which read.py reads "
-        "without PyTorch; as an archive of torch.export (.pt2); or as weights alone "
-        "(.safetensors), whatever kind of file it comes in.",
+        "without PyTorch; as an archive of torch.export (.pt2); for OpenVINO (.xml); or as "
+        "weights alone (.safetensors), whatever kind of file it comes in.",
         EXAMPLES,
     )
     parser.add_argument(
         "words",
         nargs="+",
-        metavar="model | file.onnx | file.pt2 | file.safetensors | name:type=value",
+        metavar="model | file.onnx | file.pt2 | file.xml | file.safetensors | name:type=value",
         help="model to export, file to write, and options of decoding, such as refine_iters:int=2",
     )
     parser.add_argument(
@@ -83,9 +89,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
         raise ValueError(
             f"--calibrate is for --precision int8-static: {args.precision} needs no images"
         )
-    if args.opset is not None and target.suffix in (".pt2", WEIGHTS):
+    if args.opset is not None and target.suffix in NO_OPSET:
         raise ValueError(f"--opset is for .onnx files: {NO_OPSET[target.suffix]} has none")
-    if target.suffix == WEIGHTS and args.layout != "strhub":
+    if target.suffix in (WEIGHTS, OPENVINO) and args.layout != "strhub":
         raise ValueError(f"--layout {args.layout} is for .onnx files, not {target}")
     if target.suffix == WEIGHTS:
         return _write_weights(source, target, args.precision, model_options([*options, *misplaced]))
@@ -98,6 +104,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.images.find import find_images
 
     model = load_from_checkpoint(source, **model_options([*options, *misplaced]))
+    if target.suffix == OPENVINO:
+        return _write_openvino(model, target, args.precision, model_card(source))
     opset = DEFAULT_OPSET if args.opset is None else args.opset
     calibration_images = find_images(calibrate)
     export(
@@ -123,6 +131,19 @@ def run(arguments: Sequence[str] | None = None) -> str:
         line += (
             f"; logits within {difference:.1e} of PyTorch's (onnxruntime {onnxruntime.__version__})"
         )
+    return line
+
+
+def _write_openvino(model: Any, target: Path, precision: str, card: dict[str, Any]) -> str:
+    """Write a model for OpenVINO, and say what was written."""
+    from strhub.export.openvino import largest_difference_of_openvino, write_openvino
+
+    write_openvino(model, target, precision=precision, card=card)
+    size = (target.stat().st_size + target.with_suffix(".bin").stat().st_size) / 2**20
+    line = f"{target} and {target.with_suffix('.bin').name}: {size:.1f} MiB, {precision}"
+    if precision == "float32":
+        difference = largest_difference_of_openvino(model, target)
+        line += f"; logits within {difference:.1e} of PyTorch's"
     return line
 
 

@@ -1,0 +1,103 @@
+"""OpenVINO's two files, `words.xml` and `words.bin`: the ONNX graph as OpenVINO reads it.
+
+    compiled = openvino.compile_model("words.xml", "CPU")
+    logits = compiled([images])[0]
+
+What a model's numbers mean is in the runtime information `strhub`, as in an ONNX file's metadata.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from strhub.checkpoint.scene_text_model import SceneTextModel
+from strhub.errors import MissingExtra
+from strhub.export.checking import soft_noise
+from strhub.export.writing import export
+from strhub.images.options import image_options
+from strhub.inference.onnx_description import METADATA_KEY, read_description
+from strhub.utils.install import not_installed
+
+__all__ = ["largest_difference_of_openvino", "write_openvino"]
+
+_F32 = {"INFERENCE_PRECISION_HINT": "f32"}  # else some processors compute in bfloat16
+
+
+def write_openvino(
+    model: SceneTextModel,
+    path: str | Path,
+    *,
+    precision: str = "float32",
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model for OpenVINO: the .xml file of that name, and the .bin file beside it.
+
+    precision: float32, or float16: weights stored in 16 bits. card: as `strhub.export.export`
+    takes it.
+
+    Raises:
+        ValueError: another precision or suffix, or a folder that cannot be written to.
+        MissingExtra: OpenVINO is not installed.
+    """
+    path = Path(path)
+    if path.suffix != ".xml":
+        raise ValueError(f"{path}: OpenVINO's files end in .xml")
+    if precision not in ("float32", "float16"):
+        raise ValueError(f"{path}: written for OpenVINO in float32 or float16, not {precision}")
+    openvino = _library()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
+            graph, made = Path(name) / "graph.onnx", Path(name) / path.name
+            export(model, graph, card=card)
+            # By the core itself: the converter of OpenVINO's own would report its use.
+            read = openvino.Core().read_model(graph)
+            description = json.dumps(read_description(graph), ensure_ascii=False)
+            read.set_rt_info(description, [METADATA_KEY])
+            openvino.save_model(read, made, compress_to_fp16=precision == "float16")
+            made.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            made.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def largest_difference_of_openvino(model: SceneTextModel, path: str | Path) -> float:
+    """Return by how much a written file's logits differ from the model's, at most, on soft
+    noise, one and three images at a time; infinity if a batch's number of steps differs.
+    """
+    openvino = _library()
+    compiled = openvino.compile_model(openvino.Core().read_model(path), "CPU", _F32)
+    network = copy.deepcopy(model.model).eval().cpu()
+    height, width = model.hparams["img_size"]
+    if image_options(model.hparams)["keep_aspect"]:
+        width = min(width, 256)
+    largest = 0.0
+    for count in (1, 3):
+        images = soft_noise(count, (height, width))
+        with torch.inference_mode():
+            expected = network(images).numpy()
+        found = compiled([images.numpy()])[0]
+        if found.shape != expected.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(found - expected).max()))
+    return largest
+
+
+def _library() -> ModuleType:
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            not_installed(error, "openvino", "writing for OpenVINO"), name=error.name
+        ) from error
+    module: ModuleType = openvino
+    return module
