@@ -21,7 +21,13 @@ HEAD = """# Results
 Percent of words that are read right, by letters and digits without regard to case.
 
 """
+SOURCES = """
+## Where the figures come from
+
+"""
 NOTES = """
+## What they mean
+
 **Scene words**: 1,515 words of photographs, parts of the training splits of IIIT5k, SVT, IC15 and
 IC03, of which no photograph is in the training words; with 95 % intervals (Wilson).
 
@@ -57,21 +63,26 @@ COLUMNS = {
 }
 
 
-def table(readers: list[dict[str, Any]], *, source: bool) -> str:
-    """Return the readers as a Markdown table, with where each figure comes from or without."""
-    names = ["", *COLUMNS, *(["source"] if source else [])]
-    lines = [names, ["---"] * len(names), *(_row(reader, source=source) for reader in readers)]
+def table(readers: list[dict[str, Any]]) -> str:
+    """Return the readers as a Markdown table."""
+    names = ["", *COLUMNS]
+    lines = [names, ["---"] * len(names), *map(_row, readers)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _row(reader: dict[str, Any], *, source: bool) -> list[str]:
+def sources(readers: list[dict[str, Any]]) -> str:
+    """Return where each reader's figures come from, as a Markdown list."""
+    return "".join(f"- {reader['name']}: {reader['source']}\n" for reader in readers)
+
+
+def _row(reader: dict[str, Any]) -> list[str]:
     figures = {name: _figure(reader[name]) for name in COLUMNS.values()}
     if reader["scene_interval"]:
         low, high = reader["scene_interval"]
         figures["scene"] += f" [{low:.1f}, {high:.1f}]"
     if reader["install_mib"]:
         figures["install_mib"] = str(reader["install_mib"])
-    return [reader["name"], *figures.values(), *([reader["source"]] if source else [])]
+    return [reader["name"], *figures.values()]
 
 
 def _figure(value: float | list[float] | None) -> str:
@@ -88,8 +99,8 @@ def documents() -> dict[Path, str]:
     before, rest = readme.read_text("utf-8").split(START)
     after = rest.split(END)[1]
     return {
-        ROOT / "docs" / "results.md": HEAD + table(readers, source=True) + NOTES,
-        readme: f"{before}{START}\n{table(readers, source=False)}{END}{after}",
+        ROOT / "docs" / "results.md": HEAD + table(readers) + SOURCES + sources(readers) + NOTES,
+        readme: f"{before}{START}\n{table(readers)}{END}{after}",
     }
 
 

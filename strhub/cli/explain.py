@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of strhub-explain."""
+    """Return the command line of strhub-explain."""
     parser = command_parser(
         "explain",
         "Draw what a PARSeq attends to for each character, or find the words nearest to an image.",
@@ -27,16 +27,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     attention = commands.add_parser(
-        "attention", help="a PNG an image, with a tile for each character"
+        "attention", help="write a PNG for each image, with a tile for each character"
     )
     attention.add_argument("--output", type=Path, default=Path("attention"), metavar="FOLDER")
     retrieve = commands.add_parser(
-        "retrieve", help="the nearest words of a vocabulary, for models of CLIP's space"
+        "retrieve", help="print the nearest words of a vocabulary, with models in CLIP's space"
     )
     retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
-    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="so many words an image")
+    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="words for each image")
     retrieve.add_argument(
-        "--clip", metavar="FILE", help="CLIP with the text tower; by default the one trained with"
+        "--clip",
+        metavar="FILE",
+        help="CLIP with the text tower; by default the one it was trained with",
     )
     retrieve.add_argument(
         "--merges",

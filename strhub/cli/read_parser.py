@@ -27,19 +27,18 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line of read.py."""
     parser = command_parser(
         "read",
-        "Read the word in each image. Prints one line an image: path, text, "
-        "confidence. The embedded "
-        "model and .onnx files need no PyTorch.",
+        "Read the word in each image, and print a line for each: path, text, confidence. The "
+        "models in the package and .onnx files need no PyTorch.",
         EXAMPLES,
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
-        help="model to read with (by default the embedded one) and options of it, such as "
+        help="model to read with, strhub-small by default, and its options, such as "
         "refine_iters:int=2",
     )
-    kinds = "files, folders, globs, http(s) addresses, and - for an image by standard input"
+    kinds = "files, folders, globs, http(s) addresses, and - for an image on standard input"
     parser.add_argument("--images", nargs="+", default=[], metavar="PATH", help=kinds)
     photo = (
         "whole photographs: find, read and order their words; --output names a drawing (.png, "
@@ -66,13 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("plain", "ray"),
         help="this process, or workers on a machine or a cluster",
     )
-    bulk.add_argument("--workers", type=int, help="of ray; by default as many as fit")
-    bulk.add_argument("--cpus", type=float, default=1, help="of ray, for each worker")
+    bulk.add_argument("--workers", type=int, help="workers of Ray; by default as many as fit")
+    bulk.add_argument("--cpus", type=float, default=1, help="CPUs for each worker of Ray")
     bulk.add_argument(
         "--gpus",
         type=float,
         default=0,
-        help="of ray, for each worker; a fraction such as 0.25 is allowed",
+        help="GPUs for each worker of Ray; a fraction such as 0.25 is allowed",
     )
     bulk.add_argument("--per_part", type=int, default=2000, help="images a file")
     bulk.add_argument(

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="write every word, results.json and report.html there",
+        help="folder for every word, results.json and report.html",
     )
     more.add_argument(
         "--compare", nargs="+", default=[], metavar="READER",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score readings of another program: a .tsv of image, text, confidence",
     )
     more.add_argument(
-        "--charset", help="score in this one: 36, 62, 94, own, a name of configs/charset, @FILE"
+        "--charset", help="charset to score in: 36, 62, 94, own, a name of configs/charset, @FILE"
     )
     more.add_argument(
         "--reader",

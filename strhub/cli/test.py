@@ -31,8 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of test.py."""
     parser = command_parser(
         "test",
-        "Score whatever reads on the benchmarks in <data_root>/test, those of them "
-        "that are there, or on any set.",
+        "Score a model, a reader, or another program's predictions on the benchmarks in "
+        "<data_root>/test that are there, or on any set.",
         EXAMPLES,
     )
     parser.add_argument(

@@ -27,7 +27,7 @@ def photo_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="FOLDER",
-        help="of the photographs' text files, if another one",
+        help="of the photographs' text files, if it is another one",
     )
     group.add_argument(
         "--detection",

@@ -31,11 +31,11 @@ class ReadOptions:
     )
     reread_below: float | None = _option(
         None,
-        "read again, in other ways, what is read with less confidence (0.7); 0: never",
+        "re-read, in other ways, what is read with less confidence than this (0.7); 0: never",
         float,
         metavar="CONFIDENCE",
     )
-    upside_down: bool = _option(False, "then read it turned by 180 degrees, too")
+    upside_down: bool = _option(False, "re-read it turned by 180 degrees, too")
     lines: bool = _option(False, "each image is a line of words: read its spaces, too")
     precision: str = _option(
         "float32",
@@ -45,18 +45,18 @@ class ReadOptions:
         metavar="KIND",
     )
     compile: bool | str = _option(False, "let PyTorch compile the model first")
-    threads: int | None = _option(None, "of the CPU to compute with", int)
-    top_k: int = _option(1, "so many readings, the best first", int, metavar="N")
+    threads: int | None = _option(None, "CPU threads to compute with", int)
+    top_k: int = _option(1, "how many readings to give, the best first", int, metavar="N")
     beam_width: int | None = _option(
-        None, "beginnings of texts that are kept in searching", int, metavar="N"
+        None, "how many beginnings of texts the search keeps", int, metavar="N"
     )
     length_normalization: float = _option(
         0.0, "greater than 0: longer texts win more often", float, metavar="A"
     )
     lexicon: Sequence[str] | None = _option(
-        None, "read words of this list only, one a line", str, metavar="FILE"
+        None, "read only the words of this list, one a line", str, metavar="FILE"
     )
-    whitelist: str | None = _option(None, "read these characters only", str, metavar="CHARACTERS")
+    whitelist: str | None = _option(None, "read only these characters", str, metavar="CHARACTERS")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FILE", help="dictionary file to write, one character a line"
     )
     parser.add_argument(
-        "--min_count", type=int, default=1, help="leave out characters that occur less often"
+        "--min_count",
+        type=int,
+        default=1,
+        help="leave out characters that occur less often than this",
     )
 
 

@@ -1,4 +1,4 @@
-"""Copy the records of a tree that are as wished to one LMDB folder."""
+"""Copy the records of a tree that pass the filters to one LMDB folder."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--charset",
         help="drop labels with characters outside of it: its name, @ and a file, or its characters",
     )
-    add("--max_length", type=int, help="drop labels of more characters")
-    add("--min_side", type=int, help="drop images of fewer pixels in width or height")
-    add("--min_aspect", type=float, help="drop images whose width / height is lower")
-    add("--max_aspect", type=float, help="drop images whose width / height is higher")
+    add("--max_length", type=int, help="drop labels with more characters than this")
+    add("--min_side", type=int, help="drop images with fewer pixels in width or height")
+    add("--min_aspect", type=float, help="drop images whose width / height is lower than this")
+    add("--max_aspect", type=float, help="drop images whose width / height is higher than this")
     add(
         "--match",
         metavar="REGEX",
-        help="keep labels only in which this regular expression is found",
+        help="keep only labels in which this regular expression is found",
     )
     add(
         "--vertical",
         choices=("keep", "drop"),
         default="keep",
-        help="words in images 1.5 times as high as wide",
+        help="words in images over 1.5 times as high as wide",
     )
-    add("--drop_unreadable", action="store_true", help="implied by every other wish about images")
+    add("--drop_unreadable", action="store_true", help="implied by every other option about images")
     add(
         "--drop_duplicates",
         action="store_true",
@@ -45,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without",
         type=Path,
         metavar="TREE",
-        help="drop what shows the same image as a record of this tree",
+        help="drop records whose image is also in this tree",
     )
     add("--workers", type=int, default=default_workers(), help="processes that read images")
-    add("--overwrite", action="store_true", help="replace an LMDB that is there")
+    add("--overwrite", action="store_true", help="replace an existing LMDB")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Say what is in LMDB folders, labeled images or tar shards: counts, labels, sizes, damage,
+"""Report what is in LMDB folders, labeled images or tar shards: counts, labels, sizes, damage,
 duplicates, overlap with another tree.
 """
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "other",
         type=Path,
         nargs="?",
-        help="second tree, such as data/test: what is in both is listed",
+        help="second tree, such as data/test; what is in both is listed",
     )
     parser.add_argument(
         "--charset",
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_length", type=int, default=25, help="longest label that is kept, in characters"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with images; it needs no other file"
+        "--html", type=Path, metavar="FILE", help="write a page with images, in one file"
     )
     parser.add_argument(
         "--workers", type=int, default=default_workers(), help="processes that read images"

@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "there",
     )
     parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="what paths are relative to, if not the input"
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="folder that paths are relative to, if not the input",
     )
     parser.add_argument(
         "--name-rule",
@@ -57,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=min(4, os.cpu_count() or 1),
         help="processes that check images",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
     parser.add_argument(
-        "--strict", action="store_true", help="stop at the first input that can't be used"
+        "--strict", action="store_true", help="stop at the first input that cannot be used"
     )
 
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="input",
         help="LMDB folders, or trees of them, in order",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that render"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
 
 
 def run(arguments: argparse.Namespace) -> None:

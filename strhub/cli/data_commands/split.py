@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fraction",
         type=float,
-        help="of records that go to the first, over 0 and under 1",
+        help="of the records, which goes to the first; over 0 and under 1",
     )
     parser.add_argument(
         "--share", dest="fraction", type=float, action=RenamedOption, help=argparse.SUPPRESS

@@ -1,4 +1,4 @@
-"""Find labels that may be wrong, by a trained reader, and write a page to go through them."""
+"""Find labels that may be wrong by a trained reader, and write a page to review them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("tree", help="LMDB folders, labeled images, or a pattern of .tar files")
     add("output", type=Path, help="page to write, such as suspects.html")
-    add("--model", default="strhub-small", help="who reads: id, checkpoint or exported file")
+    add("--model", default="strhub-small", help="the reader: id, checkpoint or exported file")
     add(
         "--charset",
         default="36_lowercase",
         help="labels and readings are compared in this one: its name, or @FILE",
     )
-    add("--most", type=int, default=1000, help="words on the page, the surest")
+    add("--most", type=int, default=1000, help="words on the page at most, the surest ones")
     add("--device", default="auto", help="such as cpu or cuda")
     add("--batch_size", type=int, default=64, help="images at a time")
 

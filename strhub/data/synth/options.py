@@ -26,7 +26,7 @@ __all__ = ["add_render_arguments", "parse_difficulty", "render_fingerprint", "re
 
 def add_render_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what says which words are drawn and how."""
-    parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same words")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed renders the same words")
     parser.add_argument(
         "--difficulty", default="0.5", help="0, clean, to 1; or a mixture of two: 0.2:0.8"
     )
@@ -47,7 +47,7 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
         "--corpus",
         type=Path,
         metavar="FILE",
-        help="words to draw, one a line, with a count or without",
+        help="words to render, one a line, with a count or without",
     )
 
 
