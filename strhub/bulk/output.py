@@ -107,7 +107,7 @@ def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
 
 
 def done_parts(folder: Path) -> set[str]:
-    """Return names of the parts that are there; what a killed run left half done is removed."""
+    """Return the names of the parts that are there; what a killed run left half done is removed."""
     for leftover in folder.glob(".*.partial"):
         with suppress(OSError):
             leftover.unlink()

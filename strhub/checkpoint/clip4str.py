@@ -56,7 +56,7 @@ _OTHERWISE = {  # their options, as far as they change what the weights mean, as
 
 
 def is_clip4str(names: Mapping[str, Any]) -> bool:
-    """Whether weights have the names of CLIP4STR's."""
+    """Return whether weights have the names of CLIP4STR's."""
     return all(marker in names for marker in MARKERS)
 
 
@@ -125,7 +125,7 @@ def _network_weights(weights: Mapping[str, Tensor], *, cross_modal: bool) -> dic
 
 
 def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What the tensors tell, by the names of PARSeq's hyper-parameters."""
+    """Return what the tensors tell, by the names of PARSeq's hyper-parameters."""
     image, text = _part(weights, "encoder."), _part(weights, "cross.text_tower.")
     width, _, *patch = image["patch_embed.proj.weight"].shape
     side = math.isqrt(image["pos_embed"].shape[1] - 1)
@@ -166,8 +166,8 @@ def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _merges(path: Path, vocabulary: int) -> Tensor:
-    """The merges of a text tower with so many tokens: of each byte, the same at a word's end, and
-    start and end of text, there are none.
+    """Return the merges of a text tower with so many tokens: of each byte, the same at a word's
+    end, and start and end of text, there are none.
     """
     wanted = vocabulary - 2 * 256 - 2
     if wanted <= 0:

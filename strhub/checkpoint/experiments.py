@@ -17,7 +17,7 @@ from strhub.utils.options import unknown_option_message
 
 
 def experiment_names() -> list[str]:
-    """Return names of all experiments."""
+    """Return the names of all experiments."""
     return sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
 
 

@@ -38,7 +38,9 @@ class HyperParameters(dict[str, Any]):
 
 
 def architectures() -> list[str]:
-    """Return names of the architectures: the folders in `strhub/models` that define a network."""
+    """Return the names of the architectures: the folders in `strhub/models` that define a
+    network.
+    """
     packages = pkgutil.iter_modules(strhub.models.__path__)
     return sorted(
         package.name for package in packages if package.ispkg and package.name != "layers"

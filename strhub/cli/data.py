@@ -65,7 +65,7 @@ def _help() -> str:
 
 
 def _first_line(command: str) -> str:
-    """What a command's module says that it does, without importing it."""
+    """Return what a command's module says that it does, without importing it."""
     spec = find_spec(f"strhub.cli.data_commands.{command}")
     if spec is None or spec.origin is None:
         return ""

@@ -116,7 +116,7 @@ def _attention(
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    """The stem, or with a number if another image of this call has it."""
+    """Return the stem, or with a number if another image of this call has it."""
     name, number = stem, 1
     while name in taken:
         number += 1

@@ -153,7 +153,9 @@ def explained(error: BaseException, config_name: str, arguments: Sequence[str]) 
 
 
 def _known(config_name: str, group: str, arguments: Sequence[str]) -> list[str]:
-    """The options of a group, with what the arguments choose; none if that cannot be told."""
+    """Return the options of a group, with what the arguments choose; none if that cannot be
+    told.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig, OmegaConf

@@ -190,8 +190,8 @@ def _targets(names: Sequence[str], output: str) -> list[Path]:
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """Return names of files for images, no two of them alike in any case; images of several folders
-    may be.
+    """Return the names of files for images, no two of them alike in any case; images of several
+    folders may be.
     """
     taken: set[str] = set()
     stems = []

@@ -118,8 +118,8 @@ def _read_photos(
 
 
 def _inputs(patterns: Sequence[str], *, also: Sequence[str] = ()) -> dict[str, Any]:
-    """What to read, by name: paths, addresses as they are, and for `-` what comes by standard
-    input.
+    """Return what to read, by name: paths, addresses as they are, and for `-` what comes by
+    standard input.
     """
     from strhub.images.find import find_images
     from strhub.images.sources import is_address
@@ -141,7 +141,9 @@ def _inputs(patterns: Sequence[str], *, also: Sequence[str] = ()) -> dict[str, A
 
 
 def _set_without_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str | None:
-    """What to say of an argument that would do nothing beside the others, if there is one."""
+    """Return what to say of an argument that would do nothing beside the others, if there is
+    one.
+    """
     changed = [name for name, value in vars(args).items() if value != parser.get_default(name)]
     of_ray, of_lines = ("workers", "cpus", "gpus", "address"), ("json", "top_k")
     for name in changed:

@@ -70,7 +70,9 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_plain(overrides_now: Override) -> bool:
-    """Whether an option can do no more than be a number, a name or a text of the run's own."""
+    """Return whether an option can do no more than be a number, a name or a text of the run's
+    own.
+    """
     parts = overrides_now.name.split(".")
     if parts[0].startswith("hydra") or any(part.startswith("_") for part in parts):
         return False
@@ -94,8 +96,8 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
 
 
 def _patiently(read: Callable[[], list[str]]) -> list[str]:
-    """What is read. Another process of this run may be writing the file just now, so a mistake is
-    looked at again.
+    """Return what is read. Another process of this run may be writing the file just now, so a
+    mistake is looked at again.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -106,7 +108,7 @@ def _patiently(read: Callable[[], list[str]]) -> list[str]:
 
 
 def _with_parents(name: str) -> list[str]:
-    """An option's name and those of what it is part of: `a.b.c`, `a.b`, `a`."""
+    """Return an option's name and those of what it is part of: `a.b.c`, `a.b`, `a`."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
@@ -125,7 +127,8 @@ def stored_overrides(run: Path) -> list[str]:
 
 
 def _yaml(path: Path) -> object:
-    """The content of a small YAML file, without making what it refers to; None if there is none.
+    """Return the content of a small YAML file, without making what it refers to; None if there is
+    none.
 
     Raises `ValueError` if it cannot be read.
     """
@@ -142,7 +145,7 @@ def _yaml(path: Path) -> object:
 
 
 def _run(overrides_now: dict[str, object]) -> Path | None:
-    """The folder of the run that is resumed."""
+    """Return the folder of the run that is resumed."""
     checkpoint = overrides_now.get("ckpt_path")
     if not isinstance(checkpoint, str):
         return None
@@ -160,7 +163,7 @@ def _run(overrides_now: dict[str, object]) -> Path | None:
 
 
 def _config_folders(run: Path) -> list[str]:
-    """The folder of further choices that a run was started with."""
+    """Return the folder of further choices that a run was started with."""
     content = _yaml(run / STORED / "hydra.yaml")
     for name in ("hydra", "runtime", "config_sources"):
         content = content.get(name) if isinstance(content, dict) else None

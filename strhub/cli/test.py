@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of test.py."""
+    """Return the command line of test.py."""
     parser = command_parser(
         "test",
         "Score a model, a reader, or another program's predictions on the benchmarks in "

@@ -30,8 +30,8 @@ _ONE_SURER = 1 / (1 + exp(-1))  # a confidence of log-odds 1
 
 
 def sequence_confidence(logits: Array, temperature: float) -> float:
-    """Product over the steps of the greatest probability: logits (L, C) of the steps that make a
-    text; in [0, 1].
+    """Return the product over the steps of the greatest probability: logits (L, C) of the steps
+    that make a text; in [0, 1].
     """
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(-1, keepdims=True)
@@ -39,8 +39,8 @@ def sequence_confidence(logits: Array, temperature: float) -> float:
 
 
 def fit_temperature(logits: Sequence[Array], right: Sequence[bool]) -> float:
-    """The temperature in [0.2, 5] under which confidences best predict which of the words are
-    right.
+    """Return the temperature in [0.2, 5] under which confidences best predict which of the words
+    are right.
 
     logits: (L, C) of each word, the steps that make its text alone; right: of each word. Best is
     the least mean negative log-likelihood of `right`. Raises `ValueError` unless there are both
@@ -164,8 +164,8 @@ def calibration_noise(confidences: Sequence[float], *, trials: int = 300) -> tup
 def expected_calibration_error(
     confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15
 ) -> float:
-    """Mean distance, in [0, 1], of confidence and accuracy over `bins` equal parts of [0, 1],
-    weighed by words.
+    """Return the mean distance, in [0, 1], of confidence and accuracy over `bins` equal parts of
+    [0, 1], weighed by words.
     """
     if not len(confidences) or len(confidences) != len(right):
         raise ValueError(

@@ -281,7 +281,7 @@ def _best(candidates: Floats, count: int) -> tuple[Floats, Ids]:
 
 
 def _longer_name(names: npt.NDArray[np.uint64], tokens: Ids) -> npt.NDArray[np.uint64]:
-    """Return names of texts with one more character: mixed so well that no two texts will ever
+    """Return the names of texts with one more character: mixed so well that no two texts will ever
     share one (splitmix64).
     """
     with np.errstate(over="ignore"):

@@ -81,8 +81,8 @@ def check_values(
 
 
 def keyword_names(function: Callable[..., Any], *, required: bool = False) -> list[str]:
-    """Return names of a function's (or class's) keyword-only parameters; with `required`, of those
-    without a default.
+    """Return the names of a function's (or class's) keyword-only parameters; with `required`, of
+    those without a default.
     """
     parameters = inspect.signature(function).parameters.values()
     return [

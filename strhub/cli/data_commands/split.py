@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `split`."""
+    """Add the arguments of `split`."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
     parser.add_argument("first", type=Path, help="LMDB folder to make")
     parser.add_argument("second", type=Path, help="LMDB folder to make of the rest")

@@ -179,8 +179,8 @@ def gaussian_blur(pixels: Pixels, deviation: float) -> Pixels:
 def _weigh(
     copies: list[npt.NDArray[np.uint16]], weights: tuple[int, ...]
 ) -> npt.NDArray[np.uint16]:
-    """Return mean of shifted copies; whole numbers suffice because 255 times the sum of weights,
-    256, fits 16 bits.
+    """Return the mean of shifted copies; whole numbers suffice because 255 times the sum of
+    weights, 256, fits 16 bits.
     """
     middle = len(weights) - 1
     total = copies[middle] * np.uint16(weights[0])

@@ -72,12 +72,12 @@ class RenderStyle:
 
 
 def style_names() -> list[str]:
-    """Names of the files that come with the package."""
+    """Return the names of the files that come with the package."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_style(source: str | Path | Mapping[str, Any] = "default") -> RenderStyle:
-    """Returns the settings of that name, in that file or in that mapping.
+    """Return the settings of that name, in that file or in that mapping.
 
     A file or a mapping may say `base: <name>` and then only what differs from it; without `base`,
     that is "default". A step or backdrop that is left out is as in the base.

@@ -33,7 +33,7 @@ class Stages:
     after: tuple[Step[Scene], ...] = (*OBJECT_STEPS, *LIGHT_STEPS, *CAMERA_STEPS)
 
     def names(self) -> list[str]:
-        """Return names of all steps, in order."""
+        """Return the names of all steps, in order."""
         return [step.name for stage in fields(self) for step in getattr(self, stage.name)]
 
 

@@ -199,8 +199,8 @@ class CrossModalBranch(CharacterReader):
         first: Tensor,
         plan: Plan,
     ) -> Tensor:
-        """The same as the released models do it: as many steps as the first branch took, and each
-        branch refines its own reading, over all steps.
+        """Return the same as the released models do it: as many steps as the first branch took, and
+        each branch refines its own reading, over all steps.
         """
         logits = self._read_once(encoded, first, first.shape[1], replace(plan, stop_early=False))
         for _ in range(plan.refine_iters):
