@@ -28,7 +28,7 @@ ALLOWED = {
     "DrawnWords", "pictures",  # former names that go on working
     "place", "place_as_before", "put_in_place",  # to put something somewhere
     "Share", "share", "share_memory_",  # what a device shares with others
-    "augment_drawn", "_drawn", "drawn", "DRAWN", "val_share", "random_share",
+    "_drawn", "drawn", "val_share", "random_share",
 }  # fmt: skip
 CODE = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 
