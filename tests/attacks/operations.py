@@ -65,7 +65,7 @@ def _lmdbs(*names: str) -> Callable[[Path], object]:
     """
 
     def entries(folder: Path) -> object:
-        from strhub.data.sources.lmdb_format import NUM_SAMPLES, LmdbFile
+        from strhub.data.sources.lmdb import NUM_SAMPLES, LmdbFile
 
         files = [LmdbFile(folder / name) for name in names]
         return [

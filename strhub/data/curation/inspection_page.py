@@ -32,26 +32,21 @@ BAR_WIDTH: Final = 14  # pixels, one bar of a chart
 CHART_HEIGHT: Final = 70
 
 STYLE: Final = """
-:root { color-scheme: light; }
+:root { color-scheme: light; } h3 { font-size: 1rem; margin-bottom: .3rem; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c2430; background: #fff;
-  margin: 2rem auto; max-width: 72rem;
-  padding: 0 1rem; }
-h1 { font-size: 1.5rem; }
+  margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #d5dbe3; }
-h3 { font-size: 1rem; margin-bottom: .3rem; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; } tr { border-bottom: 1px solid #edf0f4; }
 th, td { padding: .15rem .7rem .15rem 0; text-align: left; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-tr { border-bottom: 1px solid #edf0f4; }
 .charts, .words { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; }
 figure { margin: 0; } figcaption { font-size: .85rem; overflow-wrap: anywhere; max-width: 20rem; }
 figure img { display: block; max-width: 20rem; background: #eee; }
 .pair { display: flex; gap: 1rem; align-items: end; margin: .6rem 0; }
-.dim { color: #5a6675; font-size: .85rem; }
 .chars span { display: inline-block; margin: 0 .5rem .2rem 0; padding: 0 .3rem;
   background: #edf3fa; }
 .chars span.out { background: #fde4dc; } text { font: 10px system-ui, sans-serif; fill: #5a6675; }
-rect { fill: #3b73af; }
+h1 { font-size: 1.5rem; } rect { fill: #3b73af; } .dim { color: #5a6675; font-size: .85rem; }
 """
 
 
