@@ -80,12 +80,12 @@ def readme(repository: str, hparams: Mapping[str, Any], card: Mapping[str, Any])
     if measured:
         front["model-index"] = [_index(repository, measured)]
     height, width = hparams["img_size"]
+    wide = f"up to {width} wide" if hparams.get("keep_aspect") else f"{width} wide"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {repository.partition('/')[2]}",
         f"A recognizer of scene text ({hparams['architecture']}) made with strhub: "
-        f"{len(hparams['charset_train'])} characters, images of {height} x {width} "
-        "pixels.",
+        f"{len(hparams['charset_train'])} characters, images {height} pixels high and {wide}.",
         "```python\nfrom strhub import Recognizer  # pip install 'strhub[torch,hub]'\n\n"
         f'readings = Recognizer("hf://{repository}")(["a.png", "b.jpg"])\n```',
         f"Characters: {_code(hparams['charset_train'][:500])}",
