@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -74,6 +75,7 @@ def read_all(
     gpus: float = 0,
     address: str | None = None,
     recognizer: Callable[[], BatchReader] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Summary:
     """Read all images of the inputs that the output does not have yet.
 
@@ -84,7 +86,8 @@ def read_all(
     model, device, batch_size, threads: of `strhub.Recognizer`; options: all others of it, such as
         refine_iters or turn_tall. threads: None: all cores for `plain`, as many as a worker has
         CPUs for `ray`. recognizer: makes another reader instead, in each worker; give `model` a
-        name for it. per_part: images a file, about; a tar is one part whatever its size.
+        name for it. per_part: images a file, about; a tar is one part whatever its size. progress:
+        called by the plain engine with how many images it has read so far.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and
         `gpus` each, on the cluster at `address` (None: on this machine). There the inputs and the
         output are on a disk that all share.
@@ -113,7 +116,7 @@ def read_all(
         failures(folder, problems)
         log.info("%s: %d parts to read", folder, len(units))
         if engine == "plain" or not units:
-            added = sum(_reported(_read_here(units, make, folder), len(units), began))
+            added = sum(_reported(_read_here(units, make, folder, progress), len(units), began))
         else:
             from strhub.bulk.ray import read_units
 
@@ -145,9 +148,14 @@ def _check(engine: str, **counts: int | None) -> None:
             raise ValueError(f"{name} is {value}: it must be at least 1")
 
 
-def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
+def read_unit(
+    unit: Unit,
+    reader: BatchReader,
+    folder: Path,
+    progress: Callable[[int], object] | None = None,
+) -> int:
     """Read a unit's images and write its part; how many there were. Nothing if the part is
-    there.
+    there. progress: called with how many have been read.
     """
     if (folder / f"{unit.name}.parquet").exists():
         return 0
@@ -159,6 +167,8 @@ def read_unit(unit: Unit, reader: BatchReader, folder: Path) -> int:
         for source in batch:
             unread = Reading("", 0.0, error=source.error)
             rows.append((source.source, unread if source.image is None else next(readings)))
+        if progress is not None:
+            progress(len(rows))
     write_part(folder, unit.name, rows)
     return len(rows)
 
@@ -176,15 +186,26 @@ class _Maker:
 
 
 def _read_here(
-    units: Sequence[Unit], make: Callable[[], BatchReader], folder: Path
+    units: Sequence[Unit],
+    make: Callable[[], BatchReader],
+    folder: Path,
+    progress: Callable[[int], object] | None,
 ) -> Iterator[int]:
     """Read the units in this process; no recognizer is made if there is none. Yield how many images
     each had.
     """
     if units:
         reader = make()
+        before = 0
         for unit in units:
-            yield read_unit(unit, reader, folder)
+            report = None if progress is None else partial(_count, progress, before)
+            added = read_unit(unit, reader, folder, report)
+            before += added
+            yield added
+
+
+def _count(progress: Callable[[int], object], before: int, count: int) -> None:
+    progress(before + count)
 
 
 def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]:

@@ -11,6 +11,7 @@ from strhub.cli.arguments import model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
+from strhub.cli.progress import progress
 from strhub.utils.telemetry import import_onnxruntime
 
 EXAMPLES = """examples:
@@ -114,7 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         precision=args.precision,
         opset=opset,
         card=model_card(source),
-        calibration_images=calibration_images,
+        calibration_images=progress(calibration_images, "images to calibrate on"),
         layout=args.layout,
     )
     size = target.stat().st_size / 2**20

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterable, Iterator, Sized
+from typing import TextIO, TypeVar
 
-__all__ = ["ProgressLine"]
+__all__ = ["ProgressLine", "progress"]
 
+T = TypeVar("T")
 _EVERY = 0.2  # seconds between two lines
+_PATIENCE = 2.0  # seconds after which one wants to know
 _CLEAR = "\r\x1b[K"
 
 
@@ -24,10 +27,11 @@ class ProgressLine:
         self._began = time.monotonic()
         self._written = 0.0
 
-    def count(self, done: int, total: int, what: str) -> None:
-        """Say that so many of so many are done, and at which rate."""
+    def count(self, done: int, total: int | None, what: str) -> None:
+        """Say that so many of so many, if that is known, are done, and at which rate."""
         seconds = max(time.monotonic() - self._began, 1e-3)
-        self.say(f"{done} of {total} {what}, {done / seconds:.1f} a second", last=done == total)
+        of = "" if total is None else f" of {total}"
+        self.say(f"{done}{of} {what}, {done / seconds:.1f} a second", last=done == total)
 
     def say(self, text: str, *, last: bool = False) -> None:
         """Write a line, unless one was written just before; the last one always."""
@@ -42,3 +46,29 @@ class ProgressLine:
         if self.shown and self._written:
             self.stream.write(_CLEAR)
             self.stream.flush()
+
+
+def progress(
+    items: Iterable[T],
+    what: str,
+    *,
+    total: int | None = None,
+    shown: bool = True,
+    stream: TextIO | None = None,
+) -> Iterator[T]:
+    """Yield the same; after two seconds a terminal's last line says how many have been taken.
+
+    what: they are, such as "images"; total: how many there are, if that is known; shown, stream: of
+    `ProgressLine`.
+    """
+    line, began, taken = ProgressLine(shown=shown, stream=stream), time.monotonic(), 0
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    try:
+        for item in items:
+            if time.monotonic() - began >= _PATIENCE:
+                line.count(taken, total, what)
+            taken += 1
+            yield item
+    finally:
+        line.clear()

@@ -17,6 +17,7 @@ from strhub.cli.arguments import (
 from strhub.cli.entry import end_with, results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import program
+from strhub.cli.progress import ProgressLine, progress
 from strhub.cli.read_parser import build_parser
 from strhub.inference.options import ReadOptions
 from strhub.utils.telemetry import switch_off_telemetry
@@ -66,7 +67,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         **model_options([*options, *in_images]),
     )
     failures = 0
-    for name, reading in zip(inputs, recognizer.read([*inputs.values()]), strict=True):
+    alone = not sys.stdout.isatty()  # else the readings themselves say how far it has come
+    readings = progress(
+        recognizer.read([*inputs.values()]), "images", total=len(inputs), shown=alone
+    )
+    for name, reading in zip(inputs, readings, strict=True):
         failures += reading.error is not None
         _print(name, reading, recognizer.precision, as_json=args.json)
     if failures:
@@ -172,8 +177,14 @@ def _read_all(
 
     photos: makes what reads whole photographs, if the images are such.
     """
-    handler = logging.StreamHandler()
+    handler, line = logging.StreamHandler(), ProgressLine()
     handler.setFormatter(PlainFormatter("%(message)s"))
+
+    def clear_before(record: logging.LogRecord) -> bool:
+        line.clear()
+        return True
+
+    handler.addFilter(clear_before)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if STANDARD_INPUT in inputs:
         raise ValueError(
@@ -198,7 +209,9 @@ def _read_all(
         batch_size=args.batch_size, per_part=args.per_part, device=args.device,
         threads=args.threads, workers=args.workers, cpus=args.cpus, gpus=args.gpus,
         address=args.address, recognizer=photos,
+        progress=lambda count: line.count(count, None, "images"),
     )  # fmt: skip
+    line.clear()
     rate = summary.added / summary.seconds
     print(
         f"{printable(args.output)}: {summary.images} images, {summary.added} of them now, "

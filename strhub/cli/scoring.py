@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import SEARCH, read_arguments
 from strhub.cli.extras import needs
+from strhub.cli.progress import progress
 from strhub.cli.scored_readers import EXPORTED, TABLE, _reader, _tables, of_reader
 
 if TYPE_CHECKING:
@@ -271,6 +272,4 @@ def _is_path(name: str) -> bool:
 
 
 def _progress(words: Iterable[Any], name: str) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    yield from tqdm(words, desc=name, unit="word", leave=False, disable=None)
+    return progress(words, f"words of {name}")

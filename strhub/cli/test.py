@@ -12,6 +12,7 @@ from strhub.cli.arguments import SPEED, device_argument, model_options, read_arg
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
+from strhub.cli.progress import progress
 from strhub.cli.scoring import FURTHER, add_arguments, is_wanted, run_scoring
 from strhub.cli.test_photos import photo_arguments, run_photos
 
@@ -183,9 +184,7 @@ def _run_photos(
 
 
 def _progress(batches: Iterable[Any], name: str) -> Iterable[Any]:
-    from tqdm import tqdm
-
-    return tqdm(batches, desc=name, unit="batch", leave=False, disable=None)
+    return progress(batches, f"batches of {name}")
 
 
 def main() -> None:

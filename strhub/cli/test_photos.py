@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strhub.cli.extras import needs
+from strhub.cli.progress import progress
 from strhub.errors import ConfigError
 from strhub.utils.files import write_whole
 
@@ -90,10 +91,4 @@ def run_photos(given: argparse.Namespace, models: list[str]) -> str:
 
 
 def _shown(some: Iterable[Any], count: int) -> Iterator[Any]:
-    """Yield the same with a progress bar on a terminal, if tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        yield from some
-    else:
-        yield from tqdm(some, total=count, unit="image", leave=False, disable=None)
+    return progress(some, "images", total=count)

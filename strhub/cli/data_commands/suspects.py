@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from strhub.cli.progress import progress
 from strhub.utils.terminal import printable
 
 
@@ -26,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read all words, write the page, say how many labels are suspected."""
-    from tqdm import tqdm
-
     from strhub.data.curation.charsets import named_charset
     from strhub.data.sources.word_sets import open_set
     from strhub.evaluation.readers import RecognizerReader
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         sets,
         charset=named_charset(arguments.charset),
         errors=arguments.most,
-        progress=lambda words, name: tqdm(words, desc=name, unit="word", leave=False, disable=None),
+        progress=lambda words, name: progress(words, f"words of {name}"),
     )
     suspects = found.combined.suspects
     words = int(found.combined.samples)
