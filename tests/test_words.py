@@ -20,7 +20,11 @@ KEPT = re.compile(
     # options and keys in people's files
     r"sign_colours|\"neighbours\"|\bneighbours: |unlabelled|length_normalisation"
 )
-OLD = re.compile(r"\bpictures?\b(?![:/=])|\bdrawn (words?|texts?)\b|\bsecond look\b", re.IGNORECASE)
+OLD = re.compile(
+    r"\bpictures?\b(?![:/=])|\bdrawn (words?|texts?)\b|\bsecond look\b"
+    r"|\blook(?:s|ed|ing)? (?:\w+ ){0,2}again\b",  # re-reading
+    re.IGNORECASE,
+)
 # Words of identifiers, in any case, between underscores or capitals.
 OLD_PARTS = {"picture", "pictures", "drawn", "given", "place", "places", "share", "shares"}
 ALLOWED = {

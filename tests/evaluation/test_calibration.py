@@ -77,7 +77,7 @@ def test_nothing_to_fit() -> None:
 
 
 def reread(count: int, true: Correction) -> tuple[list[tuple[float, float]], list[bool]]:
-    """Words that were looked at again and are right as often as a correction says."""
+    """Words that were re-read and are right as often as a correction says."""
     rng = np.random.default_rng(1)
     evidence = [(max(best, first), first) for best, first in rng.uniform(0.05, 0.95, (count, 2))]
     odds = [
@@ -161,7 +161,7 @@ def test_a_calibration_is_found_again() -> None:
 
 
 def test_a_correction_is_found_so_that_it_is_right_once_it_is_calibrated() -> None:
-    """Else words of one look pay for those that were looked at again."""
+    """Else words of one look pay for those that were re-read."""
     true, texts = Correction(best=0.9, first=0.3, offset=-0.8), ["house", "q7", "qzxvw"] * 2000
     evidence, _ = reread(len(texts), true)
     sure = []

@@ -1,4 +1,4 @@
-"""Doubtful words are looked at again: how steep a line is, the views of it, and what is made of
+"""Doubtful words are re-read: how steep a line is, the views of it, and what is made of
 them.
 """
 
