@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import model_options, split_words
 from strhub.cli.entry import end_with
@@ -13,6 +13,9 @@ from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
 from strhub.cli.progress import progress
 from strhub.utils.telemetry import import_onnxruntime
+
+if TYPE_CHECKING:
+    from strhub.checkpoint.scene_text_model import SceneTextModel
 
 EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx
@@ -135,7 +138,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
     return line
 
 
-def _write_openvino(model: Any, target: Path, precision: str, card: dict[str, Any]) -> str:
+def _write_openvino(
+    model: SceneTextModel, target: Path, precision: str, card: dict[str, Any]
+) -> str:
     """Write a model for OpenVINO, and say what was written."""
     from strhub.export.openvino import largest_difference_of_openvino, write_openvino
 
