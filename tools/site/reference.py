@@ -23,7 +23,21 @@ FURTHER = (
     "strhub.onnx.Recognizer",
     "strhub.data.module.SceneTextDataModule",
     "strhub.models.network.Network",
+    "strhub.models.layers.backbones.CustomEncoder",
     "strhub.training.run.train",
+    "strhub.training.systems.base.System",
+    "strhub.spotting.detector.Detector",
+    "strhub.bulk.read_all",
+    "strhub.export.export",
+    "strhub.data.sources.word_sets.open_set",
+    "strhub.evaluation.evaluate.evaluate",
+    "strhub.evaluation.scoring.score",
+    "strhub.evaluation.readers.RecognizerReader",
+    "strhub.evaluation.scoring.Evaluation",
+    "strhub.evaluation.results.SetResult",
+    "strhub.evaluation.results.Sample",
+    "strhub.evaluation.results.Edit",
+    "strhub.evaluation.results.Interval",
 )
 """Public names outside of `strhub.__all__`."""
 
