@@ -18,6 +18,7 @@ from torch import nn
 from strhub.models.network import Network
 from strhub.utils.options import check_options
 
+LOW_RANK = "low_rank."  # how the names of low-rank changes to the encoder begin
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
@@ -33,6 +34,10 @@ class FineTuning:
         topmost has all.
     decoder_rate: how many times the usual rate all that is not encoder has.
     decay_weights_only: no weight decay on norms, biases and positions.
+    lora_rank: the encoder's own weights stay as they are; what is learned is a change of so low a
+        rank to each of its linear layers, see `strhub.training.low_rank`.
+    recompute: keep nothing from within the encoder's blocks for the backward pass, which computes
+        them again: less memory, the same gradients, more time.
     """
 
     freeze_encoder: bool | int | str | None = None
@@ -40,6 +45,8 @@ class FineTuning:
     layer_decay: float | None = None
     decoder_rate: float | None = None
     decay_weights_only: bool | None = None
+    lora_rank: int | None = None
+    recompute: bool | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None) -> FineTuning:
@@ -64,6 +71,13 @@ class FineTuning:
         if every is not None and steps is True:
             raise ValueError(
                 "finetune.unfreeze_every needs a number of steps in freeze_encoder, not true"
+            )
+        if not _is_count(parsed.lora_rank, least=1):
+            raise ValueError(f"finetune.lora_rank is {parsed.lora_rank}: it must be at least 1")
+        if parsed.lora_rank and (parsed.freezes or parsed.layer_decay is not None):
+            raise ValueError(
+                "finetune.lora_rank leaves the encoder's own weights as they are: leave out "
+                "freeze_encoder, unfreeze_every and layer_decay"
             )
         for name, value, most in (
             ("layer_decay", parsed.layer_decay, 1.0),
@@ -245,10 +259,14 @@ def split_groups(
     multiplied; lr: the rate of a group that names none.
     """
     layer_of = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
+    groups = _as_groups(groups)
+    of_encoder = {
+        name for group in groups for name, _ in group["params"] if name.startswith(LOW_RANK)
+    }
     found: dict[str, dict[str, Any]] = {}
-    for number, group in enumerate(_as_groups(groups)):
+    for number, group in enumerate(groups):
         for name, parameter in group["params"]:
-            layer = layer_of.get(id(parameter))
+            layer = layer_of.get(id(parameter), len(layers) - 1 if name in of_encoder else None)
             rate = options.rate(layer, len(layers))
             decays = not (options.decay_weights_only and is_undecayed(name, parameter))
             where = (

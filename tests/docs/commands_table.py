@@ -169,6 +169,7 @@ TABLE = {
     "./train.py model.encoder=clip_vit_b32 data.normalize=clip model.img_size=[224,224]": CLIP,
     "./train.py +experiment=parseq-clip-b32 finetune.freeze_encoder=1000 "
     "model.contrastive.weight=0.1": CLIP,
+    "./train.py +experiment=parseq-clip-b16 finetune.lora_rank=8 finetune.recompute=true": CLIP,
     "./train.py +experiment=parseq-clip-b16 model.img_size=[64,256] "
     "pretrained_encoder=clip.safetensors": CLIP,
     "./train.py +experiment=parseq-clip-b32 model.contrastive.weight=0.1 "

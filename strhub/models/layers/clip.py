@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from strhub.models.layers.vision_transformer import EncoderBlock, PatchEmbedding
+from strhub.models.layers.vision_transformer import BlockStack, EncoderBlock, PatchEmbedding
 
 NORM_EPS = 1e-5
 MLP_RATIO = 4
 
 
-class ClipImageTower(nn.Module):
+class ClipImageTower(BlockStack):
     """A vision transformer with a class token, a norm before its blocks, and a projection of every
     token after them.
 
@@ -66,9 +66,7 @@ class ClipImageTower(nn.Module):
         tokens = self.patch_embed(images)  # (B, N, D)
         tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm_pre(tokens + self.pos_embed)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.projection(self.norm(tokens))
+        return self.projection(self.norm(self.through(self.blocks, tokens)))
 
 
 class ClipTextTower(nn.Module):

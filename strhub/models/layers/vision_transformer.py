@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class Stem(nn.Sequential):
@@ -166,7 +167,25 @@ class EncoderBlock(nn.Module):
         return tokens + self.mlp(self.norm2(tokens))
 
 
-class VisionTransformer(nn.Module):
+class BlockStack(nn.Module):
+    """A network with transformer blocks one after the other.
+
+    recompute: keep nothing from within a block for the backward pass, which computes it again.
+    """
+
+    recompute = False
+
+    def through(self, blocks: nn.ModuleList, tokens: Tensor) -> Tensor:
+        """Take tokens (B, N, D) through all blocks."""
+        for block in blocks:
+            if self.recompute and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
+            else:
+                tokens = block(tokens)
+        return tokens
+
+
+class VisionTransformer(BlockStack):
     """Patches, learned positions, `depth` blocks, a final norm.
 
     stem: see `PatchEmbedding`. class_token: a learned token before those of the patches, as in the
@@ -211,6 +230,4 @@ class VisionTransformer(nn.Module):
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = tokens + self.pos_embed
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.norm(tokens)
+        return self.norm(self.through(self.blocks, tokens))
