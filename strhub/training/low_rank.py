@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LowRank", "linear_layers"]
+from strhub.errors import ConfigError
+from strhub.models.layers.vision_transformer import BlockStack
+from strhub.training.fine_tuning import Layer
 
-
-def linear_layers(modules: Sequence[nn.Module]) -> list[nn.Linear]:
-    """Return the linear layers in some modules, those that are called as such."""
-    return [one for module in modules for one in module.modules() if type(one) is nn.Linear]
+__all__ = ["LowRank", "low_rank_changes", "recompute_blocks"]
 
 
 class LowRank(nn.Module):
@@ -57,3 +56,32 @@ class LowRank(nn.Module):
         with torch.no_grad():
             for layer, weight in zip(self._layers, state.split(sizes), strict=True):
                 layer.weight.copy_(weight.view_as(layer.weight))
+
+
+def low_rank_changes(encoder: Sequence[Layer], rank: int) -> LowRank:
+    """Return low-rank changes to an encoder, whose own parameters learn no more; `ConfigError` if
+    it has no linear layer.
+    """
+    for layer in encoder:
+        layer.learn(False)
+    modules = [one for layer in encoder for part in layer.modules for one in part.modules()]
+    linear = [one for one in modules if type(one) is nn.Linear]  # others are not called as such
+    if not linear:
+        raise ConfigError(
+            "finetune.lora_rank: the encoder has no linear layer that could be changed: leave it "
+            "out"
+        )
+    return LowRank(linear, rank)
+
+
+def recompute_blocks(network: nn.Module) -> None:
+    """Have a network's transformer blocks computed again for the backward pass; `ConfigError` if it
+    has none.
+    """
+    able = [one for one in network.modules() if isinstance(one, BlockStack)]
+    if not able:
+        raise ConfigError(
+            "finetune.recompute: the model has no blocks of a vision transformer: leave it out"
+        )
+    for one in able:
+        one.recompute = True

@@ -16,8 +16,9 @@ from strhub.checkpoint.experiments import experiment_hyper_parameters
 from strhub.checkpoint.resizing import character_tables
 from strhub.checkpoint.scene_text_model import build_network
 from strhub.configs import CONFIG_DIR
-from strhub.training.fine_tuning import FineTuning, encoder_layers, is_undecayed, split_groups
+from strhub.training.fine_tuning import FineTuning, encoder_layers
 from strhub.training.optimizers import MuonWithAdamW
+from strhub.training.parameter_groups import is_undecayed, split_groups
 from strhub.training.run import model_from_config, train
 
 pytestmark = pytest.mark.numeric

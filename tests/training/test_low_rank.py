@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from strhub import create_model, load, save
-from strhub.training.fine_tuning import FineTuning, split_groups
+from strhub.training.fine_tuning import FineTuning
 from strhub.training.low_rank import LowRank
+from strhub.training.parameter_groups import split_groups
 from strhub.training.systems.parseq import PARSeq
 
 pytestmark = pytest.mark.numeric

@@ -25,11 +25,10 @@ from strhub.checkpoint.scene_text_model import (
 )
 from strhub.errors import ConfigError
 from strhub.evaluation.metrics import Score
-from strhub.models.layers.vision_transformer import BlockStack
 from strhub.models.network import Network
 from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer
-from strhub.training.low_rank import LowRank, linear_layers
+from strhub.training.low_rank import LowRank, low_rank_changes, recompute_blocks
 from strhub.training.resuming import check_resumable
 from strhub.training.systems.optimization import OptimizedModule
 from strhub.utils.options import check_options, keyword_names
@@ -98,9 +97,9 @@ class System(OptimizedModule, ABC):
         self._encoder: list[Layer] | None = None
         self.low_rank: LowRank | None = None
         if self.fine_tuning.lora_rank:
-            self.low_rank = self._low_rank_changes(self.fine_tuning.lora_rank)
+            self.low_rank = low_rank_changes(self.encoder(), self.fine_tuning.lora_rank)
         if self.fine_tuning.recompute:
-            self._recompute_blocks()
+            recompute_blocks(self.model)
         self.planned_groups: list[
             dict[str, Any]
         ] = []  # options of the optimizer's groups as they are configured
@@ -122,28 +121,6 @@ class System(OptimizedModule, ABC):
                 f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}"
             )
         return told or str(cls.architecture)
-
-    def _low_rank_changes(self, rank: int) -> LowRank:
-        """Return low-rank changes to the encoder, whose own parameters learn no more."""
-        for layer in self.encoder():
-            layer.learn(False)
-        linear = linear_layers([module for layer in self.encoder() for module in layer.modules])
-        if not linear:
-            raise ConfigError(
-                f"finetune.lora_rank: the encoder of {self.hparams['architecture']!r} has no "
-                "linear layer that could be changed: leave it out"
-            )
-        return LowRank(linear, rank)
-
-    def _recompute_blocks(self) -> None:
-        able = [one for one in self.model.modules() if isinstance(one, BlockStack)]
-        if not able:
-            raise ConfigError(
-                f"finetune.recompute: {self.hparams['architecture']!r} has no blocks of a vision "
-                "transformer: leave it out"
-            )
-        for one in able:
-            one.recompute = True
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:

@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from strhub.checkpoint.resizing import character_tables
 from strhub.models.network import Network
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
-from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers, split_groups
+from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers
+from strhub.training.parameter_groups import split_groups
 
 
 class OptimizedModule(pl.LightningModule):
