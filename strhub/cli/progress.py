@@ -56,14 +56,20 @@ def progress(
     shown: bool = True,
     stream: TextIO | None = None,
 ) -> Iterator[T]:
-    """Yield the same; after two seconds a terminal's last line says how many have been taken.
+    """Return an iterator over the same; after two seconds a terminal's last line says how many have
+    been taken.
 
     what: they are, such as "images"; total: how many there are, if that is known; shown, stream: of
-    `ProgressLine`.
+    `ProgressLine`. Where there is no line, nothing stands between.
     """
-    line, began, taken = ProgressLine(shown=shown, stream=stream), time.monotonic(), 0
+    line = ProgressLine(shown=shown, stream=stream)
     if total is None and isinstance(items, Sized):
         total = len(items)
+    return _counted(items, what, total, line) if line.shown else iter(items)
+
+
+def _counted(items: Iterable[T], what: str, total: int | None, line: ProgressLine) -> Iterator[T]:
+    began, taken = time.monotonic(), 0
     try:
         for item in items:
             if time.monotonic() - began >= _PATIENCE:
