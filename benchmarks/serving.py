@@ -108,8 +108,7 @@ class Server:
     @property
     def memory(self) -> float:
         """MiB that it holds."""
-        text = Path(f"/proc/{self.process.pid}/statm").read_text("ascii")
-        return int(text.split()[1]) * 4096 / 2**20
+        return resident(self.process.pid)
 
     @property
     def cpu(self) -> float:
@@ -118,6 +117,12 @@ class Server:
             Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
         )
         return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident(process: int) -> float:
+    """Return the MiB that a process holds (Linux)."""
+    pages = Path(f"/proc/{process}/statm").read_text("ascii").split()[1]
+    return int(pages) * 4096 / 2**20
 
 
 def form(contents: list[bytes], path: str) -> bytes:
@@ -291,6 +296,7 @@ def main() -> None:
             part = bare.run(max(2.0, args.seconds / args.rounds / 3))
             alone.words, alone.seconds = alone.words + part.words, alone.seconds + part.seconds
             alone.cpu += part.cpu
+            alone.memory.append(resident(os.getpid()))
             before = time.process_time()
             asyncio.run(load(server, bare, args, served))
             own += time.process_time() - before
@@ -329,6 +335,7 @@ def summary(alone: Outcome, served: Outcome) -> dict[str, Any]:
             round(mean(memory[-(len(memory) // 5 + 1) :])),
         ],
         "memory_mib_at_most": round(max(memory)),
+        "memory_mib_of_the_readers_alone": round(max(alone.memory)),
     }
 
 
