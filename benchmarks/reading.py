@@ -3,10 +3,10 @@
 
 python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 
-Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of
-<data_root>/test, for 36 and 94 characters, step by step (AR, one refinement) and all at once (NAR),
-with doubtful words re-read and without; how far confidences are from the truth; the fraction of
-images without text, rendered ones and cuttings of
+Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of words,
+for 36 and 94 characters, with doubtful words re-read as the model's file says and without; of
+models that decode step by step, both that way (AR, one refinement) and all at once (NAR); how far
+confidences are from the truth; the fraction of images without text, rendered ones and cuttings of
 --photographs, that come back with a confidence above 0.5; and milliseconds a word.
 """
 
@@ -25,7 +25,6 @@ from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
 from strhub.images.find import find_images
-from strhub.inference.pipeline import REREAD_BELOW
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
 Word = tuple[Image.Image, str]
@@ -44,7 +43,9 @@ def interval(right: int, count: int) -> str:
     return f"{100 * fraction:.1f} [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
 
 
-def stored_words(folder: Path) -> Iterator[Word]:
+def stored_words(root: Path, name: str) -> Iterator[Word]:
+    """Yield words of <root>/test/<name>, or of <root>/<name> if that is not there."""
+    folder = next(one for one in (root / "test" / name, root / name) if one.is_dir())
     for path in find_lmdbs(folder):
         words = LmdbWords(path, prepare_label=str)
         for index in range(len(words)):
@@ -92,12 +93,16 @@ def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
+    decodings: dict[str, dict[str, Any]] = {"": {}}
+    if "decode_ar" in load(model).hparams:
+        decodings = {
+            "AR": {"decode_ar": True, "refine_iters": 1},
+            "NAR": {"decode_ar": False, "refine_iters": 0},
+        }
     ways = {
-        f"{way}{also}": Recognizer(
-            model, reread_below=below, decode_ar=way == "AR", refine_iters=refine_iters
-        )
-        for way, refine_iters in (("AR", 1), ("NAR", 0))
-        for also, below in (("", REREAD_BELOW), (", one look", 0))
+        f"{way}, {looks}".removeprefix(", "): Recognizer(model, reread_below=below, **options)
+        for way, options in decodings.items()
+        for looks, below in (("re-read", None), ("one look", 0))
     }
     charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
     print(
@@ -131,12 +136,12 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
     print(f"\ncalibration error of all these: {', '.join(errors)}")
 
 
-def print_latency(originals: list[Image.Image], model: str, threads: int) -> None:
+def print_latency(originals: list[Image.Image], model: str, threads: int, repeats: int) -> None:
     """Milliseconds a word, from images in memory to texts: as `Recognizer` does it by itself, with
     one look at each image, and by PyTorch.
     """
-    ways: dict[str, tuple[Any, float]] = {
-        "by default": (model, REREAD_BELOW), "one look": (model, 0),
+    ways: dict[str, tuple[Any, float | None]] = {
+        "by default": (model, None), "one look": (model, 0),
             "PyTorch, one look": (load(model), 0),
     }  # fmt: skip
     for batch_size in (1, 32):
@@ -148,7 +153,7 @@ def print_latency(originals: list[Image.Image], model: str, threads: int) -> Non
             for way, (one, below) in ways.items()
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(8):
+        for turn in range(1 + repeats):
             for way, reader in readers.items():
                 time.sleep(0.5)
                 start = time.perf_counter()
@@ -178,7 +183,7 @@ def main() -> None:
         "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
     )
     parser.add_argument(
-        "--sets", nargs="*", default=[], metavar="NAME", help="folders of <data_root>/test"
+        "--sets", nargs="*", default=[], metavar="NAME", help="of <data_root>/test, or <data_root>"
     )
     parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render")
     parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
@@ -186,12 +191,13 @@ def main() -> None:
         "--photographs", type=Path, help="folder of photographs without text, to cut as many from"
     )
     parser.add_argument("--threads", type=int, default=2, help="for the latency")
+    parser.add_argument("--repeats", type=int, default=7, help="of the latency")
     args = parser.parse_args()
     rendered = RenderedWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
     sets = {
         "rendered, difficulty 0 to 0.8": [rendered.render(index) for index in range(args.rendered)]
     }
-    sets |= {name: list(stored_words(args.data_root / "test" / name)) for name in args.sets}
+    sets |= {name: list(stored_words(args.data_root, name)) for name in args.sets}
     print_accuracy({name: words for name, words in sets.items() if words}, args.model)
     if args.empty:
         fraction = fraction_above(empty_images(args.empty, 40_000), args.model, 0.5)
@@ -206,9 +212,8 @@ def main() -> None:
             "confidence above 0.5"
         )
     photographed = list(sets.values())[1:] or list(sets.values())
-    print_latency(
-        [original for words in photographed for original, _ in words], args.model, args.threads
-    )
+    originals = [original for words in photographed for original, _ in words]
+    print_latency(originals, args.model, args.threads, args.repeats)
 
 
 if __name__ == "__main__":

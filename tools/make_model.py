@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Make a model from nothing, by a recipe: train, label, train on, save, calibrate, evaluate.
+"""Make a model by a recipe: train, label, train further, average, save, calibrate, evaluate.
 
-tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data                 # all of it
-tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10    # or in legs
-tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3   # train.py's
+tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data       # all of it
+tools/make_model.py tools/recipes/strhub-small.yaml --data_root data --minutes 10    # a leg
+tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3
 
-Each stage is done once. Stopped at any point, by --minutes, Ctrl-C or a power cut, the same command
-resumes from the last checkpoint. Exit status: 0 when the model is made, 75 when there is more to
-do.
+Further arguments are options of train.py, for all stages. Each stage is done once: stopped at any
+point, by --minutes, Ctrl-C or a power cut, the same command resumes from the last checkpoint. Exit
+status: 0 when the model is made, 75 when there is more to do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 MORE_TO_DO = 75  # sysexits.h: EX_TEMPFAIL
+KINDS = ("train", "label", "average")
+MADE = ("rendered", "lines")  # names in a mixture of what is no folder
 GRACE = 60  # seconds that a stopped program has to save what it has
 
 Stage = dict[str, Any]
@@ -58,14 +61,14 @@ class Maker:
         """Run what is not done yet; return the path of the weights. Raises `TimeIsUp` at the
         deadline.
         """
+        kinds = {"train": self._train, "label": self._label, "average": self._average}
         for stage in self.recipe["stages"]:
-            name = stage.get("train") or stage["label"]
-            self._once(
-                name,
-                lambda stage=stage: self._train(stage) if "train" in stage else self._label(stage),
-            )
+            kind, name = kind_and_name(stage)
+            self._once(name, partial(kinds[kind], stage))
         weights = self.out / self.recipe["weights"]
-        last = next(stage["train"] for stage in reversed(self.recipe["stages"]) if "train" in stage)
+        last = [
+            name for kind, name in map(kind_and_name, self.recipe["stages"]) if kind != "label"
+        ][-1]
         sets = self._test_sets()
         chosen = ["--data_root", str(self.data_root), *(["--sets", *sets] if sets else [])]
         precision = ["--precision", self.recipe["precision"]]
@@ -127,15 +130,26 @@ class Maker:
             "--min_confidence", str(stage["min_confidence"]),
         )  # fmt: skip
 
-    def _model(self, stage: str) -> Path:
-        return self.out / stage / "checkpoints" / "last.ckpt"
+    def _average(self, stage: Stage) -> None:
+        parts = [f"{fraction}:{self._model(name)}" for name, fraction in stage["of"].items()]
+        folder = self.out / stage["average"]
+        folder.mkdir(exist_ok=True)
+        self._run("tools/average_weights.py", self._model(stage["average"]), *parts)
+
+    def _model(self, name: str) -> str:
+        """Return the model of an earlier stage; what is no stage's name is a model's id or path."""
+        kinds = {stage: kind for kind, stage in map(kind_and_name, self.recipe["stages"])}
+        if name not in kinds:
+            return name
+        file = "checkpoints/last.ckpt" if kinds[name] == "train" else "averaged.safetensors"
+        return str(self.out / name / file)
 
     def _folder(self, name: str) -> str:
         labeled = {stage["label"] for stage in self.recipe["stages"] if "label" in stage}
         return str(self.out / name) if name in labeled else name
 
     def _is_there(self, name: str) -> bool:
-        there = name == "rendered" or (self.data_root / "train" / self._folder(name)).is_dir()
+        there = name in MADE or (self.data_root / "train" / self._folder(name)).is_dir()
         if not there:
             print(f"left out of the mixture: {name}, which is not in {self.data_root / 'train'}")
         return there
@@ -151,10 +165,10 @@ class Maker:
     def _run(self, program: str, *arguments: str | Path, output: Path | None = None) -> None:
         """Run one of the repository's programs until it ends, or stop it at the deadline."""
         command = [sys.executable, str(ROOT / program), *map(str, arguments)]
-        partial = output.with_suffix(".part") if output else None
+        unfinished = output.with_suffix(".part") if output else None
         with (
-            partial.open("w")
-            if partial
+            unfinished.open("w")
+            if unfinished
             else open(sys.stdout.fileno(), "w", closefd=False) as stream
         ):
             process = subprocess.Popen(command, stdout=stream, cwd=ROOT)
@@ -171,8 +185,14 @@ class Maker:
                 f"make_model: {program} failed with status {status}; mended, the same command "
                 "resumes"
             )
-        if output and partial:
-            partial.replace(output)
+        if output and unfinished:
+            unfinished.replace(output)
+
+
+def kind_and_name(stage: Stage) -> tuple[str, str]:
+    """Return what a stage does, "train", "label" or "average", and the name it goes by."""
+    kind = next(kind for kind in KINDS if kind in stage)
+    return kind, str(stage[kind])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -193,6 +213,12 @@ def read_recipe(path: Path) -> Stage:
         recipe = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SystemExit(f"make_model: {path} cannot be read: {error}") from error
+    if isinstance(recipe, dict):
+        for number, stage in enumerate(recipe.get("stages") or (), 1):
+            if not isinstance(stage, dict) or len(set(KINDS) & set(stage)) != 1:
+                raise SystemExit(
+                    f"make_model: {path}: stage {number} must have one of {', '.join(KINDS)}"
+                )
     needed = {"weights", "precision", "stages", "calibrate", "evaluate"}
     if not isinstance(recipe, dict) or needed - set(recipe):
         missing = ", ".join(sorted(needed - set(recipe if isinstance(recipe, dict) else ())))

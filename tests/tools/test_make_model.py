@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from strhub import Recognizer
+from strhub.checkpoint.zoo import load_from_checkpoint, locate
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 
@@ -23,7 +25,7 @@ RECIPE = ROOT / "tools" / "recipes" / "strhub-tiny.yaml"
 
 def make(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(ROOT / "tools" / "make_model.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow
@@ -39,7 +41,10 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
         if "train" in stage:
             stage["overrides"] = ["+experiment=strhub-tiny", *SMALL]
     recipe["stages"][1]["min_confidence"] = 0.0
-    recipe |= {"calibrate": ["--drawn", "8"], "evaluate": ["--drawn", "8", "--empty", "5"]}
+    recipe |= {
+        "calibrate": ["--drawn", "8"],
+        "evaluate": ["--drawn", "8", "--empty", "5", "--repeats", "1"],
+    }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = (
         tmp_path / "recipe.yaml",
@@ -64,9 +69,60 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     assert "== " not in again.stdout, "what is done is not done again"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # six programs, one after the other
+def test_a_published_model_is_tuned_and_averaged_with_what_it_began_as(
+    tmp_path: Path, word_tree: Path
+) -> None:
+    """The recipe of strhub-small, begun with its own weights: few steps, then the mean of both."""
+    recipe = yaml.safe_load((RECIPE.parent / "strhub-small.yaml").read_text("utf-8"))
+    tuned, averaged = recipe["stages"]
+    tuned["from"] = "strhub-small"
+    tuned["overrides"] += [
+        "data.mixture_size=16", "data.num_workers=0", "trainer.max_epochs=1", "model.batch_size=8",
+        "trainer.accelerator=cpu", "trainer.precision=32-true", "data.echo=1",
+    ]  # fmt: skip
+    averaged["of"] = {"tuned": 0.25, "strhub-small": 0.75}
+    recipe |= {
+        "calibrate": ["--rendered", "8", "--blanks", "5"],
+        "evaluate": ["--rendered", "2", "--empty", "2", "--repeats", "1"],
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    options = ("--data_root", word_tree, "--out", tmp_path / "out")
+    made = make(tmp_path / "recipe.yaml", *options)
+    assert made.returncode == 0, made.stderr
+    assert "left out of the mixture: titles" in made.stdout
+    assert "left out of the mixture: lines" not in made.stdout
+    one, began, both = (
+        load_from_checkpoint(locate(str(path))).state_dict()
+        for path in (
+            tmp_path / "out" / "tuned" / "checkpoints" / "last.ckpt",
+            "strhub-small",
+            tmp_path / "out" / "strhub-small.safetensors",
+        )
+    )
+    moved = 0.0
+    for name, tensor in both.items():
+        expected = 0.25 * one[name] + 0.75 * began[name]
+        torch.testing.assert_close(tensor, expected.half().float(), rtol=2e-3, atol=1e-6)
+        moved += float((one[name] - began[name]).abs().sum())
+    assert moved > 0
+    [reading] = Recognizer(tmp_path / "out" / "strhub-small.safetensors", device="cpu")(
+        ROOT / "demo_images" / "01.png"
+    )
+    assert reading.error is None
+    assert reading.text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [", "cannot be read"), ("stages: []", "it lacks calibrate"), ("[]", "it lacks")],
+    [
+        ("a: [", "cannot be read"),
+        ("stages: []", "it lacks calibrate"),
+        ("[]", "it lacks"),
+        ("stages: [{from: a}]", "stage 1 must have one of train, label, average"),
+        ("stages: [{train: a, label: b}]", "stage 1 must have one of"),
+    ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "recipe.yaml").write_text(content)
@@ -75,10 +131,17 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str, message: str
     assert message in done.stderr
 
 
-def test_the_embedded_models_recipe_names_what_there_is() -> None:
-    recipe = yaml.safe_load(RECIPE.read_text("utf-8"))
-    names = [stage.get("train") or stage["label"] for stage in recipe["stages"]]
-    assert len(set(names)) == len(names)
-    for target, stage in enumerate(recipe["stages"]):
-        before = names[:target]
-        assert stage.get("from", stage.get("model", names[0])) in [*before, names[0]]
+@pytest.mark.parametrize("path", sorted(RECIPE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_embedded_models_recipes_name_what_there_is(path: Path) -> None:
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    assert recipe["weights"] == f"{path.stem}.safetensors"
+    known: set[str] = set()
+    for stage in recipe["stages"]:
+        named = {stage.get("from"), stage.get("model"), *stage.get("of", {})} - {None}
+        assert all(name in known or name.endswith(".safetensors") for name in named)
+        [name] = [stage[kind] for kind in ("train", "label", "average") if kind in stage]
+        assert name not in known
+        known.add(name)
+        assert set(stage.get("mixture", {})) - known <= {
+            "rendered", "lines", "real", "pseudo", "print", "titles",
+        }  # fmt: skip
