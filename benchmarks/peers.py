@@ -46,10 +46,10 @@ def rapidocr(threads: int) -> Read:
 
 def onnxtr(threads: int, *, model: str = "crnn_mobilenet_v3_small") -> Read:
     """Return a recognition predictor of OnnxTR; its weights must be in its cache."""
-    import onnxruntime
+    from onnxruntime import SessionOptions
     from onnxtr.models import EngineConfig, recognition_predictor
 
-    options = onnxruntime.SessionOptions()
+    options = SessionOptions()
     options.intra_op_num_threads = threads
     predictor = recognition_predictor(model, engine_cfg=EngineConfig(session_options=options))
     return lambda images: [text for text, _ in predictor(list(images))]
@@ -144,6 +144,8 @@ def measure(name: str, paths: Sequence[str], *, threads: int, batch_size: int) -
 def main() -> None:
     """Measure what standard input asks for, and print it as a line of JSON."""
     asked = json.load(sys.stdin)
+    # as strhub.utils.telemetry does: the Pythons of other packages do not have it
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if hasattr(os, "sched_setaffinity"):
         processors = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, processors[: asked["threads"]])

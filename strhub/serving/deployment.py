@@ -11,12 +11,15 @@ import json
 import os
 from typing import Any, Final
 
-from ray import serve
-
 from strhub.errors import ConfigError
 from strhub.serving.app import create_app
 from strhub.serving.options import KEY_VARIABLE, ServeOptions
 from strhub.utils.options import check_options
+from strhub.utils.telemetry import switch_off_telemetry
+
+switch_off_telemetry()  # before Ray is imported
+
+from ray import serve  # noqa: E402
 
 __all__ = ["app", "application", "options_of_environment"]
 
