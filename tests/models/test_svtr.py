@@ -307,6 +307,7 @@ def losses(run: Path) -> list[str]:
         return [row["loss"] for row in csv.DictReader(file) if row.get("loss")]
 
 
+@pytest.mark.slow
 def test_trains_on_words_of_all_widths_and_goes_on_where_it_stopped(
     compose_main: Any, word_tree: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_embedded_model_labels_what_it_is_sure_of(tmp_path: Path, rendered: Path) -> None:
     done = label(rendered, tmp_path / "self", "--min_confidence", "0.3")
     assert done.returncode == 0, done.stderr
