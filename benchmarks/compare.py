@@ -70,6 +70,13 @@ def run_reader(python: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def failed_in(rounds: Rounds) -> dict[str, str]:
+    """Return the readers that failed, each with its reason."""
+    return {
+        name: found["failed"] for one in rounds for name, found in one.items() if "failed" in found
+    }
+
+
 def rounds_of(
     pythons: Mapping[str, str],
     asked: Mapping[str, Any],
@@ -81,7 +88,7 @@ def rounds_of(
     """Measure what the rounds lack and yield them after each reader, until a time of
     `time.monotonic`.
     """
-    failed = {name for one in rounds for name, found in one.items() if "failed" in found}
+    failed = failed_in(rounds)
     for number in range(wanted):
         if number == len(rounds):
             rounds.append({})
@@ -94,7 +101,7 @@ def rounds_of(
                 return
             rounds[number][name] = run_reader(pythons[name], {**asked, "name": name})
             if "failed" in rounds[number][name]:
-                failed.add(name)
+                failed[name] = rounds[number][name]["failed"]
             yield rounds
 
 
@@ -103,7 +110,7 @@ def summary(rounds: Rounds, names: Sequence[str], labels: Sequence[str]) -> list
 
     Only rounds count in which all readers were measured that did not fail.
     """
-    failed = {name for one in rounds for name, found in one.items() if "failed" in found}
+    failed = failed_in(rounds)
     names = [name for name in names if name not in failed]
     whole = [one for one in rounds if all(name in one for name in names)]
     rows = []
@@ -249,10 +256,8 @@ def report(rows: Sequence[Mapping[str, Any]], rounds: Rounds) -> None:
     if rows:
         print(f"{rows[0]['words']} words, medians of {rows[0]['rounds']} rounds\n")
     print("\n".join(table(rows)) if rows else "no round is done yet: call again")
-    for one in rounds:
-        for name, found in one.items():
-            if "failed" in found:
-                print(f"\n{name} is left out: {found['failed']}")
+    for name, why in failed_in(rounds).items():
+        print(f"\n{name} is left out: {why}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
+from strhub.evaluation.results.intervals import wilson
 from strhub.images.find import find_images
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
@@ -31,16 +32,9 @@ Word = tuple[Image.Image, str]
 
 
 def interval(right: int, count: int) -> str:
-    """`accuracy [low, high]` in percent: the 95 % interval of Wilson (1927)."""
-    z = 1.959964
-    fraction = right / count
-    middle = (fraction + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z
-        * (fraction * (1 - fraction) / count + z * z / (4 * count * count)) ** 0.5
-        / (1 + z * z / count)
-    )
-    return f"{100 * fraction:.1f} [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]"
+    """Return `accuracy [low, high]` in percent, with the 95 % interval of Wilson."""
+    rate, low, high = (100 * value for value in wilson(right, count))
+    return f"{rate:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def stored_words(root: Path, name: str) -> Iterator[Word]:

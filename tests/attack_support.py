@@ -9,10 +9,12 @@ Used by tests/security, tests/faults and `make attack`.
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -176,3 +178,16 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def write_line_ends(path: Path, headers: Sequence[tuple[str, bytes, int]]) -> Path:
+    """Write a packed tar of members that are nothing but line ends: name, type and size of each."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for name, kind, size in headers:
+            member = tarfile.TarInfo(name)
+            member.size, member.type = size, kind
+            file.write(member.tobuf(tarfile.USTAR_FORMAT))
+            for _ in range(-(-size // (1 << 20))):
+                file.write(b"\n" * (1 << 20))
+        file.write(bytes(1024))
+    return path

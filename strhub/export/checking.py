@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,26 @@ from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.images.options import image_options
 from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_session import open_session
+from strhub.inference.reading import ImageArray
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most, on soft noise, one and three
-    images at a time.
+    """By how much the file's logits differ from the model's at most; see `largest_difference_of`.
 
-    Infinity if a batch's number of steps differs. Needs onnxruntime.
+    Needs onnxruntime.
     """
     session = open_session(path)
+    return largest_difference_of(model, lambda images: session.run([LOGITS], {IMAGES: images})[0])
+
+
+def largest_difference_of(
+    model: SceneTextModel, compute: Callable[[ImageArray], ImageArray]
+) -> float:
+    """Return by how much other logits differ from the model's at most, on soft noise, one and three
+    images at a time; infinity if a batch's number of steps differs.
+
+    compute: images (B, 3, H, W) to logits (B, L, C), by another runtime.
+    """
     network = copy.deepcopy(model.model).eval().cpu()
     height, width = model.hparams["img_size"]
     if image_options(model.hparams)["keep_aspect"]:
@@ -32,7 +43,7 @@ def largest_difference(model: SceneTextModel, path: str | Path) -> float:
         images = soft_noise(batch, (height, width))
         with torch.inference_mode():
             expected = network(images).numpy()
-        found = session.run([LOGITS], {IMAGES: images.numpy()})[0]
+        found = compute(images.numpy())
         if found.shape != expected.shape:
             return float("inf")
         largest = max(largest, float(np.abs(found - expected).max()))

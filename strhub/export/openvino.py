@@ -8,7 +8,6 @@ What a model's numbers mean is in the runtime information `strhub`, as in an ONN
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +15,10 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import torch
-
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.errors import MissingExtra
-from strhub.export.checking import soft_noise
+from strhub.export.checking import largest_difference_of
 from strhub.export.writing import export
-from strhub.images.options import image_options
 from strhub.inference.onnx_description import METADATA_KEY, read_description
 from strhub.utils.install import not_installed
 
@@ -76,20 +71,7 @@ def largest_difference_of_openvino(model: SceneTextModel, path: str | Path) -> f
     """
     openvino = _library()
     compiled = openvino.compile_model(openvino.Core().read_model(path), "CPU", _F32)
-    network = copy.deepcopy(model.model).eval().cpu()
-    height, width = model.hparams["img_size"]
-    if image_options(model.hparams)["keep_aspect"]:
-        width = min(width, 256)
-    largest = 0.0
-    for count in (1, 3):
-        images = soft_noise(count, (height, width))
-        with torch.inference_mode():
-            expected = network(images).numpy()
-        found = compiled([images.numpy()])[0]
-        if found.shape != expected.shape:
-            return float("inf")
-        largest = max(largest, float(np.abs(found - expected).max()))
-    return largest
+    return largest_difference_of(model, lambda images: compiled([images])[0])
 
 
 def _library() -> ModuleType:

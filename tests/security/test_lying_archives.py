@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from attack_support import ROOT, run_python
+from attack_support import ROOT, run_python, write_line_ends
 
 pyarrow = pytest.importorskip("pyarrow", reason="tables are an extra: pip install strhub[bulk]")
 
@@ -29,18 +29,6 @@ def tar_of_words() -> bytes:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     return file.getvalue()
-
-
-def members(path: Path, headers: list[tuple[str, bytes, int]]) -> None:
-    """Write a packed tar of line ends: name, type and size of each member."""
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for name, kind, size in headers:
-            member = tarfile.TarInfo(name)
-            member.size, member.type = size, kind
-            file.write(member.tobuf(tarfile.USTAR_FORMAT))
-            for _ in range(-(-size // (1 << 20))):
-                file.write(b"\n" * (1 << 20))
-        file.write(bytes(1024))
 
 
 def table(path: Path, image: bytes, rows: int, *, repeated: bool) -> None:
@@ -82,8 +70,10 @@ def test_what_is_not_so_costs_nothing_and_loses_nothing(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(whole))
     packed[-8] ^= 1
     (tmp_path / "checksum.tar.gz").write_bytes(packed)
-    members(tmp_path / "header.tar.gz", [("x", tarfile.XHDTYPE, 60 << 20)])
-    members(tmp_path / "stem.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 20 << 20) for kind in KINDS])
+    write_line_ends(tmp_path / "header.tar.gz", [("x", tarfile.XHDTYPE, 60 << 20)])
+    write_line_ends(
+        tmp_path / "stem.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 20 << 20) for kind in KINDS]
+    )
     table(tmp_path / "unpacked.parquet", bytes(1 << 20), 70, repeated=False)
     table(tmp_path / "repeated.parquet", bytes(64 << 20), 64, repeated=True)
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}

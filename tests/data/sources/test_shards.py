@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from attack_support import write_line_ends
 from PIL import Image
 
 import strhub.data.sources.shuffle_buffer as buffer_module
@@ -595,21 +596,8 @@ def peak(path: Path) -> int:
         tracemalloc.stop()
 
 
-def zeros(path: Path, headers: list[tuple[str, bytes, int]]) -> Path:
-    """A packed tar of members that are nothing but line ends: name, type and size of each."""
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for name, kind, size in headers:
-            member = tarfile.TarInfo(name)
-            member.size, member.type = size, kind
-            file.write(member.tobuf(tarfile.USTAR_FORMAT))
-            for _ in range(-(-size // (1 << 20))):
-                file.write(b"\n" * (1 << 20))
-        file.write(bytes(1024))
-    return path
-
-
 def test_a_huge_header_of_names_takes_no_memory(tmp_path: Path) -> None:
-    path = zeros(
+    path = write_line_ends(
         tmp_path / "pax.tar.gz",
         [("x", tarfile.XHDTYPE, 40 << 20), ("a.txt", tarfile.REGTYPE, 1 << 20)],
     )
@@ -634,7 +622,7 @@ def test_many_members_of_one_name_take_no_more_memory_than_two(tmp_path: Path) -
         "json",
         "npy",
     ]
-    path = zeros(
+    path = write_line_ends(
         tmp_path / "same.tar.gz", [(f"a.{kind}", tarfile.REGTYPE, 8 << 20) for kind in kinds]
     )
     assert peak(path) < 40
