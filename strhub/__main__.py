@@ -11,15 +11,15 @@ from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
 from strhub.utils.options import unknown_option_message
 
 COMMANDS = {
-    "read": "read the word in each image",
-    "test": "score a model on benchmarks",
-    "train": "train a model",
-    "tune": "search for a learning rate and more",
-    "bench": "measure parameters, operations and speed",
-    "export": "write a model as ONNX or as an archive of torch.export",
-    "explain": "show what a model looks at",
-    "serve": "read over HTTP",
-    "demo": "show a page that reads what is dropped on it",
+    "read": "read the word in each image, or whole photographs",
+    "test": "score a model on benchmarks or on your own images",
+    "train": "train or fine-tune a model",
+    "tune": "search for the best learning rate and other options",
+    "bench": "measure parameters, multiply-adds and latency",
+    "export": "export a model to ONNX, torch.export, OpenVINO or safetensors",
+    "explain": "show what a model attends to, or retrieve words for an image",
+    "serve": "serve readings over HTTP",
+    "demo": "start a web page that reads images dropped on it",
     "data": "make, inspect, filter, merge, split, shard and render data sets",
 }
 
@@ -34,7 +34,7 @@ def listing() -> str:
             "",
             *lines,
             "",
-            "--help after a command shows its arguments, --version the version.",
+            "--help after a command shows its arguments, --version its version.",
         ]
     )
 

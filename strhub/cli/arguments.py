@@ -137,7 +137,7 @@ def device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        help="such as cpu, cuda or cuda:1; by default the fastest there is",
+        help="cpu, cuda, cuda:1, mps, …; auto: the fastest available",
     )
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from strhub.checkpoint.scene_text_model import SceneTextModel
 
-PURPOSE = """Measure models: parameters, multiply-adds, latency; and, if asked, training data and
-steps.
+PURPOSE = """Measure a model's parameters, multiply-adds and latency, and, if asked, the speed of
+training steps and of the training data.
 
 examples:
   ./bench.py model=parseq model.decode_ar=false model.refine_iters=3

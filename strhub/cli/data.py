@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from strhub.cli.program import program, version_line
+from strhub.cli.program import HelpFormatter, program, version_line
 from strhub.utils.install import not_installed
 from strhub.utils.options import warn_renamed
 from strhub.utils.terminal import printable, printable_lines
@@ -48,7 +48,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     else:
         command = import_module(f"strhub.cli.data_commands.{name}")
         parser = argparse.ArgumentParser(
-            prog=f"{program('data')} {name}", description=command.__doc__
+            prog=f"{program('data')} {name}",
+            description=command.__doc__,
+            formatter_class=HelpFormatter,
         )
         command.add_arguments(parser)
         command.run(parser.parse_args(args[1:]))
@@ -56,12 +58,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def _help() -> str:
     lines = [
-        f"usage: {program('data')} <command> [arguments], or --help after a command for its "
-        "arguments",
+        f"usage: {program('data')} <command> [arguments]",
         "",
     ]
     lines += [f"  {name:<9}{line}" for name in COMMANDS if (line := _first_line(name))]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "--help after a command shows its arguments."])
 
 
 def _first_line(command: str) -> str:

@@ -23,12 +23,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line of strhub-demo."""
     parser = command_parser(
         "demo",
-        "Show a page that reads words and photographs: drop, paste or photograph them. "
-        "It needs no network.",
+        "Start a web page that reads words and photographs that are dropped on it, pasted or taken "
+        "with the camera. It needs no network.",
         EXAMPLES,
     )
     serving_arguments(parser, port=_PORT)
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--open", action="store_true", help="open the page in the default browser")
     version_argument(parser, "demo")
     return parser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from strhub.cli.arguments import device_argument, model_options, split_words
 from strhub.cli.entry import end_with
-from strhub.cli.program import command_parser, program, version_argument
+from strhub.cli.program import HelpFormatter, command_parser, program, version_argument
 from strhub.utils.terminal import json_line, printable
 
 EXAMPLES = """examples:
@@ -22,33 +22,58 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line of strhub-explain."""
     parser = command_parser(
         "explain",
-        "Draw what a PARSeq attends to for each character, or find the words nearest to an image.",
+        "Show what a PARSeq model attends to for each character, or retrieve the words nearest to "
+        "an image.",
         EXAMPLES,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     attention = commands.add_parser(
-        "attention", help="write a PNG for each image, with a tile for each character"
+        "attention",
+        help="write a PNG file for each image, with a tile for each character",
+        description="Write a PNG file for each image that shows what the model attends to for each "
+        "character.",
+        formatter_class=HelpFormatter,
     )
-    attention.add_argument("--output", type=Path, default=Path("attention"), metavar="FOLDER")
+    attention.add_argument(
+        "--output",
+        type=Path,
+        default=Path("attention"),
+        metavar="FOLDER",
+        help="folder to write the PNG files to",
+    )
     retrieve = commands.add_parser(
-        "retrieve", help="print the nearest words of a vocabulary, with models in CLIP's space"
+        "retrieve",
+        help="print the words of a vocabulary that are nearest to each image in CLIP's space",
+        description="Print the words of a vocabulary that are nearest to each image in CLIP's "
+        "space. The model must have been trained with the contrastive objective.",
+        formatter_class=HelpFormatter,
     )
-    retrieve.add_argument("--vocabulary", required=True, metavar="FILE", help="words, one a line")
-    retrieve.add_argument("--top", type=int, default=5, metavar="N", help="words for each image")
+    retrieve.add_argument(
+        "--vocabulary", required=True, metavar="FILE", help="file of words, one per line"
+    )
+    retrieve.add_argument(
+        "--top", type=int, default=5, help="number of words to print for each image"
+    )
     retrieve.add_argument(
         "--clip",
         metavar="FILE",
-        help="CLIP with the text tower; by default the one it was trained with",
+        help="CLIP checkpoint with the text tower; by default the one that the model was trained "
+        "with",
     )
     retrieve.add_argument(
         "--merges",
         metavar="FILE",
-        help="table of CLIP's tokens; by default an installed open_clip's",
+        help="CLIP's BPE merges; by default those of an installed open_clip",
     )
-    retrieve.add_argument("--json", action="store_true", help="print JSON lines, with cosines")
+    retrieve.add_argument(
+        "--json", action="store_true", help="print JSON lines, with cosine similarities"
+    )
     for command in (attention, retrieve):
         command.add_argument(
-            "words", nargs="+", metavar="model | name:type=value", help="model, and options of it"
+            "words",
+            nargs="+",
+            metavar="model | name:type=value",
+            help="id or path of the model, and its options",
         )
         command.add_argument(
             "--images", nargs="+", required=True, metavar="PATH", help="files, folders and globs"

@@ -41,39 +41,41 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of export.py."""
     parser = command_parser(
         "export",
-        "Write a model as one ONNX file, decoding included, which read.py reads "
-        "without PyTorch; as an archive of torch.export (.pt2); for OpenVINO (.xml); or as "
-        "weights alone (.safetensors), whatever kind of file it comes in.",
+        "Export a model, decoding included, to ONNX (.onnx), which reads without PyTorch, to an "
+        "archive of torch.export (.pt2) or to OpenVINO (.xml); or write only its weights "
+        "(.safetensors). The suffix of the file chooses the format.",
         EXAMPLES,
     )
     parser.add_argument(
         "words",
         nargs="+",
-        metavar="model | file.onnx | file.pt2 | file.xml | file.safetensors | name:type=value",
-        help="model to export, file to write, and options of decoding, such as refine_iters:int=2",
+        metavar="model | file | name:type=value",
+        help="id or path of the model, file to write (.onnx, .pt2, .xml or .safetensors), and "
+        "options of decoding, such as refine_iters:int=2",
     )
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="KIND",
-        help="float32; float16 and int8-weights: half and a quarter of the size, computed in 32 "
-        "bits; int8: computed "
-        "in 8 bits; int8-static: the same, calibrated on images",
+        help="float32; float16 or int8-weights: weights of half or a quarter of the size, computed "
+        "in float32; int8: computed in 8 bits; int8-static: in 8 bits, calibrated on images",
     )
     parser.add_argument(
         "--calibrate",
         nargs="+",
         default=[],
         metavar="PATH",
-        help="images for int8-static: files, folders and globs",
+        help="images to calibrate int8-static on: files, folders and globs",
     )
     parser.add_argument(
         "--layout",
         default="strhub",
-        metavar="WHOSE",
-        help="rapidocr: as RapidOCR takes recognizers (Rec.model_path)",
+        metavar="LAYOUT",
+        help="strhub, or rapidocr: inputs and outputs as RapidOCR expects them (Rec.model_path)",
     )
-    parser.add_argument("--opset", type=int, help="of ONNX's operators, 17 or more; by default 20")
+    parser.add_argument(
+        "--opset", type=int, help="version of ONNX's operator set, 17 or higher; by default 20"
+    )
     version_argument(parser, "export")
     return parser
 

@@ -35,17 +35,18 @@ _USAGE = """usage: {program} [group=choice ...] [option=value ...] [--flag ...]
 {purpose}
 
 flags:
-  --cfg job           print the configuration that the arguments make, and end;
-                      --package GROUP: that part of it
-  --config-dir DIR    a folder with further choices, such as DIR/experiment/mine.yaml
-  --multirun          one run for each of several values, as in model.lr=1e-3,2e-3
-  --hydra-help        what else Hydra takes
-  --version           print the version, and end
+  -h, --help          show this help message and exit
+  --cfg job           print the composed configuration and exit;
+                      with --package GROUP, print only that group
+  --config-dir DIR    folder of further choices, such as DIR/experiment/mine.yaml
+  --multirun          run once for each of several values, as in model.lr=1e-3,2e-3
+  --hydra-help        show Hydra's own flags and exit
+  --version           print the version and exit
 
-groups and their choices (an experiment is added: +experiment=<choice>, and so is hardware):
+groups and their choices (experiment and hardware need a plus: +experiment=<choice>):
 {groups}
 
-options and their defaults, of which any can be given as name.of.group.option=value:
+options and their defaults; set any of them as group.option=value, such as trainer.max_epochs=5:
 """
 
 

@@ -11,10 +11,34 @@ from pathlib import Path
 
 import strhub
 
-__all__ = ["command_parser", "examples", "program", "typed", "version_argument", "version_line"]
+__all__ = [
+    "HelpFormatter", "command_parser", "examples", "program", "typed", "version_argument",
+    "version_line",
+]  # fmt: skip
 
 SCRIPTS = ("read", "test", "train", "tune", "bench", "export")
 """Commands that a checkout has a script of, in its folder."""
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Format helps: defaults in parentheses, `N` for integers; only texts of several lines as they
+    are.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        plain = action.nargs == 0 or not action.option_strings or "default" in text
+        if plain or action.default in (None, [], argparse.SUPPRESS):
+            return text
+        return f"{text} (default: %(default)s)"
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return "N" if action.type is int else super()._get_default_metavar_for_optional(action)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text.strip():
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 def program(command: str) -> str:
@@ -50,7 +74,7 @@ def command_parser(command: str, description: str, epilog: str) -> argparse.Argu
         prog=program(command),
         description=description,
         epilog=examples(epilog).replace(f"strhub-{command}", program(command)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
 
 
@@ -61,4 +85,9 @@ def version_line(command: str) -> str:
 
 def version_argument(parser: argparse.ArgumentParser, command: str) -> None:
     """Add --version."""
-    parser.add_argument("--version", action="version", version=version_line(command))
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=version_line(command),
+        help="print the version and exit",
+    )

@@ -27,55 +27,62 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line of read.py."""
     parser = command_parser(
         "read",
-        "Read the word in each image, and print a line for each: path, text, confidence. The "
-        "models in the package and .onnx files need no PyTorch.",
+        "Read the word in each image, and print a line with path, text and confidence for each. "
+        "The embedded models and .onnx files need no PyTorch.",
         EXAMPLES,
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="checkpoint | file.onnx | pretrained=<id> | name:type=value",
-        help="model to read with, strhub-small by default, and its options, such as "
+        help="model to read with, by default strhub-small, and its options, such as "
         "refine_iters:int=2",
     )
-    kinds = "files, folders, globs, http(s) addresses, and - for an image on standard input"
+    kinds = "files, folders, globs and http(s) URLs of images; - reads one from standard input"
     parser.add_argument("--images", nargs="+", default=[], metavar="PATH", help=kinds)
     photo = (
-        "whole photographs: find, read and order their words; --output names a drawing (.png, "
-        ".jpg), a text (.txt, "
+        "whole photographs, whose words are found, read and put in reading order; --output names "
+        "an annotated image (.png, .jpg), a text file (.txt, .json, .tsv, .md, .html for hOCR, "
+        ".xml for ALTO), or a folder for both"
     )
-    photo += ".json, .tsv, .md, .html for hOCR, .xml for ALTO), or a folder for both"
     parser.add_argument("--photo", nargs="+", default=[], metavar="PATH", help=photo)
     read_arguments(parser, "batch_size", "turn_tall", "reread_below", "upside_down", "lines")
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print JSON lines, with the confidence of each character",
+        help="print JSON lines, with a confidence for each character",
     )
     device_argument(parser)
     read_arguments(parser, *SPEED, *SEARCH)
     bulk = parser.add_argument_group(
-        "very many images", "to Parquet files; a stopped run is resumed by the same call"
+        "very many images",
+        "Write the readings to Parquet files. The same command resumes a run that was stopped.",
     )
     bulk.add_argument(
-        "--output", metavar="FOLDER", help="--images may then be LMDB, Parquet and tar as well"
+        "--output",
+        metavar="FOLDER",
+        help="folder to write to; --images may then name LMDB folders, Parquet files and tars, too",
     )
     bulk.add_argument(
         "--engine",
         choices=("plain", "ray"),
-        help="this process, or workers on a machine or a cluster",
+        help="read in this process (plain), or in workers on one machine or a cluster (ray); by "
+        "default plain",
     )
-    bulk.add_argument("--workers", type=int, help="workers of Ray; by default as many as fit")
-    bulk.add_argument("--cpus", type=float, default=1, help="CPUs for each worker of Ray")
+    bulk.add_argument(
+        "--workers", type=int, help="number of Ray workers; by default as many as fit"
+    )
+    bulk.add_argument("--cpus", type=float, default=1, metavar="N", help="CPUs per Ray worker")
     bulk.add_argument(
         "--gpus",
         type=float,
         default=0,
-        help="GPUs for each worker of Ray; a fraction such as 0.25 is allowed",
+        metavar="N",
+        help="GPUs per Ray worker; fractions such as 0.25 are allowed",
     )
-    bulk.add_argument("--per_part", type=int, default=2000, help="images a file")
+    bulk.add_argument("--per_part", type=int, default=2000, help="images per Parquet file")
     bulk.add_argument(
-        "--address", help="of a Ray cluster; by default Ray is started on this machine"
+        "--address", help="address of a Ray cluster; by default Ray is started on this machine"
     )
     version_argument(parser, "read")
     return parser

@@ -28,31 +28,34 @@ FURTHER = ("union14m", "long")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is beyond the table."""
-    more = parser.add_argument_group("more than a table")
+    """Add the arguments for reports, comparisons and readers."""
+    more = parser.add_argument_group("reports, comparisons and readers")
     more.add_argument(
         "--output",
         type=Path,
-        metavar="DIR",
-        help="folder for every word, results.json and report.html",
+        metavar="FOLDER",
+        help="folder to write every reading, results.json and report.html to",
     )
     more.add_argument(
         "--compare", nargs="+", default=[], metavar="READER",
-        help="score these as well and compare: models, predictions (.tsv), folders of --output; "
-             "name=… gives a name",
+        help="further readers to score and compare with: models, predictions (.tsv), folders that "
+             "--output wrote; name=READER sets the name that is shown",
     )  # fmt: skip
     more.add_argument(
         "--predictions",
         metavar="FILE",
-        help="score readings of another program: a .tsv of image, text, confidence",
+        help="score another program's readings: a .tsv file of image, text and confidence",
     )
     more.add_argument(
-        "--charset", help="charset to score in: 36, 62, 94, own, a name of configs/charset, @FILE"
+        "--charset",
+        help="characters that count: 36, 62, 94, own (the model's), a name in configs/charset, or "
+        "@FILE; by default as --cased and --punctuation say",
     )
     more.add_argument(
         "--reader",
         action="store_true",
-        help="read as read.py does: re-reading, tall images turned; implied for .onnx",
+        help="read as read.py does, with re-reading and rotation of tall images; always so for "
+        ".onnx",
     )
     read_arguments(more, "turn_tall", "reread_below")
     read_arguments(parser, *SEARCH)

@@ -36,19 +36,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--api_key_file",
         metavar="FILE",
-        help=f"keys that are asked for, one a line; or one in the environment, as {KEY_VARIABLE}",
+        help="file of API keys, one per line, one of which each request must carry; a single key "
+        f"can be set in the environment variable {KEY_VARIABLE} instead",
     )
     parser.add_argument(
         "--cors_origin",
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="whose pages may ask, such as https://example.org; may be repeated; none by default",
+        help="origin of web pages that may send requests, such as https://example.org; repeatable; "
+        "by default none",
     )
     parser.add_argument(
         "--allow_urls",
         action="store_true",
-        help="fetch images by their addresses; never from private networks",
+        help="accept URLs of images in requests; private networks are never contacted",
     )
     version_argument(parser, "serve")
     return parser
@@ -60,23 +62,32 @@ def serving_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
         "models",
         nargs="*",
         metavar="model | name=model",
-        help="ids or paths, the one that is used by default first",
+        help="ids or paths of models, optionally named; requests use the first unless they name "
+        "another",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0: everywhere")
-    parser.add_argument("--port", type=int, default=port, help=f"by default {port}")
-    parser.add_argument("--device", default=None, help="such as cpu or cuda:1")
-    group = parser.add_argument_group("limits", "what is beyond them has the status in brackets")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all interfaces"
+    )
+    parser.add_argument("--port", type=int, default=port, help="port to listen on")
+    parser.add_argument(
+        "--device",
+        default=None,
+        help="cpu, cuda, cuda:1, …; by default the fastest available, but for the embedded models "
+        "the CPU",
+    )
+    group = parser.add_argument_group(
+        "limits", "A request beyond a limit is answered with the HTTP status in brackets."
+    )
     usual = ServeOptions()
     for one in fields(ServeOptions):
         if "least" in one.metadata:
             default = getattr(usual, one.name)
-            text = one.metadata["help"] + ("" if default is None else f" ({default:g})")
             group.add_argument(
                 f"--{one.name}",
                 type=float if isinstance(default, float) else int,
                 default=default,
                 metavar="N",
-                help=text,
+                help=one.metadata["help"],
             )
 
 

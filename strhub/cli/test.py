@@ -21,46 +21,55 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   ./test.py outputs/parseq/last.ckpt                        36 characters: digits and lower case
-  ./test.py pretrained=parseq --cased --punctuation         94 characters
+  ./test.py pretrained=parseq --cased --punctuation         all 94 characters
   ./test.py pretrained=strhub-tiny refine_iters:int=2 decode_ar:bool=false
   ./test.py strhub-small --reader --sets data/val/IC15 --output report/
   ./test.py strhub-small --reader --compare words.onnx other=predictions.tsv --output report/
-  ./test.py --photos street/ --html errors.html             photographs, a page of the errors"""
+  ./test.py --photos street/ --html errors.html             whole photographs"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of test.py."""
     parser = command_parser(
         "test",
-        "Score a model, a reader, or another program's predictions on the benchmarks in "
-        "<data_root>/test that are there, or on any set.",
+        "Score a model, a reader or another program's predictions on the benchmarks that are "
+        "present in <data_root>/test, or on any other sets.",
         EXAMPLES,
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="model | name:type=value",
-        help="path or id of a model, and options of it, such as refine_iters:int=2",
+        help="id or path of a model, and its options, such as refine_iters:int=2",
     )
     parser.add_argument(
-        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
+        "--data_root",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="folder that contains test/<name>/",
     )
-    parser.add_argument("--batch_size", type=int, default=512, help="images at a time")
+    parser.add_argument("--batch_size", type=int, default=512, help="images per batch")
     workers = min(4, os.cpu_count() or 1)
     parser.add_argument(
-        "--num_workers", type=int, default=workers, help="processes that prepare images"
+        "--num_workers", type=int, default=workers, help="processes that load images"
     )
-    parser.add_argument("--cased", action="store_true", help="upper and lower case differ")
-    parser.add_argument("--punctuation", action="store_true", help="punctuation counts")
-    parser.add_argument("--new", action="store_true", help="also ArT, COCOv1.4 and Uber")
+    parser.add_argument("--cased", action="store_true", help="distinguish upper and lower case")
+    parser.add_argument("--punctuation", action="store_true", help="count punctuation")
+    parser.add_argument("--new", action="store_true", help="score ArT, COCOv1.4 and Uber, too")
     parser.add_argument(
-        "--rotation", type=int, default=0, help="turn every image, degrees counter-clockwise"
+        "--rotation",
+        type=int,
+        default=0,
+        metavar="DEGREES",
+        help="rotate every image counter-clockwise",
     )
     parser.add_argument(
         "--sets",
         nargs="+",
         metavar="NAME",
-        help="score these instead: folders of <data_root>/test, other folders, .tar files",
+        help="sets to score in place of the benchmarks: folders of <data_root>/test, other "
+        "folders, .tar files",
     )
     device_argument(parser)
     read_arguments(parser, *SPEED)

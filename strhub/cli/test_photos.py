@@ -16,28 +16,32 @@ from strhub.utils.files import write_whole
 def photo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for photographs."""
     group = parser.add_argument_group(
-        "whole photographs", "with the embedded model by default, and without PyTorch"
+        "whole photographs",
+        "Photographs are read by the embedded model by default, without PyTorch.",
     )
     group.add_argument(
         "--photos",
         type=Path,
         metavar="FOLDER",
-        help="of photographs and their words: score on these",
+        help="folder of photographs and their annotated words to score on",
     )
     group.add_argument(
         "--truth",
         type=Path,
         metavar="FOLDER",
-        help="of the photographs' text files, if it is another one",
+        help="folder of the annotations; by default that of the photographs",
     )
     group.add_argument(
         "--detection",
         choices=("icdar2015", "icdar2013", "totaltext"),
-        help="score the detector alone, by a protocol",
+        help="score only the detector, by this protocol",
     )
-    group.add_argument("--html", type=Path, metavar="FILE", help="a page of the errors")
+    group.add_argument("--html", type=Path, metavar="FILE", help="HTML page of all errors to write")
     group.add_argument(
-        "--results", type=Path, metavar="FILE", help="a line of JSON for each photograph"
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines file to write, a line per photograph",
     )
 
 

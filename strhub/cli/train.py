@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strhub")
 
-PURPOSE = """Train a recognizer as the configuration says, and print its last scores.
+PURPOSE = """Train or fine-tune a recognizer, and print the scores of its last validation.
 
 examples:
-  ./train.py +experiment=parseq-tiny                     a preconfigured experiment
-  ./train.py dataset=rendered                            no training files: words are rendered
-  ./train.py pretrained=strhub-tiny                      start from a model, with its sizes
-  ./train.py ckpt_path=outputs/<run>/last                resume a run, with its own options
-  ./train.py hydra.run.dir=outputs/mine ckpt_path=last   resume if there is something to resume
-  ./train.py debug=one_step                              does everything fit? also debug=overfit"""
+  ./train.py +experiment=parseq-tiny                     run a preconfigured experiment
+  ./train.py dataset=rendered                            train on rendered words, without data files
+  ./train.py pretrained=strhub-tiny                      fine-tune a model, with its sizes
+  ./train.py ckpt_path=outputs/<run>/last                resume a run, with its options
+  ./train.py hydra.run.dir=outputs/mine ckpt_path=last   start a run, or resume it if it exists
+  ./train.py debug=one_step                              check that all works; or debug=overfit"""
 STOPPED = (
     75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
 )

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strhub")
 
-PURPOSE = """Search for the learning rate, and for more if asked; print the trials and how to train
-with the best one.
+PURPOSE = """Search for the best learning rate, and for other options named in tune.space; print the
+trials and the command that trains with the best values.
 
 examples:
   ./tune.py tune.num_samples=20

@@ -25,38 +25,53 @@ class ReadOptions:
     default is true has `off`, the name of the argument that switches it off.
     """
 
-    batch_size: int = _option(32, "images at a time", int)
+    batch_size: int = _option(32, "images per batch", int)
     turn_tall: bool = _option(
-        True, "read tall images upright only, not on their sides", off="no_turning"
+        True,
+        "read tall images as they are, without trying them rotated by 90 degrees",
+        off="no_turning",
     )
     reread_below: float | None = _option(
         None,
-        "re-read, in other ways, what is read with less confidence than this (0.7); 0: never",
+        "re-read, in other views, words read with less confidence than this; 0: never; by default "
+        "as the model's file says, for most 0.7",
         float,
         metavar="CONFIDENCE",
     )
-    upside_down: bool = _option(False, "re-read it turned by 180 degrees, too")
-    lines: bool = _option(False, "each image is a line of words: read its spaces, too")
+    upside_down: bool = _option(False, "when re-reading, try the image rotated by 180 degrees, too")
+    lines: bool = _option(False, "each image is a line of several words: read the spaces, too")
     precision: str = _option(
         "float32",
-        "float32 (the default: the same readings on every machine), bfloat16, float16, or auto: "
-        "bfloat16 where the device computes in it",
+        "float32 (the same readings on every machine), bfloat16, float16, or auto (bfloat16 on "
+        "devices that support it)",
         str,
         metavar="KIND",
     )
-    compile: bool | str = _option(False, "let PyTorch compile the model first")
-    threads: int | None = _option(None, "CPU threads to compute with", int)
-    top_k: int = _option(1, "how many readings to give, the best first", int, metavar="N")
+    compile: bool | str = _option(False, "compile the model with torch.compile first")
+    threads: int | None = _option(
+        None, "CPU threads to use; by default as many as there are cores", int
+    )
+    top_k: int = _option(
+        1, "number of readings to return for each image, best first", int, metavar="N"
+    )
     beam_width: int | None = _option(
-        None, "how many beginnings of texts the search keeps", int, metavar="N"
+        None,
+        "number of hypotheses that beam search keeps; by default 8 if another option needs a "
+        "search, otherwise 1",
+        int,
+        metavar="N",
     )
     length_normalization: float = _option(
-        0.0, "greater than 0: longer texts win more often", float, metavar="A"
+        0.0,
+        "exponent of the length by which beam search divides scores; higher ones favor longer "
+        "texts",
+        float,
+        metavar="A",
     )
     lexicon: Sequence[str] | None = _option(
-        None, "read only the words of this list, one a line", str, metavar="FILE"
+        None, "read only words of this list, a file with one word per line", str, metavar="FILE"
     )
-    whitelist: str | None = _option(None, "read only these characters", str, metavar="CHARACTERS")
+    whitelist: str | None = _option(None, "read only these characters", str, metavar="CHARS")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -39,26 +39,32 @@ class ServeOptions:
 
     models: tuple[str, ...] = (EMBEDDED,)
     device: str | None = None
-    threads: int | None = _option(None, "of the CPU to compute with", least=1)
+    threads: int | None = _option(
+        None, "CPU threads to use; by default as many as there are cores", least=1
+    )
     wait_ms: float = _option(
-        4.0, "milliseconds that an image waits for others to be read with it, at most", least=0
+        4.0,
+        "longest time, in milliseconds, that an image waits for others to form a batch",
+        least=0,
     )
-    batch_size: int = _option(32, "images that are read together, at most", least=1)
-    max_mib: int = _option(32, "of a request's body, in MiB (413)", least=1)
-    max_pixels: int = _option(40_000_000, "of an image (422)", least=1)
-    max_images: int = _option(64, "of words in a request (422)", least=1)
-    max_photos: int = _option(8, "photographs in a request (422)", least=1)
+    batch_size: int = _option(32, "largest number of images in a batch", least=1)
+    max_mib: int = _option(32, "largest body of a request, in MiB [413]", least=1)
+    max_pixels: int = _option(40_000_000, "largest image, in pixels [422]", least=1)
+    max_images: int = _option(64, "most word images in a request [422]", least=1)
+    max_photos: int = _option(8, "most photographs in a request [422]", least=1)
     max_queue: int = _option(
-        512, "images of words that wait; of photographs an eighth of it (429)", least=1
+        512, "most word images that wait in the queue; photographs: an eighth of it [429]", least=1
     )
-    max_requests: int = _option(256, "that are worked on at the same time (503)", least=1)
-    max_connections: int = _option(1024, "that are open at the same time", least=1)
-    max_held_mib: int = _option(512, "of all bodies in memory, in MiB (503)", least=1)
-    timeout: float = _option(30.0, "seconds from a whole body to its answer (503)", least=0.1)
-    body_timeout: float = _option(20.0, "seconds for a body to come (408)", least=0.1)
-    header_timeout: float = _option(10.0, "seconds for a request's headers to come", least=0.1)
+    max_requests: int = _option(256, "most requests handled at the same time [503]", least=1)
+    max_connections: int = _option(1024, "most connections open at the same time", least=1)
+    max_held_mib: int = _option(512, "memory for the bodies of all requests, in MiB [503]", least=1)
+    timeout: float = _option(
+        30.0, "seconds to answer a request once its body has arrived [503]", least=0.1
+    )
+    body_timeout: float = _option(20.0, "seconds for a request's body to arrive [408]", least=0.1)
+    header_timeout: float = _option(10.0, "seconds for a request's headers to arrive", least=0.1)
     drain_timeout: float = _option(
-        30.0, "seconds for what has been begun, when the service is stopped", least=0
+        30.0, "seconds to finish pending requests when the service is stopped", least=0
     )
     allow_urls: bool = False
     cors_origins: tuple[str, ...] = ()

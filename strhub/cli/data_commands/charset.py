@@ -10,16 +10,19 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `charset`."""
     parser.add_argument(
-        "input", type=Path, help="LMDB folder, label file, a tree of them, or a dictionary file"
+        "input", type=Path, help="LMDB folder, label file, tree of them, or dictionary file"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="dictionary file to write, one character a line"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="dictionary file to write, one character per line",
     )
     parser.add_argument(
         "--min_count",
         type=int,
         default=1,
-        help="leave out characters that occur less often than this",
+        help="leave out characters that occur fewer times than this",
     )
 
 

@@ -1,6 +1,4 @@
-"""Apply corrections of labels, as downloaded from a page of suspected labels, and write a new LMDB
-folder.
-"""
+"""Apply corrections downloaded from the page of `suspects`, and write a new LMDB folder."""
 
 from __future__ import annotations
 
@@ -14,10 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `correct`."""
     parser.add_argument(
         "tree",
-        help="the set that was read: LMDB folders, labeled images, or a pattern of .tar files",
+        help="data set to correct: LMDB folders, labeled images, or a pattern of .tar files",
     )
-    parser.add_argument("corrections", type=Path, help="corrections.tsv, of suspects.html")
-    parser.add_argument("output", type=Path, help="LMDB folder to make")
+    parser.add_argument(
+        "corrections", type=Path, help="corrections.tsv, as downloaded from suspects.html"
+    )
+    parser.add_argument("output", type=Path, help="LMDB folder to write")
 
 
 def run(arguments: argparse.Namespace) -> None:

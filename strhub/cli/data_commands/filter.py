@@ -1,4 +1,4 @@
-"""Copy the records of a tree that pass the filters to one LMDB folder."""
+"""Copy the records that pass the filters from a tree to one LMDB folder."""
 
 from __future__ import annotations
 
@@ -15,37 +15,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `filter`."""
     add = parser.add_argument
     add("input", type=Path, help="LMDB folder, or a tree of them")
-    add("output", type=Path, help="LMDB folder to make")
+    add("output", type=Path, help="LMDB folder to write")
     add(
         "--charset",
-        help="drop labels with characters outside of it: its name, @ and a file, or its characters",
+        help="drop labels with other characters: a name in configs/charset, @FILE, or the "
+        "characters",
     )
-    add("--max_length", type=int, help="drop labels with more characters than this")
-    add("--min_side", type=int, help="drop images with fewer pixels in width or height")
-    add("--min_aspect", type=float, help="drop images whose width / height is lower than this")
-    add("--max_aspect", type=float, help="drop images whose width / height is higher than this")
+    add("--max_length", type=int, help="drop labels longer than this, in characters")
+    add("--min_side", type=int, help="drop images whose width or height is below this, in pixels")
+    add(
+        "--min_aspect",
+        type=float,
+        metavar="RATIO",
+        help="drop images whose width / height is below this",
+    )
+    add(
+        "--max_aspect",
+        type=float,
+        metavar="RATIO",
+        help="drop images whose width / height is above this",
+    )
     add(
         "--match",
         metavar="REGEX",
-        help="keep only labels in which this regular expression is found",
+        help="keep only labels that this regular expression matches anywhere",
     )
     add(
         "--vertical",
         choices=("keep", "drop"),
         default="keep",
-        help="words in images over 1.5 times as high as wide",
+        help="keep or drop images over 1.5 times as high as wide",
     )
-    add("--drop_unreadable", action="store_true", help="implied by every other option about images")
+    add(
+        "--drop_unreadable",
+        action="store_true",
+        help="drop images that cannot be decoded; implied by all other options about images",
+    )
     add(
         "--drop_duplicates",
         action="store_true",
-        help="keep the first of images that are the same or nearly so",
+        help="keep only the first of identical or nearly identical images",
     )
     add(
         "--without",
         type=Path,
         metavar="TREE",
-        help="drop records whose image is also in this tree",
+        help="drop images that are in this tree, too",
     )
     add("--workers", type=int, default=default_workers(), help="processes that read images")
     add("--overwrite", action="store_true", help="replace an existing LMDB")

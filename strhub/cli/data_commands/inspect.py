@@ -1,5 +1,6 @@
-"""Report what is in LMDB folders, labeled images or tar shards: counts, labels, sizes, damage,
-duplicates, overlap with another tree.
+"""Report what is in a data set: counts, labels, image sizes, damage, duplicates and overlap.
+
+LMDB folders, folders of labeled images, and tar shards can be inspected.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "tree",
         type=Path,
-        help="LMDB folders, labeled images or tars, at or below it",
+        help="folder at or below which LMDB folders, labeled images or tars are",
     )
     parser.add_argument(
         "other",
         type=Path,
         nargs="?",
-        help="second tree, such as data/test; what is in both is listed",
+        help="second tree, such as data/test; images that are in both are listed",
     )
     parser.add_argument(
         "--charset",
         default="94_full",
-        help="name of a configuration, @ and a file, or the characters",
+        help="expected characters: a name in configs/charset, @FILE, or the characters themselves",
     )
     parser.add_argument(
-        "--max_length", type=int, default=25, help="longest label that is kept, in characters"
+        "--max_length",
+        type=int,
+        default=25,
+        help="longest label that training would keep, in characters",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with images, in one file"
+        "--json", type=Path, metavar="FILE", help="JSON file to write all findings to"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="HTML page to write, with images, in one file"
     )
     parser.add_argument(
         "--workers", type=int, default=default_workers(), help="processes that read images"

@@ -1,4 +1,4 @@
-"""Make an LMDB of a folder of images and the file that says what they show."""
+"""Make an LMDB from a folder of images and their labels."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ SHOWN_PROBLEMS = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of make."""
     parser.add_argument(
-        "input", type=Path, help="annotation file, or a folder with one or with images"
+        "input",
+        type=Path,
+        help="annotation file, or a folder that contains one, or a folder of images",
     )
-    parser.add_argument("output", type=Path, help="LMDB folder to make")
+    parser.add_argument("output", type=Path, help="LMDB folder to write")
     parser.add_argument(
         "--format",
         choices=("auto", *FORMATS),
         default="auto",
-        help="csv, tsv: columns of paths and labels; jsonl: an object a line; json: docTR's or "
-        "MMOCR's; gt: a path, a "
-        "tab, comma or blank, a label; "
-        "txt: a text file beside each image; names: images named by their labels; auto: by what is "
-        "there",
+        help="csv, tsv: columns of paths and labels; jsonl: one object per line; json: as in docTR "
+        "or MMOCR; gt: path, then a tab, comma or space, then label; txt: a text file beside each "
+        "image; names: images named by their labels; auto: detected",
     )
     parser.add_argument(
         "--images",
         type=Path,
         metavar="FOLDER",
-        help="folder that paths are relative to, if not the input",
+        help="folder that paths are relative to; by default that of the input",
     )
     parser.add_argument(
         "--name-rule",
         choices=tuple(NAME_RULES),
         default="suffix",
-        help="of --format names; suffix: word_0001.png or word.png; prefix: 0001_word.png; middle: "
-        "12_word_345.png",
+        help="where --format names finds the label; suffix: word_0001.png or word.png; prefix: "
+        "0001_word.png; middle: 12_word_345.png",
     )
     parser.add_argument(
         "--workers",
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
     parser.add_argument(
-        "--strict", action="store_true", help="stop at the first input that cannot be used"
+        "--strict", action="store_true", help="stop at the first image or label that cannot be used"
     )
 
 

@@ -13,13 +13,13 @@ from strhub.utils.terminal import printable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `merge`."""
-    parser.add_argument("output", type=Path, help="LMDB folder to make")
+    parser.add_argument("output", type=Path, help="LMDB folder to write")
     parser.add_argument(
         "inputs",
         type=Path,
         nargs="+",
         metavar="input",
-        help="LMDB folders, or trees of them, in order",
+        help="LMDB folders, or trees of them, in the order to copy",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
 

@@ -35,8 +35,8 @@ class RenderRecord:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `render`."""
-    parser.add_argument("folder", type=Path, help="LMDB folder to make")
-    parser.add_argument("--count", type=int, default=2000, help="words")
+    parser.add_argument("folder", type=Path, help="LMDB folder to write")
+    parser.add_argument("--count", type=int, default=2000, help="number of words to render")
     add_render_arguments(parser)
     parser.add_argument(
         "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that render"

@@ -34,8 +34,8 @@ SUFFIX_OF = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `shard`."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
-    parser.add_argument("output", type=Path, help="shards to make, such as shards/words-%%06d.tar")
-    parser.add_argument("--per_shard", type=int, default=10_000, help="records in each shard")
+    parser.add_argument("output", type=Path, help="shards to write, such as shards/words-%%06d.tar")
+    parser.add_argument("--per_shard", type=int, default=10_000, help="records per shard")
     parser.add_argument("--overwrite", action="store_true", help="replace existing shards")
 
 

@@ -1,4 +1,4 @@
-"""Lay out many words on one image: rendered ones, those of a data set, or both side by side."""
+"""Show many words in one image: rendered ones, those of a data set, or both side by side."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _MEASURED = 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of sheet."""
-    parser.add_argument("output", type=Path, help="PNG file to make")
+    parser.add_argument("output", type=Path, help="PNG file to write")
     parser.add_argument(
         "--from",
         dest="source",
         type=Path,
         metavar="TREE",
-        help="data set, or a tree of them, in place of rendered words",
+        help="data set, or tree of them, to show in place of rendered words",
     )
     parser.add_argument(
         "--beside",
         type=Path,
         metavar="TREE",
-        help="data set, or a tree of them, to show on the right",
+        help="data set, or tree of them, to show on the right",
     )
-    parser.add_argument("--count", type=int, default=96, help="words of each set")
-    parser.add_argument("--columns", type=int, default=8, help="words in a row")
+    parser.add_argument("--count", type=int, default=96, help="number of words from each set")
+    parser.add_argument("--columns", type=int, default=8, help="words per row")
     parser.add_argument("--labels", action="store_true", help="write the label below each word")
     parser.add_argument(
         "--statistics",
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=_MEASURED,
         metavar="N",
-        help="with --beside: print how N words of each set compare in brightness and so on (N: "
-        f"{_MEASURED})",
+        help="with --beside: compare brightness, contrast, size and so on over N words of each "
+        f"set, by default {_MEASURED}, and print the result",
     )
     add_render_arguments(parser)
 

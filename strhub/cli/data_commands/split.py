@@ -1,4 +1,4 @@
-"""Copy the records of a tree to two LMDB folders, such as for training and validation."""
+"""Split the records of a tree into two LMDB folders, such as for training and validation."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `split`."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
-    parser.add_argument("first", type=Path, help="LMDB folder to make")
-    parser.add_argument("second", type=Path, help="LMDB folder to make of the rest")
+    parser.add_argument("first", type=Path, help="LMDB folder to write")
+    parser.add_argument("second", type=Path, help="LMDB folder to write the rest to")
     parser.add_argument(
         "--fraction",
         type=float,
-        help="of the records, which goes to the first; over 0 and under 1",
+        metavar="FRACTION",
+        help="fraction of the records that goes to the first folder, between 0 and 1; required",
     )
     parser.add_argument(
         "--share", dest="fraction", type=float, action=RenamedOption, help=argparse.SUPPRESS
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed splits in the same way")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed; the same seed makes the same split"
+    )
     parser.add_argument(
         "--by",
         choices=("label", "record"),
         default="label",
-        help="label: no word is in both, whatever its case, accents and punctuation; record: each "
-        "for itself",
+        help="label: all records of one word, regardless of case, accents and punctuation, go to "
+        "the same folder; record: independently",
     )
 
 

@@ -1,4 +1,4 @@
-"""Find labels that may be wrong by a trained reader, and write a page to review them."""
+"""Find labels that a trained reader contradicts, and write a page to review them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `suspects`."""
     add = parser.add_argument
     add("tree", help="LMDB folders, labeled images, or a pattern of .tar files")
-    add("output", type=Path, help="page to write, such as suspects.html")
-    add("--model", default="strhub-small", help="the reader: id, checkpoint or exported file")
+    add("output", type=Path, help="HTML page to write, such as suspects.html")
+    add("--model", default="strhub-small", help="id, checkpoint or exported file of the reader")
     add(
         "--charset",
         default="36_lowercase",
-        help="labels and readings are compared in this one: its name, or @FILE",
+        help="characters that labels and readings are compared in: a name in configs/charset, or "
+        "@FILE",
     )
-    add("--most", type=int, default=1000, help="words on the page at most, the surest ones")
-    add("--device", default="auto", help="such as cpu or cuda")
-    add("--batch_size", type=int, default=64, help="images at a time")
+    add(
+        "--most",
+        type=int,
+        default=1000,
+        help="most words to show on the page; those that the reader is surest of come first",
+    )
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps, …; auto: the fastest available")
+    add("--batch_size", type=int, default=64, help="images per batch")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -25,29 +25,36 @@ __all__ = ["add_render_arguments", "parse_difficulty", "render_fingerprint", "re
 
 
 def add_render_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what says which words are drawn and how."""
-    parser.add_argument("--seed", type=int, default=1, help="the same seed renders the same words")
+    """Add the arguments that say which words are rendered, and how."""
     parser.add_argument(
-        "--difficulty", default="0.5", help="0, clean, to 1; or a mixture of two: 0.2:0.8"
+        "--seed", type=int, default=1, help="random seed; the same seed renders the same words"
+    )
+    parser.add_argument(
+        "--difficulty", default="0.5", help="from 0 (clean) to 1 (hard), or a range such as 0.2:0.8"
     )
     parser.add_argument(
         "--style",
         default="default",
-        help="what words look like: a name or a YAML file",
+        help="appearance of the words: a name in configs/style, or a YAML file",
     )
     parser.add_argument("--drawing", dest="style", action=RenamedOption, help=argparse.SUPPRESS)
     parser.add_argument(
-        "--charset", default=CHARSET_94, help="characters to use, or @ and a file that has them"
+        "--charset",
+        default=CHARSET_94,
+        help="characters to use, or @FILE; by default the 94 printable ASCII characters",
     )
-    parser.add_argument("--max_length", type=int, default=25, help="of a word, in characters")
+    parser.add_argument("--max_length", type=int, default=25, help="longest word, in characters")
     parser.add_argument(
-        "--fonts", nargs="+", metavar="FONT", help="font files, folders of them, bundled or system"
+        "--fonts",
+        nargs="+",
+        metavar="FONT",
+        help="font files, folders of them, bundled or system; by default bundled",
     )
     parser.add_argument(
         "--corpus",
         type=Path,
         metavar="FILE",
-        help="words to render, one a line, with a count or without",
+        help="file of words to render, one per line, each optionally with its frequency",
     )
 
 
