@@ -34,12 +34,12 @@ STUDENT = {
 
 
 def slug(arm: str) -> str:
-    """An arm's name as a folder's."""
+    """Return an arm's name as a folder's."""
     return "".join(letter if letter.isalnum() else "_" for letter in arm)
 
 
 def stored(folder: Path) -> list[tuple[Any, str]]:
-    """Images and labels of all sets below a folder."""
+    """Yield images and labels of all sets below a folder."""
     prepare = LabelPreparation(CHARSET_36, max_length=None, strict=False)
     found = []
     for path in find_lmdbs(folder):
@@ -53,7 +53,7 @@ def stored(folder: Path) -> list[tuple[Any, str]]:
 
 
 def accuracy(recognizer: Recognizer, words: Sequence[tuple[Any, str]]) -> float:
-    """Percent of words read right, in digits and lower case."""
+    """Return the percentage of words read right, in digits and lower case."""
     adapter = CharsetAdapter(CHARSET_36)
     readings = recognizer([image for image, _ in words])
     right = sum(
@@ -64,7 +64,7 @@ def accuracy(recognizer: Recognizer, words: Sequence[tuple[Any, str]]) -> float:
 
 
 def results_of(folder: Path) -> list[Result]:
-    """The runs that are done; the last line may be cut off."""
+    """Return the runs that are done; the last line may be cut off."""
     path = folder / "results.jsonl"
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("}")]
@@ -86,8 +86,8 @@ def run_all(
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """`mean ± half`, with half the width of the 95 % interval of the mean over seeds (Student's
-    t).
+    """Return `mean ± half`, with half the width of the 95 % interval of the mean over seeds
+    (Student's t).
     """
     if len(values) < 2:
         return f"{mean(values):.{digits}f}" if values else "–"
@@ -96,7 +96,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def table(results: Sequence[Result], arms: Sequence[str], measures: dict[str, int]) -> str:
-    """Means with intervals, and the mean difference from the first arm, seed by seed.
+    """Return means with intervals, and the mean difference from the first arm, seed by seed.
 
     measures: names in the results, and how many decimals of each are shown.
     """

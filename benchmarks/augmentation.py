@@ -52,7 +52,7 @@ class Clock:
 
 
 def word_by_word(words: Keyed) -> dict[str, float]:
-    """The plain way: every word goes through all stages before the next one."""
+    """Augment the plain way: every word goes through all stages before the next one."""
     clock, done, distort = Clock(), [], plain.RandAugment()
     for index, encoded in words:
         original = open_bytes(encoded)
@@ -88,7 +88,7 @@ class Timed(ArrayAugmentation):
 
 
 def in_chunks(words: Keyed, inner: ArrayAugmentation) -> dict[str, float]:
-    """The package's way."""
+    """Augment the package's way."""
     timed = Timed(inner)
     clock, transform, done = Clock(), WordTransform(SIZE, augment=timed), []
     for start in range(0, len(words), CHUNK):

@@ -46,7 +46,7 @@ class Sleepy:
 
 
 def draw(folder: Path, count: int) -> Path:
-    """Words to LMDB, once."""
+    """Render words to an LMDB, once."""
     path = folder / f"words-{count}"
     if not path.exists():
         words = RenderedWords(charset=CHARSET_36, max_length=8, seed=5, difficulty=0.0)
@@ -56,7 +56,7 @@ def draw(folder: Path, count: int) -> Path:
 
 
 def sources(output: Path) -> list[str]:
-    """Of all rows."""
+    """Return the sources of all rows."""
     return [
         name
         for path in output.glob("*.parquet")
@@ -102,7 +102,7 @@ def killed(words: Path, output: Path, count: int, engine: str) -> None:
 
 
 def rate(output: Path, per_part: int) -> float:
-    """Words a second between the first part and the last."""
+    """Return the words per second between the first part and the last."""
     times = sorted(path.stat().st_mtime for path in output.glob("*.parquet"))
     return per_part * (len(times) - 1) / (times[-1] - times[0])
 
@@ -123,8 +123,9 @@ class Timed:
 
 
 def measured(path: Path) -> tuple[float, float]:
-    """Processor milliseconds a word, from each process's fifth call to its last, and all processes'
-    words a second while all of them read: decoding, reading, writing and what the engine takes.
+    """Return processor milliseconds per word, from each process's fifth call to its last, and all
+    processes' words per second while all of them read: decoding, reading, writing and what the
+    engine takes.
     """
     calls: dict[str, list[tuple[float, float, float]]] = {}
     for line in path.read_text().splitlines():
@@ -144,8 +145,8 @@ def measured(path: Path) -> tuple[float, float]:
 
 
 def speed(words: Path, folder: Path, count: int, workers: int, threads: int | None) -> None:
-    """Processor time a word and words a second, in turn, so that what else the machine does meets
-    all alike.
+    """Measure processor time per word and words per second, in turn, so that other work on the
+    machine disturbs all alike.
     """
     found: dict[str, list[tuple[float, float]]] = {"alone": [], "plain": [], "ray": []}
     for turn in range(3):
@@ -185,7 +186,7 @@ def speed(words: Path, folder: Path, count: int, workers: int, threads: int | No
 
 
 def scaling(words: Path, folder: Path, counts: Sequence[int]) -> None:
-    """Words a second with so many workers that sleep."""
+    """Measure words per second with that many workers that sleep."""
     for workers in counts:
         output = folder / f"scaling-{workers}"
         shutil.rmtree(output, ignore_errors=True)

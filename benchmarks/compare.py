@@ -138,7 +138,7 @@ def summary(rounds: Rounds, names: Sequence[str], labels: Sequence[str]) -> list
 
 
 def _same(text: str, label: str) -> bool:
-    """Whether a text is the label by letters and digits of any case."""
+    """Return whether a text is the label by letters and digits of any case."""
     left, right = ("".join(c for c in some.lower() if c in CHARSET_36) for some in (text, label))
     return left == right != ""
 

@@ -23,13 +23,13 @@ from strhub.images.find import find_images
 
 
 def resident() -> float:
-    """MiB that this process holds now (Linux)."""
+    """Return the MiB that this process holds now (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
 
 def bare(recognizer: Recognizer, arrays: list[Any]) -> None:
-    """The model as fast as it goes: batches in all of the engine's lanes."""
+    """Run the model as fast as it goes: batches in all of the engine's lanes."""
     engine, size = recognizer.engine, recognizer.batch_size
     batches = [arrays[at : at + size] for at in range(0, len(arrays), size)]
     with engine.side_by_side() as decode, ThreadPoolExecutor(engine.lanes) as pool:
@@ -37,7 +37,7 @@ def bare(recognizer: Recognizer, arrays: list[Any]) -> None:
 
 
 def timed(call: Any) -> tuple[float, float]:
-    """Seconds and processor seconds."""
+    """Return seconds and processor seconds."""
     begin, cpu = time.perf_counter(), time.process_time()
     call()
     return time.perf_counter() - begin, time.process_time() - cpu

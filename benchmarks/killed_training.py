@@ -87,7 +87,7 @@ Process = Forked | subprocess.Popen[bytes]
 
 
 def start(folder: Path, kind: str, words: int, forked: bool) -> Process:
-    """The command as a user gives it, in a session of its own."""
+    """Start the command as a user gives it, in a session of its own."""
     arguments = [
         "train.py",
         *OPTIONS,
@@ -115,7 +115,7 @@ def losses(folder: Path) -> list[tuple[int, str]]:
 
 
 def children(process: int) -> list[int]:
-    """Processes that this one has started."""
+    """Return the processes that this one has started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -128,7 +128,7 @@ def children(process: int) -> list[int]:
 
 
 def second_rank(process: int) -> list[int]:
-    """The process of rank 1."""
+    """Return the process of rank 1."""
     return [
         child
         for child in children(process)
@@ -137,8 +137,8 @@ def second_rank(process: int) -> list[int]:
 
 
 def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seconds: float) -> bool:
-    """Until the run has written more of its curve, up to a step, and a random while longer; whether
-    it still runs.
+    """Wait until the run has written more of its curve, up to a step, and a random while longer;
+    return whether it still runs.
     """
     before = len(losses(folder))
     while process.poll() is None and len(losses(folder)) <= max(before, step):

@@ -32,7 +32,7 @@ def as_it_is(image: Image.Image, rng: Any) -> Image.Image:
 
 
 def composed_lines(folders: Sequence[Path], count: int) -> list[Line]:
-    """Lines of words of the LMDBs in the folders, the same ones every time."""
+    """Return lines of words of the LMDBs in the folders, the same ones every time."""
     sources = [
         LmdbWords(path, prepare_label=str) for folder in folders for path in find_lmdbs(folder)
     ]
@@ -47,7 +47,7 @@ def composed_lines(folders: Sequence[Path], count: int) -> list[Line]:
 
 
 def rendered_lines(count: int) -> list[Line]:
-    """Rendered lines of two words or more."""
+    """Return rendered lines of two words or more."""
     words = RenderedWords(
         charset=CHARSET_94 + " ", max_length=60, seed=91_000, difficulty=(0.0, 0.8), mixture=TEXTS
     )
@@ -59,7 +59,7 @@ def rendered_lines(count: int) -> list[Line]:
 
 
 def in_common(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many words two lines have in common, in order: the length of their longest common
+    """Count the words that two lines have in common, in order: the length of their longest common
     subsequence.
     """
     lengths = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
@@ -71,7 +71,7 @@ def in_common(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def measure(reader: Recognizer, lines: Sequence[Line]) -> str:
-    """The line of the table, without its name."""
+    """Return the line of the table, without its name."""
     adapt = CharsetAdapter(CHARSET_36)
     found, right, read, cuts = 0, 0, 0, 0
     for reading, (_, label) in zip(reader([image for image, _ in lines]), lines, strict=True):

@@ -21,7 +21,7 @@ SEED = 60_000
 
 
 def lengths_of(text: str) -> tuple[int, int]:
-    """`26-60` as two numbers."""
+    """Parse `26-60` to two numbers."""
     least, _, most = text.partition("-")
     return int(least), int(most or least)
 

@@ -55,7 +55,7 @@ def read_ours(paths: Sequence[str], *, stream: bool, threads: int) -> Iterator[t
 
 
 def read_rapidocr(paths: Sequence[str], threads: int) -> Iterator[tuple[float, Found]]:
-    """The same by rapidocr with its own word boxes."""
+    """Read the same with rapidocr and its own word boxes."""
     import logging
 
     from rapidocr import RapidOCR

@@ -50,7 +50,9 @@ def stored_words(root: Path, name: str) -> Iterator[Word]:
 
 
 def empty_images(count: int, seed: int) -> Iterator[Image.Image]:
-    """Flat colors, slopes, noise, and grounds of rendered words without the words, in turn."""
+    """Yield flat colors, slopes, noise, and backgrounds of rendered words without the words, in
+    turn.
+    """
     rendered = RenderedWords(
         charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0
     )
@@ -72,7 +74,7 @@ def empty_images(count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
-    """Rectangles of the shapes of words, anywhere in the photographs of a folder, in turn."""
+    """Yield rectangles of the shapes of words, anywhere in the photographs of a folder, in turn."""
     photographs = [Image.open(path).convert("RGB") for path in find_images([str(folder)])]
     for index in range(count):
         rng = np.random.default_rng([seed, index])
@@ -131,8 +133,8 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
 
 
 def print_latency(originals: list[Image.Image], model: str, threads: int, repeats: int) -> None:
-    """Milliseconds a word, from images in memory to texts: as `Recognizer` does it by itself, with
-    one look at each image, and by PyTorch.
+    """Print milliseconds per word, from images in memory to texts: as `Recognizer` does it by
+    itself, with one look at each image, and by PyTorch.
     """
     ways: dict[str, tuple[Any, float | None]] = {
         "by default": (model, None), "one look": (model, 0),

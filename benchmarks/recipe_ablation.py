@@ -81,7 +81,7 @@ def split(data_root: Path, folder: Path) -> None:
 
 
 def data_command(arguments: list[str]) -> None:
-    """`strhub-data` with these arguments; it says itself what is wrong."""
+    """Run `strhub-data` with these arguments; it says itself what is wrong."""
     subprocess.run([sys.executable, "-m", "strhub.data", *arguments], check=True)
 
 

@@ -107,12 +107,12 @@ class Server:
 
     @property
     def memory(self) -> float:
-        """MiB that it holds."""
+        """Return the MiB that it holds."""
         return resident(self.process.pid)
 
     @property
     def cpu(self) -> float:
-        """Seconds of processors that it has used."""
+        """Return the processor seconds that it has used."""
         fields = (
             Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
         )

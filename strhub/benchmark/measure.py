@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 
 
 def summarize(times: Sequence[float]) -> Latency:
-    """Median and quartiles of at least two times."""
+    """Return the median and the quartiles of at least two times."""
     lower, _, upper = quantiles(times, n=4, method="inclusive")  # within the times, however few
     return Latency(median(times), lower, upper)
 
@@ -52,9 +52,9 @@ def time_in_turn(
     warm_up: int,
     device: torch.device | None = None,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call in each of `repeats` rounds, at least two. In a round every call is
-    made once, so that what else the machine does disturbs all alike, and the ratio of two in the
-    same round says more than the times do.
+    """Return the milliseconds of each call in each of `repeats` rounds, at least two. In a round
+    every call is made once, so that other work on the machine disturbs all alike, and the ratio of
+    two calls in the same round says more than their times do.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm_up + repeats):
@@ -69,7 +69,9 @@ def time_in_turn(
 
 
 def ratios(times: Mapping[str, Sequence[float]], to: str) -> dict[str, Latency]:
-    """Each call's time over that of one of them in the same round: median and quartiles."""
+    """Return the median and quartiles of each call's time, relative to that of one of them in the
+    same round.
+    """
     return {name: summarize([one / other for one, other in zip(values, times[to], strict=True)])
             for name, values in times.items()}  # fmt: skip
 
@@ -80,8 +82,8 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_multiply_adds(network: nn.Module, images: Tensor, max_length: int) -> int:
-    """Multiply-adds of one reading of `images`, all steps run: matrix products, convolutions and
-    attention.
+    """Count the multiply-adds of one reading of `images`, with all steps run: those of matrix
+    products, convolutions and attention.
     """
     return _multiply_adds(network, images, max_length)[""]
 
@@ -160,8 +162,8 @@ def _activations(network: nn.Module, images: Tensor, max_length: int) -> dict[st
 
 
 def peak_memory(device: torch.device) -> float:
-    """MiB that this process has held at most so far: of the GPU's memory, or resident in the
-    machine's.
+    """Return the most memory that this process has held so far, in MiB: the GPU's, or resident
+    memory on the CPU.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20

@@ -43,15 +43,13 @@ def latency_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_json(results: Mapping[str, Any], path: Path) -> None:
-    """Everything that was measured."""
+    """Write everything that was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_plot(path: Path) -> None:
-    """`ValueError` for a suffix that no kind of image has, `ModuleNotFoundError` without
-    matplotlib.
-    """
+    """Raise `ValueError` for a suffix of no image format, `ModuleNotFoundError` without matplotlib."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):
@@ -59,7 +57,7 @@ def check_plot(path: Path) -> None:
 
 
 def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None:
-    """Latency against label length (the paper's appendix I)."""
+    """Plot latency against label length (the paper's appendix I)."""
     figure, axes = _figure()
     lengths = list(latencies)
     axes.plot(lengths, [latency.median for latency in latencies.values()], marker="o", markersize=4)
@@ -77,8 +75,8 @@ def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None
 
 
 def plot_accuracy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Accuracy against latency a word (the paper's Figure 5) of all subjects whose accuracy is
-    known.
+    """Plot accuracy against latency per word (the paper's Figure 5) for all subjects with a known
+    accuracy.
     """
     figure, axes = _figure()
     for row in rows:
@@ -92,7 +90,7 @@ def plot_accuracy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_latency(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Latency a word of all subjects, with quartiles."""
+    """Plot the latency per word of all subjects, with quartiles."""
     figure, axes = _figure()
     names = [row["name"] for row in rows]
     medians, lower, upper = zip(

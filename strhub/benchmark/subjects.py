@@ -88,8 +88,8 @@ def find_model(source: str) -> SceneTextModel:
 
 
 def accuracy_of(source: str) -> float | None:
-    """Percent of words read right, the mean over the test sets that the model's card names; none if
-    it names none.
+    """Return the percentage of words read right, the mean over the test sets in the model's card;
+    None if it has none.
     """
     measured = {} if source.startswith(FRESH) else model_card(source).get("measured", {})
     values = [value for value in measured.values() if isinstance(value, int | float)]
@@ -121,7 +121,9 @@ def subjects(
 
 
 def image_size(hparams: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of an image in pixels; where a model keeps the aspect, of a usual word."""
+    """Return the height and width of an image in pixels; for a model that keeps the aspect ratio,
+    those of a typical word.
+    """
     options = image_options(hparams)
     height, width = options["img_size"]
     return height, min(width, 4 * height) if options["keep_aspect"] else width
@@ -161,8 +163,8 @@ def _runner(
 def _batches(
     model: SceneTextModel, words: Sequence[Tensor] | None, size: int, *, padded: bool
 ) -> list[Batch]:
-    """Batches of words, or one of noise. Words of several widths are padded, or else computed
-    apart, as files need.
+    """Yield batches of words, or one batch of noise. Words of several widths are padded, or
+    computed separately where files need that.
     """
     if words is None:
         generator = torch.Generator().manual_seed(0)

@@ -54,7 +54,7 @@ class Summary:
 
     @property
     def pictures(self) -> int:
-        """The former name of `images`."""
+        """Return `images` by its former name."""
         warn_renamed("pictures", "images")
         return self.images
 
@@ -209,7 +209,7 @@ def _count(progress: Callable[[int], object], before: int, count: int) -> None:
 
 
 def _reported(results: Iterator[int], parts: int, began: float) -> Iterator[int]:
-    """The same, with a line in the log every ten seconds."""
+    """Yield the same items, and log a line every ten seconds."""
     added, said = 0, time.monotonic()
     for number, images_read in enumerate(results, 1):
         added += images_read

@@ -62,7 +62,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The name of its part, a function of what it holds."""
+        """Return the name of its part, a function of its contents."""
         if self.kind == FILES:
             return f"{FILES}-{_digest(*self.files)}"
         where = "" if self.span is None else f"-{self.span.start:09d}-{self.span.stop:09d}"
@@ -86,9 +86,9 @@ def input_name(kind: str, path: str) -> str:
 
 
 def find(inputs: Iterable[str | os.PathLike[str]], *, without: Path) -> dict[str, list[str]]:
-    """Everything to read, by kind, in order and none twice. A name that matches nothing counts as
-    an image, so that it is in the output as unreadable. `without`: a folder that is left out, that
-    of the output.
+    """Find everything to read, by kind, in order and without repetition. A name that matches
+    nothing counts as an image, so that the output lists it as unreadable. `without`: a folder to
+    leave out, that of the output.
     """
     found: dict[str, dict[str, None]] = {kind: {} for kind in (FILES, LMDB, PARQUET, TAR)}
     for source in [os.fspath(item) for item in inputs]:
@@ -122,7 +122,7 @@ def images(unit: Unit) -> Iterator[ImageInput]:
 
 
 def _below(path: str, without: Path) -> Iterator[tuple[str, str]]:
-    """Kind and path of what is at or below a path."""
+    """Yield the kind and path of everything at or below a path."""
     if not os.path.isdir(path):
         yield _kind(path) or FILES, path
         return

@@ -171,7 +171,7 @@ def count(folder: Path) -> tuple[int, int]:
 
 
 def _lmdb_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]:
-    """Records that no part has yet, in spans."""
+    """Return the records that no part has yet, as spans."""
     spans, start = [], 0
     for span in [*sorted(done), Span(size := lmdb_size(path), size)]:
         while start < span.start:
@@ -198,7 +198,7 @@ def _parquet_spans(path: str, done: Sequence[Span], per_part: int) -> list[Span]
 
 
 def _sources(folder: Path, done: set[str]) -> set[str]:
-    """Images in files that have been read."""
+    """Return the images in files that have been read."""
     from pyarrow import parquet
 
     names: set[str] = set()

@@ -93,7 +93,9 @@ def adapt(
 
 
 def matching_characters(charset: str, known: str, *, variants: bool) -> dict[str, str]:
-    """Each character of `charset` with the one of `known` to start from, "" if there is none."""
+    """Map each character of `charset` to the one of `known` to start from, or to "" if there is
+    none.
+    """
     return {
         character: next((c for c in _candidates(character, variants=variants) if c in known), "")
         for character in charset
@@ -141,8 +143,8 @@ class _Rules:
     def carry(
         self, name: str, old: Tensor, fresh: Tensor, *, computed: bool
     ) -> tuple[Tensor, Change]:
-        """An old value in its new shape, and what was done; its shape stays wrong if nothing is
-        known to do.
+        """Return an old value in its new shape, and what was done; its shape stays wrong if no rule
+        applies.
 
         computed: it is not learned but follows from the sizes, as tables of sines do.
         """

@@ -36,16 +36,16 @@ class Adaptation:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many parameters met which action."""
+        """Count the parameters by action."""
         return Counter(change.action for change in self.changes)
 
     @property
     def new_characters(self) -> str:
-        """Characters of the new charset that nothing was known of."""
+        """Return the characters of the new charset that start from nothing known."""
         return "".join(character for character, origin in self.characters.items() if not origin)
 
     def table(self) -> str:
-        """One line of sums and one for each parameter that was not kept as it is."""
+        """Return a line of totals, and a line for each parameter that was not kept as it is."""
         actions: tuple[Action, ...] = ("kept", "characters", "resized", "new", "dropped")
         lines = [
             "parameters: " + ", ".join(f"{self.counts[action]} {action}" for action in actions)

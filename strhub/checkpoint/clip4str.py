@@ -106,7 +106,7 @@ def read_clip4str(
 
 
 def _network_weights(weights: Mapping[str, Tensor], *, cross_modal: bool) -> dict[str, Tensor]:
-    """Their weights by our names; the temperature of CLIP's own objective is left out."""
+    """Return their weights by our names, without the temperature of CLIP's own objective."""
     image = renamed(weights, "clip_model.visual.", IMAGE_NAMES)
     text = renamed(weights, "clip_model.", TEXT_NAMES) if cross_modal else {}
     as_ours(image, text)

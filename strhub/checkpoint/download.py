@@ -124,8 +124,8 @@ def split_hub_address(source: str) -> tuple[str, str, str]:
 
 
 def _hugging_face(address: str) -> str:
-    """`hf://owner/name[/file][@revision]` to the address of the file. The environment's HF_ENDPOINT
-    names a mirror.
+    """Return the address of the file for `hf://owner/name[/file][@revision]`. The environment
+    variable HF_ENDPOINT names a mirror.
     """
     repository, file, revision = split_hub_address(address)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")

@@ -63,8 +63,8 @@ _Loader.add_implicit_resolver(
 
 
 def _choices(defaults: list[Any]) -> dict[str, str]:
-    """Groups of a defaults list and what is chosen of each: `override /model: parseq` gives
-    {"model": "parseq"}.
+    """Map the groups of a defaults list to their choices: `override /model: parseq` gives {"model":
+    "parseq"}.
     """
     pairs = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
     return {key.removeprefix("override ").strip("/ "): value for key, value in pairs}

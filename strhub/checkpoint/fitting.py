@@ -10,8 +10,8 @@ __all__ = ["differences", "mismatch_table"]
 
 
 def differences(network: nn.Module, weights: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
-    """Parameters that do not fit, as (name, what the file has, what the model has), other shapes
-    first.
+    """Return the parameters that do not fit, as (name, what the file has, what the model has),
+    those of other shapes first.
     """
     expected = network.state_dict()
     shapes = [

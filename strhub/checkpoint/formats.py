@@ -121,7 +121,9 @@ def _read_safetensors(path: Path, known: Mapping[str, Any]) -> Checkpoint:
 
 
 def read_metadata(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Hyper-parameters and card of a safetensors file of ours, without its weights."""
+    """Return the hyper-parameters and the card of one of our safetensors files, without reading its
+    weights.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -171,8 +173,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _checked(path: Path, values: Any) -> dict[str, Any]:
-    """Hyper-parameters of the kinds that they must have, which say at least what network it is and
-    what it reads.
+    """Return the hyper-parameters once their types are checked, and that they say which network it
+    is and what it reads.
     """
     stated = values if isinstance(values, dict) else {}
     for name in ("architecture", "charset_train"):
@@ -214,8 +216,8 @@ def _from_lightning(
 
 
 def _from_config(path: Path, weights: Mapping[str, Tensor], known: Mapping[str, Any]) -> Checkpoint:
-    """Bare weights with a `config.json` beside them, which says what tensors do not; without one,
-    bare weights.
+    """Read bare weights with a `config.json` beside them, which says what tensors do not; without
+    one, bare weights alone.
     """
     config = config_beside(path)
     if not config or not weights:
@@ -255,7 +257,7 @@ def _is_weights(value: Any) -> bool:
 
 
 def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """`CheckpointError` that names the first weight with a number that is none: such a model reads
+    """Raise `CheckpointError` that names the first weight that is not finite: such a model reads
     nothing.
     """
     for name, tensor in weights.items():

@@ -80,7 +80,7 @@ class Name(NamedTuple):
 
     @property
     def last(self) -> str:
-        """The name without the module."""
+        """Return the name without its module."""
         return self.path.rpartition(".")[2]
 
 
@@ -229,7 +229,7 @@ class _Budget:
 
 
 def plain(value: Any) -> Any:
-    """Numbers, texts, lists and mappings with nothing else in them, of what `unpickle` gave.
+    """Return the numbers, texts, lists and mappings in what `unpickle` returned, and nothing else.
 
     OmegaConf's and argparse's containers become mappings and lists, NumPy's scalars numbers, paths
     texts, sets lists.

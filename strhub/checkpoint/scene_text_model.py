@@ -72,8 +72,8 @@ def build_network(hparams: Mapping[str, Any]) -> Network:
 
 
 def complete_options(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters with those that follow from others, such as the sizes that an encoder's name
-    stands for.
+    """Return hyper-parameters completed by those that follow from others, such as the sizes that an
+    encoder's name stands for.
     """
     completed = network_class(hparams["architecture"]).complete(hparams)
     completed["normalize"] = completed.get("normalize") or "default"
@@ -144,7 +144,7 @@ class SceneTextModel(nn.Module):
 
     @property
     def decoding(self) -> Decoding:
-        """How its logits are read now."""
+        """Return how the logits are decoded now."""
         return Decoding(
             self.tokenizer,
             temperature=float(self.hparams.get("temperature", 1.0)),
@@ -153,7 +153,7 @@ class SceneTextModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Return the device that the weights are on."""
         return next(self.model.parameters()).device
 
     def freeze(self) -> SceneTextModel:

@@ -168,7 +168,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _special(name: str, value: Any) -> Any:
-    """What more is asked of some."""
+    """Check further conditions on some options."""
     if name == "img_size" and (len(value) != 2 or math.prod(value) > MOST_PIXELS):
         raise ValueError(
             f"it must be a height and a width, of at most {MOST_PIXELS} pixels together"

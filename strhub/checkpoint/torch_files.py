@@ -152,8 +152,8 @@ def _members(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, StoredT
 def archive_records(
     path: Path, archive: zipfile.ZipFile, *, code: bool = False
 ) -> dict[str, zipfile.ZipInfo]:
-    """Records by name, none compressed and none twice; code: whether to leave out a script's code,
-    which may be.
+    """Return the records by name, checking that none is compressed or occurs twice; code: whether
+    to skip a script's code, which may be compressed.
     """
     listed = [record for record in archive.infolist() if not (code and "/code/" in record.filename)]
     records = {record.filename: record for record in listed}
@@ -198,7 +198,7 @@ def _archive(path: Path, file: BinaryIO) -> TorchFile:
 
 
 def _location(file: BinaryIO, record: zipfile.ZipInfo) -> _Location:
-    """Where a record's bytes begin: after its own header, which has a name and an extra field of
+    """Return where a record's bytes begin: after its own header, with a name and an extra field of
     any length.
     """
     file.seek(record.header_offset)
@@ -236,7 +236,7 @@ def _before_archives(path: Path, file: BinaryIO) -> TorchFile:
 
 
 def _widths(content: Any) -> dict[str, int]:
-    """Bytes of a number of each storage that anything in the content refers to."""
+    """Return the bytes per number of each storage that anything in the content refers to."""
     widths: dict[str, int] = {}
     waiting, seen = [content], set[int]()
     while waiting:

@@ -142,7 +142,7 @@ def _released_files() -> dict[str, str]:
 
 
 def _measured(card: Mapping[str, Any]) -> dict[str, float]:
-    """Accuracies of a card, as shares by test set."""
+    """Return the accuracies in a card, as fractions by test set."""
     measured = card.get("measured", {})
     return {str(name): value for name, value in measured.items() if isinstance(value, int | float)}
 

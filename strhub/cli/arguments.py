@@ -28,8 +28,8 @@ TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
-    """`["refine_iters:int=2", "decode_ar:bool=false"]` to a dictionary; without a type the value is
-    a text.
+    """Parse `["refine_iters:int=2", "decode_ar:bool=false"]` to a dictionary; without a type, the
+    value is a text.
 
     `ValueError` says which argument is wrong and how one is written.
     """
@@ -69,8 +69,8 @@ def model_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words that hold a `=` and look like options, and the others: `pretrained=<id>`, and files of
-    such names.
+    """Split words into those that look like options, with a `=` in them, and the others:
+    `pretrained=<id>`, and existing files of such names.
     """
     others = ("pretrained=", "-", "http://", "https://")
     options = [
@@ -142,7 +142,5 @@ def device_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def default_workers() -> int:
-    """As many as there are cores, but no more than 8: beyond that reading is what takes the
-    time.
-    """
+    """Return the number of cores, but at most 8: beyond that, reading is what takes the time."""
     return min(8, os.cpu_count() or 1)

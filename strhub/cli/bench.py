@@ -127,7 +127,7 @@ def _range(
     device: torch.device,
     results: dict[str, Any],
 ) -> str:
-    """Latency against label length, the lengths in turn, and its plot."""
+    """Measure latency against label length, the lengths in turn, and plot it."""
     import torch
 
     from strhub.benchmark import measure as benchmark
@@ -168,7 +168,7 @@ def _compare(
     device: torch.device,
     results: dict[str, Any],
 ) -> str:
-    """All subjects in turn, and their plot."""
+    """Measure all subjects in turn, and plot them."""
     from strhub.benchmark import measure as benchmark
     from strhub.benchmark import report as benchmark_report
     from strhub.benchmark.subjects import Settings, accuracy_of, find_model, subjects
@@ -217,7 +217,7 @@ def _compare(
 
 
 def _training_step(config: DictConfig, device: torch.device) -> Any:
-    """Forward, backward and an AdamW update, in float32."""
+    """Time a forward pass, a backward pass and an AdamW update in float32."""
     import torch
 
     from strhub.benchmark import measure as benchmark
@@ -245,7 +245,7 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
 
 
 def _pipeline(config: DictConfig) -> float:
-    """Words a second of the configured training data, the first batch not counted."""
+    """Measure the words per second of the configured training data, without the first batch."""
     from strhub.training.run import data_from_config, model_from_config
 
     data = data_from_config(config, model_from_config(config).hparams)

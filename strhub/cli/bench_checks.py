@@ -19,7 +19,7 @@ RANGE_PLOT = "bench-range.png"
 
 
 def check(config: DictConfig) -> None:
-    """`ValueError` for options that cannot be, or would have no effect together."""
+    """Raise `ValueError` for options that are impossible, or would have no effect, together."""
     least = {"repeats": 2, "warm_up": 0, "depth": 1, "training_batch": 1, "pipeline_batches": 1}
     numbers = [(name, config[name], lowest) for name, lowest in least.items()]
     numbers += [("batch_size", size, 1) for size in _list(config.batch_size)]
@@ -47,8 +47,8 @@ def check(config: DictConfig) -> None:
 
 
 def check_surroundings(config: DictConfig) -> None:
-    """Whether what is needed is installed, and the JSON and the plot can be written: before minutes
-    of measuring.
+    """Check that everything needed is installed, and that the JSON and the plot can be written,
+    before minutes of measuring.
     """
     from strhub.benchmark.report import check_plot
 

@@ -69,8 +69,8 @@ def open_streams() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated` in the main thread, so that files and workers are seen
-    to; a second kills.
+    """Raise `Terminated` in the main thread for a SIGTERM within the context, so that files and
+    workers are cleaned up; a second one kills.
 
     A signal that is ignored, or that somebody handles already, is left alone. Forked children have
     the default.
@@ -99,8 +99,8 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def results_alone() -> Iterator[None]:
-    """Within, standard output has what Python prints; what native code and child processes print
-    there is an error's.
+    """Keep standard output for what Python prints; what native code and child processes print there
+    goes to standard error.
 
     So JSON lines stay JSON lines, whatever a runtime has to say.
     """
@@ -151,7 +151,7 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
 
 
 def _discard_output() -> None:
-    """If what was printed cannot be written, let it go nowhere, lest flushing it at exit fails,
+    """Discard what cannot be written to standard output, so that flushing it at exit does not fail,
     too.
     """
     try:
@@ -161,50 +161,50 @@ def _discard_output() -> None:
 
 
 def read() -> None:
-    """`strhub-read`."""
+    """Run `strhub-read`."""
     start("read")
 
 
 def test() -> None:
-    """`strhub-test`."""
+    """Run `strhub-test`."""
     start("test")
 
 
 def train() -> None:
-    """`strhub-train`."""
+    """Run `strhub-train`."""
     start("train")
 
 
 def tune() -> None:
-    """`strhub-tune`."""
+    """Run `strhub-tune`."""
     start("tune")
 
 
 def bench() -> None:
-    """`strhub-bench`."""
+    """Run `strhub-bench`."""
     start("bench")
 
 
 def export() -> None:
-    """`strhub-export`."""
+    """Run `strhub-export`."""
     start("export")
 
 
 def explain() -> None:
-    """`strhub-explain`."""
+    """Run `strhub-explain`."""
     start("explain")
 
 
 def data() -> None:
-    """`strhub-data`."""
+    """Run `strhub-data`."""
     start("data")
 
 
 def serve() -> None:
-    """`strhub-serve`."""
+    """Run `strhub-serve`."""
     start("serve")
 
 
 def demo() -> None:
-    """`strhub-demo`."""
+    """Run `strhub-demo`."""
     start("demo")

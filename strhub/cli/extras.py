@@ -10,8 +10,8 @@ from strhub.utils.install import not_installed
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Around imports: a missing package ends the command with the extra that brings it, and no
-    traceback.
+    """End the command, if a package is missing in the imports within, with the name of the extra
+    that brings it and without a traceback.
     """
     try:
         yield

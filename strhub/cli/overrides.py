@@ -236,7 +236,7 @@ def _mapping(value: str) -> str:
 
 
 def _flow(content: Any) -> str:
-    """Plain values in Hydra's grammar, each text quoted."""
+    """Write plain values in Hydra's grammar, with every text quoted."""
     if isinstance(content, dict):
         return "{" + ", ".join(f"{name}: {_flow(value)}" for name, value in content.items()) + "}"
     if isinstance(content, list):

@@ -47,12 +47,12 @@ class Loaders(pl.LightningDataModule):
 
     @property
     def train_dataset(self) -> RenderedDataset | WordDataset | Mixture:
-        """Words for training; `ValueError` if there are none."""
+        """Return the words for training; `ValueError` if there are none."""
         raise NotImplementedError
 
     @property
     def val_dataset(self) -> RenderedDataset | WordDataset:
-        """Words for validation; `ValueError` if there are none."""
+        """Return the words for validation; `ValueError` if there are none."""
         raise NotImplementedError
 
     def test_dataset(self, name: str, *, as_stored: bool = False) -> WordDataset:
@@ -67,13 +67,15 @@ class Loaders(pl.LightningDataModule):
         normalize: str = "default",
         keep_aspect: bool = False,
     ) -> WordTransform:
-        """Image to the tensor (3, H, W) that a model of this image size takes."""
+        """Return the transform from an image to the tensor (3, H, W) that a model of this image
+        size takes.
+        """
         kind = AspectTransform if keep_aspect else WordTransform
         return kind(img_size, augment=augment, rotation=rotation, normalize=normalize)
 
     def batches_per_epoch(self) -> int:
-        """Training batches on this device; `ValueError` for shards that do not say how many words
-        they hold.
+        """Return the number of training batches on this device; `ValueError` for shards that do not
+        say how many words they hold.
         """
         if not self.shards:
             return len(self.train_batches()) * self.echo
@@ -131,7 +133,9 @@ class Loaders(pl.LightningDataModule):
         return words
 
     def train_dataloader(self) -> TrainingLoader:
-        """Shuffled anew every epoch, from the batch that the run has reached."""
+        """Return training batches, shuffled anew every epoch, from the batch that the run has
+        reached.
+        """
         options = self._worker_options()
         if self.shards:  # of kept aspect as they come, so more of a batch is padding
             words = self._streamed(self.shards)
@@ -163,7 +167,7 @@ class Loaders(pl.LightningDataModule):
         return batch._replace(images=self.augment_batch(batch.images, generator))
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """In order; several devices share them, none twice."""
+        """Return validation batches in order; several devices share them, none twice."""
         return self._ordered_loader(self.val_dataset)
 
     def test_dataloader(self, name: str = "", *, as_stored: bool = False) -> DataLoader[Batch]:

@@ -164,7 +164,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
 
     @property
     def val_dataset(self) -> RenderedDataset | WordDataset:
-        """Words for validation; `ValueError` if there are none."""
+        """Return the words for validation; `ValueError` if there are none."""
         if self.render.validation:
             self._val = self._val or self._rendered(self.render.validation, validation=True)
         if self._val is None:

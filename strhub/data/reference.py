@@ -53,7 +53,7 @@ class LmdbDataset(Dataset[tuple[Any, Any]]):
 
     @property
     def labels(self) -> list[str]:
-        """The labels, brought to the charset."""
+        """Return the labels, mapped to the charset."""
         return self.words.labels
 
     def __len__(self) -> int:

@@ -39,7 +39,7 @@ class TrainingWords(Loaders):
 
     @property
     def train_dataset(self) -> RenderedDataset | WordDataset | Mixture:
-        """Words for training; `ValueError` if there are none."""
+        """Return the words for training; `ValueError` if there are none."""
         if self._train is None:
             if self.mixture:
                 self._train = self._mixed(

@@ -69,7 +69,7 @@ class WordTransform:
         self.normalize = normalization(normalize)
 
     def __call__(self, source: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh
+        """Map an image to (3, H, W). `rng` is what the augmentation draws from; by default fresh
         entropy.
         """
         return self.batch([source], [rng if rng is not None else np.random.default_rng()])[0]
@@ -77,7 +77,7 @@ class WordTransform:
     def batch(
         self, sources: Sequence[Image.Image], rngs: Sequence[np.random.Generator]
     ) -> torch.Tensor:
-        """B images with a generator each to (B, 3, H, W): what calling for each gives, in less
+        """Map B images with a generator each to (B, 3, H, W): as calling for each, but in less
         time.
 
         Some tens of images are a good number: all of them are held in memory at full size.

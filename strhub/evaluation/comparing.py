@@ -45,17 +45,19 @@ class PairCounts:
 
     @property
     def words(self) -> int:
-        """How many there are."""
+        """Return how many words there are."""
         return self.both + self.only_first + self.only_second + self.neither
 
     @property
     def probability(self) -> float:
-        """Of such a difference by chance, by McNemar's exact test."""
+        """Return the probability of such a difference by chance, by McNemar's exact test."""
         return exact_mcnemar(self.only_first, self.only_second)
 
     @property
     def difference(self) -> Interval:
-        """By how much the first reader's accuracy is higher, with a bootstrapped 95 % interval."""
+        """Return by how much the first reader's accuracy is higher, with a bootstrapped 95 %
+        interval.
+        """
         return paired_bootstrap(self.only_first, self.only_second, self.words)
 
 

@@ -45,17 +45,17 @@ class DetectionScore:
 
     @property
     def recall(self) -> float:
-        """The credit over what is there, in [0, 1]."""
+        """Return the credit over what is there, in [0, 1]."""
         return self.recalled / self.true if self.true else 0.0
 
     @property
     def precision(self) -> float:
-        """The credit over what was found, in [0, 1]."""
+        """Return the credit over what was found, in [0, 1]."""
         return self.precise / self.found if self.found else 0.0
 
     @property
     def hmean(self) -> float:
-        """The H-mean of both."""
+        """Return the H-mean of both."""
         return hmean(self.recall * self.precision, self.recall, self.precision)
 
 

@@ -101,7 +101,7 @@ class Score:
 
     @classmethod
     def size(cls) -> int:
-        """How many sums there are."""
+        """Return how many sums there are."""
         return len(fields(Score))
 
     def _mean(self, total: float) -> float:
@@ -109,20 +109,20 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of exact matches, in [0, 1]."""
+        """Return the fraction of exact matches, in [0, 1]."""
         return self._mean(self.correct)
 
     @property
     def one_minus_ned(self) -> float:
-        """1 - NED, in [0, 1]."""
+        """Return 1 - NED, in [0, 1]."""
         return self._mean(self.similarity)
 
     @property
     def mean_confidence(self) -> float:
-        """Mean sequence confidence, in [0, 1]."""
+        """Return the mean sequence confidence, in [0, 1]."""
         return self._mean(self.confidence)
 
     @property
     def mean_label_length(self) -> float:
-        """Mean label length in characters."""
+        """Return the mean label length in characters."""
         return self._mean(self.label_length)

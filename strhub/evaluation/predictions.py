@@ -103,7 +103,7 @@ class Predictions:
 
     @property
     def has_confidences(self) -> bool:
-        """Whether each reading has a confidence."""
+        """Return whether each reading has a confidence."""
         (missing,) = self._table.execute(
             "SELECT count(*) FROM readings WHERE confidence IS NULL"
         ).fetchone()

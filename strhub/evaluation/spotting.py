@@ -44,12 +44,12 @@ class SpottingScore:
 
     @property
     def detection(self) -> float:
-        """The H-mean of precision and recall of finding words, in [0, 1]."""
+        """Return the H-mean of precision and recall of finding words, in [0, 1]."""
         return hmean(self.paired, self.found, self.true)
 
     @property
     def end_to_end(self) -> float:
-        """The H-mean of finding words and reading them right, in [0, 1]."""
+        """Return the H-mean of finding words and reading them right, in [0, 1]."""
         return hmean(self.right, self.found, self.true)
 
 
@@ -66,7 +66,7 @@ class Matches(NamedTuple):
 
     @property
     def score(self) -> SpottingScore:
-        """The counts."""
+        """Return the counts."""
         paired = len(self.pairs)
         right = sum(is_right for *_, is_right in self.pairs)
         return SpottingScore(paired + len(self.missed), paired + len(self.extra), paired, right)

@@ -106,7 +106,7 @@ def draw(attended: Attended) -> Image.Image:
 
 
 def _overlay(original: Image.Image, fractions: npt.NDArray[np.float32]) -> Image.Image:
-    """Shares (H', W') over a gray image, scaled so that the largest is brightest."""
+    """Lay shares (H', W') over a gray image, scaled so that the largest is brightest."""
     scaled = fractions / max(float(fractions.max()), 1e-9)
     smooth = Image.fromarray(scaled.astype(np.float32)).resize(
         original.size, Image.Resampling.BILINEAR

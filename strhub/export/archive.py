@@ -38,7 +38,7 @@ class _AllSteps(nn.Module):
         self.network, self.steps = network, steps
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to logits (B, L, C), L always the same."""
+        """Map (B, 3, H, W) to logits (B, L, C), with a constant L."""
         return self.network(images, self.steps)
 
 
@@ -65,8 +65,8 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
 
 
 def largest_difference_of_archive(model: SceneTextModel, path: Path) -> float:
-    """By how much the archive's logits differ from the model's at most, over the steps that the
-    model takes.
+    """Return the largest difference of the archive's logits from the model's, over the steps that
+    the model takes.
     """
     from strhub.export.checking import soft_noise
 

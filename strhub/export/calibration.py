@@ -80,7 +80,7 @@ def quantize(proto: onnx.ModelProto, arrays: Sequence[ImageArray]) -> onnx.Model
 
 
 def _batches(arrays: Sequence[ImageArray]) -> Iterator[ImageArray]:
-    """Images (3, H, W) in batches (B, 3, H, W) of one width."""
+    """Yield images (3, H, W) in batches (B, 3, H, W) of one width."""
     for indices in group_by_shape(arrays):
         for start in range(0, len(indices), BATCH):
             yield np.stack([arrays[index] for index in indices[start : start + BATCH]])

@@ -18,7 +18,8 @@ from strhub.inference.reading import ImageArray
 
 
 def largest_difference(model: SceneTextModel, path: str | Path) -> float:
-    """By how much the file's logits differ from the model's at most; see `largest_difference_of`.
+    """Return the largest difference of the file's logits from the model's; see
+    `largest_difference_of`.
 
     Needs onnxruntime.
     """
@@ -51,7 +52,7 @@ def largest_difference_of(
 
 
 def soft_noise(batch: int, img_size: Sequence[int]) -> Tensor:
-    """Images (B, 3, H, W) of clouds: smooth as photographs, since noise would make spatial
+    """Return images (B, 3, H, W) of clouds: smooth like photographs, since noise would make spatial
     transformers chaotic.
     """
     generator = torch.Generator().manual_seed(batch)

@@ -119,8 +119,8 @@ def _plain_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention in single operators, since the exporter's own takes four dimensions alone; when
-    reading, no dropout.
+    """Compute attention by single operators, since the exporter's own takes only four dimensions;
+    no dropout when reading.
     """
     if is_causal or enable_gqa:
         raise ValueError(
@@ -136,7 +136,7 @@ def _plain_attention(
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporter's remarks on itself."""
+    """Silence the exporter's remarks about itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

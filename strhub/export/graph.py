@@ -102,12 +102,12 @@ class Graph:
         return self.weight(np.array(value, dtype=kinds[type(value)]))
 
     def linear(self, rows: str, weight: Tensor, bias: Tensor, *, scale: float = 1.0) -> str:
-        """(..., in) to (..., out), multiplied by `scale`; weight: (out, in)."""
+        """Map (..., in) to (..., out), multiplied by `scale`; weight: (out, in)."""
         products = self.op("MatMul", rows, self.parameter(weight, transposed=True, scale=scale))
         return self.op("Add", products, self.parameter(bias, scale=scale))
 
     def layer_norm(self, rows: str, norm: nn.LayerNorm) -> str:
-        """Over the last dimension."""
+        """Normalize over the last dimension."""
         return self.op(
             "LayerNormalization",
             rows,
@@ -118,7 +118,7 @@ class Graph:
         )
 
     def gelu(self, values: str) -> str:
-        """The exact one; an operator of its own from opset 20 on."""
+        """Compute the exact GELU, which is an operator of its own from opset 20 on."""
         if self.opset >= 20:
             return self.op("Gelu", values)
         error = self.op("Erf", self.op("Div", values, self.scalar(math.sqrt(2))))
@@ -126,7 +126,7 @@ class Graph:
         return self.op("Mul", half, self.op("Add", error, self.scalar(1.0)))
 
     def split_heads(self, tokens: str, heads: int, *, transposed: bool = False) -> str:
-        """(B, L, D) to (B, H, L, D / H), or (B, H, D / H, L) as keys are multiplied with."""
+        """Map (B, L, D) to (B, H, L, D / H), or to (B, H, D / H, L) as keys are multiplied with."""
         shape = self.integers(0, 0, heads, -1)  # 0: as it was
         return self.op(
             "Transpose",
@@ -135,8 +135,8 @@ class Graph:
         )
 
     def attend(self, query: str, key: str, value: str, mask: str | None = None) -> str:
-        """Scaled queries (B, H, L, D / H) over keys (B, H, D / H, S) and values (B, H, S, D / H),
-        to (B, L, D).
+        """Attend with scaled queries (B, H, L, D / H) to keys (B, H, D / H, S) and values (B, H, S,
+        D / H); return (B, L, D).
 
         mask: bool, broadcastable to (B, H, L, S), true where a query may attend.
         """

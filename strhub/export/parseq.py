@@ -24,7 +24,7 @@ from strhub.models.parseq.model import PARSeq
 
 
 def read(graph: Graph, images: str, network: PARSeq, tokens: str | None = None) -> str:
-    """Images (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode.
+    """Map images (B, 3, H, W) to logits (B, L, charset_size + 1), as the network is set to decode.
 
     tokens: what an encoder that is not written here makes of the images, (B, N, D).
     """

@@ -104,7 +104,7 @@ class Reader:
         return self._pass(graph, content, positions, queries, masks=(masks[0], masks[1]))
 
     def step_by_step(self, images: str) -> str:
-        """One position after the other, until every row has read [E]."""
+        """Decode one position after the other, until every row has read [E]."""
         graph, steps = self.graph, self.network.pos_queries.shape[1]
         batch = graph.size(images, 0)
         begin = graph.op(
@@ -134,8 +134,8 @@ class Reader:
         return graph.op("Transpose", outputs[-1], perm=[1, 0, 2])  # (L, B, C) -> (B, L, C)
 
     def _step(self) -> object:
-        """The loop's body: content (B, 1, D), ended (B), keys and values so far, to the next ones
-        and logits (B, C).
+        """Build the loop's body: content (B, 1, D), ended (B), keys and values so far, to the next
+        ones and logits (B, C).
         """
         graph = Graph(self.graph.opset, self.graph)
         step, going, content, ended = (
@@ -186,7 +186,7 @@ class Reader:
         past: list[KeyValue] | None = None,
         kept: list[KeyValue] | None = None,
     ) -> str:
-        """Through all layers, to logits (B, L, C).
+        """Run all layers, to logits (B, L, C).
 
         content: (B, S, D); stream: position queries (1, L, D); query: the first layer's projection
             of them.
@@ -222,7 +222,7 @@ class Reader:
         content: KeyValue,
         mask: str | None,
     ) -> str:
-        """One stream, (B, L, D), through a layer: attention to the content, to the image, MLP."""
+        """Pass one stream, (B, L, D), through a layer: attention to the content, to the image, MLP."""
         layer: DecoderLayer = self.layers[number]
         stream = graph.op(
             "Add",
@@ -241,7 +241,7 @@ def _head_size(attention: MultiHeadAttention) -> int:
 
 
 def _query(graph: Graph, tokens: str, attention: MultiHeadAttention) -> str:
-    """Tokens (B, L, D) to queries (B, H, L, D / H), with the attention's scale in them."""
+    """Map tokens (B, L, D) to queries (B, H, L, D / H) that include the attention's scale."""
     dim, scale = attention.in_proj_weight.shape[1], _head_size(attention) ** -0.5
     weight, bias = attention.in_proj_weight[:dim], attention.in_proj_bias[:dim]
     return graph.split_heads(graph.linear(tokens, weight, bias, scale=scale), attention.num_heads)

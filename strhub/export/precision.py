@@ -82,8 +82,8 @@ def store_in_8_bits(graph: onnx.GraphProto) -> None:
 
 
 def compute_in_8_bits(graph: onnx.GraphProto) -> None:
-    """Products with weights in 8 bits, the weights scaled by channel, the activations by what each
-    batch needs.
+    """Compute products with weights in 8 bits, the weights scaled by channel, the activations by
+    what each batch needs.
 
     Convolutions, and products of activations with each other, stay as they are.
     """

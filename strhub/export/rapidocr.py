@@ -77,5 +77,5 @@ def as_rapidocr(proto: onnx.ModelProto, model: SceneTextModel) -> dict[str, str]
 
 
 def _characters(model: SceneTextModel) -> list[str]:
-    """Its characters but the space, which RapidOCR adds."""
+    """Return its characters without the space, which RapidOCR adds."""
     return [character for character in model.tokenizer.charset if character != " "]

@@ -28,12 +28,12 @@ class _ColumnsOf(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, W', C)."""
+        """Map (B, 3, H, W) to (B, W', C)."""
         return self.network.columns(images)
 
 
 def read(network: TRBA, img_size: tuple[int, int], opset: int) -> onnx.ModelProto:
-    """Images (B, 3, H, W) to logits (B, L, charset_size + 3), as a model of any B."""
+    """Map images (B, 3, H, W) to logits (B, L, charset_size + 3), as a model of any B."""
     traced = trace(_ColumnsOf(network), img_size, any_width=False, opset=opset, output=COLUMNS)
     graph = Graph(opset)
     logits = step_by_step(graph, network.Prediction, network.max_label_length + 1)
@@ -41,7 +41,7 @@ def read(network: TRBA, img_size: tuple[int, int], opset: int) -> onnx.ModelProt
 
 
 def step_by_step(graph: Graph, decoder: AttentionDecoder, steps: int) -> str:
-    """Until every row has read [E], or for so many steps."""
+    """Decode until every row has read [E], or for the given number of steps."""
     cell, size = decoder.attention_cell, decoder.generator.in_features
     keys = graph.op("MatMul", COLUMNS, graph.weight(cell.i2h.weight.t()))  # (B, W, H)
     batch = graph.size(COLUMNS, 0)
@@ -61,8 +61,8 @@ def step_by_step(graph: Graph, decoder: AttentionDecoder, steps: int) -> str:
 
 
 def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
-    """The loop's body: token (B), ended (B), hidden and cell state (B, H), to the next ones and
-    logits (B, C).
+    """Build the loop's body: token (B), ended (B), hidden and cell state (B, H), to the next ones
+    and logits (B, C).
     """
     graph, cell = Graph(outer.opset, outer), decoder.attention_cell
     step, going, token, ended, hidden, memory = (
@@ -97,8 +97,8 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
 def _cell(
     graph: Graph, decoder: AttentionDecoder, token: str, seen: str, hidden: str, memory: str
 ) -> tuple[str, str]:
-    """An LSTM's cell: token (B), what is seen (B, C), hidden and cell state (B, H), to the next two
-    states.
+    """Compute an LSTM cell: token (B), what is seen (B, C), hidden and cell state (B, H), to the
+    next two states.
     """
     rnn = decoder.attention_cell.rnn
     columns = rnn.weight_ih.shape[1] - decoder.char_embeddings.embedding_dim

@@ -19,7 +19,7 @@ from strhub.models.layers.vision_transformer import (
 
 
 def encode(graph: Graph, images: str, encoder: VisionTransformer | ClipImageTower) -> str:
-    """Images (B, 3, H, W) to tokens (B, N, D), the class token first if there is one."""
+    """Map images (B, 3, H, W) to tokens (B, N, D), the class token first if there is one."""
     tokens = _embed(graph, images, encoder.patch_embed)
     if encoder.cls_token is not None:
         shape = graph.op("Concat", graph.size(tokens, 0), graph.integers(1, 1), axis=0)
@@ -121,7 +121,7 @@ def _attention(graph: Graph, tokens: str, attention: SelfAttention, mask: str | 
 def project(
     graph: Graph, tokens: str, weight: Tensor, bias: Tensor, heads: int
 ) -> tuple[str, str, str]:
-    """Tokens (B, N, D) to queries, scaled, keys, transposed, and values, each split into heads.
+    """Map tokens (B, N, D) to queries, scaled, keys, transposed, and values, each split into heads.
 
     weight: (3 * D, D) of queries, keys and values; bias: (3 * D).
     """

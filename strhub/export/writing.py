@@ -192,7 +192,7 @@ def _write(proto: onnx.ModelProto, metadata: dict[str, str], path: Path) -> None
 
 
 def _arrays(model: SceneTextModel, calibration_images: Iterable[Any]) -> list[ImageArray]:
-    """Images as the model takes them, the unreadable ones left out."""
+    """Yield images as the model takes them, without the unreadable ones."""
     options = image_options(model.hparams)
     arrays = []
     for image in islice(calibration_images, ENOUGH):

@@ -234,8 +234,8 @@ def _is_convex(quadrilateral: Array) -> bool:
 
 
 def _perspective_grid(corners: Array, across: Array, down: Array) -> Array:
-    """Where the points of a unit square are in a convex quadrilateral seen in perspective: (H, W,
-    2).
+    """Return where the points of a unit square are in a convex quadrilateral seen in perspective:
+    (H, W, 2).
     """
     first, second, third, fourth = corners
     skew = first - second + third - fourth
@@ -249,8 +249,8 @@ def _perspective_grid(corners: Array, across: Array, down: Array) -> Array:
 
 
 def _curved_grid(upper: Array, lower: Array, lengths: Array, across: Array, down: Array) -> Array:
-    """Where the points of a unit square are in a band between two lines of as many points: (H, W,
-    2).
+    """Return where the points of a unit square are in a band between two lines of as many points:
+    (H, W, 2).
     """
     marks = np.concatenate([[0], lengths.cumsum()]) / lengths.sum()
     # The ends go straight on, for the margin.

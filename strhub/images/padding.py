@@ -12,7 +12,7 @@ BUCKET = (
 
 
 def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Images (3, H, W), of one height, to (B, 3, H, widest): padded on the right with NaN to a
+    """Pad images (3, H, W) of one height to (B, 3, H, widest), on the right, with NaN, to a
     multiple of 16.
 
     If all have the same width, that is the width of the batch.

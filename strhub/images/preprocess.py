@@ -43,7 +43,8 @@ def normalization(name: str) -> Normalization:
 def image_to_pixels(
     image: Image.Image, img_size: Sequence[int], *, spare: float | None = None
 ) -> Pixels:
-    """RGB image of any size to pixels (H, W, 3), resized bicubically with no regard to its aspect.
+    """Resize an RGB image of any size to pixels (H, W, 3), bicubically, without keeping its aspect
+    ratio.
 
     spare: first take means of whole pixels, where that leaves at least so many times `img_size`:
     several times as fast for large images, and the same to within a gray level or two.
@@ -53,8 +54,8 @@ def image_to_pixels(
 
 
 def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np.float32]:
-    """Pixels (..., H, W, 3), 0 to 255, to normalized arrays (..., 3, H, W): of many images at once
-    in least time.
+    """Normalize pixels (..., H, W, 3), 0 to 255, to arrays (..., 3, H, W): many images at once take
+    the least time.
     """
     planes = np.moveaxis(pixels, -1, -3)
     scale, shift = scale_and_shift(normalize)
@@ -67,8 +68,8 @@ def normalize_pixels(pixels: Pixels, normalize: Normalization) -> npt.NDArray[np
 def image_to_resized_array(
     image: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB image of any size to a normalized array (3, H, W), resized bicubically with no regard to
-    its aspect.
+    """Resize an RGB image of any size to a normalized array (3, H, W), bicubically, without keeping
+    its aspect ratio.
     """
     return normalize_pixels(image_to_pixels(image, img_size), normalize)
 
@@ -88,8 +89,8 @@ def kept_width(size: tuple[int, int], img_size: Sequence[int]) -> int:
 def image_to_kept_pixels(
     image: Image.Image, img_size: Sequence[int], *, spare: float | None = None
 ) -> Pixels:
-    """RGB image to pixels (H, W, 3), H of `img_size` and W by `kept_width`; spare: see
-    `image_to_pixels`.
+    """Resize an RGB image to pixels (H, W, 3), with H of `img_size` and W by `kept_width`; spare:
+    see `image_to_pixels`.
     """
     return image_to_pixels(image, (img_size[0], kept_width(image.size, img_size)), spare=spare)
 
@@ -97,7 +98,9 @@ def image_to_kept_pixels(
 def image_to_kept_array(
     image: Image.Image, img_size: Sequence[int], normalize: Normalization
 ) -> npt.NDArray[np.float32]:
-    """RGB image to a normalized array (3, H, W), H of `img_size` and W by `kept_width`."""
+    """Resize an RGB image to a normalized array (3, H, W), with H of `img_size` and W by
+    `kept_width`.
+    """
     return normalize_pixels(image_to_kept_pixels(image, img_size), normalize)
 
 

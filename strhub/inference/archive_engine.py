@@ -55,7 +55,7 @@ class ArchiveEngine(OnnxEngine):
 
     @property
     def session(self) -> Any:
-        """There is none: PyTorch computes."""
+        """Return no session: PyTorch computes."""
         return None
 
     @contextmanager

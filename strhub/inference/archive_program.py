@@ -42,7 +42,9 @@ class Program:
     """
 
     def __init__(self, exported: Any, tensors: Mapping[str, Tensor]) -> None:
-        """exported: the program's JSON, parsed. tensors: weights and constants by name."""
+        """Prepare to run the program. exported: its JSON, parsed. tensors: weights and constants by
+        name.
+        """
         try:
             if exported["schema_version"]["major"] != _MAJOR:
                 raise CheckpointError("it is of another version of PyTorch: export it again")
@@ -68,8 +70,8 @@ class _Graph:
     """Steps in their order, and the names of what goes in and comes out."""
 
     def __init__(self, graph: Mapping[str, Any], left: list[int], *, within: bool = False) -> None:
-        """left: how many more steps there may be, one number. within: whether it is part of a
-        graph, and has none in it.
+        """Prepare a graph. left: how many more steps there may be, one number. within: whether it
+        is part of a graph, and has none in it.
         """
         self.inputs = [name_of(one["as_tensor"]) for one in graph["inputs"]]
         self.outputs = [name_of(one["as_tensor"]) for one in graph["outputs"]]

@@ -26,7 +26,7 @@ def available_processors() -> int:
 
 @contextmanager
 def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; what they have not begun when it is left, they never begin, and the rest is not
+    """Provide threads; at the end, tasks that have not begun are canceled, and the others are not
     waited for.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="strhub")
@@ -43,7 +43,9 @@ def in_batches(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def taken_batches(images: Iterable[Any], size: int, *, copy: bool) -> Iterator[list[Taken]]:
-    """Batches of up to `size` images, fewer if they hold much memory, that any thread may open."""
+    """Yield batches of up to `size` images, fewer if they hold much memory, that any thread may
+    open.
+    """
     batch: list[Taken] = []
     for image in images:
         batch.append(take(image, copy=copy))

@@ -70,12 +70,12 @@ class Search:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the best class of each step is all that is asked for."""
+        """Return whether only the best class of each step is asked for."""
         return self == Search()
 
     @property
     def width(self) -> int:
-        """How many beams."""
+        """Return the number of beams."""
         if self.beam_width is not None:
             return self.beam_width
         greedy = self.top_k == 1 and self.lexicon is None and not self.length_normalization
@@ -93,8 +93,8 @@ class BeamSearch:
         ).following
 
     def decode(self, logits: Floats) -> list[Decoded]:
-        """Logits (B, T, C) of a CTC model, or of an attention model's steps, none of which depends
-        on another.
+        """Decode logits (B, T, C) of a CTC model, or of an attention model's steps that do not
+        depend on each other.
         """
         logs = log_softmax(logits)
         if self.is_ctc:
@@ -104,8 +104,8 @@ class BeamSearch:
         )
 
     def decode_steps(self, steps: Steps, batch: int, length: int) -> list[Decoded]:
-        """An attention model that gives the log-probabilities of a step when it is told the step
-        before.
+        """Decode with an attention model that returns the log-probabilities of a step, given the
+        step before.
         """
         width, classes = self.search.width, self.following.shape[1]
         scores = np.full((batch, width), _NEVER)
@@ -140,7 +140,9 @@ class BeamSearch:
         return self._readings(scores, history)
 
     def _ctc(self, logs: Floats) -> list[Decoded]:
-        """Prefix search: a beam is a text, however its characters and blanks lie."""
+        """Run prefix search: a beam is a text, whatever alignment of characters and blanks gives
+        it.
+        """
         batch, length, _ = logs.shape
         width, classes = self.search.width, self.following.shape[1]
         rows = np.arange(batch)[:, None]
@@ -209,7 +211,7 @@ class BeamSearch:
         return self._readings(scores, history)
 
     def _readings(self, scores: Floats, history: list[tuple[Ids, Ids, Floats]]) -> list[Decoded]:
-        """Scores (B, K) and the way to each beam, to the best texts of each image."""
+        """Map scores (B, K), and the way to each beam, to the best texts of each image."""
         batch, width = scores.shape
         rows, beams = np.arange(batch)[:, None], np.broadcast_to(np.arange(width), scores.shape)
         tokens, logs = [], []

@@ -51,27 +51,25 @@ class Engine(ABC):
 
     @property
     def lanes(self) -> int:
-        """How many threads may decode at once, each on its share of the processors; 1 if none is
-        to.
+        """Return how many threads may decode at once, each on its share of the processors; 1 if
+        only one may.
         """
         return 1
 
     @property
     def device_name(self) -> str:
-        """What it computes on, such as "cpu" or "cuda:0"."""
+        """Return what it computes on, such as "cpu" or "cuda:0"."""
         return "cpu"
 
     @abstractmethod
     def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
-        """Normalized arrays (3, H, W), at least one, to what is read in each; W may differ if the
-        aspect is kept.
+        """Decode normalized arrays (3, H, W), at least one; W may differ if the aspect ratio is
+        kept.
         """
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """`decode` on a fraction of the processors, for as many threads at once as there are
-        lanes.
-        """
+        """Decode on a fraction of the processors, for as many threads at once as there are lanes."""
         yield self.decode
 
 
@@ -101,7 +99,7 @@ class NetworkEngine(Engine):
 
     @property
     def decoding(self) -> Decoding:
-        """How its logits are read."""
+        """Return how its logits are decoded."""
         own = self.own_decoding()
         return own if self._word_prior is None else replace(own, word_prior=self._word_prior)
 
@@ -132,17 +130,19 @@ class NetworkEngine(Engine):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What its ids mean."""
+        """Return what its ids mean."""
         return self.decoding.tokenizer
 
     @property
     def reads_columns(self) -> bool:
-        """Whether it reads an image column by column (CTC), so that each character has a place."""
+        """Return whether it reads an image column by column (CTC), so that each character has a
+        position.
+        """
         return isinstance(self.tokenizer, CTCTokenizer)
 
     @property
     def word_prior(self) -> int:
-        """The weight of known words, 0 for none."""
+        """Return the weight of known words, 0 for none."""
         return self.decoding.word_prior
 
     def with_word_prior(self, weight: int) -> NetworkEngine:

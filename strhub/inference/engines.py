@@ -40,12 +40,12 @@ class Computing:
 
     @property
     def device_name(self) -> str:
-        """The device, "auto" if none is asked for."""
+        """Return the device, "auto" if none is asked for."""
         return str(self.device or "auto")
 
     @property
     def is_plain(self) -> bool:
-        """Whether neither another precision nor compiling is asked for."""
+        """Return whether neither another precision nor compiling is asked for."""
         return self.precision in ("auto", "float32") and self.compile in ("auto", False)
 
 

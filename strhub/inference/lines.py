@@ -208,7 +208,7 @@ class LineReading(Engine):
         self.reread_below = 0.0
 
     def decode(self, arrays: Sequence[Floats]) -> list[Decoded]:
-        """See `Engine`; confidences are those of all words together."""
+        """Decode as `Engine` says; confidences are those of all words together."""
         found = self.words.probabilities(arrays)
         return [
             line_of(

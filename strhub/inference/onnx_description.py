@@ -151,8 +151,8 @@ def check_graph(session: Any, description: dict[str, Any], model: str | Path) ->
 
 
 def header_hash(path: Path) -> str:
-    """SHA-256 of a safetensors file's header. It says where each tensor lies, and all about the
-    model.
+    """Return the SHA-256 of a safetensors file's header, which says where each tensor lies, and all
+    about the model.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -76,7 +76,7 @@ class Recognizer(Reader):
 
     @property
     def description(self) -> dict[str, Any]:
-        """What the file says of itself."""
+        """Return what the file says about itself."""
         return self.engine.description
 
 
@@ -140,8 +140,8 @@ class OnnxEngine(NetworkEngine):
 
     @property
     def session(self) -> Any:
-        """ONNX Runtime's session, by all threads; a forked child and an unpickled copy open one of
-        their own.
+        """Return ONNX Runtime's session, for all threads; a forked child and an unpickled copy open
+        one of their own.
         """
         return self._alone.get()
 
@@ -189,8 +189,8 @@ class OnnxEngine(NetworkEngine):
         return open_session(self._model, device="cpu", threads=threads, tried=self._tried)
 
     def _logits(self, session: Any, images: ImageArray) -> ImageArray:
-        """Images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph gives anything
-        else.
+        """Map images (B, 3, H, W) to logits (B, L, C); `CheckpointError` if the graph returns
+        anything else.
         """
         try:
             logits: ImageArray = session.run([LOGITS], {IMAGES: images})[0]

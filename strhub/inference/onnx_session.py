@@ -36,7 +36,7 @@ def open_session(
     threads: int | None = None,
     tried: Sequence[int] | None = None,
 ) -> Any:
-    """ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
+    """Open ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
 
     tried: the shape (C, H, W) of an image that is first computed in another process, see
         `onnx_trial`; runs have limits then, too.

@@ -145,8 +145,9 @@ class Reader(Preparation):
             yield from self._read_ahead(inputs, count)
 
     def _read_side_by_side(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
-        """Each thread prepares a batch and has it read on its share of the processors. So nothing
-        waits for the slowest thread at every operator, and a batch ends when its own texts do.
+        """Read in several threads, each of which prepares a batch and has it read on its share of
+        the processors. So nothing waits for the slowest thread at every operator, and a batch ends
+        when its own texts do.
         """
         lanes = self.engine.lanes
         size = (
@@ -173,7 +174,9 @@ class Reader(Preparation):
         return self._finish(images, self._prepare(images), decode)
 
     def _read_ahead(self, inputs: Iterable[Any], count: int | None) -> Iterator[Reading]:
-        """Threads prepare images; this one has them read. Lists are prepared ahead of the model."""
+        """Prepare images in threads, and have them read in this one. Lists are prepared ahead of
+        the model.
+        """
         with thread_pool(self.workers) as pool:
             waiting: deque[tuple[list[Taken], _Waiting]] = deque()
             for batch in taken_batches(inputs, self.batch_size, copy=count is None):

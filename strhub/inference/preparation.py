@@ -130,8 +130,8 @@ class Preparation:
         return self._to_pixels(view, self._img_size, spare=SPARE)
 
     def _normalize_pixels(self, pixels: Sequence[Pixels]) -> Iterable[ImageArray]:
-        """All at once if they have one shape: per image that would take as long as reading its
-        file.
+        """Normalize all at once if they have one shape: one by one, that would take as long as
+        reading the files.
         """
         if pixels and all(array.shape == pixels[0].shape for array in pixels):
             return normalize_pixels(np.stack(pixels), self._normalize)

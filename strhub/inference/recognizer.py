@@ -116,17 +116,17 @@ class Recognizer(Reader):
 
     @property
     def model(self) -> SceneTextModel:
-        """The PyTorch model, where there is one."""
+        """Return the PyTorch model, where there is one."""
         return _of_torch(self.network.model)
 
     @property
     def device(self) -> torch.device:
-        """Where the PyTorch model is."""
+        """Return the device of the PyTorch model."""
         return _of_torch(self.network.device)
 
     @property
     def network(self) -> NetworkEngine:
-        """The engine that computes its network."""
+        """Return the engine that computes its network."""
         engine = self.engine.words if isinstance(self.engine, LineReading) else self.engine
         assert isinstance(engine, NetworkEngine)  # it made it itself
         return engine

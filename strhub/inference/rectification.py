@@ -49,8 +49,8 @@ class View(NamedTuple):
 def other_views(
     image: Image.Image, letters: int, *, height: int, keep_aspect: bool = False
 ) -> Iterator[View]:
-    """Ways to look at a word again: two of any word, or one, two more of one that looks steep, four
-    if either way.
+    """Return further views of a word: two of any word, or one, two more of one that looks steep,
+    four if either way.
 
     picture: RGB, at least 1 x 1; letters: how many were read, at least 1; height: of the model's
         images, in pixels;
@@ -182,7 +182,9 @@ def _through(image: Image.Image, size: tuple[int, int], affine: Affine, height: 
 
 
 def _rectangle(image: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """So many pixels of an image from a corner (x, y) on. Beyond the image its edge goes on."""
+    """Cut that many pixels of an image from a corner (x, y) on. Beyond the image its edge is
+    repeated.
+    """
     (left, top), (columns, rows) = corner, size
     pixels = np.asarray(image)
     for axis, first, count in ((0, top, rows), (1, left, columns)):

@@ -78,7 +78,7 @@ class Network(nn.Module, ABC):
 
     @property
     def padding(self) -> tuple[int, int] | None:
-        """The width that images are padded to at least, and of which it is a multiple; None for
+        """Return the width that images are padded to at least, and whose multiple it is; None for
         images of one size.
         """
         return None

@@ -101,7 +101,7 @@ class Dispatcher:
         return counts
 
     def submit(self, queue: Queue, sources: Sequence[Any]) -> list[asyncio.Future[Any]]:
-        """Have images read; cancel what is not wanted any more.
+        """Submit images to be read; cancel those that are not wanted any more.
 
         Raises:
             Refusal: 429 if too many wait.

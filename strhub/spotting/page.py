@@ -35,12 +35,12 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The words with spaces between them."""
+        """Return the words with spaces between them."""
         return " ".join(word.text for word in self.words)
 
     @property
     def confidence(self) -> float:
-        """The mean of the words' confidences, weighed by their lengths."""
+        """Return the mean of the words' confidences, weighted by their lengths."""
         length = sum(len(word.text) for word in self.words)
         return sum(len(word.text) * word.confidence for word in self.words) / max(length, 1)
 
@@ -53,7 +53,7 @@ class Paragraph:
 
     @property
     def text(self) -> str:
-        """The lines under each other."""
+        """Return the lines under each other."""
         return "\n".join(line.text for line in self.lines)
 
 
@@ -77,22 +77,22 @@ class Page:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """All lines, in reading order."""
+        """Return all lines, in reading order."""
         return tuple(line for paragraph in self.paragraphs for line in paragraph.lines)
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """All words, in reading order."""
+        """Return all words, in reading order."""
         return tuple(word for line in self.lines for word in line.words)
 
     @property
     def text(self) -> str:
-        """The text, an empty line between paragraphs."""
+        """Return the text, with an empty line between paragraphs."""
         return "\n\n".join(paragraph.text for paragraph in self.paragraphs)
 
     @property
     def confidence(self) -> float:
-        """The mean of the words' confidences, 0 without any."""
+        """Return the mean of the words' confidences, 0 without any."""
         return sum(word.confidence for word in self.words) / max(len(self.words), 1)
 
     def to_dict(self) -> dict[str, Any]:

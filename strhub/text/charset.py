@@ -131,8 +131,8 @@ class CharsetAdapter:
         self._outside = re.compile(f"[^{re.escape(charset)}]")
 
     def change_case(self, text: str) -> str:
-        """Lower or upper the characters the charset does not hold as they are, if it has one case
-        only.
+        """Swap the case of characters that the charset does not hold as they are, if it has one
+        case only.
         """
         if not (self._lower_only or self._upper_only):
             return text

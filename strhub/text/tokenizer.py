@@ -27,7 +27,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 def best_of_each_step(distribution: Any) -> tuple[Ids, Probabilities]:
-    """(B, L, C) probabilities, array or tensor on any device, to the best ids and their
+    """Map probabilities (B, L, C), array or tensor on any device, to the best ids and their
     probabilities, (B, L) each.
     """
     if hasattr(distribution, "detach"):
@@ -93,8 +93,8 @@ class Tokenizer(ABC):
     ) -> tuple[list[list[str]], list[Any]]: ...
 
     def decode(self, distribution: Any, raw: bool = False) -> tuple[list[Any], list[Any]]:
-        """(B, L, C) probabilities to texts and, per text, the probability of each step that made
-        it.
+        """Decode probabilities (B, L, C) to texts and, per text, the probability of each step that
+        made it.
 
         The confidence of a text is the product of its steps': for attention models of those up to
         and including [E], for CTC models of all. They are tensors, on the same device, if tensors
@@ -115,8 +115,8 @@ class Tokenizer(ABC):
         return texts, confidences
 
     def decode_characters(self, distribution: Any) -> list[tuple[str, float, Probabilities]]:
-        """(B, L, C) probabilities to (text, confidence of the text, confidence of each character)
-        per row.
+        """Decode probabilities (B, L, C) to (text, confidence of the text, confidence of each
+        character) per row.
         """
         best, probabilities = best_of_each_step(distribution)
         readings = []

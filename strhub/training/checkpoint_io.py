@@ -86,8 +86,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """`last.ckpt` of a folder, if it or the one before it is there; `DurableCheckpointIO` finds
-    which.
+    """Return `last.ckpt` of a folder, if it or the one before it exists; `DurableCheckpointIO`
+    finds which.
     """
     return folder / LAST if any((folder / name).is_file() for name in (LAST, PREVIOUS)) else None
 

@@ -49,7 +49,9 @@ class FineTuning:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None) -> FineTuning:
-        """From a mapping; `ValueError` for an unknown option or a value out of range."""
+        """Build the options from a mapping; `ValueError` for an unknown option or a value out of
+        range.
+        """
         options = dict(options or {})
         check_options(options, cls.__dataclass_fields__, "finetune")
         parsed = cls(**options)
@@ -91,7 +93,7 @@ class FineTuning:
 
     @property
     def frozen_epochs(self) -> int | None:
-        """For how many epochs the encoder is frozen, where that is how it is said."""
+        """Return for how many epochs the encoder is frozen, if it was given in epochs."""
         parsed = (
             re.fullmatch(r"(\d+) epochs?", self.freeze_encoder)
             if isinstance(self.freeze_encoder, str)
@@ -106,17 +108,17 @@ class FineTuning:
 
     @property
     def freezes(self) -> bool:
-        """Whether anything is frozen at any time."""
+        """Return whether anything is frozen at any time."""
         return bool(self.freeze_encoder) or self.unfreeze_every is not None
 
     @property
     def rates(self) -> bool:
-        """Whether encoder and decoder have rates of their own."""
+        """Return whether encoder and decoder have rates of their own."""
         return self.layer_decay is not None or self.decoder_rate is not None
 
     @property
     def groups(self) -> bool:
-        """Whether not all parameters are treated alike by the optimizer."""
+        """Return whether the optimizer treats some parameters differently from others."""
         return self.rates or bool(self.decay_weights_only)
 
     def frozen_layers(self, step: int, layers: int) -> int:

@@ -72,7 +72,7 @@ class ContinuedCSVLogger(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> _Writer:
-        """The file's writer, made when first asked for."""
+        """Return the file's writer, made when first asked for."""
         if not isinstance(self._experiment, _Writer):
             self._experiment = _Writer(log_dir=self.log_dir)
         return self._experiment

@@ -56,7 +56,7 @@ class MuonWithAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of both."""
+        """Take one step of both."""
         loss = evaluate(closure)
         for part in self._parts:
             part.step()
@@ -112,7 +112,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; parameters without a gradient stay as they are."""
+        """Take one step; parameters without a gradient stay as they are."""
         loss = evaluate(closure)
         for group in self.param_groups:
             alike: dict[Any, list[nn.Parameter]] = defaultdict(list)
@@ -159,8 +159,7 @@ def evaluate(closure: Callable[[], Any] | None) -> Any:
 def orthogonalize(
     matrices: Tensor, *, steps: int = 5, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Matrices (N, R, C) with their singular values brought near 1, by Newton and Schulz's
-    iteration.
+    """Bring the singular values of matrices (N, R, C) near 1, by Newton and Schulz's iteration.
 
     They end between 0.7 and 1.2, but for those that begin next to nothing; that is near enough
     (Jordan et al. 2024).
@@ -180,8 +179,8 @@ def orthogonalize(
 
 
 def split_by_kind(params: Iterable[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Pairs, or groups of pairs, to the groups for Muon and those for AdamW; what does not learn is
-    left out.
+    """Split pairs, or groups of pairs, into the groups for Muon and those for AdamW; frozen
+    parameters are left out.
     """
     listed = list(params)
     groups: list[Any] = (

@@ -149,8 +149,8 @@ def configured_hparams(config: DictConfig) -> dict[str, Any]:
 
 
 def check_data(config: DictConfig, data: Any) -> None:
-    """`ValueError` if there are no words to train on or, unless the run does without, to validate
-    on.
+    """Raise `ValueError` if there are no words to train on or, unless the run does without, to
+    validate on.
 
     Before a model is built and fetched, which may take minutes. Shards are read as they come.
     """
@@ -215,7 +215,7 @@ def start_from(model: System, source: str, *, variants: bool = False) -> Adaptat
 
 
 def check_config(config: DictConfig) -> None:
-    """`ValueError` that names the nearest known option for a misspelled one of `model`."""
+    """Raise `ValueError` that names the nearest known option for a misspelled one of `model`."""
     target = get_object(config.model["_target_"])
     system: type[System] = (
         target if isinstance(target, type) else system_class(config.model.architecture)

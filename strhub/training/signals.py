@@ -33,8 +33,8 @@ class StoppedEarly(BaseException):
 
 @contextmanager
 def stopping_early() -> Iterator[None]:
-    """SIGTERM, SIGUSR1 and Ctrl-C raise `StoppedEarly` in here, in the main thread; afterwards all
-    is as before.
+    """Raise `StoppedEarly` in the main thread for SIGTERM, SIGUSR1 and Ctrl-C within the context;
+    afterwards all is as before.
     """
     process = os.getpid()
 

@@ -188,7 +188,7 @@ def trial_resources(config: DictConfig, cluster: Mapping[str, float]) -> dict[st
 def _tuner(
     config: DictConfig, folder: Path, cluster: Mapping[str, float], data: pl.LightningDataModule
 ) -> Any:
-    """Ray's Tuner for a new search in `folder`, or for what is left of the one there.
+    """Return Ray's Tuner for a new search in `folder`, or for the rest of the one there.
 
     data: read once, here, and lent to every trial that does not search an option of it.
     """
@@ -246,7 +246,7 @@ def _distribution(ray_tune: Any, spec: Mapping[str, Any]) -> Any:
 
 
 def _trial(result: Any) -> Trial:
-    """Our own record of Ray's `Result`."""
+    """Return our own record of Ray's `Result`."""
     reported = result.metrics or {}
     cause = getattr(result.error, "cause", None) or result.error
     values = {name: rounded(value) for name, value in reported["config"].items()}

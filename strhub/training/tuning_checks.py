@@ -37,7 +37,7 @@ MAY_CHANGE = (
 
 
 def check_installed() -> None:
-    """`MissingExtra` unless Ray Tune and Optuna can be imported."""
+    """Raise `MissingExtra` unless Ray Tune and Optuna can be imported."""
     for name in ("ray.tune", "optuna"):
         try:
             importlib.import_module(name)
@@ -46,8 +46,8 @@ def check_installed() -> None:
 
 
 def check_search(config: DictConfig) -> pl.LightningDataModule:
-    """`ValueError` for what is wrong with the search, the model or the data, before anything is
-    started; the data.
+    """Raise `ValueError` for what is wrong with the search, the model or the data, before anything
+    is started; return the data.
     """
     settings = config.tune
     if not 0 < settings.lr.min < settings.lr.max:
@@ -117,8 +117,8 @@ def _check_distribution(name: str, spec: Any) -> None:
 
 
 def check_same_search(config: DictConfig, folder: Path) -> None:
-    """`ValueError` unless `folder` holds a search with this configuration: half of each would mean
-    nothing.
+    """Raise `ValueError` unless `folder` holds a search with this configuration: half of each would
+    mean nothing.
     """
     if not (folder / "search.yaml").is_file():
         raise ValueError(f"tune.resume_dir: there is no search in {folder}")
@@ -142,7 +142,7 @@ def _named_as_now(content: Any) -> Any:
 
 
 def _flat(node: Any, name: str = "") -> dict[str, Any]:
-    """Values by dotted name."""
+    """Return values by dotted name."""
     if not isinstance(node, dict):
         return {name: node}
     return {

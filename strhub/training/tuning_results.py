@@ -40,7 +40,7 @@ class Trial:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All that was searched, by option."""
+        """Return all values that were searched, by option."""
         return {"model.lr": self.lr, **self.others}
 
 
@@ -57,17 +57,17 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The best trial; None if none was validated."""
+        """Return the best trial; None if none was validated."""
         return self.trials[0] if self.trials and self.metric in self.trials[0].metrics else None
 
     @property
     def others(self) -> list[str]:
-        """The options that were searched besides the learning rate."""
+        """Return the options that were searched besides the learning rate."""
         return list(self.trials[0].others) if self.trials else []
 
 
 def ranked(trials: list[Trial], metric: str, mode: str) -> list[Trial]:
-    """Best first, equals by their loss; those without the metric at the end."""
+    """Return the trials, best first, ties by their loss; those without the metric at the end."""
     sign = -1 if mode == "max" else 1
 
     def order(trial: Trial) -> tuple[bool, float, float]:

@@ -42,7 +42,9 @@ def check_alone(package: Path | None = None) -> None:
 
 
 def _foreign_metadata(beside: Path) -> list[str]:
-    """Metadata of packages of this name and another version, in the folder of an installed one."""
+    """Return the metadata of packages of this name and another version, in the folder of an
+    installed one.
+    """
     try:
         names = os.listdir(beside)
     except OSError:

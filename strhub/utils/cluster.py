@@ -14,8 +14,8 @@ __all__ = ["ray_session"]
 
 @contextmanager
 def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, float]]:
-    """Ray's resources, amounts by name, in a session that ends with this unless the caller already
-    has one.
+    """Provide Ray's resources, amounts by name, in a session that ends with the context unless the
+    caller already has one.
 
     address: of a cluster; None starts Ray on this machine. option: what the caller calls the
         address.

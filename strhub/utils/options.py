@@ -11,7 +11,9 @@ from typing import Any
 
 
 def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
-    """One sentence saying that `where` has no option `name`, and which one was probably meant."""
+    """Return one sentence saying that `where` has no option `name`, and which one was probably
+    meant.
+    """
     choices = sorted(known)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -19,7 +21,7 @@ def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
 
 
 def check_options(names: Iterable[str], known: Iterable[str], where: str) -> None:
-    """`ValueError` for the first of `names` that is not among `known`."""
+    """Raise `ValueError` for the first of `names` that is not among `known`."""
     choices = set(known)
     for name in names:
         if name not in choices:
@@ -55,8 +57,9 @@ def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
 def check_values(
     options: Mapping[str, Any], known: Mapping[str, Any], where: str, *, counts: Iterable[str] = ()
 ) -> None:
-    """`ValueError` for the first of `options` that is a text where `known` has another kind of
-    value by its name, as `decode_ar=false` without its type is on a command line, or the reverse.
+    """Raise `ValueError` for the first of `options` that is a text where `known` has a value of
+    another type by its name, such as `decode_ar=false` without its type on a command line, or the
+    reverse.
 
     counts: names of those that must be whole numbers from 0 on, if they are numbers at all.
     """

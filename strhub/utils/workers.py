@@ -115,7 +115,7 @@ def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: 
 
 
 def _serve(connection: Connection, pickled: bytes) -> None:
-    """The life of a worker: jobs in, results out, until the other end is closed."""
+    """Run a worker: jobs in, results out, until the other end is closed."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all of them: the one that started them ends them

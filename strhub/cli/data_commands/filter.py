@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def print_outcome(folder: Path, kept: int, dropped: Counter[str]) -> None:
-    """One line: how many records were kept, and dropped by reason."""
+    """Print in one line how many records were kept, and how many were dropped, by reason."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
     print(
         printable(

@@ -118,7 +118,7 @@ class ReadImage:
         self.annotations, self.strict = annotations, strict
 
     def __call__(self, annotation: Annotation) -> Iterator[Record]:
-        """Raises `SkippedRecord`, or if strict `ValueError`, for an image that is missing or can't
+        """Raise `SkippedRecord`, or if strict `ValueError`, for an image that is missing or cannot
         be read.
         """
         try:
@@ -145,8 +145,8 @@ class ReadImage:
 
 
 def _fingerprint(annotations: Annotations, jobs: list[Annotation], *, strict: bool) -> str:
-    """Of every label, and the size and time of every image: only a run that does the same goes on
-    with another.
+    """Return a digest of all labels, and of the size and time of all images: only a run with the
+    same one resumes another.
     """
     digest = hashlib.sha256(
         repr((str(annotations.images.absolute()), annotations.form, strict)).encode()
@@ -162,7 +162,7 @@ def _fingerprint(annotations: Annotations, jobs: list[Annotation], *, strict: bo
 
 
 def _print_skipped(annotations: Annotations, report: WriteReport) -> None:
-    """To stderr, where what is wrong belongs."""
+    """Print to stderr what was skipped."""
     problems = [*annotations.problems, *report.problems]
     for problem in problems[:SHOWN_PROBLEMS]:
         print(printable(problem), file=sys.stderr)

@@ -26,7 +26,7 @@ class RenderRecord:
         self.words = words
 
     def __call__(self, index: int) -> Iterator[Record]:
-        """Raises `SkippedRecord` for a text that the fonts or libraries can't draw."""
+        """Raise `SkippedRecord` for a text that the fonts or libraries cannot render."""
         try:
             yield self.words.render_encoded(index)
         except ValueError as error:

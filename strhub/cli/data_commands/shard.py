@@ -135,7 +135,7 @@ class Notes:
         self.save()
 
     def save(self) -> None:
-        """To the file."""
+        """Save to the file."""
         write_whole(
             self.path,
             json.dumps(

@@ -43,9 +43,7 @@ class BatchAugmentation:
         self.strength, self.probability = strength, probability
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Images (B, 3, H, W), normalized, to as many distorted ones; `generator` is of their
-        device.
-        """
+        """Distort images (B, 3, H, W), normalized; `generator` is on their device."""
         if not len(images):
             return images
         dice = _Dice(images, generator, self.strength, self.probability)
@@ -62,23 +60,23 @@ class _Dice:
         self.generator, self.strength, self.probability = generator, strength, probability
 
     def uniform(self, *shape: int) -> Tensor:
-        """(B, *shape) in [-1, 1)."""
+        """Draw numbers (B, *shape) in [-1, 1)."""
         return 2 * torch.rand(self.count, *shape, generator=self.generator, device=self.device) - 1
 
     def chosen(self) -> Tensor:
-        """(B), `strength` for the images that are chosen and 0 for the others."""
+        """Return (B), `strength` for the images that are chosen and 0 for the others."""
         return self.strength * ((self.uniform() + 1) / 2 < self.probability)
 
     def normal_like(self, images: Tensor) -> Tensor:
-        """Standard normal noise of the shape of `images`."""
+        """Draw standard normal noise of the shape of `images`."""
         return torch.randn(
             images.shape, generator=self.generator, device=self.device, dtype=images.dtype
         )
 
 
 def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
-    """Turned, sheared, scaled, shifted, and seen from the side: what is beyond the edge is like the
-    edge.
+    """Rotate, shear, scale, shift and tilt images in perspective; outside of an image its edge is
+    repeated.
     """
     chosen = dice.chosen()
     turn, shear, wide, high, right, down, tilt_x, tilt_y = (
@@ -103,7 +101,7 @@ def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _lit(images: Tensor, dice: _Dice) -> Tensor:
-    """With another contrast about the image's mean, another brightness and a tint."""
+    """Change the contrast about the image's mean, the brightness and the tint."""
     chosen = dice.chosen()[:, None]
     factors, tint = dice.uniform(2) * chosen, dice.uniform(3) * chosen
     contrast = (1 + MAX_CONTRAST * factors[:, :1])[..., None, None]  # (B, 1, 1, 1)
@@ -113,8 +111,8 @@ def _lit(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _blurred(images: Tensor, dice: _Dice) -> Tensor:
-    """Blurred by a Gaussian, a width for each image; those not chosen are left as they are,
-    exactly.
+    """Blur images by a Gaussian, of another width for each; those not chosen stay exactly as they
+    are.
     """
     chosen = dice.chosen()
     deviation = MAX_BLUR * chosen * (dice.uniform() + 1) / 2  # (B)
@@ -133,6 +131,6 @@ def _blurred(images: Tensor, dice: _Dice) -> Tensor:
 
 
 def _noised(images: Tensor, dice: _Dice) -> Tensor:
-    """With normal noise, more or less of it in each image."""
+    """Add normal noise, of another amplitude for each image."""
     level = MAX_NOISE * dice.chosen() * (dice.uniform() + 1) / 2
     return images + level[:, None, None, None].to(images.dtype) * dice.normal_like(images)

@@ -42,8 +42,8 @@ def to_uint8(values: npt.NDArray[np.floating]) -> Pixels:
 
 
 def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
-    """`result[y, x] = pixels[y, x + shifts[y]]`, interpolated bicubically; `FILL` from outside of
-    the image.
+    """Return `result[y, x] = pixels[y, x + shifts[y]]`, interpolated bicubically, with `FILL`
+    outside of the image.
 
     Args:
         pixels: (H, W, 3).
@@ -73,7 +73,7 @@ def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
 
 
 def shift_columns(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
-    """`result[y, x] = pixels[y + shifts[x], x]`: `shift_rows` for columns; `shifts` is (W,)."""
+    """Return `result[y, x] = pixels[y + shifts[x], x]`: `shift_rows` for columns; `shifts` is (W,)."""
     height, width = pixels.shape[:2]
     whole, weights = _split(shifts, height)
     above, below = 1 + max(0, -int(whole.min())), 2 + max(0, int(whole.max()))
@@ -100,8 +100,8 @@ def shift_columns(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
 def _split(
     shifts: npt.NDArray[np.float64], length: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]:
-    """Whole pixels of each shift (N,), and weights (4, N) of the pixels at -1, 0, 1 and 2 from
-    there.
+    """Return the whole pixels of each shift (N,), and the weights (4, N) of the pixels at -1, 0, 1
+    and 2 from there.
     """
     # Farther than the image's length there is nothing but fill, and the room made for shifted
     # pixels can end there.
@@ -112,8 +112,8 @@ def _split(
 
 @lru_cache(maxsize=1)
 def _kernel() -> npt.NDArray[np.int16]:
-    """Cubic convolution with a = -1, the kernel of `Image.transform`: 128ths (4, FRACTIONS) for
-    parts of a pixel.
+    """Return the cubic convolution kernel with a = -1 of `Image.transform`: 128ths (4, FRACTIONS)
+    for fractions of a pixel.
     """
     part = np.arange(FRACTIONS) / FRACTIONS
     square, cube = part**2, part**3
@@ -125,14 +125,14 @@ def _kernel() -> npt.NDArray[np.int16]:
 
 
 def _centered(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
-    """Less 128, so that products with weights of 128 and their sums fit 16 bits."""
+    """Subtract 128, so that products with weights of 128 and their sums fit in 16 bits."""
     return (values ^ np.uint8(128)).view(np.int8).astype(np.int16)
 
 
 def _mix(
     taps: list[npt.NDArray[np.int16]], weights: npt.NDArray[np.int16]
 ) -> npt.NDArray[np.uint8]:
-    """Weighted sum of what `_centered` gave, (H, n) each."""
+    """Return the weighted sum of what `_centered` returned, each (H, n)."""
     total = taps[0] * weights[0]
     product = np.empty_like(total)
     for tap, weight in zip(taps[1:], weights[1:], strict=True):
@@ -145,13 +145,17 @@ def _mix(
 def _bounds(
     shifts: npt.NDArray[np.float64], length: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """From where and to before where the result shows the image: pixels whose middle is in it."""
+    """Return the start and the end of where the result shows the image: pixels whose center is in
+    it.
+    """
     first = np.ceil(-0.5 - shifts)
     return first.astype(np.int32), np.ceil(length - 0.5 - shifts).astype(np.int32)
 
 
 def gaussian_blur(pixels: Pixels, deviation: float) -> Pixels:
-    """Blurred with a standard deviation in pixels, from 0; the edges go on outside."""
+    """Blur by a Gaussian with a standard deviation in pixels, from 0; the edges are repeated
+    outside.
+    """
     weights = _blur_weights(deviation)
     reach = len(weights) - 1
     if not reach:
@@ -212,7 +216,7 @@ def _blur_weights(deviation: float) -> tuple[int, ...]:
 
 
 def poisson_noise(pixels: Pixels, mean: float, rng: Generator) -> Pixels:
-    """Poisson noise of that mean size in gray levels, of either sign, the same in all three
+    """Draw Poisson noise of that mean size in gray levels, of either sign, the same in all three
     channels.
     """
     height, width = pixels.shape[:2]
@@ -227,7 +231,9 @@ def poisson_noise(pixels: Pixels, mean: float, rng: Generator) -> Pixels:
 
 @lru_cache(maxsize=16)
 def _noise_table(mean: float) -> npt.NDArray[np.int16]:
-    """Signed noise for each of 65536 equally likely numbers: the quantiles of the distribution."""
+    """Return signed noise for each of 65536 equally likely numbers: the quantiles of the
+    distribution.
+    """
     sizes = np.arange(int(mean + 12 * math.sqrt(mean) + 12))
     log_factorial = np.cumsum(np.log(np.maximum(sizes, 1)))
     chances = (

@@ -175,7 +175,7 @@ def _brightness(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _middles(count: int) -> npt.NDArray[np.float64]:
-    """Where the middles of so many pixels are."""
+    """Return the positions of the centers of that many pixels."""
     return np.arange(count, dtype=np.float64) + np.float64(0.5)
 
 

@@ -55,19 +55,19 @@ def _shifted(pixels: Pixels, offsets: list[tuple[int, int]]) -> Pixels:
 
 
 def _soft_focus(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Gaussian, with a standard deviation of up to 0.06."""
+    """Blur by a Gaussian with a standard deviation of up to 0.06."""
     return gaussian_blur(pixels, 0.06 * level * len(pixels))
 
 
 def _defocus(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """The lens's disc, with a radius of up to 0.09, 5 pixels at most."""
+    """Blur by the disc of a lens, with a radius of up to 0.09 and at most 5 pixels."""
     radius = min(5.0, 0.09 * level * len(pixels))
     reach = range(-math.ceil(radius), math.ceil(radius) + 1)
     return _shifted(pixels, [(y, x) for y in reach for x in reach if math.hypot(x, y) <= radius])
 
 
 def _motion(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """The camera moved by up to 0.3, 20 pixels at most, in any direction."""
+    """Blur as if the camera had moved by up to 0.3, at most 20 pixels, in any direction."""
     length, angle = min(20.0, 0.3 * level * len(pixels)), rng.uniform(0, np.pi)
     steps = np.linspace(-length / 2, length / 2, 1 + math.ceil(length)).tolist()
     return _shifted(
@@ -76,8 +76,8 @@ def _motion(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _low_resolution(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Down to as little as 0.25 of its pixels a side, never under 9 of height, and up again,
-    smoothly or in blocks.
+    """Scale down to as little as 0.25 of the pixels per side, never below a height of 9, and up
+    again, smoothly or in blocks.
     """
     height, width = pixels.shape[:2]
     fraction = max(1 - 0.75 * level, min(1.0, 9 / height))
@@ -89,29 +89,29 @@ def _low_resolution(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _jpeg(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Quality 70 down to 8."""
+    """Compress as JPEG with a quality from 70 down to 8."""
     file = io.BytesIO()
     fromarray(pixels).save(file, "JPEG", quality=round(70 - 62 * level))
     return to_pixels(open_image(file).convert("RGB"))
 
 
 def _gaussian_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """A standard deviation of up to 45 gray levels, in each channel."""
+    """Add Gaussian noise with a standard deviation of up to 45 gray levels to each channel."""
     return to_uint8(
         pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(45 * level)
     )
 
 
 def _shot_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Photons: noise that grows with the root of brightness, up to a deviation of 60 gray levels in
-    white.
+    """Add shot noise, which grows with the square root of brightness, up to a standard deviation of
+    60 gray levels in white.
     """
     noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.sqrt(pixels, dtype=np.float32)
     return to_uint8(pixels + noise * np.float32(60 * level / math.sqrt(255)))
 
 
 def _impulse_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Up to 0.15 of the pixels are white or black."""
+    """Make up to 0.15 of the pixels white or black."""
     draws = rng.random((*pixels.shape[:2], 1), dtype=np.float32)
     fraction = 0.15 * level
     return np.where(
@@ -120,7 +120,9 @@ def _impulse_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _speckle_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Brightness times a factor with a deviation of up to 0.35, the same in all channels."""
+    """Multiply brightness by a factor with a standard deviation of up to 0.35, the same in all
+    channels.
+    """
     factor = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32) * np.float32(
         0.35 * level
     )
@@ -128,31 +130,31 @@ def _speckle_noise(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def _less_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Down to 0.25 of it, around the mean."""
+    """Reduce contrast down to 0.25 of it, around the mean."""
     factor = np.float32(1 - 0.75 * level)
     return to_uint8(pixels * factor + np.float32((1 - float(factor)) * float(pixels.mean())))
 
 
 def _brightness(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Up to 90 gray levels more or less."""
+    """Change brightness by up to 90 gray levels either way."""
     return to_uint8(pixels + np.float32(rng.choice((-90.0, 90.0)) * level))
 
 
 def _gamma(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Exposure: an exponent from 1/2.5 to 2.5."""
+    """Change exposure by an exponent from 1/2.5 to 2.5."""
     exponent = 2.5 ** (level * rng.uniform(-1, 1))
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     return table.take(pixels)
 
 
 def _color_shift(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Each channel's gain from 0.5 to 1.5 and offset from -40 to 40 gray levels."""
+    """Change each channel by a gain from 0.5 to 1.5 and an offset from -40 to 40 gray levels."""
     gain, offset = rng.uniform(-1, 1, (2, 3)).astype(np.float32) * np.float32(level)
     return to_uint8(pixels * (1 + gain / 2) + 40 * offset)
 
 
 def _sharpen(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Up to 3 times the difference from a blurred copy is added."""
+    """Add up to 3 times the difference from a blurred copy."""
     detail = pixels.astype(np.float32) - gaussian_blur(pixels, 1.0)
     return to_uint8(pixels + detail * np.float32(3 * level))
 

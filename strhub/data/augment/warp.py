@@ -31,13 +31,13 @@ ROWS, COLUMNS = 4, 9  # of nodes
 
 
 def grid() -> Nodes:
-    """Nodes that leave the image as it is."""
+    """Return the nodes that leave the image as it is."""
     y, x = np.mgrid[0 : 1 : ROWS * 1j, 0 : 1 : COLUMNS * 1j]
     return np.stack([x, y], axis=2)
 
 
 def curve(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """The line of text becomes an arc, up or down, with a rise of up to 0.45 of the height."""
+    """Bend the line of text to an arc, up or down, with a rise of up to 0.45 of the height."""
     rise = rng.uniform(-0.45, 0.45) * level
     x, y = nodes[..., 0], nodes[..., 1]
     bend = (2 * x - 1) ** 2 - 0.5
@@ -45,7 +45,9 @@ def curve(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
 
 
 def stretch(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Letters get up to 0.6 wider here and narrower there, in one to three waves along the word."""
+    """Make letters up to 0.6 wider in some places and narrower in others, in one to three waves
+    along the word.
+    """
     waves, phase = int(rng.integers(1, 4)), rng.uniform(0, 2 * np.pi)
     x = nodes[..., 0]
     angle = 2 * np.pi * waves * x + phase
@@ -54,7 +56,7 @@ def stretch(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
 
 
 def wobble(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Each node of a coarse grid moves by up to 0.12 of the height in x and y; evenly in
+    """Move each node of a coarse grid by up to 0.12 of the height in x and y, with interpolation in
     between.
     """
     moves = rng.uniform(-0.12, 0.12, (2, 5, 2)) * level / [aspect, 1]
@@ -62,7 +64,7 @@ def wobble(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
 
 
 def _between(values: Nodes, down: npt.NDArray[np.float64], along: npt.NDArray[np.float64]) -> Nodes:
-    """Values of an even grid, interpolated linearly at heights and widths from 0 to 1."""
+    """Interpolate the values of an even grid linearly at heights and widths from 0 to 1."""
     weights = [
         np.maximum(0, 1 - np.abs(positions[:, None] * (count - 1) - np.arange(count)))
         for positions, count in zip((down, along), values.shape[:2], strict=True)
@@ -71,8 +73,8 @@ def _between(values: Nodes, down: npt.NDArray[np.float64], along: npt.NDArray[np
 
 
 def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Seen from the side or from below: one end is up to twice as near as the other, top and bottom
-    up to 1.5 times.
+    """Show the word from the side or from below: one end is up to twice as near as the other, top
+    and bottom up to 1.5 times.
     """
     lean = rng.uniform(-1, 1, 2) * [0.33, 0.2] * level
     centered = 2 * nodes - 1
@@ -81,9 +83,7 @@ def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> No
 
 
 def rotation(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Turned by up to 25 degrees either way, made smaller so that the corners stay on the
-    canvas.
-    """
+    """Rotate by up to 25 degrees either way, and scale down so that the corners stay on the canvas."""
     angle = np.radians(rng.uniform(-25, 25)) * level
     cosine, sine = np.cos(angle), np.sin(angle)
     fit = [cosine + abs(sine) / aspect, cosine + abs(sine) * aspect]
@@ -92,7 +92,7 @@ def rotation(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes
 
 
 def crop(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Each edge moves in or out on its own, by up to 0.15 of the height."""
+    """Move each edge in or out independently, by up to 0.15 of the height."""
     left, top, right, bottom = rng.uniform(-0.15, 0.15, 4) * level / [aspect, 1, aspect, 1]
     return nodes * [1 - left - right, 1 - top - bottom] + [left, top]
 

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def smooth_field(height: int, width: int, rng: Generator, *, cell: float) -> Floats:
-    """(H, W, 1) from 0 to 1, changing over `cell` pixels."""
+    """Return a field (H, W, 1) from 0 to 1 that changes over `cell` pixels."""
     nodes = rng.random(
         (max(2, math.ceil(height / cell) + 1), max(2, math.ceil(width / cell) + 1)),
         dtype=np.float32,
@@ -34,7 +34,7 @@ def smooth_field(height: int, width: int, rng: Generator, *, cell: float) -> Flo
 
 
 def _blend(pixels: Pixels, color: float | Floats, fraction: Floats) -> Pixels:
-    """`share` (H, W, 1) in [0, 1] of `color`, the rest of the image."""
+    """Blend the image with `color`, whose fraction is `share` (H, W, 1) in [0, 1]."""
     return to_uint8(pixels + (color - pixels.astype(np.float32)) * fraction)
 
 
@@ -43,8 +43,8 @@ def _mask(image: Image) -> Floats:
 
 
 def rain(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Slanted bright streaks, up to 3 a square of the height, up to 0.7 opaque, in slightly darker
-    light.
+    """Add slanted bright streaks, up to 3 per square of the height and up to 0.7 opaque, in
+    slightly darker light.
     """
     height, width = pixels.shape[:2]
     count = 1 + round(3 * level * width / height)
@@ -63,8 +63,8 @@ def rain(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def snow(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """White flakes, up to 12 a square of the height, 0.02 to 0.08 of the height wide, in a haze of
-    up to 0.25.
+    """Add white flakes, up to 12 per square of the height, 0.02 to 0.08 of the height wide, in a
+    haze of up to 0.25.
     """
     height, width = pixels.shape[:2]
     count = 1 + round(12 * level * width / height)
@@ -84,7 +84,7 @@ def snow(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def fog(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Light gray clouds, up to 0.75 opaque where they are thickest and two thirds of that where
+    """Add light gray clouds, up to 0.75 opaque where they are thickest and two thirds of that where
     thinnest.
     """
     height, width = pixels.shape[:2]
@@ -93,8 +93,8 @@ def fog(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def frost(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Ice crystals: bright ridges between cells of two sizes, up to 0.75 opaque, thicker toward the
-    edges.
+    """Add ice crystals: bright ridges between cells of two sizes, up to 0.75 opaque, thicker toward
+    the edges.
     """
     height, width = pixels.shape[:2]
     ridges = np.zeros((height, width, 1), np.float32)
@@ -108,7 +108,7 @@ def frost(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def shadow(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """One side of a slanted line is darker, by up to 0.7, with a soft edge."""
+    """Darken one side of a slanted line, by up to 0.7, with a soft edge."""
     height, width = pixels.shape[:2]
     angle, position = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8)
     y, x = np.ogrid[:height, :width]
@@ -118,7 +118,7 @@ def shadow(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def flare(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """The sun or a lamp: a warm spot up to a height wide, 0.9 opaque in its middle, with one to
+    """Add the sun or a lamp: a warm spot up to a height wide, 0.9 opaque in its middle, with one to
     three fainter rings.
     """
     height, width = pixels.shape[:2]
@@ -158,22 +158,22 @@ def _lattice(pixels: Pixels, level: float, rng: Generator, *, across: bool, down
 
 
 def horizontal_lines(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
+    """Add horizontal lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
     return _lattice(pixels, level, rng, across=True, down=False)
 
 
 def vertical_lines(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
+    """Add vertical lines of one color, 0.25 to 0.6 heights apart, 0.2 to 0.9 opaque."""
     return _lattice(pixels, level, rng, across=False, down=True)
 
 
 def wire_grid(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Both at once, as behind a fence."""
+    """Add horizontal and vertical lines, as behind a fence."""
     return _lattice(pixels, level, rng, across=True, down=True)
 
 
 def dots(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """A regular pattern of round dots that take up to a tenth of the area, 0.2 to 0.9 opaque."""
+    """Add a regular pattern of round dots that take up to a tenth of the area, 0.2 to 0.9 opaque."""
     height, width = pixels.shape[:2]
     spacing = max(3.0, height * rng.uniform(0.2, 0.4))
     phase = rng.uniform(0, spacing, 2)
@@ -188,8 +188,8 @@ def dots(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def patches(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """One to three rectangles of one color each hide up to 0.35 of the height in either
-    direction.
+    """Hide parts behind one to three rectangles of one color each, up to 0.35 of the height in
+    either direction.
     """
     height, width = pixels.shape[:2]
     result = pixels.copy()

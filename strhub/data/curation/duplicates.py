@@ -71,21 +71,19 @@ CHUNK: Final = 1 << 17  # records compared at a time: bounds the memory
 
 
 def content_hash(content: bytes) -> int:
-    """64 bits of a hash of bytes. Two of ten million different contents share one with a
+    """Return 64 bits of a hash of bytes. Two of ten million different contents have the same with a
     probability of 3e-6.
     """
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
 
 
 def pixel_hash(image: Image.Image) -> int:
-    """64 bits of a hash of an RGB image's size and pixels, whatever format it was stored in."""
+    """Return 64 bits of a hash of an RGB image's size and pixels, whatever format it was stored in."""
     return content_hash(b"%dx%d" % image.size + image.tobytes())
 
 
 def label_key(label: str) -> int:
-    """64 bits that agree for labels that differ in case, accents and punctuation only, as spelling
-    of one word does.
-    """
+    """Return 64 bits that agree for labels that differ only in case, accents and punctuation."""
     decomposed = unicodedata.normalize("NFKD", fold_to_ascii(label))
     text = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
     return content_hash(
@@ -113,13 +111,13 @@ def image_prints(image: Image.Image) -> Array:
 
 
 def distance(first: Array, second: Array) -> Array:
-    """Differing bits of prints (..., 2) and (..., 2)."""
+    """Return the number of differing bits of prints (..., 2) and (..., 2)."""
     return _bit_count(first[..., 0] ^ second[..., 0]) + _bit_count(first[..., 1] ^ second[..., 1])
 
 
 def first_with_same(values: Array) -> Array:
-    """(N,) values to the number of the first one that equals each, its own if there is no earlier
-    one.
+    """Map values (N,) to the number of the first one that equals each, its own if there is no
+    earlier one.
     """
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return np.asarray(first[inverse.reshape(-1)])
@@ -128,7 +126,7 @@ def first_with_same(values: Array) -> Array:
 def near_pairs(
     prints: Array, keys: Array, *, sides: Array | None = None, max_distance: int = MAX_DISTANCE
 ) -> Array:
-    """Pairs of records whose labels agree and whose prints differ in few bits: the first step.
+    """Find pairs of records whose labels agree and whose prints differ in few bits: the first step.
 
     Every print is compared with those that follow it in eight sorted orders, each beginning at
     another bit. So among a great many images with the same label some pairs may be missed; among a
@@ -238,7 +236,7 @@ def _refined(gray: Image.Image, crop: Crop, target: Array, value: float) -> floa
 
 
 def _near_in_chunk(prints: Array, groups: Array, sides: Array | None, max_distance: int) -> Array:
-    """`near_pairs` for some whole groups; a pair may occur several times."""
+    """Find the pairs of `near_pairs` in some whole groups; a pair may occur several times."""
     entries = prints.reshape(-1, 2)
     owner = np.repeat(np.arange(len(prints)), len(CROPS))
     whole = np.tile(np.arange(len(CROPS)) == 0, len(prints))
@@ -265,7 +263,7 @@ def _near_in_chunk(prints: Array, groups: Array, sides: Array | None, max_distan
 
 
 def _rotated(entries: Array, bits: int) -> tuple[Array, Array]:
-    """Prints (E, 2) as high and low words, rotated so that bit number `bits` comes first."""
+    """Return prints (E, 2) as high and low words, rotated so that bit number `bits` comes first."""
     high, low = entries[:, 0], entries[:, 1]
     if bits >= 64:
         high, low, bits = low, high, bits - 64

@@ -151,8 +151,8 @@ def _duplicate_counts(records: Array, near: Array) -> Report:
 
 
 def _distribution(values: Array, edges: Sequence[float]) -> Report:
-    """Quantiles, and counts of values from each edge up to before the next; the last edge has no
-    end.
+    """Return quantiles, and counts of the values from each edge up to the next; the last interval
+    is open.
     """
     if not len(values):
         return {"quantiles": {}, "histogram": []}
@@ -183,7 +183,7 @@ def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _samples(scanned: Scan, folder: int) -> list[Report]:
-    """Records to show of a set, spread evenly over it."""
+    """Return records of a set to show, spread evenly over it."""
     start, end = int(scanned.starts[folder]), int(scanned.starts[folder + 1])
     readable = np.flatnonzero(scanned.records["readable"][start:end]) + start
     if not len(readable):
@@ -193,8 +193,8 @@ def _samples(scanned: Scan, folder: int) -> list[Report]:
 
 
 def _described(scanned: Scan, indexes: Array) -> list[Report]:
-    """Path, number and label of records; a label that can't be decoded is shown with what stands
-    for its bytes.
+    """Return the path, number and label of records; a label that cannot be decoded is shown with
+    placeholders for its bytes.
     """
     found: dict[int, Report] = {}
     locations = [(index, *scanned.location(index)) for index in np.unique(indexes).tolist()]

@@ -80,7 +80,7 @@ class _Thumbnails:
         self._opened: dict[str, Store] = {}
 
     def uri(self, location: Report) -> str | None:
-        """None if the image can't be read."""
+        """Return None if the image cannot be read."""
         try:
             if location["path"] not in self._opened:
                 self._opened[location["path"]] = open_stored(location["path"])
@@ -197,7 +197,7 @@ def _charts(total: Report) -> str:
 
 
 def _chart(histogram: Sequence[tuple[float, int]]) -> str:
-    """Bars from each edge up to the next; pointing at one tells its number."""
+    """Draw bars from each edge up to the next; hovering over one shows its number."""
     most = max(count for _, count in histogram)
     every = max(1, -(-len(histogram) // 12))  # labels under bars need room
     bars = []
@@ -294,7 +294,7 @@ def _more(count: int, shown: int) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped; characters that can't be seen, or that turn the direction of writing, as their
-    code.
+    """Escape text; invisible characters, and those that change the direction of writing, are shown
+    as their code.
     """
     return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))

@@ -36,8 +36,8 @@ PAIRS_A_JOB: Final = 50
 
 
 def exact_within(scanned: Scan) -> Array:
-    """(P,) of `PAIR`: every record whose bytes or pixels repeat those of an earlier one, with the
-    first such.
+    """Return (P,) of `PAIR`: every record whose bytes or pixels repeat those of an earlier one,
+    with the first such.
     """
     numbers = np.arange(len(scanned.records))
     first = first_with_same(_identity(scanned.records))
@@ -46,8 +46,8 @@ def exact_within(scanned: Scan) -> Array:
 
 
 def exact_across(scanned: Scan, boundary: int) -> Array:
-    """(P,) of `PAIR`: every record from number `boundary` on whose bytes or pixels are those of one
-    before it.
+    """Return (P,) of `PAIR`: every record from number `boundary` on whose bytes or pixels are those
+    of one before it.
     """
     identity = _identity(scanned.records)
     values, first = np.unique(identity[:boundary], return_index=True)
@@ -60,7 +60,8 @@ def exact_across(scanned: Scan, boundary: int) -> Array:
 
 
 def near_within(scanned: Scan, *, among: Array | None = None, workers: int = 1) -> Array:
-    """(P,) of `PAIR`: records that are not the same but show the same image, with agreeing labels.
+    """Return (P,) of `PAIR`: records that are not identical but show the same image, with agreeing
+    labels.
 
     Of records whose pixels and labels are the same only the first is looked at. among: (N,) bool,
     of those to look at.
@@ -69,7 +70,9 @@ def near_within(scanned: Scan, *, among: Array | None = None, workers: int = 1) 
 
 
 def near_across(scanned: Scan, boundary: int, *, workers: int = 1) -> Array:
-    """As `near_within`, but only pairs of a record from number `boundary` on and one before it."""
+    """Return the pairs of `near_within` between a record from number `boundary` on and one before
+    it.
+    """
     return _near(scanned, np.arange(len(scanned.records)) >= boundary, None, workers)
 
 

@@ -72,7 +72,7 @@ class Wishes:
 
     @property
     def about_images(self) -> bool:
-        """Whether images must be decoded."""
+        """Return whether images must be decoded."""
         bounds = (self.min_side, self.min_aspect, self.max_aspect, self.without)
         flags = (self.drop_vertical, self.drop_unreadable, self.drop_duplicates)
         return any(flags) or any(bound is not None for bound in bounds)
@@ -127,8 +127,8 @@ def split_by_record(count: int, fraction: float, seed: int) -> Array:
 
 
 def split_by_label(keys: Array, fraction: float, seed: int) -> Array:
-    """As `split_by_record`, but records whose `label_key` is the same go the same way. The share is
-    met if it can be.
+    """Split as `split_by_record` does, but with all records of one `label_key` on the same side.
+    The fraction is met if possible.
 
     keys: (N,) uint64.
     """

@@ -126,7 +126,7 @@ class Scan:
         )
 
     def location(self, index: int) -> tuple[Path, int]:
-        """Folder and number (from 1) of a record by its index in `records`."""
+        """Return the folder and the number (from 1) of a record by its index in `records`."""
         folder = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.folders[folder], int(index - self.starts[folder]) + 1
 
@@ -228,7 +228,9 @@ def scan(
 
 
 def useful_workers(workers: int, jobs: Sequence[object]) -> int:
-    """No more processes than there is work for: starting one takes longer than a few jobs."""
+    """Return at most as many processes as there is work for: starting one takes longer than a few
+    jobs.
+    """
     return max(1, min(workers, len(jobs) // 4))
 
 

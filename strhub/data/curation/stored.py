@@ -34,7 +34,7 @@ class Stored(NamedTuple):
 
     @property
     def text(self) -> str | None:
-        """The label; '' if there is none, None if it isn't UTF-8."""
+        """Return the label; '' if there is none, None if it is not UTF-8."""
         try:
             return (self.label or b"").decode("utf-8")
         except UnicodeDecodeError:
@@ -139,7 +139,7 @@ class StoredShard:
 
     @property
     def per_job(self) -> int:
-        """All of them: a part would have to be read from the start as well."""
+        """Return all of them: a part would have to be read from the start as well."""
         return max(1, self.count)
 
     def records(self, numbers: Iterable[int], *, read_images: bool = True) -> Iterator[Stored]:

@@ -269,7 +269,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _told(target: Path) -> Iterator[None]:
-    """Errors of the disk, of LMDB and of worker processes as one that says what to do."""
+    """Turn errors of the disk, of LMDB and of worker processes into one that says what to do."""
     kept = "What was written is kept, and the same command resumes from there"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ class AspectTransform(WordTransform):
             )
 
     def __call__(self, source: Image.Image, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """Image to (3, H, W). `rng` is what the augmentation draws from; without it, from fresh
+        """Map an image to (3, H, W). `rng` is what the augmentation draws from; by default fresh
         entropy.
         """
         source = self._upright(source)
@@ -68,7 +68,7 @@ class AspectTransform(WordTransform):
     def batch(
         self, sources: Sequence[Image.Image], rngs: Sequence[np.random.Generator]
     ) -> torch.Tensor:
-        """B images with a generator each to (B, 3, H, W), padded to the widest."""
+        """Map B images with a generator each to (B, 3, H, W), padded to the widest."""
         return pad([self(source, rng) for source, rng in zip(sources, rngs, strict=True)])
 
 

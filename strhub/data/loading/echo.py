@@ -44,7 +44,7 @@ class EchoLoader:
 
     @property
     def sampler(self) -> EchoLoader:
-        """Itself: where Lightning looks for `set_epoch`."""
+        """Return the loader itself, where Lightning looks for `set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -71,7 +71,7 @@ class EchoLoader:
                     )
 
     def _dealt(self, window: list[Batch], position: int, count: int) -> Batch:
-        """`count` different words of the window, by chance; nothing new that could not be read."""
+        """Draw `count` different words of the window at random."""
         rng = np.random.default_rng(
             [self.batches.seed, self.batches.epoch, position, self.batches.rank]
         )
@@ -88,4 +88,4 @@ class EchoLoader:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do: the loader is made at the batch that the run has reached."""
+        """Do nothing: the loader is made at the batch that the run has reached."""

@@ -27,7 +27,7 @@ class Part(LabeledWords):
 
     @property
     def labels(self) -> list[str]:  # type: ignore[override]  # made when asked for
-        """The labels, in order."""
+        """Return the labels, in order."""
         return [self.source.labels[index] for index in self.indices]
 
     def read(self, index: int) -> tuple[Image, str]:

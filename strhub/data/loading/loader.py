@@ -53,7 +53,7 @@ class Resumable(Protocol):
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch, and the batch of it, that iterating starts with."""
+        """Return the epoch, and the batch of it, that iteration starts with."""
         ...
 
     def seek(self, epoch: int, batch: int) -> None:
@@ -96,7 +96,7 @@ class Batches(Sampler[Any]):
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch, and the batch of it, that iterating starts with."""
+        """Return the epoch, and the batch of it, that iteration starts with."""
         return self.epoch, self.start
 
     def seek(self, epoch: int, batch: int) -> None:

@@ -42,7 +42,7 @@ class RestartingLoader(DataLoader[Any]):
 
     @property
     def batches(self) -> Resumable:
-        """What says where iterating starts."""
+        """Return the sampler that says where iteration starts."""
         stream = isinstance(self.dataset, IterableDataset)
         return cast("Resumable", self.dataset if stream else self.batch_sampler)
 
@@ -51,7 +51,7 @@ class RestartingLoader(DataLoader[Any]):
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do: the loader is made at the batch that the run has reached."""
+        """Do nothing: the loader is made at the batch that the run has reached."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         return self._items()
@@ -92,9 +92,9 @@ class RestartingLoader(DataLoader[Any]):
             self.batches.seek(epoch, start)
 
     def _started(self) -> Iterator[Any]:
-        """torch's own iterator. Its handler of SIGCHLD, which raises wherever the program is, is
-        taken away again: torch looks for dead workers every five seconds anyway, and there an error
-            can be dealt with.
+        """Return torch's own iterator, without its handler of SIGCHLD, which raises wherever the
+        program is: torch looks for dead workers every five seconds anyway, where an error can be
+        handled.
         """
         in_main = threading.current_thread() is threading.main_thread() and hasattr(
             signal, "SIGCHLD"
@@ -133,7 +133,8 @@ class OrderedBatches(Batches):
 
 
 def let_go_of_signals(worker: int) -> None:
-    """For a worker that begins: signals are for the run itself, which then ends its workers.
+    """Ignore signals in a worker that starts: they are for the run itself, which then ends its
+    workers.
 
     Where it was killed, they end by themselves, at once.
     """

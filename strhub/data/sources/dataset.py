@@ -131,7 +131,9 @@ class WordDataset:
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many labels the sources left out, by reason; none but `LabeledWords` do."""
+        """Return how many labels the sources left out, by reason; only `LabeledWords` leave any
+        out.
+        """
         total: Counter[str] = Counter()
         for source in self.sources:
             if isinstance(source, LabeledWords):

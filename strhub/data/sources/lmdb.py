@@ -137,7 +137,7 @@ class LmdbWords(LabeledSource):
         return self.__dict__ | {"_opened": None}
 
     def _open(self, index: int) -> Image:
-        """See `LabeledSource`; whatever Pillow stumbles over is a matter of the one record."""
+        """Open as `LabeledSource` says; an error of Pillow's concerns only the one record."""
         file = self._file()  # outside of the try: a file that has gone is no matter of one record
         try:
             encoded = file.get(image_key(int(self._numbers[index])))
@@ -161,8 +161,8 @@ class LmdbWords(LabeledSource):
 
 
 def find_lmdbs(root: AnyPath) -> list[Path]:
-    """Every folder at or below `root` that holds a `data.mdb`, sorted; none if there is no such
-    folder.
+    """Return every folder at or below `root` that holds a `data.mdb`, sorted; none if there is no
+    such folder.
 
     Links to folders are followed, but no folder is given twice. Unfinished ones of `write_lmdb` are
     left out.

@@ -52,7 +52,7 @@ def find_shards(patterns: str | Sequence[str]) -> list[str]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    """`{07..12}` as numbers of that width, `{a,b}` as either; the last pair of braces varies
+    """Expand `{07..12}` to numbers of that width, `{a,b}` to either; the last pair of braces varies
     fastest.
     """
     braces = BRACES.search(pattern)

@@ -125,7 +125,9 @@ class ShardedWords(IterableDataset[Word]):
         self._counts = torch.zeros((MAX_WORKERS, len(REASONS)), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
-        """Words an epoch on this device, in full batches; `TypeError` if the number isn't known."""
+        """Return the number of words per epoch on this device, in full batches; `TypeError` if it
+        is not known.
+        """
         if self.batches is None:
             raise TypeError(
                 f"the number of words is not known: give words=, or a {SIZES} beside the shards"
@@ -134,8 +136,8 @@ class ShardedWords(IterableDataset[Word]):
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many words were left out so far, over all epochs and by this device's processes, by
-        reason.
+        """Return how many words were left out so far, over all epochs and by this device's
+        processes, by reason.
         """
         return +Counter(dict(zip(REASONS, self._counts.sum(0).tolist(), strict=True)))
 
@@ -154,7 +156,7 @@ class ShardedWords(IterableDataset[Word]):
 
     @property
     def position(self) -> tuple[int, int]:
-        """The epoch and the batch of it that iterating starts with."""
+        """Return the epoch, and the batch of it, that iteration starts with."""
         epoch, batch = self._position.tolist()
         return epoch, batch
 
@@ -213,7 +215,7 @@ class ShardedWords(IterableDataset[Word]):
     def _pass(
         self, order: list[int], seed: int, reader: int, readers: int, counts: torch.Tensor
     ) -> Iterator[Record]:
-        """One reader's part of all shards, read once.
+        """Yield one reader's part of all shards, read once.
 
         Shards in this order, cut into `readers` parts each, make `readers` stretches of equally
         many parts. A word's number in its shard says which part it is in.

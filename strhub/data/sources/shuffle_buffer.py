@@ -20,8 +20,8 @@ class Record(NamedTuple):
 def _shuffled(
     records: Iterator[Record], size: int, rng: np.random.Generator
 ) -> Iterator[tuple[Record, list[Record]]]:
-    """Records drawn evenly from up to `size`, or BUFFER_BYTES, in memory, each with those that stay
-    there.
+    """Yield records drawn uniformly from up to `size`, or BUFFER_BYTES, in memory, each with those
+    that stay there.
     """
     held: list[Record] = []
     filled = 0  # bytes

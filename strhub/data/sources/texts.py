@@ -58,17 +58,17 @@ class TextDataModule(SceneTextDataModule):
 
     @property
     def train_dataset(self) -> Any:
-        """Texts for training; `ValueError` if there are none."""
+        """Return the texts for training; `ValueError` if there are none."""
         return self._datasets[0]
 
     @property
     def val_dataset(self) -> Any:
-        """Texts for validation; `ValueError` if there are none."""
+        """Return the texts for validation; `ValueError` if there are none."""
         return self._datasets[1]
 
     @cached_property
     def _datasets(self) -> tuple[Dataset[Word], Dataset[Word]]:
-        """For training and for validation."""
+        """Return the texts for training and for validation."""
         training = [] if self.words is None else self._read_words(self.words)
         validation = [] if self.val_words is None else self._read_words(self.val_words)
         if training and not validation:
@@ -116,7 +116,7 @@ class TextDataModule(SceneTextDataModule):
         return kept
 
     def _words_of(self, line: str) -> list[str]:
-        """A line is one text if the charset has a space, else as many as it has words."""
+        """Return a line as one text if the charset has a space, otherwise its words."""
         return [line.strip()] if " " in self.charset_train and line.strip() else line.split()
 
 

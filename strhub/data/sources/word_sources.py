@@ -89,7 +89,7 @@ class FolderSource:
     path: str
 
     def words(self) -> Iterator[LabeledWord]:
-        """See `Source`. `DataError` if an image is named twice: for which label should count?"""
+        """Read as `Source` says. `DataError` if an image is named twice: which label should count?"""
         annotations = Annotations(self.path)
         labels: dict[str, tuple[int, int]] = {}
         for annotation in annotations:
@@ -128,7 +128,7 @@ class ShardSource:
     path: str
 
     def words(self) -> Iterator[LabeledWord]:
-        """See `Source`. What was read of a shard that is cut short counts."""
+        """Read as `Source` says. What could be read of a truncated shard counts."""
         try:
             for number, word in enumerate(read_words(self.path)):
                 if not word.problem:
@@ -137,7 +137,7 @@ class ShardSource:
             log.warning("shard left early: %s", error)
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
-        """See `Source`; the whole shard is gone through, as far as the last of them."""
+        """Open as `Source` says; the whole shard is read, as far as the last of them."""
         wanted = set(names)
         for word in self.words():
             if word.name in wanted:

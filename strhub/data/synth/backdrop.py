@@ -38,8 +38,8 @@ def _resized(coarse: _Field, shape: tuple[int, int] = (_TALL, _WIDE)) -> _Field:
 def _octaves(
     rng: np.random.Generator, first: int, count: int, fall: float, stretch: float = 1.0
 ) -> _Field:
-    """Noise of `count` octaves; the coarsest has `first` cells over the height, each further one
-    `fall` of the size.
+    """Return noise of `count` octaves; the coarsest has `first` cells over the height, each further
+    one `fall` times the size.
     """
     total, size = np.zeros((_TALL, _WIDE), dtype=np.float32), 1.0
     for octave in range(count):
@@ -80,7 +80,7 @@ def _foliage(rng: np.random.Generator) -> _Field:
 
 
 def _blocks(rng: np.random.Generator) -> _Field:
-    """Edges of objects: boxes, frames and windows over each other."""
+    """Draw edges of objects: boxes, frames and windows over each other."""
     field = _octaves(rng, 2, 3, 0.6) * 0.3
     for _ in range(70):
         top, left = int(rng.integers(-20, _TALL)), int(rng.integers(-40, _WIDE))
@@ -90,7 +90,7 @@ def _blocks(rng: np.random.Generator) -> _Field:
 
 
 def _stripes(rng: np.random.Generator) -> _Field:
-    """Siding, blinds, planks: bands of two or three widths."""
+    """Draw siding, blinds or planks: bands of two or three widths."""
     rows = np.arange(_TALL, dtype=np.float32)[:, None]
     bands = np.where((rows % 16) < 4, np.float32(-1.5), np.float32(0.6)) + np.float32(0.02) * (
         rows % 16

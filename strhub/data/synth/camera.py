@@ -25,7 +25,7 @@ _LEAST_EM: Final = 8.5  # pixels an em that have to be left for letters to be to
 
 
 def _tone(scene: Scene, tables: list[list[int]]) -> None:
-    """Passes every channel through its table, and the colors that say how much noise the letters
+    """Pass every channel through its table, and the colors that say how much noise the letters
     bear.
     """
     scene.image = scene.image.point([value for table in tables for value in table])
@@ -57,7 +57,7 @@ def _gamma(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _cast(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Lamps and white balance: each channel by its own factor, warm more often than not."""
+    """Apply lamps and white balance: a factor for each channel, warm more often than not."""
     if strength > 0:
         rolls = rng.random(3).tolist()
         warm = rolls[0] - 0.35
@@ -88,7 +88,7 @@ def _defocus(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _motion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """The mean of copies along a straight path; mostly to the side."""
+    """Average copies along a straight path, mostly horizontal."""
     rolls = rng.random(2).tolist()
     angle = pi * rolls[0] if rolls[1] < 0.5 else 0.4 * (rolls[0] - 0.5)
     length = (
@@ -110,7 +110,7 @@ def _motion(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _low_resolution(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Scaled down and up again, as a crop of a small word is; some letters' worth of pixels is
+    """Scale down and up again, as a crop of a small word is; a minimum of pixels per letter is
     always left.
     """
     factor = min(1.0 + strength, scene.em / _LEAST_EM)
@@ -129,7 +129,7 @@ def _low_resolution(scene: Scene, strength: float, rng: np.random.Generator) -> 
 
 
 def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """The halo that cameras draw around edges."""
+    """Add the halo that cameras draw around edges."""
     if strength > 0:
         radius = 0.6 + 1.2 * rng.random()
         scene.image = scene.image.filter(ImageFilter.UnsharpMask(radius, round(100 * strength), 2))
@@ -137,7 +137,7 @@ def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=1)
 def _noise_bank() -> tuple[Image.Image, ...]:
-    """RGB images of noise around 128: per channel, gray, and both again in coarser grains."""
+    """Return RGB images of noise around 128: per channel, gray, and both again in coarser grains."""
     rng = np.random.default_rng(_NOISE_SEED)
     shape = (160, 700)
     tiles = []
@@ -160,7 +160,7 @@ def _noise_bank() -> tuple[Image.Image, ...]:
 
 
 def _noise(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Noise of the sensor; never above a sixth of the contrast of text and ground."""
+    """Add noise of the sensor, never above a sixth of the contrast of text and background."""
     deviation = min(strength, scene.contrast / 6.0)
     if deviation < 0.3:
         return
@@ -185,9 +185,7 @@ def _noise(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _jpeg(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A round trip through a JPEG file, which is kept: writing it out needs no second
-    compression.
-    """
+    """Compress as a JPEG file, which is kept: writing it out needs no second compression."""
     if strength < 1:
         return
     file = io.BytesIO()

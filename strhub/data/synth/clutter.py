@@ -67,7 +67,7 @@ def _outline(
 
 
 def _leaves(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Shapes of all sizes, the later ones before the earlier: gravel, foliage, crowds of things."""
+    """Draw shapes of all sizes, the later ones over the earlier: gravel, foliage, crowds of things."""
     width, height = size
     image = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(image)
@@ -87,7 +87,7 @@ def _leaves(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Imag
 
 
 def _strokes(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Bent strokes, all about one direction or in any: grass, hair, twigs, wires, cracks."""
+    """Draw bent strokes, all in about one direction or in any: grass, hair, twigs, wires, cracks."""
     width, height = size
     image = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(image)
@@ -139,8 +139,8 @@ def _rows(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
 
 
 def _clouds(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Noise whose amplitude falls with a power of its frequency: skin, stone, water, clouds, the
-    sky at night.
+    """Return noise whose amplitude falls with a power of its frequency: skin, stone, water, clouds,
+    the sky at night.
     """
     width, height = size
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]

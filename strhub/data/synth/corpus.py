@@ -93,7 +93,8 @@ def bundled_words(name: str, *, longest: int) -> Vocabulary:
 
 
 def read_corpus(path: str | Path) -> Vocabulary:
-    """Reads a corpus: a UTF-8 text file, one word or line a row, `word<TAB>count`, or running text.
+    """Read a corpus: a UTF-8 text file with one word or line per row, `word<TAB>count`, or running
+    text.
 
     Rows are split at white space, so that every word is drawn alone. A word's chance grows with its
     count (a word without a count has 1 per occurrence) to the power 0.6, so that rare words are

@@ -114,7 +114,7 @@ def _fonts_below(folder: Path) -> Iterator[Path]:
 
 
 def _system_folders() -> list[Path]:
-    """Where fonts are installed on Windows, macOS and Linux."""
+    """Return where fonts are installed on Windows, macOS and Linux."""
     home = Path.home()
     if sys.platform == "win32":
         windows = Path(os.environ.get("WINDIR", "C:/Windows"))
@@ -183,7 +183,7 @@ def _tag_at(file: BinaryIO, offset: int) -> bytes:
 
 
 def _unicode_ranges(file: BinaryIO) -> Iterable[tuple[int, int]]:
-    """Reads the widest Unicode mapping: OpenType's table `cmap` in the formats 4, 6, 12 and 13."""
+    """Read the widest Unicode mapping: OpenType's table `cmap` in the formats 4, 6, 12 and 13."""
     (first,) = _at(file, 12, "I") if _tag_at(file, 0) == b"ttcf" else (0,)
     (count,) = _at(file, first + 4, "H")
     entries = [first + 12 + 16 * number for number in range(count)]

@@ -34,7 +34,7 @@ class Line:
 
 @lru_cache(maxsize=4096)
 def _small_letters(path: str, size: int) -> tuple[float, float]:
-    """Top and bottom of an 'x' over the baseline, in pixels."""
+    """Return the top and bottom of an 'x' relative to the baseline, in pixels."""
     _, top, _, bottom = open_font(path, size).getbbox("x", anchor="ls")
     return top, bottom
 
@@ -60,7 +60,7 @@ def _draw_letters(
     geometry: Geometry,
     rng: np.random.Generator,
 ) -> None:
-    """Draws with the baseline at `start`; letter by letter only where their places are not the
+    """Draw with the baseline at `start`; letter by letter only where their positions are not the
     font's own.
     """
     pen = ImageDraw.Draw(canvas)
@@ -123,7 +123,7 @@ def _draw_neighbors(
     rng: np.random.Generator,
     letters: str,
 ) -> None:
-    """Draws words beside, above or below and sets the margins that let their edges show.
+    """Draw words beside, above or below, and set the margins that let their edges show.
 
     Sideways at most half a letter of a neighbor shows and the gap is at least 0.28 em: with more,
     or closer, a reader could not know where the word ends.
@@ -163,7 +163,7 @@ def _draw_neighbors(
 
 
 def _draw_frame(canvas: Image.Image, box: Box, size: int, geometry: Geometry) -> None:
-    """A line around the word, or only above or below it."""
+    """Draw a line around the word, or only above or below it."""
     if geometry.frame <= 0:
         return
     pen, away, thick = ImageDraw.Draw(canvas), geometry.frame * size, max(1, round(0.05 * size))
@@ -186,7 +186,7 @@ def _draw_frame(canvas: Image.Image, box: Box, size: int, geometry: Geometry) ->
 
 
 def _fill_panel(canvas: Image.Image, box: Box, size: int, geometry: Geometry) -> None:
-    """The sign itself, where the image shows its edges: filled, on all sides or on some."""
+    """Draw the sign itself, where the image shows its edges: filled, on all sides or on some."""
     away, far = geometry.panel * size, 9.0 * size
     left, top, right, bottom = (away * (0.7 + 0.9 * roll) for roll in geometry.choices[2:6])
     if geometry.choices[1] < 0.3:

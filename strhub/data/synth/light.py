@@ -20,7 +20,7 @@ __all__ = ["LIGHT_STEPS"]
 
 
 def _multiply(scene: Scene, factor: Image.Image) -> None:
-    """Darkens the image by an `L` image of factors, 255 for 1."""
+    """Darken the image by an `L` image of factors, where 255 stands for 1."""
     scene.image = ImageChops.multiply(scene.image, Image.merge("RGB", (factor, factor, factor)))
 
 
@@ -34,7 +34,7 @@ def _uneven_light(scene: Scene, strength: float, rng: np.random.Generator) -> No
 
 
 def _shade(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """An image that grows darker to one side."""
+    """Darken the image toward one side."""
     if strength <= 0:
         return
     field = slope(scene.image.size, 2 * pi * rng.random())
@@ -42,7 +42,7 @@ def _shade(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _shadow_edge(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """The shadow of something outside the image, with a more or less sharp edge."""
+    """Add the shadow of something outside of the image, with a more or less sharp edge."""
     if strength <= 0:
         return
     angle, place, softness = rng.random(3).tolist()
@@ -56,7 +56,7 @@ def _shadow_edge(scene: Scene, strength: float, rng: np.random.Generator) -> Non
 
 
 def _glare(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A lamp or the sun mirrored in the sign: a bright spot or streak."""
+    """Add the reflection of a lamp or the sun in the sign: a bright spot or streak."""
     if strength <= 0:
         return
     width, height = scene.image.size
@@ -72,7 +72,7 @@ def _glare(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _haze(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Mist, a dirty pane, light in the lens: everything moves to one light gray."""
+    """Add mist, a dirty pane or light in the lens: all colors move toward one light gray."""
     if strength > 0:
         level = 90 + int(rng.integers(140))
         veil = Image.new("RGB", scene.image.size, (level, level, min(255, level + 10)))

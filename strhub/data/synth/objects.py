@@ -20,7 +20,7 @@ __all__ = ["OBJECT_STEPS"]
 
 
 def _thing_color(scene: Scene, rng: np.random.Generator) -> Color:
-    """Any color, but rarely that of the letters: a pole of their color would be read as an I."""
+    """Draw any color, but rarely that of the letters: a pole of their color would be read as an I."""
     brightness = 20.0 + 215.0 * rng.random()
     color = any_color(brightness, rng)
     return mix(color, scene.ground, 0.5) if rng.random() < 0.3 else color
@@ -72,8 +72,8 @@ def _pole(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _leaves(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Leaves, or whatever hangs into the image; thickest in one place, gone within about an em of
-    it.
+    """Draw leaves, or whatever hangs into the image; thickest in one place, gone within about an em
+    of it.
     """
     if strength <= 0:
         return
@@ -102,14 +102,14 @@ def _leaves(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _spot() -> Image.Image:
-    """Bright in the middle, falling to nothing at the edge."""
+    """Return a spot that is bright in the middle and falls to nothing at the edge."""
     return Image.radial_gradient("L").point(
         [max(0, 255 - round(value * 1.42)) for value in range(256)]
     )
 
 
 def _object(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A thing that reaches in from an edge: a head, a car, a corner of another sign."""
+    """Draw a thing that reaches in from an edge: a head, a car, a corner of another sign."""
     if strength <= 0:
         return
     width, height = scene.image.size
@@ -142,7 +142,7 @@ def _object(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _dirt(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Stains, rust, scratches: a second color over ground and letters alike."""
+    """Draw stains, rust or scratches: a second color over background and letters alike."""
     if strength <= 0:
         return
     kinds = ("clouds", "plaster", "metal", "foliage")

@@ -69,7 +69,7 @@ class Plane:
         )
 
     def _mesh(self, bow: Bow) -> list[tuple[tuple[int, int, int, int], tuple[float, ...]]]:
-        """Cells of the image with the quadrilaterals of the canvas that they show."""
+        """Return cells of the image with the quadrilaterals of the canvas that they show."""
         width, height = self.size
         across = max(3, min(20, round(width / (0.6 * height)) + 2))
         columns = [round(number * width / across) for number in range(across + 1)]

@@ -55,7 +55,7 @@ class RandomStrings:
         return "".join(chars)
 
     def balance(self, others: Iterable[str], *, fraction: float) -> None:
-        """Weighs the characters so that, beside texts such as `others`, none stays rarer than 0.3 %
+        """Weigh the characters so that, beside texts such as `others`, none stays rarer than 0.3 %
         of all.
 
         Args:
@@ -80,7 +80,7 @@ class RandomStrings:
         )
 
     def _seat_marks(self, chars: list[str], rng: np.random.Generator) -> None:
-        """Changes `chars` where a combining mark has no letter of its own script before it."""
+        """Change `chars` where a combining mark has no letter of its own script before it."""
         for roll, char in enumerate(chars):
             if not is_mark(char) or (roll and _carries(chars[roll - 1], char)):
                 continue

@@ -61,7 +61,7 @@ class Chances:
         self._strength = np.array([step.strength for step in ranges])
 
     def strike(self, difficulty: float, rng: np.random.Generator) -> dict[str, float]:
-        """Strengths by name of the steps that strike."""
+        """Draw which steps are applied, and their strengths, by name."""
         at = np.array([1.0 - difficulty, difficulty])
         rolls = rng.random((2, len(self.names)))
         struck = np.flatnonzero(rolls[0] < self._probability @ at)
@@ -197,7 +197,7 @@ class WordRenderer:
         difficulty: float,
         rng: np.random.Generator,
     ) -> _Masks:
-        """Chooses how the word lies and draws it so."""
+        """Choose the geometry of the word, and draw it so."""
         style = self.style
         margin = _between(style.margin, difficulty)
         geometry = Geometry(margins=(margin * rng.random(4)).tolist())
@@ -233,7 +233,7 @@ class WordRenderer:
         difficulty: float,
         rng: np.random.Generator,
     ) -> Scene:
-        """Chooses colors and paints all that is not the word."""
+        """Choose colors, and paint all that is not the word."""
         style, size = self.style, masks.word.size
         text, base = color_pair(rng, _between(style.sign_colours, difficulty))
         scene = Scene(Image.new("RGB", size), masks.word, text, base, masks.em)

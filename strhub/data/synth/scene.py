@@ -57,11 +57,13 @@ class Scene:
 
     @property
     def contrast(self) -> float:
-        """Distance of text and ground, 0..255: what noise and texture must stay below."""
+        """Return the distance of text and background, 0 to 255: what noise and texture must stay
+        below.
+        """
         return distance(self.text, self.ground)
 
     def blur_allowed(self, radius: float) -> float:
-        """Takes a blur of up to `radius` em from what the letters bear and returns how much of it
+        """Take a blur of up to `radius` em from what the letters bear, and return how much of it
         that allows.
 
         Each of several blurs may be harmless and all of them together leave nothing to read.

@@ -119,7 +119,7 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
 
 
 def _based(content: Mapping[str, Any], where: str, *, depth: int) -> dict[str, Any]:
-    """`content` over what it is based on."""
+    """Return `content` merged over what it is based on."""
     if depth > 8:
         raise ValueError(
             f"{where}: base leads round in a circle; let one of the files name no base but itself"
@@ -192,7 +192,7 @@ def _step_range(value: Any, where: str, limit: float) -> StepRange:
 
 
 def _pair(value: Any, where: str) -> Pair:
-    """Two numbers of at least 0; one stands for both."""
+    """Return two numbers of at least 0; one stands for both."""
     ends = (
         list(value)
         if isinstance(value, Sequence) and not isinstance(value, str)

@@ -148,8 +148,8 @@ def shaping_probe(char: str) -> str:
 
 
 def clusters(text: str) -> list[str]:
-    """Splits `text` into the smallest parts that may be cut apart: a letter with its marks, an
-    Indic conjunct.
+    """Split `text` into the smallest parts that may be cut apart: a letter with its marks, an Indic
+    conjunct.
 
     Joined, the parts are `text` again. A mark without a letter before it starts a part of its own.
     """

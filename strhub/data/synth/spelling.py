@@ -15,8 +15,8 @@ class Spelling:
         self._spelled: dict[str, str] = {}
 
     def fit(self, text: str) -> str:
-        """Casts `text` into the charset: swaps case where only the other case is allowed, drops the
-        rest.
+        """Fit `text` into the charset: swap the case where only the other case is allowed, and drop
+        the rest.
         """
         return text if self._allowed.issuperset(text) else "".join(map(self.of, text))
 
@@ -33,7 +33,7 @@ class Spelling:
         return self._spelled[char]
 
     def own(self, char: str) -> str | None:
-        """As `of` but for accents; None for a letter, mark or digit that the charset lacks."""
+        """Do as `of` but for accents; None for a letter, mark or digit that the charset lacks."""
         for form in (char, char.lower(), char.upper()):
             if form in self._allowed:
                 return form

@@ -109,7 +109,7 @@ def _outline(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Light behind or in the letters, which spreads over the ground."""
+    """Add light behind or in the letters, which spreads over the background."""
     if strength <= 0:
         return
     rolls = rng.random(2).tolist()
@@ -123,7 +123,7 @@ def _glow(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _wear(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Paint that has come off in flakes."""
+    """Flake paint off the letters."""
     if strength <= 0:
         return
     kinds = texture_bank()[("clouds", "plaster", "foliage", "grain")[int(rng.integers(4))]]
@@ -135,7 +135,7 @@ def _wear(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Edges as of a stencil, a brush or bad print: the outline wanders by part of a stroke."""
+    """Roughen edges as of a stencil, a brush or bad print: the outline wanders by part of a stroke."""
     if strength <= 0:
         return
     noise = piece(texture_bank()["plaster"][1], scene.cover.size, 20.0 / scene.em, rng)
@@ -150,7 +150,7 @@ def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _dots(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Letters made of lamps, as on buses and clocks."""
+    """Draw letters made of lamps, as on buses and clocks."""
     if strength <= 0 or scene.em < 26:
         return
     pitch = scene.em / (9.0 + 3.0 * rng.random())
@@ -179,7 +179,7 @@ def _fill_image(scene: Scene) -> Image.Image:
 
 
 def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Letters that change from one color to another, mostly from top to bottom."""
+    """Color letters by a gradient, mostly from top to bottom."""
     if strength <= 0:
         return
     rolls = rng.random(4).tolist()
@@ -201,8 +201,8 @@ def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _texture(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Letters of metal, wood or uneven paint; strays by at most `strength` of the contrast to the
-    ground.
+    """Color letters as metal, wood or uneven paint; the color differs by at most `strength` of the
+    contrast to the background.
     """
     if strength <= 0:
         return
@@ -216,9 +216,7 @@ def _texture(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _bevel(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Raised or sunk letters: one side of each stroke catches the light, the other lies in
-    shadow.
-    """
+    """Raise or sink the letters: one side of each stroke is lit, the other is in shadow."""
     if strength <= 0:
         return
     angle = 2 * pi * rng.random()
@@ -231,7 +229,7 @@ def _bevel(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _inner_line(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """A bright or dark line along the middle of each stroke, as in tubes and in engraved
+    """Draw a bright or dark line along the middle of each stroke, as in tubes and in engraved
     letters.
     """
     if strength <= 0 or scene.em < 24:
@@ -243,7 +241,7 @@ def _inner_line(scene: Scene, strength: float, rng: np.random.Generator) -> None
 
 
 def fill_letters(scene: Scene) -> None:
-    """Paints the letters: `fill` where `cover` says so."""
+    """Paint the letters: `fill` where `cover` says so."""
     scene.image.paste(scene.fill, (0, 0), scene.cover)
 
 

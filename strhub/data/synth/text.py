@@ -154,7 +154,7 @@ class TextSampler:
         ]
 
     def _balance(self, random_share: float) -> None:
-        """Lets the random strings make up for what the other kinds, drawn once from a fixed seed,
+        """Let the random strings make up for what the other kinds, drawn once from a fixed seed,
         leave rare.
         """
         if not 0.0 < random_share < 1.0:
@@ -170,8 +170,8 @@ class TextSampler:
         self._random.balance(texts, fraction=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
 
     def _accented(self, word: str, rng: np.random.Generator) -> str:
-        """Puts accents that the charset has on a tenth of the words, so that letters with them
-        stand among others.
+        """Put accents that the charset has on a tenth of the words, so that letters with them stand
+        among others.
         """
         if not self._accents or rng.random() >= 0.1:
             return word

@@ -81,8 +81,8 @@ SPELLINGS = {
 
 
 def _cased(word: str, rng: np.random.Generator) -> str:
-    """Upper case leads because signs shout; mixed case inside a word stays rare as it is in the
-    world.
+    """Choose the case: upper case leads because signs shout; mixed case inside a word stays as rare
+    as it is in the world.
     """
     roll = rng.random()
     if roll < 0.45:
@@ -91,7 +91,7 @@ def _cased(word: str, rng: np.random.Generator) -> str:
 
 
 def accented_forms(charset: str) -> dict[str, str]:
-    """Maps a Latin base letter to the charset's letters built on it, such as 'a' to 'äà'."""
+    """Map a Latin base letter to the charset's letters built on it, such as 'a' to 'äà'."""
     forms: dict[str, str] = {}
     for char in charset:
         base = unicodedata.normalize("NFD", char)[0]

@@ -146,8 +146,7 @@ class FontShelf:
         return self.paths[numbers[min(bisect(ends, rng.random() * ends[-1]), len(numbers) - 1)]]
 
     def fitting(self, text: str) -> list[str]:
-        """Returns, in shelf order, all fonts that have every glyph of `text`, joined forms
-        included.
+        """Return, in shelf order, all fonts that have every glyph of `text`, joined forms included.
 
         Fonts of capitals only are left out for a text with lower case letters: their image of
         "open" reads "OPEN", so the label would be wrong.

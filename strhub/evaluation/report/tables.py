@@ -74,7 +74,7 @@ def format_own(scores: Mapping[str, Score], charset: str, names: Sequence[str]) 
 
 
 def left_out(scores: Mapping[str, Score]) -> list[str]:
-    """Sentences on what was not scored as it stands, each with its reason and numbers."""
+    """Return sentences on what was not scored as it stands, each with its reason and numbers."""
     reasons = (
         ("untested", "labels without a character of the tested charset are not scored"),
         ("shortened", "labels are scored without their letters that the tested charset lacks"),

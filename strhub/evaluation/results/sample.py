@@ -76,32 +76,34 @@ class Sample:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells it from all others: set, source and image."""
+        """Return what identifies it: set, source and image."""
         return self.set, self.source, self.image
 
     @property
     def correct(self) -> bool:
-        """Whether text and label are the same in the tested charset."""
+        """Return whether text and label are the same in the tested charset."""
         return self.text == self.label
 
     @property
     def edits(self) -> list[Edit]:
-        """What has to be done to the label to get the text: as few edits as possible."""
+        """Return the edits that turn the label into the text, as few as possible."""
         return edits_of(self.label, self.text)
 
     @property
     def distance(self) -> int:
-        """How many edits those are."""
+        """Return the number of these edits."""
         return Levenshtein.distance(self.label, self.text)
 
     @property
     def similarity(self) -> float:
-        """1 minus the distance over the longer length, in [0, 1]."""
+        """Return 1 minus the distance over the longer length, in [0, 1]."""
         return Levenshtein.normalized_similarity(self.text, self.label)
 
     @property
     def word_errors(self) -> tuple[int, int]:
-        """Edits of whole words, parted by white space, and how many words the label has."""
+        """Return the edits of whole words, separated by white space, and how many words the label
+        has.
+        """
         words = self.label.split()
         if len(words) < 2 and " " not in self.text:
             return int(not self.correct), 1

@@ -78,8 +78,8 @@ class SetResult(Score):
 
     @property
     def suspects(self) -> list[Sample]:
-        """Words that may be labeled wrong: read with a confidence of at least 0.9, and not as the
-        label says.
+        """Return the words that may be labeled wrong: read with a confidence of at least 0.9, and
+        not as the label says.
         """
         return [one for one in self.errors if (one.confidence or 0) >= SURE and one.text]
 

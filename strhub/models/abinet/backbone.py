@@ -31,7 +31,7 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(target))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H / stride, W / stride)."""
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
         shortcut = features if self.downsample is None else self.downsample(features)
         features = F.relu(self.bn1(self.conv1(features)))
         return F.relu(self.bn2(self.conv2(features)) + shortcut)
@@ -62,7 +62,7 @@ class ResNet45(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4, self.layer5 = stages
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, D, H / 4, W / 4)."""
+        """Map (B, 3, H, W) to (B, D, H / 4, W / 4)."""
         features = F.relu(self.bn1(self.conv1(images)))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5):
             features = stage(features)
@@ -83,7 +83,7 @@ class TransformerBackbone(nn.Module):
         self.transformer = Stack(EncoderUnit(sizes) for _ in range(depth))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, D, H / 4, W / 4)."""
+        """Map (B, 3, H, W) to (B, D, H / 4, W / 4)."""
         features = self.resnet(images)
         tokens = features.flatten(2).transpose(1, 2)  # (B, D, H', W') -> (B, D, N) -> (B, N, D)
         tokens = self.transformer(self.pos_encoder(tokens))

@@ -60,7 +60,8 @@ class LanguageModel(nn.Module):
 
 
 def visible_characters(ids: Tensor) -> Tensor:
-    """Bool, (B, T): which of the characters (B, T) come before or are the first [E] (id 0).
+    """Return which of the characters (B, T) come before or are the first [E] (id 0), as bool (B,
+    T).
 
     At least the first two, so that each position has another one to look at.
     """

@@ -47,7 +47,7 @@ class PositionalEncoding(nn.Module):
         return self.pe.squeeze(1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
+        """Map (B, L, D) to (B, L, D)."""
         return self.dropout(tokens + self.table())
 
 
@@ -82,7 +82,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(sizes.dropout)
 
     def feed_forward(self, tokens: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+        """Map (..., D) to (..., D)."""
         return self.linear2(self.dropout(self.activation(self.linear1(tokens))))
 
 
@@ -96,7 +96,7 @@ class EncoderUnit(FeedForward):
         self.norm2 = nn.LayerNorm(sizes.embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Map (B, N, D) to (B, N, D)."""
         tokens = self.norm1(tokens + self.dropout(self.self_attn(tokens, tokens)))
         return self.norm2(tokens + self.dropout(self.feed_forward(tokens)))
 
@@ -137,7 +137,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(units)
 
     def forward(self, tokens: Tensor, *context: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
+        """Map (B, L, D) to (B, L, D)."""
         for unit in self.layers:
             tokens = unit(tokens, *context)
         return tokens

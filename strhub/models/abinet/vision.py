@@ -161,7 +161,7 @@ class VisionModel(nn.Module):
         self.cls = nn.Linear(sizes.embed_dim, classes)
 
     def forward(self, images: Tensor) -> Estimate:
-        """Images (B, 3, H, W), normalized, to T characters each."""
+        """Map images (B, 3, H, W), normalized, to T characters each."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
                 f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "

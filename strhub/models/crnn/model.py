@@ -87,8 +87,8 @@ class CRNN(Network):
 
 
 def convolutions(output_channel: int, leaky_relu: bool) -> nn.Sequential:
-    """Table 1 of the paper, for color: images (B, 3, H, W) to (B, output_channel, H // 16 - 1, W //
-    4 + 1).
+    """Build the convolutions of the paper's Table 1, for color: images (B, 3, H, W) to (B,
+    output_channel, H // 16 - 1, W // 4 + 1).
 
     The last two poolings halve the height only, so that narrow characters keep columns of their
     own.

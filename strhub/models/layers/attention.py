@@ -37,14 +37,14 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def project_query(self, query: Tensor) -> Tensor:
-        """(B, L, D) to heads, (B, H, L, D / H)."""
+        """Project (B, L, D) to heads, (B, H, L, D / H)."""
         dim = query.shape[-1]
         return self._split_heads(
             F.linear(query, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
         )
 
     def project_key_value(self, context: Tensor) -> KeyValue:
-        """(B, S, D) to the keys and values of its tokens."""
+        """Project (B, S, D) to the keys and values of its tokens."""
         dim = context.shape[-1]
         projected = F.linear(
             context, self.in_proj_weight[dim:], self.in_proj_bias[dim:]

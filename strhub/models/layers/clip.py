@@ -62,7 +62,7 @@ class ClipImageTower(BlockStack):
             nn.init.normal_(parameter, std=scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalized, to tokens (B, 1 + N, output_dim), the class token first."""
+        """Map (B, 3, H, W), normalized, to tokens (B, 1 + N, output_dim), the class token first."""
         tokens = self.patch_embed(images)  # (B, N, D)
         tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm_pre(tokens + self.pos_embed)
@@ -107,12 +107,12 @@ class ClipTextTower(nn.Module):
 
     @property
     def vocab_size(self) -> int:
-        """How many token ids it knows."""
+        """Return how many token ids it knows."""
         return self.token_embedding.num_embeddings
 
     @property
     def output_dim(self) -> int:
-        """The size of the shared space."""
+        """Return the size of the shared space."""
         return self.projection.out_features
 
     def tokens(self, ids: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class ClipTextTower(nn.Module):
         return self.projection(self.norm(tokens))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Ids (B, L) of texts with so many tokens (B) each, what follows being padding, to features
+        """Map ids (B, L) of texts with that many tokens (B) each, followed by padding, to features
         (B, output_dim).
         """
         return self.tokens(ids)[torch.arange(len(ids), device=ids.device), lengths - 1]
@@ -138,7 +138,7 @@ def _blocks(
     activation: str,
     causal: bool = False,
 ) -> nn.ModuleList:
-    """Transformer blocks with CLIP's initial weights (section 2.4 and the released code's
+    """Build transformer blocks with CLIP's initial weights (section 2.4 and the released code's
     constants).
     """
     blocks = nn.ModuleList(

@@ -73,7 +73,7 @@ class ColumnRecognizer(Network):
         """
 
     def columns(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
+        """Map images (B, 3, H, W), normalized, to columns (B, W // 4 + 1, hidden_size)."""
         check_image_size(images, self.img_size)
         straight = self.Transformation(images)  # (B, 3, H, W)
         features = self.FeatureExtraction(straight)  # (B, output_channel, H', W')

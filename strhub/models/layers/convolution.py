@@ -6,7 +6,9 @@ MINIMUM_HEIGHT = 32  # pixels: less leaves no row of features
 
 
 def initialize_convolutions(network: nn.Module) -> None:
-    """Weights that keep the size of gradients through ReLUs (He et al. 2015, section 2.2)."""
+    """Initialize weights that keep the size of gradients through ReLUs (He et al. 2015, section
+    2.2).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -15,7 +17,7 @@ def initialize_convolutions(network: nn.Module) -> None:
 
 
 def check_height(height: int) -> None:
-    """`ValueError` for images that would lose all their rows."""
+    """Raise `ValueError` for images that would lose all their rows."""
     if height < MINIMUM_HEIGHT:
         raise ValueError(
             f"images are {height} pixels high: this architecture needs at least {MINIMUM_HEIGHT}"
@@ -23,7 +25,7 @@ def check_height(height: int) -> None:
 
 
 def check_image_size(images: Tensor, img_size: tuple[int, int]) -> None:
-    """`ValueError` for images that are not (B, 3, *img_size)."""
+    """Raise `ValueError` for images that are not (B, 3, *img_size)."""
     if tuple(images.shape[1:]) != (3, *img_size):
         raise ValueError(
             f"the model takes images of shape (B, 3, {img_size[0]}, {img_size[1]}), "

@@ -27,7 +27,7 @@ def ctc_loss(
 
 
 def check_columns(columns: int, max_label_length: int) -> None:
-    """`ValueError` if a text of the greatest length cannot be read from so many columns."""
+    """Raise `ValueError` if a text of the greatest length cannot be read from that many columns."""
     if columns < max_label_length:
         raise ValueError(
             f"max_label_length is {max_label_length}, but images of this width give {columns} "

@@ -17,7 +17,7 @@ class BidirectionalLSTM(nn.Module):
         initialize_recurrent(self)
 
     def forward(self, columns: Tensor) -> Tensor:
-        """(B, W, input_size) to (B, W, output_size)."""
+        """Map (B, W, input_size) to (B, W, output_size)."""
         # copies of a network lose the one piece of memory that cuDNN wants
         self.rnn.flatten_parameters()
         recurrent, _ = self.rnn(columns)  # (B, W, 2 * hidden_size)
@@ -25,8 +25,8 @@ class BidirectionalLSTM(nn.Module):
 
 
 def initialize_recurrent(layer: nn.Module) -> None:
-    """Weights under which two such layers in turn still tell columns apart; torch's own leave a
-    seventieth of it.
+    """Initialize weights under which two such layers in turn still tell columns apart; torch's own
+    leave a seventieth of it.
 
     Glorot & Bengio 2010 for what comes in, orthogonal for what comes back (Saxe et al. 2014), gate
     by gate.

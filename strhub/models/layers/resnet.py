@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, input_channels, H, W) to (B, channels, H, W)."""
+        """Map (B, input_channels, H, W) to (B, channels, H, W)."""
         hidden = F.relu(self.bn1(self.conv1(features)))
         return F.relu(self.bn2(self.conv2(hidden)) + self.downsample(features))
 
@@ -94,7 +94,7 @@ def _convolution(
 
 
 def _blocks(count: int, input_channels: int, channels: int) -> nn.Sequential:
-    """So many blocks, the first of which changes the number of channels."""
+    """Build that many blocks, the first of which changes the number of channels."""
     return nn.Sequential(
         *(
             ResidualBlock(

@@ -42,7 +42,7 @@ class LocalizationNetwork(nn.Module):
             self.localization_fc2.bias.copy_(points.flatten())
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to points (B, F, 2)."""
+        """Map (B, 3, H, W) to points (B, F, 2)."""
         features = self.conv(images).flatten(1)  # (B, channels, 1, 1) -> (B, channels)
         return self.localization_fc2(self.localization_fc1(features)).unflatten(1, (-1, 2))
 
@@ -73,15 +73,15 @@ class GridGenerator(nn.Module):
         self.register_load_state_dict_post_hook(_multiply_again)  # type: ignore[no-untyped-call]
 
     def forward(self, points: Tensor) -> Tensor:
-        """Fiducial points (B, F, 2) to the place in the image of each straightened pixel, (B, H, W,
-        2).
+        """Map fiducial points (B, F, 2) to the position in the image of each rectified pixel, (B,
+        H, W, 2).
         """
         return (self.influence @ points).unflatten(
             1, self.img_size
         )  # (B, H * W, 2) -> (B, H, W, 2)
 
     def _multiplied(self) -> Tensor:
-        """On the CPU, since not every device has double precision."""
+        """Multiply on the CPU, since not every device has double precision."""
         if self.P_hat.is_meta:  # a network without numbers, of which only the shapes are asked
             return self.P_hat.new_empty(len(self.P_hat), len(self.inv_delta_C) - 3)
         spline, pixels = self.inv_delta_C.cpu().double(), self.P_hat.cpu().double()
@@ -89,7 +89,7 @@ class GridGenerator(nn.Module):
 
 
 def _multiply_again(generator: GridGenerator, _: object) -> None:
-    """A file of weights brings its own matrices."""
+    """Multiply the matrices again after a file of weights has brought its own."""
     generator.influence.copy_(generator._multiplied())
 
 
@@ -115,7 +115,7 @@ class SpatialTransformer(nn.Module):
         self.GridGenerator = GridGenerator(num_fiducial=num_fiducial, img_size=img_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to the same, straightened."""
+        """Rectify images (B, 3, H, W)."""
         points = self.LocalizationNetwork(images)
         with torch.autocast(images.device.type, enabled=False):  # 16 bits would misplace pixels
             grid = self.GridGenerator(points.float()).to(images.dtype)
@@ -123,7 +123,7 @@ class SpatialTransformer(nn.Module):
 
 
 def _straight_edges(num_fiducial: int) -> Tensor:
-    """Points evenly along the top, left to right, then along the bottom, (F, 2)."""
+    """Return points evenly along the top, left to right, then along the bottom, (F, 2)."""
     across = torch.linspace(-1, 1, num_fiducial // 2, dtype=torch.float64)
     top, bottom = (
         torch.stack([across, -torch.ones_like(across)], 1),
@@ -133,8 +133,8 @@ def _straight_edges(num_fiducial: int) -> Tensor:
 
 
 def _slanted_edges(num_fiducial: int) -> Tensor:
-    """The same of a band that rises by half the image's height, where training begins (RARE's
-    Figure 6 a).
+    """Return the same of a band that rises by half the image's height, where training begins
+    (RARE's Figure 6 a).
     """
     straight = _straight_edges(num_fiducial)
     across, down = straight.unbind(1)
@@ -142,7 +142,7 @@ def _slanted_edges(num_fiducial: int) -> Tensor:
 
 
 def _pixel_centers(img_size: tuple[int, int]) -> Tensor:
-    """(H * W, 2), row by row."""
+    """Return the centers of the pixels (H * W, 2), row by row."""
     height, width = img_size
     down, across = (
         ((2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1) for side in (height, width)
@@ -156,8 +156,8 @@ def _bending(distance: Tensor) -> Tensor:
 
 
 def _spline_basis(positions: Tensor, centers: Tensor) -> Tensor:
-    """Places (N, 2) to what the spline's coefficients weigh there, (N, F + 3): 1, x, y and bending
-    about each.
+    """Map positions (N, 2) to the weights of the spline's coefficients there, (N, F + 3): 1, x, y
+    and bending about each.
     """
     return torch.cat(
         [torch.ones(len(positions), 1), positions, _bending(torch.cdist(positions, centers))], dim=1

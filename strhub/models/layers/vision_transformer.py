@@ -75,7 +75,7 @@ class PatchEmbedding(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, N, D), patches in reading order."""
+        """Map (B, 3, H, W) to (B, N, D), patches in reading order."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
                 f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
@@ -101,7 +101,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Map (B, N, D) to (B, N, D)."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, H, D / H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, D / H) each
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
@@ -109,8 +109,8 @@ class SelfAttention(nn.Module):
 
 
 def quick_gelu(values: Tensor) -> Tensor:
-    """x times the sigmoid of 1.702 x: the cheap GELU (Hendrycks & Gimpel 2016, section 2) that
-    OpenAI's CLIP has.
+    """Return x times the sigmoid of 1.702 x: the cheap GELU (Hendrycks & Gimpel 2016, section 2)
+    that OpenAI's CLIP has.
     """
     return values * torch.sigmoid(1.702 * values)
 
@@ -132,7 +132,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+        """Map (..., D) to (..., D)."""
         return self.fc2(ACTIVATIONS[self.activation](self.fc1(tokens)))
 
 
@@ -162,7 +162,7 @@ class EncoderBlock(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Map (B, N, D) to (B, N, D)."""
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -225,7 +225,7 @@ class VisionTransformer(BlockStack):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalized, to tokens (B, N, D), the class token first if there is one."""
+        """Map (B, 3, H, W), normalized, to tokens (B, N, D), the class token first if there is one."""
         tokens = self.patch_embed(images)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)

@@ -28,8 +28,8 @@ LEFT_OUT = -1  # the spelling of a character that the text tower does not get
 
 
 def spell(charset: str, kept: str | None = None) -> list[int]:
-    """CLIP's token of each character, lower-cased as CLIP's texts are. One of more than a byte
-    counts as a `?`.
+    """Return CLIP's token of each character, lower-cased as CLIP's texts are. One of more than a
+    byte counts as a `?`.
 
     kept: the characters that have one; the others have `LEFT_OUT`. None: all have.
     """
@@ -138,8 +138,8 @@ class CrossModalBranch(CharacterReader):
         return torch.cat([encoded, text.to(encoded.dtype)], dim=1)
 
     def text_tokens(self, ids: Tensor) -> Tensor:
-        """Character ids (B, L) to CLIP's tokens (B, L + 2): start, the text up to its [E], and ends
-        to fill up.
+        """Map character ids (B, L) to CLIP's tokens (B, L + 2): start, the text up to its [E], and
+        ends to fill up.
         """
         ended = (ids == self.eos_id).cumsum(-1) > 0
         last = ~ended & torch.cat(
@@ -150,8 +150,8 @@ class CrossModalBranch(CharacterReader):
         return torch.cat([start, spelled, torch.full_like(start, self.end_token)], dim=1)
 
     def paired_tokens(self, ids: Tensor) -> Tensor:
-        """Character ids (B, L) to CLIP's tokens (B, text_context): start, the text up to its [E] in
-        byte pairs, end, and zeros to fill up. A text that is too long keeps its end token.
+        """Map character ids (B, L) to CLIP's tokens (B, text_context): start, the text up to its
+        [E] in byte pairs, end, and zeros to fill up. A text that is too long keeps its end token.
         """
         if self._byte_pairs is None:
             self._byte_pairs = BytePairs(self.merges)

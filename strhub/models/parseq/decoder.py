@@ -58,7 +58,9 @@ class DecoderLayer(nn.Module):
         return stream + self.dropout(self.linear2(hidden))
 
     def attend_to_content(self, normed: Tensor, content: KeyValue, mask: Tensor) -> Tensor:
-        """Normed streams (B, P, L, D) over the content, (B, P, L, D); mask as in `forward`."""
+        """Attend with normed streams (B, P, L, D) to the content, (B, P, L, D); mask as in
+        `forward`.
+        """
         batch, variants, length, _ = normed.shape
         shared = content.key.shape[0] == batch
         if shared:  # one content for all variants: they are so many more queries to the same keys
@@ -87,12 +89,12 @@ class Decoder(nn.Module):
 
     @property
     def stack(self) -> list[DecoderLayer]:
-        """The layers with their type, which ModuleList does not tell."""
+        """Return the layers with their type, which ModuleList does not tell."""
         return cast("list[DecoderLayer]", list(self.layers))
 
     def project_memory(self, memory: Tensor) -> list[KeyValue]:
-        """Each layer's keys and values of the image's tokens (B, N, D): the same in every pass over
-        it.
+        """Project the image's tokens (B, N, D) to each layer's keys and values: the same in every
+        pass over it.
         """
         return [layer.cross_attn.project_key_value(memory) for layer in self.stack]
 
@@ -163,16 +165,16 @@ def permutation_masks(permutations: Tensor, hidden: Tensor) -> Masks:
 
 
 def one_pass_masks(length: int, hidden: Tensor) -> Masks:
-    """Non-autoregressive reading: every position sees the [B] token alone. hidden: (B, 1),
-    false.
+    """Return the masks of non-autoregressive reading, where every position sees only the [B] token.
+    hidden: (B, 1), false.
     """
     ones = hidden.new_ones(1, length, 1)
     return Masks(query=ones, content=ones[:, :1], hidden=hidden)
 
 
 def cloze_masks(length: int, hidden: Tensor) -> Masks:
-    """Refinement: position i sees every character but its own, which stands at i + 1 after [B].
-    hidden: (B, S).
+    """Return the masks of refinement: position i sees every character but its own, which stands at
+    i + 1 after [B]. hidden: (B, S).
     """
     ones = hidden.new_ones(length, hidden.shape[1])
     itself = ones.triu(1) & ones.tril(1)

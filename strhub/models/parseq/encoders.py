@@ -103,8 +103,8 @@ def is_clip(encoder: str) -> bool:
 
 
 def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyper-parameters with what the encoder's name stands for: its sizes, and how it takes images
-    where none is set.
+    """Complete hyper-parameters by what the encoder's name stands for: its sizes, and how it takes
+    images where none is set.
 
     Raises `ValueError` for an unknown name, for CLIP's tower with images that are not normalized as
     CLIP saw them, and for `clip` without sizes.
@@ -179,7 +179,8 @@ def build_encoder(
     activation: str | None,
     stem: Sequence[int],
 ) -> Encoder:
-    """An image (B, 3, H, W) to tokens (B, N, output_dim), with fresh weights.
+    """Build the encoder from an image (B, 3, H, W) to tokens (B, N, output_dim), with random
+    weights.
 
     embed_dim: of CLIP's own tokens, before their projection; PARSeq's encoder has none of its own.
     """

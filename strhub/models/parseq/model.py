@@ -233,7 +233,7 @@ class PARSeq(CharacterReader, Network):
 
     @property
     def padding(self) -> tuple[int, int] | None:
-        """The width that images are padded to at least, and of which it is a multiple; None for
+        """Return the width that images are padded to at least, and whose multiple it is; None for
         images of one size.
         """
         return (LEAST_WIDTH, WIDTH_STEP) if isinstance(self.encoder, ColumnEncoder) else None

@@ -11,7 +11,7 @@ from strhub.models.network import Steps
 
 
 def steps_together(parts: Sequence[tuple[list[int], Steps]]) -> Steps:
-    """Steps of some rows each as those of all rows."""
+    """Combine the steps of several groups of rows into steps of all rows."""
     rows = [row for part, _ in parts for row in part]
     order = sorted(range(len(rows)), key=rows.__getitem__)
 

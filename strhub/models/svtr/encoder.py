@@ -30,7 +30,7 @@ class PatchEmbedding(nn.Module):
         self.norm2 = nn.LayerNorm(embed_dim)
 
     def forward(self, images: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, 3, H, W), zero in padded columns, to (B, H / 4, W / 4, D). padding: (B, W), of
+        """Map (B, 3, H, W), zero in padded columns, to (B, H / 4, W / 4, D). padding: (B, W), of
         pixels.
         """
         pixels = images.permute(0, 2, 3, 1)  # (B, H, W, 3)
@@ -50,7 +50,7 @@ class LocalMixing(nn.Module):
         self.conv2 = Convolution(embed_dim, embed_dim, groups=groups)
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, H, W, D) to (B, H, W, D)."""
+        """Map (B, H, W, D) to (B, H, W, D)."""
         return self.conv2(F.gelu(self.conv1(features, padding)), padding)
 
 
@@ -62,7 +62,7 @@ class GlobalMixing(nn.Module):
         self.attention = MultiHeadAttention(embed_dim=embed_dim, num_heads=num_heads)
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, H, W, D) to (B, H, W, D)."""
+        """Map (B, H, W, D) to (B, H, W, D)."""
         mask = None
         if padding is not None:
             mask = ~padding.repeat(1, features.shape[1])[
@@ -83,7 +83,7 @@ class MixingBlock(nn.Module):
         self.mlp = MLP(embed_dim=embed_dim, hidden_dim=int(embed_dim * mlp_ratio))
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, H, W, D) to (B, H, W, D)."""
+        """Map (B, H, W, D) to (B, H, W, D)."""
         features = features + self.mixing(self.norm1(features), padding)
         return features + self.mlp(self.norm2(features))
 
@@ -99,7 +99,7 @@ class Merging(nn.Module):
         self.norm = nn.LayerNorm(target)
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, H, W, D) to (B, H / stride, W, D')."""
+        """Map (B, H, W, D) to (B, H / stride, W, D')."""
         return self.norm(self.conv(features, padding))
 
 
@@ -143,7 +143,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dims[-1])
 
     def forward(self, images: Tensor, padding: Tensor | None) -> Tensor:
-        """Images (B, 3, H, W), zero in padded columns, to features (B, H', W / 4, D).
+        """Map images (B, 3, H, W), zero in padded columns, to features (B, H', W / 4, D).
 
         padding: (B, W) of pixels, or None.
         """

@@ -56,7 +56,9 @@ class SemanticGuidance(nn.Module):
         return self.head(seen).unflatten(1, (2, length))
 
     def loss(self, features: Tensor, padding: Tensor | None, tokens: Tensor) -> Tensor:
-        """Cross-entropy, the mean over all characters and both sides; 0 if no label has any."""
+        """Return the cross-entropy, the mean over all characters and both sides; 0 if no label has
+        any.
+        """
         logits = self(features, padding, tokens)
         targets = (tokens - 1)[:, None].expand(-1, 2, -1)  # (B, 2, L), -1 after the end
         total = F.cross_entropy(

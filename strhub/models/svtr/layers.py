@@ -38,7 +38,7 @@ class Convolution(nn.Module):
         self.conv = nn.Conv2d(source, target, kernel, stride=stride, padding=middle, groups=groups)
 
     def forward(self, features: Tensor, padding: Tensor | None) -> Tensor:
-        """(B, H, W, D) to (B, H', W', D'); what it gives for padded columns is not to be used."""
+        """Map (B, H, W, D) to (B, H', W', D'); its values for padded columns must not be used."""
         planes = clear(features, padding).permute(
             0, 3, 1, 2
         )  # (B, D, H, W), in memory still channels last

@@ -101,7 +101,7 @@ class SVTRv2(Network):
         return logits
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images (B, 3, H, W) to features (B, H', W / 4, D), and which of their columns are
+        """Map images (B, 3, H, W) to features (B, H', W / 4, D), and say which of their columns are
         padding, (B, W / 4).
         """
         if (

@@ -35,7 +35,7 @@ class AttentionCell(nn.Module):
         self.rnn = nn.LSTMCell(column_size + embed_dim, hidden_size)
 
     def forward(self, embedding: Tensor, columns: Columns, state: State) -> State:
-        """embedding: of the last token, (B, embed_dim)."""
+        """Take one step. embedding: of the last token, (B, embed_dim)."""
         query = self.h2h(state[0]).unsqueeze(1)  # (B, 1, hidden_size)
         weights = self.score(torch.tanh(columns.keys + query)).softmax(1)  # (B, W, 1)
         seen = (weights.transpose(1, 2) @ columns.values).squeeze(
@@ -122,6 +122,6 @@ class AttentionDecoder(nn.Module):
         return Columns(columns, self.attention_cell.i2h(columns))
 
     def _beginning(self, columns: Tensor) -> State:
-        """Nothing read yet: zeros."""
+        """Return the state when nothing is read yet: zeros."""
         zeros = columns.new_zeros(columns.shape[0], self.generator.in_features)
         return zeros, zeros

@@ -29,7 +29,7 @@ class TRBA(ColumnRecognizer):
     untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
 
     def prediction(self, charset_size: int, hidden_size: int) -> AttentionDecoder:
-        """One character after the other, looking at all columns."""
+        """Build a decoder that predicts one character after the other, looking at all columns."""
         return AttentionDecoder(
             charset_size=charset_size, column_size=hidden_size, hidden_size=hidden_size
         )

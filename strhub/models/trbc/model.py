@@ -26,7 +26,7 @@ class TRBC(ColumnRecognizer):
     untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
 
     def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
-        """Each column by itself."""
+        """Build a layer that predicts the character of each column independently."""
         check_columns(self.img_size[1] // 4 + 1, self.max_label_length)
         return nn.Linear(hidden_size, charset_size + 1)
 

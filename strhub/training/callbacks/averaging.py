@@ -35,7 +35,7 @@ class LateWeightAveraging(WeightAveraging):
 
     @property
     def started(self) -> bool:
-        """Whether there is an average yet."""
+        """Return whether there is an average yet."""
         return self._average_model is not None and int(self._average_model.n_averaged) > 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

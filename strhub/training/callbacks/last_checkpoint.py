@@ -182,8 +182,8 @@ class LastCheckpoint(Checkpoint):
 
     @property
     def added_steps(self) -> int:
-        """How many steps the trainer was allowed beyond the run's own, for its last validation to
-        be made up.
+        """Return how many steps the trainer was allowed beyond the run's own, for its last
+        validation to be made up.
         """
         return 0 if self._last_step is None else 1
 

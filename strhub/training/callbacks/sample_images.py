@@ -82,7 +82,9 @@ class ReadingSamples(Callback):
 
 
 def to_images(images: np.ndarray[Any, Any], normalize: str) -> list[Image.Image]:
-    """Normalized images (B, 3, H, W) to images; what is padding, not a number, becomes black."""
+    """Turn normalized arrays (B, 3, H, W) into images; padding, which is not a number, becomes
+    black.
+    """
     mean, deviation = (np.asarray(values).reshape(-1, 1, 1) for values in NORMALIZATIONS[normalize])
     values = np.clip(np.nan_to_num((images * deviation + mean) * 255), 0, 255).astype(np.uint8)
     return [Image.fromarray(np.ascontiguousarray(value.transpose(1, 2, 0))) for value in values]
@@ -116,7 +118,7 @@ def table(samples: Sequence[Sample]) -> str:
 
 
 def _log(logger: Any, samples: Sequence[Sample], step: int) -> None:
-    """By what the logger is; one that knows no images, such as CSV, is left alone."""
+    """Log in the way of the logger; one that knows no images, such as CSV, is left alone."""
     kind = type(logger).__name__
     if kind == "TensorBoardLogger":
         logger.experiment.add_image("readings", np.asarray(sheet(samples)), step, dataformats="HWC")

@@ -68,7 +68,7 @@ class StepGuard(Callback):
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the last step was left out, so that the state may be of no use."""
+        """Return whether the last step was skipped, so that the state may be of no use."""
         return self.in_a_row > 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -165,8 +165,8 @@ class StepGuard(Callback):
 
 
 def _restore(trainer: pl.Trainer, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-    """Weights, averages, optimizer and what the module keeps besides (ABINet: its phase) as in a
-    checkpoint; the rates stay those of the schedule's present step.
+    """Restore weights, averages, optimizer and what else the module keeps (ABINet: its phase) from
+    a checkpoint; the rates stay those of the schedule's present step.
     """
     trainer.strategy.load_model_state_dict(state)
     pl_module.on_load_checkpoint(state)
@@ -186,7 +186,7 @@ def _restore(trainer: pl.Trainer, pl_module: pl.LightningModule, state: dict[str
 
 
 def _statistics(pl_module: pl.LightningModule) -> list[Tensor]:
-    """Buffers that change in training: those of batch norm."""
+    """Return the buffers that change in training: those of batch norm."""
     return [buffer for buffer in pl_module.buffers() if buffer.is_floating_point()]
 
 

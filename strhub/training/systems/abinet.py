@@ -145,7 +145,9 @@ class ABINet(System):
         return F.one_hot(ids, len(self.tokenizer.charset) + 1).float()
 
     def compiled_parts(self) -> list[nn.Module]:
-        """Vision, language and fusion, which are trained without the network's own `forward`."""
+        """Return vision, language and fusion, which are trained without the network's own
+        `forward`.
+        """
         return (
             [self.model.language]
             if self.lm_only
@@ -158,7 +160,7 @@ class ABINet(System):
         )
 
     def parameter_groups(self, lr: float) -> Iterable[Any]:
-        """The language model has a rate of its own."""
+        """Return the groups of parameters: the language model has a rate of its own."""
         trained = [
             (name, parameter)
             for name, parameter in self.named_parameters()

@@ -155,8 +155,8 @@ class System(OptimizedModule, ABC):
         return self.model.compiled_parts()
 
     def rng(self) -> np.random.Generator:
-        """Randomness of this batch: a function of the seed and the batch's number alone, the same
-        on every device.
+        """Return the randomness of this batch: a function of the seed and the batch's number alone,
+        the same on every device.
         """
         return np.random.default_rng([int(self.hparams["seed"]), self._batch_number])
 
@@ -193,7 +193,7 @@ class System(OptimizedModule, ABC):
                     parameter.grad = None
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One step on (images, labels, ...)."""
+        """Take one step on (images, labels, ...)."""
         images, labels, *_ = batch
         loss = self.training_loss(images, labels)
         several = self.trainer.world_size > 1

@@ -69,7 +69,7 @@ class OptimizedModule(pl.LightningModule):
         )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """One step of the schedule; if the run goes on for longer, as on fewer devices, the rate
+        """Take one step of the schedule; if the run lasts longer, as on fewer devices, the rate
         stays.
         """
         if scheduler.last_epoch < getattr(scheduler, "total_steps", math.inf):
@@ -82,7 +82,7 @@ class OptimizedModule(pl.LightningModule):
         return self.named_parameters()
 
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run.
+        """Return the number of optimizer steps of the whole run.
 
         Not Lightning's own estimate, which makes the training loader before a resumed run knows
         where it stands.
@@ -104,17 +104,19 @@ class OptimizedModule(pl.LightningModule):
         return steps
 
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of an epoch of the trainer's data module."""
+        """Return the number of optimizer steps of an epoch of the trainer's data module."""
         return math.ceil(self.batches_per_epoch() / self.trainer.accumulate_grad_batches)
 
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch, as far as `trainer.limit_train_batches` lets them be used."""
+        """Return the number of batches of an epoch, as far as `trainer.limit_train_batches` allows."""
         batches: int = self.trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
         limit: int | float = self.trainer.limit_train_batches
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
     def remaining_steps(self) -> int:
-        """Optimizer steps that a resumed run has before it, from where it was restored to."""
+        """Return the number of optimizer steps that a resumed run has before it, from where it was
+        restored to.
+        """
         trainer = self.trainer
         at_most = trainer.max_steps - trainer.global_step if trainer.max_steps >= 0 else math.inf
         if trainer.max_epochs is None or trainer.max_epochs < 0:
@@ -129,6 +131,8 @@ class OptimizedModule(pl.LightningModule):
         return int(min(at_most, max(0, steps - done // trainer.accumulate_grad_batches)))
 
     def effective_lr(self) -> float:
-        """The published rule: accumulated batches x sqrt(devices) x batch size / 256 x lr."""
+        """Return the learning rate by the published rule: accumulated batches x sqrt(devices) x
+        batch size / 256 x lr.
+        """
         scale = self.trainer.accumulate_grad_batches * math.sqrt(self.trainer.world_size)
         return scale * self.hparams["batch_size"] / 256 * self.hparams["lr"]

@@ -105,7 +105,7 @@ class PARSeq(System):
 
     @property
     def has_clip_encoder(self) -> bool:
-        """Whether the encoder is CLIP's image tower."""
+        """Return whether the encoder is CLIP's image tower."""
         return is_clip(self.hparams.get("encoder", OWN))
 
     def load_initial_weights(self) -> None:
@@ -149,11 +149,11 @@ class PARSeq(System):
                 self.contrastive.place_as_before(self.text_side.space)
 
     def compiled_parts(self) -> list[nn.Module]:
-        """Encoder and decoder."""
+        """Return encoder and decoder."""
         return [self.model.encoder, self.model.decoder]
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """Cross-entropy over all orders, each element counted once an order.
+        """Return the cross-entropy over all orders, each element counted once per order.
 
         Only the first two orders count [E]: in the others it comes last, after the whole text, and
         teaches nothing that left to right does not.
@@ -189,7 +189,7 @@ class PARSeq(System):
         return loss
 
     def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
-        """InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
+        """Return InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
         float32.
         """
         if self.contrastive is None or self.text_side is None:
@@ -245,8 +245,8 @@ class PARSeq(System):
         return orders * characters + min(2, orders) * len(tokens)
 
     def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits (P, B, T, C), summed over what counts of targets (B, T); [E] in
-        two orders only.
+        """Return the cross-entropy of logits (P, B, T, C), summed over what counts of targets (B,
+        T); [E] in two orders only.
         """
         pad_id = self.tokenizer.pad_id
         without_end = targets.masked_fill(targets == self.tokenizer.eos_id, pad_id)

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Options with the sizes of a CLIP that has its own, and the activation of one of open_clip's.
+    """Complete options by the sizes of a CLIP that has its own, and the activation of one of
+    open_clip's.
 
     Nothing is done for options that come from a checkpoint: they have all sizes.
     """
@@ -50,6 +51,6 @@ class ColumnReader(nn.Linear):
         super().__init__(embed_dim, charset_size + 1)
 
     def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
-        """CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
+        """Return CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
         lengths = torch.tensor([len(label) for label in labels], device=columns.device)
         return ctc_loss(self(columns), tokens[:, 1:], lengths)

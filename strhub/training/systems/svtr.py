@@ -75,7 +75,7 @@ class SVTRv2(System):
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One step; what was dropped is logged."""
+        """Take one step; what was dropped is logged."""
         loss = super().training_step(batch, batch_idx)
         self.log(
             "dropped_labels",
@@ -99,8 +99,8 @@ class SVTRv2(System):
 def ctc_losses(
     logits: Tensor, columns: Tensor, tokens: Tensor, labels: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """CTC's loss (Graves et al. 2006) of each word, a character, (B), and how many words have too
-    few columns, ().
+    """Return CTC's loss (Graves et al. 2006) of each word, per character, (B), and how many words
+    have too few columns, ().
 
     logits: (B, W, C); columns: how many of W are a word's own, (B); tokens: ids of the labels, (B,
     L). The loss of a word that needs more columns than it has is 0.

@@ -20,7 +20,9 @@ class TRBA(System):
     tokenizer: AttentionTokenizer
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
-        """Cross-entropy of the characters and of [E], each given the true text before it."""
+        """Return the cross-entropy of the characters and of [E], each given the true text before
+        it.
+        """
         tokens = self.tokenizer.encode(labels, self.device)  # (B, T + 1), from [B] on
         targets = tokens[:, 1:]
         loss = self._cross_entropy(self.model.logits_after(images, tokens[:, :-1]), targets)
