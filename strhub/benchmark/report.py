@@ -49,7 +49,9 @@ def write_json(results: Mapping[str, Any], path: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """Raise `ValueError` for a suffix of no image format, `ModuleNotFoundError` without matplotlib."""
+    """Raise `ValueError` for a suffix of no image format, `ModuleNotFoundError` without
+    matplotlib.
+    """
     from matplotlib.backend_bases import FigureCanvasBase
 
     if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):

@@ -65,7 +65,9 @@ def fit_temperature(logits: Sequence[Array], right: Sequence[bool]) -> float:
 
 
 def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> float:
-    """Return where a unimodal function is least between `low` and `high`, by golden-section search."""
+    """Return where a unimodal function is least between `low` and `high`, by golden-section
+    search.
+    """
     while high - low > tolerance:
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)

@@ -222,7 +222,9 @@ class Reader:
         content: KeyValue,
         mask: str | None,
     ) -> str:
-        """Pass one stream, (B, L, D), through a layer: attention to the content, to the image, MLP."""
+        """Pass one stream, (B, L, D), through a layer: attention to the content, to the image,
+        MLP.
+        """
         layer: DecoderLayer = self.layers[number]
         stream = graph.op(
             "Add",

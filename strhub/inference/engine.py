@@ -69,7 +69,9 @@ class Engine(ABC):
 
     @contextmanager
     def side_by_side(self) -> Iterator[Decode]:
-        """Decode on a fraction of the processors, for as many threads at once as there are lanes."""
+        """Decode on a fraction of the processors, for as many threads at once as there are
+        lanes.
+        """
         yield self.decode
 
 

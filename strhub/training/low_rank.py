@@ -75,7 +75,9 @@ def low_rank_changes(encoder: Sequence[Layer], rank: int) -> LowRank:
 
 
 def recompute_blocks(network: nn.Module) -> None:
-    """Recompute a network's transformer blocks for the backward pass; `ConfigError` if it has none."""
+    """Recompute a network's transformer blocks for the backward pass; `ConfigError` if it has
+    none.
+    """
     able = [one for one in network.modules() if isinstance(one, BlockStack)]
     if not able:
         raise ConfigError(

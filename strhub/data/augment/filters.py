@@ -73,7 +73,9 @@ def shift_rows(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
 
 
 def shift_columns(pixels: Pixels, shifts: npt.NDArray[np.float64]) -> Pixels:
-    """Return `result[y, x] = pixels[y + shifts[x], x]`: `shift_rows` for columns; `shifts` is (W,)."""
+    """Return `result[y, x] = pixels[y + shifts[x], x]`: `shift_rows` for columns; `shifts` is
+    (W,).
+    """
     height, width = pixels.shape[:2]
     whole, weights = _split(shifts, height)
     above, below = 1 + max(0, -int(whole.min())), 2 + max(0, int(whole.max()))

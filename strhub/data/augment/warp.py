@@ -83,7 +83,9 @@ def perspective(nodes: Nodes, level: float, aspect: float, rng: Generator) -> No
 
 
 def rotation(nodes: Nodes, level: float, aspect: float, rng: Generator) -> Nodes:
-    """Rotate by up to 25 degrees either way, and scale down so that the corners stay on the canvas."""
+    """Rotate by up to 25 degrees either way, and scale down so that the corners stay on the
+    canvas.
+    """
     angle = np.radians(rng.uniform(-25, 25)) * level
     cosine, sine = np.cos(angle), np.sin(angle)
     fit = [cosine + abs(sine) / aspect, cosine + abs(sine) * aspect]

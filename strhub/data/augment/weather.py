@@ -173,7 +173,9 @@ def wire_grid(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 
 
 def dots(pixels: Pixels, level: float, rng: Generator) -> Pixels:
-    """Add a regular pattern of round dots that take up to a tenth of the area, 0.2 to 0.9 opaque."""
+    """Add a regular pattern of round dots that take up to a tenth of the area, 0.2 to 0.9
+    opaque.
+    """
     height, width = pixels.shape[:2]
     spacing = max(3.0, height * rng.uniform(0.2, 0.4))
     phase = rng.uniform(0, spacing, 2)

@@ -78,7 +78,9 @@ def content_hash(content: bytes) -> int:
 
 
 def pixel_hash(image: Image.Image) -> int:
-    """Return 64 bits of a hash of an RGB image's size and pixels, whatever format it was stored in."""
+    """Return 64 bits of a hash of an RGB image's size and pixels, whatever format it was stored
+    in.
+    """
     return content_hash(b"%dx%d" % image.size + image.tobytes())
 
 

@@ -89,7 +89,9 @@ class FolderSource:
     path: str
 
     def words(self) -> Iterator[LabeledWord]:
-        """Read as `Source` says. `DataError` if an image is named twice: which label should count?"""
+        """Read as `Source` says. `DataError` if an image is named twice: which label should
+        count?
+        """
         annotations = Annotations(self.path)
         labels: dict[str, tuple[int, int]] = {}
         for annotation in annotations:

@@ -137,7 +137,9 @@ def _sharpen(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=1)
 def _noise_bank() -> tuple[Image.Image, ...]:
-    """Return RGB images of noise around 128: per channel, gray, and both again in coarser grains."""
+    """Return RGB images of noise around 128: per channel, gray, and both again in coarser
+    grains.
+    """
     rng = np.random.default_rng(_NOISE_SEED)
     shape = (160, 700)
     tiles = []

@@ -67,7 +67,9 @@ def _outline(
 
 
 def _leaves(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Draw shapes of all sizes, the later ones over the earlier: gravel, foliage, crowds of things."""
+    """Draw shapes of all sizes, the later ones over the earlier: gravel, foliage, crowds of
+    things.
+    """
     width, height = size
     image = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(image)
@@ -87,7 +89,9 @@ def _leaves(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Imag
 
 
 def _strokes(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
-    """Draw bent strokes, all in about one direction or in any: grass, hair, twigs, wires, cracks."""
+    """Draw bent strokes, all in about one direction or in any: grass, hair, twigs, wires,
+    cracks.
+    """
     width, height = size
     image = Image.new("RGB", size, color())
     pen = ImageDraw.Draw(image)

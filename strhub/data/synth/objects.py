@@ -20,7 +20,9 @@ __all__ = ["OBJECT_STEPS"]
 
 
 def _thing_color(scene: Scene, rng: np.random.Generator) -> Color:
-    """Draw any color, but rarely that of the letters: a pole of their color would be read as an I."""
+    """Draw any color, but rarely that of the letters: a pole of their color would be read as an
+    I.
+    """
     brightness = 20.0 + 215.0 * rng.random()
     color = any_color(brightness, rng)
     return mix(color, scene.ground, 0.5) if rng.random() < 0.3 else color

@@ -135,7 +135,9 @@ def _wear(scene: Scene, strength: float, rng: np.random.Generator) -> None:
 
 
 def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
-    """Roughen edges as of a stencil, a brush or bad print: the outline wanders by part of a stroke."""
+    """Roughen edges as of a stencil, a brush or bad print: the outline wanders by part of a
+    stroke.
+    """
     if strength <= 0:
         return
     noise = piece(texture_bank()["plaster"][1], scene.cover.size, 20.0 / scene.em, rng)

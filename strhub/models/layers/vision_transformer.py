@@ -225,7 +225,9 @@ class VisionTransformer(BlockStack):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (B, 3, H, W), normalized, to tokens (B, N, D), the class token first if there is one."""
+        """Map (B, 3, H, W), normalized, to tokens (B, N, D), the class token first if there is
+        one.
+        """
         tokens = self.patch_embed(images)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)

@@ -41,7 +41,9 @@ def sample_permutations(
 def _distinct_orders(
     length: int, count: int, forward: bool, mirrored: bool, rng: np.random.Generator
 ) -> list[tuple[int, ...]]:
-    """Draw up to `count` orders of 1 to `length`; with `mirrored` none is the reverse of another."""
+    """Draw up to `count` orders of 1 to `length`; with `mirrored` none is the reverse of
+    another.
+    """
     positions = np.arange(1, length + 1)
     # Of 20 positions there are more orders than could ever be exhausted; the factorial need not be
     # computed.

@@ -108,7 +108,9 @@ class OptimizedModule(pl.LightningModule):
         return math.ceil(self.batches_per_epoch() / self.trainer.accumulate_grad_batches)
 
     def batches_per_epoch(self) -> int:
-        """Return the number of batches of an epoch, as far as `trainer.limit_train_batches` allows."""
+        """Return the number of batches of an epoch, as far as `trainer.limit_train_batches`
+        allows.
+        """
         batches: int = self.trainer.datamodule.batches_per_epoch()  # type: ignore[attr-defined]
         limit: int | float = self.trainer.limit_train_batches
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)

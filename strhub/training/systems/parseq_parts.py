@@ -51,6 +51,8 @@ class ColumnReader(nn.Linear):
         super().__init__(embed_dim, charset_size + 1)
 
     def loss(self, columns: Tensor, tokens: Tensor, labels: Sequence[str]) -> Tensor:
-        """Return CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see `ctc_loss`."""
+        """Return CTC's loss of labels with tokens (B, T + 1) that begin with [B]; see
+        `ctc_loss`.
+        """
         lengths = torch.tensor([len(label) for label in labels], device=columns.device)
         return ctc_loss(self(columns), tokens[:, 1:], lengths)
