@@ -20,7 +20,8 @@ COMMANDS = {
     "explain": "show what a model attends to, or retrieve words for an image",
     "serve": "serve readings over HTTP",
     "demo": "start a web page that reads images dropped on it",
-    "data": "make, inspect, filter, merge, split, shard and render data sets",
+    "data": "make, convert, inspect, filter, merge, split, shard and render data sets",
+    "model": "make a model by a recipe, label, average, calibrate, measure and plot",
 }
 
 

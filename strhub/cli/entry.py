@@ -200,6 +200,11 @@ def data() -> None:
     start("data")
 
 
+def model() -> None:
+    """`strhub-model`."""
+    start("model")
+
+
 def serve() -> None:
     """Run `strhub-serve`."""
     start("serve")

@@ -2,8 +2,9 @@
 
 The text is kept for which most speaks. The surest of several looks is surer than it is right, so
 what is reported is corrected by what was measured on words of which the labels are known
-(`tools/calibrate.py` fits the correction). A view that cuts a part of the image away never makes a
-text surer than the whole image allows: what it cut off may be a part of the text, or another line.
+(`strhub-model calibrate` fits the correction). A view that cuts a part of the image away never
+makes a text surer than the whole image allows: what it cut off may be a part of the text, or
+another line.
 """
 
 from __future__ import annotations

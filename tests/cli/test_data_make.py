@@ -232,10 +232,7 @@ def test_help_lists_the_commands_that_are_there() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("usage: strhub-data <command>")
-    assert (
-        "  make     Make an LMDB of a folder of images and the file that says what they show."
-        in lines
-    )
+    assert "  make      Make an LMDB from a folder of images and their labels." in lines
     assert lines[-1] == "[]"
     assert strhub_data().stdout.splitlines() == lines[:-1]
 

@@ -12,6 +12,7 @@ import pytest
 import strhub
 from strhub.__main__ import COMMANDS, listing
 from strhub.cli.data import COMMANDS as DATA_COMMANDS
+from strhub.cli.model import COMMANDS as MODEL_COMMANDS
 from strhub.cli.program import examples, program
 from strhub.utils.install import install_command
 
@@ -44,6 +45,7 @@ def shown() -> dict[str, str]:
     """What each command prints where no extra is installed, by its arguments."""
     calls = [[name, flag] for name in COMMANDS for flag in ("--help", "--version")]
     calls += [["data", name, "--help"] for name in DATA_COMMANDS]
+    calls += [["model", name, "--help"] for name in MODEL_COMMANDS]
     calls += [["explain", name, "--help"] for name in ("attention", "retrieve")]
     done = subprocess.run(
         [sys.executable, "-c", SHOW, json.dumps([calls, EXTRAS])],

@@ -283,11 +283,10 @@ TABLE = {
     "./tune.py tune.resources_per_trial.gpu=0.25 trainer.precision=bf16-mixed": GPU,
     "./tune.py tune.address=10.0.0.1:6379": CLUSTER,
     "./tune.py tune.resume_dir=outputs/tune/parseq/<time>": MINUTES,
-    "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data": MINUTES,
-    "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data --minutes 10": MINUTES,
-    "tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data +hardware=gpu "
-    "model.lr=2.5e-3": GPU,
-    "tools/calibrate.py mine.safetensors --data_root data --sets val/mine": Run(
+    "strhub-model make strhub-tiny --data_root data": MINUTES,
+    "strhub-model make strhub-tiny --data_root data --minutes 10": MINUTES,
+    "strhub-model make strhub-tiny --data_root data +hardware=gpu model.lr=2.5e-3": GPU,
+    "strhub-model calibrate mine.safetensors --data_root data --sets val/mine": Run(
         only_parsed="changes a model's file, and has tests of its own"
     ),
     "tools/embed_weights.py outputs/strhub-tiny/strhub-tiny.safetensors": Run(

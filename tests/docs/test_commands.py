@@ -31,13 +31,11 @@ def check_program(name: str, words: list[str]) -> None:
             overrides = [override for override in overrides if override != "+experiment=best"]
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             compose(CONFIGS[name], overrides=[*overrides, "output_dir=here"])
-    elif name == "data":
-        from strhub.cli.data import COMMANDS as DATA_COMMANDS
-
-        assert words[0] in DATA_COMMANDS
+    elif name in ("data", "model"):
+        assert words[0] in import_module(f"strhub.cli.{name}").COMMANDS
         parser = argparse.ArgumentParser()
-        import_module(f"strhub.cli.data_commands.{words[0]}").add_arguments(parser)
-        parser.parse_args(words[1:])
+        import_module(f"strhub.cli.{name}_commands.{words[0]}").add_arguments(parser)
+        (parser.parse_intermixed_args if name == "model" else parser.parse_args)(words[1:])
     else:
         parser = import_module(f"strhub.cli.{name}").build_parser()
         parse = parser.parse_args if name == "explain" else parser.parse_intermixed_args

@@ -45,7 +45,7 @@ def texts_of(kinds: np.ndarray) -> list[str]:
 
 
 def fit(found: Arrays, words: np.ndarray) -> Fitted:
-    """Fit to some of the words, as `tools/calibrate.py` does."""
+    """Fit to some of the words, as `strhub-model calibrate` does."""
     looks, again = np.isin(found["look_word"], words), np.isin(found["again_word"], words)
     grounds = found["grounds"].tolist()
     calibration = fit_calibration(

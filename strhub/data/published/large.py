@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from converters.common import LazyScenes, Notes, Scene, Source, Word, locate, read_lines, to_polygon
+from strhub.data.published.common import (
+    LazyScenes,
+    Notes,
+    Scene,
+    Source,
+    Word,
+    locate,
+    read_lines,
+    to_polygon,
+)
 
 
 def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:

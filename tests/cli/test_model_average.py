@@ -1,6 +1,6 @@
 """Several models' weights averaged."""
 
-import importlib.util
+import argparse
 from pathlib import Path
 
 import pytest
@@ -8,14 +8,8 @@ import torch
 
 from strhub import load
 from strhub.checkpoint.zoo import save_model
+from strhub.cli.model_commands.average import averaged, part
 from strhub.errors import ConfigError
-
-PATH = Path(__file__).parents[2] / "tools" / "average_weights.py"
-SPEC = importlib.util.spec_from_file_location("average_weights", PATH)
-assert SPEC
-assert SPEC.loader
-tool = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tool)
 
 
 def test_the_mean_by_fractions(tmp_path: Path) -> None:
@@ -24,7 +18,7 @@ def test_the_mean_by_fractions(tmp_path: Path) -> None:
         for parameter in other.parameters():
             parameter.zero_()
     save_model(other, tmp_path / "zero.safetensors", {}, torch.float32)
-    mean = tool.averaged([(3.0, "strhub-small"), (1.0, str(tmp_path / "zero.safetensors"))])
+    mean = averaged([(3.0, "strhub-small"), (1.0, str(tmp_path / "zero.safetensors"))])
     own = load("strhub-small").state_dict()
     for name, tensor in mean.state_dict().items():
         torch.testing.assert_close(tensor, 0.75 * own[name])
@@ -32,10 +26,10 @@ def test_the_mean_by_fractions(tmp_path: Path) -> None:
 
 def test_models_that_do_not_fit_together() -> None:
     with pytest.raises(ConfigError, match="strhub-tiny has other parameters"):
-        tool.averaged([(1.0, "strhub-small"), (1.0, "strhub-tiny")])
+        averaged([(1.0, "strhub-small"), (1.0, "strhub-tiny")])
 
 
 @pytest.mark.parametrize("text", ["strhub-small", "0:strhub-small", "nan:a", "x:a", "0.5:"])
 def test_a_part_that_says_no_fraction(text: str) -> None:
-    with pytest.raises(tool.argparse.ArgumentTypeError, match=r"0\.7:last\.ckpt"):
-        tool.part(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"0\.7:last\.ckpt"):
+        part(text)

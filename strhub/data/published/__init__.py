@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from converters import documents, large, lines
-from converters.common import Notes, Scene, Source
+from strhub.data.published import documents, large, lines
+from strhub.data.published.common import Notes, Scene, Source
 
 __all__ = ["CONVERTERS", "Converter", "Notes", "Scene", "Source"]
 

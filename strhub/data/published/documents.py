@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from converters.common import (
+from strhub.data.published.common import (
     DONT_CARE,
     Notes,
     Scene,

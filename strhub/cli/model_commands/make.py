@@ -1,13 +1,14 @@
-#!/usr/bin/env python3
-"""Make a model by a recipe: train, label, train further, average, save, calibrate, evaluate.
+"""Make a model by a recipe: train, label, train further, average, save, calibrate, measure.
 
-tools/make_model.py tools/recipes/strhub-tiny.yaml --data_root data       # all of it
-tools/make_model.py tools/recipes/strhub-small.yaml --data_root data --minutes 10    # a leg
-tools/make_model.py tools/recipes/strhub-tiny.yaml +hardware=gpu model.lr=2.5e-3
+A recipe is a YAML file, or one that comes with strhub, by its name. Further arguments are options
+of train.py, for all stages. Each stage is done once: stopped at any point, by --minutes, Ctrl-C or
+a power cut, the same command resumes from the last checkpoint. Exit status: 0 when the model is
+made, 75 when there is more to do.
 
-Further arguments are options of train.py, for all stages. Each stage is done once: stopped at any
-point, by --minutes, Ctrl-C or a power cut, the same command resumes from the last checkpoint. Exit
-status: 0 when the model is made, 75 when there is more to do.
+examples:
+  strhub-model make strhub-tiny --data_root data                 all of it
+  strhub-model make strhub-small --data_root data --minutes 10   a leg
+  strhub-model make mine.yaml +hardware=gpu model.lr=2.5e-3
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
+from strhub.cli.program import program
+from strhub.utils.files import replacing
+from strhub.utils.options import unknown_option_message
+from strhub.utils.terminal import printable
 
-ROOT = Path(__file__).resolve().parent.parent
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MORE_TO_DO = 75  # sysexits.h: EX_TEMPFAIL
 KINDS = ("train", "label", "average")
 MADE = ("rendered", "lines")  # names in a mixture of what is no folder
@@ -74,19 +78,17 @@ class Maker:
         precision = ["--precision", self.recipe["precision"]]
         self._once(
             "save",
-            lambda: self._run(
-                "tools/embed_weights.py", self._model(last), "--out", weights, *precision
-            ),
+            lambda: self._run("export", self._model(last), weights, *precision),
         )
         self._once(
             "calibrate",
-            lambda: self._run("tools/calibrate.py", weights, *chosen, *self.recipe["calibrate"]),
+            lambda: self._run("model", "calibrate", weights, *chosen, *self.recipe["calibrate"]),
         )
         table = self.out / "reading.md"
         self._once(
             "evaluate",
             lambda: self._run(
-                "benchmarks/reading.py", weights, *chosen, *self.recipe["evaluate"], output=table
+                "model", "measure", weights, *chosen, *self.recipe["evaluate"], output=table
             ),
         )
         print(table.read_text("utf-8"))
@@ -114,7 +116,7 @@ class Maker:
         mixture = ", ".join(f"{name}: {fraction}" for name, fraction in fractions.items())
         validation = [] if (self.data_root / "val").is_dir() else ["data.render.validation=1000"]
         self._run(
-            "train.py", *stage["overrides"], *beginning, f"data.root_dir={self.data_root}",
+            "train", *stage["overrides"], *beginning, f"data.root_dir={self.data_root}",
                 f"hydra.run.dir={folder}",
             "~data.mixture", f"+data.mixture={{{mixture}}}", *validation, *self.overrides,
         )  # fmt: skip
@@ -125,7 +127,7 @@ class Maker:
             print(f"left out: there is no folder {images}")
             return
         self._run(
-            "tools/label.py", images, self.out / stage["label"], "--model",
+            "model", "label", images, self.out / stage["label"], "--model",
                 self._model(stage["model"]),
             "--min_confidence", str(stage["min_confidence"]),
         )  # fmt: skip
@@ -134,7 +136,7 @@ class Maker:
         parts = [f"{fraction}:{self._model(name)}" for name, fraction in stage["of"].items()]
         folder = self.out / stage["average"]
         folder.mkdir(exist_ok=True)
-        self._run("tools/average_weights.py", self._model(stage["average"]), *parts)
+        self._run("model", "average", self._model(stage["average"]), *parts)
 
     def _model(self, name: str) -> str:
         """Return the model of an earlier stage; what is no stage's name is a model's id or path."""
@@ -162,31 +164,31 @@ class Maker:
             else []
         )
 
-    def _run(self, program: str, *arguments: str | Path, output: Path | None = None) -> None:
-        """Run one of the repository's programs until it ends, or stop it at the deadline."""
-        command = [sys.executable, str(ROOT / program), *map(str, arguments)]
-        unfinished = output.with_suffix(".part") if output else None
-        with (
-            unfinished.open("w")
-            if unfinished
-            else open(sys.stdout.fileno(), "w", closefd=False) as stream
-        ):
-            process = subprocess.Popen(command, stdout=stream, cwd=ROOT)
-            try:
-                status = process.wait(
-                    None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-                )
-            except subprocess.TimeoutExpired:
-                raise TimeIsUp from None
-            finally:
-                end(process)
+    def _run(self, command: str, *arguments: str | Path, output: Path | None = None) -> None:
+        """Run one of strhub's commands until it ends, or stop it at the deadline. Its standard
+        output is this one's, or a file that is put in place when it is done.
+        """
+        called = [sys.executable, "-m", "strhub", command, *map(str, arguments)]
+        sys.stdout.flush()
+        if output is None:
+            self._wait(subprocess.Popen(called), command)
+            return
+        with replacing(output) as partial, partial.open("wb") as stream:
+            self._wait(subprocess.Popen(called, stdout=stream), command)
+
+    def _wait(self, process: subprocess.Popen[bytes], command: str) -> None:
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        try:
+            status = process.wait(left)
+        except subprocess.TimeoutExpired:
+            raise TimeIsUp from None
+        finally:
+            end(process)
         if status:
-            raise SystemExit(
-                f"make_model: {program} failed with status {status}; mended, the same command "
-                "resumes"
+            raise ValueError(
+                f"{program(command)} failed with status {status}; once that is mended, the same "
+                "command resumes"
             )
-        if output and unfinished:
-            unfinished.replace(output)
 
 
 def kind_and_name(stage: Stage) -> tuple[str, str]:
@@ -207,32 +209,45 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def find_recipe(named: str) -> Path:
+    """Return a recipe's file: that of strhub's own if it is one's name. `ValueError` if there is
+    none.
+    """
+    own = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+    if named in own:
+        return own[named]
+    path = Path(named)
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        raise ValueError(unknown_option_message(named, own, "the recipes of strhub"))
+    return path
+
+
 def read_recipe(path: Path) -> Stage:
-    """The recipe in a YAML file; exits with what is wrong with it."""
+    """Return the recipe in a YAML file. `ValueError` with what is wrong with it."""
+    import yaml
+
     try:
         recipe = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SystemExit(f"make_model: {path} cannot be read: {error}") from error
-    if isinstance(recipe, dict):
-        for number, stage in enumerate(recipe.get("stages") or (), 1):
-            if not isinstance(stage, dict) or len(set(KINDS) & set(stage)) != 1:
-                raise SystemExit(
-                    f"make_model: {path}: stage {number} must have one of {', '.join(KINDS)}"
-                )
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    stages = recipe.get("stages") if isinstance(recipe, dict) else ()
+    if not isinstance(stages, list | tuple | None):
+        raise ValueError(f"{path}: stages must be a list")
+    for number, stage in enumerate(stages or (), 1):
+        if not isinstance(stage, dict) or len(set(KINDS) & set(stage)) != 1:
+            raise ValueError(f"{path}: stage {number} must have one of {', '.join(KINDS)}")
     needed = {"weights", "precision", "stages", "calibrate", "evaluate"}
-    if not isinstance(recipe, dict) or needed - set(recipe):
-        missing = ", ".join(sorted(needed - set(recipe if isinstance(recipe, dict) else ())))
-        raise SystemExit(f"make_model: {path} is no recipe: it lacks {missing}; see tools/recipes")
-    return recipe
+    missing = needed - set(recipe if isinstance(recipe, dict) else ())
+    if missing:
+        raise ValueError(
+            f"{path} is no recipe: it lacks {', '.join(sorted(missing))}; see those in {RECIPES}"
+        )
+    return dict(recipe)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "recipe", type=Path, help="YAML file, such as tools/recipes/strhub-tiny.yaml"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of make."""
+    parser.add_argument("recipe", help="YAML file, or strhub-tiny or strhub-small")
     parser.add_argument(
         "overrides", nargs="*", metavar="name=value", help="options of train.py, for every stage"
     )
@@ -245,28 +260,29 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, help="stop after so many; the same command resumes"
     )
-    args = parser.parse_intermixed_args()
-    out = args.out or Path("outputs") / args.recipe.stem
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the model, or a part of it. Raises `ValueError` for a recipe that cannot be used or a
+    stage that failed.
+    """
+    path = find_recipe(args.recipe)
+    recipe = read_recipe(path)
+    if args.minutes is not None and not args.minutes > 0:
+        raise ValueError(f"--minutes is {args.minutes:g}: it must be over 0")
+    out = args.out or Path("outputs") / path.stem
     out.mkdir(parents=True, exist_ok=True)
-    deadline = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     maker = Maker(
-        read_recipe(args.recipe),
+        recipe,
         data_root=args.data_root,
         out=out,
         overrides=args.overrides,
-        deadline=deadline,
+        deadline=None if args.minutes is None else time.monotonic() + 60 * args.minutes,
     )
     try:
-        print(
-            f"{maker.make()} is made; into the package: tools/embed_weights.py "
-            f"{out / maker.recipe['weights']}"
-        )
+        print(printable(f"{maker.make()} is made"))
     except TimeIsUp:
         print(f"stopped after {args.minutes:g} minutes; the same command resumes")
         sys.exit(MORE_TO_DO)
-    except KeyboardInterrupt:
-        sys.exit("\nmake_model: stopped; the same command resumes")
-
-
-if __name__ == "__main__":
-    main()
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("stopped; the same command resumes") from error

@@ -1,8 +1,10 @@
-#!/usr/bin/env python3
 """Draw the training curve of a run: its loss, and its accuracy on the validation words.
 
-tools/plot_curve.py outputs/<run>/metrics.csv curve.png        needs the extra `bench` (matplotlib)
+example:
+  strhub-model plot outputs/<run>/metrics.csv curve.png
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
@@ -10,20 +12,13 @@ from pathlib import Path
 
 
 def column(rows: list[dict[str, str]], name: str, batch: int) -> tuple[list[float], list[float]]:
-    """Words seen, in thousands, and the value of every row that has one."""
+    """Return the words seen, in thousands, and the value of every row that has one."""
     found = [(int(row["step"]) * batch / 1000, float(row[name])) for row in rows if row.get(name)]
     return [words for words, _ in found], [value for _, value in found]
 
 
-def main() -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of plot."""
     parser.add_argument(
         "metrics", type=Path, nargs="+", help="metrics.csv of a run, or of its parts in order"
     )
@@ -31,8 +26,28 @@ def main() -> None:
     parser.add_argument(
         "--batch_size", type=int, default=96, help="words a step, all devices together"
     )
-    args = parser.parse_args()
-    rows = [row for path in args.metrics for row in csv.DictReader(path.open())]
+
+
+def rows_of(paths: list[Path]) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv files; `ValueError` if one has no steps."""
+    rows = []
+    for path in paths:
+        with path.open(encoding="utf-8", newline="") as stream:
+            found = list(csv.DictReader(stream))
+        if not found or "step" not in found[0]:
+            raise ValueError(f"{path} is no metrics.csv of a run: it has no column `step`")
+        rows += found
+    return rows
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw the curve. Raises `ValueError` for what is no record of a run."""
+    rows = rows_of(args.metrics)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     figure, loss_axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     accuracy_axes = loss_axes.twinx()
     loss_axes.plot(*column(rows, "loss", args.batch_size), color="tab:orange", linewidth=1)
@@ -46,7 +61,5 @@ def main() -> None:
     accuracy_axes.set_ylim(0, 100)
     accuracy_axes.grid(alpha=0.3)
     figure.savefig(args.out, dpi=100)
-
-
-if __name__ == "__main__":
-    main()
+    pyplot.close(figure)
+    print(args.out)

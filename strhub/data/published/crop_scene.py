@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from converters.common import Scene, Word
 from strhub.data.curation.writer import Record, SkippedRecord
+from strhub.data.published.common import Scene, Word
 from strhub.images.crops import (
     UnusablePolygon,
     crop_word,

@@ -1,42 +1,51 @@
-#!/usr/bin/env python3
-"""Make a database of words from a published data set and its annotations.
-
-tools/convert.py textocr --annotations TextOCR_0.1_train.json --images train_val_images --output
-data/train/real/TextOCR
+"""Make an LMDB of words from a published data set and its annotations.
 
 A run that was stopped resumes where it was when the same command is given again. Datasets.md has a
 line for each set.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from converters import CONVERTERS, Converter, Notes, Source
-from converters.crop_scene import CropScene
-
 from strhub.data.curation.writer import NothingWritten, WriteReport, write_words
+from strhub.data.published import CONVERTERS, Converter, Notes, Source
+from strhub.data.published.crop_scene import CropScene
+from strhub.utils.terminal import printable
 
 SHOWN = 20  # messages
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run the command line; `words` are its arguments, by default the process's."""
-    args = _parser().parse_args(words)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a command of its own for each data set."""
+    commands = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
+    for converter in CONVERTERS.values():
+        command = commands.add_parser(
+            converter.name, help=converter.help, description=converter.help
+        )
+        command.add_argument("--annotations", type=Path, required=True, help=converter.annotations)
+        command.add_argument("--images", type=Path, required=True, help=converter.images)
+        command.add_argument(
+            "--output", type=Path, required=True, help="the database's folder, to be made"
+        )
+        for option in converter.options:
+            _add_option(command, option)
+        _add_common(command)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert, and say on stderr what became of everything. Raises as `convert` does."""
     notes = Notes()
     try:
         report = convert(CONVERTERS[args.dataset], args, notes)
     except NothingWritten as error:
         _tell(error.report, notes, args)
-        sys.exit(f"convert: {error}")
-    except (OSError, ValueError) as error:
-        sys.exit(f"convert: {error}")
-    except KeyboardInterrupt as error:
-        sys.exit(f"convert: {error}")
+        raise
     _tell(report, notes, args)
 
 
@@ -99,11 +108,11 @@ def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str
 def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
     """What became of everything, on stderr and, if asked for, all messages in a file."""
     problems = [*notes.problems, *report.problems]
-    print(f"{args.output}: {report.written} words", file=sys.stderr)
+    print(printable(f"{args.output}: {report.written} words"), file=sys.stderr)
     for reason, count in (notes.left_out + Counter(report.reasons)).most_common():
         print(f"  left out: {count} x {reason}", file=sys.stderr)
     for problem in problems[:SHOWN]:
-        print(f"  {problem}", file=sys.stderr)
+        print(printable(f"  {problem}"), file=sys.stderr)
     if len(problems) > SHOWN:
         print(
             f"  ... and {len(problems) - SHOWN} more; --problems FILE writes them all",
@@ -111,26 +120,6 @@ def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
         )
     if args.problems:
         args.problems.write_text("".join(f"{problem}\n" for problem in problems), encoding="utf-8")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
-    for converter in CONVERTERS.values():
-        command = commands.add_parser(
-            converter.name, help=converter.help, description=converter.help
-        )
-        command.add_argument("--annotations", type=Path, required=True, help=converter.annotations)
-        command.add_argument("--images", type=Path, required=True, help=converter.images)
-        command.add_argument(
-            "--output", type=Path, required=True, help="the database's folder, to be made"
-        )
-        for option in converter.options:
-            _add_option(command, option)
-        _add_common(command)
-    return parser
 
 
 def _add_option(command: argparse.ArgumentParser, name: str) -> None:
@@ -199,7 +188,3 @@ def _margin(text: str) -> float:
     if not 0 <= value <= 5:
         raise argparse.ArgumentTypeError("a margin is from 0 to 5 heights")
     return value
-
-
-if __name__ == "__main__":
-    main()

@@ -1,27 +1,30 @@
-#!/usr/bin/env python3
 """Label images that have no labels with a model's own readings, for self-training.
-
-tools/label.py data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt
---min_confidence 0.9
 
 Kept is what the model reads with at least that confidence and, if its architecture can read in
 several ways, the same step by step as all at once. The rest is counted. A run that is stopped
 resumes where it was.
+
+example:
+  strhub-model label data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
-from strhub import Recognizer, load
-from strhub.checkpoint.formats import CheckpointError
 from strhub.data.curation.stored import StoredWords
 from strhub.data.curation.writer import NothingWritten, Record, SkippedRecord, write_words
 from strhub.data.sources.lmdb import find_lmdbs
 from strhub.images.open import UnreadableImage, open_bytes
+
+if TYPE_CHECKING:
+    from strhub.inference.recognizer import Recognizer
 
 CHUNK = 32  # images read at a time
 
@@ -62,29 +65,34 @@ def opened(encoded: bytes) -> Image | None:
         return None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of label."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
     parser.add_argument("output", type=Path, help="LMDB folder to make")
     parser.add_argument("--model", default="strhub-tiny", help="an id or a checkpoint's path")
     parser.add_argument("--min_confidence", type=float, default=0.9, help="in [0, 1]")
     parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
-    args = parser.parse_args()
-    paths = find_lmdbs(args.input)
-    if not paths:
-        parser.error(f"there is no LMDB folder (data.mdb) in {args.input}")
-    sources = [StoredWords(path) for path in paths]
-    try:
-        model = load(args.model)
-    except CheckpointError as error:
-        parser.error(str(error))
+
+
+def recognizers_of(name: str) -> list[Recognizer]:
+    """Return a model's readers: one, or of a model that can read in several ways, two."""
+    from strhub.checkpoint.zoo import load
+    from strhub.inference.recognizer import Recognizer
+
+    model = load(name)
     recognizers = [Recognizer(model, batch_size=CHUNK)]
     if "decode_ar" in model.model.decoding_options:
-        recognizers.append(
-            Recognizer(args.model, batch_size=CHUNK, decode_ar=False, refine_iters=1)
-        )
+        recognizers.append(Recognizer(name, batch_size=CHUNK, decode_ar=False, refine_iters=1))
+    return recognizers
+
+
+def run(args: argparse.Namespace) -> None:
+    """Label, and print how many images are. Raises `ValueError` if nothing can be read."""
+    paths = find_lmdbs(args.input)
+    if not paths:
+        raise ValueError(f"there is no LMDB folder (data.mdb) in {args.input}")
+    sources = [StoredWords(path) for path in paths]
+    recognizers = recognizers_of(args.model)
     jobs = [
         (number, first)
         for number, source in enumerate(sources)
@@ -114,7 +122,3 @@ def main() -> None:
         f"{args.output}: {report.written} of {total} images labeled, {total - report.written} left "
         "out as doubtful"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,26 @@
-#!/usr/bin/env python3
 """Average the weights of several models, such as a fine-tuned one and the one it began with.
-
-tools/average_weights.py averaged.safetensors 0.7:outputs/small/last 0.3:ppocrv6-small.safetensors
 
 Fine-tuned weights and those they began with often read better together than either alone (Wortsman
 et al. 2022, "Robust Fine-Tuning of Zero-Shot Models"). All must have the same parameters and
 charset; what else the file says is the first one's. The fractions are brought to a sum of 1.
+
+example:
+  strhub-model average averaged.safetensors 0.7:outputs/small/last 0.3:ppocrv6-small.safetensors
 """
+
+from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from strhub.cli.program import program
+from strhub.errors import ConfigError
 
-from strhub.checkpoint.scene_text_model import SceneTextModel
-from strhub.checkpoint.zoo import load_from_checkpoint, locate, save_model
-from strhub.errors import CheckpointError, ConfigError
+if TYPE_CHECKING:
+    from strhub.checkpoint.scene_text_model import SceneTextModel
 
 Part = tuple[float, str]
 
@@ -38,6 +41,10 @@ def part(text: str) -> Part:
 
 def averaged(parts: Sequence[Part]) -> SceneTextModel:
     """Return the first model with the mean of all weights; `ConfigError` if they do not fit."""
+    import torch
+
+    from strhub.checkpoint.zoo import load_from_checkpoint, locate
+
     total = sum(fraction for fraction, _ in parts)
     models = [
         (fraction / total, name, load_from_checkpoint(locate(name))) for fraction, name in parts
@@ -60,26 +67,27 @@ def averaged(parts: Sequence[Part]) -> SceneTextModel:
     return first
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of average."""
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument(
         "parts", nargs="+", type=part, metavar="FRACTION:MODEL", help="ids or paths of models"
     )
     parser.add_argument("--precision", choices=["float32", "float16"], default="float32")
-    args = parser.parse_args()
-    try:
-        model = averaged(args.parts)
-    except (CheckpointError, ConfigError) as error:
-        parser.error(str(error))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the mean. Raises `ConfigError` and `CheckpointError`."""
+    if args.out.suffix != ".safetensors":
+        raise ConfigError(f"{args.out}: weights are written to a .safetensors file")
+    import torch
+
+    from strhub.checkpoint.zoo import save_model
+
+    model = averaged(args.parts)
     for name in ("temperature", "reread_correction", "calibration"):  # they were another one's
         model.hparams.pop(name, None)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, args.out, {}, getattr(torch, args.precision))
     size = args.out.stat().st_size / 2**20
-    print(f"{args.out}: {size:.1f} MiB; calibrate it: tools/calibrate.py {args.out}")
-
-
-if __name__ == "__main__":
-    main()
+    print(f"{args.out}: {size:.1f} MiB; calibrate it: {program('model')} calibrate {args.out}")

@@ -1,5 +1,5 @@
-"""tools/calibrate.py writes what it fits into a model's file, and what it measured on other words
-into its card.
+"""strhub-model calibrate writes what it fits into a model's file, and what it measured on other
+words into its card.
 """
 
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def calibrate(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "tools/calibrate.py", *map(str, arguments)]
+    command = [sys.executable, "-m", "strhub", "model", "calibrate", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
@@ -51,9 +51,3 @@ def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tre
     engine = OnnxEngine(weights.with_suffix(".onnx"))
     assert engine.correction == Correction(*after.hparams[CORRECTION])
     assert engine.calibration == Calibration(*after.hparams[CALIBRATION])
-
-
-def test_a_set_that_is_not_there(tmp_path: Path, word_tree: Path) -> None:
-    done = calibrate("strhub-tiny", "--data_root", word_tree, "--sets", "gone")
-    assert done.returncode == 1
-    assert "calibrate: gone is neither in" in done.stderr

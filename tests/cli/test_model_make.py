@@ -10,6 +10,7 @@ import yaml
 
 from strhub import Recognizer
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
+from strhub.cli.model_commands.make import RECIPES
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 
@@ -20,12 +21,12 @@ SMALL = (
     "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks.last.every_n_steps=1",
 )  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
-RECIPE = ROOT / "tools" / "recipes" / "strhub-tiny.yaml"
+RECIPE = RECIPES / "strhub-tiny.yaml"
 
 
 def make(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(ROOT / "tools" / "make_model.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "strhub", "model", "make", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from strhub.cli.model import run
 from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 from strhub.data.synth import RenderedWords
+from strhub.errors import CheckpointError
 
-LABEL = Path(__file__).parent.parent.parent / "tools" / "label.py"
+ROOT = Path(__file__).parent.parent.parent
 
 
 def label(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(LABEL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "strhub", "model", "label", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,5 @@ def test_the_embedded_model_labels_what_it_is_sure_of(tmp_path: Path, rendered: 
 
 def test_what_cannot_be_loaded_is_said(tmp_path: Path, rendered: Path) -> None:
     (tmp_path / "bad.ckpt").write_bytes(b"nothing")
-    done = label(rendered, tmp_path / "self", "--model", tmp_path / "bad.ckpt")
-    assert done.returncode == 2
-    assert "bad.ckpt" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(CheckpointError, match=r"bad\.ckpt"):
+        run(["label", str(rendered), str(tmp_path / "self"), "--model", str(tmp_path / "bad.ckpt")])

@@ -7,7 +7,7 @@ name an image a line, with its label.
 import re
 from collections.abc import Callable, Sequence
 
-from converters.common import (
+from strhub.data.published.common import (
     Notes,
     Scene,
     Source,

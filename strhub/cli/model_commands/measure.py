@@ -1,60 +1,50 @@
-#!/usr/bin/env python3
-"""What a model reads, how sure it is where there is nothing to read, and how long it takes.
+"""Print what a model reads, how sure it is where nothing is to read, and how long it takes.
 
-python benchmarks/reading.py strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
-
-Prints accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of words,
-for 36 and 94 characters, with doubtful words re-read as the model's file says and without; of
-models that decode step by step, both that way (AR, one refinement) and all at once (NAR); how far
-confidences are from the truth; the fraction of images without text, rendered ones and cuttings of
+Accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of words, for 36
+and 94 characters, with doubtful words re-read as the model's file says and without; of models that
+decode step by step, both that way (AR, one refinement) and all at once (NAR); how far confidences
+are from the truth; the fraction of images without text, rendered ones and cuttings of
 --photographs, that come back with a confidence above 0.5; and milliseconds a word.
+
+example:
+  strhub-model measure strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
 """
+
+from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from strhub import Recognizer, load
-from strhub.data.sources.dataset import UnreadableRecord
-from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.cli.model_words import Word, rendered_words, stored_words, word_arguments
+from strhub.cli.progress import progress
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
-from strhub.evaluation.results.intervals import wilson
+from strhub.evaluation.charsets import charset_named
+from strhub.evaluation.fitting import scored
 from strhub.images.find import find_images
-from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 
-Word = tuple[Image.Image, str]
+if TYPE_CHECKING:
+    from strhub.inference.recognizer import Recognizer
 
 
 def interval(right: int, count: int) -> str:
     """Return `accuracy [low, high]` in percent, with the 95 % interval of Wilson."""
+    from strhub.evaluation.results.intervals import wilson
+
     rate, low, high = (100 * value for value in wilson(right, count))
     return f"{rate:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def stored_words(root: Path, name: str) -> Iterator[Word]:
-    """Yield words of <root>/test/<name>, or of <root>/<name> if that is not there."""
-    folder = next(one for one in (root / "test" / name, root / name) if one.is_dir())
-    for path in find_lmdbs(folder):
-        words = LmdbWords(path, prepare_label=str)
-        for index in range(len(words)):
-            try:
-                yield words.read(index)
-            except UnreadableRecord as error:
-                yield Image.new("RGB", (32, 32)), error.label
-
-
 def empty_images(count: int, seed: int) -> Iterator[Image.Image]:
-    """Yield flat colors, slopes, noise, and backgrounds of rendered words without the words, in
-    turn.
-    """
+    """Yield flat colors, slopes, noise, and rendered backgrounds without words, in turn."""
     rendered = RenderedWords(
-        charset=CHARSET_94, max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0
+        charset=charset_named("94"), max_length=12, seed=seed, difficulty=(0.0, 1.0), blanks=1.0
     )
     for index in range(count):
         rng = np.random.default_rng([seed, index])
@@ -88,19 +78,28 @@ def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
         yield photograph.crop((int(left), int(top), int(left) + width, int(top) + height))
 
 
-def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
+def ways_of(model: str) -> dict[str, Recognizer]:
+    """Return readers of a model, by what each does: re-read or not, and how it decodes."""
+    from strhub.checkpoint.zoo import load
+    from strhub.inference.recognizer import Recognizer
+
     decodings: dict[str, dict[str, Any]] = {"": {}}
     if "decode_ar" in load(model).hparams:
         decodings = {
             "AR": {"decode_ar": True, "refine_iters": 1},
             "NAR": {"decode_ar": False, "refine_iters": 0},
         }
-    ways = {
+    return {
         f"{way}, {looks}".removeprefix(", "): Recognizer(model, reread_below=below, **options)
         for way, options in decodings.items()
         for looks, below in (("re-read", None), ("one look", 0))
     }
-    charsets = {36: CharsetAdapter(CHARSET_36), 94: CharsetAdapter(CHARSET_94)}
+
+
+def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
+    """Print a row for each set, and how far confidences are from the truth on all of them."""
+    ways = ways_of(model)
+    charsets = {size: scored(charset_named(str(size))) for size in (36, 94)}
     print(
         "| set | words | "
         + " | ".join(f"{way}, {size}" for way in ways for size in charsets)
@@ -136,6 +135,9 @@ def print_latency(originals: list[Image.Image], model: str, threads: int, repeat
     """Print milliseconds per word, from images in memory to texts: as `Recognizer` does it by
     itself, with one look at each image, and by PyTorch.
     """
+    from strhub.checkpoint.zoo import load
+    from strhub.inference.recognizer import Recognizer
+
     ways: dict[str, tuple[Any, float | None]] = {
         "by default": (model, None), "one look": (model, 0),
             "PyTorch, one look": (load(model), 0),
@@ -149,7 +151,7 @@ def print_latency(originals: list[Image.Image], model: str, threads: int, repeat
             for way, (one, below) in ways.items()
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(1 + repeats):
+        for turn in progress(range(1 + repeats), f"rounds timed, batches of {batch_size}"):
             for way, reader in readers.items():
                 time.sleep(0.5)
                 start = time.perf_counter()
@@ -166,21 +168,17 @@ def print_latency(originals: list[Image.Image], model: str, threads: int, repeat
 
 
 def fraction_above(originals: Iterable[Image.Image], model: str, threshold: float) -> float:
+    """Return the fraction of images that come back with a confidence above a threshold."""
+    from strhub.inference.recognizer import Recognizer
+
     readings = Recognizer(model)(list(originals))
     return sum(reading.confidence > threshold for reading in readings) / len(readings)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of measure."""
     parser.add_argument("model", help="an id or a checkpoint's path")
-    parser.add_argument(
-        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
-    )
-    parser.add_argument(
-        "--sets", nargs="*", default=[], metavar="NAME", help="of <data_root>/test, or <data_root>"
-    )
+    word_arguments(parser)
     parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render")
     parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
     parser.add_argument(
@@ -188,29 +186,33 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2, help="for the latency")
     parser.add_argument("--repeats", type=int, default=7, help="of the latency")
-    args = parser.parse_args()
-    rendered = RenderedWords(charset=CHARSET_94, max_length=25, seed=30_000, difficulty=(0.0, 0.8))
-    sets = {
-        "rendered, difficulty 0 to 0.8": [rendered.render(index) for index in range(args.rendered)]
-    }
-    sets |= {name: list(stored_words(args.data_root, name)) for name in args.sets}
-    print_accuracy({name: words for name, words in sets.items() if words}, args.model)
+
+
+def words_of(args: argparse.Namespace) -> dict[str, list[Word]]:
+    """Return the words of each set that has any; `ValueError` if none has."""
+    rendered = rendered_words(charset_named("94"), args.rendered, 30_000)
+    sets = {"rendered, difficulty 0 to 0.8": list(rendered)}
+    for name in args.sets:
+        sets[name] = [
+            (Image.new("RGB", (32, 32)) if image is None else image, label)
+            for image, label in stored_words(args.data_root, name)
+        ]
+    if not any(sets.values()):
+        raise ValueError("there are no words to measure on: name --sets, or some --rendered ones")
+    return {name: words for name, words in sets.items() if words}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure and print."""
+    sets = words_of(args)
+    print_accuracy(sets, args.model)
+    told = "come back with confidence above 0.5"
     if args.empty:
         fraction = fraction_above(empty_images(args.empty, 40_000), args.model, 0.5)
-        print(
-            f"\n{args.empty} images with nothing to read: {100 * fraction:.1f} % come back with "
-            "confidence above 0.5"
-        )
+        print(f"\n{args.empty} images with nothing to read: {100 * fraction:.1f} % {told}")
     if args.photographs and args.empty:
         fraction = fraction_above(cuttings(args.photographs, args.empty, 50_000), args.model, 0.5)
-        print(
-            f"{args.empty} cuttings of photographs: {100 * fraction:.1f} % come back with "
-            "confidence above 0.5"
-        )
-    photographed = list(sets.values())[1:] or list(sets.values())
+        print(f"{args.empty} cuttings of photographs: {100 * fraction:.1f} % {told}")
+    photographed = [words for name, words in sets.items() if name in args.sets] or sets.values()
     originals = [original for words in photographed for original, _ in words]
     print_latency(originals, args.model, args.threads, args.repeats)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,14 +10,14 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import convert
 import numpy as np
 import published_sets as sets
 import pytest
-from converters import CONVERTERS, Notes, Source, large
-from converters.common import locate, to_polygon, unquote
 from PIL import Image
 
+from strhub.cli.data import run as run_data
+from strhub.data.published import CONVERTERS, Notes, Source, large
+from strhub.data.published.common import locate, to_polygon, unquote
 from strhub.data.sources.lmdb import LmdbWords
 
 Writer = Callable[[Path], sets.Published]
@@ -75,7 +75,7 @@ def run(
         "--output",
         str(output),
     ]
-    convert.main([name, *paths, "--workers", "1", *published.options, *options])
+    run_data(["convert", name, *paths, "--workers", "1", *published.options, *options])
     words = LmdbWords(output)
     assert not words.dropped
     records = [words.read(index) for index in range(len(words))]
@@ -367,7 +367,7 @@ def test_matlab_files_without_scipy_name_the_extra(
 
     monkeypatch.setattr(builtins, "__import__", without_scipy)
     sets.write(tmp_path / "testdata.mat", "")
-    with pytest.raises(SystemExit, match=r"strhub\[convert\]"):
+    with pytest.raises(ValueError, match=r"strhub\[convert\]"):
         run("iiit5k", sets.Published(tmp_path / "testdata.mat", tmp_path), tmp_path / "lmdb")
 
 
@@ -404,7 +404,7 @@ def test_unusable_annotations_end_with_a_message(
     sets.write(tmp_path / "list.json", "[]")
     sets.write(tmp_path / "other.json", "{}")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         run(name, sets.Published(tmp_path / annotations, tmp_path), tmp_path / "lmdb")
     assert not (tmp_path / "lmdb").exists()
 
@@ -414,7 +414,7 @@ def test_without_any_image_nothing_is_written_and_the_reasons_are_told(
 ) -> None:
     published = sets.ic15(tmp_path)
     (tmp_path / "none").mkdir()
-    with pytest.raises(SystemExit, match="gave no record"):
+    with pytest.raises(ValueError, match="gave no record"):
         run("ic15", sets.Published(published.annotations, tmp_path / "none"), tmp_path / "lmdb")
     assert count(capsys.readouterr().err, "missing image") == 3
 
@@ -422,7 +422,7 @@ def test_without_any_image_nothing_is_written_and_the_reasons_are_told(
 def test_existing_database_is_replaced_only_if_asked(tmp_path: Path) -> None:
     published = sets.ic15(tmp_path)
     run("ic15", published, tmp_path / "lmdb")
-    with pytest.raises(SystemExit, match="already exists"):
+    with pytest.raises(ValueError, match="already exists"):
         run("ic15", published, tmp_path / "lmdb")
     assert len(run("ic15", published, tmp_path / "lmdb", "--overwrite")) == len(sets.READABLE)
 
@@ -545,7 +545,7 @@ def test_images_are_found_by_path_by_name_and_without_suffix(tmp_path: Path) -> 
 def test_every_converter_has_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     for name in CONVERTERS:
         with pytest.raises(SystemExit, match="0"):
-            convert.main([name, "--help"])
+            run_data(["convert", name, "--help"])
         assert CONVERTERS[name].help in " ".join(capsys.readouterr().out.split())
     covered = {name for name, _ in SCENE_SETS + WORD_SETS} | {"mjsynth", "synthtext", "iiit5k"}
     assert covered == set(CONVERTERS)

@@ -1,0 +1,1 @@
+"""Commands of strhub-model, one module each."""
