@@ -22,6 +22,7 @@ from strhub.bulk.inputs import FILES, LMDB, PARQUET, TAR, Span, Unit, input_name
 from strhub.bulk.parquet import parquet_groups
 from strhub.inference.reading import Reading
 from strhub.utils.files import replacing, write_whole
+from strhub.utils.json_text import load_json
 from strhub.utils.regular_files import read_regular_text
 
 __all__ = [
@@ -64,7 +65,7 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
         write_whole(path, json.dumps(job, indent=1))
         return
     try:
-        before = json.loads(read_regular_text(path))
+        before = load_json(read_regular_text(path))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(before, dict):

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "security")]
+sys.path[:0] = [str(TESTS), str(TESTS / "security"), str(TESTS / "serving")]
 
 from attack_support import ROOT, run_limited  # noqa: E402
 from kills import KEPT  # noqa: E402
@@ -45,7 +45,7 @@ def run_batch(kind: str, folder: Path, first: int, count: int, kept: Path) -> li
     temporary.mkdir(exist_ok=True)
     here = Path(__file__).parent
     command = [here / ("worker.py" if kind in KINDS else "kills.py"), kind]
-    path = [str(TESTS), str(TESTS / "security"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [*sys.path[:3], *filter(None, [os.environ.get("PYTHONPATH")])]
     ended = run_limited(
         [sys.executable, *command, examples, log, str(first), str(first + count)],
         memory_mib=3000,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archives import write_archive
+from more_kinds import more_kinds
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,4 +203,5 @@ KINDS = {
     "archives": Kind(_make_archives, _read_archive),
     "lmdbs": Kind(_make_lmdbs, _read_lmdb),
     "labels": Kind(_make_labels, _read_labels),
+    **more_kinds(Kind),
 }

@@ -25,10 +25,7 @@ def damaged(name: str, content: bytes, rng: random.Random, others: list[bytes]) 
     """Return content with damage: of its bytes, or, for half of the formats that have an inside,
     there.
     """
-    inside = {".safetensors": _header, ".ckpt": _members, ".pt": _members, ".onnx": _graph,
-        ".gz": _packed,
-              ".tgz": _packed, ".json": _json,
-                  ".jsonl": _json_lines}.get("." + name.rpartition(".")[2])  # fmt: skip
+    inside = _INSIDE.get("." + name.rpartition(".")[2])
     if inside is not None and rng.random() < 0.6:
         return inside(content, rng, others)
     return mutated(content, rng, others)
@@ -58,6 +55,8 @@ def _header(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 def _members(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     """Damage, drop or double a member of a torch file, its checksum being right."""
     file = io.BytesIO()
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return mutated(content, rng, others)
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(file, "w") as written:
         names = archive.namelist()
         pickles = [name for name in names if name.endswith("data.pkl")]
@@ -133,8 +132,34 @@ def _json(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     return _hostile(content.decode(), rng).encode("utf-8", "surrogatepass")
 
 
+def _yaml(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    """Change a value; or let it be repeated without end by names for parts."""
+    import yaml
+
+    if rng.random() < 0.1:
+        lines = ["a0: &a0 [x, x]"]
+        lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+        return "\n".join(lines).encode()
+    return _hostile(json.dumps(yaml.safe_load(content)), rng).encode("utf-8", "surrogatepass")
+
+
+def _body(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    """Change a value of a request's JSON, or damage its body alone."""
+    head, end, body = content.partition(b"\r\n\r\n")
+    if body[:1] == b"{":
+        return head + end + _hostile(body.decode(), rng).encode("utf-8", "surrogatepass")
+    return head + end + mutated(body, rng, [body])
+
+
 def _json_lines(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     lines = content.decode().splitlines()
     index = rng.randrange(len(lines))
     lines[index] = _hostile(lines[index], rng)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+_INSIDE = {
+    ".safetensors": _header, ".ckpt": _members, ".pt": _members, ".onnx": _graph, ".gz": _packed,
+    ".tgz": _packed, ".json": _json, ".jsonl": _json_lines, ".yaml": _yaml, ".http": _body,
+}  # fmt: skip
+"""How to change what is inside, by suffix."""

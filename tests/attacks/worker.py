@@ -34,6 +34,9 @@ WARM = 100  # attempts after which everything that stays has been made
 GROWTH_MIB = 60.0  # that may pile up after that; caches have limits of their own
 
 
+LIBRARIES = ("torchinductor_",)  # folders that they make once
+
+
 class Held(NamedTuple):
     """What this process holds."""
 
@@ -96,7 +99,8 @@ def attempt(kind: str, name: str, content: bytes) -> str:
             outcome = f"MEMORY {taken:.0f} MiB; {outcome}"
         if _descriptors() > descriptors + 8:
             outcome = f"LEAK of open files; {outcome}"
-        if left := set(os.listdir(tempfile.gettempdir())) - beside:
+        left = set(os.listdir(tempfile.gettempdir())) - beside
+        if left := {one for one in left if not one.startswith(LIBRARIES)}:
             outcome = f"LEAK of temporary files {sorted(left)[:3]}; {outcome}"
         if _has_children():
             outcome = f"LEAK of a process; {outcome}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from strhub.utils.files import replacing, write_whole
+from strhub.utils.json_text import load_json
 from strhub.utils.locks import locked
 from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
@@ -199,7 +200,7 @@ def _suffix(encoded: bytes) -> str:
 def _stored(path: Path) -> dict[str, Any]:
     """Return what a JSON file holds; nothing if it isn't there or is damaged."""
     try:
-        stored = json.loads(read_regular_text(path))
+        stored = load_json(read_regular_text(path))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

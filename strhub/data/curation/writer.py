@@ -35,6 +35,7 @@ from strhub.data.sources.lmdb import (
     label_key,
     replace_lmdb,
 )
+from strhub.utils.json_text import load_json
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
 
@@ -234,7 +235,7 @@ class _Partial:
         """Open what an earlier run has left and take its place, if it did the same work."""
         with suppress(ValueError, KeyError, TypeError, OSError):
             # Not by LMDB itself, which a damaged file would end the process with.
-            stored = json.loads(LmdbFile(self.path).get(PROGRESS) or b"null")
+            stored = load_json(LmdbFile(self.path).get(PROGRESS) or b"null")
             if stored["fingerprint"] == self.fingerprint and stored["jobs_done"] <= jobs:
                 writer = LmdbWriter(self.path, map_size=MAP_SIZE, create=False)
                 self.jobs_done, self.written = stored["jobs_done"], stored["written"]

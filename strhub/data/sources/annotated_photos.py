@@ -10,7 +10,6 @@ ICDAR 2013 (four, the text in quotes), Total-Text (`x: [[...]], y: [[...]], ...,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 from strhub.errors import DataError
 from strhub.images.find import find_images
 from strhub.images.open import open_image
+from strhub.utils.json_text import load_json
 from strhub.utils.regular_files import read_regular
 
 WORDS: Final = "words.jsonl"
@@ -28,7 +28,7 @@ UNREADABLE: Final = frozenset({"#", "###"})
 _MAX_BYTES: Final = 256 << 20
 _PREFIXES: Final = ("gt_", "poly_gt_", "")
 _NUMBERS: Final = re.compile(r"-?\d+(?:\.\d+)?")
-_ARRAY: Final = re.compile(r"\b([xy]): ?\[\[(.*?)\]\]", re.DOTALL)
+_ARRAY: Final = re.compile(r"\b([xy]): ?\[\[([^\[\]]*)\]\]")  # in a time that grows as the text
 _SPELLED: Final = re.compile(r"transcriptions: ?\[(?:u|array\()?[\[\s]*u?(['\"])(.*)\1", re.DOTALL)
 
 Outline = tuple[tuple[float, float], ...]
@@ -93,7 +93,7 @@ def _from_json_lines(file: Path) -> Iterator[Annotated]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = load_json(line)
             words = [
                 TrueWord(_outline(word.get("polygon") or word["quad"]), word["text"])
                 for word in row["words"]
@@ -101,17 +101,25 @@ def _from_json_lines(file: Path) -> Iterator[Annotated]:
             if not all(word.text is None or isinstance(word.text, str) for word in words):
                 raise TypeError("a text is neither a string nor null")
             yield Annotated(file.parent / row["image"], words)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{file}, line {number} is not as docs/photographs.md has it: {error!r}"
             ) from error
 
 
 def _outline(points: Any) -> Outline:
+    """Return points as an outline; `ValueError` if they are too few, or no pixels."""
     outline = tuple((float(x), float(y)) for x, y in points)
     if len(outline) < 3 or not all(abs(value) < 1e6 for point in outline for value in point):
         raise ValueError("an outline is at least three points (x, y) in pixels")
     return outline
+
+
+def _told_outline(points: Any, where: str) -> Outline:
+    try:
+        return _outline(points)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def parse_text(content: str, name: str) -> list[TrueWord]:
@@ -136,10 +144,8 @@ def _total_text(entry: str, name: str) -> TrueWord:
     if len(arrays) != 2 or len(arrays["x"]) != len(arrays["y"]) or len(arrays["x"]) < 3:
         raise DataError(f"{name}: an entry has no x and y of one length: {entry[:80]!r}")
     text = spelled[2] if spelled else ""
-    return TrueWord(
-        tuple(zip(arrays["x"], arrays["y"], strict=True)),
-        None if text in {"", *UNREADABLE} else text,
-    )
+    outline = _told_outline(zip(arrays["x"], arrays["y"], strict=True), name)
+    return TrueWord(outline, None if text in {"", *UNREADABLE} else text)
 
 
 def _icdar(line: str, where: str) -> TrueWord:
@@ -147,7 +153,7 @@ def _icdar(line: str, where: str) -> TrueWord:
     if quoted:
         left, top, right, bottom = (float(number) for number in quoted.groups()[:4])
         box = ((left, top), (right, top), (right, bottom), (left, bottom))
-        return TrueWord(box, None if quoted[5] in UNREADABLE else quoted[5])
+        return TrueWord(_told_outline(box, where), None if quoted[5] in UNREADABLE else quoted[5])
     parts = line.strip("\ufeff\r\n").split(",", 8)
     try:
         numbers = [float(part) for part in parts[:8]]
@@ -161,6 +167,5 @@ def _icdar(line: str, where: str) -> TrueWord:
     if len(numbers) < 8:
         raise DataError(f"{where}: the first eight values are coordinates: {line[:80]!r}")
     text = parts[8]
-    return TrueWord(
-        tuple(zip(numbers[::2], numbers[1::2], strict=True)), None if text in UNREADABLE else text
-    )
+    outline = _told_outline(zip(numbers[::2], numbers[1::2], strict=True), where)
+    return TrueWord(outline, None if text in UNREADABLE else text)

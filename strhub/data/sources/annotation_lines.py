@@ -7,7 +7,6 @@ label, as written there, or `BadLine` with the reason.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import IO, Any, Final
 
 from strhub.errors import DataError
 from strhub.images.find import SUFFIXES
+from strhub.utils.json_text import load_json
 
 __all__ = [
     "MAX_LINE",
@@ -147,8 +147,8 @@ class Table:
 def from_json(text: str) -> Entry:
     """Return path and label of a line of JSONL."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = load_json(text)
+    except ValueError as error:
         raise BadLine(f"not JSON: {error}") from error
     return _of_object(found)
 
@@ -162,10 +162,7 @@ def json_entries(content: bytes) -> Iterator[Entry | BadLine]:
     Raises:
         ValueError: if it is no JSON, or none of these.
     """
-    try:
-        found = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Pairs)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    found = load_json(content.decode("utf-8-sig"), object_pairs_hook=_Pairs)
     if isinstance(found, _Pairs):
         if "data_list" not in found.mapping:
             for path, label in found:

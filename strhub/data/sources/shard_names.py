@@ -6,7 +6,6 @@ In: paths, globs and addresses, with braces. Out: paths and addresses one by one
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from glob import glob, has_magic
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from strhub.data.sources.tar import SIZES, is_remote
 from strhub.errors import DataError
+from strhub.utils.json_text import load_json
 from strhub.utils.regular_files import read_regular_text
 
 __all__ = ["TAR", "find_shards", "known_size"]
@@ -79,7 +79,7 @@ def known_size(shards: Sequence[str]) -> int | None:
         if folder not in sizes:
             try:
                 sizes[folder] = (
-                    {} if is_remote(shard) else json.loads(read_regular_text(folder / SIZES))
+                    {} if is_remote(shard) else load_json(read_regular_text(folder / SIZES))
                 )
             except (OSError, ValueError):
                 sizes[folder] = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from strhub.errors import DataError
 from strhub.images.find import SUFFIXES, is_leftover
 from strhub.images.open import MAX_BYTES
 from strhub.utils import web
+from strhub.utils.json_text import load_json
 from strhub.utils.regular_files import open_regular
 
 __all__ = ["SIZES", "TarWord", "TruncatedShard", "is_remote", "read_members", "read_words"]
@@ -151,8 +151,8 @@ def _word(parts: dict[str, bytes]) -> TarWord:
             return TarWord(encoded, parts["txt"].decode("utf-8").rstrip("\r\n"))
         if "json" not in parts:
             return TarWord(problem="no label")
-        stored = json.loads(parts["json"])
-    except (ValueError, RecursionError):  # of the decoder and of JSON
+        stored = load_json(parts["json"])
+    except ValueError:  # of the decoder and of JSON
         return TarWord(problem="undecodable label")
     label = stored.get("label") if isinstance(stored, dict) else None
     return TarWord(encoded, label) if isinstance(label, str) else TarWord(problem="no label")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -17,6 +18,8 @@ from typing import IO, Any, Final
 from strhub.errors import DataError
 from strhub.evaluation.results.sample import FIELDS, Sample
 from strhub.utils.files import replacing
+from strhub.utils.json_text import load_json
+from strhub.utils.regular_files import open_regular
 
 __all__ = ["SAMPLES", "SampleWriter", "escaped", "read_samples", "unescaped"]
 
@@ -93,7 +96,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
     wrong and where.
     """
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with TextIOWrapper(open_regular(path), encoding="utf-8", newline="\n") as file:
             names = file.readline().rstrip("\n").split("\t")
             if names[: len(FIELDS)] != list(FIELDS):
                 raise DataError(
@@ -126,7 +129,7 @@ def _sample(cells: list[str]) -> Sample:
         label=unescaped(text["label"]),
         text=unescaped(text["text"]),
         confidence=_number(text["confidence"]),
-        character_confidences=tuple(map(float, json.loads(text["character_confidences"] or "[]"))),
+        character_confidences=tuple(map(float, load_json(text["character_confidences"] or "[]"))),
         width=int(text["width"]),
         height=int(text["height"]),
         slant=_number(text["slant"]),

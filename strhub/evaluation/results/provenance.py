@@ -18,6 +18,7 @@ from strhub.evaluation.results.intervals import Interval
 from strhub.evaluation.results.summary import SetResult
 from strhub.evaluation.scoring import Evaluation
 from strhub.utils.files import write_whole
+from strhub.utils.json_text import load_json
 from strhub.utils.regular_files import open_regular, read_regular_text
 
 __all__ = ["RESULTS", "file_hash", "read_results", "scores_of", "versions", "write_results"]
@@ -68,7 +69,7 @@ def read_results(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / RESULTS
     try:
-        content = json.loads(read_regular_text(path))
+        content = load_json(read_regular_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Make it with test.py --output") from error
     if not isinstance(content, dict) or not isinstance(content.get("charset"), str):
