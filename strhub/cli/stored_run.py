@@ -14,7 +14,7 @@ from pathlib import Path
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.cli.overrides import Override, parse, split
 from strhub.configs.former import present_override
-from strhub.utils.regular_files import read_regular_text
+from strhub.utils.yaml_text import read_yaml_text
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
@@ -137,8 +137,8 @@ def _yaml(path: Path) -> object:
     if not path.is_file():
         return None
     try:
-        content: object = yaml.safe_load(read_regular_text(path, max_bytes=_LARGEST))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content: object = yaml.safe_load(read_yaml_text(path, max_bytes=_LARGEST))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read: {ascii(reason)[1:-1][:200]}") from error
     return content

@@ -24,7 +24,7 @@ from strhub.inference.archive_steps import dtype_of
 from strhub.inference.onnx_description import METADATA_KEY, checked_description
 from strhub.utils.regular_files import open_regular
 
-__all__ = ["compute_archive_once", "read_archive_description", "read_program"]
+__all__ = ["read_archive_description", "read_program"]
 
 _DESCRIPTION = f"extra/{METADATA_KEY}.json"
 _PROGRAM = "models/model.json"
@@ -49,16 +49,6 @@ def read_program(path: Path) -> Program:
         tensors = {**_tensors(records, "weights"), **_tensors(records, "constants")}
         text = records.read(_PROGRAM, most=LARGEST_JSON)
         return Program(parse_json(text, f"{path}: its program"), tensors)
-
-
-def compute_archive_once(path: Path, shape: tuple[int, ...]) -> None:
-    """Compute one image of zeros, of `shape` (C, H, W); `CheckpointError` if that fails."""
-    program = read_program(path)
-    try:
-        with torch.no_grad():
-            program(torch.zeros(1, *shape))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path} cannot be computed: {error}") from error
 
 
 class _Records:

@@ -194,6 +194,8 @@ class OnnxEngine(NetworkEngine):
         """
         try:
             logits: ImageArray = session.run([LOGITS], {IMAGES: images})[0]
+        except CheckpointError:
+            raise
         except Exception as error:  # of many kinds, all of onnxruntime's own
             raise CheckpointError(
                 f"{self._model} cannot be computed: {reason(error)[:300]}"

@@ -7,26 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from strhub.errors import CheckpointError
 from strhub.inference.batches import available_processors
-from strhub.inference.onnx_description import (
-    file_contents,
-)
-from strhub.inference.onnx_limits import LimitedSession
-from strhub.inference.onnx_trial import MAX_MEMORY, is_trusted, try_graph
+from strhub.inference.limited_session import LimitedSession, is_trusted
+from strhub.inference.onnx_description import file_contents
 from strhub.utils.telemetry import import_onnxruntime
-
-
-def compute_once(path: Path, shape: Sequence[int]) -> None:
-    """Compute one image of zeros, of `shape` (C, H, W); `CheckpointError` if that fails."""
-    session = open_session(path, device="cpu", threads=1)
-    images = np.zeros((1, *shape), dtype=np.float32)
-    try:
-        session.run(None, {session.get_inputs()[0].name: images})
-    except Exception as error:  # of many kinds, all of onnxruntime's own
-        raise CheckpointError(f"{path} cannot be computed: {reason(error)[:300]}") from error
 
 
 def open_session(
@@ -38,27 +23,29 @@ def open_session(
 ) -> Any:
     """Open ONNX Runtime's session of a file; the arguments and errors are those of `Recognizer`.
 
-    tried: the shape (C, H, W) of an image that is first computed in another process, see
-        `onnx_trial`; runs have limits then, too.
+    tried: the shape (C, H, W) of an image that is computed first, if the file is a stranger's: in
+        another process with limits, see `limited_session`, as all that follows.
     """
     path = Path(model)
     stored = file_contents(path).stored
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}: it must be at least 1")
+    if tried is not None and not is_trusted(path):
+        return LimitedSession(
+            path, tried, stored=stored, threads=threads or available_threads(), device=device
+        )
     try:
         onnxruntime = import_onnxruntime()
     except ModuleNotFoundError as error:
         raise ImportError(
             "onnxruntime is not installed; reading .onnx files needs: pip install onnxruntime"
         ) from error
-    if tried is not None:
-        try_graph(path, tried, stored=stored)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or available_threads()
     options.inter_op_num_threads = 1  # there is one thing to do at a time
     options.log_severity_level = 4  # not even errors, which are raised anyway
     try:
-        session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             path, options, providers=_providers(onnxruntime, device)
         )
     except Exception as error:  # of many kinds, all of onnxruntime's own
@@ -69,9 +56,6 @@ def open_session(
             "operators needs a newer "
             "onnxruntime, or export it with a lower --opset"
         ) from error
-    if tried is None or is_trusted(path):
-        return session
-    return LimitedSession(session, onnxruntime.RunOptions, path, memory=MAX_MEMORY + 4 * stored)
 
 
 def reason(error: Exception) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from strhub.configs.former import FORMER_OPTIONS, present_data
 from strhub.errors import MissingExtra
@@ -15,6 +17,7 @@ from strhub.training.run import data_from_config, model_from_config
 from strhub.training.tuning_results import METRICS
 from strhub.utils.install import install_command
 from strhub.utils.options import take_renamed
+from strhub.utils.yaml_text import read_yaml_text
 
 DISTRIBUTIONS = {
     "uniform": 2,
@@ -25,6 +28,7 @@ DISTRIBUTIONS = {
 
 
 _MISSING = object()
+_LARGEST = 1 << 20  # bytes of a stored search
 
 
 MAY_CHANGE = (
@@ -124,7 +128,7 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
         raise ValueError(f"tune.resume_dir: there is no search in {folder}")
     before, now = (
         _flat(_named_as_now(OmegaConf.to_container(part)))
-        for part in (OmegaConf.load(folder / "search.yaml"), config)
+        for part in (_stored_search(folder / "search.yaml"), config)
     )
     for name in [*before, *now]:
         if not name.startswith(MAY_CHANGE) and before.get(name) != now.get(name):
@@ -132,6 +136,14 @@ def check_same_search(config: DictConfig, folder: Path) -> None:
                 f"tune.resume_dir: that search had {name}={before.get(name)}, this has "
                 f"{now.get(name)}"
             )
+
+
+def _stored_search(path: Path) -> Any:
+    try:
+        return OmegaConf.create(read_yaml_text(path, max_bytes=_LARGEST))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} cannot be read: {ascii(reason)[1:-1][:200]}") from error
 
 
 def _named_as_now(content: Any) -> Any:

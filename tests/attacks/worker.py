@@ -17,18 +17,21 @@ import re
 import signal
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from forking import fork_instead
 from kinds import KINDS, allowed
 from numbered import Task, keep_quiet
 from structure import damaged
 
 SECONDS = 20  # of computing that an attempt may take
 WAIT = 600  # seconds by the clock, on a machine that has other things to do
+GRACE = 20  # seconds in which processes end
 MEMORY_MIB = 700  # that one attempt may take beyond what there was before
 WARM = 100  # attempts after which everything that stays has been made
 GROWTH_MIB = 60.0  # that may pile up after that; caches have limits of their own
@@ -102,7 +105,7 @@ def attempt(kind: str, name: str, content: bytes) -> str:
         left = set(os.listdir(tempfile.gettempdir())) - beside
         if left := {one for one in left if not one.startswith(LIBRARIES)}:
             outcome = f"LEAK of temporary files {sorted(left)[:3]}; {outcome}"
-        if _has_children():
+        if _stays():
             outcome = f"LEAK of a process; {outcome}"
     return outcome
 
@@ -124,6 +127,17 @@ def _outcome(kind: str, path: Path) -> str:
     return "read"
 
 
+def _stays() -> bool:
+    """Return whether a process is left, once readers that nobody has any more are gone."""
+    deadline = time.monotonic() + GRACE
+    while _has_children():
+        if time.monotonic() > deadline:
+            return True
+        gc.collect()
+        time.sleep(0.01)
+    return False
+
+
 def _has_children() -> bool:
     try:
         os.waitpid(-1, os.WNOHANG)
@@ -138,6 +152,7 @@ def main() -> None:
     files = sorted(task.sources.iterdir())
     contents = [file.read_bytes() for file in files]
     keep_quiet()
+    fork_instead(task.kind)
     faulthandler.register(signal.SIGVTALRM, chain=True)  # which then ends this process
     held: Held | None = None
 
@@ -148,6 +163,8 @@ def main() -> None:
         content = damaged(files[index].name, contents[index], rng, contents)
         with _limited():
             outcome = attempt(task.kind, files[index].name, content)
+        if number == task.first:
+            gc.freeze()  # what was imported stays: looking through it takes longest
         if number == task.first + WARM:
             held = Held.now()
         elif number == task.last - 1 and held is not None:

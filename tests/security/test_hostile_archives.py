@@ -33,7 +33,7 @@ pytest.importorskip("torch", reason="archives are read with PyTorch: pip install
 
 from strhub import Recognizer
 from strhub.errors import CheckpointError
-from strhub.inference import onnx_trial
+from strhub.inference import limited_session
 
 ENDS = {"inputs": [tensor("images")], "outputs": [tensor("logits")]}
 FILLED = "torch.ops.aten.full.default"
@@ -129,7 +129,7 @@ def test_nothing_runs_and_nothing_grows(tmp_path: Path) -> None:
     ]
     outcome = run_python(
         CHILD, *paths, memory_mib=1500, seconds=60, cwd=tmp_path,
-        environment={onnx_trial.TRUST: "1"},
+        environment={limited_session.TRUST: "1"},
     )  # fmt: skip
     assert outcome.ended_well, outcome
     lines = dict(line.split("\t", 1) for line in outcome.stdout.splitlines())
@@ -161,15 +161,15 @@ LONG = [
 def test_memory_and_time_have_limits(
     tmp_path: Path, steps: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(onnx_trial.TRUST, raising=False)
-    monkeypatch.setattr(onnx_trial, "MAX_CPU_SECONDS", 3)
+    monkeypatch.delenv(limited_session.TRUST, raising=False)
+    monkeypatch.setattr(limited_session, "MAX_CPU_SECONDS", 3)
     with pytest.raises(CheckpointError, match=message):
         Recognizer(write_archive(tmp_path / "a.pt2", steps), device="cpu")
 
 
 @pytest.fixture
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(onnx_trial.TRUST, "1")
+    monkeypatch.setenv(limited_session.TRUST, "1")
 
 
 def _attempts(folder: Path) -> Iterator[Path]:

@@ -4,10 +4,11 @@ and nothing more.
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from PIL import Image
 
 from strhub import Recognizer
 from strhub.errors import CheckpointError
-from strhub.inference import onnx_limits, onnx_session, onnx_trial
+from strhub.inference import limited_messages, limited_session
 from strhub.inference.onnx_description import METADATA_KEY
 from strhub.spotting.detector import EmbeddedDetector
 
@@ -120,18 +121,13 @@ def huge(path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(onnx_trial.TRUST, raising=False)
-    monkeypatch.setattr(onnx_trial, "MAX_CPU_SECONDS", 1)
+    monkeypatch.delenv(limited_session.TRUST, raising=False)
+    monkeypatch.setattr(limited_session, "MAX_CPU_SECONDS", 1)
 
 
-def test_a_harmless_graph_is_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_harmless_graph_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (reading,) = Recognizer(harmless(tmp_path / "a.onnx"))([np.zeros((8, 8, 3), dtype=np.uint8)])
     assert reading.error is None
-    assert not caplog.records
-    monkeypatch.setattr(onnx_trial, "_CODE", "1 / 0")
-    assert Recognizer(tmp_path / "a.onnx")  # it stays as it is
     assert not caplog.records
 
 
@@ -199,21 +195,73 @@ def test_functions_of_a_file_are_refused(tmp_path: Path) -> None:
         Recognizer(tmp_path / "a.onnx")
 
 
+def one_slow_operator(path: Path) -> Path:
+    """A graph of one product that takes no time for one image and hours for some: its sides are
+    powers of how many there are.
+    """
+    node = helper.make_node
+    nodes = [
+        node("Shape", ["images"], ["sizes"], end=1),
+        node("Pow", ["sizes", "seven"], ["side"]),
+        node("Concat", ["side", "side"], ["sides"], axis=0),
+        node("ConstantOfShape", ["sides"], ["square"]),
+        node("MatMul", ["square", "square"], ["product"]),
+        node("ReduceMax", ["product"], ["most"], keepdims=0),
+        node("Reshape", ["most", "one"], ["more"]),
+    ]
+    return write(path, nodes, [constant("seven", [7]), constant("one", [1])])
+
+
 @pytest.mark.parametrize(
-    ("write_graph", "message"),
-    [(slow_where_seen, "took too long"), (large_where_seen, "took too much memory")],
+    ("write_graph", "images", "message"),
+    [
+        (slow_where_seen, 1, "took too long"),
+        (large_where_seen, 1, "cannot be computed|took too much memory"),
+        (one_slow_operator, 4, "took too long"),  # 16,384 by 16,384: nothing stops an operator
+        (one_slow_operator, 6, "cannot be computed|took too much memory"),  # 300 GiB
+    ],
 )
 def test_what_passes_the_trial_still_has_limits(
-    tmp_path: Path, write_graph: Any, message: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_graph: Any, images: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_limits, "SECONDS", 0.5 if "long" in message else 60.0)
-    monkeypatch.setattr(onnx_limits, "SECONDS_AN_IMAGE", 0.0)
-    monkeypatch.setattr(onnx_session, "MAX_MEMORY", 100 << 20)
+    monkeypatch.setattr(limited_session, "SECONDS", 0.5 if "long" in message else 60.0)
+    monkeypatch.setattr(limited_session, "SECONDS_AN_IMAGE", 0.0)
+    monkeypatch.setattr(limited_session, "MAX_MEMORY", (1500 if "long" in message else 500) << 20)
     reader = Recognizer(write_graph(tmp_path / "a.onnx"), threads=1, reread_below=0)
     seen = np.full((8, 8, 3), 255, dtype=np.uint8)
-    assert "strhub-limits" not in {thread.name for thread in threading.enumerate()}
+    began = time.process_time()
     with pytest.raises(CheckpointError, match=message):
-        reader([seen])
+        reader([seen] * images)
+    assert time.process_time() - began < 1
+
+
+def test_after_a_crash_another_process_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several threads wait for the one that dies: each is told, and the next reading is right."""
+    reader = Recognizer(harmless(tmp_path / "a.onnx"), threads=1, reread_below=0)
+    seen = np.full((8, 8, 3), 255, dtype=np.uint8)
+    before = reader([seen])
+    session: Any = reader.engine.session  # type: ignore[attr-defined]
+    answers = [session._other._answers.expect(-number) for number in (1, 2)]
+    session._other._process.kill()
+    for answer in answers:
+        with pytest.raises(EOFError):
+            answer.result(timeout=20)
+    assert reader([seen]) == before
+    copied = pickle.loads(pickle.dumps(reader))
+    assert copied([seen] * 3) == before * 3
+
+
+@pytest.mark.parametrize(
+    "told",
+    [b"", b"x\n", b"[]\n", b"[" * 100_000 + b"\n", b'{"arrays": [["object", [1]]]}\n',
+     b'{"arrays": [["float32", [99999999999]]]}\n', b'{"arrays": [["float32", [-1]]]}\n',
+     b'{"arrays": [["float32", [3]]]}\n1234', b'{"arrays": 3}\n'],
+)  # fmt: skip
+def test_a_process_that_was_taken_over_says_nothing_that_matters(told: bytes) -> None:
+    with pytest.raises((EOFError, ValueError, TypeError, KeyError)):
+        limited_messages.receive(io.BytesIO(told))
 
 
 @pytest.mark.parametrize(
@@ -237,33 +285,46 @@ def test_a_graph_that_asks_for_terabytes(tmp_path: Path) -> None:
 
 def test_a_graph_that_crashes_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crash = "import os, signal; os.write(1, b'begun\\n'); os.kill(os.getpid(), signal.SIGSEGV)"
-    monkeypatch.setattr(onnx_trial, "_CODE", crash)
+    monkeypatch.setattr(limited_session, "_CODE", crash)
     with pytest.raises(CheckpointError, match=rf"crashes on it \(status -{int(signal.SIGSEGV)} "):
         Recognizer(harmless(tmp_path / "a.onnx"))
 
 
 @pytest.mark.parametrize("program", ["/bin/true", "/nowhere/python"])
 def test_where_no_such_process_can_be_started(
-    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    assert Recognizer(harmless(tmp_path / "a.onnx"))([np.zeros((8, 8, 3), dtype=np.uint8)])
-    assert "is used untried" in caplog.text
+    path = harmless(tmp_path / "a.onnx")
+    with pytest.raises(CheckpointError, match=r"none can be started: .*STRHUB_TRUST_ONNX=1"):
+        Recognizer(path)
+    monkeypatch.setenv(limited_session.TRUST, "1")
+    assert Recognizer(path)([np.zeros((8, 8, 3), dtype=np.uint8)])
+
+
+def test_a_frozen_program_is_not_started_as_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(CheckpointError, match="is a program and not Python"):
+        Recognizer(harmless(tmp_path / "a.onnx"))
 
 
 def test_own_files_need_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_trial, "_CODE", "import os; os.write(1, b'begun\\n'); os._exit(1)")
+    monkeypatch.setattr(
+        limited_session, "_CODE", "import os; os.write(1, b'begun\\n'); os._exit(1)"
+    )
     Recognizer("strhub-tiny")  # the embedded one
     path = harmless(tmp_path / "b.onnx")
     with pytest.raises(CheckpointError, match="crashes"):
         Recognizer(path)
-    monkeypatch.setenv(onnx_trial.TRUST, "1")
+    monkeypatch.setenv(limited_session.TRUST, "1")
     assert Recognizer(path)
 
 
 def test_a_trial_ends_with_who_began_it(tmp_path: Path) -> None:
     code = "import sys; from strhub import Recognizer; Recognizer(sys.argv[1])"
-    environment = {onnx_trial.TRUST: None}
+    environment = {limited_session.TRUST: None}
     path = endless(tmp_path / "a.onnx")
     outcome = run_python(code, path, signals=[(3.0, signal.SIGKILL)], environment=environment)
     assert (outcome.status, outcome.survivors) == (-signal.SIGKILL, 0), outcome

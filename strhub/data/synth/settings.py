@@ -21,7 +21,7 @@ from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
 from strhub.utils.options import check_options, unknown_option_message
-from strhub.utils.regular_files import read_regular_text
+from strhub.utils.yaml_text import read_yaml_text
 
 _LARGEST = 1 << 20  # bytes of a file of settings
 
@@ -107,9 +107,9 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
     import yaml
 
     try:
-        content = yaml.safe_load(read_regular_text(path, max_bytes=_LARGEST))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        content = yaml.safe_load(read_yaml_text(path, max_bytes=_LARGEST))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, Mapping):
         raise ValueError(
             f"{path} must hold a mapping such as strhub/configs/style/default.yaml, not "
