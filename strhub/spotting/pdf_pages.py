@@ -8,7 +8,6 @@ needs the memory of two.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -20,12 +19,12 @@ from PIL import Image
 
 from strhub.errors import UnreadableImage
 from strhub.images.limits import MAX_PIXELS, check_size, damage
+from strhub.utils.json_text import load_json
 from strhub.utils.limited import command, end_with_other, environment, limit, limit_time
 
 __all__ = ["RenderedPage", "render_pages"]
 
-log = logging.getLogger(__name__)
-
+TRUST: Final = "STRHUB_TRUST_PDF"  # variable: 1 renders in this process, without limits
 MAX_CPU_SECONDS: Final = 20  # of a page
 MAX_SECONDS: Final = 180.0  # of a page, by the clock, on a machine that has other things to do
 MAX_MEMORY: Final = 2 << 30  # bytes, beside four times the file
@@ -46,10 +45,14 @@ def render_pages(content: bytes, dpi: float) -> Iterator[RenderedPage]:
     """Yield the pages of a PDF.
 
     Raises:
-        UnreadableImage: for a damaged or encrypted PDF, or one without pages. Pages that alone are
+        UnreadableImage: for a damaged or encrypted PDF, or one without pages, and where no process
+            can be started. Pages that alone are
             damaged, and all from the first on that takes too much time or memory, have the error
             as `image`.
     """
+    if os.environ.get(TRUST) == "1":
+        yield from _pages(content, dpi)
+        return
     try:
         child = subprocess.Popen(
             command(_CODE, *map(str, (len(content), dpi, MAX_CPU_SECONDS, MAX_MEMORY))),
@@ -57,9 +60,7 @@ def render_pages(content: bytes, dpi: float) -> Iterator[RenderedPage]:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError as error:
-        log.warning("the PDF is rendered without limits: no process can be started: %s", error)
-        yield from _pages(content, dpi)
-        return
+        raise _not_started(str(error)) from error
     try:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -69,14 +70,19 @@ def render_pages(content: bytes, dpi: float) -> Iterator[RenderedPage]:
             begun = child.stdout.readline(_LONGEST_LINE) == b"begun\n"
         except OSError:
             begun = False
-        if begun:
-            yield from _received(child, child.stdout)
+        if not begun:  # it is not Python, or one without strhub
+            raise _not_started(f"{sys.executable} cannot be started")
+        yield from _received(child, child.stdout)
     finally:
         child.kill()
         child.communicate()
-    if not begun:  # it is not Python, or one without strhub
-        log.warning("the PDF is rendered without limits: %s cannot be started", sys.executable)
-        yield from _pages(content, dpi)
+
+
+def _not_started(why: str) -> UnreadableImage:
+    return UnreadableImage(
+        f"PDFs are rendered in a process with limits, and none can be started: {why}. If the file "
+        f"is your own, set {TRUST}=1 in the environment"
+    )
 
 
 def _received(child: subprocess.Popen[bytes], pipe: IO[bytes]) -> Iterator[RenderedPage]:
@@ -110,14 +116,19 @@ def _next(pipe: IO[bytes]) -> RenderedPage | None:
     line = pipe.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
         return None
-    said = json.loads(line)
-    if "refused" in said:
-        raise UnreadableImage(str(said["refused"]))
-    number, total = int(said["number"]), int(said["total"])
-    if "error" in said:
-        return RenderedPage(number, total, UnreadableImage(str(said["error"])))
-    width, height = (int(size) for size in said["size"])
-    check_size(width, height)
+    try:
+        said = load_json(line)
+        if "refused" in said:
+            raise UnreadableImage(str(said["refused"]))
+        number, total = int(said["number"]), int(said["total"])
+        if "error" in said:
+            return RenderedPage(number, total, UnreadableImage(str(said["error"])))
+        width, height = (int(size) for size in said["size"])
+        check_size(width, height)
+    except UnreadableImage:
+        raise
+    except (ValueError, KeyError, TypeError):  # a file has taken the other process over
+        return None
     pixels = pipe.read(3 * width * height)
     if len(pixels) < 3 * width * height:
         return None
