@@ -41,9 +41,8 @@ COLUMNS: Final = ("source", "text", "confidence", "character_confidences", "erro
 # with a line below, so that programs that open the folder as one table leave it out
 JOB: Final = "_job.json"
 FORMER_JOB: Final = "job.json"
-FAILED: Final = (
-    "failed-"  # parts that name inputs which could not be opened: tried again by the next run
-)
+# parts that name inputs which could not be opened: tried again by the next run
+FAILED: Final = "failed-"
 SPANNED: Final = re.compile(r"((?:lmdb|parquet)-[0-9a-f]{16})-(\d+)-(\d+)")
 
 Row = tuple[str, Reading]  # source and what was read there

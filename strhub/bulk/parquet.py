@@ -8,17 +8,12 @@ from strhub.utils.regular_files import check_regular
 
 MIN_ROWS: Final = 1000  # of a row group that need no bytes, such as missing images
 
-
 MIN_UNPACKED: Final = 64 << 20  # bytes of a row group that may be unpacked from however few
-
 
 MAX_UNPACKED: Final = 256 << 20  # bytes of rows that are unpacked together
 
-
-MAX_RATIO: Final = (
-    50  # times the stored bytes that more may unpack to; encoded images do not get smaller
-)
-
+# times the stored bytes that more may unpack to; encoded images do not get smaller
+MAX_RATIO: Final = 50
 
 IMAGE_COLUMNS: Final = ("image", "bytes", "picture", "content")
 

@@ -109,9 +109,8 @@ def _candidates(character: str, *, variants: bool) -> list[str]:
     if not variants:
         return [character]
     base = fold_to_ascii(character) if not character.isascii() else character
-    if (
-        len(base) != 1 or base == character
-    ):  # ß is spelled ss: no one letter; ά has no spelling in ASCII
+    # ß is spelled ss: no one letter; ά has no spelling in ASCII
+    if len(base) != 1 or base == character:
         base = unicodedata.normalize("NFD", character)[0]
     return [c for c in (character, character.swapcase(), base, base.swapcase()) if len(c) == 1]
 

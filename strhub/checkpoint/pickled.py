@@ -129,9 +129,8 @@ class _Unpickler(pickle._Unpickler):
         elif module.partition(".")[0] in self._packages:
             last = name.rpartition(".")[2]
             known = f"{module}.{name}" in _MAPPINGS
-            if (
-                known or last[:1].isupper() or last.startswith(_FUNCTIONS)
-            ):  # classes; of functions, those that make tensors
+            # classes; of functions, those that make tensors
+            if known or last[:1].isupper() or last.startswith(_FUNCTIONS):
                 return Name(f"{module}.{name}")
         raise Refused(f"it names {module}.{name}")
 

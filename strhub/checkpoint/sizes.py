@@ -19,10 +19,8 @@ from strhub.checkpoint.scene_text_model import (
 )
 from strhub.weights import EMBEDDED as EMBEDDED
 
-_SPARE_NUMBERS = (
-    20_000_000  # that a model may have and its file lack, such as a part that is new to it
-)
-
+# that a model may have and its file lack, such as a part that is new to it
+_SPARE_NUMBERS = 20_000_000
 
 STATISTICS = (
     "running_mean",

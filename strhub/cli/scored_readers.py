@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 EXPORTED = (".onnx", ".pt2")
 
-
 TABLE = ".tsv"
 
 

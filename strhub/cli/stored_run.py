@@ -87,9 +87,8 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
         return all(_is_plain_value(member, writes=writes) for member in value)
     if value is None or isinstance(value, bool | int | float):
         return True
-    if (
-        not isinstance(value, str) and type(value).__name__ != "QuotedString"
-    ):  # sweeps, and what extends lists
+    # sweeps, and what extends lists
+    if not isinstance(value, str) and type(value).__name__ != "QuotedString":
         return False
     text = str(getattr(value, "text", value))
     return "${" not in text and not (writes and any(mark in text for mark in "/\\"))

@@ -31,9 +31,8 @@ examples:
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   start a run, or resume it if it exists
   ./train.py debug=one_step                              check that all works; or debug=overfit"""
-STOPPED = (
-    75  # exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
-)
+# exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
+STOPPED = 75
 
 
 def _train(config: DictConfig) -> None:

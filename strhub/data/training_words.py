@@ -18,7 +18,6 @@ from strhub.data.sources.rendered import RenderedDataset
 
 SAMPLED_TEXTS = 20_000  # that stand for the words of a set without end
 
-
 LINES = "lines"  # the name in a mixture that stands for lines composed of its other sets' words
 
 WITHOUT_FILES = (RENDERED, LINES)

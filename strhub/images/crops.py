@@ -39,9 +39,8 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 LOSSLESS_FORMATS: Final = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
 MIN_THICKNESS: Final = 1.0  # pixels; what is thinner than this holds no text
-VERTICAL_RATIO: Final = (
-    1.5  # height over width from which a text of several characters is taken as vertical
-)
+# height over width from which a text of several characters is taken as vertical
+VERTICAL_RATIO: Final = 1.5
 
 
 class UnusablePolygon(DataError):

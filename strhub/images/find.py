@@ -19,9 +19,8 @@ SUFFIXES: Final = frozenset(
         ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif",
     }
 )  # fmt: skip
-_LEFTOVER: Final = (
-    b"\0\5\x16\7"  # how the files begin that macOS lays beside others, ._x.png beside x.png
-)
+# how the files begin that macOS lays beside others, ._x.png beside x.png
+_LEFTOVER: Final = b"\0\5\x16\7"
 
 
 def find_images(patterns: Iterable[str], *, also: Collection[str] = ()) -> list[Path]:

@@ -19,9 +19,8 @@ __all__ = [
     "damage",
 ]
 
-MAX_PIXELS: Final = (
-    64_000_000  # a word's image is far smaller; a larger one is a mistake or a decompression bomb
-)
+# a word's image is far smaller; a larger one is a mistake or a decompression bomb
+MAX_PIXELS: Final = 64_000_000
 MAX_BYTES: Final = 256 << 20  # of a file
 MAX_REMOTE_BYTES: Final = 64 << 20  # of one that is fetched
 MAX_SECONDS: Final = 30.0  # to fetch one, from its first byte to its last

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-BUCKET = (
-    16  # widths of batches are multiples of so many pixels, so that there are fewer different ones
-)
+# widths of batches are multiples of so many pixels, so that there are fewer different ones
+BUCKET = 16
 
 
 def pad(images: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -30,9 +30,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return a decoded image as RGB; the image itself, if it is."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if (
-        image.mode.startswith("I") or image.mode == "F"
-    ):  # more than 8 bits a channel: Pillow would clip
+    # more than 8 bits a channel: Pillow would clip
+    if image.mode.startswith("I") or image.mode == "F":
         return _deep_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return _transparent_to_rgb(image)

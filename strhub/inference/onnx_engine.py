@@ -181,9 +181,8 @@ class OnnxEngine(NetworkEngine):
         return session
 
     def _open_shared(self) -> Any:
-        if (
-            identity(self._model) != self._file
-        ):  # another model may be there by now, with other letters
+        # another model may be there by now, with other letters
+        if identity(self._model) != self._file:
             return self.session
         threads = self._threads // self._lanes
         return open_session(self._model, device="cpu", threads=threads, tried=self._tried)
@@ -218,9 +217,8 @@ class OnnxEngine(NetworkEngine):
         self, session: Any, arrays: Sequence[ImageArray]
     ) -> Iterator[tuple[list[int], ImageArray]]:
         """Yield the indices of arrays (3, H, W) of one shape, and their logits (B, L, C)."""
-        if (
-            self.padding is not None
-        ):  # as the network does it itself, but so that more of them have one shape
+        # as the network does it itself, but so that more of them have one shape
+        if self.padding is not None:
             arrays = [padded(array, *self.padding) for array in arrays]
         for indices in group_by_shape(arrays):
             yield indices, self._logits(session, np.stack([arrays[index] for index in indices]))

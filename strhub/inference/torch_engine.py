@@ -22,9 +22,8 @@ from strhub.inference.engine import Decode, ImageArray, NetworkEngine
 from strhub.text.decoding import Decoded, Decoding, as_array
 from strhub.utils.precision import choose_precision, precision_name
 
-_LANES = (
-    4  # Python runs one thread at a time: more of them would wait for each other to begin operators
-)
+# Python runs one thread at a time: more of them would wait for each other to begin operators
+_LANES = 4
 
 
 class TorchEngine(NetworkEngine):
@@ -114,9 +113,8 @@ class TorchEngine(NetworkEngine):
         threads, ended = torch.get_num_threads(), threading.Event()
 
         def decode(arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
-            if (
-                not ended.is_set()
-            ):  # by a reading that was given up while this one's images were prepared
+            # by a reading that was given up while this one's images were prepared
+            if not ended.is_set():
                 torch.set_num_threads(
                     max(1, threads // self.lanes)
                 )  # partly a setting of the thread that calls it

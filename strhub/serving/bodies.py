@@ -15,9 +15,8 @@ from strhub.serving.refusals import Refusal
 __all__ = ["Memory", "read_body"]
 
 _MIB: Final = 1 << 20
-_DISCARDED: Final = (
-    4  # times the largest body that is read to its end, only to say that it is too large
-)
+# times the largest body that is read to its end, only to say that it is too large
+_DISCARDED: Final = 4
 _DISCARD_SECONDS: Final = 5.0
 
 

@@ -16,13 +16,11 @@ MULTIPLE: Final = 32  # the network halves its input five times
 _OVERLAP: Final = 0.15  # of tiles, of their side
 _FLAT: Final = 6  # gray levels between neighboring pixels, below which there is no text
 _LOOKED_AT: Final = 320  # pixels of the longer side, of what is looked at for that
-_LARGE: Final = (
-    20.0  # pixels of a region's height in the whole image, from which it is not looked for in tiles
-)
+# pixels of a region's height in the whole image, from which it is not looked for in tiles
+_LARGE: Final = 20.0
 _SAME: Final = 0.4  # fraction of the smaller region's box from which two regions are one
-_FILLED: Final = (
-    0.35  # fraction of a region's area that lower ones fill if it is lines run together
-)
+# fraction of a region's area that lower ones fill if it is lines run together
+_FILLED: Final = 0.35
 
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]

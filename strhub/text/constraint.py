@@ -11,9 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-MOST_STATES = (
-    500_000  # a row of the table each; a list of words needs about as many as it has characters
-)
+# a row of the table each; a list of words needs about as many as it has characters
+MOST_STATES = 500_000
 
 
 class Constraint:

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 DOUBT: Final = 0.9  # confidence below which a reading may be replaced
-SHORTEST: Final = (
-    3  # letters of a reading that may be; of fewer, most are within reach of any other
-)
+# letters of a reading that may be; of fewer, most are within reach of any other
+SHORTEST: Final = 3
 LONG: Final = 6  # letters from which two may differ, below that one
 _LEAST: Final = 1e-30
 

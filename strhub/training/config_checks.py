@@ -53,7 +53,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.num_nodes": (1, math.inf),
 }
 
-
 _TOP = {
     "seed": int,
     "compile": bool,

@@ -30,7 +30,6 @@ DISTRIBUTIONS = {
 _MISSING = object()
 _LARGEST = 1 << 20  # bytes of a stored search
 
-
 MAY_CHANGE = (
     "output_dir",
     "tune.resume_dir",

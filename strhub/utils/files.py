@@ -66,9 +66,8 @@ def replacing(path: str | os.PathLike[str], *, only_writer: bool = False) -> Ite
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        if (
-            isinstance(error, OSError) and error.errno is not None
-        ):  # name the file that was asked for
+        # name the file that was asked for
+        if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 

@@ -23,9 +23,8 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if (
-            sys.platform == "win32"
-        ):  # where a file that is open, here or elsewhere, can't be removed
+        # where a file that is open, here or elsewhere, can't be removed
+        if sys.platform == "win32":
             os.close(descriptor)
         with suppress(OSError):
             path.unlink()

@@ -24,9 +24,8 @@ from typing import Any, Final, TypeVar, cast
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-CHUNK: Final = (
-    16  # jobs sent at a time: enough for the sending to cost little, few enough for Ctrl-C
-)
+# jobs sent at a time: enough for the sending to cost little, few enough for Ctrl-C
+CHUNK: Final = 16
 WINDOW: Final = 4  # chunks a worker that are worked on or wait for one before them
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 EMBEDDED = "strhub-small"  # what is read with by default
 EMBEDDED_MODELS = (EMBEDDED, "strhub-tiny")
 PUBLISHED = ("ppocrv6-small", "strhub-small-multi")  # see `strhub.checkpoint.published`
-PUBLISHED_FILE = (
-    "rapidocr/models/PP-OCRv6_rec_small.onnx"  # in the wheel of RapidOCR, and below site-packages
-)
+# in the wheel of RapidOCR, and below site-packages
+PUBLISHED_FILE = "rapidocr/models/PP-OCRv6_rec_small.onnx"
 
 
 def is_published(source: str | Path) -> bool:

@@ -26,9 +26,8 @@ from strhub.text import CHARSET_94
 from strhub.training.run import model_from_config
 from strhub.weights import PUBLISHED_FILE, is_published
 
-OTHERS = (
-    "äß中文字あア한жя\u2126Ω"  # Unicode composes the sign of Ohm, the last but one, to the last
-)
+# Unicode composes the sign of Ohm, the last but one, to the last
+OTHERS = "äß中文字あア한жя\u2126Ω"
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,6 @@ def test_fitting_finds_how_sure_words_may_be_called_that_were_looked_at_again() 
 
 WORDS = Path(__file__).parents[2] / "../shared/words"
 
-
 # Sets that strhub-tiny was not trained on (the scene words by the split of its time), and how many
 # words of each.
 UNSEEN = {

@@ -126,9 +126,8 @@ def test_images_of_different_widths_are_computed_apart(exported: Path) -> None:
             images = inputs["images"]
             seen.append(images.shape)
             logits = np.zeros((len(images), 3, 95), np.float32)
-            logits[:, 0, 1 + images.shape[3] // 32] = logits[:, 1, 0] = (
-                9  # a digit that tells the width
-            )
+            # a digit that tells the width
+            logits[:, 0, 1 + images.shape[3] // 32] = logits[:, 1, 0] = 9
             return [logits]
 
     recognizer.engine._alone = PerProcess(Session)

@@ -51,9 +51,8 @@ def test_a_step_lowers_the_loss(training: Training) -> None:
     length = sum(
         float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None
     )
-    with (
-        torch.no_grad()
-    ):  # so far down the slope as would take a hundredth of the loss, were it a plane
+    # so far down the slope as would take a hundredth of the loss, were it a plane
+    with torch.no_grad():
         for name, parameter in system.named_parameters():
             if (gradient := gradients.get(name)) is not None:
                 parameter -= 0.01 * before / length * gradient

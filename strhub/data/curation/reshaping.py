@@ -38,9 +38,8 @@ __all__ = [
 Array: TypeAlias = np.ndarray[Any, Any]
 Location: TypeAlias = tuple[Path, int]
 
-VERTICAL_ASPECT: Final = (
-    1.5  # height / width from which a word of several letters is taken to be written downwards
-)
+# height / width from which a word of several letters is taken to be written downwards
+VERTICAL_ASPECT: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,9 @@ from strhub.images.find import SUFFIXES
 
 FORMATS: Final = ("csv", "tsv", "jsonl", "json", "gt", "txt", "names")
 
-
 ANNOTATION_NAMES: Final = ("labels.csv", "labels.tsv", "labels.jsonl", "gt.txt")
 
-
 OTHER_NAMES: Final = ("labels.json", "labels.txt")  # where there is none of those
-
 
 FORMAT_OF_SUFFIX: Final = {
     ".csv": "csv",
@@ -27,13 +24,11 @@ FORMAT_OF_SUFFIX: Final = {
     ".txt": "gt",
 }
 
-
 NAME_RULES: Final = {
     "suffix": re.compile(r"(.*?)(?:_\d+)?"),  # word_0001, or the word alone
     "prefix": re.compile(r"\d+_(.*)"),  # 0001_word
     "middle": re.compile(r"\d+_(.*)_\d+"),  # 12_word_345
 }
-
 
 MAX_TEXT_FILE: Final = 1 << 20  # bytes of a file with one label
 

@@ -108,9 +108,8 @@ class Table:
         self.source = source
         self.is_csv = form == "csv"
         self.delimiter = "" if self.is_csv else "\t"
-        self.width = self.path = self.label = (
-            0  # columns; a width of 0 means that no line was seen yet
-        )
+        # columns; a width of 0 means that no line was seen yet
+        self.width = self.path = self.label = 0
 
     def __call__(self, text: str) -> Entry:
         if not self.delimiter:

@@ -12,9 +12,7 @@ DATA_FILE: Final = "data.mdb"
 
 MAX_VALUE: Final = 256 << 20  # bytes of one value
 
-
 HEADER: Final = 16  # bytes before the offsets of a page's nodes
-
 
 NODE: Final = struct.Struct(
     "<HHHH"
@@ -23,9 +21,7 @@ NODE: Final = struct.Struct(
 
 META: Final = struct.Struct("<II16xIHH40xIHHQQQQQQQ")  # from `magic` on
 
-
 MAGIC: Final = 0xBEEFC0DE
-
 
 NO_PAGE: Final = (1 << 64) - 1
 

@@ -25,19 +25,15 @@ _MISLEADING: Mapping[str, frozenset[str]] = {
     "UnifrakturMaguntia-Regular": frozenset("IJk"),
 }
 
-
 # A code point that no font assigns, so that it is drawn with the font's own "missing glyph" box.
 _UNASSIGNED = "\U0003fffe"
-
 
 # Letters whose two cases differ in shape and not in size alone, in fonts that have both.
 _CASE_PROBES = "abdeghnqrt"
 
-
 # Correlation of the two cases' images: at least 0.7 for most letters of every font of capitals that
 # was looked at, at most 0.6 for most letters of all others.
 _ALIKE = 0.65
-
 
 # Capitals of two designs, which the images don't tell.
 _CAPITALS = ("Monoton-Regular",)

@@ -35,9 +35,8 @@ Difficulty: TypeAlias = float | tuple[float, float]
 # Glyphs are drawn at the next larger of these and scaled down with the warp: few sizes keep few
 # fonts open.
 _SIZES: Final = (20, 28, 40, 56, 80)
-_CLUTTERED: Final = (
-    0.6  # fraction of the images without a word that show other things than an empty ground
-)
+# fraction of the images without a word that show other things than an empty ground
+_CLUTTERED: Final = 0.6
 _NEIGHBOR_LETTERS: Final = "aeiorstnlcdhmupgbABDEHILMNOPRSTU0123589"
 
 

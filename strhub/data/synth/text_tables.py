@@ -10,7 +10,6 @@ from strhub.data.synth.patterns import listed
 
 DOMAINS = listed("com com com com org net co.uk de fr it es nl info edu gov io eu shop ch at pl")
 
-
 PHRASES = listed(
     "don't Co. 50% #1 No. St. Mr. Mrs. Dr. Ltd. Inc. it's can't won't we're you'll I'm let's "
     "o'clock & R&B B&B Q&A A/C "
@@ -19,7 +18,6 @@ PHRASES = listed(
     "50/50 A+ vs. Nr. Str. S.A. S.p.A. GmbH S.L. c/o w/o etc. Ave. Rd. Blvd. M&M's 4x4 >> << -> ?! "
     "!! *** $$ ~ No.1"
 )
-
 
 ENDINGS = (
     "'s",
@@ -43,7 +41,6 @@ ENDINGS = (
     "~",
 )
 
-
 STARTS = (
     "(",
     "[",
@@ -65,12 +62,9 @@ STARTS = (
     "{",
 )
 
-
 BRACKETS = ("()", "()", "()", "[]", '""', '""', "''", "<>", "{}", "**", "--", "__", "||", "``")
 
-
 JOINTS = ("-", "-", "-", "&", "/", "+", "_", ":", "|", "\\", "=", "'", ".", "@", "^")
-
 
 # Letters that Unicode does not take apart into a plain letter and an accent.
 SPELLINGS = {

@@ -23,9 +23,8 @@ _ROWS: Final = [row - (HEIGHT - 1) / 2 for row in range(HEIGHT)]
 _SHIFTS: Final = [
     [HEIGHT // 2 + round(-tan(radians(angle)) * row) for row in _ROWS] for angle in ANGLES
 ]
-_CLEAR: Final = (
-    1.05  # how much more upright the strokes must be at an angle than at 0 to be called slanted
-)
+# how much more upright the strokes must be at an angle than at 0 to be called slanted
+_CLEAR: Final = 1.05
 
 
 def gray_of(image: Image.Image) -> Array:

@@ -163,9 +163,8 @@ class Summary:
             bootstrap_mean(self._similarities),
             *map(bootstrap_ratio, (self._characters, self._words)),
         )
-        if (
-            score.correct == score.samples
-        ):  # a bootstrap of no errors knows of none: as if one were a whole word
+        # a bootstrap of no errors knows of none: as if one were a whole word
+        if score.correct == score.samples:
             ned, cer, wer = accuracy, *[Interval(0.0, 0.0, 1 - accuracy.low)] * 2
         return SetResult(
             **{one.name: getattr(score, one.name) for one in fields(Score)},

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAST_WIDTH: Final = (
-    160  # pixels; the published weights read narrower images worse than padded ones
-)
-WIDTH_STEP: Final = (
-    32  # pixels; widths are padded to multiples of it, so that there are fewer different ones
-)
+# pixels; the published weights read narrower images worse than padded ones
+LEAST_WIDTH: Final = 160
+# pixels; widths are padded to multiples of it, so that there are fewer different ones
+WIDTH_STEP: Final = 32
 
 
 def padded_width(width: int) -> int:

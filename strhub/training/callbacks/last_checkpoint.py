@@ -76,9 +76,8 @@ class LastCheckpoint(Checkpoint):
         self.path = Path(dirpath) / LAST
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.signals = [getattr(signal, name) for name in signals if hasattr(signal, name)]
-        self._received = self._stopping = (
-            0  # number of a signal: that came, and that all devices know of
-        )
+        # number of a signal: that came, and that all devices know of
+        self._received = self._stopping = 0
         self._waiting = False  # for the logs: a state that has no name yet
         self._validating = False  # a state is being saved that a validation follows
         self._within_epoch = False  # the last state is being saved, of an epoch that has not ended

@@ -125,9 +125,8 @@ class OptimizedModule(pl.LightningModule):
             return int(at_most)
         loop: Any = trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
-        if (
-            epochs.started <= epochs.processed or done >= self.batches_per_epoch()
-        ):  # not within an epoch
+        # not within an epoch
+        if epochs.started <= epochs.processed or done >= self.batches_per_epoch():
             done = 0
         steps = self.steps_per_epoch() * (trainer.max_epochs - trainer.current_epoch)
         return int(min(at_most, max(0, steps - done // trainer.accumulate_grad_batches)))

@@ -92,9 +92,8 @@ class PARSeq(System):
             else None
         )
         self.contrastive: Contrastive | None = None
-        self.text_side: TextSide | None = (
-            None  # frozen, made when training begins, and in no checkpoint
-        )
+        # frozen, made when training begins, and in no checkpoint
+        self.text_side: TextSide | None = None
         if aims.weight:
             self.contrastive = Contrastive(
                 ContrastiveOptions.from_options(contrastive),

@@ -332,9 +332,8 @@ def without_a_page(path: Path, prefix: bytes) -> None:
         page = whole[at : at + 4096]
         if page[10] & 2 and prefix in page and b"num-samples" not in page:
             (path / "data.mdb").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
-            if (
-                sum(1 for _ in LmdbFile(path).items(prefix)) < count
-            ):  # else it is one that is no longer in use
+            # else it is one that is no longer in use
+            if sum(1 for _ in LmdbFile(path).items(prefix)) < count:
                 return
     raise AssertionError("there is no such page")
 
