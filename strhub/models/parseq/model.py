@@ -233,8 +233,8 @@ class PARSeq(CharacterReader, Network):
 
     @property
     def padding(self) -> tuple[int, int] | None:
-        """Return the width that images are padded to at least, and whose multiple it is; None for
-        images of one size.
+        """Return the minimum width that images are padded to, and a number of which the width is a
+        multiple; None for images of one size.
         """
         return (LEAST_WIDTH, WIDTH_STEP) if isinstance(self.encoder, ColumnEncoder) else None
 
