@@ -70,7 +70,7 @@ def test_every_option_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     import reference
 
     page = reference.options()
-    assert "| `model.batch_size` | `384` | words a device and step |" in page
+    assert "| `model.batch_size` | `384` | words per device and step |" in page
     assert "### charset=36_lowercase" in page
     assert "_target_" not in page
 
