@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from strhub.clip.gather import Share
-from strhub.clip.words import WordFeatures, WordSpace, fold, word_keys
+from strhub.clip.words import KeptFeatures, WordSpace, fold, word_keys
 from strhub.utils.options import check_options
 
 _LARGEST_SCALE = 100.0  # as in CLIP: a lower temperature makes training unstable
@@ -42,9 +42,10 @@ class ContrastiveOptions:
     own_errors: what the model reads is a negative where it is wrong.
     adapter: hidden units of a learned change to the text features; None: they stay CLIP's.
     text_weights: file or name of the CLIP whose text tower it is; None: the encoder's
-        (`pretrained_encoder`).
-    text_dim: size of the text features; None: told by the weights. merges: table of CLIP's tokens;
-        None: open_clip's.
+        (`pretrained_encoder`); `spelling`: none, words are placed by their letters alone, see
+        `strhub.clip.spelling`.
+    text_dim: size of the text features; None: told by the weights, 256 for `spelling`.
+    merges: table of CLIP's tokens; None: open_clip's.
     """
 
     weight: float = 0.0
@@ -173,7 +174,7 @@ class Contrastive(nn.Module):
         self,
         labels: Sequence[str],
         texts: Tensor,
-        features: WordFeatures,
+        features: KeptFeatures,
         space: WordSpace | None,
         read: Sequence[str],
     ) -> Negatives | None:

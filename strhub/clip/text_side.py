@@ -14,9 +14,10 @@ import torch
 
 from strhub.clip.contrastive import ContrastiveOptions
 from strhub.clip.sources import find_clip
+from strhub.clip.spelling import SPELLING, SpellingFeatures
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.clip.weights import ClipWeights, read_clip
-from strhub.clip.words import WordFeatures, WordSpace
+from strhub.clip.words import KeptFeatures, WordFeatures, WordSpace
 from strhub.utils.regular_files import read_regular_text
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 class TextSide(NamedTuple):
     """features: of words; space: the vocabulary, None if the objective has no use for it."""
 
-    features: WordFeatures
+    features: KeptFeatures
     space: WordSpace | None
 
     def to(self, device: torch.device) -> TextSide:
@@ -42,6 +43,8 @@ def text_size(
     """Return the size of the text features, from the weights if nothing else tells."""
     if options.text_dim is not None:
         return options.text_dim
+    if options.text_weights == SPELLING:
+        return SpellingFeatures().dim
     if options.text_weights is None and hparams.get("enc_embed_dim"):
         return int(hparams["embed_dim"])  # one CLIP: both towers project to one space
     clip, _ = _read({**hparams, "pretrained_encoder": pretrained_encoder}, options)
@@ -60,9 +63,7 @@ def load_text_side(
     Raises `ValueError` for weights, a tokenizer or a vocabulary that are not to be had, saying how
     to get them.
     """
-    clip, activation = _read(hparams, options)
-    tower = clip.text_tower(activation)
-    features = WordFeatures(tower, load_tokenizer(options.merges, vocab_size=tower.vocab_size))
+    features = _features(options, hparams)
     if not options.nearest:
         return TextSide(features, None)
     if options.vocabulary is not None:
@@ -76,6 +77,15 @@ def load_text_side(
     space = WordSpace([word for word, _ in words.most_common(options.vocabulary_size)], features)
     log.info("contrastive vocabulary: %d words", len(space.words))
     return TextSide(features, space)
+
+
+def _features(options: ContrastiveOptions, hparams: Mapping[str, Any]) -> KeptFeatures:
+    """Return what makes features of words."""
+    if options.text_weights == SPELLING:
+        return SpellingFeatures(**({"dim": options.text_dim} if options.text_dim else {}))
+    clip, activation = _read(hparams, options)
+    tower = clip.text_tower(activation)
+    return WordFeatures(tower, load_tokenizer(options.merges, vocab_size=tower.vocab_size))
 
 
 def read_words(path: str | Path) -> Counter[str]:

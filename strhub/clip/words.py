@@ -7,6 +7,7 @@ None of this is a module: no checkpoint holds it, and no model that reads has it
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -40,31 +41,28 @@ def word_keys(words: Iterable[str]) -> Tensor:
     )
 
 
-class WordFeatures:
-    """What CLIP's text tower makes of words: (n, E), float32, not normalized, without gradient.
+class KeptFeatures(ABC):
+    """Frozen features of words, (n, E), float32, not normalized, without gradient; kept by word.
 
-    tower: frozen here, and in evaluation mode. Features are kept by word on the tower's device.
+    dim: E. kept: words at most.
     """
 
-    def __init__(self, tower: ClipTextTower, tokenizer: ClipTokenizer, *, kept: int = KEPT) -> None:
-        if len(tokenizer) != tower.vocab_size:
-            raise ValueError(
-                f"the text tower knows {tower.vocab_size} tokens, its tokenizer {len(tokenizer)}"
-            )
-        self.tower = tower.eval().requires_grad_(False)
-        self.tokenizer, self.kept = tokenizer, kept
+    def __init__(self, dim: int, *, kept: int = KEPT) -> None:
+        self.dim, self.kept = dim, kept
         self._features: OrderedDict[str, Tensor] = OrderedDict()
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
-        """Where the tower is."""
-        return self.tower.pos_embed.device
+        """Where features are."""
 
-    def to(self, device: torch.device) -> WordFeatures:
-        """Move the tower and what is kept."""
-        self.tower.to(device)
+    @abstractmethod
+    def compute(self, words: Sequence[str]) -> Tensor:
+        """Return the features of words, none of which is kept."""
+
+    def to(self, device: torch.device) -> None:
+        """Move what is kept."""
         self._features = OrderedDict((word, row.to(device)) for word, row in self._features.items())
-        return self
 
     def __call__(self, words: Sequence[str]) -> Tensor:
         """Return the features of words, computed for those that are new."""
@@ -76,9 +74,33 @@ class WordFeatures:
             rows.append(self._features[word])
         while len(self._features) > self.kept:
             self._features.popitem(last=False)
-        return (
-            torch.stack(rows) if rows else torch.empty(0, self.tower.output_dim, device=self.device)
-        )
+        return torch.stack(rows) if rows else torch.empty(0, self.dim, device=self.device)
+
+
+class WordFeatures(KeptFeatures):
+    """What CLIP's text tower makes of words.
+
+    tower: frozen here, and in evaluation mode. Features are kept on its device.
+    """
+
+    def __init__(self, tower: ClipTextTower, tokenizer: ClipTokenizer, *, kept: int = KEPT) -> None:
+        if len(tokenizer) != tower.vocab_size:
+            raise ValueError(
+                f"the text tower knows {tower.vocab_size} tokens, its tokenizer {len(tokenizer)}"
+            )
+        super().__init__(tower.output_dim, kept=kept)
+        self.tower = tower.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower is."""
+        return self.tower.pos_embed.device
+
+    def to(self, device: torch.device) -> None:
+        """Move the tower and what is kept."""
+        self.tower.to(device)
+        super().to(device)
 
     def compute(self, words: Sequence[str]) -> Tensor:
         """Return the features of words, none of which is kept."""
@@ -90,16 +112,16 @@ class WordFeatures:
                     words[start : start + _CHUNK], self.tower.context_length
                 )
                 chunks.append(self.tower(ids.to(device), lengths.to(device)))
-        return torch.cat(chunks) if chunks else torch.empty(0, self.tower.output_dim, device=device)
+        return torch.cat(chunks) if chunks else torch.empty(0, self.dim, device=device)
 
 
 class WordSpace:
     """A vocabulary's words in text space, to find those that are nearest to a feature.
 
-    words: those that differ in case alone are one. features: of each, made by `WordFeatures`.
+    words: those that differ in case alone are one. features: of each.
     """
 
-    def __init__(self, words: Iterable[str], features: WordFeatures) -> None:
+    def __init__(self, words: Iterable[str], features: KeptFeatures) -> None:
         self.words = [*{fold(word): word for word in reversed([*words]) if word}.values()][::-1]
         if not self.words:
             raise ValueError("the vocabulary has no word")

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from strhub.data.augment.device_augment import BatchAugmentation
 from strhub.data.loading.aspect import POOL, AspectLoader, AspectTransform, collate_kept
 from strhub.data.loading.echo import EchoLoader
+from strhub.data.loading.features import FeatureLoader, FeatureStore
 from strhub.data.loading.loader import Batch, SeededBatches, TrainingLoader, collate
 from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
 from strhub.data.sources.dataset import WordDataset
@@ -44,6 +45,8 @@ class Loaders(pl.LightningDataModule):
     shards: str | Sequence[str] | None
     shard_words: int | None
     seed: int
+    features: FeatureStore | None
+    """Features of the training images, dealt out in their place."""
 
     @property
     def train_dataset(self) -> RenderedDataset | WordDataset | Mixture:
@@ -142,6 +145,8 @@ class Loaders(pl.LightningDataModule):
             return RestartingLoader(words, batch_size=words.batch_size, **options)
         dataset = cast("Dataset[Any]", self.train_dataset)
         batches = self.train_batches()
+        if self.features is not None:
+            return FeatureLoader(self.features, batches)
         if self.keep_aspect:
             del options["collate_fn"]  # this loader has its own
             return AspectLoader(dataset, batch_sampler=batches, **options)

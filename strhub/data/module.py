@@ -118,6 +118,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         self.mixture_size, self.drop_tall = mixture_size, drop_tall
         self.shards, self.shard_words = shards, shard_words
         self._check_combinations()
+        self.features = None
         self._held_out: dict[str, tuple[list[LabeledWords], list[LabeledWords]]] = {}
         self._train: RenderedDataset | WordDataset | Mixture | None = None
         self._val: RenderedDataset | WordDataset | None = None

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
 from strhub.data.loaders import Loaders
+from strhub.data.loading.features import Compute, Making, open_store
 from strhub.data.render_options import RENDERED, RenderOptions
 from strhub.data.sources.composed import ComposedLines, stands_on_end
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.labeled import LabeledWords
 from strhub.data.sources.mixture import Mixture, SeededDataset
 from strhub.data.sources.rendered import RenderedDataset
+from strhub.errors import ConfigError
 
 SAMPLED_TEXTS = 20_000  # that stand for the words of a set without end
 
 LINES = "lines"  # the name in a mixture that stands for lines composed of its other sets' words
+
+_OF_IMAGES = (
+    "train_dir", "mixture", "mixture_size", "render", "img_size", "normalize", "keep_aspect",
+    "rotation", "augment", "charset_train", "max_label_length", "fold_ascii", "min_image_dim",
+    "drop_tall", "val_share", "limit_words",
+)  # fmt: skip
 
 WITHOUT_FILES = (RENDERED, LINES)
 
@@ -30,6 +43,7 @@ class TrainingWords(Loaders):
     mixture: Mapping[str, float] | None
     mixture_size: int
     drop_tall: bool
+    root_dir: Path
     train_dir: str
     _train: RenderedDataset | WordDataset | Mixture | None
 
@@ -97,6 +111,48 @@ class TrainingWords(Loaders):
         )
         refuse = stands_on_end if self.drop_tall else None
         return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
+
+    def deal_features(
+        self,
+        folder: Path,
+        compute: Compute,
+        *,
+        views: int = 1,
+        made_of: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Deal out features in place of training images: those in a folder, or new ones.
+
+        compute: see `Compute`; views: how often each image is prepared. made_of: what else they
+        depend on, by name; `ConfigError` for features that were made of something else.
+        """
+        if self.shards or self.echo > 1 or self.augment_batch is not None:
+            raise ConfigError(
+                "finetune.cache_features: images are prepared once and asked for by number, so "
+                "there can be no data.shards, data.echo must be 1 and data.augment_on_device 0; "
+                "finetune.cache_views prepares each image several times"
+            )
+        made_of = {**(made_of or {}), "the training images": self.fingerprint()}
+        made_of |= {"finetune.cache_views": views}
+        self.features = open_store(folder, Making(self.train_dataset, views, compute, made_of))
+
+    def fingerprint(self) -> str:
+        """Return what the training images depend on, as a hash: the files of the sets, by size and
+        time, and the options by which images are chosen and prepared.
+        """
+        names = [*self.mixture] if self.mixture else [self.train_dir]
+        files = []
+        for name in [] if self.render.words and not self.mixture else names:
+            folder = self.root_dir / "train" / name
+            for parent, folders, found in os.walk(folder, followlinks=True):
+                folders.sort()
+                paths = [Path(parent, one) for one in sorted(found) if not one.startswith("lock.")]
+                files += [
+                    (str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
+                    for path in paths
+                ]
+        options = {name: str(getattr(self, name)) for name in _OF_IMAGES}
+        told = json.dumps([files, options, len(self.train_dataset)])
+        return hashlib.sha256(told.encode("utf-8")).hexdigest()
 
     def training_words(self) -> Counter[str]:
         """Return the labels of the training sets and how often each occurs; of rendered words, the

@@ -105,6 +105,15 @@ class Network(nn.Module, ABC):
         """
         return None
 
+    def trunk(self, images: Tensor) -> Tensor | None:
+        """Return the features (B, N, D) that its encoder's parts (`encoder_parts`) make of images
+        (B, 3, H, W); None if the network cannot go on from them.
+
+        A network that has a trunk takes its features wherever training gives it images: a frozen
+        encoder is then run once an image (`strhub.training.cached_features`).
+        """
+        return None
+
     def compiled_parts(self) -> list[nn.Module]:
         """Return the modules whose `forward` is worth compiling: what runs once a batch."""
         return [self]

@@ -37,6 +37,10 @@ class FineTuning:
         rank to each of its linear layers, see `strhub.training.low_rank`.
     recompute: keep nothing from within the encoder's blocks for the backward pass, which computes
         them again: less memory, the same gradients, more time.
+    cache_features: folder of features; a frozen encoder (`freeze_encoder` is true) computes them
+        once for each training image, and an epoch does without it. cache_views: how often each
+        image is prepared for that, each time augmented anew; None: once.
+    frozen_half: an encoder that is frozen for good computes in bfloat16.
     """
 
     freeze_encoder: bool | int | str | None = None
@@ -46,6 +50,9 @@ class FineTuning:
     decay_weights_only: bool | None = None
     lora_rank: int | None = None
     recompute: bool | None = None
+    cache_features: str | None = None
+    cache_views: int | None = None
+    frozen_half: bool | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None) -> FineTuning:
@@ -75,6 +82,7 @@ class FineTuning:
             )
         if not _is_count(parsed.lora_rank, least=1):
             raise ValueError(f"finetune.lora_rank is {parsed.lora_rank}: it must be at least 1")
+        parsed._check_frozen()
         if parsed.lora_rank and (parsed.freezes or parsed.layer_decay is not None):
             raise ValueError(
                 "finetune.lora_rank leaves the encoder's own weights as they are: leave out "
@@ -90,6 +98,19 @@ class FineTuning:
                     f"positive{' and at most 1' if most else ''}"
                 )
         return parsed
+
+    def _check_frozen(self) -> None:
+        """Raise `ValueError` for options of an encoder that never learns, where it does."""
+        if not _is_count(self.cache_views, least=1):
+            raise ValueError(f"finetune.cache_views is {self.cache_views}: it must be at least 1")
+        if self.cache_views is not None and not self.cache_features:
+            raise ValueError("finetune.cache_views goes with cache_features: set that, too")
+        for name in ("cache_features", "frozen_half"):
+            if getattr(self, name) and self.freeze_encoder is not True:
+                raise ValueError(
+                    f"finetune.{name} is for an encoder that never learns: set "
+                    "finetune.freeze_encoder=true"
+                )
 
     @property
     def frozen_epochs(self) -> int | None:

@@ -6,8 +6,8 @@ checkpoint, the average or `strhub.save`, gets them with the change merged in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from strhub.errors import ConfigError
 from strhub.models.layers.vision_transformer import BlockStack
 from strhub.training.fine_tuning import Layer
 
-__all__ = ["LowRank", "low_rank_changes", "recompute_blocks"]
+__all__ = ["LowRank", "compute_in_half", "low_rank_changes", "recompute_blocks"]
 
 
 class LowRank(nn.Module):
@@ -85,3 +85,22 @@ def recompute_blocks(network: nn.Module) -> None:
         )
     for one in able:
         one.recompute = True
+
+
+def compute_in_half(encoder: Sequence[Layer]) -> None:
+    """Have an encoder that never learns compute in bfloat16; its weights stay, what it returns is
+    float32.
+    """
+    for layer in encoder:
+        layer.learn(False)
+        for module in layer.modules:
+            module.forward = _in_half(module.forward)
+
+
+def _in_half(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @wraps(forward)
+    def computed(images: Tensor, *args: Any) -> Tensor:
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+            return forward(images, *args).float()
+
+    return computed

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.utilities import rank_zero_only
@@ -22,6 +23,7 @@ from strhub.checkpoint.scene_text_model import complete_options
 from strhub.checkpoint.zoo import read_model
 from strhub.images.options import image_options
 from strhub.models.parseq.encoders import OWN, is_of_encoder
+from strhub.training.cached_features import cache_features
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.checkpoint_io import LAST, latest_checkpoint
 from strhub.training.config_checks import build, check_groups, check_model, check_top, plain
@@ -99,6 +101,15 @@ def _train(config: DictConfig, data: pl.LightningDataModule | None) -> dict[str,
         start_from(model, config.pretrained, variants=config.adapt.variants)
     elif checkpoint is None:
         model.load_initial_weights()
+    if model.fine_tuning.cache_features:
+        if checkpoint is not None:  # the encoder's weights are in it
+            model.load_state_dict(torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
+        cuda = torch.cuda.is_available() and config.trainer.get("accelerator") in (
+            "auto",
+            "gpu",
+            "cuda",
+        )
+        cache_features(model, data, "cuda" if cuda else "cpu")
     if config.compile:
         model.compile_network()
     callbacks = [

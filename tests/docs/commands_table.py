@@ -176,6 +176,9 @@ TABLE = {
     "model.contrastive.nearest=16 "
     "model.contrastive.own_errors=true model.contrastive.adapter=1024": CLIP,
     "./train.py model.encoder=ppocrv6_small finetune.freeze_encoder=true": TRAIN,
+    "./train.py +experiment=strhub-small finetune.freeze_encoder=true "
+    "finetune.cache_features=outputs/features finetune.cache_views=4 "
+    "finetune.frozen_half=true": MINUTES,
     "./train.py pretrained=strhub-tiny model.encoder=ppocrv6_small "
     "finetune.freeze_encoder=true": MINUTES,
     "./train.py model.encoder=ppocrv6_small optimizer=relative_adam model.lr=2e-3": MINUTES,

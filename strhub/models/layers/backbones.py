@@ -49,6 +49,16 @@ class BackboneEncoder(nn.Module):
         """Return tokens (B, N, D) of the decoder's size, of the backbone's (B, N, token_dim)."""
         return self.projection(self.norm(tokens))
 
+    def trunk(self, images: Tensor) -> Tensor | None:
+        """Return the backbone's own tokens (B, N, token_dim) of images, of which `place` makes what
+        `forward` returns; None for an encoder that has no such halves.
+        """
+        return None
+
+    def place(self, tokens: Tensor) -> Tensor:
+        """Return the encoder's tokens (B, N, D), of the backbone's (B, N, token_dim)."""
+        return self.project(tokens)
+
 
 class CustomEncoder(BackboneEncoder, ABC):
     """An encoder of one's own: the class `Encoder` of a module `encoder_<name>` in
@@ -99,6 +109,10 @@ class ColumnEncoder(BackboneEncoder):
 
         NaN on the right of the narrower ones counts as the zeros that follow it.
         """
+        return self.place(self.trunk(images))
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """Return the network's own tokens (B, W' / 8, 120) of images."""
         if images.shape[1:3] != (3, HEIGHT) or not images.shape[3]:
             raise ValueError(
                 f"the model takes images of shape (B, 3, {HEIGHT}, W), not {tuple(images.shape)}"
@@ -110,8 +124,12 @@ class ColumnEncoder(BackboneEncoder):
                     f"the model takes images up to {widest} pixels wide, not {images.shape[3]}"
                 )
             images = images.nan_to_num(0.0)
-        tokens = self.project(self.backbone(pad_columns(images)))  # (B, L, D)
-        return tokens + self.positions[:, : tokens.shape[1]].to(tokens.dtype)
+        return self.backbone(pad_columns(images))
+
+    def place(self, tokens: Tensor) -> Tensor:
+        """Return tokens of the decoder's size (B, L, D), with the sines of their columns."""
+        placed = self.project(tokens)
+        return placed + self.positions[:, : placed.shape[1]].to(placed.dtype)
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Return the rows and columns of the tokens of images (B, 3, H, W)."""
@@ -149,6 +167,10 @@ class TimmEncoder(BackboneEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens (B, N, D) of images (B, 3, H, W), normalized, in reading order."""
+        return self.place(self.trunk(images))
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """Return the backbone's own tokens (B, N, token_dim) of images."""
         if tuple(images.shape[1:]) != (3, *self.img_size):
             raise ValueError(
                 f"the model takes images of shape (B, 3, {self.img_size[0]}, {self.img_size[1]}), "
@@ -161,8 +183,12 @@ class TimmEncoder(BackboneEncoder):
                 if self.channels_last
                 else features.flatten(2).transpose(1, 2)
             )
-        tokens = self.project(features)  # (B, N, D)
-        return tokens + self.positions.to(tokens.dtype)
+        return features
+
+    def place(self, tokens: Tensor) -> Tensor:
+        """Return tokens of the decoder's size (B, N, D), with the sines of their places."""
+        placed = self.project(tokens)
+        return placed + self.positions.to(placed.dtype)
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Return the rows and columns of the tokens, less those that stand for no part of the

@@ -148,8 +148,12 @@ class LightConvEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens (B, W / 8, 120) of images (B, 3, 48, W), W a multiple of 8."""
+        return self.neck(self.convolved(images))
+
+    def convolved(self, images: Tensor) -> Tensor:
+        """Return features (B, 384, 1, W / 8) of images, which are yet to attend to each other."""
         features = self.blocks(self.stem(images))  # (B, 384, 3, W / 4)
-        return self.neck(F.avg_pool2d(features, (3, 2)))
+        return F.avg_pool2d(features, (3, 2))
 
 
 def _padded(features: Tensor) -> Tensor:

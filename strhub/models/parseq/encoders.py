@@ -223,8 +223,10 @@ def build_encoder(
 
 def grid_size(encoder: Encoder, images: Tensor) -> tuple[int, int]:
     """Return the rows and columns of what an encoder's last tokens stand for, of images (B, 3, H,
-    W).
+    W), or of what the trunk of an encoder of columns has made of them (B, N, D).
     """
+    if images.ndim == 3 and isinstance(encoder, ColumnEncoder):
+        return 1, images.shape[1]
     return (
         encoder.grid_size(images)
         if isinstance(encoder, BackboneEncoder)

@@ -219,6 +219,18 @@ class PARSeq(CharacterReader, Network):
         first = self.read_first(memory, steps, decode_ar=True, stop_early=True)
         return self.cross, self.cross.memory(encoded, first)
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the encoder's tokens (B, N, D) of images, or of what the trunk made of them."""
+        if images.ndim == 4:
+            return self.encoder(images)
+        return self.encoder.place(images) if isinstance(self.encoder, BackboneEncoder) else images
+
+    def trunk(self, images: Tensor) -> Tensor | None:
+        """Return what the encoder's parts make of images (B, N, D')."""
+        if isinstance(self.encoder, BackboneEncoder):
+            return self.encoder.trunk(images)
+        return self.encoder(images)
+
     def compiled_parts(self) -> list[nn.Module]:
         """Return the encoder."""
         return [self.encoder]

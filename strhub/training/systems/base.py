@@ -28,7 +28,12 @@ from strhub.evaluation.metrics import Score
 from strhub.models.network import Network
 from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer
-from strhub.training.low_rank import LowRank, low_rank_changes, recompute_blocks
+from strhub.training.low_rank import (
+    LowRank,
+    compute_in_half,
+    low_rank_changes,
+    recompute_blocks,
+)
 from strhub.training.resuming import check_resumable
 from strhub.training.systems.optimization import OptimizedModule
 from strhub.utils.options import check_options, keyword_names
@@ -98,6 +103,8 @@ class System(OptimizedModule, ABC):
         self.low_rank: LowRank | None = None
         if self.fine_tuning.lora_rank:
             self.low_rank = low_rank_changes(self.encoder(), self.fine_tuning.lora_rank)
+        if self.fine_tuning.frozen_half:
+            compute_in_half(self.encoder())
         if self.fine_tuning.recompute:
             recompute_blocks(self.model)
         self.planned_groups: list[
@@ -107,8 +114,13 @@ class System(OptimizedModule, ABC):
     @classmethod
     def known_options(cls, architecture: str) -> list[str]:
         """Return the names of all options: this class's own, every model's, and the network's."""
-        own = [*keyword_names(System.__init__), *keyword_names(cls.__init__)]
-        return [*own, *SCENE_TEXT_OPTIONS, *keyword_names(network_class(architecture))]
+        systems = [base for base in cls.__mro__ if issubclass(base, System)]
+        own = [name for base in reversed(systems) for name in keyword_names(base.__init__)]
+        return [
+            *dict.fromkeys(own),
+            *SCENE_TEXT_OPTIONS,
+            *keyword_names(network_class(architecture)),
+        ]
 
     @classmethod
     def _checked_architecture(cls, told: str | None) -> str:

@@ -26,7 +26,11 @@ class CTCSystem(System):
     def validation_loss(self, images: Tensor, labels: Sequence[str]) -> tuple[Tensor, Tensor, int]:
         """Return the same: reading is one pass, in training as in use. An element is a word."""
         logits = self(images)  # (B, W, C)
+        return logits, self.loss_of(logits, labels, self.model.columns_of(images)), len(labels)
+
+    def loss_of(self, logits: Tensor, labels: Sequence[str], columns: Tensor | None) -> Tensor:
+        """Return the loss of logits (B, W, C), of which each image has so many columns, (B), or
+        all.
+        """
         lengths = torch.tensor([len(label) for label in labels], device=self.device)
-        columns = self.model.columns_of(images)
-        loss = ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths, columns)
-        return logits, loss, len(labels)
+        return ctc_loss(logits, self.tokenizer.encode(labels, self.device), lengths, columns)

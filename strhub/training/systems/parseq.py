@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,7 @@ from torch.nn import functional as F
 
 from strhub.checkpoint.backbones import load_backbone, settled_source
 from strhub.checkpoint.fitting import differences, mismatch_table
-from strhub.clip.contrastive import Contrastive, ContrastiveOptions
-from strhub.clip.gather import Share
 from strhub.clip.sources import find_clip
-from strhub.clip.text_side import TextSide, load_text_side, text_size
 from strhub.clip.weights import grid_of, read_clip
 from strhub.models.layers.backbones import BackboneEncoder
 from strhub.models.parseq.encoders import COLUMNS, OWN, grid_size, is_clip
@@ -23,7 +20,7 @@ from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
 from strhub.models.parseq.reader import CharacterReader
 from strhub.text import AttentionTokenizer
-from strhub.training.systems.base import System
+from strhub.training.systems.contrastive import ContrastiveSystem
 from strhub.training.systems.parseq_parts import ColumnReader, with_sizes
 
 log = logging.getLogger(__name__)
@@ -32,7 +29,7 @@ GROUP = 32
 """Words of like length that are trained together on a CPU."""
 
 
-class PARSeq(System):
+class PARSeq(ContrastiveSystem):
     """Train PARSeq.
 
     perm_num: orders a batch is read in; perm_forward: the first is left to right; perm_mirrored:
@@ -42,9 +39,8 @@ class PARSeq(System):
     pretrained_encoder: where the weights of CLIP's image tower come from, see
     `strhub.clip.sources.find_clip`, or those of another encoder, see
     `strhub.checkpoint.backbones.load_backbone`; `auto` leaves it to the encoder; None for random
-    ones. keep_aspect: as the encoder takes images, None to leave it to that. contrastive: options
-    of `strhub.clip.contrastive.ContrastiveOptions`. All options of the network and of `System`
-    besides.
+    ones. keep_aspect: as the encoder takes images, None to leave it to that. All options of the
+    network and of `ContrastiveSystem` besides.
     """
 
     architecture = "parseq"
@@ -60,10 +56,8 @@ class PARSeq(System):
         ctc_weight: float = 0.0,
         pretrained_encoder: str | None = None,
         keep_aspect: bool | None = None,
-        contrastive: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        aims = ContrastiveOptions.from_options(contrastive)
         encoder = options.get("encoder", OWN)
         clip = is_clip(encoder)
         pretrained_encoder = settled_source(
@@ -71,9 +65,6 @@ class PARSeq(System):
         )
         if clip and pretrained_encoder is not None:
             options = with_sizes(options, pretrained_encoder)
-        contrastive = {**(contrastive or {})}
-        if aims.weight:
-            contrastive["text_dim"] = text_size(aims, options, pretrained_encoder)
         super().__init__(
             perm_num=perm_num,
             perm_forward=perm_forward,
@@ -81,7 +72,6 @@ class PARSeq(System):
             ctc_weight=ctc_weight,
             pretrained_encoder=pretrained_encoder,
             keep_aspect=keep_aspect,
-            contrastive=contrastive,
             **options,
         )
         self.perm_num, self.perm_forward, self.perm_mirrored = perm_num, perm_forward, perm_mirrored
@@ -91,16 +81,16 @@ class PARSeq(System):
             if ctc_weight
             else None
         )
-        self.contrastive: Contrastive | None = None
-        # frozen, made when training begins, and in no checkpoint
-        self.text_side: TextSide | None = None
-        if aims.weight:
-            self.contrastive = Contrastive(
-                ContrastiveOptions.from_options(contrastive),
-                image_dim=self.model.pos_queries.shape[-1],
-                text_dim=contrastive["text_dim"],
-                class_token=self.has_clip_encoder,
-            )
+
+    @property
+    def token_dim(self) -> int:
+        """Of the encoder's tokens, as the decoder gets them."""
+        return int(self.model.pos_queries.shape[-1])
+
+    @property
+    def class_token(self) -> bool:
+        """Whether the first token stands for the image: CLIP's."""
+        return self.has_clip_encoder
 
     @property
     def has_clip_encoder(self) -> bool:
@@ -132,21 +122,6 @@ class PARSeq(System):
             self.model.cross.text_tower.load_state_dict(clip.text)
         log.info("the encoder starts from %s", clip.path)
 
-    def setup(self, stage: str) -> None:
-        """Make the text side ready before training."""
-        if stage == "fit" and self.contrastive is not None:
-            words = self.trainer.datamodule.training_words if self.trainer.datamodule else None  # type: ignore[attr-defined]
-            self.text_side = load_text_side(self.contrastive.options, dict(self.hparams), words)
-
-    def on_train_start(self) -> None:
-        """Move the text side to where the model is, its vocabulary placed as it was if the run goes
-        on.
-        """
-        if self.contrastive is not None and self.text_side is not None:
-            self.text_side.to(self.device)
-            if self.text_side.space is not None:
-                self.contrastive.place_as_before(self.text_side.space)
-
     def compiled_parts(self) -> list[nn.Module]:
         """Return encoder and decoder."""
         return [self.model.encoder, self.model.decoder]
@@ -169,7 +144,7 @@ class PARSeq(System):
             mirrored=self.perm_mirrored,
             rng=self.rng(),
         ).to(self.device)
-        encoded = self.model.encoder(images)  # (B, N, D)
+        encoded = self.model.encode(images)  # (B, N, D)
         elements = self._counted_targets(tokens, len(permutations))
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
         if self.model.cross is not None:  # reads again what the first branch makes of the image now
@@ -181,32 +156,7 @@ class PARSeq(System):
             patches = encoded[:, -rows * width :]  # without a class token
             columns = patches.unflatten(1, (rows, width)).mean(1)  # (B, H', W', D) -> (B, W', D)
             loss = loss + self.ctc_weight * self.guide.loss(columns, tokens, labels)
-        if self.contrastive is not None:
-            contrastive = self.contrastive_loss(encoded, labels)
-            self.log("contrastive_loss", contrastive.detach(), batch_size=len(labels))
-            loss = loss + self.contrastive.options.weight_at(self.step) * contrastive
-        return loss
-
-    def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
-        """Return InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
-        float32.
-        """
-        if self.contrastive is None or self.text_side is None:
-            raise ValueError(
-                "the contrastive objective needs its text side: it is made when training begins"
-            )
-        objective, side = self.contrastive, self.text_side
-        space = side.space
-        if space is not None and self.step % objective.options.refresh_every == 0 and self.step:
-            objective.place(space)
-        read = self.first_readings(encoded) if objective.options.own_errors else []
-        with torch.autocast(encoded.device.type, enabled=False):
-            images = objective.image_directions(encoded)
-            texts = objective.text_directions(side.features(labels))
-            negatives = objective.negatives(labels, texts.detach(), side.features, space, read)
-            return objective.loss(
-                images, texts, labels, negatives, Share(len(labels), encoded.device)
-            )
+        return loss + self.contrastive_part(encoded, labels)
 
     def first_readings(self, encoded: Tensor) -> list[str]:
         """Return what the model reads now, step by step without refinement or dropout."""
