@@ -6,7 +6,6 @@ leaves out it counts in the notes, by reason; what is damaged it lists there too
 annotation ends a run, unless the whole file is of no use.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from strhub.images.crops import Polygon
+from strhub.utils import json_text
 from strhub.utils.regular_files import read_regular
 
 MAX_BYTES: Final = 4 << 30  # of a file of annotations
@@ -174,7 +174,7 @@ def load_json(path: Path) -> Any:
         ValueError: if it is no JSON.
     """
     try:
-        return json.loads(read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig"))
+        return json_text.load_json(read_regular(path, max_bytes=MAX_BYTES).decode("utf-8-sig"))
     except ValueError as error:  # undecodable text is one too
         raise ValueError(f"{path}: not a JSON file: {error}. Download it again") from error
 

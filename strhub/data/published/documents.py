@@ -2,7 +2,6 @@
 Union14M-L.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from strhub.data.published.common import (
     to_polygon,
 )
 from strhub.images.crops import Polygon, box_polygon, from_top_left
+from strhub.utils import json_text
+from strhub.utils.regular_files import open_regular
 
 
 def coco_text(source: Source, notes: Notes) -> Sequence[Scene]:
@@ -115,7 +116,8 @@ def rects(source: Source, notes: Notes) -> Sequence[Scene]:
 def svt(source: Source, notes: Notes) -> Sequence[Scene]:
     """`train.xml` or `test.xml` with `taggedRectangle`s."""
     try:
-        images = ElementTree.parse(source.annotations).getroot().iter("image")
+        with open_regular(source.annotations) as file:
+            images = ElementTree.parse(file).getroot().iter("image")
     except ElementTree.ParseError as error:
         raise ValueError(
             f"{source.annotations}: not an XML file: {error}. Download it again"
@@ -159,7 +161,7 @@ def _union_entries(path: Path, notes: Notes) -> Iterator[tuple[str, dict[str, An
     else:
         for where, line in read_lines(path, notes):
             with notes.guard(where):
-                yield where, json.loads(line)
+                yield where, json_text.load_json(line)
 
 
 def _indexed_scenes(source: Source, notes: Notes, parse: Any) -> Sequence[Scene]:

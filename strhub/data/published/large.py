@@ -4,6 +4,7 @@ when asked for.
 
 import csv
 from collections.abc import Sequence
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from strhub.data.published.common import (
     read_lines,
     to_polygon,
 )
+from strhub.utils.regular_files import check_regular, open_regular
 
 
 def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
@@ -115,6 +117,8 @@ def load_matlab(path: Path) -> dict[str, Any]:
             f'{path}: MATLAB files need scipy: pip install "strhub[convert]"'
         ) from error
     try:
+        if path.exists():
+            check_regular(path)
         content: dict[str, Any] = loadmat(path)
     except FileNotFoundError:
         raise
@@ -141,7 +145,7 @@ def _text(value: Any) -> str:
 
 def _labels_by_name(path: Path) -> dict[str, str]:
     """`name,label` a line, to labels by the image's name."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         return {
             Path(row[0].strip()).name: row[1]
             for row in csv.reader(file, skipinitialspace=True)

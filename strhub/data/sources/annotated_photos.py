@@ -109,7 +109,10 @@ def _from_json_lines(file: Path) -> Iterator[Annotated]:
 
 def _outline(points: Any) -> Outline:
     """Return points as an outline; `ValueError` if they are too few, or no pixels."""
-    outline = tuple((float(x), float(y)) for x, y in points)
+    try:
+        outline = tuple((float(x), float(y)) for x, y in points)
+    except OverflowError:  # of a whole number
+        outline = ()
     if len(outline) < 3 or not all(abs(value) < 1e6 for point in outline for value in point):
         raise ValueError("an outline is at least three points (x, y) in pixels")
     return outline

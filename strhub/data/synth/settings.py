@@ -11,9 +11,9 @@ evenly. A step strikes with its `probability`, and then with a strength drawn ev
 from __future__ import annotations
 
 import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -204,6 +204,6 @@ def _pair(value: Any, where: str) -> Pair:
         raise ValueError(
             f"{where} must be two numbers, for difficulty 0 and 1, or one for both; not {value!r}"
         )
-    if any(not isfinite(end) or end < 0 for end in ends):
+    if any(not 0 <= end <= sys.float_info.max for end in ends):
         raise ValueError(f"{where} must be finite and not below 0, not {value!r}")
     return float(ends[0]), float(ends[1])

@@ -74,6 +74,15 @@ def read_results(folder: str | Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read: {error}. Make it with test.py --output") from error
     if not isinstance(content, dict) or not isinstance(content.get("charset"), str):
         raise DataError(f"{path} is no result of an evaluation: make it with test.py --output")
+    sets, reader = content.get("sets"), content.get("reader")
+    if (
+        not isinstance(content.get("format", 0), int)
+        or not isinstance(reader, dict)
+        or not isinstance(sets, dict)
+        or not all(isinstance(one, dict) for one in sets.values())
+        or not all(isinstance(one.get("path", ""), str) for one in sets.values())
+    ):
+        raise DataError(f"{path} is damaged: evaluate again with test.py --output")
     if content.get("format", 0) > FORMAT:
         raise DataError(
             f"{path} has format {content['format']}, this strhub reads up to {FORMAT}: update "
