@@ -33,7 +33,6 @@ SECONDS = 20  # of computing that an attempt may take
 WAIT = 600  # seconds by the clock, on a machine that has other things to do
 GRACE = 20  # seconds in which processes end
 MEMORY_MIB = 700  # that one attempt may take beyond what there was before
-WARM = 100  # attempts after which everything that stays has been made
 GROWTH_MIB = 60.0  # that may pile up after that; caches have limits of their own
 
 
@@ -165,7 +164,7 @@ def main() -> None:
             outcome = attempt(task.kind, files[index].name, content)
         if number == task.first:
             gc.freeze()  # what was imported stays: looking through it takes longest
-        if number == task.first + WARM:
+        if number == (task.first + task.last) // 2:  # everything that stays has been made
             held = Held.now()
         elif number == task.last - 1 and held is not None:
             outcome = leaked(held, Held.now()) or outcome

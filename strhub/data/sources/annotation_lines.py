@@ -61,9 +61,9 @@ DELIMITERS: Final = (",", ";", "\t", "|")  # of CSV, the most usual first
 MAX_LINE: Final = 1 << 20  # bytes
 QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 # A path with an image's suffix, and what parts it from the label. The shortest such path, for
-# labels may look like one.
+# labels may look like one. Nothing before it may be read in two ways, which would take hours.
 NAMED: Final = re.compile(
-    rf"\s*(.*?(?:{'|'.join(sorted(map(re.escape, SUFFIXES)))}))\s*([\t,; ])\s*(.*)",
+    rf"(.*?(?:{'|'.join(sorted(map(re.escape, SUFFIXES)))}))\s*([\t,; ])\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -213,7 +213,7 @@ def from_gt(text: str) -> Entry:
     blank or semicolon parts them only behind a path with an image's suffix.
     """
     path, separator, label = text.partition("\t" if "\t" in text else ",")
-    named = None if separator == "\t" or _is_image_name(path) else NAMED.fullmatch(text)
+    named = None if separator == "\t" or _is_image_name(path) else NAMED.fullmatch(text.lstrip())
     if named is not None and "," not in named[1]:
         path, separator, label = named[1], named[2], named[3]
     if not separator:
