@@ -19,6 +19,7 @@ from strhub.models.network import Network, Steps
 from strhub.text import CharsetAdapter, Tokenizer, scored_charset
 from strhub.text.decoding import Decoding
 from strhub.text.tokenizer import TOKENIZERS, Probabilities
+from strhub.utils.compiling import compile_module
 from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
@@ -187,7 +188,7 @@ class SceneTextModel(nn.Module):
         its own.
         """
         for part in self.model.compiled_parts():
-            part.compile(dynamic=True)
+            compile_module(part, dynamic=True)
 
     def set_decoding(self, **options: Any) -> None:
         """Change how it reads, such as decode_ar or refine_iters; `ValueError` for what the network

@@ -36,6 +36,7 @@ from strhub.training.low_rank import (
 )
 from strhub.training.resuming import check_resumable
 from strhub.training.systems.optimization import OptimizedModule
+from strhub.utils.compiling import compile_module
 from strhub.utils.options import check_options, keyword_names
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class System(OptimizedModule, ABC):
         same.
         """
         for part in self.compiled_parts():
-            part.compile(dynamic=None)  # fixed sizes first, any size once another one comes
+            compile_module(part, dynamic=None)
 
     def compiled_parts(self) -> list[nn.Module]:
         """Return the modules whose `forward` is worth compiling."""
