@@ -208,6 +208,16 @@ def links_round_in_a_circle(folder: Path) -> None:
     assert find_lmdbs(folder) == [folder / "words"]
 
 
+def search_of_terabytes(folder: Path) -> None:
+    """Resume a search whose few lines stand for terabytes."""
+    lines = ["a0: &a0 {x: 1, y: 2}"]
+    lines += [f"a{n}: &a{n} {{{', '.join(f'b{i}: *a{n - 1}' for i in range(9))}}}"
+              for n in range(1, 30)]  # fmt: skip
+    (folder / "search.yaml").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="refers to a part of itself"):
+        check_same_search(OmegaConf.create(), folder)
+
+
 def no_numbers(change: Callable[[Any], object]) -> None:
     """Read with a model in memory that gives no numbers, such as after a run that diverged: it is
     told, and does not read ''.
@@ -241,6 +251,7 @@ def attempts() -> Iterator[tuple[str, Callable[[Path], object]]]:
         yield f"{use}, {kind}", lambda folder, use=use, kind=kind: special(use, kind, folder)
     yield "a folder of such things", folder_of_such_things
     yield "links round in a circle", links_round_in_a_circle
+    yield "a search of terabytes", search_of_terabytes
     for name, change in NUMBERS.items():
         yield name, lambda folder, change=change: no_numbers(change)
 

@@ -20,7 +20,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     outcome = run_limited(
         [sys.executable, Path(__file__).with_name("special_uses.py"),
          tmp_path_factory.mktemp("special")],
-        memory_mib=1500, seconds=200,
+        memory_mib=1500, seconds=400,
     )  # fmt: skip
     assert outcome.ended_well, outcome
     assert outcome.status == 0, outcome
@@ -36,7 +36,8 @@ def test_every_reader_of_files(told: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a folder of such things", "links round in a circle", "NaN weights", "infinite weights",
+    ["a folder of such things", "links round in a circle", "a search of terabytes",
+     "NaN weights", "infinite weights",
      "temperature 0", "NaN temperature"],
 )  # fmt: skip
 def test_what_else_ends_at_once(name: str, told: dict[str, str]) -> None:
