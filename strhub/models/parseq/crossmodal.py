@@ -21,7 +21,7 @@ from torch import Tensor
 
 from strhub.models.layers.byte_pairs import BYTES, BytePairs
 from strhub.models.layers.clip import ClipTextTower
-from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
+from strhub.models.parseq.reader import CharacterReader, Memory, Plan, ReaderOptions
 
 TEXT_HEAD_SIZE = 64  # of every published CLIP
 LEFT_OUT = -1  # the spelling of a character that the text tower does not get
@@ -44,18 +44,6 @@ def spell(charset: str, kept: str | None = None) -> list[int]:
         token if character in any_case else LEFT_OUT
         for character, token in zip(charset, tokens, strict=True)
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How to read: at most so many steps; until all rows have ended, or not; step by step, or all
-    at once; how often to refine.
-    """
-
-    steps: int
-    stop_early: bool
-    decode_ar: bool
-    refine_iters: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ from strhub.models.layers.attention import KeyValue
 from strhub.models.layers.backbones import BackboneEncoder, ColumnEncoder
 from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_width
 from strhub.models.network import Network, Steps
-from strhub.models.parseq.crossmodal import CrossModalBranch, Plan, TextTowerOptions
+from strhub.models.parseq.crossmodal import CrossModalBranch, TextTowerOptions
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
-from strhub.models.parseq.reader import CharacterReader, Memory, ReaderOptions
+from strhub.models.parseq.reader import CharacterReader, Memory, Plan, ReaderOptions
 from strhub.models.parseq.stepping import SteppingDecoder
 from strhub.models.parseq.steps import steps_together
 
@@ -147,20 +147,16 @@ class PARSeq(CharacterReader, Network):
         steps = min(max_length or self.max_label_length, self.max_label_length) + 1
         encoded = self.encoder(images)
         memory = self.decoder.project_memory(encoded)
-        logits = self.read_first(
-            memory, steps, decode_ar=self.decode_ar, stop_early=max_length is None
+        plan = Plan(
+            steps=steps,
+            stop_early=max_length is None,
+            decode_ar=self.decode_ar,
+            refine_iters=self.refine_iters,
         )
-        if self.cross is not None:
-            plan = Plan(
-                steps=steps,
-                stop_early=max_length is None,
-                decode_ar=self.decode_ar,
-                refine_iters=self.refine_iters,
-            )
-            return self.cross.read_after(self, encoded, memory, logits, plan)
-        for _ in range(self.refine_iters):
-            logits = self.refine(memory, logits)
-        return logits
+        if self.cross is None:
+            return self.read_refined(memory, plan)
+        first = self.read_first(memory, steps, decode_ar=plan.decode_ar, stop_early=plan.stop_early)
+        return self.cross.read_after(self, encoded, memory, first, plan)
 
     def _together(self, parts: Sequence[tuple[list[int], Tensor]], count: int) -> Tensor:
         """Return logits (B', L', C) of some rows each as those of all, (count, L, C): beyond its

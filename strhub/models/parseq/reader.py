@@ -20,6 +20,7 @@ from strhub.models.parseq.decoder import (
     one_pass_masks,
     permutation_masks,
 )
+from strhub.models.parseq.drafting import CHUNK, count_positions, refine_draft
 from strhub.models.parseq.stepping import SteppingDecoder
 
 Memory = Sequence[KeyValue]  # of each decoder layer
@@ -56,6 +57,18 @@ class ReaderOptions:
     dropout: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to read: at most so many steps; until all rows have ended, or not; step by step, or all
+    at once; how often to refine.
+    """
+
+    steps: int
+    stop_early: bool
+    decode_ar: bool
+    refine_iters: int
+
+
 class CharacterReader(nn.Module):
     """A decoder with the embeddings that go into it and the head that comes after.
 
@@ -64,6 +77,7 @@ class CharacterReader(nn.Module):
     """
 
     steps_between_checks: int | None = None  # of whether all rows have ended; None: by the device
+    drafted_rows = 2  # up to so many are drafted and checked, more are read step by step
 
     def build_reader(self, options: ReaderOptions) -> None:
         """Make the parts, with fresh weights."""
@@ -161,10 +175,44 @@ class CharacterReader(nn.Module):
         ended = (logits.argmax(-1) == self.eos_id).cumsum(1) > 0  # (B, L)
         return min(int((~ended.all(0)).sum()) + 1, logits.shape[1])
 
-    def _read_in_one_pass(self, memory: Memory, steps: int) -> Tensor:
+    def read_refined(self, memory: Memory, plan: Plan) -> Tensor:
+        """Return logits (B, L, C) that are refined as often as planned."""
+        first, passes = None, plan.refine_iters
+        if plan.decode_ar and plan.stop_early and passes:
+            first = self._read_by_draft(memory, plan.steps)
+        if first is None:
+            first = self.read_first(
+                memory, plan.steps, decode_ar=plan.decode_ar, stop_early=plan.stop_early
+            )
+        else:
+            passes -= 1
+        for _ in range(passes):
+            first = self.refine(memory, first)
+        return first
+
+    def _read_by_draft(self, memory: Memory, steps: int) -> Tensor | None:
+        """Return what reading step by step and one refinement give, (B, L, C); None where steps are
+        cheaper, and in an exported graph, which must not depend on what is read. See `drafting`.
+        """
         start = self._beginning(memory)
-        masks = one_pass_masks(steps, hidden=torch.zeros_like(start, dtype=torch.bool))
-        return self._decode(start, steps, memory, masks)
+        if torch.compiler.is_exporting() or len(start) > self.drafted_rows:
+            return None
+
+        def decode(tokens: Tensor, masks: Masks) -> Tensor:
+            return self._decode_variants(tokens, slice(tokens.shape[1]), memory, masks)
+
+        draft = self._read_in_one_pass(memory, min(CHUNK, steps)).argmax(-1)
+        if count_positions(draft, self.eos_id) == CHUNK < steps:
+            rest = self._read_in_one_pass(memory, steps, begin=CHUNK).argmax(-1)
+            draft = torch.cat([draft, rest], dim=1)
+        return refine_draft(decode, draft, start=start, end=self.eos_id, steps=steps)
+
+    def _read_in_one_pass(self, memory: Memory, steps: int, begin: int = 0) -> Tensor:
+        """Return logits of the positions from `begin` on, (B, steps - begin, C)."""
+        start = self._beginning(memory)
+        hidden = torch.zeros_like(start, dtype=torch.bool)
+        masks = one_pass_masks(steps - begin, hidden=hidden)
+        return self._decode_variants(start, slice(begin, steps), memory, masks).squeeze(1)
 
     def refine(self, memory: Memory, logits: Tensor, steps: int | None = None) -> Tensor:
         """Read once more, each position seeing all of an earlier reading (B, L, C) but its own
@@ -176,7 +224,13 @@ class CharacterReader(nn.Module):
         return self._decode(tokens, steps, memory, cloze_masks(steps, hidden=ended))
 
     def _decode(self, tokens: Tensor, steps: int, memory: Memory, masks: Masks) -> Tensor:
-        query = self.pos_queries[:, None, :steps].expand(
-            tokens.shape[0], -1, -1, -1
-        )  # (B, 1, L, D)
-        return self.head(self.decoder(query, self.embed_content(tokens), memory, masks).squeeze(1))
+        """Return logits (B, L, C) of so many positions, given content tokens (B, S)."""
+        return self._decode_variants(tokens, slice(steps), memory, masks).squeeze(1)
+
+    def _decode_variants(
+        self, tokens: Tensor, positions: slice, memory: Memory, masks: Masks
+    ) -> Tensor:
+        """Return logits (B, P, L, C) of L positions under P masks, given content tokens (B, S)."""
+        shape = (tokens.shape[0], masks.query.shape[0], -1, -1)
+        query = self.pos_queries[:, None, positions].expand(shape)  # (B, P, L, D)
+        return self.head(self.decoder(query, self.embed_content(tokens), memory, masks))
