@@ -263,6 +263,7 @@ TABLE = {
     "python benchmarks/decoding_cost.py": MINUTES,
     "python benchmarks/rendering.py": MINUTES,
     "python benchmarks/augmentation.py": MINUTES,
+    "python benchmarks/scaling.py --json scaling.json --plot scaling.png": MINUTES,
     "python benchmarks/killed_training.py driver": MINUTES,
     "python benchmarks/killed_training.py driver --moments 10": MINUTES,
     "python benchmarks/bulk_reading.py killed --words 20000": MINUTES,
