@@ -25,15 +25,18 @@ EXAMPLES = """examples:
   ./export.py strhub-tiny words.pt2
   ./export.py strhub-small rapidocr.onnx --layout rapidocr
   ./export.py strhub-small words.xml
+  ./export.py strhub-small words.mlpackage --width 320
   ./export.py outputs/parseq/last.ckpt words.safetensors --precision float16"""
 
 
 WEIGHTS = ".safetensors"
 OPENVINO = ".xml"
+COREML = ".mlpackage"
 NO_OPSET = {
     ".pt2": "an archive of torch.export",
     WEIGHTS: "a file of weights",
     OPENVINO: "a model for OpenVINO",
+    COREML: "a model for Core ML",
 }
 
 
@@ -42,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "export",
         "Export a model, decoding included, to ONNX (.onnx), which reads without PyTorch, to an "
-        "archive of torch.export (.pt2) or to OpenVINO (.xml); or write only its weights "
+        "archive of torch.export (.pt2), to OpenVINO (.xml) or to Core ML (.mlpackage); or write "
+        "only its weights "
         "(.safetensors). The suffix of the file chooses the format.",
         EXAMPLES,
     )
@@ -50,8 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         "words",
         nargs="+",
         metavar="model | file | name:type=value",
-        help="id or path of the model, file to write (.onnx, .pt2, .xml or .safetensors), and "
-        "options of decoding, such as refine_iters:int=2",
+        help="id or path of the model, file to write (.onnx, .pt2, .xml, .mlpackage or "
+        ".safetensors), and options of decoding, such as refine_iters:int=2",
     )
     parser.add_argument(
         "--precision",
@@ -76,6 +80,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--opset", type=int, help="version of ONNX's operator set, 17 or higher; by default 20"
     )
+    parser.add_argument(
+        "--width",
+        type=int,
+        help="of .mlpackage files of models that read any width: pixels of their images; by "
+        "default 320",
+    )
     version_argument(parser, "export")
     return parser
 
@@ -97,7 +107,9 @@ def run(arguments: Sequence[str] | None = None) -> str:
         )
     if args.opset is not None and target.suffix in NO_OPSET:
         raise ValueError(f"--opset is for .onnx files: {NO_OPSET[target.suffix]} has none")
-    if target.suffix in (WEIGHTS, OPENVINO) and args.layout != "strhub":
+    if args.width is not None and target.suffix != COREML:
+        raise ValueError(f"--width is for {COREML} files, not {target}")
+    if target.suffix in (WEIGHTS, OPENVINO, COREML) and args.layout != "strhub":
         raise ValueError(f"--layout {args.layout} is for .onnx files, not {target}")
     if target.suffix == WEIGHTS:
         return _write_weights(source, target, args.precision, model_options([*options, *misplaced]))
@@ -112,6 +124,8 @@ def run(arguments: Sequence[str] | None = None) -> str:
     model = load_from_checkpoint(source, **model_options([*options, *misplaced]))
     if target.suffix == OPENVINO:
         return _write_openvino(model, target, args.precision, model_card(source))
+    if target.suffix == COREML:
+        return _write_coreml(model, target, args, model_card(source))
     opset = DEFAULT_OPSET if args.opset is None else args.opset
     calibration_images = find_images(calibrate)
     export(
@@ -153,6 +167,21 @@ def _write_openvino(
         difference = largest_difference_of_openvino(model, target)
         line += f"; logits within {difference:.1e} of PyTorch's"
     return line
+
+
+def _write_coreml(
+    model: SceneTextModel, target: Path, args: argparse.Namespace, card: dict[str, Any]
+) -> str:
+    """Write a model for Core ML, and say what was written."""
+    from strhub.export.coreml import size_for_coreml, write_coreml
+
+    write_coreml(model, target, precision=args.precision, width=args.width, card=card)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
+    height, width = size_for_coreml(model, args.width)
+    return (
+        f"{target}: {size:.1f} MiB, {args.precision}, one image (1, 3, {height}, {width}) at a "
+        "time; not compared with PyTorch, which only a Mac can"
+    )
 
 
 def _write_weights(source: str, target: Path, precision: str, options: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ from strhub.utils.files import replacing
 DESCRIPTION = f"{METADATA_KEY}.json"  # beside the program in the archive
 
 
-class _AllSteps(nn.Module):
+class AllSteps(nn.Module):
     """A network that never stops early."""
 
     def __init__(self, network: Network, steps: int) -> None:
@@ -49,7 +49,7 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
     network = copy.deepcopy(model.model).eval().cpu().float()
     height, width = model.hparams["img_size"]
     program = exported_program(
-        _AllSteps(network, int(model.hparams["max_label_length"])),
+        AllSteps(network, int(model.hparams["max_label_length"])),
         (height, width),
         any_width=image_options(model.hparams)["keep_aspect"],
     )

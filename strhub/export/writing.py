@@ -100,7 +100,7 @@ def export(
             raise ValueError(
                 f"{path}: an archive of torch.export is written in float32, not {precision}"
             )
-        write_archive(model, _description(model, precision, card or {}), path)
+        write_archive(model, description_of(model, precision, card or {}), path)
         return
     _check_opset(model, opset)
     proto = _build(model, opset)
@@ -115,7 +115,7 @@ def export(
     if layout == RAPIDOCR:
         _write(proto, rapidocr.as_rapidocr(proto, model), path)
         return
-    _write(proto, _metadata(_description(model, precision, card or {})), path)
+    _write(proto, _metadata(description_of(model, precision, card or {})), path)
 
 
 def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding: Any) -> Path:
@@ -141,7 +141,7 @@ def export_beside(weights: str | Path, *, opset: int = DEFAULT_OPSET, **decoding
     _check_opset(model, opset)
     stored = StoredWeights(network, source)
     described = {
-        **_description(model, "float32", model_card(source)),
+        **description_of(model, "float32", model_card(source)),
         "weights": stored.description(),
     }
     target = source.with_suffix(".onnx")
@@ -275,7 +275,9 @@ def _finished(
     )
 
 
-def _description(model: SceneTextModel, precision: str, card: Mapping[str, Any]) -> dict[str, Any]:
+def description_of(
+    model: SceneTextModel, precision: str, card: Mapping[str, Any]
+) -> dict[str, Any]:
     hparams, images = model.hparams, image_options(model.hparams)
     padding = model.model.padding
     return {

@@ -105,6 +105,7 @@ TABLE = {
     "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,
     "./export.py strhub-tiny words.pt2": MINUTES,
     "./export.py strhub-small words.xml": Run(only_parsed="needs OpenVINO"),
+    "./export.py strhub-small words.mlpackage --width 320": Run(only_parsed="needs coremltools"),
     "./export.py strhub-small rapidocr.onnx --layout rapidocr": Run(
         elsewhere="tests/export/test_rapidocr.py"
     ),

@@ -1,0 +1,189 @@
+"""Core ML packages: by coremltools where it is installed, else what is said without it.
+
+Core ML runs on a Mac only. What coremltools has made of a network is therefore computed here,
+operator by operator, and held against PyTorch's logits.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+pytest.importorskip("onnx", reason="exporting is an extra: pip install strhub[export]")
+
+from strhub import load
+from strhub.cli import export as command
+from strhub.errors import MissingExtra
+
+
+def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    with pytest.raises(MissingExtra, match=r"writing for Core ML needs: .*\[coreml\]"):
+        command.run(["strhub-tiny", str(tmp_path / "words.mlpackage")])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["strhub-tiny", "a.mlpackage", "--precision", "int8"], "float32 or float16, not int8"),
+        (["strhub-tiny", "a.mlpackage", "--opset", "18"], "a model for Core ML has none"),
+        (["strhub-tiny", "a.mlpackage", "--layout", "rapidocr"], r"is for \.onnx files"),
+        (["strhub-tiny", "a.mlpackage", "--width", "64"], "reads images of 128 columns, not 64"),
+        (["strhub-small", "a.mlpackage", "--width", "1602"], "a multiple of 4 up to 1600"),
+        (["strhub-small", "a.onnx", "--width", "160"], r"--width is for \.mlpackage files"),
+        (["strhub-tiny", "full.mlpackage"], "is there and no Core ML package"),
+    ],
+)
+def test_what_it_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full.mlpackage").mkdir()
+    with pytest.raises(ValueError, match=message):
+        command.run(arguments)
+
+
+def padded(values: dict[str, Any]) -> list[int]:
+    """Return PyTorch's padding of the two last dimensions."""
+    top, bottom, left, right = values["pad"]
+    return [int(left), int(right), int(top), int(bottom)]
+
+
+def convolved(x: Tensor, v: dict[str, Any]) -> Tensor:
+    if v["pad_type"] == "custom":
+        x = F.pad(x, padded(v))
+    assert v["pad_type"] in ("custom", "valid")
+    bias = v.get("bias")
+    stride, dilations = tuple(map(int, v["strides"])), tuple(map(int, v["dilations"]))
+    return F.conv2d(x, v["weight"], bias, stride, 0, dilations, int(v["groups"]))
+
+
+def pooled(x: Tensor, v: dict[str, Any], *, mean: bool) -> Tensor:
+    kernel, stride = tuple(map(int, v["kernel_sizes"])), tuple(map(int, v["strides"]))
+    if v["pad_type"] == "custom":
+        assert not mean or not any(v["pad"])
+        x = F.pad(x, padded(v), value=0 if mean else -torch.inf)
+    pool = F.avg_pool2d if mean else F.max_pool2d
+    return pool(x, kernel, stride, ceil_mode=bool(v["ceil_mode"]))
+
+
+def widened(x: Tensor, v: dict[str, Any]) -> Tensor:
+    pads = [int(one) for one in v["pad"]]
+    pairs = list(zip(pads[::2], pads[1::2], strict=True))
+    flat = [one for pair in reversed(pairs) for one in pair]
+    return F.pad(x, flat, value=float(v.get("constant_val", 0.0)))
+
+
+def normed(x: Tensor, v: dict[str, Any]) -> Tensor:
+    shape = x.shape[len(x.shape) - len(v["axes"]) :]
+    return F.layer_norm(x, shape, v.get("gamma"), v.get("beta"), float(v["epsilon"]))
+
+
+def multiplied(v: dict[str, Any]) -> Tensor:
+    x = v["x"].mT if v["transpose_x"] else v["x"]
+    return x @ (v["y"].mT if v["transpose_y"] else v["y"])
+
+
+def axes_of(v: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(map(int, np.atleast_1d(np.asarray(v["axes"]))))
+
+
+OPERATORS: dict[str, Any] = {
+    "add": lambda v: v["x"] + v["y"],
+    "avg_pool": lambda v: pooled(v["x"], v, mean=True),
+    "concat": lambda v: torch.cat(v["values"], int(v["axis"])),
+    "conv": lambda v: convolved(v["x"], v),
+    "gelu": lambda v: F.gelu(v["x"], approximate={"EXACT": "none"}[v["mode"]]),
+    "layer_norm": lambda v: normed(v["x"], v),
+    "linear": lambda v: F.linear(v["x"], v["weight"], v.get("bias")),
+    "matmul": multiplied,
+    "max_pool": lambda v: pooled(v["x"], v, mean=False),
+    "mul": lambda v: v["x"] * v["y"],
+    "pad": lambda v: widened(v["x"], v),
+    "reduce_mean": lambda v: v["x"].mean(axes_of(v), keepdim=bool(v["keep_dims"])),
+    "relu": lambda v: v["x"].relu(),
+    "reshape": lambda v: v["x"].reshape(tuple(map(int, v["shape"]))),
+    "sigmoid_hard": lambda v: (v["x"] * float(v["alpha"]) + float(v["beta"])).clamp(0, 1),
+    "silu": lambda v: F.silu(v["x"]),
+    "softmax": lambda v: v["x"].softmax(int(v["axis"])),
+    "split": lambda v: v["x"].split([int(one) for one in v["split_sizes"]], int(v["axis"])),
+    "squeeze": lambda v: v["x"].squeeze(axes_of(v)),
+    "transpose": lambda v: v["x"].permute(tuple(map(int, v["perm"]))),
+}
+
+
+def computed(converted: Any, images: Tensor) -> Tensor:
+    """Return what a converted program gives for images, computed by PyTorch's operators."""
+    [function] = converted._mil_program.functions.values()
+    [name] = function.inputs
+    found: dict[str, Any] = {name: images}
+
+    def value(one: Any) -> Any:
+        if isinstance(one, list | tuple):
+            return [value(each) for each in one]
+        if one.name in found:
+            return found[one.name]
+        known = one.val
+        if isinstance(known, np.ndarray) and known.dtype.kind == "f":
+            return torch.from_numpy(np.array(known))
+        return float(known) if isinstance(known, np.floating) else known
+
+    for operation in function.operations:
+        if operation.op_type == "const":
+            continue
+        given = {key: value(one) for key, one in operation.inputs.items() if one is not None}
+        outputs = OPERATORS[operation.op_type](given)
+        several = outputs if isinstance(outputs, list | tuple) else [outputs]
+        for output, tensor in zip(operation.outputs, several, strict=True):
+            assert tuple(output.shape) == tuple(tensor.shape)
+            found[output.name] = tensor
+    [output] = function.outputs
+    return found[output.name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("strhub-small", {}), ("strhub-tiny", {"decode_ar": False, "refine_iters": 0})],
+)
+def test_the_converted_program_gives_pytorchs_logits(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of coremltools' own imports
+        coremltools = pytest.importorskip("coremltools")
+    from strhub.export.coreml import convert_for_coreml, size_for_coreml, write_coreml
+
+    model = load(name, **options)
+    height, width = size_for_coreml(model, None)
+    converted = convert_for_coreml(model)
+    images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        expected, found = model.model.eval()(images), computed(converted, images)
+    torch.testing.assert_close(found[:, : expected.shape[1]], expected, rtol=1e-4, atol=1e-3)
+
+    path = tmp_path / "words.mlpackage"
+    for precision in ("float32", "float16"):  # the second replaces the first
+        write_coreml(model, path, precision=precision, card={"license": "MIT"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
+    [taken], [given] = spec.description.input, spec.description.output
+    assert taken.name == "images"
+    assert list(taken.type.multiArrayType.shape) == [1, 3, height, width]
+    assert given.name == "logits"
+    assert list(given.type.multiArrayType.shape) == list(found.shape)
+    told = json.loads(spec.description.metadata.userDefined["strhub"])
+    assert told["charset"] == model.tokenizer.charset
+    assert told["card"] == {"license": "MIT"}
+    assert [one.name for one in tmp_path.iterdir()] == ["words.mlpackage"]
