@@ -185,9 +185,9 @@ def _parquet_images(unit: Unit) -> Iterator[ImageInput]:
                 content = content.get("bytes") if isinstance(content, dict) else content
                 source = f"{unit.path}#{row}"
                 yield (
-                    ImageInput(source, None, "there is no image")
-                    if content is None
-                    else _image(source, content)
+                    _image(source, content)
+                    if isinstance(content, bytes)
+                    else ImageInput(source, None, "there is no image")
                 )
                 row += 1
     except (ArrowException, OSError) as error:

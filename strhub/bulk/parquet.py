@@ -92,10 +92,15 @@ def image_column(schema: Any, path: str) -> str:
     """
     import pyarrow
 
+    def is_bytes(kind: Any) -> bool:
+        return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+
     def holds_images(kind: Any) -> bool:
-        if pyarrow.types.is_struct(kind):
-            return any(kind.field(at).name == "bytes" for at in range(kind.num_fields))
-        return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+        if not pyarrow.types.is_struct(kind):
+            return is_bytes(kind)
+        # Of another type they would be taken for what an image can be, too, such as an address.
+        fields = [kind.field(at) for at in range(kind.num_fields)]
+        return [is_bytes(one.type) for one in fields if one.name == "bytes"] == [True]
 
     names = [field.name for field in schema if holds_images(field.type)]
     chosen = next(

@@ -14,7 +14,7 @@ from pathlib import Path
 from strhub.checkpoint.runs import CHECKPOINTS, checkpoint_of_run, folder_of_run, last_checkpoint
 from strhub.cli.overrides import Override, parse, split
 from strhub.configs.former import present_override
-from strhub.utils.yaml_text import read_yaml_text
+from strhub.utils.yaml_text import read_yaml
 
 __all__ = ["STORED", "stored_overrides", "with_stored"]
 
@@ -131,13 +131,11 @@ def _yaml(path: Path) -> object:
 
     Raises `ValueError` if it cannot be read.
     """
-    import yaml
-
     if not path.is_file():
         return None
     try:
-        content: object = yaml.safe_load(read_yaml_text(path, max_bytes=_LARGEST))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content: object = read_yaml(path, max_bytes=_LARGEST)
+    except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read: {ascii(reason)[1:-1][:200]}") from error
     return content

@@ -7,11 +7,11 @@ may be a number of a million digits of base 60.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from strhub.utils.regular_files import read_regular_text
 
-__all__ = ["read_yaml_text"]
+__all__ = ["read_yaml", "read_yaml_text"]
 
 _DEEPEST: Final = 100
 _LONGEST_PLAIN: Final = 10_000  # characters of a value without quotes
@@ -45,6 +45,21 @@ def read_yaml_text(path: Path, *, max_bytes: int) -> str:
             ):
                 raise ValueError("it has a word that is too long: put it in quotes")
     except yaml.YAMLError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"it is not YAML: {ascii(reason)[1:-1][:200]}") from error
+        raise ValueError(_reason(error)) from error
     return text
+
+
+def read_yaml(path: Path, *, max_bytes: int) -> Any:
+    """Return what a YAML file holds: plain values; the errors are those of `read_yaml_text`."""
+    import yaml
+
+    text = read_yaml_text(path, max_bytes=max_bytes)
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"it is not YAML: {ascii(lines[0])[1:-1][:200]}"

@@ -21,7 +21,7 @@ from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
 from strhub.utils.options import check_options, unknown_option_message
-from strhub.utils.yaml_text import read_yaml_text
+from strhub.utils.yaml_text import read_yaml
 
 _LARGEST = 1 << 20  # bytes of a file of settings
 
@@ -104,11 +104,9 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
                 f"{', '.join(style_names())}"
             )
         raise ValueError(unknown_option_message(str(source), style_names(), "style"))
-    import yaml
-
     try:
-        content = yaml.safe_load(read_yaml_text(path, max_bytes=_LARGEST))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = read_yaml(path, max_bytes=_LARGEST)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, Mapping):
         raise ValueError(
