@@ -82,7 +82,8 @@ class SortedPool:
 
     def __call__(self, words: Sequence[Word]) -> list[Batch]:
         ordered = sorted(
-            words, key=lambda word: 0 if word.image is None else int(word.image.shape[-1])
+            map(_by_itself, words),
+            key=lambda word: 0 if word.image is None else int(word.image.shape[-1]),
         )
         return [
             collate_kept(ordered[at : at + self.batch_size])
@@ -121,3 +122,13 @@ class AspectLoader(RestartingLoader):
             for position, chosen in enumerate(order, number * self.pool):
                 if position >= start:
                     yield pool[chosen]
+
+
+def _by_itself(word: Word) -> Word:
+    """Return a word whose image is as wide as it is, without what pads it to those that were
+    transformed with it.
+    """
+    if word.image is None:
+        return word
+    width = int((~word.image[0, 0].isnan()).sum())
+    return word._replace(image=word.image[..., :width])

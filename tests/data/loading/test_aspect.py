@@ -21,7 +21,7 @@ from strhub.data.loading.aspect import (
 )
 from strhub.data.loading.loader import Batch, SeededBatches
 from strhub.data.module import SceneTextDataModule
-from strhub.data.sources.dataset import Word
+from strhub.data.sources.dataset import Word, WordDataset
 from strhub.images.padding import BUCKET, pad
 from strhub.images.preprocess import (
     COLUMN,
@@ -167,6 +167,25 @@ def test_words_of_a_batch_have_like_widths_and_batches_come_in_any_order() -> No
     assert fraction < together / 2
     widths = [batch.images.shape[-1] for batch in batches]
     assert widths[:POOL] != sorted(widths[:POOL])
+
+
+class WideAndNarrow:
+    """Every second image is eight times as wide as the others."""
+
+    def __len__(self) -> int:
+        return 2 * POOL
+
+    def read(self, index: int) -> tuple[Image.Image, str]:
+        return noise((20, 160)[index % 2], 20), str(index)
+
+
+def test_images_that_were_transformed_together_are_told_apart_by_their_own_widths() -> None:
+    dataset = WordDataset([WideAndNarrow()], transform=AspectTransform([32, 256]))
+    loader = AspectLoader(
+        dataset, batch_sampler=SeededBatches(len(dataset), batch_size=2, seed=0, pool=POOL)
+    )  # type: ignore[arg-type]
+    widths = sorted(batch.images.shape[-1] for batch in loader)
+    assert widths == [32] * (POOL // 2) + [256] * (POOL // 2)
 
 
 @pytest.mark.parametrize("start", [0, 3, 8, 17, 82])
