@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 from strhub.checkpoint.runs import checkpoint_of_run
 from strhub.errors import CheckpointError
 from strhub.utils.files import replacing
+from strhub.utils.progress import ProgressLine, closing_line
 
 log = logging.getLogger(__name__)
 
@@ -196,8 +197,8 @@ def _receive(url: str, path: Path) -> str:
     """Write what a URL answers to a file; return its SHA-256. `OSError` if it breaks off."""
     digest, received = hashlib.sha256(), 0
     request = urllib.request.Request(url, headers={"User-Agent": "strhub"})
-    began = time.monotonic()
-    with open_address(request) as answer, path.open("wb") as target:
+    began, line = time.monotonic(), ProgressLine()
+    with open_address(request) as answer, path.open("wb") as target, closing_line(line):
         announced = answer.headers.get("Content-Length")
         if announced is not None and int(announced) > LARGEST:
             raise OSError(
@@ -208,6 +209,7 @@ def _receive(url: str, path: Path) -> str:
             target.write(block)
             digest.update(block)
             received += len(block)
+            line.amount(received, None if announced is None else int(announced))
             if received > LARGEST:
                 raise OSError(f"it is larger than the {LARGEST >> 20} MiB that are fetched")
             seconds = time.monotonic() - began

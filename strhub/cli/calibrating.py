@@ -12,13 +12,13 @@ import torch
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
 from strhub.cli.model_words import Word
-from strhub.cli.progress import progress
 from strhub.evaluation.calibration import fit_calibration, fit_correction, fit_temperature
 from strhub.evaluation.fitting import FITTED, Fitted, Verdict, error_of, scored
 from strhub.images.options import image_options, image_to_array
 from strhub.images.padding import pad
 from strhub.inference.recognizer import Recognizer
 from strhub.inference.rereading import ViewReading, conclude, evidence
+from strhub.utils.progress import progress
 
 __all__ = ["PARTITIONS", "Calibrator", "errors_of"]
 

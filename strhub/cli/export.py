@@ -11,7 +11,7 @@ from strhub.cli.arguments import model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
-from strhub.cli.progress import progress
+from strhub.utils.progress import progress
 from strhub.utils.telemetry import import_onnxruntime
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.data.synth import RenderedWords
+from strhub.utils.progress import progress
 
 Word: TypeAlias = tuple[Image.Image, str]
 
@@ -48,7 +49,8 @@ def stored_words(
         raise ValueError(f"there are no words in {folder}")
     records = [(source, index) for source in sources for index in range(len(source))]
     count = min(len(records), limit or len(records))
-    for source, index in (records[number * len(records) // count] for number in range(count)):
+    chosen = [records[number * len(records) // count] for number in range(count)]
+    for source, index in progress(chosen, f"words of {name}"):
         try:
             image, label = source.read(index)
         except UnreadableRecord as error:
@@ -60,10 +62,10 @@ def stored_words(
 def rendered_words(charset: str, count: int, seed: int) -> Iterator[Word]:
     """Yield so many rendered words, of difficulties from 0 to 0.8."""
     words = RenderedWords(charset=charset, max_length=25, seed=seed, difficulty=(0.0, 0.8))
-    yield from map(words.render, range(count))
+    yield from map(words.render, progress(range(count), "words rendered"))
 
 
 def blank_images(count: int, seed: int) -> Iterator[Word]:
     """Yield rendered backgrounds with nothing to read."""
     words = RenderedWords(charset="a", max_length=1, seed=seed, difficulty=(0.0, 1.0), blanks=1.0)
-    yield from map(words.render, range(count))
+    yield from map(words.render, progress(range(count), "backgrounds rendered"))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from strhub.cli.progress import ProgressLine
 from strhub.errors import UnreadableImage
 from strhub.images.sources import is_address
 from strhub.spotting.detector import EmbeddedDetector
@@ -21,6 +20,7 @@ from strhub.spotting.documents import PDF_SUFFIX, is_document, open_pages
 from strhub.spotting.formats import export_pages
 from strhub.spotting.pdf import to_pdf
 from strhub.utils.files import write_whole
+from strhub.utils.progress import ProgressLine
 from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
 

@@ -17,9 +17,9 @@ from strhub.cli.arguments import (
 from strhub.cli.entry import end_with, results_alone
 from strhub.cli.extras import needs
 from strhub.cli.program import program
-from strhub.cli.progress import ProgressLine, progress
 from strhub.cli.read_parser import build_parser
 from strhub.inference.options import ReadOptions
+from strhub.utils.progress import ProgressLine, progress
 from strhub.utils.telemetry import switch_off_telemetry
 from strhub.utils.terminal import PlainFormatter, json_line, printable
 

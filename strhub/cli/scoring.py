@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from strhub.cli.arguments import SEARCH, read_arguments
 from strhub.cli.extras import needs
-from strhub.cli.progress import progress
 from strhub.cli.scored_readers import EXPORTED, TABLE, _reader, _tables, of_reader
+from strhub.utils.progress import progress
 
 if TYPE_CHECKING:
     from strhub.data.sources.word_sets import WordSet

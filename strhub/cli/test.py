@@ -12,9 +12,9 @@ from strhub.cli.arguments import SPEED, device_argument, model_options, read_arg
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
-from strhub.cli.progress import progress
 from strhub.cli.scoring import FURTHER, add_arguments, is_wanted, run_scoring
 from strhub.cli.test_photos import photo_arguments, run_photos
+from strhub.utils.progress import progress
 
 if TYPE_CHECKING:
     from strhub.data.module import SceneTextDataModule

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from strhub.cli.extras import needs
-from strhub.cli.progress import progress
 from strhub.errors import ConfigError
 from strhub.utils.files import write_whole
+from strhub.utils.progress import progress
 
 
 def photo_arguments(parser: argparse.ArgumentParser) -> None:

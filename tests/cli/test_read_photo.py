@@ -170,47 +170,6 @@ def test_a_document_is_one_file_in_any_format(suffix: str, tmp_path: Path) -> No
         assert content.count("\f") == 2
 
 
-def test_a_line_of_progress_is_for_terminals() -> None:
-    from strhub.cli.progress import ProgressLine
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    screen, pipe = Terminal(), io.StringIO()
-    for stream in (screen, pipe):
-        line = ProgressLine(stream=stream)
-        line.clear()
-        line.count(1, 3, "images")
-        line.count(2, 3, "images")  # too soon after the one before
-        line.count(3, 3, "images")
-        line.clear()
-    assert pipe.getvalue() == ""
-    assert screen.getvalue().count("\r\x1b[K") == 3
-    assert "1 of 3 images" in screen.getvalue()
-    assert "2 of 3" not in screen.getvalue()
-
-
-def test_progress_is_said_after_two_seconds_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from strhub.cli import progress as module
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    now = iter(range(100))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(now))
-    screen, pipe, quick = Terminal(), io.StringIO(), Terminal()
-    for stream in (screen, pipe):
-        assert [*module.progress("abcdef", "letters", stream=stream)] == [*"abcdef"]
-    assert "5 of 6 letters" in screen.getvalue()
-    assert screen.getvalue().endswith("\r\x1b[K")
-    assert pipe.getvalue() == ""
-    monkeypatch.setattr(module.time, "monotonic", lambda: 0)
-    assert [*module.progress(iter("ab"), "letters", stream=quick)] == ["a", "b"]
-    assert quick.getvalue() == ""
-
-
 @pytest.mark.parametrize("as_json", [False, True])
 def test_bulk_reading_takes_photographs(as_json: bool, blank: Path, tmp_path: Path) -> None:
     from pyarrow import parquet

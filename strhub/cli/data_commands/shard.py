@@ -17,6 +17,7 @@ from PIL import Image
 from strhub.utils.files import replacing, write_whole
 from strhub.utils.json_text import load_json
 from strhub.utils.locks import locked
+from strhub.utils.progress import progress
 from strhub.utils.regular_files import read_regular_text
 from strhub.utils.terminal import printable
 
@@ -110,7 +111,7 @@ def _write_shards(
     if not notes.resumed:
         _make_room(folder, pattern, overwrite=overwrite)
         notes.save()
-    for number, name in enumerate(names):
+    for number, name in progress(enumerate(names), "shards", total=len(names)):
         if name not in notes.sizes or not (folder / name).exists():
             indexes = range(number * per_shard, min((number + 1) * per_shard, len(locations)))
             notes.add(name, *_write_shard(folder / name, locations, indexes))

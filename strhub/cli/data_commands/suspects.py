@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from strhub.cli.progress import progress
+from strhub.utils.progress import progress
 from strhub.utils.terminal import printable
 
 

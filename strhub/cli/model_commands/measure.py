@@ -22,15 +22,18 @@ import numpy as np
 from PIL import Image
 
 from strhub.cli.model_words import Word, rendered_words, stored_words, word_arguments
-from strhub.cli.progress import progress
 from strhub.data.synth import RenderedWords
 from strhub.evaluation.calibration import expected_calibration_error
 from strhub.evaluation.charsets import charset_named
 from strhub.evaluation.fitting import scored
 from strhub.images.find import find_images
+from strhub.utils.progress import progress
 
 if TYPE_CHECKING:
+    from strhub.inference.reading import Reading
     from strhub.inference.recognizer import Recognizer
+
+BATCH = 64  # images between two lines of progress
 
 
 def interval(right: int, count: int) -> str:
@@ -96,6 +99,14 @@ def ways_of(model: str) -> dict[str, Recognizer]:
     }
 
 
+def read_all(recognizer: Recognizer, images: list[Image.Image], what: str) -> list[Reading]:
+    """Return the readings of images, and say how far that has come."""
+    found = []
+    for start in progress(range(0, len(images), BATCH), f"batches of {BATCH}, {what}"):
+        found += recognizer(images[start : start + BATCH])
+    return found
+
+
 def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
     """Print a row for each set, and how far confidences are from the truth on all of them."""
     ways = ways_of(model)
@@ -112,7 +123,7 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
     for name, words in sets.items():
         cells = []
         for way, recognizer in ways.items():
-            readings = recognizer([original for original, _ in words])
+            readings = read_all(recognizer, [original for original, _ in words], name)
             for size, adapt in charsets.items():
                 right = [
                     adapt(one.text) == adapt(label)
@@ -171,7 +182,7 @@ def fraction_above(originals: Iterable[Image.Image], model: str, threshold: floa
     """Return the fraction of images that come back with a confidence above a threshold."""
     from strhub.inference.recognizer import Recognizer
 
-    readings = Recognizer(model)(list(originals))
+    readings = read_all(Recognizer(model), list(originals), "images without text")
     return sum(reading.confidence > threshold for reading in readings) / len(readings)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
-__all__ = ["ProgressLine", "progress"]
+__all__ = ["ProgressLine", "closing_line", "progress"]
 
 T = TypeVar("T")
 _EVERY = 0.2  # seconds between two lines
@@ -33,6 +34,12 @@ class ProgressLine:
         of = "" if total is None else f" of {total}"
         self.say(f"{done}{of} {what}, {done / seconds:.1f} a second", last=done == total)
 
+    def amount(self, received: int, total: int | None) -> None:
+        """Say how much of a file has come, in bytes, once that takes over two seconds."""
+        if time.monotonic() - self._began >= _PATIENCE:
+            of = "" if total is None else f" of {total / 2**20:.1f}"
+            self.say(f"{received / 2**20:.1f}{of} MiB fetched")
+
     def say(self, text: str, *, last: bool = False) -> None:
         """Write a line, unless one was written just before; the last one always."""
         now = time.monotonic()
@@ -46,6 +53,15 @@ class ProgressLine:
         if self.shown and self._written:
             self.stream.write(_CLEAR)
             self.stream.flush()
+
+
+@contextmanager
+def closing_line(line: ProgressLine) -> Iterator[None]:
+    """Take a line away at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        line.clear()
 
 
 def progress(
