@@ -44,6 +44,7 @@ def test_the_pythons_are_said(project: dict[str, Any]) -> None:
         if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", line)
     }
     assert said == set(range(lowest, NEWEST + 1))
+    assert f"Python 3.{lowest} to 3.{NEWEST}" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_what_is_started_by_name_is_there(project: dict[str, Any]) -> None:
