@@ -95,12 +95,15 @@ def open_encoded(
         raise UnreadableImage("the file is empty")
     try:
         with Image.open(io.BytesIO(content), formats=encoded.formats or FORMATS) as image:
-            check_size(image.width, image.height)
+            smaller = image.format in ("JPEG", "MPO")  # the formats that can be decoded at a part
+            # Asking a PNG for its orientation decodes it.
+            check_size(image.width, image.height, None if smaller else on_size)
             turned = encoded.upright and _is_turned(image)
-            if at_least is not None and image.format in ("JPEG", "MPO"):
+            if at_least is not None and smaller:
                 either_way = turned or image.height > image.width  # if tall: enough for any way up
                 image.draft(None, (max(at_least),) * 2 if either_way else at_least)
-            check_size(image.width, image.height, on_size)
+            if smaller:
+                check_size(image.width, image.height, on_size)
             image.load()
             return to_rgb(
                 ImageOps.exif_transpose(image) if turned else image

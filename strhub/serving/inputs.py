@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from strhub.errors import UnreadableImage
 from strhub.images.limits import TooManyPixels
@@ -28,6 +29,7 @@ __all__ = ["Job", "Source", "parse"]
 _FIELDS = ("model", "decoding")
 _IMAGE_FIELDS = ("images", "image", "files", "file")
 _URL_SECONDS = 10.0
+_MOST_NAMES = 32  # of an object; none has so many
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,14 @@ def _from_json(
     body: bytes, options: ServeOptions, max_images: int, kind: type[Photos] = Batch
 ) -> Job:
     try:
-        batch = kind.model_validate_json(body)
+        content = from_json(body)
+    except ValueError as error:
+        raise Refusal(422, "bad_body", f"the body: Invalid JSON: {error}") from None
+    _check_counts(content, max_images)
+    try:
+        batch = kind.model_validate(content)
     except ValidationError as error:
         raise Refusal(422, "bad_body", _first_of(error)) from None
-    if len(batch.images) > max_images:
-        raise _too_many(len(batch.images), max_images)
     sources = []
     for index, one in enumerate(batch.images):
         if "url" in one.model_fields_set:
@@ -107,6 +112,18 @@ def _from_json(
             sources.append(Source(one.name or None, _decoded(one.data, index)))
     decoding = batch.decoding if isinstance(batch, Batch) else DEFAULT
     return Job(tuple(sources), batch.model or None, decoding or None)
+
+
+def _check_counts(content: Any, max_images: int) -> None:
+    """Raise `Refusal` for more images or names than are taken, before each costs an object or an
+    error of its own.
+    """
+    images = content.get("images") if isinstance(content, dict) else None
+    if isinstance(images, list) and len(images) > max_images:
+        raise _too_many(len(images), max_images)
+    for one in (content, *(images if isinstance(images, list) else ())):
+        if isinstance(one, dict) and len(one) > _MOST_NAMES:
+            raise Refusal(422, "bad_body", f"an object has {len(one)} names, far more than known")
 
 
 def _first_of(error: ValidationError) -> str:

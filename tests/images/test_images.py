@@ -148,3 +148,23 @@ def test_files_folders_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "c.webp"
     ]  # a folder that matches is looked into
     assert [path.name for path in find_images(["long" * 100])] == ["long" * 100]
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_the_size_is_told_before_anything_is_decoded(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told may wait for memory, or refuse."""
+    file = io.BytesIO()
+    Image.new("L", (30, 20)).save(file, form)
+
+    def refuse(width: int, height: int) -> None:
+        assert (width, height) == (30, 20)
+        raise UnreadableImage("too large here")
+
+    def decode(image: Image.Image) -> None:
+        raise AssertionError("it is decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    with pytest.raises(UnreadableImage, match="too large here"):
+        open_image(file.getvalue(), on_size=refuse)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,8 +16,10 @@ from serving_support import fake_service
 
 from strhub.errors import ConfigError
 from strhub.serving.app import create_app
+from strhub.serving.inputs import parse
 from strhub.serving.logs import JsonFormatter
 from strhub.serving.options import ServeOptions
+from strhub.serving.refusals import Refusal
 from strhub.serving.service import Service
 
 PNG = {"Content-Type": "image/png"}
@@ -188,6 +191,28 @@ def test_lines_of_the_log_are_json_and_a_client_cannot_make_one(
     assert (read["path"], read["status"], read["images"], read["failed"]) == ("/read", 200, 1, 0)
     assert other["path"].startswith('/x\n{"level"')
     assert "secret" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"images":[' + b",".join([b'{"data":""}'] * 200_000) + b"]}", "too_many_images"),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}", "bad_body"),
+        (b'{"images":[{' + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}]}",
+         "bad_body"),
+        (b'{"images":' + b"[" * 1_000_000, "bad_body"),
+        (b'{"images":[{"data":' + b"9" * 1_000_000 + b"}]}", "bad_body"),
+        (b'{"images": 1e400}', "bad_body"),
+        (b'{"images":[null]}', "bad_body"),
+        (b"[]", "bad_body"),
+    ],
+)  # fmt: skip
+def test_json_of_a_million_parts_costs_no_second(body: bytes, code: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Refusal) as caught:
+        parse(body, "application/json", {}, ServeOptions(), photos=False)
+    assert caught.value.code == code
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
