@@ -77,11 +77,11 @@ def test_what_is_not_so_costs_nothing_and_loses_nothing(tmp_path: Path) -> None:
     table(tmp_path / "unpacked.parquet", bytes(1 << 20), 70, repeated=False)
     table(tmp_path / "repeated.parquet", bytes(64 << 20), 64, repeated=True)
     # Texts where images should be: a path of this machine, and an address that would be asked.
-    places = [
+    texts = [
         {"bytes": str(ROOT / "demo_images" / "01.png")},
         {"bytes": "http://127.0.0.1:9/a.png"},
     ]
-    parquet.write_table(pyarrow.table({"image": places}), tmp_path / "places.parquet")
+    parquet.write_table(pyarrow.table({"image": texts}), tmp_path / "texts.parquet")
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert sizes["repeated.parquet"] < 20_000  # of 4 GiB
     outcome = run_python(CHILD, *sorted(tmp_path.iterdir()), memory_mib=500, seconds=60)
@@ -95,8 +95,8 @@ def test_what_is_not_so_costs_nothing_and_loses_nothing(tmp_path: Path) -> None:
     assert "CRC check failed" in found["checksum.tar.gz"][1]
     assert found["header.tar.gz"][0] <= 1
     assert found["stem.tar.gz"][0] == 1
-    assert found["places.parquet"][0] == 0
-    assert "none is known to hold images" in found["places.parquet"][1]
+    assert found["texts.parquet"][0] == 0
+    assert "none is known to hold images" in found["texts.parquet"][1]
     assert "would unpack from" in found["unpacked.parquet"][1]
     assert found["repeated.parquet"] == (64, "whole") or "would unpack" in found[
         "repeated.parquet"][1]  # fmt: skip
