@@ -1,231 +1,225 @@
 #!/usr/bin/env python3
-"""What each part of the contrastive objective brings, on small towers from random weights.
+"""What the contrastive objective brings to a model that reads: strhub-small, fine-tuned with and
+without it, the same words in the same order.
 
-python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --steps 300 --real data/val
-python benchmarks/clip_ablation.py outputs/clip_ablation --table
+python benchmarks/clip_ablation.py outputs/clip_ablation --data_root data   # in legs: call it again
+python benchmarks/clip_ablation_results.py outputs/clip_ablation            # tables and plots
 
-Every arm takes the same steps over the same rendered words in the same order; only the objective
-differs. One JSON line a run goes to <folder>/results.jsonl; runs that are there already are not
-repeated, so the command can be stopped and given again. Measured are words read right and words
-found among the vocabulary by their image, on rendered words that were not trained on, and words
-read right in the images below --real, of those that are not too long for the model.
+The convolutions of the model stay as they are; their features of all images are computed once
+(finetune.cache_features). What learns, beside the objective's own projection, is the attention over
+the columns and the output layer. All arms of one seed come before the next seed, so that a study
+that is stopped early has whole rows. One JSON line a run goes to <folder>/results.jsonl; runs that
+are there are not repeated.
 
-The text tower is small, reads bytes and has random weights that never change: it tells spellings
-apart, but it has learned nothing. What a trained one would bring, these runs do not show.
+--subject fresh: the attention and the output layer begin with random weights, so that the model
+learns to read again, rather than being as good as it gets from the start.
+
+Words are placed by their letters (contrastive.text_weights=spelling): words that are spelled alike
+lie together, with nothing learned. See strhub/clip/spelling.py. The objective's projection begins
+as the best linear one for the features that training begins with.
 """
 
 import argparse
-import math
+import json
+import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from ablation import accuracy, results_of, run_all, slug, stored, table
+from ablation import run_all, slug
+from clip_ablation_scores import Words, fitted, score, words_to_score
 from hydra import compose, initialize_config_dir
-from PIL.Image import Resampling
-from safetensors.torch import save_file
-from torch import Tensor
-from torch.nn import functional as F
+from omegaconf import DictConfig, open_dict
+from pytorch_lightning import __version__ as lightning
 
-from strhub import Recognizer, load
-from strhub.clip.text_side import load_text_side
-from strhub.clip.words import WordSpace
 from strhub.configs import CONFIG_DIR
-from strhub.data.module import SceneTextDataModule
-from strhub.data.sources.lmdb import write_lmdb
-from strhub.data.synth import RenderedWords
-from strhub.images.options import image_options
-from strhub.text import CHARSET_36
-from strhub.training.run import model_from_config, train
-from strhub.training.systems.parseq import PARSeq
+from strhub.data.loading.features import FeatureStore
+from strhub.training.cached_features import cache_features, weights_hash
+from strhub.training.run import (
+    configured_hparams,
+    data_from_config,
+    model_from_config,
+    start_from,
+    train,
+)
+from strhub.training.systems.light_ctc import LightCTC
 
-WIDTH, DEPTH, TEXT_WIDTH = 96, 2, 64
-SIZE, LONGEST = (64, 32), 4  # pixels, characters
-CONTRASTIVE = {"weight": 0.2, "warmup_steps": 100, "adapter": 128, "refresh_every": 100}
+MODEL = "strhub-small"
+OBJECTIVE = {"weight": 0.2, "warmup_steps": 20, "text_weights": "spelling"}
 ARMS: dict[str, dict[str, Any]] = {
-    "lambda 0": {"weight": 0.0},
-    "in-batch": {},
-    "+ nearest words": {"nearest": 8},
-    "+ own errors": {"nearest": 8, "own_errors": True},
-    "+ cross-modal": {"nearest": 8, "own_errors": True},
+    "weight 0": {"weight": 0.0},
+    "the batch's words": {},
+    "+ nearest words": {"nearest": 16},
+    "+ own errors": {"nearest": 16, "own_errors": True},
+    "all, weight 1": {"nearest": 16, "own_errors": True, "weight": 1.0},
 }
-CROSS_MODAL = ("model.cross_modal=true", f"model.text_embed_dim={TEXT_WIDTH}",
-    f"model.text_depth={DEPTH}",
-               "model.text_vocab_size=514")  # fmt: skip
-MEASURES = {"drawn": 1, "real": 1, "retrieval": 1}  # and how many decimals are shown
+MIXTURE = {"real": 0.45, "pseudo": 0.2, "titles": 0.15, "print": 0.05, "rendered": 0.15}
 
 
-def draw_data(folder: Path, train_words: int, val_words: int, difficulty: float) -> None:
-    """Draw the words of all runs once, in the size that they are read in."""
-    words = RenderedWords(
-        charset=CHARSET_36,
-        max_length=LONGEST,
-        seed=11,
-        difficulty=difficulty,
-        mixture={"word": 1.0},
-    )
-    for name, first, count in (
-        ("train/real/drawn", 0, train_words),
-        ("val/drawn", train_words, val_words),
-    ):
-        if not (folder / name / "data.mdb").exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            rendered = (words.render(index) for index in range(first, first + count))
-            write_lmdb(
-                folder / name,
-                [(image.resize(SIZE, Resampling.BICUBIC), label) for image, label in rendered],
-            )
-
-
-def write_text_tower(path: Path) -> None:
-    """A CLIP whose text tower reads bytes and whose weights are random, but large enough to tell
-    texts apart.
-    """
-    generator = torch.Generator().manual_seed(17)
-
-    def noise(*shape: int) -> Tensor:
-        scale = 0.5 if len(shape) < 2 or shape[0] > 4 * TEXT_WIDTH else math.sqrt(3 / shape[-1])
-        return (torch.rand(*shape, generator=generator) * 2 - 1) * scale
-
-    width = TEXT_WIDTH
-    state = {
-        "visual.conv1.weight": noise(width, 3, 8, 8), "visual.class_embedding": noise(width),
-            "visual.proj":
-        noise(width, WIDTH), "visual.positional_embedding": noise(17, width),
-            "token_embedding.weight":
-        noise(514, width), "positional_embedding": noise(77, width), "text_projection": noise(width,
-        WIDTH),
-    }  # fmt: skip
-    for prefix in ("visual.transformer", "transformer"):
-        for block in (f"{prefix}.resblocks.{number}" for number in range(DEPTH)):
-            state |= {
-                f"{block}.attn.in_proj_weight": noise(3 * width, width),
-                    f"{block}.attn.in_proj_bias":
-                torch.zeros(3 * width), f"{block}.attn.out_proj.weight": noise(width, width),
-                f"{block}.attn.out_proj.bias": torch.zeros(width),
-                f"{block}.mlp.c_fc.weight": noise(4 * width, width),
-                    f"{block}.mlp.c_fc.bias": torch.zeros(4 * width), f"{block}.mlp.c_proj.weight":
-                noise(width, 4 * width), f"{block}.mlp.c_proj.bias": torch.zeros(width),
-            }  # fmt: skip
-            for norm in ("ln_1", "ln_2"):
-                state |= {
-                    f"{block}.{norm}.weight": torch.ones(width),
-                    f"{block}.{norm}.bias": torch.zeros(width),
-                }
-    for norm in ("visual.ln_pre", "visual.ln_post", "ln_final"):
-        state |= {f"{norm}.weight": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-
-
-def configuration(folder: Path, arm: str, seed: int, steps: int) -> Any:
-    """What the run is trained with."""
-    options = {**CONTRASTIVE, **ARMS[arm]}
+def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> DictConfig:
+    """Return what a run is trained with."""
+    options = {**OBJECTIVE, **ARMS[arm]}
+    name = f"{args.subject}-{slug(arm)}-{seed}-{steps}"
+    mixture = ", ".join(f"{folder}: {fraction}" for folder, fraction in MIXTURE.items())
+    data = (
+        ["dataset=rendered", f"data.render.words={args.words}"]
+        if args.rendered
+        else [f"data.mixture={{{mixture}}}", f"data.mixture_size={args.words}",
+              f"data.root_dir={args.data_root}", "data.drop_tall=true",
+              "data.render.augment=false"]
+    )  # fmt: skip
     overrides = [
-        "charset=36_lowercase", "optimizer=muon", "averaging=none", "logger=csv", "dataset=real",
-        "model.encoder=clip", f"model.enc_embed_dim={WIDTH}", f"model.embed_dim={WIDTH}",
-        f"model.enc_depth={DEPTH}", "model.enc_num_heads=3", "model.dec_num_heads=3",
-        "model.patch_size=[32,4]", "model.img_size=[32,64]", f"model.max_label_length={LONGEST}",
-        "model.batch_size=64", "model.lr=2e-2", "model.weight_decay=0.01", "model.dropout=0.0",
-        "model.perm_num=2", "model.refine_iters=1", "pretrained_encoder=null",
-        f"model.contrastive.text_weights={folder / 'text.safetensors'}",
-        *(f"model.contrastive.{name}={value}" for name, value in options.items()),
-        "data.normalize=clip", f"data.root_dir={folder / 'data'}", "data.augment=false",
-        "data.num_workers=0", "trainer.accelerator=cpu", "trainer.devices=1",
-        f"trainer.max_steps={steps}", "trainer.max_epochs=-1", "trainer.limit_val_batches=0",
-        "trainer.gradient_clip_val=5", "+trainer.enable_progress_bar=false",
-        "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null", f"seed={seed}",
-        f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}",
-        *(CROSS_MODAL if arm == "+ cross-modal" else ()),
+        "+experiment=light_ctc", "optimizer=adamw", "averaging=none", "logger=csv", *data,
+        "charset=94_full", "data.augment=strong", "data.render.difficulty=[0,0.9]",
+        "data.num_workers=0",
+        f"model.batch_size={args.batch}", f"model.lr={args.lr}", "model.warmup_pct=0.1",
+        *(f"model.contrastive.{key}={value}" for key, value in options.items()),
+        f"model.contrastive.vocabulary={args.folder / 'vocabulary.txt'}",
+        f"pretrained={args.folder / f'{args.subject}.ckpt'}",
+        "finetune.freeze_encoder=true", "finetune.frozen_half=true",
+        f"finetune.cache_features={args.folder / 'features'}",
+        "trainer.accelerator=cpu", "trainer.devices=1", f"trainer.max_steps={steps}",
+        "trainer.max_epochs=-1", "trainer.limit_val_batches=0", "trainer.gradient_clip_val=5",
+        "trainer.log_every_n_steps=10", "+trainer.enable_progress_bar=false",
+        "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null",
+        "callbacks.samples=null", "callbacks.report=null", f"seed={seed}",
+        f"output_dir={args.folder / 'runs' / name}",
     ]  # fmt: skip
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-        return compose("main", overrides=overrides)
+        config = compose("main", overrides=overrides)
+    with open_dict(config):
+        config.model.seed = seed
+    return config
 
 
-def run(folder: Path, arm: str, seed: int, steps: int, real: Path | None) -> dict[str, Any]:
-    """Train one arm with one seed and measure it."""
-    config = configuration(folder, arm, seed, steps)
-    begin = time.process_time()
-    metrics = train(config)
-    trained = time.process_time() - begin
-    (checkpoint,) = Path(config.output_dir).rglob("last.ckpt")
-    recognizer = Recognizer(load(checkpoint), device="cpu", batch_size=64, reread_below=0)
-    rendered = stored(folder / "data" / "val")
-    result = {
-        "arm": arm, "seed": seed, "steps": steps, "loss": metrics["loss"], "seconds": trained,
-        "drawn": accuracy(recognizer, rendered), "retrieval": retrieval(config, checkpoint,
-        rendered),
-    }  # fmt: skip
-    if real is not None:
-        result["real"] = accuracy(
-            recognizer, [word for word in stored(real) if 0 < len(word[1]) <= LONGEST]
-        )
-    return result
-
-
-def retrieval(config: Any, checkpoint: Path, words: Sequence[tuple[Any, str]]) -> float:
-    """Percent of images whose own word is the nearest of all words that occur in them."""
+def write_start(args: argparse.Namespace, path: Path) -> None:
+    """Write what all runs of a subject begin with: its weights, and a projection of the objective
+    that is the best linear one for them, so that no steps are spent on finding it.
+    """
+    config = configuration(args, "the batch's words", 0, args.steps)
     system = model_from_config(config)
-    assert isinstance(system, PARSeq)
-    state = torch.load(checkpoint, weights_only=True)["state_dict"]
-    system.load_state_dict(state)
-    system.eval()
-    objective = system.contrastive
-    options = {**system.hparams["contrastive"], "nearest": 0}
-    features = load_text_side(type_of(options), dict(system.hparams), None).features
-    space = WordSpace([label for _, label in words], features)
-    transform = SceneTextDataModule.get_transform(**image_options(system.hparams))
-    right = 0
-    with torch.inference_mode():
-        if objective is not None and objective.adapter is not None:
-            space.refresh(objective.adapter)
-        for start in range(0, len(words), 100):
-            part = words[start : start + 100]
-            encoded = system.model.encoder(torch.stack([transform(image) for image, _ in part]))
-            if objective is not None:
-                images = objective.image_directions(encoded)
-            else:
-                images = F.normalize(encoded[:, 0], dim=-1)
-            best, _ = space.nearest(images, 1)
-            right += sum(
-                space.words[int(i)].lower() == label.lower()
-                for i, (_, label) in zip(best, part, strict=True)
-            )
-    return 100 * right / len(words)
+    assert isinstance(system, LightCTC)
+    start_from(system, MODEL)
+    if args.subject == "fresh":
+        torch.manual_seed(0)
+        new = model_from_config(config).model.state_dict()
+        learned = {
+            name: one for name, one in new.items() if name.startswith(("encoder.neck", "head"))
+        }
+        system.model.load_state_dict(learned, strict=False)
+    assert system.contrastive is not None
+    assert system.contrastive.projection is not None
+    cache_features(system, data_from_config(config, configured_hparams(config)))
+    store = FeatureStore(args.folder / "features")
+    found = fitted(system.model.eval(), system.tokenizer, store)
+    system.contrastive.projection.load_state_dict({"weight": found.T})
+    state = {"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams),
+             "pytorch-lightning_version": lightning}  # fmt: skip
+    torch.save(state, path)
 
 
-def type_of(options: dict[str, Any]) -> Any:
-    """The options as the objective takes them."""
-    from strhub.clip.contrastive import ContrastiveOptions
-
-    return ContrastiveOptions.from_options(options)
-
-
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--data_root", type=Path, default=Path("data"))
+    parser.add_argument("--subject", choices=("small", "fresh"), default="small")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--train_words", type=int, default=4000)
-    parser.add_argument("--val_words", type=int, default=600)
-    parser.add_argument("--difficulty", type=float, default=0.0)
-    parser.add_argument("--real", type=Path, help="folder of LMDBs with photographs")
-    parser.add_argument(
-        "--table", action="store_true", help="print the table of what is there and stop"
-    )
+    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--words", type=int, default=12000, help="training words")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=2.4e-3, help="for 256 words")
+    parser.add_argument("--rendered", action="store_true", help="do without --data_root")
+    parser.add_argument("--scored", type=int, default=500, help="rendered words to score on")
+    parser.add_argument("--prepare", action="store_true", help="compute the features and stop")
     args = parser.parse_args()
-    folder = args.folder.absolute()
-    if not args.table:
-        folder.mkdir(parents=True, exist_ok=True)
-        draw_data(folder / "data", args.train_words, args.val_words, args.difficulty)
-        write_text_tower(folder / "text.safetensors")
+    args.folder, args.data_root = args.folder.absolute(), args.data_root.absolute()
+    return args
+
+
+def run(
+    args: argparse.Namespace, arm: str, seed: int, steps: int, words: dict[str, Words]
+) -> dict[str, Any]:
+    """Train one arm with one seed and score it."""
+    config = configuration(args, arm, seed, steps)
+    folder = Path(config.output_dir)
+    with open_dict(config):
+        config.callbacks.curve = {
+            "_target_": "clip_ablation_scores.Curve", "words": str(args.folder / "test.pt"),
+            "kind": "val" if "val" in words else "rendered", "output": str(folder / "curve.json"),
+            "every": max(1, steps // 4),
+        }  # fmt: skip
+    metrics = train(config)
+    (checkpoint,) = folder.rglob("last.ckpt")
+    system = model_from_config(config)
+    assert isinstance(system, LightCTC)
+    system.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+    checkpoint.unlink()
+    curve = json.loads((folder / "curve.json").read_text("utf-8"))
+    store = FeatureStore(args.folder / "features")
+    return {
+        "arm": arm, "seed": seed, "steps": steps, "subject": args.subject, "batch": args.batch,
+        "lr": args.lr, "words": args.words, "loss": round(metrics["loss"], 4),
+        "seconds": curve[-1]["seconds"], "curve": curve,
+        "encoder": weights_hash(system)[:16], "images": store.made_of["the training images"][:16],
+        **score(system.model, system.tokenizer, system.contrastive, words, store),
+    }  # fmt: skip
+
+
+def score_start(args: argparse.Namespace, model: Any, words: dict[str, Words]) -> None:
+    """Write how the model reads before any of this."""
+    path = args.folder / f"start-{args.subject}.json"
+    if not path.exists():
+        store = FeatureStore(args.folder / "features")
+        found = score(model.model, model.tokenizer, None, words, store)
+        path.write_text(json.dumps(found), "utf-8")
+
+
+def describe(args: argparse.Namespace, words: dict[str, Words]) -> None:
+    """Write what was scored: labels by kind, and which of them are among the training words."""
+    store = FeatureStore(args.folder / "features")
+    vocabulary = "\n".join(dict.fromkeys(label for label in store.labels if label))
+    (args.folder / "vocabulary.txt").write_text(vocabulary, "utf-8")
+    path = args.folder / "words.json"
+    if path.exists():
+        return
+    config = configuration(args, "weight 0", 0, args.steps)
+    data = data_from_config(config, configured_hparams(config))
+    known = {word.casefold() for word in data.training_words()}
+    known |= {word.casefold() for word in FeatureStore(args.folder / "features").labels}
+    told = {
+        kind: {
+            "labels": found.labels,
+            "known": [label.casefold() in known for label in found.labels],
+        }
+        for kind, found in words.items()
+    }
+    path.write_text(json.dumps(told), "utf-8")
+
+
+def main() -> None:
+    args = parse()
+    logging.basicConfig(level=logging.WARNING)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    start = args.folder / f"{args.subject}.ckpt"
+    if not start.exists():
+        write_start(args, start)
+    config = configuration(args, "weight 0", 0, args.steps)
+    model = model_from_config(config)
+    start_from(model, config.pretrained)
+    begin = time.process_time()
+    cache_features(model, data_from_config(config, configured_hparams(config)))
+    val = None if args.rendered else args.data_root / "val"
+    words = words_to_score(args.folder / "test.pt", model.model, model.hparams, val, args.scored)
+    describe(args, words)
+    score_start(args, model, words)
+    print(f"features: {time.process_time() - begin:.0f} s", flush=True)
+    if not args.prepare:
         wanted = [(arm, seed, args.steps) for seed in args.seeds for arm in args.arms]
-        run_all(folder, wanted, lambda arm, seed, steps: run(folder, arm, seed, steps, args.real))
-    print(table(results_of(folder), list(ARMS), MEASURES))
+        run_all(args.folder, wanted, lambda arm, seed, steps: run(args, arm, seed, steps, words))
 
 
 if __name__ == "__main__":

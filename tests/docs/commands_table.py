@@ -268,8 +268,11 @@ TABLE = {
     "python benchmarks/killed_training.py driver": MINUTES,
     "python benchmarks/killed_training.py driver --moments 10": MINUTES,
     "python benchmarks/bulk_reading.py killed --words 20000": MINUTES,
-    "python benchmarks/clip_ablation.py outputs/clip_ablation --seeds 0 1 2 --real data/val": MINUTES,
-    "python benchmarks/clip_ablation.py outputs/clip_ablation --table": MINUTES,
+    "python benchmarks/clip_ablation.py outputs/clip_ablation --data_root data": MINUTES,
+    "python benchmarks/clip_ablation_results.py outputs/clip_ablation --collect "
+    "docs/clip-ablation.json": MINUTES,
+    "python benchmarks/clip_ablation_results.py docs/clip-ablation.json --figures "
+    "docs/figures": MINUTES,
     "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
     "61-90": MINUTES,
     # A model of one's own
