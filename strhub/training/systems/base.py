@@ -28,12 +28,7 @@ from strhub.evaluation.metrics import Score
 from strhub.models.network import Network
 from strhub.text import ScoredText
 from strhub.training.fine_tuning import FineTuning, Layer
-from strhub.training.low_rank import (
-    LowRank,
-    compute_in_half,
-    low_rank_changes,
-    recompute_blocks,
-)
+from strhub.training.low_rank import LowRank, compute_in_half, low_rank_changes, recompute_blocks
 from strhub.training.resuming import check_resumable
 from strhub.training.systems.optimization import OptimizedModule
 from strhub.utils.compiling import compile_module
