@@ -8,7 +8,7 @@ import sys
 import strhub
 from strhub.cli.entry import begin, end_with, terminable
 from strhub.cli.interrupted import Terminated, end_interrupted, end_terminated
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 
 COMMANDS = {
     "read": "read the word in each image, or whole photographs",
@@ -48,7 +48,7 @@ def main() -> None:
     elif name == "--version":
         end_with("strhub", lambda: f"strhub {strhub.__version__}")
     elif name not in COMMANDS:
-        sys.exit(f"strhub: {unknown_option_message(name, COMMANDS, 'the list of commands')}")
+        sys.exit(f"strhub: {unknown_name_message(name, COMMANDS, 'command')}")
     else:
         del sys.argv[1]
         begin(name)

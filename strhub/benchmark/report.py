@@ -55,7 +55,9 @@ def check_plot(path: Path) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
     if path.suffix[1:].lower() not in ("", *FigureCanvasBase.get_supported_filetypes()):
-        raise ValueError(f"plot: {path} would be no image that can be drawn: take .png")
+        raise ValueError(
+            f"plot: {path} is not an image format that plots can be written in: use .png"
+        )
 
 
 def plot_range(latencies: Mapping[int, Latency], title: str, path: Path) -> None:

@@ -30,7 +30,7 @@ from strhub.inference.onnx_description import IMAGES, LOGITS
 from strhub.inference.onnx_engine import group_by_shape
 from strhub.inference.onnx_session import open_session
 from strhub.inference.torch_engine import choose_compiling
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 from strhub.utils.precision import choose_precision, precision_name
 
 ONNX_PRECISIONS = {
@@ -45,7 +45,7 @@ FRESH = "fresh:"
 
 Batch = list[
     Tensor
-]  # images (B', 3, H, W) that are computed together; one such, or one of each width
+]  # images (B', 3, H, W) that are computed together; one batch, or one for each width
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def subjects(
     words = None if settings.images is None else _words(model, settings.images)
     for kind in settings.formats:
         if kind not in FORMATS:
-            raise ValueError(unknown_option_message(kind, FORMATS, "the list of formats"))
+            raise ValueError(unknown_name_message(kind, FORMATS, "format"))
         for precision in (
             settings.precisions if kind not in ONNX_PRECISIONS else [ONNX_PRECISIONS[kind]]
         ):

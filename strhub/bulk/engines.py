@@ -29,7 +29,7 @@ __all__ = ["ENGINES", "Summary", "read_all"]
 log = logging.getLogger(__name__)
 
 ENGINES: Final = ("plain", "ray")
-# of units, which Ray deals out; an actor that dies has its block read again, but for whole parts
+# units per block; if an actor dies, its block is read again except for finished parts
 BLOCKS: Final = 1000
 
 
@@ -106,7 +106,7 @@ def read_all(
         raise ValueError(f"no images found in {', '.join(map(str, inputs))}")
     check_job(folder, {"format": 1, "model": _identity(model), "options": dict(options or {})})
     if engine == "ray" and threads is None:
-        threads = max(1, int(cpus))  # with more than their share, workers would wait for each other
+        threads = max(1, int(cpus))  # with more threads, workers would wait for each other
     make = recognizer or _Maker(
         str(model),
         {"device": device, "batch_size": batch_size, "threads": threads, **(options or {})},
@@ -136,7 +136,7 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
     except BlockingIOError as error:
         raise ValueError(
-            f"another process is reading to {folder}: wait for it, or give another folder"
+            f"another process is reading to {folder}: wait for it, or choose another folder"
         ) from error
 
 

@@ -203,7 +203,7 @@ def _tar_images(path: str) -> Iterator[ImageInput]:
     try:
         for name, content in read_members(path):
             if not name:
-                yield ImageInput(path, None, "damaged: a part of it is no tar")
+                yield ImageInput(path, None, "damaged: a part of it is not a tar")
             elif os.path.splitext(name.lower())[1] in SUFFIXES and not is_leftover(name, content):
                 yield _image(f"{path}#{name}", content)
     except TruncatedShard as error:

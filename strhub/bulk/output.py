@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 COLUMNS: Final = ("source", "text", "confidence", "character_confidences", "error")
-# with a line below, so that programs that open the folder as one table leave it out
+# begins with an underscore, so that programs that open the folder as one table skip it
 JOB: Final = "_job.json"
 FORMER_JOB: Final = "job.json"
-# parts that name inputs which could not be opened: tried again by the next run
+# parts with inputs that could not be opened, which the next run tries again
 FAILED: Final = "failed-"
 SPANNED: Final = re.compile(r"((?:lmdb|parquet)-[0-9a-f]{16})-(\d+)-(\d+)")
 
@@ -59,7 +59,7 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     if not path.exists():
         if any(item for item in folder.iterdir() if not item.name.startswith(".")):
             raise ValueError(
-                f"{folder} holds something else than readings: give an empty or a new folder"
+                f"{folder} contains something other than readings: choose an empty or a new folder"
             )
         write_whole(path, json.dumps(job, indent=1))
         return
@@ -68,7 +68,7 @@ def check_job(folder: Path, job: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(before, dict):
-        raise ValueError(f"{path} is damaged: it is no JSON object")
+        raise ValueError(f"{path} is damaged: it is not a JSON object")
     for name, value in job.items():
         if before.get(name) != value:
             raise ValueError(

@@ -61,7 +61,7 @@ def _check_size(chunks: list[Any], metadata: Any, path: str) -> None:
     if unpacked > MIN_UNPACKED and unpacked > MAX_RATIO * stored:
         raise ValueError(
             f"{path}: its images would unpack from {stored >> 10} KiB to {unpacked >> 20} MiB, "
-            "which is no data"
+            "which is implausible"
         )
 
 

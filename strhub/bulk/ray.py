@@ -41,7 +41,7 @@ def read_units(
         for name, amount in (("CPU", cpus), ("GPU", gpus)):
             if amount > resources.get(name, 0):
                 raise ValueError(
-                    f"an actor is to have {amount:g} {name}, but Ray has {resources.get(name, 0):g}"
+                    f"an actor needs {amount:g} {name}, but Ray has {resources.get(name, 0):g}"
                 )
         fit = min(
             int(resources.get(name, 0) / amount)

@@ -59,7 +59,7 @@ def load_backbone(encoder: BackboneEncoder, source: str) -> None:
     own = encoder.backbone.state_dict()
     fitting = {
         name: tensor for name, tensor in state.items() if name in own
-    }  # a classifier is left behind
+    }  # a classifier is not used
     if problems := differences(encoder.backbone, fitting):
         raise CheckpointError(
             f"pretrained_encoder={source} has other weights than this encoder:\n"

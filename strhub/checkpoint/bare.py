@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "network", "net", "params")
 _WRAPPING = ("module.", "_orig_mod.")  # of all names at once
-# What reads as published where nothing else is said; none of it changes what the weights are.
+# Defaults that read as published; none of them changes the meaning of the weights.
 _DEFAULTS = {"decode_ar": True, "refine_iters": 1, "dropout": 0.1}
 _CHARSETS = {len(charset): charset for charset in (CHARSET_36, CHARSET_62, CHARSET_94)}
 
@@ -54,7 +54,7 @@ def own_names(weights: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str,
     """
     names = {
         name: name.replace("._orig_mod.", ".") for name in weights
-    }  # of parts that were compiled
+    }  # prefix of the names of compiled parts
     while prefix := _shared(names.values(), _WRAPPING):
         names = {name: short.removeprefix(prefix) for name, short in names.items()}
     network = {name: short for name, short in names.items() if short.startswith("model.")}
@@ -65,7 +65,7 @@ def own_names(weights: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str,
     else:
         inside = names
     if len({*inside.values()}) < len(inside):
-        raise CheckpointError("two of its weights have one name")
+        raise CheckpointError("two of its weights have the same name")
     besides = {name: weights[name] for name in weights if name not in inside}
     return {short: weights[name] for name, short in inside.items()}, besides
 
@@ -134,7 +134,7 @@ def described(
     if "charset_train" not in known:
         if count not in _CHARSETS:
             raise CheckpointError(
-                f"{path} knows {count} characters but does not say which: give charset_train"
+                f"{path} knows {count} characters but does not say which: set charset_train"
             )
         assumed["charset_train"] = _CHARSETS[count]
     elif len(known["charset_train"]) != count:

@@ -36,7 +36,7 @@ __all__ = ["is_clip4str", "read_clip4str"]
 
 MARKERS = ("clip_model.visual.conv1.weight", "visual_decoder.pos_queries")
 _CHARSETS = {len(charset): charset for charset in (CHARSET_36, CHARSET_62, CHARSET_94)}
-# What no tensor shows. A Lightning checkpoint says some of it; of bare weights it is assumed.
+# Options that no tensor shows. Lightning checkpoints state some; for bare weights they are assumed.
 _DEFAULTS: dict[str, Any] = {
     "dec_num_heads": 8,
     "decode_ar": True,
@@ -84,7 +84,7 @@ def read_clip4str(
         sizes = _sizes(found)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"{path} begins as a CLIP4STR's weights do, but is not whole: {error}"
+            f"{path} looks like the weights of a CLIP4STR, but is incomplete: {error}"
         ) from error
     said = {name: stated[name] for name in _STATED if name in stated}
     if "context_length" in stated:
@@ -95,13 +95,13 @@ def read_clip4str(
     if "charset_train" not in hparams:
         if count not in _CHARSETS:
             raise CheckpointError(
-                f"{path} knows {count} characters but does not say which: give charset_train"
+                f"{path} knows {count} characters but does not say which: set charset_train"
             )
         hparams["charset_train"] = _CHARSETS[count]
     if cross_modal:
         found["cross.merges"] = _merges(path, sizes["text_vocab_size"])
     else:
-        log.warning("%s is read without its cross-modal branch, as cross_modal=False asks", path)
+        log.warning("%s is read without its cross-modal branch, because of cross_modal=False", path)
     return found, checked_hyper_parameters(hparams, {}, str(path))
 
 

@@ -14,7 +14,7 @@ from strhub.errors import CheckpointError
 __all__ = ["HEAD_SIZE", "IMAGE_NAMES", "TEXT_NAMES", "as_ours", "depth_of", "renamed"]
 
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
-# What a name ends in once its block is told, in the files and in our towers.
+# Ends of names after the block's number, in the files and in our towers.
 _BLOCK_NAMES = {
     "ln_1.weight": "norm1.weight", "ln_1.bias": "norm1.bias",
     "attn.in_proj_weight": "attn.qkv.weight", "attn.in_proj_bias": "attn.qkv.bias",

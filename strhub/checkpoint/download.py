@@ -93,7 +93,7 @@ def stated_hash(source: str) -> str | None:
     match = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
     if not match:
         raise CheckpointError(
-            f"{source}: what follows # must be sha256= and the 64 digits of the file's SHA-256"
+            f"{source}: the part after # must be sha256= and the 64 digits of the file's SHA-256"
         )
     return match[1].lower()
 
@@ -180,7 +180,7 @@ def _download(file: RemoteFile, path: Path) -> None:
             actual = _receive(file.url, partial)
             if not actual.startswith(file.sha256):
                 raise CheckpointError(
-                    f"{file.url} is not the file it should be: its SHA-256 is {actual}, not "
+                    f"{file.url} is not the expected file: its SHA-256 is {actual}, not "
                     f"{file.sha256}. "
                     "Nothing was kept"
                 )
@@ -214,7 +214,7 @@ def _receive(url: str, path: Path) -> str:
                 raise OSError(f"it is larger than the {LARGEST >> 20} MiB that are fetched")
             seconds = time.monotonic() - began
             if seconds > _PATIENCE and received < _SLOWEST * seconds:
-                raise OSError(f"only {received} bytes came in {seconds:.0f} seconds")
+                raise OSError(f"only {received} bytes arrived in {seconds:.0f} seconds")
     if announced is not None and received != int(announced):
         raise OSError(f"the connection broke off after {received} of {announced} bytes")
     return digest.hexdigest()
@@ -232,7 +232,7 @@ class _WebRedirects(urllib.request.HTTPRedirectHandler):
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
             raise OSError(
-                f"the server points to an address that is not followed: {ascii(newurl)[1:-1][:200]}"
+                f"the server redirects to a URL that is not followed: {ascii(newurl)[1:-1][:200]}"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -250,7 +250,7 @@ def open_address(request: urllib.request.Request) -> Any:
         opener.add_handler(handler())
     answer = opener.open(request, timeout=_TIMEOUT)
     if answer is None:
-        raise OSError("it is no web address")
+        raise OSError("it is not an http(s) URL")
     return answer
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from strhub.configs import CONFIG_DIR
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 
 
 def experiment_names() -> list[str]:
@@ -34,9 +34,7 @@ def experiment_hyper_parameters(name: str) -> dict[str, Any]:
     elif (CONFIG_DIR / "model" / f"{name}.yaml").is_file():
         experiment = {"defaults": [{"override /model": name}]}
     else:
-        raise ValueError(
-            unknown_option_message(name, experiment_names(), "the list of experiments")
-        )
+        raise ValueError(unknown_name_message(name, experiment_names(), "experiment"))
     choices = {**_choices(main["defaults"]), **_choices(experiment.get("defaults", []))}
     model = _read(CONFIG_DIR / "model" / f"{choices['model']}.yaml")
     charset = _read(CONFIG_DIR / "charset" / f"{choices['charset']}.yaml")

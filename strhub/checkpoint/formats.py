@@ -68,7 +68,7 @@ def read_checkpoint(path: str | Path, known: Mapping[str, Any] | None = None) ->
         raise CheckpointError(f"there is no checkpoint {path}")
     if path.suffix in (".onnx", ".pt2"):
         raise CheckpointError(
-            f"{path} is an exported model, no checkpoint: name the one that it was made from"
+            f"{path} is an exported model, not a checkpoint: pass the one that it was made from"
         )
     read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
     checkpoint = read(path, known or {})
@@ -92,7 +92,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     }
     try:
         tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-        # Not by `save_file`, which writes under a name of its own, that a kill would leave behind.
+        # Not by `save_file`, which writes to a temporary name that a kill would leave behind.
         write_whole(path, serialized(tensors, metadata))
     except (SafetensorError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
@@ -150,7 +150,7 @@ def _read_torch(path: Path, known: Mapping[str, Any]) -> Checkpoint:
         if "state_dict" in content and not _is_weights(content["state_dict"]):
             raise CheckpointError(f"{path}: its state_dict does not hold weights by name")
         if not _is_weights(stored):
-            plain(stored)  # refuses, by its class, what is no plain value
+            plain(stored)  # refuses everything that is not a plain value, naming its class
             raise CheckpointError(f"{path} holds neither bare weights nor a Lightning checkpoint")
         hparams = plain(content["hyper_parameters"]) if "hyper_parameters" in content else None
         names, besides = own_names(stored)
@@ -195,9 +195,7 @@ def _kinds(architecture: str) -> dict[str, Any]:
     """Return the annotations of a network's options, which its hyper-parameters are held to."""
     try:
         kinds = typing.get_type_hints(network_class(architecture).__init__)
-    except (
-        NameError
-    ):  # annotations of a network of one's own that are imported for type checkers alone
+    except NameError:  # annotations of a custom network that are imported only for type checkers
         return {}
     return {name: kind for name, kind in kinds.items() if name != "return"}
 
@@ -206,7 +204,7 @@ def _from_lightning(
     path: Path, weights: dict[str, Tensor], hparams: Any, training: Mapping[str, Tensor]
 ) -> Checkpoint:
     if not isinstance(hparams, Mapping):
-        raise CheckpointError(f"{path}: its hyper-parameters are no mapping")
+        raise CheckpointError(f"{path}: its hyper-parameters are not a mapping")
     options = {str(name): value for name, value in hparams.items()}
     options["architecture"] = options.get("architecture") or architecture_of(path, weights)
     options.setdefault("normalize", "default")
@@ -265,5 +263,5 @@ def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
             ends = torch.stack(torch.aminmax(tensor.detach().float())).tolist()
             if not all(map(math.isfinite, ends)):
                 raise CheckpointError(
-                    f"{path}: its weight {name!a} has numbers that are infinite or none (NaN)"
+                    f"{path}: its weight {name!a} has numbers that are infinite or NaN"
                 )

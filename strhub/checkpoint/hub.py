@@ -57,7 +57,7 @@ def fetch_address(source: str, cache: Path) -> Path:
     path = _download(source, repository, file, revision)
     if digest is not None and (actual := sha256(path)) != digest:
         raise CheckpointError(
-            f"{source} is not the file it should be: its SHA-256 is {actual}, not {digest}"
+            f"{source} is not the expected file: its SHA-256 is {actual}, not {digest}"
         )
     return path
 
@@ -124,7 +124,7 @@ def explained(source: str) -> Iterator[None]:
         yield
     except (CheckpointError, MissingExtra):
         raise
-    except Exception as error:  # the library's, and those of whatever it sends requests by
+    except Exception as error:  # the library's errors, and those of its HTTP client
         _raise_explained(source, error)
 
 
@@ -132,7 +132,7 @@ def _raise_explained(source: str, error: Exception) -> NoReturn:
     import huggingface_hub.errors as known
 
     reasons: tuple[tuple[type[Exception], str], ...] = (
-        (known.HFValidationError, "that is no name of a repository"),
+        (known.HFValidationError, "that is not the name of a repository"),
         (known.GatedRepoError, "its owner grants access on its page: ask there, then log in"),
         (
             known.RepositoryNotFoundError,
@@ -153,4 +153,6 @@ def _raise_explained(source: str, error: Exception) -> NoReturn:
     reason = next((said for kind, said in reasons if isinstance(error, kind)), None)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     detail = ascii(lines[0][:300])[1:-1]
-    raise CheckpointError(f"{source}: {reason or 'the hub gives an error'} ({detail})") from error
+    raise CheckpointError(
+        f"{source}: {reason or 'the hub returned an error'} ({detail})"
+    ) from error

@@ -39,7 +39,7 @@ _FUNCTIONS = (
 _MAPPINGS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter")
 _PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-_MOST_VALUES = 100_000  # of the plain values that are looked at, each time that one is reached
+_MOST_VALUES = 100_000  # visits to plain values, counted each time one is reached
 _DEEPEST = 40
 
 _STORAGES = {
@@ -190,7 +190,7 @@ def _made(name: Any, arguments: Any) -> Any:
         return arguments[0]
     if name.path == "torch._tensor._rebuild_from_type_v2":
         return _made(arguments[0], arguments[2])
-    if name.path.startswith("torch.jit._pickle."):  # a value and what type it is to have
+    if name.path.startswith("torch.jit._pickle."):  # a value and the type that it must have
         return arguments[0]
     return Inert(name, arguments)
 
@@ -280,7 +280,7 @@ def _scalar(kind: Any, data: Any) -> Any:
         or code[:1] not in tuple("biuf")
         or order not in ("<", ">", "|", "=")
     ):
-        raise Refused("it holds a NumPy scalar that is no number")
+        raise Refused("it holds a NumPy scalar that is not a number")
     dtype = np.dtype(code).newbyteorder("=" if order == "|" else order)
     if not isinstance(data, bytes) or len(data) != dtype.itemsize:
         raise Refused("it holds a NumPy scalar that is damaged")

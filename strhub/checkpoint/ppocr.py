@@ -43,7 +43,7 @@ def read_published(path: str | Path) -> Published:
 
     try:
         model = onnx.load_from_string(read_regular(path, max_bytes=_LARGEST))
-    except Exception as error:  # of many kinds, protobuf's own among them
+    except Exception as error:  # of many classes, protobuf's own among them
         raise CheckpointError(f"{path} is not an ONNX file: {error}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if "character" not in metadata:
@@ -73,7 +73,7 @@ def read_published(path: str | Path) -> Published:
     encoder.stem.conv1.weight.data = encoder.stem.conv1.weight.data.flip(
         1
     )  # it took blue, green, red
-    # What splits the entry at line ends only: some of its characters are line ends to `splitlines`.
+    # Split at "\n" only: `splitlines` takes some of the characters for line ends.
     characters = [*metadata["character"].split("\n"), " "]
     weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
     return Published(weights, weight, bias, "".join(characters))

@@ -131,5 +131,5 @@ def _graph(path: Path) -> Iterator[Path]:
                 yield Path(wheel.extract(PUBLISHED_FILE, folder))
         except (zipfile.BadZipFile, KeyError, OSError) as error:
             raise CheckpointError(
-                f"{path} is no wheel with {PUBLISHED_FILE} in it: {error}"
+                f"{path} is not a wheel with {PUBLISHED_FILE} in it: {error}"
             ) from error

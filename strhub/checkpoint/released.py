@@ -87,7 +87,7 @@ def clip4str_file(name: str, cache: Path) -> Path:
     path = cache / address.rpartition("/")[2]
     if not path.is_file():
         raise CheckpointError(
-            f"{name} is not fetched by itself: put {address} at {path}, or name the file wherever "
-            "it is"
+            f"{name} is not downloaded automatically: put {address} at {path}, or name the file "
+            "wherever it is"
         )
     return path

@@ -20,7 +20,13 @@ from strhub.text import CharsetAdapter, Tokenizer, scored_charset
 from strhub.text.decoding import Decoding
 from strhub.text.tokenizer import TOKENIZERS, Probabilities
 from strhub.utils.compiling import compile_module
-from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
+from strhub.utils.options import (
+    check_options,
+    check_values,
+    keyword_names,
+    unknown_name_message,
+    unknown_option_message,
+)
 
 # Options that every model has whatever its architecture. `name` is the experiment's.
 SCENE_TEXT_OPTIONS = ("name", "architecture", "charset_train", "charset_test", "normalize")
@@ -53,9 +59,7 @@ def network_class(architecture: str) -> type[Network]:
     unknown name.
     """
     if architecture not in architectures():
-        raise ValueError(
-            unknown_option_message(architecture, architectures(), "the list of architectures")
-        )
+        raise ValueError(unknown_name_message(architecture, architectures(), "architecture"))
     network: type[Network] = importlib.import_module(f"strhub.models.{architecture}").Network
     return network
 

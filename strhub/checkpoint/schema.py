@@ -44,7 +44,7 @@ MOST_PIXELS = 1 << 20  # of an image as a network takes it
 _LONGEST_CHARSET = 65536
 _LONGEST_TEXT = 1000
 _LONGEST_LIST = 64
-# Those that every model has, whatever its network says. `None`: of any plain kind.
+# Options of every model, whatever its network defines. `None`: of any plain type.
 _TYPES: dict[str, Any] = {
     "name": str, "architecture": str, "charset_train": str, "charset_test": str | None,
         "normalize": str,
@@ -52,7 +52,7 @@ _TYPES: dict[str, Any] = {
     "decode_ar": bool, "refine_iters": int, "reread_below": float | None,
     "reread_correction": Sequence[float] | None, "calibration": Sequence[float] | None,
 }  # fmt: skip
-_RENAMED = {"second_look": "reread_below"}  # files of the version before have the old names
+_RENAMED = {"second_look": "reread_below"}  # files of the previous version have the old names
 LARGEST_JSON = 16 << 20  # characters
 
 
@@ -72,7 +72,7 @@ def checked_hyper_parameters(values: Any, kinds: Mapping[str, Any], source: str)
     cannot be.
     """
     if not isinstance(values, Mapping):
-        raise CheckpointError(f"{source}: its hyper-parameters are no mapping")
+        raise CheckpointError(f"{source}: its hyper-parameters are not a mapping")
     values = with_new_names(values)
     known = {**kinds, **_TYPES}
     found: dict[str, Any] = {}
@@ -146,7 +146,7 @@ def _text(value: Any, *, longest: int = _LONGEST_TEXT) -> str:
     if len(value) > longest:
         raise ValueError(f"it has more than {longest} characters")
     if "${" in value or value.strip() == "???":
-        raise ValueError("it would be taken for a reference to something else")
+        raise ValueError("it would be interpreted as a reference")
     if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in value):
         raise ValueError("it has characters that cannot be printed")
     return value
@@ -210,7 +210,7 @@ def checked_card(card: Any, source: str) -> dict[str, Any]:
     value.
     """
     if not isinstance(card, Mapping):
-        raise CheckpointError(f"{source}: its card is no mapping")
+        raise CheckpointError(f"{source}: its card is not a mapping")
     left = [20_000]
 
     def copied(value: Any, depth: int) -> Any:

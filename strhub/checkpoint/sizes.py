@@ -19,7 +19,7 @@ from strhub.checkpoint.scene_text_model import (
 )
 from strhub.weights import EMBEDDED as EMBEDDED
 
-# that a model may have and its file lack, such as a part that is new to it
+# parameters that a file may lack, such as those of a new part
 _SPARE_NUMBERS = 20_000_000
 
 STATISTICS = (
@@ -53,7 +53,7 @@ def check_sizes(
             network: nn.Module = build_network(complete_options(hparams))
     except ImportError:  # of a package that this architecture needs
         raise
-    except Exception as error:  # of sizes that do not go together, in whatever layer they meet
+    except Exception as error:  # from sizes that do not match, in whatever layer they meet
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{source}: no {hparams['architecture']} can be made of its hyper-parameters: {reason}"

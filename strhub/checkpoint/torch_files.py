@@ -118,7 +118,7 @@ def check_archive(path: Path) -> None:
     except (
         OSError,
         zipfile.BadZipFile,
-    ):  # of another format, or damaged, as whoever reads it will say
+    ):  # of another format, or damaged, as its reader will report
         return
 
 
@@ -158,7 +158,9 @@ def archive_records(
     listed = [record for record in archive.infolist() if not (code and "/code/" in record.filename)]
     records = {record.filename: record for record in listed}
     if len(records) != len(listed) or len(listed) > _MOST_RECORDS:
-        raise CheckpointError(f"{path} is refused: it has records of one name, or too many")
+        raise CheckpointError(
+            f"{path} is refused: it has several records of the same name, or too many records"
+        )
     packed = [
         name for name, record in records.items() if record.compress_type or record.flag_bits & 1
     ]
@@ -179,7 +181,9 @@ def _archive(path: Path, file: BinaryIO) -> TorchFile:
             (name for name in records if name.endswith("data.pkl") and name.count("/") == 1), None
         )
         if listing is None:
-            raise CheckpointError(f"{path} is no PyTorch checkpoint: the archive has no data.pkl")
+            raise CheckpointError(
+                f"{path} is not a PyTorch checkpoint: the archive has no data.pkl"
+            )
         if records[listing].file_size > _LARGEST_LISTING:
             raise Refused("its list of contents is too long")
         folder = listing.removesuffix("data.pkl")
@@ -230,7 +234,7 @@ def _before_archives(path: Path, file: BinaryIO) -> TorchFile:
         count = int.from_bytes(file.read(8), "little")
         location = _Location(at + 8, count * widths.get(key, 1))
         if location.start + location.length > size:
-            raise Refused(f"the numbers {key} of a tensor are cut off")
+            raise Refused(f"the data {key} of a tensor are cut off")
         locations[key], at = location, location.start + location.length
     return TorchFile(path, file, content, locations)
 

@@ -39,7 +39,7 @@ from strhub.checkpoint.scene_text_model import (
 )
 from strhub.checkpoint.sizes import STATISTICS, check_sizes, load_weights
 from strhub.text import CHARSET_94
-from strhub.utils.options import check_options, check_values, keyword_names, unknown_option_message
+from strhub.utils.options import check_options, check_values, keyword_names, unknown_name_message
 from strhub.weights import EMBEDDED as EMBEDDED
 from strhub.weights import EMBEDDED_MODELS, PUBLISHED, embedded_weights, is_published
 
@@ -282,7 +282,7 @@ def locate(source: str | Path) -> Path:
         if name in experiment_names()
         else ""
     )
-    raise ValueError(unknown_option_message(name, known, "the list of pretrained models") + trained)
+    raise ValueError(unknown_name_message(name, known, "pretrained model") + trained)
 
 
 def _cache() -> Path:

@@ -40,7 +40,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
         kind = kind or "str"
         if not equals or not name.isidentifier() or argument.startswith("-"):
             raise ValueError(
-                f"{argument!r} is no option: write name:type=value, such as refine_iters:int=2"
+                f"{argument!r} is not an option: write name:type=value, such as refine_iters:int=2"
             )
         if kind not in TYPES:
             raise ValueError(
@@ -107,7 +107,7 @@ def read_arguments(parser: Parser, *names: str) -> None:
             parser.add_argument(
                 f"--{_RENAMED[name]}",
                 type=kind,
-                default=default,  # or `get_default` would give another one than the arguments have
+                default=default,  # otherwise `get_default` would return another one
                 action=RenamedOption,
                 dest=name,
                 help=argparse.SUPPRESS,

@@ -254,7 +254,7 @@ def _pipeline(config: DictConfig) -> float:
     begin = time.perf_counter()
     words = sum(len(batch.labels) for batch in islice(batches, config.pipeline_batches))
     if not words:
-        raise ValueError("the training data is but one batch: lower model.batch_size to time it")
+        raise ValueError("the training data is only one batch: lower model.batch_size to time it")
     return words / (time.perf_counter() - begin)
 
 

@@ -28,7 +28,7 @@ def check(config: DictConfig) -> None:
         *([] if config.threads is None else [("threads", config.threads, 1)]),
     ]:
         if not isinstance(value, int) or value < lowest:
-            raise ValueError(f"{name} is {value}: it must be a whole number from {lowest} on")
+            raise ValueError(f"{name} is {value}: it must be an integer of at least {lowest}")
     for name in ("batch_size", "precision", "formats"):
         if not _list(config[name]):
             raise ValueError(f"{name} is empty: name at least one")
@@ -66,7 +66,7 @@ def check_surroundings(config: DictConfig) -> None:
             raise ValueError(f"{path} cannot be written: {error.strerror}") from error
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError(
-                f"{path} cannot be written: it is a folder, or one may not write there"
+                f"{path} cannot be written: it is a folder, or you may not write there"
             )
 
 

@@ -23,7 +23,7 @@ from strhub.utils.progress import progress
 __all__ = ["PARTITIONS", "Calibrator", "errors_of"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-PARTITIONS = 10  # ways to part the words for cross-validation
+PARTITIONS = 10  # partitions of the words for cross-validation
 BATCH = 64  # images
 
 

@@ -98,7 +98,7 @@ class Commands:
         try:
             self.run()
         except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-            # Lest flushing it at exit fails, too.
+            # So that flushing it at exit does not fail, too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         except (ValueError, OSError) as error:

@@ -127,9 +127,9 @@ def end_with(program: str, run: Callable[[], int | str]) -> NoReturn:
     """Run a command and end the program: what it returns is its exit status, or a text to print."""
     if isinstance(
         sys.stdout, TextIOWrapper
-    ):  # a path or a text that the terminal's encoding lacks ends nothing
+    ):  # paths and texts that the terminal cannot encode must not end the program
         sys.stdout.reconfigure(errors="backslashreplace")
-    if logging.lastResort is not None:  # what prints warnings where nobody has set logging up
+    if logging.lastResort is not None:  # prints warnings where logging is not set up
         logging.lastResort.setFormatter(PlainFormatter())
     try:
         result = run()

@@ -104,7 +104,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if args.command == "attention":
         return _attention(args, sources[0], paths, decoding)
     if decoding:
-        raise ValueError(f"{decoding[0]}: how a model decodes does not matter for retrieval")
+        raise ValueError(f"{decoding[0]}: options of decoding have no effect on retrieval")
     return _retrieve(args, sources[0], paths)
 
 

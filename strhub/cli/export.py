@@ -99,7 +99,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
     options, files = split_words(args.words)
     misplaced, calibrate = split_words(args.calibrate)  # options may stand behind --calibrate, too
     if len(files) != 2:
-        parser.error(f"a model and the file to write are needed, not {len(files)} names")
+        parser.error(f"expected a model and the file to write, not {len(files)} names")
     source, target = files[0], Path(files[1])
     if calibrate and args.precision != "int8-static":
         raise ValueError(

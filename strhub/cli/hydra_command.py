@@ -80,7 +80,7 @@ def run_with_hydra(
 
     @wraps(task)
     def called(config: DictConfig) -> None:
-        if own:  # what is not ours to explain is Hydra's to print
+        if own:  # other errors are printed by Hydra
             os.environ[_FULL_ERROR] = "0"
         with _told_as_line(command):
             unpack_mappings(config)

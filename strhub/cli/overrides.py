@@ -182,7 +182,7 @@ def unpack_mappings(config: DictConfig) -> None:
     They hold plain values: the text may come from a run that somebody else has started.
 
     Raises:
-        ConfigError: for what is no mapping, or names code or refers to something else.
+        ConfigError: for what is not a mapping, or names code or refers to something else.
     """
     import yaml
     from omegaconf import OmegaConf, open_dict
@@ -195,10 +195,10 @@ def unpack_mappings(config: DictConfig) -> None:
             content = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(
-                f"{name}: {value} is no mapping {{name: value}}: {_first_line(error)}"
+                f"{name}: {value} is not a mapping {{name: value}}: {_first_line(error)}"
             ) from error
         if not isinstance(content, dict) or not _is_plain(content):
-            raise ConfigError(f"{name}: {value} is no mapping of names to plain values")
+            raise ConfigError(f"{name}: {value} is not a mapping of names to plain values")
         with open_dict(config):
             OmegaConf.update(config, name, content)
 

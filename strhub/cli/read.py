@@ -67,7 +67,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         **model_options([*options, *in_images]),
     )
     failures = 0
-    alone = not sys.stdout.isatty()  # else the readings themselves say how far it has come
+    alone = not sys.stdout.isatty()  # otherwise the readings themselves show the progress
     readings = progress(
         recognizer.read([*inputs.values()]), "images", total=len(inputs), shown=alone
     )
@@ -99,7 +99,9 @@ def _read_photos(
         if value != parser.get_default(name) and name not in usable
     ]
     if changed or options:
-        raise ValueError(f"{f'--{changed[0]}' if changed else options[0]} has no use with --photo")
+        raise ValueError(
+            f"{f'--{changed[0]}' if changed else options[0]} has no effect with --photo"
+        )
     if args.engine:
         from strhub.cli.photo_bulk import PhotoReaders
         from strhub.inference.recognizer import EMBEDDED

@@ -46,7 +46,7 @@ def _reader(
     wanted = args.reader or Path(source).suffix in EXPORTED
     if wanted or any(getattr(args, one) != parser.get_default(one) for one in of_reader()):
         if args.rotation:
-            raise ValueError("--rotation is for a bare network: it has no use with --reader")
+            raise ValueError("--rotation is for a bare network: it has no effect with --reader")
         names = ("turn_tall", "reread_below", *SEARCH)
         own = read_options(args, *names).keywords()
         chosen = {**{name: own[name] for name in names}, **model_options(options)}

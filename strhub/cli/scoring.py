@@ -228,7 +228,7 @@ def _charset(args: argparse.Namespace, own: str | None) -> str:
     if args.charset is None:
         return charset_of(cased=args.cased, punctuation=args.punctuation)
     if args.cased or args.punctuation:
-        raise ValueError("--charset says all: leave --cased and --punctuation out")
+        raise ValueError("--charset sets all characters: leave out --cased and --punctuation")
     if args.charset == "own":
         if own is None:
             raise ValueError(
@@ -262,7 +262,7 @@ def _check_folder(folder: Path) -> None:
         return
     if any(not item.name.startswith(".") for item in folder.iterdir()):
         raise ValueError(
-            f"{folder} holds something else than results: give an empty or a new folder"
+            f"{folder} contains something other than results: choose an empty or a new folder"
         )
 
 

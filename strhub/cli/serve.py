@@ -94,7 +94,7 @@ def serving_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
 def serving_options(args: argparse.Namespace, **more: Any) -> ServeOptions:
     """Return what was given for `serving_arguments`."""
     if not 0 <= args.port <= 65535:
-        raise ValueError(f"--port is {args.port}: it is a number from 0 to 65535")
+        raise ValueError(f"--port is {args.port}: it must be a number from 0 to 65535")
     values = {
         one.name: getattr(args, one.name) for one in fields(ServeOptions) if "least" in one.metadata
     }
@@ -134,7 +134,7 @@ def _keys(path: str | None) -> frozenset[str]:
             raise ValueError(f"the keys {path} cannot be read: {error}") from error
         found = {line.strip() for line in lines} - {""}
         if not found:  # an empty secret is a mistake, not a service for everybody
-            raise ValueError(f"{path} has no key in it: write one on each line")
+            raise ValueError(f"{path} contains no key: write one per line")
         keys |= found
     return frozenset(keys - {""})
 

@@ -88,7 +88,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
         return _run_photos(parser, args, models, written)
     for name in ("truth", "detection", "html", "results"):
         if getattr(args, name) is not None:
-            raise ValueError(f"--{name} is for whole photographs: name their folder by --photos")
+            raise ValueError(f"--{name} is for whole photographs: set their folder by --photos")
     misplaced, args.sets = split_words(args.sets or [])  # options may stand behind --sets, too
     if len(models) > 1:
         raise ValueError(
@@ -186,9 +186,9 @@ def _run_photos(
     usable = ("words", "photos", "truth", "detection", "html", "results", "threads")
     for name, value in vars(args).items():
         if name not in usable and value not in (parser.get_default(name), []):
-            raise ValueError(f"--{name} has no use with --photos")
+            raise ValueError(f"--{name} has no effect with --photos")
     if options:
-        raise ValueError(f"{options[0]} has no use with --photos")
+        raise ValueError(f"{options[0]} has no effect with --photos")
     return run_photos(args, models)
 
 

@@ -64,7 +64,7 @@ def run_photos(given: argparse.Namespace, models: list[str]) -> str:
 
         if given.html or given.results or models:
             raise ConfigError(
-                "--detection scores the detector alone: no model, --html or --results go with it"
+                "--detection scores only the detector: leave out the model, --html and --results"
             )
         scores = evaluate_detector(photos, EmbeddedDetector(threads=given.threads), given.detection)
         score = sum(_shown(scores, len(photos)), DetectionScore())

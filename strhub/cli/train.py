@@ -31,7 +31,7 @@ examples:
   ./train.py ckpt_path=outputs/<run>/last                resume a run, with its options
   ./train.py hydra.run.dir=outputs/mine ckpt_path=last   start a run, or resume it if it exists
   ./train.py debug=one_step                              check that all works; or debug=overfit"""
-# exit status of a run that a signal ended and that may go on: to be run again (EX_TEMPFAIL)
+# exit status of a run that a signal stopped and that should be started again (EX_TEMPFAIL)
 STOPPED = 75
 
 
@@ -60,7 +60,8 @@ def _train(config: DictConfig) -> None:
         if "Connection closed by peer" not in str(error):  # Gloo's words
             raise
         raise SystemExit(
-            f"{program('train')}: the process of another device has ended, so this one cannot go on"
+            f"{program('train')}: the process of another device has ended, so this one cannot "
+            "continue"
         ) from error
     if getattr(rank_zero_only, "rank", 0) == 0:  # the other devices have the same
         for name, value in sorted(metrics.items()):

@@ -90,7 +90,8 @@ class ContrastiveOptions:
             )
         if parsed.adapter is not None and parsed.adapter < 1:
             raise ValueError(
-                f"contrastive.adapter is {parsed.adapter}: it is a number of hidden units, or null"
+                f"contrastive.adapter is {parsed.adapter}: it must be a number of hidden units, or "
+                "null"
             )
         return parsed
 

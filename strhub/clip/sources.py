@@ -93,7 +93,7 @@ def find_clip(source: str, encoder: str) -> ClipSource:
             )
         except CheckpointError as error:
             raise CheckpointError(
-                f"CLIP's weights for {encoder} are not here: {error}. {_HELP}"
+                f"CLIP's weights for {encoder} are not available: {error}. {_HELP}"
             ) from error
     return _find_by_open_clip(source, encoder)
 
@@ -106,7 +106,7 @@ def _find_by_open_clip(source: str, encoder: str) -> ClipSource:
         names: Any = importlib.import_module("open_clip.pretrained")
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises the latter
         raise CheckpointError(
-            f"pretrained_encoder={source} is no file, and open_clip, which knows such names, "
+            f"pretrained_encoder={source} is not a file, and open_clip, which knows such names, "
             "cannot be imported "
             f"({error}): {install_command('clip')}, with a torchvision that belongs to your torch. "
             f"{_HELP}"

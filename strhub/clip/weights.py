@@ -115,7 +115,7 @@ def read_clip(path: str | Path) -> ClipWeights:
         kind = (
             "its image tower is a ResNet"
             if any("visual.layer1" in name for name in state)
-            else "it is no CLIP"
+            else "it is not a CLIP"
         )
         raise CheckpointError(
             f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here"

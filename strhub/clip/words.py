@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from strhub.clip.tokenizer import ClipTokenizer
 from strhub.models.layers.clip import ClipTextTower
 
-KEPT = 200_000  # words whose features are kept; those used least recently go first
+KEPT = 200_000  # words whose features are cached; the least recently used are dropped first
 _CHUNK = 512  # words at a time through the text tower
 
 
@@ -124,7 +124,7 @@ class WordSpace:
     def __init__(self, words: Iterable[str], features: KeptFeatures) -> None:
         self.words = [*{fold(word): word for word in reversed([*words]) if word}.values()][::-1]
         if not self.words:
-            raise ValueError("the vocabulary has no word")
+            raise ValueError("the vocabulary has no words")
         device = features.device
         self.keys = word_keys(self.words).to(device)
         self.frozen = features.compute(self.words)  # (n, E)

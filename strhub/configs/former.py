@@ -72,7 +72,9 @@ def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[s
     mixture = present.get("mixture")
     if isinstance(mixture, Mapping) and "drawn" in mixture:
         if "rendered" in mixture:
-            raise ValueError("data.mixture has 'drawn' and 'rendered', which are one: give one")
+            raise ValueError(
+                "data.mixture has 'drawn' and 'rendered', which are the same: keep only one"
+            )
         present["mixture"] = {
             "rendered" if name == "drawn" else name: part for name, part in mixture.items()
         }
@@ -83,10 +85,10 @@ def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[s
 
 def _check_one(old: str, new: str, by_old: object, by_new: object) -> None:
     """Raise `ValueError` if an option has another value by its present name, and not by default."""
-    import yaml  # --help of every command does without
+    import yaml  # not needed for --help
 
     content: Any = yaml.safe_load((CONFIG_DIR / "main.yaml").read_text("utf-8"))
     for part in new.split("."):
         content = content[part]
     if by_new not in (None, by_old, content):
-        raise ValueError(f"{old} and {new} are two names of one option: give one")
+        raise ValueError(f"{old} and {new} are two names of the same option: set only one")

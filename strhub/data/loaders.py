@@ -140,7 +140,7 @@ class Loaders(pl.LightningDataModule):
         reached.
         """
         options = self._worker_options()
-        if self.shards:  # of kept aspect as they come, so more of a batch is padding
+        if self.shards:  # images of kept aspect ratio are unsorted, so more of a batch is padding
             words = self._streamed(self.shards)
             return RestartingLoader(words, batch_size=words.batch_size, **options)
         dataset = cast("Dataset[Any]", self.train_dataset)

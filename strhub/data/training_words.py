@@ -162,7 +162,7 @@ class TrainingWords(Loaders):
         """
         if self.shards:
             raise ValueError(
-                "shards do not tell their words before they are read: give a list of words instead"
+                "shards do not list their words before they are read: give a list of words instead"
             )
         dataset = self.train_dataset
         words = Counter[str]()

@@ -116,7 +116,7 @@ def fit_calibration(
     """
     counts = sorted({len(confidences), len(texts), len(right)})
     if len(counts) > 1 or not counts[0]:
-        raise ValueError(f"confidences, texts and verdicts: {counts} of them: need as many of each")
+        raise ValueError(f"confidences, texts and verdicts: {counts} of them: each must be as many")
     rows = [calibration_terms(one, text) for one, text in zip(confidences, texts, strict=True)]
     default = np.array(Calibration())
     return Calibration(*_regress(np.array(rows), right, default, _HELD_CALIBRATION))

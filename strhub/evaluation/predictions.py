@@ -96,7 +96,7 @@ class Predictions:
             raise DataError(
                 f"{self.path}:{line}: {image} has the label {own_label!r} there and {label!r} in "
                 f"the set {set_name}: "
-                "the readings are of other images"
+                "the readings belong to other images"
             )
         self._table.execute("UPDATE readings SET used = 1 WHERE rowid = ?", (rowid,))
         return WordReading(text, 0.0 if confidence is None else confidence)
@@ -186,7 +186,7 @@ class Predictions:
         missing = [name for name in ("image", "text") if names.count(name) != 1]
         if missing:
             raise DataError(
-                f"{self.path}: its first line must name the columns, parted by tabs, "
+                f"{self.path}: its first line must name the columns, separated by tabs, "
                 f"{missing[0]!r} once among them: "
                 "image and text are needed; set, source, confidence and label are used"
             )

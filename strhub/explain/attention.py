@@ -54,7 +54,8 @@ def attend(
     """Read images one by one, with attention. `ValueError` for a model that is no PARSeq."""
     if not isinstance(model.model, PARSeq):
         raise ValueError(
-            f"attention is drawn of PARSeq models, and this is a {model.hparams['architecture']}"
+            f"attention can only be shown for PARSeq models, and this is a "
+            f"{model.hparams['architecture']}"
         )
     options = image_options(model.hparams)
     model.eval().to(device)

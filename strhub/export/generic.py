@@ -123,9 +123,7 @@ def _plain_attention(
     no dropout when reading.
     """
     if is_causal or enable_gqa:
-        raise ValueError(
-            "attention that is causal by itself, or with grouped queries, is not exported"
-        )
+        raise ValueError("causal attention and attention with grouped queries cannot be exported")
     scores = query * (query.shape[-1] ** -0.5 if scale is None else scale) @ key.transpose(-1, -2)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attn_mask, float("-inf"))

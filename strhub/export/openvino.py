@@ -24,7 +24,7 @@ from strhub.utils.install import not_installed
 
 __all__ = ["largest_difference_of_openvino", "write_openvino"]
 
-_F32 = {"INFERENCE_PRECISION_HINT": "f32"}  # else some processors compute in bfloat16
+_F32 = {"INFERENCE_PRECISION_HINT": "f32"}  # otherwise some processors compute in bfloat16
 
 
 def write_openvino(
@@ -54,7 +54,7 @@ def write_openvino(
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
             graph, made = Path(name) / "graph.onnx", Path(name) / path.name
             export(model, graph, card=card)
-            # By the core itself: the converter of OpenVINO's own would report its use.
+            # By the core itself, since OpenVINO's own converter would report its use.
             read = openvino.Core().read_model(graph)
             description = json.dumps(read_description(graph), ensure_ascii=False)
             read.set_rt_info(description, [METADATA_KEY])

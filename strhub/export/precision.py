@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FEW = 1024  # numbers of a tensor that are not worth storing smaller, such as biases
+FEW = 1024  # size up to which tensors are not worth compressing, such as biases
 _HALF_MAX = float(np.finfo(np.float16).max)
 # Of weights in 8 bits. Processors without VNNI add two products of 8 bits in 16: those of larger
 # weights would not fit.
@@ -155,7 +155,7 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 def set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     """Let a graph have these nodes, which may have been its own, in this order."""
-    # Copies, since a node that is taken out of a graph is no longer there to be put back.
+    # Copies, since a removed node cannot be put back into a graph.
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)

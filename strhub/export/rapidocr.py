@@ -34,7 +34,7 @@ def check_model(model: SceneTextModel) -> None:
             f"{architecture}"
         )
     if image_options(model.hparams)["normalize"] != "default":
-        raise ConfigError("RapidOCR gives images in [-1, 1]: normalize must be default")
+        raise ConfigError("RapidOCR passes images in [-1, 1]: normalize must be default")
     characters = _characters(model)
     if "\n".join(characters).splitlines() != characters:
         raise ConfigError(

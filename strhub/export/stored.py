@@ -57,9 +57,7 @@ class StoredWeights:
         """
         location = self._locations.get(values.untyped_storage().data_ptr())
         if location is None or not values.is_contiguous() or location[1] not in _KINDS:
-            raise ValueError(
-                f"a tensor of shape {tuple(values.shape)} is not to be found in {self.path}"
-            )
+            raise ValueError(f"a tensor of shape {tuple(values.shape)} is not in {self.path}")
         name, dtype, start = location
         kind, size = _KINDS[dtype]
         first = values.storage_offset()

@@ -92,7 +92,7 @@ def _stem_layer(graph: Graph, values: str, module: nn.Module) -> str:
         return graph.op(
             "BatchNormalization", values, *map(graph.parameter, numbers), epsilon=module.eps
         )
-    raise ValueError(f"the export does not know a stem's {type(module).__name__}")
+    raise ValueError(f"a stem cannot be exported with {type(module).__name__}")
 
 
 def _convolve(graph: Graph, values: str, convolution: nn.Conv2d) -> str:

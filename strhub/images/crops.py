@@ -38,7 +38,7 @@ Polygon: TypeAlias = Sequence[tuple[float, float]]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 LOSSLESS_FORMATS: Final = frozenset({"BMP", "GIF", "PNG", "PPM", "TIFF"})
-MIN_THICKNESS: Final = 1.0  # pixels; what is thinner than this holds no text
+MIN_THICKNESS: Final = 1.0  # pixels; anything thinner contains no text
 # height over width from which a text of several characters is taken as vertical
 VERTICAL_RATIO: Final = 1.5
 
@@ -157,7 +157,7 @@ def _checked(polygon: Polygon, size: tuple[int, int]) -> Array:
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         raise UnusablePolygon("a polygon is at least three points (x, y)")
     if not np.isfinite(points).all():
-        raise UnusablePolygon("the polygon has coordinates that are no numbers")
+        raise UnusablePolygon("the polygon has coordinates that are not numbers")
     width, height = size
     low, high = points.min(axis=0), points.max(axis=0)
     if (high <= 0).any() or low[0] >= width or low[1] >= height:
@@ -273,7 +273,7 @@ def _sample(image: Image.Image, size: tuple[int, int], grid: Array) -> Image.Ima
     an image.
     """
     if size[0] * size[1] > MAX_PIXELS:
-        raise UnusablePolygon(f"the straightened word would have {size[0]} x {size[1]} pixels")
+        raise UnusablePolygon(f"the rectified word would have {size[0]} x {size[1]} pixels")
     limit = np.asarray(image.size) - 1
     points = np.clip(
         grid - 0.5, 0, limit

@@ -19,7 +19,7 @@ SUFFIXES: Final = frozenset(
         ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif",
     }
 )  # fmt: skip
-# how the files begin that macOS lays beside others, ._x.png beside x.png
+# prefix of the files that macOS puts beside others: ._x.png beside x.png
 _LEFTOVER: Final = b"\0\5\x16\7"
 
 

@@ -23,7 +23,7 @@ __all__ = [
 MAX_PIXELS: Final = 64_000_000
 MAX_BYTES: Final = 256 << 20  # of a file
 MAX_REMOTE_BYTES: Final = 64 << 20  # of one that is fetched
-MAX_SECONDS: Final = 30.0  # to fetch one, from its first byte to its last
+MAX_SECONDS: Final = 30.0  # seconds to download one
 
 
 class TooManyPixels(UnreadableImage):

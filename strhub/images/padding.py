@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-# widths of batches are multiples of so many pixels, so that there are fewer different ones
+# widths of batches are multiples of this many pixels, so that there are fewer different ones
 BUCKET = 16
 
 

@@ -50,8 +50,8 @@ def check_array(array: Any) -> tuple[int, int]:
         elif len(shape) == 4:
             hint = "; give the images of a batch one by one, as list(array)"
         raise UnreadableImage(
-            f"an array of shape {shape} is no image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is "
-            f"needed{hint}"
+            f"an array of shape {shape} is not an image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) "
+            f"is needed{hint}"
         )
     return int(shape[0]), int(shape[1])
 
@@ -70,8 +70,8 @@ def array_to_rgb(array: Array) -> Image.Image:
         return to_rgb(Image.fromarray(np.ascontiguousarray(array)))
     if not (array.dtype == np.bool_ or np.issubdtype(array.dtype, np.floating)):
         raise UnreadableImage(
-            f"an array of {array.dtype} is no image: uint8, bool or floats in [0, 1] are needed; "
-            "divide by the value of white"
+            f"an array of {array.dtype} is not an image: uint8, bool or floats in [0, 1] are "
+            "needed; divide by the value of white"
         )
     pixels = np.empty(array.shape, dtype=np.uint8)
     for rows in _rows(array.shape[0], array.shape[1]):

@@ -89,9 +89,7 @@ def take(source: Any, *, copy: bool = False) -> Taken:
         return _take(source, copy=copy)
     except UnreadableImage as error:
         return Taken(name_of(source), error)
-    except (
-        Exception
-    ) as error:  # a file object, an array, an image of a closed file: they may raise anything
+    except Exception as error:  # file objects, arrays and images of closed files may raise anything
         return Taken(name_of(source), UnreadableImage(damage(error)))
 
 
@@ -214,7 +212,7 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
         name = os.fspath(path)
     except Exception as error:  # it is the user's own class
         raise UnreadableImage(
-            f"its path cannot be told: {str(error) or type(error).__name__}"
+            f"its path cannot be determined: {str(error) or type(error).__name__}"
         ) from error
     try:
         return read_regular(name, max_bytes=MAX_BYTES)

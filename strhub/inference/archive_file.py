@@ -142,5 +142,5 @@ def _tensor(numbers: Tensor, said: Mapping[str, Any]) -> Tensor:
 def _whole(said: Mapping[str, Any]) -> int:
     value = said["as_int"]
     if not isinstance(value, int) or not 0 <= value <= _LARGEST_DIMENSION:
-        raise CheckpointError("it has a tensor of a size that cannot be")
+        raise CheckpointError("it has a tensor of an impossible size")
     return value

@@ -47,7 +47,9 @@ class Program:
         """
         try:
             if exported["schema_version"]["major"] != _MAJOR:
-                raise CheckpointError("it is of another version of PyTorch: export it again")
+                raise CheckpointError(
+                    "it was written by another version of PyTorch: export it again"
+                )
             module = exported["graph_module"]
             self._graph = _Graph(module["graph"], [_MOST_STEPS])
             self._fixed = dict(_inputs(module["signature"]["input_specs"], tensors))
@@ -55,14 +57,14 @@ class Program:
             raise CheckpointError(f"its program is damaged: {_reason(error)}") from error
         images = [name for name, tensor in self._fixed.items() if tensor is None]
         if len(images) != 1 or len(self._graph.outputs) != 1:
-            raise CheckpointError("its program does not take images alone and give logits alone")
+            raise CheckpointError("its program does not take only images and return only logits")
         (self._images,) = images
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits; `CheckpointError` if a step cannot be computed."""
         (logits,) = self._graph.run({**self._fixed, self._images: images})
         if not isinstance(logits, Tensor):
-            raise CheckpointError("its program does not give logits")
+            raise CheckpointError("its program does not return logits")
         return logits
 
 
@@ -108,7 +110,7 @@ class _Graph:
                     raise
                 raise CheckpointError(f"{step.target}: {_reason(error)}") from error
             if len(results) != len(step.results):
-                raise CheckpointError(f"{step.target} does not give what the program says")
+                raise CheckpointError(f"{step.target} does not return what the program says")
             values.update(zip(step.results, results, strict=True))
             for name in step.done:
                 values.pop(name, None)

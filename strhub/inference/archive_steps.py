@@ -93,7 +93,7 @@ def read_step(node: Mapping[str, Any]) -> Step:
     target = node["target"]
     if not isinstance(target, str) or not _is_known(target):
         raise CheckpointError(
-            f"it computes {str(target)[:80]!a}, which is no operator that strhub's archives "
+            f"it computes {str(target)[:80]!a}, which is not an operator that strhub's archives "
             "have; export the model as .onnx, or its weights as .safetensors"
         )
     args, options = [], {}

@@ -14,7 +14,7 @@ from strhub.inference.rereading import Decoded as Decoded
 from strhub.inference.rereading import ViewReading as ViewReading
 from strhub.inference.rereading import surest_rotation as surest_rotation
 
-_HELD_BYTES = 256 << 20  # of images in memory that end a batch before it is full
+_HELD_BYTES = 256 << 20  # bytes of images in memory at which a batch ends before it is full
 
 
 def available_processors() -> int:

@@ -62,8 +62,8 @@ class Search:
             )
         if not 0 <= self.length_normalization < float("inf"):
             raise ValueError(
-                f"length_normalization is {self.length_normalization}: it must be a number from 0 "
-                "on"
+                f"length_normalization is {self.length_normalization}: it must be a number of "
+                "at least 0"
             )
         if isinstance(self.lexicon, str):
             raise ValueError("the lexicon is a list of words, not one text")
@@ -197,7 +197,7 @@ class BeamSearch:
             last = np.where(kept, last[rows, parents], tokens)
             dead = ~np.isfinite(
                 scores
-            )  # fewer texts than beams: these must not be taken for others' beginnings or ends
+            )  # fewer texts than beams: must not be taken for prefixes or extensions of others
             names, before = (
                 np.where(dead, np.uint64(2), names),
                 np.where(dead, np.uint64(1), before),
@@ -205,7 +205,7 @@ class BeamSearch:
             states = np.where(
                 kept, states[rows, parents], self.following[states[rows, parents], tokens]
             )
-            # Of a text that stays as it is, too, what speaks for its last character at this step.
+            # Also for texts that stay the same, the probability of the last character at this step.
             history.append((parents, tokens, np.take_along_axis(now, last, 1)))
         scores = np.where(self.following[states, 0] >= 0, np.logaddexp(blank, other), _NEVER)
         return self._readings(scores, history)

@@ -77,7 +77,7 @@ def _onnx_engine(model: str, asked: Computing) -> NetworkEngine | None:
     from strhub.inference.onnx_engine import OnnxEngine
 
     if exported and not asked.is_plain:
-        raise ValueError(f"{model}: precision and compile are settled when a model is exported")
+        raise ValueError(f"{model}: precision and compile are fixed when a model is exported")
     try:
         opened = OnnxEngine(
             model if exported else embedded_graph(model),
@@ -93,7 +93,7 @@ def _onnx_engine(model: str, asked: Computing) -> NetworkEngine | None:
     options, settled = asked.options, opened.description.get("decoding", {})
     check_options(options, settled, f"the model {model}")
     check_values(options, settled, f"the model {model}", counts=settled)
-    if "word_prior" in options:  # what is made of the logits, not what the graph computes
+    if "word_prior" in options:  # options of decoding the logits, not of the graph
         engine = engine.with_word_prior(int(options["word_prior"]))
         settled = {**settled, "word_prior": options["word_prior"]}
     differ = [name for name, value in options.items() if settled[name] != value]
@@ -116,8 +116,7 @@ def _archive_engine(model: str, asked: Computing) -> NetworkEngine:
     if not asked.is_plain or asked.options:
         what = next(iter(asked.options), "precision and compile")
         raise ConfigError(
-            f"{model}: {what} was settled when the model was exported; export it again to change "
-            "that"
+            f"{model}: {what} was fixed when the model was exported; export it again to change that"
         )
     return ArchiveEngine(model, device=asked.device_name, threads=asked.threads, **asked.search)
 

@@ -78,7 +78,7 @@ class LimitedSession:
                 check_course(path)
             except ValueError as error:
                 raise CheckpointError(
-                    f"{path} is refused: {error}, and so may take any time. If the file is your "
+                    f"{path} is refused: {error}, so it may take any time. If the file is your "
                     f"own, set {TRUST}=1 in the environment"
                 ) from error
         self._path, self._memory = path, MAX_MEMORY + 4 * stored

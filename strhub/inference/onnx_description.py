@@ -63,7 +63,7 @@ def read_description(model: str | Path) -> dict[str, Any]:
     named = {found["weights"]["file"]} if "weights" in found else set[str]()
     if foreign := contents.locations - named:
         raise CheckpointError(
-            f"{model} points at files that are none of its own: {_listed(foreign)}"
+            f"{model} points at files that do not belong to it: {_listed(foreign)}"
         )
     return found
 
@@ -72,9 +72,9 @@ def checked_description(text: str, model: str | Path) -> dict[str, Any]:
     """Return what a file says of itself, each value checked but `weights`; `CheckpointError` if
     that cannot be.
     """
-    described = parse_json(text, f"{model}: its description of itself is damaged and")
+    described = parse_json(text, f"{model}: its description is damaged and")
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
-        raise CheckpointError(f"{model}: its description of itself is damaged; export it again")
+        raise CheckpointError(f"{model}: its description is damaged; export it again")
     described = with_new_names(described)
     if described["format"] > FORMAT:
         raise CheckpointError(
@@ -91,7 +91,7 @@ def checked_description(text: str, model: str | Path) -> dict[str, Any]:
     }
     decoding = described.get("decoding", {})
     if not isinstance(decoding, dict):
-        raise CheckpointError(f"{model}: its decoding is no mapping; export it again")
+        raise CheckpointError(f"{model}: its decoding is not a mapping; export it again")
     found["decoding"] = {
         str(name): checked(str(name), value, Any, str(model)) for name, value in decoding.items()
     }
@@ -117,8 +117,8 @@ def file_contents(path: Path) -> OnnxFile:
             or not (path.parent / name).is_file()
         ):
             raise CheckpointError(
-                f"{path} cannot be loaded: its weights are in {_listed([name])}, which is no file "
-                "beside it. "
+                f"{path} cannot be loaded: its weights are in {_listed([name])}, which is not a "
+                "file beside it. "
                 "Is the file whole, and that of its weights, if they are in another?"
             )
     stored = sum((path.parent / name).stat().st_size for name in {*contents.locations, path.name})

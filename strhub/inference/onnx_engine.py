@@ -209,7 +209,7 @@ class OnnxEngine(NetworkEngine):
             or not 1 <= logits.shape[2] <= len(self.tokenizer)
         ):
             raise CheckpointError(
-                f"{self._model} does not give what its description says; export it again"
+                f"{self._model} does not return what its description says; export it again"
             )
         return logits
 

@@ -46,7 +46,7 @@ class OnnxFile(NamedTuple):
 
 
 def read_onnx_file(path: Path) -> OnnxFile:
-    """Read a file's metadata and locations; `ValueError` if it is no ONNX file, or damaged."""
+    """Read a file's metadata and locations; `ValueError` if it is not an ONNX file, or damaged."""
     metadata: dict[str, str] = {}
     locations: set[str] = set()
     values = 0
@@ -71,7 +71,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
                     budget -= 1
                     if budget < 0 or depth > _DEEPEST:
                         raise ValueError(
-                            f"{path} is no ONNX file of a model: it is too large or too deep"
+                            f"{path} is not an ONNX file of a model: it is too large or too deep"
                         )
                     if message == "tensor" and number == 1:
                         size *= _dimensions(data, first, last)
@@ -96,9 +96,9 @@ def fields_of(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int
         elif kind in (_FIXED64, _FIXED32):
             end = at + (8 if kind == _FIXED64 else 4)
         else:
-            raise ValueError("it is no ONNX file, or damaged")
+            raise ValueError("it is not an ONNX file, or damaged")
         if end > stop:
-            raise ValueError("it is cut off, or no ONNX file")
+            raise ValueError("it is cut off, or not an ONNX file")
         yield key >> 3, at, end
         start = end
 
@@ -113,7 +113,7 @@ def varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
-    raise ValueError("it is cut off, or no ONNX file")
+    raise ValueError("it is cut off, or not an ONNX file")
 
 
 def _pair(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:

@@ -106,7 +106,7 @@ def _check_loop(node: _Node, body: _Graph, constants: Mapping[str, int | None]) 
     if node.op != "Loop" or len(node.bodies) > 1 or any(inner.bodies for inner in body.nodes):
         raise ValueError("it has loops within loops, or within other operators")
     if rounds is None or not 0 <= rounds <= _MOST_ROUNDS:
-        raise ValueError(f"it has a loop that may go round more than {_MOST_ROUNDS} times")
+        raise ValueError(f"it has a loop that may run for more than {_MOST_ROUNDS} iterations")
 
 
 def _note_sources(node: _Node, sources: dict[str, list[str]]) -> None:

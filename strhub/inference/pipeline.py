@@ -81,7 +81,7 @@ class Reader(Preparation):
             reread_below = usual if engine.reread_below is None else engine.reread_below
         if not 0 <= reread_below <= 1:
             raise ValueError(
-                f"reread_below is {reread_below}: it is a confidence, from 0 (never) to 1"
+                f"reread_below is {reread_below}: it must be a confidence, from 0 (never) to 1"
             )
         self.engine = engine
         self.batch_size = batch_size

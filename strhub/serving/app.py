@@ -148,5 +148,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        refusal = Refusal(422, "bad_request", "the request is not as the description says")
+        refusal = Refusal(
+            422, "bad_request", "the request does not match the description in /openapi.json"
+        )
         return JSONResponse(refusal.body, 422)

@@ -48,7 +48,7 @@ class Reservation:
             raise Refusal(
                 503,
                 "busy",
-                "the service holds as many images as it can: try again",
+                "the service holds as many images as it can: try again later",
                 retry_after=1,
                 close=True,
             )
@@ -84,7 +84,7 @@ async def read_body(request: Request, options: ServeOptions, held: Reservation) 
         raise Refusal(
             408,
             "too_slow",
-            f"the body did not come whole within {options.body_timeout:g} seconds",
+            f"the body did not arrive within {options.body_timeout:g} seconds",
             close=True,
         ) from error
     return b"".join(blocks)

@@ -32,14 +32,14 @@ def options_of_environment() -> ServeOptions:
     """Return the options of this process.
 
     Raises:
-        ConfigError: for what is no JSON object, or an unknown or wrong option.
+        ConfigError: for what is not a JSON object, or an unknown or wrong option.
     """
     try:
         values = json.loads(os.environ.get(VARIABLE, "{}"))
     except ValueError as error:
-        raise ConfigError(f"{VARIABLE} is no JSON: {error}") from error
+        raise ConfigError(f"{VARIABLE} is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{VARIABLE} is no JSON object")
+        raise ConfigError(f"{VARIABLE} is not a JSON object")
     check_options(values, list(ServeOptions.__dataclass_fields__), VARIABLE)
     for name in ("models", "cors_origins"):
         if name in values:

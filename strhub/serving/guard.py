@@ -87,7 +87,7 @@ class Guard:
             raise Refusal(
                 503,
                 "busy",
-                f"{self._active} requests are being worked on: try again",
+                f"{self._active} requests are being handled: try again later",
                 retry_after=1,
                 close=True,
             )

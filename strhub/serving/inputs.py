@@ -89,7 +89,9 @@ def parse(
 
 
 def _too_many(count: int, max_images: int) -> Refusal:
-    return Refusal(422, "too_many_images", f"{count} images in a request; {max_images} is the most")
+    return Refusal(
+        422, "too_many_images", f"{count} images in a request; {max_images} is the maximum"
+    )
 
 
 def _from_json(
@@ -146,9 +148,9 @@ def _decoded(text: str, index: int) -> bytes:
 
 def _fetched(url: str, options: ServeOptions) -> bytes | UnreadableImage:
     if not options.allow_urls:
-        raise Refusal(422, "no_urls", "this service fetches no addresses: send the image itself")
+        raise Refusal(422, "no_urls", "this service fetches no URLs: send the image itself")
     if not url.lower().startswith(("http://", "https://")):
-        raise Refusal(422, "bad_url", "an address begins with http:// or https://")
+        raise Refusal(422, "bad_url", "a URL begins with http:// or https://")
     try:
         seconds = min(_URL_SECONDS, options.timeout)
         return fetch(url, max_bytes=options.max_bytes, max_seconds=seconds, public_only=True)

@@ -72,7 +72,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise ConfigError("there is no model to serve: name one at least")
+            raise ConfigError("there is no model to serve: name at least one")
         for one in fields(self):
             value, least = getattr(self, one.name), one.metadata.get("least")
             if least is not None and value is not None and not value >= least:
@@ -87,7 +87,7 @@ class ServeOptions:
                 f"{self.max_images}, and an eighth of it its photographs, {self.max_photos}"
             )
         if any(not key.isascii() or not key.strip() for key in self.keys):
-            raise ConfigError("an API key is a text of ASCII characters, and not empty")
+            raise ConfigError("an API key must be a text of ASCII characters, and not empty")
 
     @property
     def max_bytes(self) -> int:

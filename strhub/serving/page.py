@@ -78,7 +78,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         """Return where a model looked in an image of a word."""
         name = request.query_params.get("model", service.default)
         if name not in queues or explainers[name].kind is None:
-            raise Refusal(422, "unknown_model", "of this model there is nothing to tell")
+            raise Refusal(422, "unknown_model", "this model has nothing to show")
         return JSONResponse((await service.results(request, queues[name]))[0])
 
 

@@ -55,7 +55,7 @@ class ServedModel:
         self.name = name if named else _name_of(source)
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
-                f"{self.name!r} is no name of a model: use letters, digits and dots, as in "
+                f"{self.name!r} is not a name for a model: use letters, digits and dots, as in "
                 "mine=path/to/model.ckpt"
             )
         self._options = options

@@ -37,7 +37,7 @@ def as_detector(source: Any) -> Detector:
         return source
     if not callable(source):
         raise ConfigError(
-            "a detector is a callable from an image to where text is, not a "
+            "a detector must be a callable from an image to regions of text, not a "
             f"{type(source).__name__}"
         )
     if type(source).__module__.split(".")[0] == "doctr":
@@ -113,5 +113,5 @@ def _quads(found: Any) -> Floats:
     if values.shape[1:] != (4, 2):
         raise DataError(f"a detector returned an array {values.shape}; it has to return {_FORMS}")
     if not np.isfinite(values).all():
-        raise DataError("a detector returned coordinates that are no numbers")
+        raise DataError("a detector returned coordinates that are not numbers")
     return values

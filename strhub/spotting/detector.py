@@ -74,12 +74,14 @@ class EmbeddedDetector:
         on_tile: Callable[[int, int], object] | None = None,
     ) -> None:
         if not MULTIPLE <= side <= 4096:
-            raise ConfigError(f"side is {side}: it is a number of pixels from {MULTIPLE} to 4096")
+            raise ConfigError(
+                f"side is {side}: it must be a number of pixels from {MULTIPLE} to 4096"
+            )
         if not 0 <= tiles <= 1000:
-            raise ConfigError(f"tiles is {tiles}: it is a number from 0, for none, to 1000")
+            raise ConfigError(f"tiles is {tiles}: it must be a number from 0 (none) to 1000")
         for name, value in (("threshold", threshold), ("least_score", least_score)):
             if not 0 < value < 1:
-                raise ConfigError(f"{name} is {value}: it is a probability between 0 and 1")
+                raise ConfigError(f"{name} is {value}: it must be a probability between 0 and 1")
         self.side, self.tiles, self.on_tile = side, int(tiles), on_tile
         self.threshold, self.least_score, self.growth = threshold, least_score, growth
         self._model, self._threads = model, threads
@@ -143,7 +145,7 @@ class EmbeddedDetector:
             raise CheckpointError(f"{model} cannot be computed: {reason(error)[:300]}") from error
         if np.shape(output) != (1, 1, image.height, image.width) or not np.isfinite(output).all():
             raise CheckpointError(
-                f"{model} is no detector: it does not give a probability for each pixel"
+                f"{model} is not a detector: it does not return a probability for each pixel"
             )
         found: Floats = output[0, 0]
         return found

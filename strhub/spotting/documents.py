@@ -47,7 +47,7 @@ def open_pages(source: Any, *, dpi: float = DPI) -> Iterator[DocumentPage]:
         MissingExtra: for a PDF without pypdfium2, which the extra `spot` brings.
     """
     if not 10 <= dpi <= 2400:
-        raise ConfigError(f"dpi is {dpi}: it is a number from 10 to 2400")
+        raise ConfigError(f"dpi is {dpi}: it must be a number from 10 to 2400")
     loaded = load(take(source).source)
     if isinstance(loaded, Encoded):
         content = bytes(loaded.content)
@@ -74,7 +74,7 @@ def _pages_of_tiff(content: bytes) -> Iterator[DocumentPage]:
     if count == 1:
         yield DocumentPage(1, 1, open_image(content))
         return
-    # Opened once: Pillow goes on from page to page, and would begin anew at the first each time.
+    # Opened once: Pillow advances from page to page, and would start at the first each time.
     file = Image.open(io.BytesIO(content), formats=("TIFF",))
     with file:
         for number in range(1, count + 1):

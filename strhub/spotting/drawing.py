@@ -31,7 +31,7 @@ def draw(page: Page, image: Image.Image | None = None) -> Image.Image:
     """
     image = image or page.image
     if image is None:
-        raise ConfigError("the page has no image: give it, or read with Spotter(keep_images=True)")
+        raise ConfigError("the page has no image: pass it, or read with Spotter(keep_images=True)")
     ratio = min(1.0, _LONGEST / max(image.size))
     size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
     sheet = Image.new("RGB", (2 * size[0], size[1]), "white")

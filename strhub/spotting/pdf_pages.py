@@ -127,7 +127,7 @@ def _next(pipe: IO[bytes]) -> RenderedPage | None:
         check_size(width, height)
     except UnreadableImage:
         raise
-    except (ValueError, KeyError, TypeError):  # a file has taken the other process over
+    except (ValueError, KeyError, TypeError):  # a file has taken over the other process
         return None
     pixels = pipe.read(3 * width * height)
     if len(pixels) < 3 * width * height:
@@ -139,7 +139,7 @@ def main() -> None:
     """Live the life of the other process: limit itself, render, and send pages."""
     length, seconds, memory = (int(sys.argv[index]) for index in (1, 3, 4))
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what native code prints is no page
+    os.dup2(2, 1)  # output of native code is not a page
     limit(memory + 4 * length, seconds)
     content = sys.stdin.buffer.read(length)
     end_with_other()

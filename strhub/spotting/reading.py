@@ -55,7 +55,7 @@ class ReadingOptions:
         for name in ("reread", "least_confidence", "least_alone"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}: it is a confidence, from 0 to 1")
+                raise ConfigError(f"{name} is {value}: it must be a confidence, from 0 to 1")
 
 
 class LineReader:

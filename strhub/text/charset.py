@@ -16,7 +16,7 @@ LOWER_CASE = "abcdefghijklmnopqrstuvwxyz"
 UPPER_CASE = LOWER_CASE.upper()
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
-# The orders are those of the published checkpoints: a character's place fixes its token id.
+# The orders are those of the published checkpoints: a character's index determines its token id.
 CHARSET_36 = DIGITS + LOWER_CASE
 CHARSET_62 = CHARSET_36 + UPPER_CASE
 CHARSET_94 = CHARSET_62 + PUNCTUATION

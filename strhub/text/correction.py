@@ -15,7 +15,7 @@ CORRECTION: Final = "reread_correction"
 """Name of the correction among a model's hyper-parameters and in an exported file's description."""
 CALIBRATION: Final = "calibration"
 """Name of the calibration there."""
-_LEAST: Final = 1e-3  # nearer to 0 and 1 confidences of several looks say no more
+_LEAST: Final = 1e-3  # closer to 0 and 1, confidences of several looks carry no information
 _LEAST_OF_ALL: Final = 1e-4  # and those of all texts
 _SHORT: Final = (2, 3)  # characters
 _WORDS: Final = {3: "three", 4: "four", 6: "six"}
@@ -81,7 +81,7 @@ class Calibration(NamedTuple):
         """
         if not text or self == Calibration():
             return confidence
-        known = bool(self.known) and is_known(text)  # the list of words takes a while to read
+        known = bool(self.known) and is_known(text)  # reading the list of words takes a while
         odds = sum(map(mul, self, calibration_terms(confidence, text, known=known)))
         return 1 / (1 + exp(min(-odds, _MOST)))
 

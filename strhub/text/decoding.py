@@ -115,7 +115,7 @@ class Decoding:
         finite = np.isfinite(scaled) if isinstance(scaled, np.ndarray) else scaled.isfinite()
         if not finite.all():
             raise CheckpointError(
-                f"{self.source} gives numbers that are infinite or none (NaN): its weights or its "
+                f"{self.source} returns numbers that are infinite or NaN: its weights or its "
                 "temperature are damaged, or too large for the precision"
             )
         return scaled

@@ -142,7 +142,7 @@ def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -
     skips = np.zeros(states.shape, dtype=bool)  # a letter may follow another one without a blank
     skips[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
     logs = np.log(np.maximum(probabilities, _LEAST))
-    # two columns of nothing come first, so that every state has one and two before it
+    # two empty columns come first, so that every state has two before it
     padded = np.full((len(texts), states.shape[1] + 2), -np.inf, dtype=np.float64)
     alpha = padded[:, 2:]
     alpha[:, :2] = logs[0][states[:, :2]]

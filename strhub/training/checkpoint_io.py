@@ -101,7 +101,7 @@ def put_in_place(new: Path, last: Path) -> None:
         with suppress(OSError):
             kept.unlink()
         try:
-            os.link(last, kept)  # so that `last` never goes away
+            os.link(last, kept)  # so that `last` always exists
         except OSError:  # a file system without links
             move_over(last, last.with_name(PREVIOUS))
         else:

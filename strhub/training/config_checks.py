@@ -25,7 +25,7 @@ from strhub.utils.option_types import check_group, check_types, parameters_of
 
 __all__ = ["build", "check_groups", "check_model", "check_top", "plain"]
 
-# Least and greatest value; a whole number's least says that it is one.
+# Lowest and highest value; an integer as the lowest means that the option is an integer.
 RANGES: dict[str, tuple[float, float]] = {
     "adapt.variants": (0, 1),
     "data.augment_on_device": (0.0, 1.0),
@@ -71,7 +71,7 @@ def check_top(config: DictConfig) -> None:
         if name in config:
             value = config[name]
             if isinstance(value, bool | int | float) and kind not in (int, bool):
-                value = str(value)  # as a name it can be one
+                value = str(value)  # as a name it is valid
             check_one(name, value, kind)
     check_one("adapt.variants", config.adapt.variants, bool)
     _check_ranges({"seed": config.seed})
@@ -126,7 +126,7 @@ def _is_left_open(name: Any, value: Any) -> bool:
 def check_recipe(recipe: Any, where: str) -> None:
     """Raise `ConfigError` unless what `_target_` names takes the values beside it."""
     if not isinstance(recipe, Mapping) or not isinstance(recipe.get("_target_"), str):
-        raise ConfigError(f"{where} is {recipe!r}: it takes a mapping with a `_target_`, or null")
+        raise ConfigError(f"{where} is {recipe!r}: it must be a mapping with a `_target_`, or null")
     module, _, name = recipe["_target_"].rpartition(".")
     try:
         target = getattr(import_module(module), name)
@@ -182,7 +182,9 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if not least <= value <= greatest:
-            reach = f"from {least} on" if greatest == math.inf else f"from {least} to {greatest}"
+            reach = (
+                f"of at least {least}" if greatest == math.inf else f"from {least} to {greatest}"
+            )
             raise ConfigError(f"{name} is {value}: it must be a number {reach}")
     size = values.get("model.img_size")
     if size is not None and not (
@@ -191,5 +193,5 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         and all(type(side) is int and side > 0 for side in size)
     ):
         raise ConfigError(
-            f"model.img_size is {size!r}: it takes [height, width] in pixels, two whole numbers"
+            f"model.img_size is {size!r}: it must be [height, width] in pixels, two integers"
         )

@@ -239,7 +239,7 @@ def _encoder_parts(network: nn.Module, outputs: Sequence[str]) -> list[nn.Module
         return [*(parameter for _, parameter in network.named_parameters(recurse=False)), *free]
     if not reading:
         raise ValueError(f"{type(network).__name__} has no part that could be its encoder")
-    # Every part reads characters, the first one from the image: its encoder is the model's.
+    # Every part reads characters, and the first one reads the image: its encoder is the model's.
     inner = [
         name.removeprefix(f"{reading[0]}.") for name in outputs if name.startswith(f"{reading[0]}.")
     ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from strhub.errors import ConfigError
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 from strhub.utils.precision import choose_precision
 
 MUON_PRECISIONS = ("auto", "float32", "bfloat16")
@@ -51,7 +51,7 @@ class MuonWithAdamW(Optimizer):
             AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(betas[0], betas[1])),
         ]
         super().__init__([{"params": group["params"]} for group in (*matrices, *rest)], {"lr": lr})
-        # The parts' own groups, so that whoever sets a learning rate here sets it there.
+        # The parts' own groups, so that setting a learning rate here sets it there.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()
@@ -98,9 +98,7 @@ class Muon(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         if precision not in MUON_PRECISIONS:
-            raise ConfigError(
-                unknown_option_message(precision, MUON_PRECISIONS, "Muon's precision")
-            )
+            raise ConfigError(unknown_name_message(precision, MUON_PRECISIONS, "precision of Muon"))
         self.precision = precision  # not in a group: a checkpoint of another machine would set it
         shapes = {
             tuple(parameter.shape) for group in self.param_groups for parameter in group["params"]

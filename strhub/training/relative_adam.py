@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 
 from strhub.training.optimizers import evaluate
 
-_LEAST_ROW = 0.1  # of a weight's own size: what a channel counts as, however small it is
+_LEAST_ROW = 0.1  # minimum norm that a channel is treated as having, relative to a weight's own
 _LEAST = 1e-3  # what a bias counts as
-_EPSILON = 1e-12  # far below any gradient: sizes are no matter of the gradient's here
+_EPSILON = 1e-12  # far below any gradient, whose size does not matter here
 
 
 class RelativeAdam(Optimizer):

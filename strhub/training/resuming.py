@@ -106,7 +106,7 @@ class ResumedPlan(Callback):
         trainer.lr_scheduler_configs[0].scheduler = again
         if trainer.is_global_zero:
             log.warning(
-                "step %d: the schedule is planned anew, for %d steps in all (it was made for %d) "
+                "step %d: the schedule is recomputed, for %d steps in all (it was made for %d) "
                 "and a highest rate of "
                 "%.3g (%.3g); the rate is %.3g now. To begin a new schedule from these weights: "
                 "pretrained=<the run> "

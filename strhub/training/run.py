@@ -186,7 +186,7 @@ def data_from_config(config: DictConfig, hparams: Mapping[str, Any]) -> Any:
             raise ValueError(
                 f"data.{name} is {configured}, but {hparams['architecture']!r} as it is configured "
                 f"takes {value}: leave it "
-                "out, images are made as the model takes them"
+                "out, images are prepared as the model expects them"
             )
     return build(config.data, "data", **wanted)
 

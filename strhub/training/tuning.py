@@ -64,7 +64,8 @@ def tune(config: DictConfig) -> Search:
             check_own(folder)
     elif (folder / "search.yaml").exists():
         raise ValueError(
-            f"{folder} already holds a search: resume it by tune.resume_dir, or give another folder"
+            f"{folder} already holds a search: resume it by tune.resume_dir, or choose another "
+            "folder"
         )
     with ray_session(settings.address, option="tune.address") as cluster:
         tuner = _tuner(config, folder, cluster, data)

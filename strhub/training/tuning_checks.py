@@ -45,7 +45,9 @@ def check_installed() -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise MissingExtra(f"needs the extra: {install_command('tune')}", name=name) from error
+            raise MissingExtra(
+                f"install the extra: {install_command('tune')}", name=name
+            ) from error
 
 
 def check_search(config: DictConfig) -> pl.LightningDataModule:
@@ -80,7 +82,7 @@ def check_search(config: DictConfig) -> pl.LightningDataModule:
         )
     if config.ckpt_path is not None:
         raise ValueError(
-            "ckpt_path: a checkpoint has a rate of its own; to start from weights alone, set "
+            "ckpt_path: a checkpoint has its own learning rate; to start from weights alone, set "
             "pretrained"
         )
     data = data_from_config(config, model_from_config(config).hparams)
@@ -115,7 +117,7 @@ def _check_distribution(name: str, spec: Any) -> None:
         )
         if not ordered or (kind == "loguniform" and values[0] <= 0):
             raise ValueError(
-                f"tune.space: {name}: {kind} needs a least and a greatest number, not {values}"
+                f"tune.space: {name}: {kind} needs a lowest and a highest number, not {values}"
             )
 
 

@@ -32,7 +32,7 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
     own = {} if address else {"include_dashboard": False}
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
-        if port.isdigit():  # Ray itself would knock at a closed door for many minutes
+        if port.isdigit():  # Ray itself would retry for many minutes
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(
             address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **own
@@ -40,7 +40,7 @@ def ray_session(address: str | None, *, option: str) -> Iterator[Mapping[str, fl
     except OSError as error:
         raise ValueError(f"{option}: there is no Ray cluster at {address}") from error
     except Exception as error:
-        # Ray's own, of no kind of its own: on a machine too busy, it gives up after a while
+        # Ray has no class for it: on a busy machine it gives up after a while
         where = address or "this machine"
         raise ValueError(f"Ray could not be started or joined on {where}: {error}") from error
     try:

@@ -14,10 +14,21 @@ def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
     """Return one sentence saying that `where` has no option `name`, and which one was probably
     meant.
     """
+    return f"{where} has no option {name!r}.{_nearest_and_known(name, known)}"
+
+
+def unknown_name_message(name: str, known: Iterable[str], kind: str) -> str:
+    """Return one sentence saying that there is no `kind` of this name, and which one was probably
+    meant.
+    """
+    return f"there is no {kind} {name!r}.{_nearest_and_known(name, known)}"
+
+
+def _nearest_and_known(name: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     meant = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"{where} has no option {name!r}.{meant} Known: {', '.join(choices) or 'none'}"
+    return f"{meant} Known: {', '.join(choices) or 'none'}"
 
 
 def check_options(names: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -31,7 +42,7 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
 def warn_renamed(old: str, new: str, *, level: int = 2) -> None:
     """Warn that an option or a name goes by a new name, and the old one for one more version."""
     warnings.warn(
-        f"{old} is now called {new}; the old name goes in the next version",
+        f"{old} is now called {new}; the old name will be removed in the next version",
         FutureWarning,
         level + 1,
     )
@@ -49,7 +60,7 @@ def take_renamed(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
         if new != name:
             warn_renamed(name, new, level=3)
             if new in options:
-                raise ValueError(f"{name} and {new} are two names of one option: give one")
+                raise ValueError(f"{name} and {new} are two names of the same option: set only one")
         renamed[new] = value
     return renamed
 
@@ -74,13 +85,15 @@ def check_values(
                 if kind in ("bool", "int", "float")
                 else ""
             )
-            raise ValueError(f"{where}: {name} is {value!r}; it is given as {usual!r} is{as_text}")
+            raise ValueError(
+                f"{where}: {name} is {value!r}; it must be of the type of {usual!r}{as_text}"
+            )
         if (
             name in counts
             and not isinstance(usual, bool)
             and not (isinstance(value, Integral) and int(value) >= 0)
         ):
-            raise ValueError(f"{where}: {name} is {value!r}: it must be a whole number from 0 on")
+            raise ValueError(f"{where}: {name} is {value!r}: it must be an integer of at least 0")
 
 
 def keyword_names(function: Callable[..., Any], *, required: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -23,10 +23,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
     if name not in PRECISIONS:
-        raise ValueError(unknown_option_message(name, [*PRECISIONS, "auto"], "precision"))
+        raise ValueError(unknown_name_message(name, [*PRECISIONS, "auto"], "precision"))
     if name == "float16" and device.type == "cpu":
         raise ValueError(
-            "float16 is for GPUs: on a CPU take float32, or bfloat16 where the processor has it"
+            "float16 is for GPUs: on a CPU use float32, or bfloat16 where the processor has it"
         )
     return PRECISIONS[name]
 

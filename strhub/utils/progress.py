@@ -12,7 +12,7 @@ __all__ = ["ProgressLine", "closing_line", "progress"]
 
 T = TypeVar("T")
 _EVERY = 0.2  # seconds between two lines
-_PATIENCE = 2.0  # seconds after which one wants to know
+_PATIENCE = 2.0  # seconds before progress is shown
 _CLEAR = "\r\x1b[K"
 
 

@@ -18,9 +18,9 @@ __all__ = ["MAX_LIST_BYTES", "check_regular", "open_regular", "read_regular", "r
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
-MAX_LIST_BYTES: Final = 256 << 20  # of a list of words, far more than any has
+MAX_LIST_BYTES: Final = 256 << 20  # bytes of a list of words, far more than any has
 _BLOCK: Final = 1 << 16
-# Those that a system lacks are not needed there.
+# Flags that a system lacks are not needed there.
 _FLAGS: Final = sum(
     getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY")
 )

@@ -51,10 +51,10 @@ def fetch(url: str, *, max_bytes: int, max_seconds: float, public_only: bool = F
             if isinstance(error, HTTPError):  # it holds the connection
                 error.close()
             if limits.expired:
-                raise OSError(f"no whole answer within {max_seconds:g} seconds") from error
+                raise OSError(f"no complete answer within {max_seconds:g} seconds") from error
             raise OSError(f"it cannot be fetched: {_reason(error)}") from error
     if limits.expired:  # a connection that is cut looks like one that ended
-        raise OSError(f"no whole answer within {max_seconds:g} seconds")
+        raise OSError(f"no complete answer within {max_seconds:g} seconds")
     return content
 
 
@@ -102,7 +102,7 @@ class Stream(io.RawIOBase):
         self._waited += time.monotonic() - began
         self._received += len(content)
         if self._waited > _PATIENCE and self._received < _SLOWEST * self._waited:
-            raise OSError(f"only {self._received} bytes came in {self._waited:.0f} seconds")
+            raise OSError(f"only {self._received} bytes arrived in {self._waited:.0f} seconds")
         buffer[: len(content)] = content
         return len(content)
 

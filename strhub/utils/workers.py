@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar, cast
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# jobs sent at a time: enough for the sending to cost little, few enough for Ctrl-C
+# jobs sent at a time: enough to make sending cheap, few enough for Ctrl-C
 CHUNK: Final = 16
 WINDOW: Final = 4  # chunks a worker that are worked on or wait for one before them
 
@@ -67,12 +67,12 @@ def _started(work: Callable[[Any], Any], workers: int) -> Iterator[dict[Any, Bas
             args = (theirs, bytes(ForkingPickler.dumps(work)))
             processes[ours] = context.Process(target=_serve, args=args, daemon=True)
             processes[ours].start()
-            theirs.close()  # else its end would go unnoticed
+            theirs.close()  # otherwise its end would not be noticed
         yield processes
     finally:
         for connection, process in processes.items():
             connection.close()
-            if process.pid is not None:  # else it could not be started
+            if process.pid is not None:  # otherwise it could not be started
                 process.terminate()
                 process.join()
 
@@ -109,7 +109,7 @@ def _or_failure(process: BaseProcess, exchange: Callable[..., Any], *arguments: 
         process.join(5)
         raise Failure(
             f"a worker process ended (exit status {process.exitcode}); "
-            "if the system killed it for want of memory, take fewer workers"
+            "if the system killed it for lack of memory, use fewer workers"
         ) from error
 
 
@@ -117,7 +117,7 @@ def _serve(connection: Connection, pickled: bytes) -> None:
     """Run a worker: jobs in, results out, until the other end is closed."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all of them: the one that started them ends them
+    )  # Ctrl-C reaches all workers: the process that started them ends them
     end_with_parent()
     work = pickle.loads(pickled)
     while True:

@@ -181,17 +181,20 @@ def test_mistakes(override: str, message: str) -> None:
 def test_options_that_cannot_be_or_would_do_nothing(tmp_path: Path) -> None:
     usual = config()
     for options, message in (
-        ({"batch_size": 0}, "batch_size is 0: it must be a whole number from 1 on"),
+        ({"batch_size": 0}, "batch_size is 0: it must be an integer of at least 1"),
         ({"batch_size": [1, 1.5]}, "batch_size is 1.5"),
         ({"threads": 0}, "threads is 0"),
-        ({"repeats": 1}, "repeats is 1: it must be a whole number from 2 on"),
+        ({"repeats": 1}, "repeats is 1: it must be an integer of at least 2"),
         ({"warm_up": -1}, "warm_up is -1"),
         ({"training_batch": 0}, "training_batch is 0"),
         ({"formats": []}, "formats is empty"),
         ({"range": True, "precision": ["float32", "bfloat16"]}, "several of anything"),
         ({"range": True, "models": ["strhub-tiny"]}, "range does not go with models"),
         ({"range": True, "formats": "onnx"}, "exported formats"),
-        ({"plot": str(tmp_path / "plot.table")}, "no image that can be drawn"),
+        (
+            {"plot": str(tmp_path / "plot.table")},
+            "is not an image format that plots can be written in",
+        ),
         ({"plot": str(tmp_path)}, "cannot be written"),
         ({"json": str(tmp_path)}, "cannot be written"),
         ({"json": str(Path(__file__) / "all.json")}, "cannot be written"),

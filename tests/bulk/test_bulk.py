@@ -187,7 +187,7 @@ def test_mistakes_get_a_clear_message(inputs: Path, tmp_path: Path) -> None:
         ({"engine": "spark"}, "no engine 'spark'; known: plain, ray"),
         ({"per_part": 0}, "per_part is 0"),
         ({"inputs": [tmp_path / "nothing-*"]}, "no images found"),
-        ({"output": inputs}, "holds something else than readings"),
+        ({"output": inputs}, "contains something other than readings"),
     ):
         options: dict[str, Any] = {
             "inputs": [inputs],
@@ -226,7 +226,7 @@ def test_the_output_is_one_table_to_other_programs(inputs: Path, tmp_path: Path)
     assert read_all([inputs / "s.tar"], output, recognizer=SleepyReader).added == 0
     assert not (output / "job.json").exists()
     (output / "_job.json").write_text("[]")
-    with pytest.raises(ValueError, match="is damaged: it is no JSON object"):
+    with pytest.raises(ValueError, match="is damaged: it is not a JSON object"):
         read_all([inputs / "s.tar"], output, recognizer=SleepyReader)
 
 

@@ -105,7 +105,7 @@ def test_without_the_table_the_visual_branch_is_read(tmp_path: Path) -> None:
 def test_a_part_of_one_is_none(tmp_path: Path, without: str) -> None:
     state = released_state()
     del state[without]
-    with pytest.raises(CheckpointError, match=r"not whole|do not fit"):
+    with pytest.raises(CheckpointError, match=r"is incomplete|do not fit"):
         load(stored(tmp_path, state))
 
 

@@ -212,7 +212,7 @@ def test_bare_weights_of_an_unusual_charset_ask_for_it(
     model = create_model("parseq-tiny", charset_train="äöü", **TINY)
     torch.save(model.model.state_dict(), tmp_path / "x.pt")
     with pytest.raises(
-        CheckpointError, match="knows 3 characters but does not say which: give charset_train"
+        CheckpointError, match="knows 3 characters but does not say which: set charset_train"
     ):
         load(tmp_path / "x.pt")
     sizes = {name: TINY[name] for name in ("enc_num_heads", "dec_num_heads")}

@@ -135,10 +135,10 @@ def test_a_hash_pins_what_main_may_not_change(
     strhub.load(pinned)
     fake.commit("someone/words", {"model.safetensors": content[:-4] + b"\0\0\0\1"})
     strhub.load("hf://someone/words")
-    with pytest.raises(CheckpointError, match="not the file it should be: its SHA-256 is"):
+    with pytest.raises(CheckpointError, match="not the expected file: its SHA-256 is"):
         strhub.load(pinned)
     monkeypatch.setattr(hub, "find_spec", lambda _: None)  # without the package, by torch's cache
-    with pytest.raises(CheckpointError, match="not the file it should be"):
+    with pytest.raises(CheckpointError, match="not the expected file"):
         strhub.load(pinned)
     fake.commit("someone/words", {"model.safetensors": content})
     strhub.load(pinned)
@@ -153,7 +153,7 @@ def test_a_hash_pins_what_main_may_not_change(
         ("hf://someone/words@v9", "no such branch, tag or commit"),
         ("hf://someone/words/other.safetensors", "the repository has no such file: name one"),
         ("hf://someone/gated", "its owner grants access on its page"),
-        ("hf://some--one/words", "that is no name of a repository"),
+        ("hf://some--one/words", "that is not the name of a repository"),
         ("hf://words", "write hf://owner/name"),
         ("hf://someone/words/run.py", "must end in a file name"),
         ("hf://someone/words/..", "must end in a file name"),
@@ -241,7 +241,7 @@ def test_the_mixin_reads_ours_and_we_read_the_mixins(
         ("{", "cannot be read"),
         ('{"charset_train": 7}', "charset_train"),
         ('{"charset_train": "ab", "img_size": [1e9, 2]}', "img_size"),
-        ('{"charset_train": "ab${oc.env:HOME}"}', "reference to something else"),
+        ('{"charset_train": "ab${oc.env:HOME}"}', "interpreted as a reference"),
         ('{"enc_num_heads": "many"}', "enc_num_heads"),
         ('{"charset_train": "ab", "embed_dim": 1e8}', "embed_dim"),
         ("[" * 100_000, "cannot be read"),

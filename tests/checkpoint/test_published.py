@@ -90,7 +90,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(CheckpointError, match=r"there is no file .*gone\.onnx"):
         load(f"ppocrv6-small@{tmp_path / 'gone.onnx'}")
     (tmp_path / "rapidocr-0.whl").write_bytes(b"no wheel")
-    with pytest.raises(CheckpointError, match="is no wheel with rapidocr/models"):
+    with pytest.raises(CheckpointError, match="is not a wheel with rapidocr/models"):
         load(tmp_path / "rapidocr-0.whl")
     (tmp_path / "x.onnx").write_bytes(b"no graph")
     with pytest.raises(CheckpointError, match=r"x\.onnx is not"):

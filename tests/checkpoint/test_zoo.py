@@ -257,12 +257,12 @@ def test_another_file_half_a_file_and_none_leave_nothing_behind(tmp_path: Path, 
     web.files["/model.safetensors"] = content
     web.files["/other.safetensors"] = content + b"x"
     for name, message in (
-        (f"other.safetensors#sha256={digest}", "not the file it should be: its SHA-256 is"),
+        (f"other.safetensors#sha256={digest}", "not the expected file: its SHA-256 is"),
         (
             f"model.safetensors#sha256={digest[:-1]}0"
             if digest[-1] != "0"
             else f"model.safetensors#sha256={'1' * 64}",
-            "not the file it should be",
+            "not the expected file",
         ),
         (f"gone.safetensors#sha256={digest}", "could not be fetched from .*404"),
     ):

@@ -131,7 +131,7 @@ def test_images_that_cannot_be_read_do_not_stop_the_others(
         ),
         (
             ["retrieve", "m", "--images", DEMO[0], "--vocabulary", "/none", "a:int=1"],
-            "does not matter",
+            "have no effect on retrieval",
         ),
     ],
 )

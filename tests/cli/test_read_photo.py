@@ -100,7 +100,7 @@ def test_nothing_found(tmp_path: Path) -> None:
 
 
 def test_an_option_after_the_images_is_no_image(blank: Path) -> None:
-    with pytest.raises(ValueError, match="refine_iters:int=2 has no use with --photo"):
+    with pytest.raises(ValueError, match="refine_iters:int=2 has no effect with --photo"):
         run(["--photo", str(blank), "refine_iters:int=2"])
 
 

@@ -157,7 +157,7 @@ def test_further_protocols_are_scored_where_they_are_there(tmp_path: Path) -> No
     [
         (
             ["--predictions", "{readings}", "--sets", "{words}", "--cased", "--charset", "36"],
-            "--charset says all",
+            "--charset sets all characters",
         ),
         (["--predictions", "{readings}", "--sets", "{words}", "--charset", "own"], "needs a model"),
         (["--predictions", "{readings}", "--sets", "{words}", "--charset", "aa"], "repeats 'a'"),
@@ -180,7 +180,7 @@ def test_further_protocols_are_scored_where_they_are_there(tmp_path: Path) -> No
         (["gone.pt2", "--sets", "{words}"], "gone.pt2 cannot be read"),
         (
             ["--predictions", "{readings}", "--sets", "{words}", "--output", "{tmp}"],
-            "holds something else than results",
+            "contains something other than results",
         ),
         (
             ["--predictions", "{readings}", "--sets", "{words}", "--output", "{readings}"],
@@ -225,7 +225,7 @@ def test_corrections_are_applied(
         before[1].content,
         before[3].content,
     ]
-    with pytest.raises(DataError, match=r"has the label .Ex.+tit. in .* applied already"):
+    with pytest.raises(DataError, match=r"has the label .Ex.+tit. in .* are already applied"):
         run_data(["correct", str(tmp_path / "new"), str(table), str(tmp_path / "twice")])
     assert not (tmp_path / "twice").exists()
 

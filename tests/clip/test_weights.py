@@ -199,7 +199,7 @@ def test_other_models_are_no_clip(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="ResNet"):
         read_clip(tmp_path / "resnet.safetensors")
     save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="it is no CLIP"):
+    with pytest.raises(CheckpointError, match="it is not a CLIP"):
         read_clip(tmp_path / "other.safetensors")
     save_file(
         {name: t for name, t in state.items() if name.startswith("visual.")},

@@ -386,7 +386,7 @@ def test_matlab_file_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("name", "annotations", "message"),
     [
-        ("art", "missing.json", "there is no such thing"),
+        ("art", "missing.json", "there is no such file or folder"),
         ("art", "text.txt", "not a JSON file"),
         ("art", "list.json", "a JSON object is needed"),
         ("textocr", "other.json", "has no dict 'imgs'; is it a file of another data set"),

@@ -199,7 +199,7 @@ def test_devices_share_an_epoch_without_overlap() -> None:
 
 def test_fewer_words_than_a_batch_make_a_small_batch() -> None:
     assert [len(batch) for batch in SeededBatches(3, batch_size=8, seed=0)] == [3]
-    with pytest.raises(ValueError, match="cannot be shared by 4 devices"):
+    with pytest.raises(ValueError, match="cannot be distributed over 4 devices"):
         SeededBatches(3, batch_size=8, seed=0, devices=4)
 
 

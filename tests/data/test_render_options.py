@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(options: Any, message: str) -> None:
     ("override", "message"),
     [
         ("+data.render.font=a", "'data.render' has no option 'font'"),
-        ("data.render.words=-1", "data.render.words is -1: it must be a number from 0 on"),
+        ("data.render.words=-1", "data.render.words is -1: it must be a number of at least 0"),
         ("data.render.blanks=2", "data.render.blanks is 2: it must be a number from 0.0 to 1.0"),
         ("data.render.max_length=none", "data.render.max_length is 'none': it takes a whole"),
         ("data.render=7", "data.render is 7: it takes"),
@@ -129,10 +129,10 @@ def test_former_names_go_on_working_and_warn(compose_main: Compose) -> None:
 
 def test_an_option_has_one_of_its_names() -> None:
     with pytest.raises(
-        ValueError, match=r"data\.drawn and data\.render\.words are two names of one"
+        ValueError, match=r"data\.drawn and data\.render\.words are two names of the same"
     ):
         present_data({"drawn": 1, "render": {"words": 2}})
-    with pytest.raises(ValueError, match="'drawn' and 'rendered', which are one"):
+    with pytest.raises(ValueError, match="'drawn' and 'rendered', which are the same"):
         present_data({"mixture": {"drawn": 1, "rendered": 1}})
     with pytest.raises(TypeError, match="has no option 'drawm'"):
         SceneTextDataModule(**MODULE, drawm=1)

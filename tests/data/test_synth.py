@@ -313,7 +313,7 @@ def test_bad_settings_are_refused() -> None:
         RenderedWords(charset="a", max_length=5, seed=-1)
     with pytest.raises(ValueError, match="size"):
         RenderedWords(charset="a", max_length=5, seed=0, size=-1)
-    with pytest.raises(ValueError, match="nothing to draw"):
+    with pytest.raises(ValueError, match="nothing to render"):
         WordRenderer()("  ", np.random.default_rng(0))
 
 

@@ -92,9 +92,9 @@ def test_the_command_scores_a_folder(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["--html", "a.html"], "--html is for whole photographs"),
-        (["--photos", "nowhere"], "nowhere is no folder"),
-        (["--photos", ".", "--cased"], "--cased has no use with --photos"),
-        (["strhub-small", "refine_iters:int=2", "--photos", "."], "has no use with --photos"),
+        (["--photos", "nowhere"], "nowhere is not a folder"),
+        (["--photos", ".", "--cased"], "--cased has no effect with --photos"),
+        (["strhub-small", "refine_iters:int=2", "--photos", "."], "has no effect with --photos"),
     ],
 )
 def test_what_does_not_go_together_is_said(arguments: list[str], message: str) -> None:
@@ -104,7 +104,7 @@ def test_what_does_not_go_together_is_said(arguments: list[str], message: str) -
 
 def test_detection_alone_takes_nothing_else(folder: Path) -> None:
     for more in (["--html", "a.html"], ["strhub-small"]):
-        with pytest.raises(ValueError, match="the detector alone"):
+        with pytest.raises(ValueError, match="scores only the detector"):
             command.run([*more, "--photos", str(folder), "--detection", "icdar2015"])
     with pytest.raises(SystemExit):
         command.run([])

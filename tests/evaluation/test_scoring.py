@@ -191,7 +191,7 @@ GOOD = [(f"image-{number + 1:09d}", word, "0.5") for number, word in enumerate(W
         (
             [(name, word, word + "s") for name, word, _ in GOOD],
             ("image", "text", "label"),
-            "the readings are of other images",
+            "the readings belong to other images",
         ),
         (
             [("image-000000001", "x", "1.5")],

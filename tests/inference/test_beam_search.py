@@ -167,7 +167,7 @@ def test_what_no_beam_may_read_is_nothing(
         ({"top_k": 0}, "top_k is 0"),
         ({"beam_width": 2, "top_k": 3}, "beam_width is 2"),
         ({"beam_width": 0}, "beam_width is 0"),
-        ({"length_normalization": -1}, "a number from 0 on"),
+        ({"length_normalization": -1}, "a number of at least 0"),
         ({"lexicon": "word"}, "list of words"),
         ({"lexicon": []}, "no word"),
         ({"lexicon": ["xyz"]}, "'xyz' has 'x'"),

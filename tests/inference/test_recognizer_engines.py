@@ -105,7 +105,7 @@ def test_without_onnxruntime_torch_reads() -> None:
         ({"model": embedded_graph("strhub-tiny"), "refine_iters": 3}, "export it again"),
         (
             {"model": embedded_graph("strhub-tiny"), "precision": "bfloat16"},
-            "settled when a model is exported",
+            "fixed when a model is exported",
         ),
         ({"precision": "bfloat61"}, "Did you mean 'bfloat16'"),
         ({"precision": "float16", "device": "cpu"}, "float16 is for GPUs"),

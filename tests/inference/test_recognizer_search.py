@@ -156,7 +156,10 @@ def test_an_option_by_its_old_name_warns() -> None:
     assert reader.engine.search.search.length_normalization == 0.5
     with pytest.warns(FutureWarning, match="now called"):
         assert beam_search(CTCTokenizer("ab"), old).search.length_normalization == 0.5
-    with pytest.raises(ValueError, match="two names"), pytest.warns(FutureWarning):
+    with (
+        pytest.raises(ValueError, match="names of the same option"),
+        pytest.warns(FutureWarning),
+    ):
         beam_search(CTCTokenizer("ab"), {**old, "length_normalization": 1})
     with pytest.warns(FutureWarning, match="now called --length_normalization"):
         found = build_parser().parse_args(["--images", "a.png", "--length_normalisation", "0.5"])

@@ -304,7 +304,7 @@ def test_doubtful_words_are_read_upside_down_on_request() -> None:
 
 @pytest.mark.parametrize("confidence", [-0.1, 1.5])
 def test_a_confidence_out_of_range_is_an_error(confidence: float) -> None:
-    with pytest.raises(ValueError, match="it is a confidence, from 0"):
+    with pytest.raises(ValueError, match="it must be a confidence, from 0"):
         Recognizer("strhub-tiny", reread_below=confidence)
 
 
@@ -357,5 +357,5 @@ def test_the_command_line_says_how_far_a_line_was_turned(
     assert '"rotation": 3' in capsys.readouterr().out  # clockwise, so 360 less some 35 degrees
     assert run(["--images", str(tmp_path / "steep.png"), "--json", "--reread_below", "0"]) == 0
     assert '"rotation": 0' in capsys.readouterr().out
-    with pytest.raises(ValueError, match="it is a confidence"):
+    with pytest.raises(ValueError, match="it must be a confidence"):
         run(["--images", str(tmp_path / "steep.png"), "--reread_below", "2"])

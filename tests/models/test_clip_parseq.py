@@ -219,7 +219,7 @@ def test_mistakes_are_named(compose_main: Compose, tmp_path: Path) -> None:
     path = small_clip(tmp_path)
     system = model_from_config(compose_main(*CLIP, f"pretrained_encoder={path}", small=()))
     save_file({**small_state(), "visual.conv1.weight": torch.zeros(128, 3, 8, 8)}, path)
-    with pytest.raises(ValueError, match="is no clip"):
+    with pytest.raises(ValueError, match="is not a clip"):
         system.load_initial_weights()
 
 

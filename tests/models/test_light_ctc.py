@@ -105,7 +105,7 @@ def test_the_word_prior_can_be_switched_off() -> None:
     assert Recognizer("strhub-small").engine.word_prior == 3  # type: ignore[attr-defined]
     assert Recognizer("strhub-small", word_prior=0).engine.word_prior == 0  # type: ignore[attr-defined]
     assert Recognizer(load("strhub-small"), word_prior=0, device="cpu").model.model.word_prior == 0
-    with pytest.raises(ValueError, match="a whole number from 0 on"):
+    with pytest.raises(ValueError, match="an integer of at least 0"):
         Recognizer("strhub-small", word_prior=-1)
 
 

@@ -75,12 +75,15 @@ def _nested() -> list[Any]:
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "pickled weights": ("is a pickle", {"records": PICKLED}),
     "older weights": ("holds more than tensors", {"records": {"data/weights/model.pt": TOUCH}}),
-    "system": ("no operator", _one("os.system", {"as_string": "touch ran"})),
-    "eval": ("no operator", _one("builtins.eval", {"as_string": RUN})),
-    "dunder": ("no operator", _one("torch.ops.aten.__class__.default")),
-    "file": ("no operator", _one("torch.ops.aten.from_file.default", {"as_string": "/etc/passwd"})),
-    "loop": ("no operator", _one("torch.ops.higher_order.while_loop")),
-    "out": ("no operator", _one("torch.ops.aten.add.out", tensor("images"), tensor("images"))),
+    "system": ("is not an operator", _one("os.system", {"as_string": "touch ran"})),
+    "eval": ("is not an operator", _one("builtins.eval", {"as_string": RUN})),
+    "dunder": ("is not an operator", _one("torch.ops.aten.__class__.default")),
+    "file": (
+        "is not an operator",
+        _one("torch.ops.aten.from_file.default", {"as_string": "/etc/passwd"}),
+    ),
+    "loop": ("is not an operator", _one("torch.ops.higher_order.while_loop")),
+    "out": ("is not an operator", _one("torch.ops.aten.add.out", tensor("images"), tensor("images"))),
     "object": ("argument of the kind", _one("torch.ops.aten.relu.default", {"as_custom_obj": {
         "name": "a", "class_fqn": RUN}})),
     "nested": ("programs within programs", {"steps": _nested()}),
@@ -91,7 +94,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         listed("../../../../etc/passwd")}}),
     "beyond": ("out of bounds|storage", {"records": {"data/weights/model_weights_config.json":
         listed(storage_offset={"as_int": 1 << 30})}}),
-    "petabytes": ("size that cannot be|storage", {"records": {
+    "petabytes": ("an impossible size|storage", {"records": {
         "data/weights/model_weights_config.json": listed(sizes=[{"as_int": 1 << 50}],
             strides=[{"as_int": 1}])}}),
     "no numbers": ("damaged", {"records": {"data/weights/weight_0": struct.pack(

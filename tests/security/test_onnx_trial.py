@@ -265,7 +265,7 @@ def test_a_process_that_was_taken_over_says_nothing_that_matters(told: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"), [((64, 64), "is no detector"), ((8, 8), "cannot be (loaded|computed)")]
+    ("shape", "message"), [((64, 64), "is not a detector"), ((8, 8), "cannot be (loaded|computed)")]
 )
 def test_a_detector_that_is_none(tmp_path: Path, shape: tuple[int, int], message: str) -> None:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *shape])

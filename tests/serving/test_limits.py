@@ -234,5 +234,5 @@ def test_options_out_of_range_say_so(options: dict[str, Any], message: str) -> N
 def test_two_models_of_one_name_say_so() -> None:
     with pytest.raises(ConfigError, match="two models are called strhub-tiny"):
         Service(ServeOptions(models=("strhub-tiny", "strhub-tiny")))
-    with pytest.raises(ConfigError, match="no name of a model"):
+    with pytest.raises(ConfigError, match="not a name for a model"):
         Service(ServeOptions(models=("a b=strhub-tiny",)))

@@ -62,7 +62,7 @@ def test_what_is_no_number_is_an_error_that_names_the_model(value: float) -> Non
         search = beam_search(TOKENIZERS["ctc"], options)
         decoding = Decoding(TOKENIZERS["ctc"], search=search, source="words.onnx")
         for given in (logits, torch.from_numpy(logits)):
-            with pytest.raises(CheckpointError, match=r"^words.onnx gives numbers that are"):
+            with pytest.raises(CheckpointError, match=r"^words.onnx returns numbers that are"):
                 decoding(given)
 
 

@@ -147,7 +147,7 @@ def test_the_configuration_sets_muon_s_precision(compose_main: Any) -> None:
     config = compose_main("optimizer=muon", "optimizer.precision=float32")
     assert compose_main("optimizer=muon").optimizer.precision == "auto"
     assert model_from_config(config).hparams["optimizer"]["precision"] == "float32"
-    with pytest.raises(ValueError, match=r"Muon's precision.*Did you mean 'float32'"):
+    with pytest.raises(ValueError, match=r"precision of Muon.*Did you mean 'float32'"):
         Muon([nn.Parameter(torch.zeros(4, 4))], lr=0.1, precision="float23")
 
 

@@ -317,7 +317,7 @@ def test_a_run_that_goes_on_for_longer_or_at_another_rate_has_a_new_schedule(
         *common, "trainer.max_epochs=4", f"output_dir={tmp_path}/a", f"ckpt_path={state}"
     )
     train(longer)
-    assert "the schedule is planned anew, for 12 steps in all (it was made for 6)" in caplog.text
+    assert "the schedule is recomputed, for 12 steps in all (it was made for 6)" in caplog.text
     whole = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         whole, 7e-4 * 8 / 256, 12, pct_start=0.075, cycle_momentum=False

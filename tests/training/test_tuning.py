@@ -107,7 +107,7 @@ def test_an_unknown_option_is_an_error(compose_tune: Compose) -> None:
         ("tune.reduction_factor=1", "tune.reduction_factor"),
         ("+model.embed_dimm=3", "'embed_dimm'.*'embed_dim'"),
         ("data.root_dir=/nowhere", "looked for LMDB.*/nowhere/val"),
-        ("ckpt_path=/nowhere.ckpt", "ckpt_path: a checkpoint has a rate"),
+        ("ckpt_path=/nowhere.ckpt", "ckpt_path: a checkpoint has its own learning rate"),
         ("tune.space={model.dropuot: {uniform: [0, 1]}}", "no option 'model.dropuot' to search"),
         (
             "tune.space={model.dropout: {normal: [0, 1]}}",
@@ -116,7 +116,7 @@ def test_an_unknown_option_is_an_error(compose_tune: Compose) -> None:
         ("tune.space={model.dropout: 0.5}", "such as model.dropout: {uniform"),
         (
             "tune.space={model.dropout: {uniform: [1, 0]}}",
-            "uniform needs a least and a greatest number",
+            "uniform needs a lowest and a highest number",
         ),
         ("tune.space={model.dropout: {loguniform: [0, 1]}}", "loguniform needs"),
     ],
@@ -339,7 +339,7 @@ def test_says_which_extra_is_missing(
     quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none", f"hydra.run.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["tune.py", *quiet])
     with pytest.raises(
-        SystemExit, match=r"^tune\.py: needs the extra: pip install -e '.*\[tune\]'$"
+        SystemExit, match=r"^tune\.py: install the extra: pip install -e '.*\[tune\]'$"
     ):
         command_line.main()
 

@@ -83,7 +83,7 @@ def test_what_it_may_not(server: str, name: str, reason: str) -> None:
 
 def test_a_slow_one_is_cut(server: str) -> None:
     begun = time.monotonic()
-    with pytest.raises(OSError, match=r"no whole answer within 0\.3 seconds"):
+    with pytest.raises(OSError, match=r"no complete answer within 0\.3 seconds"):
         get(f"{server}/slow", 0.3)
     assert time.monotonic() - begun < 3
 
@@ -130,7 +130,7 @@ def test_a_stream_has_no_end_but_a_least_speed(
         with pytest.raises(OSError, match=reason):
             streamed(f"{server}/{name}")
     monkeypatch.setattr(web, "_PATIENCE", 0.3)
-    with pytest.raises(OSError, match="bytes came in"):
+    with pytest.raises(OSError, match="bytes arrived in"):
         streamed(f"{server}/slow")
 
 

@@ -59,7 +59,7 @@ def convert(converter: Converter, args: argparse.Namespace, notes: Notes) -> Wri
         raise ValueError(f"{args.images}: no such folder; --images is the {converter.images}")
     if not args.annotations.exists():
         raise ValueError(
-            f"{args.annotations}: there is no such thing; --annotations is the "
+            f"{args.annotations}: there is no such file or folder; --annotations is the "
             f"{converter.annotations}"
         )
     optional = {
@@ -186,5 +186,5 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 def _margin(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 5:
-        raise argparse.ArgumentTypeError("a margin is from 0 to 5 heights")
+        raise argparse.ArgumentTypeError("a margin must be from 0 to 5 times the word's height")
     return value

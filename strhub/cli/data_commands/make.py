@@ -139,7 +139,7 @@ class ReadImage:
             raise SkippedRecord(
                 f"{where}: {error.strerror or error}", "unreadable image"
             ) from error
-        except ValueError as error:  # of a path that no file can have, too
+        except ValueError as error:  # also for paths that no file can have
             raise SkippedRecord(f"{where}: {error}", "unreadable image") from error
         return content
 

@@ -95,7 +95,7 @@ def write_shards(
             )
     except BlockingIOError as error:
         raise ValueError(
-            f"another process is writing shards to {folder}: wait for it, or give another folder"
+            f"another process is writing shards to {folder}: wait for it, or choose another folder"
         ) from error
 
 
@@ -193,7 +193,7 @@ def _suffix(encoded: bytes) -> str:
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             form = image.format or ""
-    except Exception as error:  # Pillow raises whatever its decoders stumble over
+    except Exception as error:  # Pillow's decoders raise many classes of errors
         raise SkippedRecord(str(error), "unreadable") from error
     return SUFFIX_OF.get(form, form.lower())
 

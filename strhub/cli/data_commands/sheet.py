@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read or draw, lay out, write the PNG; print statistics where asked for."""
     arguments.charset = named_charset(arguments.charset)
     if arguments.statistics is not None and arguments.beside is None:
-        raise ValueError("--statistics compares two sets: give the second one with --beside")
+        raise ValueError("--statistics compares two sets: set the second one with --beside")
     shown = max(1, arguments.count)
     wanted = max(shown, arguments.statistics or 0)
     first = _words(arguments, arguments.source, wanted)

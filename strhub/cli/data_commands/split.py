@@ -50,13 +50,15 @@ def run(arguments: argparse.Namespace) -> None:
     from strhub.data.curation.scan import scan
 
     if arguments.fraction is None:
-        raise ValueError("--fraction is missing: how much of the records goes to the first folder")
+        raise ValueError(
+            "--fraction is missing: set the fraction of the records that goes to the first folder"
+        )
     if not 0 < arguments.fraction < 1:
         raise ValueError(f"--fraction must be over 0 and under 1, not {arguments.fraction}")
     if arguments.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {arguments.seed}")
     if arguments.first.resolve() == arguments.second.resolve():
-        raise ValueError(f"both parts would go to {arguments.first}: give two folders")
+        raise ValueError(f"both parts would be written to {arguments.first}: choose two folders")
     target = arguments.first.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     note = target.with_name(f".{target.name}.split")
@@ -113,7 +115,7 @@ def _copy(arguments: argparse.Namespace, scanned: Scan, first: Array, note: Path
         if resumed and is_lmdb(folder):
             count, _ = LmdbFile(folder).count()
             print(f"{folder}: {count} records kept by the run before")
-            with locked(lock_of(folder)):  # which a run leaves that is killed at its very end
+            with locked(lock_of(folder)):  # left by a run that is killed at its very end
                 pass
             continue
         report = copy_records(folder, scanned, chosen)

@@ -72,7 +72,7 @@ def words_of(charset: str, args: argparse.Namespace) -> dict[str, list[Word]]:
         sets = {"rendered": list(rendered_words(charset, args.rendered, args.seed))}
     kept = {name: [word for word in words if text(word[1])] for name, words in sets.items()}
     if not any(kept.values()):
-        raise ValueError(f"{', '.join(kept)}: there is no word with a character that it reads")
+        raise ValueError(f"{', '.join(kept)}: no word has a character that the model reads")
     return kept
 
 

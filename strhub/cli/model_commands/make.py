@@ -25,13 +25,13 @@ from typing import Any
 
 from strhub.cli.program import program
 from strhub.utils.files import replacing
-from strhub.utils.options import unknown_option_message
+from strhub.utils.options import unknown_name_message
 from strhub.utils.terminal import printable
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MORE_TO_DO = 75  # sysexits.h: EX_TEMPFAIL
 KINDS = ("train", "label", "average")
-MADE = ("rendered", "lines")  # names in a mixture of what is no folder
+MADE = ("rendered", "lines")  # names in a mixture that are not folders
 GRACE = 60  # seconds that a stopped program has to save what it has
 
 Stage = dict[str, Any]
@@ -218,7 +218,7 @@ def find_recipe(named: str) -> Path:
         return own[named]
     path = Path(named)
     if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        raise ValueError(unknown_option_message(named, own, "the recipes of strhub"))
+        raise ValueError(unknown_name_message(named, own, "recipe"))
     return path
 
 
@@ -240,7 +240,7 @@ def read_recipe(path: Path) -> Stage:
     missing = needed - set(recipe if isinstance(recipe, dict) else ())
     if missing:
         raise ValueError(
-            f"{path} is no recipe: it lacks {', '.join(sorted(missing))}; see those in {RECIPES}"
+            f"{path} is not a recipe: it lacks {', '.join(sorted(missing))}; see those in {RECIPES}"
         )
     return dict(recipe)
 

@@ -35,7 +35,7 @@ def rows_of(paths: list[Path]) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as stream:
             found = list(csv.DictReader(stream))
         if not found or "step" not in found[0]:
-            raise ValueError(f"{path} is no metrics.csv of a run: it has no column `step`")
+            raise ValueError(f"{path} is not the metrics.csv of a run: it has no column `step`")
         rows += found
     return rows
 

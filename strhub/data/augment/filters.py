@@ -32,7 +32,7 @@ FILL: Final = (128, 128, 128)
 [-1, 1].
 """
 
-FRACTIONS: Final = 64  # of a pixel: how finely shifts are told apart
+FRACTIONS: Final = 64  # steps per pixel in which shifts are computed
 MAX_NOISE_STEPS: Final = 32768  # equally likely sizes of noise; another bit says its sign
 
 

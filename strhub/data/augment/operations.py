@@ -111,13 +111,13 @@ def _auto_contrast(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     scaled *= np.tile(255 / (highest - lowest), width)
     scaled += np.float32(
         0.001
-    )  # what is whole but for the rounding of floats is to stay so when cut off
+    )  # so that whole numbers with rounding errors stay whole when truncated
     return to_uint8(scaled).reshape(pixels.shape)
 
 
 def _equalize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     height, width = pixels.shape[:2]
-    # Each channel has 256 places of its own, in the counts as in the table.
+    # Each channel has its own 256 entries, in the counts and in the table.
     indices = pixels.reshape(height, width * 3) + np.tile([0, 256, 512], width)
     counts = np.bincount(indices.ravel(), minlength=768).reshape(3, 256)
     table = np.empty((3, 256), dtype=np.uint8)
@@ -153,7 +153,7 @@ def _solarize(pixels: Pixels, level: float, rng: Generator) -> Pixels:
 def _solarize_add(pixels: Pixels, level: float, rng: Generator) -> Pixels:
     addition = np.uint8(
         int(abs(level) * MAX_SOLARIZE_ADDITION)
-    )  # what is added to is under 128, so nothing overflows
+    )  # the other summand is under 128, so nothing overflows
     return pixels + (pixels < 128).view(np.uint8) * addition
 
 

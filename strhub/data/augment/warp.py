@@ -128,7 +128,7 @@ def resample(pixels: Pixels, nodes: Nodes) -> Pixels:
     new_height = max(1, round(height * min(max(tall, 1.0), 2.0)))
     rows = np.rint(np.linspace(0, new_height, ROWS)).astype(int)
     columns = np.rint(np.linspace(0, width, COLUMNS)).astype(int)
-    # The tiles of a mesh are whole pixels, so the nodes are wanted a little beside where they are.
+    # The tiles of a mesh have whole pixels, so nodes are moved slightly.
     corners = (_between(nodes, rows / new_height, columns / width) * [width, height]).tolist()
     mesh = []
     for i, (top, bottom) in enumerate(pairwise(rows.tolist())):

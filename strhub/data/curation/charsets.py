@@ -107,7 +107,7 @@ def sorted_charset(characters: Iterable[str]) -> str:
     found = set(characters)
     ascii_part = [character for character in CHARSET_94 if character in found]
     others = sorted(found - set(CHARSET_94) - {" "})
-    # Marks first, for behind a letter they would be parts of it.
+    # Marks come first, since after a letter they would be parts of it.
     marks = [character for character in others if unicodedata.combining(character)]
     letters = [character for character in others if not unicodedata.combining(character)]
     return check_charset(

@@ -57,7 +57,7 @@ def read_corrections(path: str | Path) -> list[Correction]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the corrections {path} cannot be read: {error}") from error
     if tuple(lines[0].rstrip("\r").split("\t")) != COLUMNS:
-        raise DataError(f"{path}: its first line must be {', '.join(COLUMNS)}, parted by tabs")
+        raise DataError(f"{path}: its first line must be {', '.join(COLUMNS)}, separated by tabs")
     found: dict[tuple[str, str], Correction] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line.strip("\r"):
@@ -104,7 +104,7 @@ def apply_corrections(tree: str | Path, corrections: str | Path, output: str | P
                 raise DataError(
                     f"{corrections}:{one.line}: {word.name} has the label {word.label!r} in "
                     f"{word.source}, not "
-                    f"{one.label!r}: the corrections are of another set, or applied already"
+                    f"{one.label!r}: the corrections belong to another set, or are already applied"
                 )
             if one is not None:
                 counts[one.action] += 1

@@ -57,7 +57,7 @@ CROPS: Final = ((0, 0, 0, 0), (2, 2, 2, 2), (2, 2, 0, 0), (0, 0, 2, 2), (2, 0, 0
 which a print of the whole image alone would not forgive."""
 
 PATTERN_SIZE: Final = (96, 32)  # width, height at which `similarity` compares
-FAR: Final = 0.7  # images less alike than this after a coarse crop are not worth a finer one
+FAR: Final = 0.7  # images less similar than this after a coarse crop are not compared more finely
 
 PRINTS_SHAPE: Final = (len(CROPS), 2)
 GRID: Final = (32, 64)  # height, width that an image is reduced to
@@ -108,7 +108,7 @@ def image_prints(image: Image.Image) -> Array:
         spectrum = rows @ np.asarray(small, dtype=np.float64) @ columns.T
         bits[number, :-1] = (
             spectrum.ravel()[1:] > 1e-6
-        )  # without the mean; what is zero but for rounding stays zero
+        )  # without the mean; values that are zero except for rounding stay zero
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
 
 

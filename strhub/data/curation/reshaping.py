@@ -84,7 +84,7 @@ def choose(
     first reason that holds.
 
     Raises:
-        ValueError: if there is nothing to read, or `match` is no regular expression.
+        ValueError: if there is nothing to read, or `match` is not a regular expression.
     """
     prepare = None
     if wishes.charset is not None:
@@ -92,7 +92,7 @@ def choose(
     try:
         match = None if wishes.match is None else re.compile(wishes.match)
     except re.error as error:
-        raise ValueError(f"{wishes.match!r} is no regular expression: {error}") from error
+        raise ValueError(f"{wishes.match!r} is not a regular expression: {error}") from error
     scanned = scan(
         tree,
         prepare_label=prepare,

@@ -285,7 +285,7 @@ def _scan_image(stored: Stored, row: Any, tally: Tally) -> None:
             raise UnreadableImage(stored.error or "there is no image")
         image = open_bytes(stored.encoded)
         row["prints"] = image_prints(image)
-    except Exception as error:  # whatever one image does, the others are looked at
+    except Exception as error:  # whatever happens with one image, the others are read
         message = str(error) or type(error).__name__
         tally.unreadable[message.partition(":")[0]] += 1
         if len(tally.problems) < MAX_PROBLEMS:

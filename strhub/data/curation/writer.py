@@ -49,8 +49,8 @@ Outcome = tuple[
 ]  # of a job: records; reason and message if skipped
 
 MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
-COMMIT_SECONDS: float = 1.0  # at most so much work is lost when a run is killed
-COMMIT_BYTES: Final = 1 << 25  # and at most so much is held in memory
+COMMIT_SECONDS: float = 1.0  # at most this much work is lost when a run is killed
+COMMIT_BYTES: Final = 1 << 25  # and at most this much is held in memory
 PROGRESS: Final = b"partial-progress"  # how far the run has come; gone from a complete LMDB
 
 
@@ -164,7 +164,7 @@ class _Recorder:
             return records, (error.reason, str(error))
         except (ValueError, MemoryError):
             raise
-        except Exception as error:  # not as it is, lest it be taken for an error of the writing
+        except Exception as error:  # not unchanged, since it would be taken for an error of writing
             raise RuntimeError(f"{job!r}: {type(error).__name__}: {error}") from error
         return records, None
 
@@ -234,7 +234,7 @@ class _Partial:
     def _resume(self, jobs: int) -> LmdbWriter | None:
         """Open what an earlier run has left and take its place, if it did the same work."""
         with suppress(ValueError, KeyError, TypeError, OSError):
-            # Not by LMDB itself, which a damaged file would end the process with.
+            # Not by LMDB itself, since a damaged file would end the process.
             stored = load_json(LmdbFile(self.path).get(PROGRESS) or b"null")
             if stored["fingerprint"] == self.fingerprint and stored["jobs_done"] <= jobs:
                 writer = LmdbWriter(self.path, map_size=MAP_SIZE, create=False)
@@ -264,7 +264,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
             )
     elif not target.is_dir() or any(target.iterdir()):
         raise ValueError(
-            f"{target} exists and is no LMDB folder, so it is not replaced: choose another name"
+            f"{target} exists and is not an LMDB folder, so it is not replaced: choose another name"
         )
 
 

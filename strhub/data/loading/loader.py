@@ -132,7 +132,7 @@ class SeededBatches(Batches):
         super().__init__(size, batch_size=batch_size, rank=rank, devices=devices)
         self.seed, self.shuffle, self.pool = seed, shuffle, pool
         if size < devices:
-            raise ValueError(f"{size} training words cannot be shared by {devices} devices")
+            raise ValueError(f"{size} training words cannot be distributed over {devices} devices")
 
     def __len__(self) -> int:
         return max(1, self.size // (self.batch_size * self.devices))

@@ -73,13 +73,13 @@ class RestartingLoader(DataLoader[Any]):
             except (RuntimeError, OSError, EOFError) as error:
                 iterator = (
                     iterator or self._iterator
-                )  # workers that stay may have been killed since the last epoch
+                )  # persistent workers may have been killed since the last epoch
                 dead = _dead(iterator, error)
                 deaths += 1
                 if not dead or deaths > ATTEMPTS:
                     raise
                 log.warning(
-                    "a data worker was killed (%s), for want of memory if nobody did it: starting "
+                    "a data worker was killed (%s), probably for lack of memory: starting "
                     "the workers again. "
                     "If it happens often, lower data.num_workers",
                     ", ".join(

@@ -22,9 +22,7 @@ from strhub.utils.regular_files import read_regular
 MAX_BYTES: Final = 4 << 30  # of a file of annotations
 MAX_PROBLEMS: Final = 1000  # messages that are kept
 IMAGE_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".gif", ".bmp", ".webp")
-DONT_CARE: Final = frozenset(
-    {"###", "*", "#"}
-)  # what scene annotations write for a text that no one can read
+DONT_CARE: Final = frozenset({"###", "*", "#"})  # marks of illegible texts in annotations of scenes
 Item = TypeVar("Item")
 
 
@@ -144,7 +142,7 @@ def to_polygon(values: Iterable[Any]) -> Polygon:
     if len(numbers) < 6:
         raise ValueError(f"{len(numbers)} coordinates, too few for a polygon")
     if not all(math.isfinite(number) for number in numbers):
-        raise ValueError("coordinates that are no numbers")
+        raise ValueError("coordinates that are not numbers")
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 

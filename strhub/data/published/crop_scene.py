@@ -58,7 +58,7 @@ class CropScene:
         else:
             crop = crop_word(image, word.polygon, rectified=self.rectified, margin=self.margin)
         turned = turn_if_vertical(crop, word.label) if self.turn_vertical else crop
-        # An image of one word stays the file that it is, unless it is turned.
+        # The file of a word's image is kept as it is, unless it is rotated.
         return content if turned is image else encode_crop(turned, lossless=lossless)
 
 

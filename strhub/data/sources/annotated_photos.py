@@ -63,7 +63,7 @@ def find_annotated(folder: Path, truth: Path | None = None) -> list[Annotated]:
         DataError: if there are none, or one cannot be understood; the message names file and line.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: name one with photographs and their words")
+        raise DataError(f"{folder} is not a folder: name one with photographs and their words")
     if truth is None and (folder / WORDS).is_file():
         return list(_from_json_lines(folder / WORDS))
     found = []

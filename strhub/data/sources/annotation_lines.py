@@ -122,7 +122,7 @@ class Table:
             raise BadLine("one column only, not a path and a label")
         if not self.width:
             self._take_first(cells)
-        if len(cells) != self.width:  # something else may be where the label is thought to be
+        if len(cells) != self.width:  # the column of the label may contain something else
             hint = f"; put a label that holds a {self.delimiter!r} in quotes" if self.is_csv else ""
             raise BadLine(f"{len(cells)} columns, not {self.width} as in the first line{hint}")
         return cells[self.path], cells[self.label]
@@ -168,12 +168,12 @@ def json_entries(content: bytes) -> Iterator[Entry | BadLine]:
                 yield (
                     (path, label)
                     if isinstance(label, str)
-                    else BadLine(f"{path}: its label is no text")
+                    else BadLine(f"{path}: its label is not a text")
                 )
             return
         found = found.mapping["data_list"]
     if not isinstance(found, list):
-        raise ValueError("it is no mapping of paths to labels, list of objects or data_list")
+        raise ValueError("it is not a mapping of paths to labels, list of objects or data_list")
     for entry in found:
         try:
             yield _of_object(entry.mapping if isinstance(entry, _Pairs) else entry)

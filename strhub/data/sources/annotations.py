@@ -183,7 +183,7 @@ class Annotations:
         try:
             yield from json_entries(read_regular(self.source, max_bytes=MAX_LIST_BYTES))
         except ValueError as error:
-            raise DataError(f"{self.source} is no JSON file of labels: {error}") from error
+            raise DataError(f"{self.source} is not a JSON file of labels: {error}") from error
 
     def _folder_of_json(self) -> Path:
         """Return where the images are: beside the file, or in `images` as docTR has them."""

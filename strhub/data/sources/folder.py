@@ -82,7 +82,7 @@ class FolderWords(LabeledSource):
             return open_image(self.annotations.path(self._record(index)))
         except UnreadableImage:
             raise
-        except ValueError as error:  # of a path that no file can have
+        except ValueError as error:  # for paths that no file can have
             raise UnreadableImage(str(error)) from error
 
     def _where(self, index: int) -> str:

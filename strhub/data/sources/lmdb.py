@@ -138,7 +138,7 @@ class LmdbWords(LabeledSource):
 
     def _open(self, index: int) -> Image:
         """Open as `LabeledSource` says; an error of Pillow's concerns only the one record."""
-        file = self._file()  # outside of the try: a file that has gone is no matter of one record
+        file = self._file()  # outside of the try: a missing file does not concern one record only
         try:
             encoded = file.get(image_key(int(self._numbers[index])))
             if encoded is None:

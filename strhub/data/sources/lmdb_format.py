@@ -30,7 +30,7 @@ __all__ = [
 NUM_SAMPLES: Final = b"num-samples"
 LABEL_PREFIX: Final = b"label-"
 MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
-MISSING_RECORDS: Final = 1000  # so many more than there are entries are believed
+MISSING_RECORDS: Final = 1000  # at most this many more than there are entries are accepted
 
 
 def image_key(number: int) -> bytes:

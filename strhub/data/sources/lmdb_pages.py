@@ -196,7 +196,7 @@ class LmdbPages:
             page = self._read(number * self._meta.page_size, self._meta.page_size)
         own, flags = int.from_bytes(page[:8], "little"), page[10] & (BRANCH | LEAF | OVERFLOW)
         if own != number or flags not in (BRANCH, LEAF):
-            raise DamagedLmdb(f"page {number}: it is no page of keys")
+            raise DamagedLmdb(f"page {number}: it is not a page of keys")
         if flags == BRANCH and len(self._pages) < CACHED_PAGES:
             self._pages[number] = page
         return page, flags

@@ -127,7 +127,7 @@ def write_lmdb(
     if map_growth <= 1:
         raise ValueError(f"write_lmdb: map_growth must be over 1, not {map_growth}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No flushing as it goes: nobody else knows of this folder, and half of it is of no use.
+    # No flushing while writing: nobody else uses this folder, and half of it is useless.
     options: dict[str, Any] = {"map_size": map_size, "map_growth": map_growth, "sync": False}
     with replacing_folder(path) as unfinished, LmdbWriter(unfinished, **options) as writer:
         pairs = _pairs(samples)

@@ -45,7 +45,7 @@ class Mixture(Dataset[Word]):
             or weights.sum() == 0
         ):
             raise ValueError(
-                f"mixture: shares must be 0 or more and not all 0, not {dict(fractions)}"
+                f"mixture: fractions must be at least 0 and not all 0, not {dict(fractions)}"
             )
         if size < 1:
             raise ValueError(f"mixture: an epoch must have at least 1 word, not {size}")

@@ -117,7 +117,7 @@ class ShardedWords(IterableDataset[Word]):
         self.rank, self.devices = rank, devices
         size = known_size(self.shards) if words is None else words
         if size is not None and size < devices:
-            raise ValueError(f"{size} training words cannot be shared by {devices} devices")
+            raise ValueError(f"{size} training words cannot be distributed over {devices} devices")
         self.batches = None if size is None else max(1, size // (batch_size * devices))
         # In memory that worker processes share, since those of a loader may outlive an epoch: epoch
         # and first batch; and, a row for each process, how many words were left out.

@@ -133,7 +133,7 @@ def piece(
     """
     across, down = rng.random(2).tolist()
     scale = min(scale, tile.width / size[0], tile.height / size[1])
-    # Rounding may lead a hair over the edge, which Pillow refuses.
+    # Rounding may exceed the edge slightly, which Pillow refuses.
     wide, tall = min(size[0] * scale, tile.width), min(size[1] * scale, tile.height)
     left, top = across * (tile.width - wide), down * (tile.height - tall)
     box = (left, top, min(left + wide, tile.width), min(top + tall, tile.height))

@@ -44,7 +44,7 @@ def _under_exposure(scene: Scene, strength: float, rng: np.random.Generator) -> 
 
 def _over_exposure(scene: Scene, strength: float, rng: np.random.Generator) -> None:
     if strength > 0:
-        # Never so far that the darker of text and ground burns out too.
+        # Never so far that the darker of text and background burns out, too.
         lower = max(40.0, min(max(scene.text), max(scene.ground)))
         factor = min(1.0 + strength, max(1.0, 215.0 / lower))
         _tone(scene, [[min(255, round(value * factor)) for value in range(256)]] * 3)

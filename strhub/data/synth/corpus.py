@@ -1,8 +1,8 @@
 """Weighted word lists: those of the package and a user's own corpus.
 
-In: a text file, or the names of the bundled lists. Out: a `Vocabulary`, words with the chance of
-each. A user's file holds one word or line a row, if wished with a tab and a count behind it, or is
-plain running text; what occurs often is drawn often.
+In: a text file, or the names of the bundled lists. Out: a `Vocabulary`, words with the probability
+of each. A user's file has one word or line per row, optionally followed by a tab and a count, or is
+plain running text, from which frequent words are drawn more often.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def read_corpus(path: str | Path) -> Vocabulary:
     path = Path(path)
     if not path.is_file():
         raise ValueError(
-            f"corpus {path} does not exist or is no file; pass a UTF-8 text file, one word or line "
-            "a row"
+            f"corpus {path} does not exist or is not a file; pass a UTF-8 text file, one word or "
+            "line a row"
         )
     counts: Counter[str] = Counter()
     try:
@@ -120,7 +120,7 @@ def read_corpus(path: str | Path) -> Vocabulary:
     except UnicodeDecodeError as error:
         raise ValueError(f"corpus {path} is not UTF-8 ({error}); save it as UTF-8") from error
     if not counts:
-        raise ValueError(f"corpus {path} holds no word; put one word or line a row into it")
+        raise ValueError(f"corpus {path} holds no word; put one word or line per row into it")
     weights: npt.NDArray[np.float64] = (
         np.array(list(counts.values()), dtype=np.float64) ** _COUNT_EXPONENT
     )

@@ -35,7 +35,7 @@ _CASE_PROBES = "abdeghnqrt"
 # was looked at, at most 0.6 for most letters of all others.
 _ALIKE = 0.65
 
-# Capitals of two designs, which the images don't tell.
+# Capitals of two designs, which the images do not distinguish.
 _CAPITALS = ("Monoton-Regular",)
 
 
@@ -78,7 +78,7 @@ def has_glyph(name: str, char: str) -> bool:
             mask.size != _notdef(name)[0] or (mask.size, bytes(mask)) != _notdef(name)
         )
     except OSError:
-        return False  # an outline that FreeType can't draw
+        return False  # an outline that FreeType cannot draw
 
 
 @lru_cache(maxsize=4096)

@@ -68,7 +68,7 @@ class RandomStrings:
             [seen[char] for char in self._chars], dtype=np.float64
         )
         lacking = (_LEAST_FRACTION - sampled / total).clip(min=0.0)
-        # What the rare characters don't need is spread evenly.
+        # The remaining probability is spread evenly.
         spare = max(fraction - float(lacking.sum()), 0.1 * fraction)
         weights = lacking + spare / len(lacking)
         self._ends = np.cumsum(weights / weights.sum())

@@ -178,7 +178,7 @@ class WordRenderer:
         """Return a font that can draw `text`, and the text as it is to be drawn."""
         if not text.strip():
             raise ValueError(
-                f"text {text!r} holds nothing to draw; pass at least one visible character"
+                f"text {text!r} has nothing to render; pass at least one visible character"
             )
         path = self.shelf.choose(text, rng)
         if self.shelf.is_unicase(path) and rng.random() < 0.3:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 from strhub.configs import CONFIG_DIR
 from strhub.data.synth.backdrop import BACKDROPS
 from strhub.data.synth.steps import step_limits
-from strhub.utils.options import check_options, unknown_option_message
+from strhub.utils.options import check_options, unknown_name_message
 from strhub.utils.yaml_text import read_yaml
 
 _LARGEST = 1 << 20  # bytes of a file of settings
@@ -103,7 +103,7 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
                 f"style file {path} does not exist; give a path or one of "
                 f"{', '.join(style_names())}"
             )
-        raise ValueError(unknown_option_message(str(source), style_names(), "style"))
+        raise ValueError(unknown_name_message(str(source), style_names(), "style"))
     try:
         content = read_yaml(path, max_bytes=_LARGEST)
     except (OSError, ValueError) as error:
@@ -119,9 +119,7 @@ def _content(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any],
 def _based(content: Mapping[str, Any], where: str, *, depth: int) -> dict[str, Any]:
     """Return `content` merged over what it is based on."""
     if depth > 8:
-        raise ValueError(
-            f"{where}: base leads round in a circle; let one of the files name no base but itself"
-        )
+        raise ValueError(f"{where}: base is circular; let one of the files name no base")
     check_options(map(str, content), ("base", "backdrops", "steps", *_NUMBERS), where)
     merged: dict[str, Any] = {}
     complete = {*_NUMBERS, "backdrops", "steps"} <= set(content) and set(step_limits()) <= set(

@@ -186,7 +186,7 @@ def _gradient(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     rolls = rng.random(4).tolist()
     angle = pi / 2 if rolls[0] < 0.6 else 2 * pi * rolls[1]
-    # Away from the ground, so that no part of a letter meets it.
+    # Away from the background, so that no part of a letter has its color.
     away = mix(scene.text, scene.ground, -strength) if rolls[2] < 0.5 else scene.text
     other = mix(away, any_color(_brightness(scene.text), rng), strength)
     if distance(other, scene.ground) < 0.5 * scene.contrast:

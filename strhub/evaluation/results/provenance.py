@@ -73,7 +73,7 @@ def read_results(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Make it with test.py --output") from error
     if not isinstance(content, dict) or not isinstance(content.get("charset"), str):
-        raise DataError(f"{path} is no result of an evaluation: make it with test.py --output")
+        raise DataError(f"{path} is not the result of an evaluation: make it with test.py --output")
     sets, reader = content.get("sets"), content.get("reader")
     if (
         not isinstance(content.get("format", 0), int)

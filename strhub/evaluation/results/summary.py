@@ -163,7 +163,7 @@ class Summary:
             bootstrap_mean(self._similarities),
             *map(bootstrap_ratio, (self._characters, self._words)),
         )
-        # a bootstrap of no errors knows of none: as if one were a whole word
+        # without any errors a bootstrap has no spread: as if there were one
         if score.correct == score.samples:
             ned, cer, wer = accuracy, *[Interval(0.0, 0.0, 1 - accuracy.low)] * 2
         return SetResult(

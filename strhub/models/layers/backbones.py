@@ -225,7 +225,7 @@ def look_at(name: str, img_size: tuple[int, int]) -> Features:
         try:
             features = backbone.eval().forward_features(torch.zeros(1, 3, *img_size))
             features.sum().backward()
-        except Exception as error:  # of sizes that do not go together, in whatever layer they meet
+        except Exception as error:  # from sizes that do not match, in whatever layer they meet
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(
                 f"timm's {name} gives no features of images of {list(img_size)}: {reason}. Set "

@@ -78,7 +78,7 @@ class LastCheckpoint(Checkpoint):
         self.signals = [getattr(signal, name) for name in signals if hasattr(signal, name)]
         # number of a signal: that came, and that all devices know of
         self._received = self._stopping = 0
-        self._waiting = False  # for the logs: a state that has no name yet
+        self._waiting = False  # for the logs: a checkpoint that is not renamed yet
         self._validating = False  # a state is being saved that a validation follows
         self._within_epoch = False  # the last state is being saved, of an epoch that has not ended
         self._last_step: int | None = None  # of a run that only has to make up its last validation
@@ -92,7 +92,7 @@ class LastCheckpoint(Checkpoint):
         process = os.getpid()
 
         def receive(number: int, frame: Any) -> None:
-            if os.getpid() != process:  # a child that has not made its own arrangements
+            if os.getpid() != process:  # a child process without handlers of its own
                 return
             if number == signal.SIGINT and self._received:
                 raise KeyboardInterrupt

@@ -103,7 +103,7 @@ class StepGuard(Callback):
         what = f"{length:.3g}, usually {usual:.3g}" if math.isfinite(length) else str(length)
         if trainer.is_global_zero:
             log.warning(
-                "step %d is left out, the %d. so far: its gradient is %s",
+                "step %d is skipped, number %d so far: its gradient is %s",
                 trainer.global_step,
                 self.skipped,
                 what,

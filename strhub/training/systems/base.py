@@ -121,9 +121,7 @@ class System(OptimizedModule, ABC):
     @classmethod
     def _checked_architecture(cls, told: str | None) -> str:
         if told is None and cls.architecture is None:
-            raise ConfigError(
-                f"{cls.__name__} trains any architecture: say which by model.architecture"
-            )
+            raise ConfigError(f"{cls.__name__} trains any architecture: set model.architecture")
         if told is not None and cls.architecture not in (None, told):
             raise ConfigError(
                 f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}"

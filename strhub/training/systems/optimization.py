@@ -46,7 +46,7 @@ class OptimizedModule(pl.LightningModule):
         if self.fine_tuning.groups:
             layers = self.encoder() if self.fine_tuning.rates else []
             groups = split_groups(groups, self.fine_tuning, layers, lr=lr, weight_decay=decay)
-        # Partial: parameters and rates are no part of a configuration, which would copy them.
+        # Partial, since parameters and rates must not be in a configuration, which would copy them.
         make_optimizer = instantiate(self.hparams["optimizer"], _partial_=True)
         optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay)
         self.planned_groups = [{**group} for group in optimizer.param_groups]

@@ -113,7 +113,7 @@ class PARSeq(ContrastiveSystem):
         problems = differences(encoder, state)
         if problems:
             raise ValueError(
-                f"{clip.path} is no {self.hparams['encoder']}:\n{mismatch_table(problems)}"
+                f"{clip.path} is not a {self.hparams['encoder']}:\n{mismatch_table(problems)}"
             )
         encoder.load_state_dict(state)
         if self.model.cross is not None:
@@ -147,7 +147,7 @@ class PARSeq(ContrastiveSystem):
         encoded = self.model.encode(images)  # (B, N, D)
         elements = self._counted_targets(tokens, len(permutations))
         loss = self.balanced(self.permutation_loss(encoded, tokens, permutations), elements)
-        if self.model.cross is not None:  # reads again what the first branch makes of the image now
+        if self.model.cross is not None:  # re-reads what the first branch reads in the image now
             seen = self.model.cross.see(encoded, self.model.first_reading(encoded.detach()))
             again = self.permutation_loss(seen, tokens, permutations, self.model.cross)
             loss = loss + self.balanced(again, elements)

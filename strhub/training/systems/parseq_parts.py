@@ -34,7 +34,7 @@ def with_sizes(options: Mapping[str, Any], source: str) -> dict[str, Any]:
     if named is None or any(sizes[name] != value for name, value in named.items()):
         if named is not None:
             log.warning(
-                "%s is no %s: its own sizes are used, %s", source, options["encoder"], sizes
+                "%s is not a %s: its own sizes are used, %s", source, options["encoder"], sizes
             )
         options |= {**sizes, "encoder": FREE}
     return options

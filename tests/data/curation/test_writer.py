@@ -192,7 +192,7 @@ def test_never_replaces_anything_but_an_lmdb(tmp_path: Path) -> None:
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     (tmp_path / "file").write_text("more")
     for name in ("thesis", "file"):
-        with pytest.raises(ValueError, match="is no LMDB folder, so it is not replaced"):
+        with pytest.raises(ValueError, match="is not an LMDB folder, so it is not replaced"):
             write_numbered(tmp_path / name, overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
     (tmp_path / "empty").mkdir()

@@ -267,7 +267,7 @@ def test_entries_of_json_that_are_of_no_use_are_counted(tmp_path: Path) -> None:
     assert pairs(annotations) == [("a.png", "one"), ("a.png", "again")]
     assert annotations.skipped == Counter({"bad entry": 2})
     for text in ("7", "{", "[" * 100_000):
-        with pytest.raises(DataError, match=r"a\.json is no JSON file of labels"):
+        with pytest.raises(DataError, match=r"a\.json is not a JSON file of labels"):
             list(of_text(tmp_path, "a.json", text))
 
 

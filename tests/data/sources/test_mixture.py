@@ -50,9 +50,9 @@ def test_an_item_depends_on_its_key_alone() -> None:
     ("fractions", "size", "message"),
     [
         ({"a": 1, "b": 1}, 10, "fractions of"),
-        ({"a": 1, "b": -1, "c": 1}, 10, "0 or more"),
+        ({"a": 1, "b": -1, "c": 1}, 10, "fractions must be at least 0"),
         ({"a": 0, "b": 0, "c": 0}, 10, "not all 0"),
-        ({"a": 1, "b": float("nan"), "c": 1}, 10, "0 or more"),
+        ({"a": 1, "b": float("nan"), "c": 1}, 10, "fractions must be at least 0"),
         ({"a": 1, "b": 1, "c": 1}, 0, "at least 1 word"),
     ],
 )

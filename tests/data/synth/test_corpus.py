@@ -160,5 +160,5 @@ def test_bad_files_are_refused(corpus: Path, content: bytes, message: str) -> No
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(ValueError, match="does not exist or is no file"):
+        with pytest.raises(ValueError, match="does not exist or is not a file"):
             read_corpus(path)
