@@ -83,7 +83,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         _one("torch.ops.aten.from_file.default", {"as_string": "/etc/passwd"}),
     ),
     "loop": ("is not an operator", _one("torch.ops.higher_order.while_loop")),
-    "out": ("is not an operator", _one("torch.ops.aten.add.out", tensor("images"), tensor("images"))),
+    "out": (
+        "is not an operator",
+        _one("torch.ops.aten.add.out", tensor("images"), tensor("images")),
+    ),
     "object": ("argument of the kind", _one("torch.ops.aten.relu.default", {"as_custom_obj": {
         "name": "a", "class_fqn": RUN}})),
     "nested": ("programs within programs", {"steps": _nested()}),

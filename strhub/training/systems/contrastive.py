@@ -84,7 +84,7 @@ class ContrastiveSystem(System):
         """
         if self.contrastive is None or self.text_side is None:
             raise ValueError(
-                "the contrastive objective needs its text side: it is made when training begins"
+                "the contrastive objective has no text side yet: it is built when training begins"
             )
         objective, side = self.contrastive, self.text_side
         space = side.space
