@@ -34,6 +34,17 @@ ALLOWED = {
     "Share", "share", "share_memory_",  # what a device shares with others
     "_drawn", "drawn", "val_share", "random_share",
 }  # fmt: skip
+# Words that docstrings of functions began with before they began with a verb.
+NO_VERBS = {
+    "The", "A", "An", "One", "Two", "Each", "Every", "All", "Both", "Any", "No", "None",
+    "Nothing", "Everything", "Whether", "What", "How", "Where", "Which", "Whoever", "When",
+    "If", "As", "At", "By", "For", "From", "In", "Into", "Of", "On", "Over", "Through", "To",
+    "Until", "Up", "With", "Within", "Without", "Like", "And", "Or", "Not", "Less", "More",
+    "Other", "Its", "Their", "Our", "Own", "Same", "Image", "Word", "Text", "Line", "Batch",
+    "Latency", "Median", "Mean", "Percent", "Fraction", "Accuracy", "Height", "Width", "Number",
+    "Value", "Folder", "Path", "Noise", "Optimizer", "Around", "Standard", "Whole", "Frozen",
+    "Plain", "Random", "Turned", "Scaled", "Blurred", "Normalized", "Seen",
+}  # fmt: skip
 CODE = re.compile(r"^```.*?^```|`[^`]*`", re.MULTILINE | re.DOTALL)
 
 
@@ -75,6 +86,16 @@ def identifiers(path: Path) -> set[str]:
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
     return names
+
+
+def begins_with_a_verb(document: str) -> bool:
+    """Return whether a docstring may begin with a verb in the imperative: not with an article, a
+    question word, a preposition, a plural, the third person, code or a shape.
+    """
+    first = document.split()[0].rstrip(",.:;")
+    if not re.fullmatch(r"[A-Z][a-z]+(-[a-z]+)?", first) or first in NO_VERBS:
+        return False
+    return not first.endswith("s") or first.endswith("ss")
 
 
 def parts(name: str) -> set[str]:
@@ -119,6 +140,22 @@ def test_docstrings_have_one_word_for_each_thing() -> None:
         for path in files(".py")
         for number, line in first_lines(path)
         if (match := OLD.search(CODE.sub("", line)))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    assert begins_with_a_verb("Return the words.")
+    assert begins_with_a_verb("Process jobs.")
+    for text in ("The words.", "Whether it is there.", "(B, L, D) to (B, L, D).", "Returns words."):
+        assert not begins_with_a_verb(text)
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {document.splitlines()[0]}"
+        for path in files(".py")
+        if path.relative_to(ROOT).parts[0] in ("benchmarks", "strhub", "tools")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (document := ast.get_docstring(node)) and not begins_with_a_verb(document)
     ]
     assert not wrong, "\n".join(wrong)
 

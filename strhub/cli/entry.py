@@ -201,7 +201,7 @@ def data() -> None:
 
 
 def model() -> None:
-    """`strhub-model`."""
+    """Run `strhub-model`."""
     start("model")
 
 

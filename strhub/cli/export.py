@@ -41,7 +41,7 @@ NO_OPSET = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of export.py."""
+    """Return the command line of export.py."""
     parser = command_parser(
         "export",
         "Export a model, decoding included, to ONNX (.onnx), which reads without PyTorch, to an "

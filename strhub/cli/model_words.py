@@ -21,14 +21,18 @@ Word: TypeAlias = tuple[Image.Image, str]
 def word_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --data_root and --sets."""
     parser.add_argument(
-        "--data_root", type=Path, default=Path("data"), help="folder that holds test/<name>/"
+        "--data_root",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="folder that contains test/<name>/",
     )
     parser.add_argument(
         "--sets",
         nargs="*",
         default=[],
         metavar="NAME",
-        help="folders of <data_root>/test, or such as val/IIIT5k",
+        help="folders of <data_root>/test, or of <data_root>, such as val/IIIT5k",
     )
 
 

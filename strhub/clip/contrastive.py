@@ -63,7 +63,9 @@ class ContrastiveOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None) -> ContrastiveOptions:
-        """From a mapping; `ValueError` for an unknown option or a value out of range."""
+        """Build the options from a mapping; `ValueError` for an unknown option or a value out of
+        range.
+        """
         options = dict(options or {})
         check_options(options, cls.__dataclass_fields__, "contrastive")
         parsed = cls(**options)
@@ -96,7 +98,7 @@ class ContrastiveOptions:
         return parsed
 
     def weight_at(self, step: int) -> float:
-        """Lambda at an optimizer step, counted from 0."""
+        """Return lambda at an optimizer step, counted from 0."""
         return self.weight * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
 
@@ -113,7 +115,7 @@ class Adapter(nn.Module):
         nn.init.zeros_(self.fc2.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(..., E) to (..., E)."""
+        """Map (..., E) to (..., E)."""
         return features + self.fc2(F.gelu(self.fc1(F.normalize(features, dim=-1))))
 
 
@@ -155,7 +157,7 @@ class Contrastive(nn.Module):
         return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
 
     def text_directions(self, features: Tensor) -> Tensor:
-        """Frozen text features (..., E) to normalized vectors, through the adapter if there is
+        """Map frozen text features (..., E) to normalized vectors, through the adapter if there is
         one.
         """
         return F.normalize(features if self.adapter is None else self.adapter(features), dim=-1)

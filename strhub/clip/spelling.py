@@ -36,7 +36,7 @@ class SpellingFeatures(KeptFeatures):
 
     @property
     def device(self) -> torch.device:
-        """Where features are."""
+        """Return the device that features are on."""
         return self._device
 
     def to(self, device: torch.device) -> None:

@@ -54,7 +54,7 @@ class KeptFeatures(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where features are."""
+        """Return the device that features are on."""
 
     @abstractmethod
     def compute(self, words: Sequence[str]) -> Tensor:
@@ -94,7 +94,7 @@ class WordFeatures(KeptFeatures):
 
     @property
     def device(self) -> torch.device:
-        """Where the tower is."""
+        """Return the device that the tower is on."""
         return self.tower.pos_embed.device
 
     def to(self, device: torch.device) -> None:

@@ -88,7 +88,7 @@ def recompute_blocks(network: nn.Module) -> None:
 
 
 def compute_in_half(encoder: Sequence[Layer]) -> None:
-    """Have an encoder that never learns compute in bfloat16; its weights stay, what it returns is
+    """Let a frozen encoder compute in bfloat16; its weights stay as they are, and it returns
     float32.
     """
     for layer in encoder:

@@ -11,7 +11,7 @@ BITS_OF_VECTORS = {"AVX512": 512, "AVX2": 256}
 
 
 def compile_module(module: nn.Module, *, dynamic: bool | None) -> None:
-    """Have `forward` compiled when it is first called; parameters keep their names.
+    """Compile `forward` when it is first called; parameters keep their names.
 
     dynamic: True compiles for any sizes; None for fixed ones first, and for any once others come.
     """

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from strhub.cli.program import HelpFormatter
 from strhub.data.curation.writer import NothingWritten, WriteReport, write_words
 from strhub.data.published import CONVERTERS, Converter, Notes, Source
 from strhub.data.published.crop_scene import CropScene
@@ -26,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
     for converter in CONVERTERS.values():
         command = commands.add_parser(
-            converter.name, help=converter.help, description=converter.help
+            converter.name,
+            help=converter.help,
+            description=converter.help,
+            formatter_class=HelpFormatter,
         )
         command.add_argument("--annotations", type=Path, required=True, help=converter.annotations)
         command.add_argument("--images", type=Path, required=True, help=converter.images)
         command.add_argument(
-            "--output", type=Path, required=True, help="the database's folder, to be made"
+            "--output", type=Path, required=True, metavar="FOLDER", help="LMDB folder to write"
         )
         for option in converter.options:
             _add_option(command, option)
@@ -94,7 +98,7 @@ def convert(converter: Converter, args: argparse.Namespace, notes: Notes) -> Wri
 
 
 def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str:
-    """Of all that decides what is written, but for the images themselves."""
+    """Return a digest of all that decides what is written, except for the images themselves."""
     files = (
         sorted(source.annotations.iterdir())
         if source.annotations.is_dir()
@@ -106,7 +110,7 @@ def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str
 
 
 def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
-    """What became of everything, on stderr and, if asked for, all messages in a file."""
+    """Tell what became of everything, on stderr and, if asked for, all messages in a file."""
     problems = [*notes.problems, *report.problems]
     print(printable(f"{args.output}: {report.written} words"), file=sys.stderr)
     for reason, count in (notes.left_out + Counter(report.reasons)).most_common():
@@ -125,33 +129,41 @@ def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
 def _add_option(command: argparse.ArgumentParser, name: str) -> None:
     if name == "split":
         command.add_argument(
-            "--split", choices=["train", "val", "test"], help="this part only; all, if not given"
+            "--split",
+            choices=["train", "val", "test"],
+            help="convert only this part; by default all",
         )
     elif name == "language":
         command.add_argument(
             "--language",
             action="append",
             metavar="NAME",
-            help="words of this one only, such as Latin; repeatable",
+            help="convert only words of this language or script, such as Latin; repeatable",
         )
     elif name == "level":
         command.add_argument(
-            "--level", choices=["lines", "chars"], default="lines", help="what a record is"
+            "--level",
+            choices=["lines", "chars"],
+            default="lines",
+            help="make a record of each line or of each character",
         )
     elif name == "cropped":
         command.add_argument(
-            "--cropped", action="store_true", help="the images are words already; take them whole"
+            "--cropped", action="store_true", help="the images are crops of words already"
         )
     elif name == "separator":
         command.add_argument(
             "--separator",
             choices=["auto", "tab", "comma", "space"],
             default="auto",
-            help="after a list's names",
+            help="separator of names and labels in the list",
         )
     else:
         command.add_argument(
-            "--labels", type=Path, help="list of `name,label` to be used for the labels"
+            "--labels",
+            type=Path,
+            metavar="FILE",
+            help="list of `name,label` to take the labels from",
         )
 
 
@@ -159,27 +171,34 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rectified",
         action="store_true",
-        help="straighten words; otherwise the upright box round them",
+        help="rectify words; by default their upright bounding boxes are cropped",
     )
     command.add_argument(
-        "--margin", type=_margin, default=0.0, help="added on each side, in heights of the word"
+        "--margin",
+        type=_margin,
+        default=0.0,
+        metavar="FRACTION",
+        help="margin on each side, in heights of the word",
     )
     command.add_argument(
-        "--turn-vertical", action="store_true", help="turn what is over 1.5 times as high as wide"
+        "--turn-vertical",
+        action="store_true",
+        help="rotate words of several characters in crops over 1.5 times as high as wide",
     )
     command.add_argument(
         "--follow-exif",
         action="store_true",
-        help="the annotations are of images turned as their tag says",
+        help="rotate scenes as their orientation tags say, if the annotations expect that",
     )
     command.add_argument(
-        "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that crop"
+        "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that crop words"
     )
+    command.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
     command.add_argument(
-        "--overwrite", action="store_true", help="replace a database that is there"
-    )
-    command.add_argument(
-        "--problems", type=Path, metavar="FILE", help="write what could not be used to this file"
+        "--problems",
+        type=Path,
+        metavar="FILE",
+        help="file to list everything in that could not be used",
     )
 
 

@@ -1,8 +1,9 @@
 """Average the weights of several models, such as a fine-tuned one and the one it began with.
 
 Fine-tuned weights and those they began with often read better together than either alone (Wortsman
-et al. 2022, "Robust Fine-Tuning of Zero-Shot Models"). All must have the same parameters and
-charset; what else the file says is the first one's. The fractions are brought to a sum of 1.
+et al. 2022, "Robust Fine-Tuning of Zero-Shot Models"). All models must have the same parameters and
+charset; everything else in the file is taken from the first one. The fractions are normalized to a
+sum of 1.
 
 example:
   strhub-model average averaged.safetensors 0.7:outputs/small/last 0.3:ppocrv6-small.safetensors
@@ -69,9 +70,13 @@ def averaged(parts: Sequence[Part]) -> SceneTextModel:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of average."""
-    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    parser.add_argument("out", type=Path, help=".safetensors file to write")
     parser.add_argument(
-        "parts", nargs="+", type=part, metavar="FRACTION:MODEL", help="ids or paths of models"
+        "parts",
+        nargs="+",
+        type=part,
+        metavar="FRACTION:MODEL",
+        help="weights and ids or paths of the models, such as 0.7:last.ckpt",
     )
     parser.add_argument("--precision", choices=["float32", "float16"], default="float32")
 

@@ -1,15 +1,13 @@
-"""Fit a model's confidences to words that it was not trained on, and write that into its file.
+"""Calibrate a model's confidences on words that it was not trained on, and store that in its file.
 
-A temperature for its logits, a calibration of all confidences, and a correction for words that are
-looked at again. The calibration is fitted to single looks at all words, and to rendered backgrounds
-without text that are read as one character, of which no reading is right; then the correction to
-the words that were looked at again, so that their confidences are right once they are calibrated.
-But the errors that are printed, and kept in the file's card, are of words that they were not fitted
-to: each part of the words is measured with what the other parts tell (cross-validation, the mean
-over several ways to part them). Beside them stands what perfect confidences would show on so few
-words, by chance: the mean, and what one time in 20 exceeds; and the error without what chance adds,
-with its interval. A word is right if its text is the label's in all characters that the model
-reads. Words are rendered where there are no sets.
+Three things are fitted: a temperature for the logits, a calibration of all confidences, and a
+correction for re-read words. The calibration is fitted to single looks at all words, and to
+rendered backgrounds without text that are read as one character, none of which is right; then the
+correction is fitted to the re-read words. The errors that are printed, and stored in the file's
+card, are cross-validated (mean over several partitions). Beside them are the errors that perfect
+confidences would show by chance on so few words: the mean, and the 95th percentile; and the error
+corrected for chance, with its interval. A word is right if its text equals the label in all
+characters that the model reads. Without --sets, words are rendered.
 
 example:
   strhub-model calibrate mine.safetensors --data_root data --sets val/mine
@@ -34,30 +32,31 @@ from strhub.evaluation.fitting import scored
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of calibrate."""
-    parser.add_argument("model", help="safetensors file, or a model's id")
+    parser.add_argument("model", help=".safetensors file, or id of a model")
     word_arguments(parser)
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="take no more words than that of each set"
+        "--limit", type=int, metavar="N", help="use at most this many words of each set"
     )
     parser.add_argument(
         "--rendered",
         "--drawn",
         type=int,
         default=1000,
-        help="words to render where there are no sets",
+        help="number of words to render if there are no sets",
     )
     parser.add_argument(
-        "--seed", type=int, default=20_000, help="of rendered words; take one that training has not"
+        "--seed",
+        type=int,
+        default=20_000,
+        help="random seed of rendered words; use another one than in training",
     )
     parser.add_argument(
-        "--keep_temperature", action="store_true", help="leave the temperature as it is"
+        "--keep_temperature", action="store_true", help="do not change the temperature"
     )
     parser.add_argument(
-        "--blanks", type=int, default=300, help="images without text to fit to; 0: none"
+        "--blanks", type=int, default=300, help="number of images without text to fit to; 0: none"
     )
-    parser.add_argument(
-        "--parts", type=int, default=5, help="of the words, each measured with the others' fit"
-    )
+    parser.add_argument("--parts", type=int, default=5, help="number of folds for cross-validation")
 
 
 def words_of(charset: str, args: argparse.Namespace) -> dict[str, list[Word]]:

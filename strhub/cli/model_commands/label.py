@@ -1,8 +1,8 @@
-"""Label images that have no labels with a model's own readings, for self-training.
+"""Label unlabeled images with a model's own readings, for self-training.
 
-Kept is what the model reads with at least that confidence and, if its architecture can read in
-several ways, the same step by step as all at once. The rest is counted. A run that is stopped
-resumes where it was.
+A reading is kept if its confidence is at least --min_confidence and, for architectures that can
+decode in several ways, if decoding step by step and all at once agree. The others are counted. The
+same command resumes a run that was stopped.
 
 example:
   strhub-model label data/unlabelled data/train/self --model outputs/tiny/checkpoints/last.ckpt
@@ -58,7 +58,7 @@ class Labeler:
 
 
 def opened(encoded: bytes) -> Image | None:
-    """The image, or None, which a `Recognizer` reports as unreadable."""
+    """Return the image, or None, which a `Recognizer` reports as unreadable."""
     try:
         return open_bytes(encoded)
     except UnreadableImage:
@@ -68,10 +68,16 @@ def opened(encoded: bytes) -> Image | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of label."""
     parser.add_argument("input", type=Path, help="LMDB folder, or a tree of them")
-    parser.add_argument("output", type=Path, help="LMDB folder to make")
-    parser.add_argument("--model", default="strhub-tiny", help="an id or a checkpoint's path")
-    parser.add_argument("--min_confidence", type=float, default=0.9, help="in [0, 1]")
-    parser.add_argument("--overwrite", action="store_true", help="replace an LMDB that is there")
+    parser.add_argument("output", type=Path, help="LMDB folder to write")
+    parser.add_argument("--model", default="strhub-tiny", help="id or path of the model")
+    parser.add_argument(
+        "--min_confidence",
+        type=float,
+        default=0.9,
+        metavar="CONFIDENCE",
+        help="lowest confidence to keep, from 0 to 1",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
 
 
 def recognizers_of(name: str) -> list[Recognizer]:

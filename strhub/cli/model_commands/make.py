@@ -1,9 +1,9 @@
 """Make a model by a recipe: train, label, train further, average, save, calibrate, measure.
 
-A recipe is a YAML file, or one that comes with strhub, by its name. Further arguments are options
-of train.py, for all stages. Each stage is done once: stopped at any point, by --minutes, Ctrl-C or
-a power cut, the same command resumes from the last checkpoint. Exit status: 0 when the model is
-made, 75 when there is more to do.
+A recipe is a YAML file, or the name of one that comes with strhub. Further arguments are options of
+train.py for all stages. Each stage is done once: if it is stopped, by --minutes, Ctrl-C or a power
+cut, the same command resumes from the last checkpoint. The exit status is 0 when the model is
+finished, and 75 when there is more to do.
 
 examples:
   strhub-model make strhub-tiny --data_root data                 all of it
@@ -247,18 +247,21 @@ def read_recipe(path: Path) -> Stage:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of make."""
-    parser.add_argument("recipe", help="YAML file, or strhub-tiny or strhub-small")
+    parser.add_argument("recipe", help="YAML file, strhub-tiny or strhub-small")
     parser.add_argument(
-        "overrides", nargs="*", metavar="name=value", help="options of train.py, for every stage"
+        "overrides", nargs="*", metavar="name=value", help="options of train.py for all stages"
     )
     parser.add_argument(
-        "--data_root", type=Path, default=Path("data"), help="holds train/, val/, test/"
+        "--data_root",
+        type=Path,
+        default=Path("data"),
+        help="folder that contains train/, val/ and test/",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for everything; by default outputs/<the recipe's name>"
+        "--out", type=Path, help="folder for all output; by default outputs/<name of the recipe>"
     )
     parser.add_argument(
-        "--minutes", type=float, help="stop after so many; the same command resumes"
+        "--minutes", type=float, metavar="N", help="stop after N minutes; the same command resumes"
     )
 
 

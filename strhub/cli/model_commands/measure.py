@@ -1,10 +1,10 @@
-"""Print what a model reads, how sure it is where nothing is to read, and how long it takes.
+"""Measure a model's accuracy, calibration, errors on images without text, and latency.
 
-Accuracy in percent with 95 % intervals (Wilson) on rendered words and on folders of words, for 36
-and 94 characters, with doubtful words re-read as the model's file says and without; of models that
-decode step by step, both that way (AR, one refinement) and all at once (NAR); how far confidences
-are from the truth; the fraction of images without text, rendered ones and cuttings of
---photographs, that come back with a confidence above 0.5; and milliseconds a word.
+It prints the accuracy in percent with 95 % intervals (Wilson) on rendered words and on sets, in
+36 and in 94 characters, with and without re-reading of doubtful words, for models that decode
+step by step both that way (AR, one refinement) and all at once (NAR); the calibration error; the
+fraction of images without text, rendered ones and crops of --photographs, that are read with a
+confidence above 0.5; and the milliseconds per word.
 
 example:
   strhub-model measure strhub-tiny --data_root data --sets IIIT5k SVT IC15 IC03
@@ -188,15 +188,20 @@ def fraction_above(originals: Iterable[Image.Image], model: str, threshold: floa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of measure."""
-    parser.add_argument("model", help="an id or a checkpoint's path")
+    parser.add_argument("model", help="id or path of the model")
     word_arguments(parser)
-    parser.add_argument("--rendered", "--drawn", type=int, default=1000, help="words to render")
-    parser.add_argument("--empty", type=int, default=1000, help="images with nothing to read")
     parser.add_argument(
-        "--photographs", type=Path, help="folder of photographs without text, to cut as many from"
+        "--rendered", "--drawn", type=int, default=1000, help="number of words to render"
     )
-    parser.add_argument("--threads", type=int, default=2, help="for the latency")
-    parser.add_argument("--repeats", type=int, default=7, help="of the latency")
+    parser.add_argument("--empty", type=int, default=1000, help="number of images without text")
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of photographs without text, from which as many crops are taken",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads for the latency")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs for the latency")
 
 
 def words_of(args: argparse.Namespace) -> dict[str, list[Word]]:

@@ -1,4 +1,4 @@
-"""Draw the training curve of a run: its loss, and its accuracy on the validation words.
+"""Plot the training curve of a run: its loss, and its accuracy on the validation words.
 
 example:
   strhub-model plot outputs/<run>/metrics.csv curve.png
@@ -20,11 +20,11 @@ def column(rows: list[dict[str, str]], name: str, batch: int) -> tuple[list[floa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of plot."""
     parser.add_argument(
-        "metrics", type=Path, nargs="+", help="metrics.csv of a run, or of its parts in order"
+        "metrics", type=Path, nargs="+", help="metrics.csv of a run, or of its parts, in order"
     )
-    parser.add_argument("out", type=Path, help="PNG to write")
+    parser.add_argument("out", type=Path, help="PNG file to write")
     parser.add_argument(
-        "--batch_size", type=int, default=96, help="words a step, all devices together"
+        "--batch_size", type=int, default=96, help="words per step, over all devices"
     )
 
 

@@ -96,7 +96,7 @@ class FeatureLoader:
 
     @property
     def sampler(self) -> SeededBatches:
-        """Where Lightning looks for `set_epoch`."""
+        """Return the object on which Lightning calls `set_epoch`."""
         return self.batches
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class FeatureLoader:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do: the loader is made at the batch that the run has reached."""
+        """Do nothing: the loader is made at the batch that the run has reached."""
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.batches

@@ -110,8 +110,8 @@ class Notes:
                 )
 
     def accepts(self, label: str, marks: frozenset[str] = DONT_CARE) -> bool:
-        """Whether a label is a text, not empty and none of the marks for "don't care"; if not, it
-        is counted.
+        """Return whether a label is a text, not empty and none of the marks for "don't care"; if
+        not, it is counted.
         """
         if not label:
             self.left_out["empty label"] += 1
@@ -122,7 +122,7 @@ class Notes:
         return False
 
     def accepts_language(self, language: str, source: Source) -> bool:
-        """Whether the user wants words of this language or script; if not, it is counted."""
+        """Return whether the user wants words of this language or script; if not, it is counted."""
         if not source.languages or language.lower() in source.languages:
             return True
         self.left_out[f"language {language}"] += 1
@@ -130,7 +130,7 @@ class Notes:
 
 
 def to_polygon(values: Iterable[Any]) -> Polygon:
-    """`x1, y1, x2, y2, ...` to points.
+    """Parse `x1, y1, x2, y2, ...` to points.
 
     Raises:
         ValueError: for an odd number of values, fewer than three points, or what is no finite
@@ -147,8 +147,8 @@ def to_polygon(values: Iterable[Any]) -> Polygon:
 
 
 def read_lines(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
-    """The lines of a UTF-8 text file that aren't blank, with where each is: `file:number`. A BOM
-    and CRs are dropped.
+    """Yield the lines of a UTF-8 text file that are not blank, each with where it is:
+    `file:number`. A BOM and CRs are dropped.
 
     Only a line feed ends a line: a transcription may hold the other characters that Python takes
         for line ends.
@@ -166,7 +166,7 @@ def read_lines(path: Path, notes: Notes) -> Iterator[tuple[str, str]]:
 
 
 def load_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         ValueError: if it is no JSON.
@@ -178,8 +178,8 @@ def load_json(path: Path) -> Any:
 
 
 def unquote(text: str) -> str:
-    r"""The text without blanks around it and, if it is quoted, without the quotes: `"a \"b\""` is
-    `a "b"`.
+    r"""Return the text without spaces around it and, if it is quoted, without the quotes: `"a
+    \"b\""` is `a "b"`.
     """
     text = text.strip()
     if len(text) >= 2 and text[0] == text[-1] == '"':
@@ -188,8 +188,8 @@ def unquote(text: str) -> str:
 
 
 def locate(folder: Path, name: str) -> str:
-    """The image of this name in a folder; if there is none, its name alone is looked for right in
-    the folder.
+    """Return the image of this name in a folder; if there is none, only its base name is looked
+    for, right in the folder.
 
     A name without an image's suffix is given that of a file that is there. If nothing fits, the
     path where the image should be is returned, and is found missing when it is to be read.
@@ -208,7 +208,7 @@ def locate(folder: Path, name: str) -> str:
 
 
 def annotation_files(folder: Path, pattern: str) -> list[Path]:
-    """The annotation files of a folder, one an image, in the order of their numbers.
+    """Return the annotation files of a folder, one per image, in the order of their numbers.
 
     Raises:
         ValueError: if it is no folder or holds none.

@@ -30,7 +30,7 @@ class CropScene:
     follow_exif: bool = False
 
     def __call__(self, scene: Scene) -> Iterator[Record]:
-        """The records of a scene's words.
+        """Yield the records of a scene's words.
 
         Raises:
             SkippedRecord: if the image can't be used, or, after the others, for the words that

@@ -26,7 +26,7 @@ from strhub.utils.regular_files import open_regular
 
 
 def coco_text(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`COCO_Text.json` (1.4) or `cocotext.v2.json`: `imgs`, `anns`, `imgToAnns`."""
+    """Read `COCO_Text.json` (1.4) or `cocotext.v2.json`: `imgs`, `anns`, `imgToAnns`."""
 
     def parse(annotation: dict[str, Any]) -> Word | None:
         if annotation.get("legibility") == "illegible":
@@ -42,8 +42,8 @@ def coco_text(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def textocr(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`TextOCR_0.1_train.json`: as COCO-Text 2, with `points` for `mask`; `.` marks what can't be
-    read.
+    """Read `TextOCR_0.1_train.json`: as COCO-Text 2, with `points` for `mask`; `.` marks what
+    cannot be read.
     """
 
     def parse(annotation: dict[str, Any]) -> Word | None:
@@ -54,7 +54,7 @@ def textocr(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def openvino(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`text_spotting_openimages_v5_*.json`, in COCO's form: `images`, `annotations`."""
+    """Read `text_spotting_openimages_v5_*.json`, in COCO's form: `images`, `annotations`."""
     path = source.annotations
     document = _an_object(path)
     images, annotations = (_part(document, key, list, path) for key in ("images", "annotations"))
@@ -75,8 +75,8 @@ def openvino(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def art(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_labels.json`, `train_task2_labels.json` or LSVT's `train_full_labels.json`: `{"gt_1":
-    [...]}`.
+    """Read `train_labels.json`, `train_task2_labels.json` or LSVT's `train_full_labels.json`:
+    `{"gt_1": [...]}`.
     """
     scenes = []
     for name, annotations in _an_object(source.annotations).items():
@@ -91,7 +91,7 @@ def art(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def rects(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A folder of `train_ReCTS_*.json` with `lines` and `chars`."""
+    """Read a folder of `train_ReCTS_*.json` with `lines` and `chars`."""
     scenes = []
     for path in annotation_files(source.annotations, "*.json"):
         words = []
@@ -114,7 +114,7 @@ def rects(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def svt(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train.xml` or `test.xml` with `taggedRectangle`s."""
+    """Read `train.xml` or `test.xml` with `taggedRectangle`s."""
     try:
         with open_regular(source.annotations) as file:
             images = ElementTree.parse(file).getroot().iter("image")
@@ -138,8 +138,8 @@ def svt(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def union14m(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_*.jsonl` with `{"filename": ..., "text": ...}` a line, or the same as `*.json` with a
-    `data_list`.
+    """Read `train_*.jsonl` with `{"filename": ..., "text": ...}` per line, or the same as `*.json`
+    with a `data_list`.
     """
     scenes = []
     for where, entry in _union_entries(source.annotations, notes):
@@ -165,8 +165,8 @@ def _union_entries(path: Path, notes: Notes) -> Iterator[tuple[str, dict[str, An
 
 
 def _indexed_scenes(source: Source, notes: Notes, parse: Any) -> Sequence[Scene]:
-    """The form of COCO-Text: images and annotations by number, and which annotations are of which
-    image.
+    """Read the form of COCO-Text: images and annotations by number, and which annotations are of
+    which image.
     """
     path = source.annotations
     document = _an_object(path)

@@ -25,8 +25,8 @@ from strhub.utils.regular_files import check_regular, open_regular
 
 
 def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`annotation_train.txt` with `./2425/1/115_Lube_45484.jpg 45484` a line; the label is within
-    the name.
+    """Read `annotation_train.txt` with `./2425/1/115_Lube_45484.jpg 45484` per line; the label is
+    within the name.
     """
     names = []
     for where, line in read_lines(source.annotations, notes):
@@ -45,8 +45,8 @@ def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def synthtext(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.mat` with `imnames`, `wordBB` (2 x 4 x words) and `txt`, whose words are what blanks
-    part.
+    """Read `gt.mat` with `imnames`, `wordBB` (2 x 4 x words) and `txt`, whose words are separated
+    by white space.
     """
     content = load_matlab(source.annotations)
     names, boxes, texts = (
@@ -72,7 +72,7 @@ def synthtext(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def iiit5k(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`traindata.mat` or `testdata.mat`: structures with `ImgName` and `GroundTruth`."""
+    """Read `traindata.mat` or `testdata.mat`: structures with `ImgName` and `GroundTruth`."""
     content = load_matlab(source.annotations)
     entries = _field(content, source.annotations.stem, source.annotations)
     other_labels = _labels_by_name(source.labels) if source.labels else {}
@@ -89,7 +89,9 @@ def iiit5k(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def label_files(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A folder of `1.txt`, `2.txt`, ... with a label each, for images `1.jpg` or `1.png`, ..."""
+    """Read a folder of `1.txt`, `2.txt`, ... with a label each, for images `1.jpg` or `1.png`,
+    ...
+    """
     if not source.annotations.is_dir():
         raise ValueError(
             f"{source.annotations}: not a folder; --annotations is the folder `label` here"
@@ -105,7 +107,7 @@ def label_files(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def load_matlab(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file of version 5, as scipy gives them.
+    """Return the variables of a MATLAB file of version 5, as scipy gives them.
 
     Raises:
         ValueError: if scipy isn't there or the file can't be read.
@@ -139,12 +141,12 @@ def _field(content: dict[str, Any], key: str, path: Path) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A text that may lie in arrays of one element."""
+    """Return a text that may lie in arrays of one element."""
     return str(np.asarray(value).ravel()[0]).strip()
 
 
 def _labels_by_name(path: Path) -> dict[str, str]:
-    """`name,label` a line, to labels by the image's name."""
+    """Read lines of `name,label`, and return the labels by the image's name."""
     with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         return {
             Path(row[0].strip()).name: row[1]

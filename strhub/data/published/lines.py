@@ -24,7 +24,7 @@ PREFIXES = ("gt_", "truth_")
 
 
 def icdar13(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with `left, top, right,
+    """Read `gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with `left, top, right,
     bottom, "label"`.
     """
 
@@ -40,7 +40,9 @@ def icdar13(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def icdar15(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with `x1,y1,...,y4,label`."""
+    """Read `gt.txt` with `word_1.png, "label"`, or a folder of `gt_*.txt` with
+    `x1,y1,...,y4,label`.
+    """
 
     def parse(line: str) -> Word:
         *values, text = line.split(",", 8)
@@ -52,7 +54,7 @@ def icdar15(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def mlt19(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`gt.txt` with `word_1.png,Latin,label`, or a folder of `*.txt` with
+    """Read `gt.txt` with `word_1.png,Latin,label`, or a folder of `*.txt` with
     `x1,y1,...,y4,Latin,label`.
     """
 
@@ -75,7 +77,7 @@ def mlt19(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def rctw17(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A folder of `image_*.txt` with `x1,y1,...,y4,difficult,"label"`."""
+    """Read a folder of `image_*.txt` with `x1,y1,...,y4,difficult,"label"`."""
 
     def parse(line: str) -> Word | None:
         *values, difficult, text = line.split(",", 9)
@@ -89,7 +91,7 @@ def rctw17(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def uber_text(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A folder of `truth_img_*.txt` with `x1 y1 x2 y2 ...<tab>label<tab>type`."""
+    """Read a folder of `truth_img_*.txt` with `x1 y1 x2 y2 ...<tab>label<tab>type`."""
 
     def parse(line: str) -> Word:
         values, text, *_ = line.split("\t")
@@ -99,8 +101,8 @@ def uber_text(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def named_words(source: Source, notes: Notes) -> Sequence[Scene]:
-    """A list of cropped words, `name, label` a line. A name with blanks in it needs the separator
-    given.
+    """Read a list of cropped words, `name, label` per line. A name with spaces in it needs the
+    separator given.
     """
     between = {"tab": "\t", "comma": ",", "space": " ", "auto": "\t, "}[source.separator]
     scenes = []
@@ -113,7 +115,7 @@ def named_words(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def coco_text_words(source: Source, notes: Notes) -> Sequence[Scene]:
-    """`train_words_gt.txt` with `number,label`; the images are `number.jpg`."""
+    """Read `train_words_gt.txt` with `number,label`; the images are `number.jpg`."""
     scenes = []
     for where, line in read_lines(source.annotations, notes):
         with notes.guard(where):
@@ -126,7 +128,7 @@ def coco_text_words(source: Source, notes: Notes) -> Sequence[Scene]:
 
 
 def _scenes(source: Source, notes: Notes, parse: Callable[[str], Word | None]) -> Sequence[Scene]:
-    """A folder with a text file an image, of the image's name, often with a prefix."""
+    """Read a folder with a text file per image, of the image's name, often with a prefix."""
     scenes = []
     for path in annotation_files(source.annotations, "*.txt"):
         prefix = next((prefix for prefix in PREFIXES if path.name.startswith(prefix)), "")

@@ -40,7 +40,7 @@ class TokenEmbedding(nn.Module):
         self.scale = math.sqrt(embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Ids of any shape to (..., D)."""
+        """Map ids of any shape to (..., D)."""
         return self.scale * self.embedding(tokens)
 
 
@@ -171,7 +171,7 @@ class CharacterReader(nn.Module):
         return read[:, : self._steps_needed(read)] if stop_early and every > 1 else read
 
     def _steps_needed(self, logits: Tensor) -> int:
-        """Up to which step (B, L, C) some row had not yet read [E], that step included."""
+        """Return up to which step (B, L, C) some row had not yet read [E], including that step."""
         ended = (logits.argmax(-1) == self.eos_id).cumsum(1) > 0  # (B, L)
         return min(int((~ended.all(0)).sum()) + 1, logits.shape[1])
 

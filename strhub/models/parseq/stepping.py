@@ -93,7 +93,9 @@ class SteppingLayer:
         self.past_value[:, :, index] = projected[:, 1]
 
     def update(self, index: int, stream: Tensor, query: Tensor) -> Tensor:
-        """One stream at one position, (B, D), through attention to past and image and the MLP."""
+        """Pass one stream at one position, (B, D), through attention to past and image and the
+        MLP.
+        """
         past = index + 1
         mixed = self._attend(
             query, self.past_key.flatten(0, 1)[:, :, :past], self.past_value.flatten(0, 1)[:, :past]
@@ -106,8 +108,8 @@ class SteppingLayer:
         return stream + self._mlp_out(F.gelu(self._mlp_in(self.norm_mlp(stream))))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Scaled queries (B, D) over (B * H, D / H, S) and (B * H, S, D / H), to (B * H, 1, D /
-        H).
+        """Attend with scaled queries (B, D) to (B * H, D / H, S) and (B * H, S, D / H); return (B *
+        H, 1, D / H).
         """
         return torch.bmm(torch.softmax(torch.bmm(query.view(self.folded), key), dim=-1), value)
 
@@ -125,7 +127,7 @@ class Affine:
             self.weight = self.weight.contiguous()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, in) to (B, out)."""
+        """Map (B, in) to (B, out)."""
         return torch.addmm(self.bias, rows, self.weight)
 
 
@@ -136,7 +138,7 @@ class Norm:
         self.arguments = (norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps)
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, D) to (B, D)."""
+        """Map (B, D) to (B, D)."""
         return torch.layer_norm(rows, *self.arguments)
 
 

@@ -43,12 +43,12 @@ class ContrastiveSystem(System):
 
     @property
     def token_dim(self) -> int:
-        """Of the encoder's tokens."""
+        """Return the size of the encoder's tokens."""
         raise NotImplementedError
 
     @property
     def class_token(self) -> bool:
-        """Whether the first of the encoder's tokens stands for the image."""
+        """Return whether the first of the encoder's tokens stands for the image."""
         return False
 
     def setup(self, stage: str) -> None:
@@ -79,7 +79,7 @@ class ContrastiveSystem(System):
         return self.contrastive.options.weight_at(self.step) * contrastive
 
     def contrastive_loss(self, encoded: Tensor, labels: Sequence[str]) -> Tensor:
-        """InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
+        """Return InfoNCE between images, as the encoder sees them (B, N, D), and their words; in
         float32.
         """
         if self.contrastive is None or self.text_side is None:

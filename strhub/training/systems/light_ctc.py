@@ -32,7 +32,7 @@ class LightCTC(ContrastiveSystem, CTCSystem):
 
     @property
     def token_dim(self) -> int:
-        """Of the encoder's columns."""
+        """Return the size of the encoder's columns."""
         return TOKEN_DIM
 
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:

@@ -84,12 +84,12 @@ class PARSeq(ContrastiveSystem):
 
     @property
     def token_dim(self) -> int:
-        """Of the encoder's tokens, as the decoder gets them."""
+        """Return the size of the encoder's tokens, as the decoder receives them."""
         return int(self.model.pos_queries.shape[-1])
 
     @property
     def class_token(self) -> bool:
-        """Whether the first token stands for the image: CLIP's."""
+        """Return whether the first token stands for the image, as CLIP's does."""
         return self.has_clip_encoder
 
     @property
