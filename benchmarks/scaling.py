@@ -133,7 +133,9 @@ def source_reader(stream: Iterator[object]) -> Read:
 
 
 def own_memory() -> float:
-    """MiB that this process shares with no other; all it ever held where a system does not say."""
+    """Return the MiB that this process shares with no other; if the system does not tell, the
+    most that it ever held.
+    """
     path = Path("/proc/self/smaps_rollup")
     if path.exists():
         lines = (line.split() for line in path.read_text().splitlines())
