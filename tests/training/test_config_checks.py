@@ -55,7 +55,7 @@ MISTAKES = [
     ("optimizer.betas", 0.9, r"optimizer.betas is 0.9: it takes \[a number, a number\]"),
     ("schedule.cycle_momentum", "no", r"schedule.cycle_momentum is 'no': it takes true or false"),
     ("seed", None, r"seed is None: it takes a whole number"),
-    ("seed", -1, r"seed is -1: it must be a number of at least 0"),
+    ("seed", -1, r"seed is -1: it must be a number from 0"),
     ("compile", "yes", r"compile is 'yes': it takes true or false"),
     ("adapt.variants", "yes", r"adapt.variants is 'yes'"),
 ]  # fmt: skip
