@@ -36,6 +36,7 @@ TEXTS = {
     "data.train_dir": PATH,
     "data.val_words": PATH,
     "data.words": PATH,
+    "finetune.cache_features": PATH,
     "hydra.run.dir": PATH,
     "hydra.sweep.dir": PATH,
     "hydra.sweep.subdir": PATH,

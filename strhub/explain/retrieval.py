@@ -22,6 +22,8 @@ from strhub.clip.text_side import load_text_side, read_words, text_size
 from strhub.clip.words import WordSpace
 from strhub.images.open import UnreadableImage, open_image
 from strhub.images.options import image_options, image_to_array
+from strhub.models.layers.light_conv import TOKEN_DIM
+from strhub.models.light_ctc.model import LightCTC
 from strhub.models.parseq.encoders import is_clip
 from strhub.models.parseq.model import PARSeq
 
@@ -82,7 +84,7 @@ class Retriever:
         side = load_text_side(options, hparams, None).to(self.device)
         self.objective = Contrastive(
             options,
-            image_dim=hparams["embed_dim"],
+            image_dim=hparams.get("embed_dim") or TOKEN_DIM,
             text_dim=text_size(options, hparams, hparams.get("pretrained_encoder")),
             class_token=class_token,
         ).eval()
@@ -115,15 +117,26 @@ class Retriever:
                     found.append(Found(str(source), []))
                 except UnreadableImage as error:
                     found.append(Found(str(source), [], str(error)))
-            rows = iter(self._nearest(torch.stack(inputs), count) if inputs else ())
+            rows = iter(self._nearest(inputs, count) if inputs else ())
             for item in found:
                 yield item if item.error else item._replace(words=next(rows))
 
-    def _nearest(self, images: Tensor, count: int) -> list[list[tuple[str, float]]]:
+    def _nearest(self, images: Sequence[Tensor], count: int) -> list[list[tuple[str, float]]]:
+        """Return the nearest words of images (3, H, W); those that keep their aspect are looked at
+        one by one, since padding would count.
+        """
         network = self.model.model
-        assert isinstance(network, PARSeq)  # the contrastive objective is PARSeq's
+        alone = self._images["keep_aspect"]
+        batches = [image[None] for image in images] if alone else [torch.stack([*images])]
         with torch.inference_mode():
-            directions = self.objective.image_directions(network.encoder(images.to(self.device)))
+            encoded = []
+            for batch in batches:
+                if isinstance(network, LightCTC):
+                    encoded.append(network.tokens(batch.to(self.device)))
+                else:
+                    assert isinstance(network, PARSeq)  # no other is trained with the objective
+                    encoded.append(network.encoder(batch.to(self.device)))
+            directions = torch.cat([self.objective.image_directions(one) for one in encoded])
             indexes, cosines = self.space.nearest(directions, count)
         return [
             [(self.space.words[index], cosine) for index, cosine in zip(*row, strict=True)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tiny_models import LABELS, Training, inputs, tiny_system
 
 from strhub.clip.contrastive import ContrastiveOptions
 from strhub.clip.spelling import SPELLING, SpellingFeatures
 from strhub.clip.text_side import load_text_side, text_size
 from strhub.clip.words import WordSpace, word_keys
+from strhub.explain.retrieval import Retriever
 from strhub.training.systems.light_ctc import LightCTC
 
 pytestmark = pytest.mark.numeric
@@ -73,3 +76,21 @@ def test_the_network_of_columns_learns_with_it() -> None:
     trained.contrastive_loss(tokens, LABELS).backward()
     assert trained.model.encoder.neck.shortcut.weight.grad is not None
     assert trained.model.head.weight.grad is None
+
+
+def test_words_are_found_by_images_of_any_width(tmp_path: Path) -> None:
+    """Each as if it were alone, by a run's checkpoint of the network of columns."""
+    system = tiny_system(Training("light_ctc"), contrastive=OPTIONS)
+    state = {"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams),
+             "pytorch-lightning_version": "2.6.0"}  # fmt: skip
+    torch.save(state, tmp_path / "last.ckpt")
+    paths = []
+    for width in (30, 60):
+        paths.append(tmp_path / f"{width}.png")
+        Image.effect_noise((width, 24), 60).convert("RGB").save(paths[-1])
+    retriever = Retriever(tmp_path / "last.ckpt", WORDS)
+    together = [dict(found.words) for found in retriever(paths, count=3)]
+    for path, words in zip(paths, together, strict=True):
+        (alone,) = retriever([path], count=3)
+        assert dict(alone.words) == pytest.approx(words, abs=1e-5)
+        assert len(words) == 3
