@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from strhub.benchmark.measure import Cost, Latency
-from strhub.utils.log_axis import log_x_axis
+from strhub.utils.files import write_whole
+from strhub.utils.log_axis import log_x_axis, write_figure
 
 
 def cost_table(costs: Mapping[str, Cost]) -> str:
@@ -45,7 +46,7 @@ def latency_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def write_json(results: Mapping[str, Any], path: Path) -> None:
     """Write everything that was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_plot(path: Path) -> None:
@@ -122,4 +123,4 @@ def _figure() -> tuple[Any, Any]:
 
 def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path, dpi=120)

@@ -42,6 +42,7 @@ from strhub.training.tuning_checks import (
 )
 from strhub.training.tuning_results import METRICS, Search, Trial, ranked, rounded, write_results
 from strhub.utils.cluster import ray_session
+from strhub.utils.files import write_whole
 from strhub.utils.telemetry import switch_off_telemetry
 
 
@@ -72,7 +73,7 @@ def tune(config: DictConfig) -> Search:
         folder.mkdir(parents=True, exist_ok=True)
         if not settings.resume_dir:
             mark_own(folder)
-        (folder / "search.yaml").write_text(OmegaConf.to_yaml(config), "utf-8")
+        write_whole(folder / "search.yaml", OmegaConf.to_yaml(config))
         grid = tuner.fit()
     trials = ranked(
         [_trial(result) for result in grid if result.config], settings.metric, settings.mode

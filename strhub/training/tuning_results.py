@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from strhub.configs import CONFIG_DIR
+from strhub.utils.files import write_whole
 from strhub.utils.install import install_command
-from strhub.utils.log_axis import log_x_axis
+from strhub.utils.log_axis import log_x_axis, write_figure
 
 __all__ = ["METRICS", "Search", "Trial", "ranked", "rounded", "write_results"]
 
@@ -91,14 +93,15 @@ def write_results(search: Search, config: DictConfig | None = None) -> None:
     config: of the search, all of which the experiment then holds; None: it holds the values that
         were found alone.
     """
-    with (search.folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["lr", *search.others, *METRICS, "progress", "seconds", "error"])
-        for trial in search.trials:
-            values = [*trial.others.values(), *(trial.metrics.get(name, "") for name in METRICS)]
-            writer.writerow(
-                [trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error]
-            )
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["lr", *search.others, *METRICS, "progress", "seconds", "error"])
+    for trial in search.trials:
+        values = [*trial.others.values(), *(trial.metrics.get(name, "") for name in METRICS)]
+        writer.writerow(
+            [trial.lr, *values, f"{trial.progress:.1f}", f"{trial.seconds:.1f}", trial.error]
+        )
+    write_whole(search.folder / "trials.csv", table.getvalue())
     if search.best is not None:
         found = (
             f"{search.metric} {search.best.metrics[search.metric]:.4f}, the best of "
@@ -107,7 +110,7 @@ def write_results(search: Search, config: DictConfig | None = None) -> None:
         path = search.folder / "experiment" / "best.yaml"
         path.parent.mkdir(exist_ok=True)
         best = best_experiment(search.best.values, config)
-        path.write_text(f"# @package _global_\n# {found}.\n{OmegaConf.to_yaml(best)}", "utf-8")
+        write_whole(path, f"# @package _global_\n# {found}.\n{OmegaConf.to_yaml(best)}")
         plot(search)
 
 
@@ -176,4 +179,4 @@ def plot(search: Search) -> None:
         )  # fmt: skip
         axes.set(xlabel=name, ylabel=search.metric)
     figure.colorbar(points, ax=axes, label="progress in percent")
-    figure.savefig(search.folder / "trials.png", dpi=100)
+    write_figure(figure, search.folder / "trials.png", dpi=100)

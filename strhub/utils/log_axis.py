@@ -1,9 +1,15 @@
-"""A logarithmic axis whose ticks can be read, however little or much it spans."""
+"""What plots share: a logarithmic axis whose ticks can be read, and files that are never half
+written.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from strhub.utils.files import write_whole
 
 
 def log_x_axis(axes: Any, values: Sequence[float]) -> None:
@@ -22,3 +28,15 @@ def log_x_axis(axes: Any, values: Sequence[float]) -> None:
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def write_figure(figure: Any, path: Path, *, dpi: int) -> None:
+    """Write a Matplotlib figure in the format that the file's suffix names, PNG without one.
+
+    Raises:
+        ValueError: for a format that Matplotlib does not write.
+        OSError: if the file cannot be written; what was there before stays.
+    """
+    image = io.BytesIO()
+    figure.savefig(image, dpi=dpi, format=path.suffix[1:] or "png")
+    write_whole(path, image.getvalue())

@@ -66,6 +66,10 @@ def arguments_of(command: str, folder: Path, charset: str) -> list[str]:
         ],
         "data render": ["render", str(folder / "drawn"), "--count", "2", "--workers", "1",
                         "--charset", charset],
+        "data suspects": [
+            "suspects", street, str(folder / "suspects.html"), "--charset", charset,
+            "--model", "strhub-tiny", "--device", "cpu",
+        ],
         "data sheet": ["sheet", str(folder / "sheet.png"), "--count", "2", "--charset", charset],
     }[command]  # fmt: skip
 
@@ -81,7 +85,7 @@ def run(command: str, arguments: list[str]) -> str:
 
 
 READ = ("read", "read --output", "export", "explain", "test", "test --reader", "test --charset")
-DATA = ("data inspect", "data filter", "data render", "data sheet")
+DATA = ("data inspect", "data filter", "data render", "data sheet", "data suspects")
 
 
 @pytest.mark.parametrize("command", [*READ, *DATA])
@@ -96,6 +100,8 @@ def test_a_charset_from_a_file(
         assert "own charset of 3 characters" in said
     elif command == "test --charset":
         assert "| street" in said
+    elif command == "data suspects":
+        assert "of 2 are suspected" in said
     elif command == "data filter":
         assert "1 records kept, 1 dropped" in said
 

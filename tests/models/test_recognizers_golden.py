@@ -24,7 +24,7 @@ EXPERIMENTS = ["vitstr", "crnn", "trba", "trbc"]
 # In single precision the spline's terms cancel so far that the recorded grids are off by 2e-5, and
 # in images of noise that moves gradients from the sampling of pixels on by some percent, as is
 # shown below.
-ROUNDED = {"Transformation.": 5e-2}
+ROUNDED = {"Transformation.": 6e-2}
 # And where a gradient is next to nothing beside the others, rounding is a larger share of it: of
 # the total, so much.
 ROUNDING = {"trba": 1e-5, "trbc": 1e-5}
@@ -134,9 +134,9 @@ def gradient_norms(
 @pytest.mark.parametrize("experiment", ["trba", "trbc"])
 def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: str) -> None:
     """The recorded norms are about as far from ours as ours are from themselves, computed in
-    another order, by other convolutions, in 64 bits, or with last bits that differ. Behind the
-    sampling a thousandth is met; before it, that is beyond single precision, by how much depends
-    on the processor.
+    another order, by other convolutions, in 64 bits, or from matrices whose last bits differ.
+    Behind the sampling a thousandth is met; before it, that is beyond single precision: one set of
+    last bits in ten moves a norm by 4 %, most by less than 1 %.
     """
     system = recorded_system(experiment)
     generator: Any = system.model.Transformation.GridGenerator  # type: ignore[union-attr]
@@ -157,12 +157,16 @@ def test_rounding_alone_moves_gradients_before_the_sampling_as_far(experiment: s
         warnings.simplefilter("ignore")  # of hardware that is not here
         with torch.backends.mkldnn.flags(enabled=False):  # other convolutions
             ways.append(gradient_norms(system, lambda points: pixels @ (spline @ points)))
-    for seed in range(6):  # the large terms, each by at most its last bit
+    for seed in range(6):  # matrices that were made by another library: each number by a last bit
 
         def jittered(points: Tensor, seed: int = seed) -> Tensor:
-            terms = spline @ points
-            noise = torch.rand(terms.shape, generator=torch.Generator().manual_seed(seed))
-            return pixels @ (terms * (1 + torch.finfo(terms.dtype).eps * (2 * noise - 1)))
+            generator = torch.Generator().manual_seed(seed)
+
+            def rounded(matrix: Tensor) -> Tensor:
+                noise = torch.rand(matrix.shape, generator=generator)
+                return matrix * (1 + torch.finfo(matrix.dtype).eps * (2 * noise - 1))
+
+            return rounded(pixels) @ (rounded(spline) @ points)
 
         ways.append(gradient_norms(system, jittered))
     golden = recorded(f"{experiment}.json")["training"]["training_step"]["grad_norms"]

@@ -1,8 +1,10 @@
 """Ticks of a logarithmic axis that can be read."""
 
+from pathlib import Path
+
 import pytest
 
-from strhub.utils.log_axis import log_x_axis
+from strhub.utils.log_axis import log_x_axis, write_figure
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,15 @@ def test_labels_are_few_and_plain_numbers(values: tuple[float, float]) -> None:
     assert not [text.get_text() for text in axes.get_xticklabels(minor=True) if text.get_text()]
     if values[0] < values[1]:
         assert len(labels) >= 2
+
+
+def test_a_plot_that_fails_leaves_the_file_before_it(tmp_path: Path) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(1, 1))
+    for name, magic in (("plot.png", b"\x89PNG"), ("plot.svg", b"<?xml"), ("plot", b"\x89PNG")):
+        write_figure(figure, tmp_path / name, dpi=50)
+        assert (tmp_path / name).read_bytes().startswith(magic)
+    (tmp_path / "plot.unknown").write_text("before")
+    with pytest.raises(ValueError, match="unknown"):
+        write_figure(figure, tmp_path / "plot.unknown", dpi=50)
+    assert (tmp_path / "plot.unknown").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 4

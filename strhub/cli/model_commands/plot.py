@@ -10,6 +10,8 @@ import argparse
 import csv
 from pathlib import Path
 
+from strhub.utils.log_axis import write_figure
+
 
 def column(rows: list[dict[str, str]], name: str, batch: int) -> tuple[list[float], list[float]]:
     """Return the words seen, in thousands, and the value of every row that has one."""
@@ -60,6 +62,6 @@ def run(args: argparse.Namespace) -> None:
     accuracy_axes.set_ylabel("validation accuracy (%)", color="tab:blue")
     accuracy_axes.set_ylim(0, 100)
     accuracy_axes.grid(alpha=0.3)
-    figure.savefig(args.out, dpi=100)
+    write_figure(figure, args.out, dpi=100)
     pyplot.close(figure)
     print(args.out)
