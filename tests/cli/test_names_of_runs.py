@@ -73,7 +73,7 @@ COMMANDS: dict[str, Start] = {
         ["suspects", str(root / "test" / "street"), str(root / "page.html"), "--model", name]
     ),
     "label": lambda name, root: model.run(
-        ["label", str(root / "test" / "street"), str(root / "labelled"), "--model", name]
+        ["label", str(root / "test" / "street"), str(root / "labeled"), "--model", name]
     ),
     "measure": lambda name, _: model.run(["measure", name, "--rendered", "1", "--empty", "1"]),
     "average": lambda name, root: model.run(
