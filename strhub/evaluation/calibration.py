@@ -114,9 +114,11 @@ def fit_calibration(
     texts: what was read, none of them empty. `ValueError` without words, or without as many of
     each.
     """
-    counts = sorted({len(confidences), len(texts), len(right)})
-    if len(counts) > 1 or not counts[0]:
-        raise ValueError(f"confidences, texts and verdicts: {counts} of them: each must be as many")
+    if not len(confidences) == len(texts) == len(right) > 0:
+        raise ValueError(
+            f"{len(confidences)} confidences, {len(texts)} texts and {len(right)} verdicts: need "
+            "as many of each, and at least one"
+        )
     rows = [calibration_terms(one, text) for one, text in zip(confidences, texts, strict=True)]
     default = np.array(Calibration())
     return Calibration(*_regress(np.array(rows), right, default, _HELD_CALIBRATION))

@@ -133,7 +133,7 @@ def test_they_are_listed_and_read_from_where_they_are_put(
     assert {*CLIP4STR} <= {*listed}
     assert listed["clip4str-b"].accuracy["IIIT5k"] == 99.2
     monkeypatch.setattr(zoo, "_cache", lambda: tmp_path)
-    with pytest.raises(CheckpointError, match=r"not fetched.*d70bde1f2d\.ckpt"):
+    with pytest.raises(CheckpointError, match=r"not downloaded automatically.*d70bde1f2d\.ckpt"):
         load("clip4str-b")
     name = CLIP4STR["clip4str-b"].address.rpartition("/")[2]
     stored(tmp_path, released_state(), name)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from strhub.cli import data as commands
+from strhub.cli.commands import Commands
 from strhub.data.sources.lmdb import LmdbWords
 
 SUFFIXES = ("png", "jpg", "webp", "bmp", "gif", "tif")
@@ -274,10 +275,10 @@ def test_ends_of_a_command(
     status: int | str,
     message: str,
 ) -> None:
-    def fail() -> None:
+    def fail(_program: Commands) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "run", fail)
+    monkeypatch.setattr(Commands, "run", fail)
     monkeypatch.setattr(sys, "argv", ["strhub-data", "make", "a", "b"])
     with pytest.raises(SystemExit) as caught:
         commands.main()

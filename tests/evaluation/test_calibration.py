@@ -186,9 +186,9 @@ def test_a_fit_does_not_run_away() -> None:
 
 def test_few_words_or_none_do_not_lead_far() -> None:
     assert fit_calibration([0.9], ["house"], [True]) == pytest.approx(Calibration(), abs=0.5)
-    with pytest.raises(ValueError, match="need as many"):
+    with pytest.raises(ValueError, match="0 confidences, 0 texts and 0 verdicts: need as many"):
         fit_calibration([], [], [])
-    with pytest.raises(ValueError, match="need as many"):
+    with pytest.raises(ValueError, match="1 confidences, 2 texts and 1 verdicts: need as many"):
         fit_calibration([0.5], ["a", "b"], [True])
 
 

@@ -188,7 +188,7 @@ def test_margin_of_a_curved_text_goes_straight_on() -> None:
         (box_polygon(60, 5, 80, 20), "outside"),
         (box_polygon(59.5, 5, 80, 20), "less than a pixel"),
         (box_polygon(10, 5, 5000, 20), "far outside"),
-        ([(1, 1), (9, 1), (9, math.nan)], "no numbers"),
+        ([(1, 1), (9, 1), (9, math.nan)], "coordinates that are not numbers"),
     ],
 )
 def test_unusable_polygons(polygon: list[tuple[float, float]], message: str) -> None:

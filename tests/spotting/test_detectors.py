@@ -61,7 +61,7 @@ def test_a_detector_may_find_nothing(found: object) -> None:
         (np.zeros((2, 3)), r"an array \(2, 3\)"),
         ((np.zeros((2, 4)), np.zeros(1)), "2 boxes and 1 scores"),
         (["street"], "returned list"),
-        ([[(0, 0), (1, 0), (1, np.nan), (0, 1)]], "no numbers"),
+        ([[(0, 0), (1, 0), (1, np.nan), (0, 1)]], "coordinates that are not numbers"),
     ],
 )
 def test_what_is_no_box_is_said(found: object, message: str) -> None:

@@ -101,7 +101,7 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.echo=0"], "data.echo is 0: it must be a number from 1 on"),
+        (["data.echo=0"], "data.echo is 0: it must be a number of at least 1"),
         (
             ["data.augment_on_device=2"],
             "data.augment_on_device is 2: it must be a number from 0.0 to 1.0",

@@ -110,5 +110,5 @@ def test_files_that_are_based_on_each_other(tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     first.write_text(f"base: {second.as_posix()}\n", encoding="utf-8")
     second.write_text(f"base: {first.as_posix()}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="circle"):
+    with pytest.raises(ValueError, match="base is circular"):
         load_style(first)
