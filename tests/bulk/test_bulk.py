@@ -410,5 +410,5 @@ def test_ray_replaces_a_dead_actor(tmp_path: Path) -> None:
     )
     assert not (tmp_path / "kill").exists()
     assert texts(tmp_path / "out") == numbers(range(200))
-    with pytest.raises(ValueError, match="to have 1000 CPU, but Ray has"):
+    with pytest.raises(ValueError, match="an actor needs 1000 CPU, but Ray has"):
         read_all([tmp_path / "w"], tmp_path / "two", engine="ray", recognizer=deadly, cpus=1000)
