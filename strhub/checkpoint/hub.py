@@ -27,7 +27,7 @@ from strhub.checkpoint.download import (
 )
 from strhub.checkpoint.hub_config import CONFIG_FILE, LARGEST_CONFIG
 from strhub.errors import CheckpointError, MissingExtra
-from strhub.utils.install import install_command
+from strhub.utils.install import import_extra
 from strhub.utils.telemetry import switch_off_telemetry
 
 __all__ = ["explained", "fetch_address", "hub_options", "import_hub"]
@@ -94,16 +94,8 @@ def import_hub(what: str) -> ModuleType:
         MissingExtra: it is not installed.
     """
     switch_off_telemetry()
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"{error.name} is not installed; {what} needs: {install_command('hub')}",
-            name=error.name,
-        ) from error
-    module: ModuleType = huggingface_hub
-    return module
+    import_extra("huggingface_hub.errors", "hub", what)
+    return import_extra("huggingface_hub", "hub", what)
 
 
 def hub_options() -> dict[str, Any]:

@@ -132,6 +132,17 @@ def read_options(args: argparse.Namespace, *names: str) -> ReadOptions:
     return ReadOptions(**values)
 
 
+def data_root_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --data_root, for what reads sets in its test folder."""
+    parser.add_argument(
+        "--data_root",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="folder that contains test/<name>/",
+    )
+
+
 def device_argument(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument(

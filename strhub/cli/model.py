@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from strhub.cli.commands import Commands
 
 COMMANDS = ("make", "label", "average", "calibrate", "measure", "plot")
@@ -22,16 +20,8 @@ _PROGRAM = Commands(
     extra=_extra,
     intermixed=("make",),
 )
-
-
-def run(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that comes first in `arguments`, by default those of the process."""
-    _PROGRAM.run(arguments)
-
-
-def main() -> None:
-    """Run the command; errors are one clear line, Ctrl-C is no traceback."""
-    _PROGRAM.main()
+run = _PROGRAM.run
+main = _PROGRAM.main
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from PIL import Image
 
+from strhub.cli.arguments import data_root_argument
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.folder import FolderWords, find_annotated
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
@@ -20,13 +21,7 @@ Word: TypeAlias = tuple[Image.Image, str]
 
 def word_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --data_root and --sets."""
-    parser.add_argument(
-        "--data_root",
-        type=Path,
-        default=Path("data"),
-        metavar="FOLDER",
-        help="folder that contains test/<name>/",
-    )
+    data_root_argument(parser)
     parser.add_argument(
         "--sets",
         nargs="*",

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strhub.cli.arguments import SPEED, device_argument, model_options, read_arguments, split_words
+from strhub.cli.arguments import (
+    SPEED,
+    data_root_argument,
+    device_argument,
+    model_options,
+    read_arguments,
+    split_words,
+)
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
@@ -42,13 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="model | name:type=value",
         help="id or path of a model, and its options, such as refine_iters:int=2",
     )
-    parser.add_argument(
-        "--data_root",
-        type=Path,
-        default=Path("data"),
-        metavar="FOLDER",
-        help="folder that contains test/<name>/",
-    )
+    data_root_argument(parser)
     parser.add_argument("--batch_size", type=int, default=512, help="images per batch")
     workers = min(4, os.cpu_count() or 1)
     parser.add_argument(

@@ -16,21 +16,20 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 import strhub
 from strhub.checkpoint.scene_text_model import SceneTextModel
-from strhub.errors import ConfigError, MissingExtra
+from strhub.errors import ConfigError
 from strhub.export.archive import AllSteps
 from strhub.export.generic import WIDTH_STEP
 from strhub.export.writing import description_of
 from strhub.images.options import image_options
 from strhub.inference.onnx_description import LOGITS, METADATA_KEY
 from strhub.utils.files import replacing_folder
-from strhub.utils.install import not_installed
+from strhub.utils.install import import_extra
 
 __all__ = ["DEFAULT_WIDTH", "convert_for_coreml", "size_for_coreml", "write_coreml"]
 
@@ -104,7 +103,7 @@ def convert_for_coreml(
     if precision not in ("float32", "float16"):
         raise ConfigError(f"for Core ML: written in float32 or float16, not {precision}")
     height, columns = size_for_coreml(model, width)
-    coremltools = _library()
+    coremltools = import_extra("coremltools", "coreml", "writing for Core ML")
     program = _program_of(model, (height, columns))
     numbers = coremltools.precision
     try:
@@ -160,14 +159,3 @@ def _program_of(model: SceneTextModel, size: tuple[int, int]) -> torch.export.Ex
         elif node.target in _RENAMED:
             node.target = _RENAMED[node.target]
     return program
-
-
-def _library() -> ModuleType:
-    try:
-        import coremltools
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            not_installed(error, "coreml", "writing for Core ML"), name=error.name
-        ) from error
-    module: ModuleType = coremltools
-    return module

@@ -12,15 +12,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 from strhub.checkpoint.scene_text_model import SceneTextModel
-from strhub.errors import MissingExtra
 from strhub.export.checking import largest_difference_of
 from strhub.export.writing import export
 from strhub.inference.onnx_description import METADATA_KEY, read_description
-from strhub.utils.install import not_installed
+from strhub.utils.install import import_extra
 
 __all__ = ["largest_difference_of_openvino", "write_openvino"]
 
@@ -48,7 +46,7 @@ def write_openvino(
         raise ValueError(f"{path}: OpenVINO's files end in .xml")
     if precision not in ("float32", "float16"):
         raise ValueError(f"{path}: written for OpenVINO in float32 or float16, not {precision}")
-    openvino = _library()
+    openvino = import_extra("openvino", "openvino", "writing for OpenVINO")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
@@ -69,17 +67,6 @@ def largest_difference_of_openvino(model: SceneTextModel, path: str | Path) -> f
     """Return by how much a written file's logits differ from the model's, at most, on soft
     noise, one and three images at a time; infinity if a batch's number of steps differs.
     """
-    openvino = _library()
+    openvino = import_extra("openvino", "openvino", "writing for OpenVINO")
     compiled = openvino.compile_model(openvino.Core().read_model(path), "CPU", _F32)
     return largest_difference_of(model, lambda images: compiled([images])[0])
-
-
-def _library() -> ModuleType:
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            not_installed(error, "openvino", "writing for OpenVINO"), name=error.name
-        ) from error
-    module: ModuleType = openvino
-    return module

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
-from strhub.errors import ConfigError, MissingExtra, UnreadableImage
+from strhub.errors import ConfigError, UnreadableImage
 from strhub.images.limits import check_size, damage
 from strhub.images.open import open_image
 from strhub.images.sources import Encoded, is_address, load, take
 from strhub.spotting.pdf_pages import render_pages
-from strhub.utils.install import not_installed
+from strhub.utils.install import import_extra
 
 DPI: Final = 200
 PDF_SUFFIX: Final = ".pdf"
@@ -106,10 +106,7 @@ def _count_of_tiff(content: bytes) -> int:
 
 
 def _pages_of_pdf(content: bytes, dpi: float) -> Iterator[DocumentPage]:
-    try:
-        import pypdfium2  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra(not_installed(error, "spot", "reading PDFs"), name=error.name) from error
+    import_extra("pypdfium2", "spot", "reading PDFs")
     for number, page in enumerate(render_pages(content, dpi), 1):
         if number > MAX_PAGES:
             raise UnreadableImage(f"it has over {MAX_PAGES} pages")

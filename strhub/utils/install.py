@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import strhub
+from strhub.errors import MissingExtra
 
-__all__ = ["install_command", "not_installed"]
+__all__ = ["import_extra", "install_command", "not_installed"]
 
 
 def install_command(extra: str) -> str:
@@ -25,3 +28,13 @@ def not_installed(error: ModuleNotFoundError, extra: str, what: str) -> str:
     command`.
     """
     return f"{error.name} is not installed; {what} needs: {install_command(extra)}"
+
+
+def import_extra(name: str, extra: str, what: str) -> ModuleType:
+    """Return a package that an extra brings; `MissingExtra` where it, or what it needs, is not
+    installed. what: what needs it, such as `writing for OpenVINO`.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(not_installed(error, extra, what), name=error.name) from error
