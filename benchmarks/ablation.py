@@ -101,8 +101,10 @@ def table(results: Sequence[Result], arms: Sequence[str], measures: dict[str, in
     measures: names in the results, and how many decimals of each are shown.
     """
     there = [name for name in measures if any(name in result for result in results)]
-    lines = ["| arm | seeds | " + " | ".join(f"{m} | less first arm" for m in there) + " | CPU s |",
-             "| --- | --- |" + " --- | --- |" * len(there) + " --- |"]  # fmt: skip
+    lines = [
+        "| arm | seeds | " + " | ".join(f"{m} | less first arm" for m in there) + " | CPU s |",
+        "| --- | --- |" + " --- | --- |" * len(there) + " --- |",
+    ]
     first = {result["seed"]: result for result in results if result["arm"] == arms[0]}
     for arm in arms:
         runs = [result for result in results if result["arm"] == arm]

@@ -68,9 +68,18 @@ def killed(words: Path, output: Path, count: int, engine: str) -> None:
     """Kill the command at two random moments between its first and its last part; then let it
     end.
     """
-    command = [sys.executable, "read.py", "--images", str(words), "--output", str(output),
-        "--engine", engine,
-               "--per_part", "500"]  # fmt: skip
+    command = [
+        sys.executable,
+        "read.py",
+        "--images",
+        str(words),
+        "--output",
+        str(output),
+        "--engine",
+        engine,
+        "--per_part",
+        "500",
+    ]
     rng = random.Random(3)
     stops = sorted(rng.randrange(1, count // 500) for _ in range(2))
     for stop in [*stops, None]:

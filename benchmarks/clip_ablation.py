@@ -65,10 +65,14 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
     data = (
         ["dataset=rendered", f"data.render.words={args.words}"]
         if args.rendered
-        else [f"data.mixture={{{mixture}}}", f"data.mixture_size={args.words}",
-              f"data.root_dir={args.data_root}", "data.drop_tall=true",
-              "data.render.augment=false"]
-    )  # fmt: skip
+        else [
+            f"data.mixture={{{mixture}}}",
+            f"data.mixture_size={args.words}",
+            f"data.root_dir={args.data_root}",
+            "data.drop_tall=true",
+            "data.render.augment=false",
+        ]
+    )
     overrides = [
         "+experiment=light_ctc", "optimizer=adamw", "averaging=none", "logger=csv", *data,
         "charset=94_full", "data.augment=strong", "data.render.difficulty=[0,0.9]",
@@ -114,8 +118,11 @@ def write_start(args: argparse.Namespace, path: Path) -> None:
     store = FeatureStore(args.folder / "features")
     found = fitted(system.model.eval(), system.tokenizer, store)
     system.contrastive.projection.load_state_dict({"weight": found.T})
-    state = {"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams),
-             "pytorch-lightning_version": lightning}  # fmt: skip
+    state = {
+        "state_dict": system.state_dict(),
+        "hyper_parameters": dict(system.hparams),
+        "pytorch-lightning_version": lightning,
+    }
     torch.save(state, path)
 
 
@@ -148,10 +155,12 @@ def run(
     folder = Path(config.output_dir)
     with open_dict(config):
         config.callbacks.curve = {
-            "_target_": "clip_ablation_scores.Curve", "words": str(args.folder / "test.pt"),
-            "kind": "val" if "val" in words else "rendered", "output": str(folder / "curve.json"),
+            "_target_": "clip_ablation_scores.Curve",
+            "words": str(args.folder / "test.pt"),
+            "kind": "val" if "val" in words else "rendered",
+            "output": str(folder / "curve.json"),
             "every": max(1, steps // 4),
-        }  # fmt: skip
+        }
     metrics = train(config)
     (checkpoint,) = folder.rglob("last.ckpt")
     system = model_from_config(config)
@@ -161,12 +170,20 @@ def run(
     curve = json.loads((folder / "curve.json").read_text("utf-8"))
     store = FeatureStore(args.folder / "features")
     return {
-        "arm": arm, "seed": seed, "steps": steps, "subject": args.subject, "batch": args.batch,
-        "lr": args.lr, "words": args.words, "loss": round(metrics["loss"], 4),
-        "seconds": curve[-1]["seconds"], "curve": curve,
-        "encoder": weights_hash(system)[:16], "images": store.made_of["the training images"][:16],
+        "arm": arm,
+        "seed": seed,
+        "steps": steps,
+        "subject": args.subject,
+        "batch": args.batch,
+        "lr": args.lr,
+        "words": args.words,
+        "loss": round(metrics["loss"], 4),
+        "seconds": curve[-1]["seconds"],
+        "curve": curve,
+        "encoder": weights_hash(system)[:16],
+        "images": store.made_of["the training images"][:16],
         **score(system.model, system.tokenizer, system.contrastive, words, store),
-    }  # fmt: skip
+    }
 
 
 def score_start(args: argparse.Namespace, model: Any, words: dict[str, Words]) -> None:

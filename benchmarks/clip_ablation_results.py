@@ -193,11 +193,17 @@ def other_table(study: Study) -> str:
         if arm == first:
             less = [""] * 3
         cells = [
-            arm, spread(error), less[0], spread(study.calibration(arm, refitted=True)),
-            spread(probe[0]), less[1],
-            spread(found) if None not in found else "–", spread(timed), less[2],
+            arm,
+            spread(error),
+            less[0],
+            spread(study.calibration(arm, refitted=True)),
+            spread(probe[0]),
+            less[1],
+            spread(found) if None not in found else "–",
+            spread(timed),
+            less[2],
             spread([run["seconds"] for run in study.runs[arm]], 0),
-        ]  # fmt: skip
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -233,8 +233,11 @@ class Curve(pl.Callback):
         right = rights(texts, labels[::3])
         network.train()
         self.points.append(
-            {"step": step, "seconds": round(now - self.begin - self.aside, 2),
-             "accuracy": round(100 * sum(right) / len(right), 3)}
-        )  # fmt: skip
+            {
+                "step": step,
+                "seconds": round(now - self.begin - self.aside, 2),
+                "accuracy": round(100 * sum(right) / len(right), 3),
+            }
+        )
         self.output.write_text(json.dumps(self.points), "utf-8")
         self.aside += time.process_time() - now

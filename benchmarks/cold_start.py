@@ -56,8 +56,10 @@ def main() -> None:
         if args.json:
             print(json.dumps({"model": model, **figures}))
             continue
-        cells = [f"{median(values):.2f} {name} ({min(values):.2f} to {max(values):.2f})"
-                 for name, values in figures.items()]  # fmt: skip
+        cells = [
+            f"{median(values):.2f} {name} ({min(values):.2f} to {max(values):.2f})"
+            for name, values in figures.items()
+        ]
         print(f"{model}: " + ", ".join(cells))
 
 

@@ -95,8 +95,10 @@ def main() -> None:
     for name, column in (("wall", 0), ("processor", 1)):
         alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))
         share = median(one / other for one, other in zip(alone, whole, strict=True))
-        print(f"{name} time: model alone {len(paths) / median(alone):.0f} words/s, files to texts "
-              f"{len(paths) / median(whole):.0f} words/s, {100 * share:.1f} % of it")  # fmt: skip
+        print(
+            f"{name} time: model alone {len(paths) / median(alone):.0f} words/s, files to texts "
+            f"{len(paths) / median(whole):.0f} words/s, {100 * share:.1f} % of it"
+        )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,17 @@ from strhub.training.systems.parseq import PARSeq
 
 PRECISIONS = ("float32", "bfloat16")
 SIZES = {
-    "embed_dim": 128, "enc_num_heads": 4, "dec_num_heads": 4, "enc_depth": 4, "patch_size": [8, 8],
-    "img_size": [32, 64], "max_label_length": 8, "charset_train": CHARSET_36,
-    "charset_test": CHARSET_36, "normalize": "default",
-}  # fmt: skip
+    "embed_dim": 128,
+    "enc_num_heads": 4,
+    "dec_num_heads": 4,
+    "enc_depth": 4,
+    "patch_size": [8, 8],
+    "img_size": [32, 64],
+    "max_label_length": 8,
+    "charset_train": CHARSET_36,
+    "charset_test": CHARSET_36,
+    "normalize": "default",
+}
 
 
 def learn(

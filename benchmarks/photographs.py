@@ -45,9 +45,15 @@ def read_ours(paths: Sequence[str], *, stream: bool, threads: int) -> Iterator[t
     began = time.perf_counter()
     timed = []
     for page in pages:
-        timed.append((time.perf_counter() - began, [(page_word.quad, page_word.text,
-            page_word.confidence)
-                                                    for page_word in page.words]))  # fmt: skip
+        timed.append(
+            (
+                time.perf_counter() - began,
+                [
+                    (page_word.quad, page_word.text, page_word.confidence)
+                    for page_word in page.words
+                ],
+            )
+        )
         began = time.perf_counter()
     mean = sum(seconds for seconds, _ in timed) / len(timed)
     for seconds, words in timed:
@@ -98,8 +104,11 @@ def measure(python: str, system: str, paths: Sequence[str], threads: int) -> dic
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} if system in OURS else dict(os.environ)
     done = subprocess.run(
         [python, __file__, "--worker", system, "--threads", str(threads)],
-        input=json.dumps(list(paths)), capture_output=True, text=True, env=environment,
-    )  # fmt: skip
+        input=json.dumps(list(paths)),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     if done.returncode:
         raise SystemExit(f"{system} failed:\n{done.stderr[-2000:]}")
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -161,8 +170,9 @@ def report(
                 ratios = [
                     statistics.fmean(chunk[system][image]["seconds"] for image in chunk[system])
                     / statistics.fmean(chunk[base][image]["seconds"] for image in chunk[base])
-                    for chunk in chunks if own & chunk[base].keys()
-                ]  # fmt: skip
+                    for chunk in chunks
+                    if own & chunk[base].keys()
+                ]
                 ratio = f"{statistics.median(ratios):.2f}"
             print(
                 f"| {system} | {counts.detection:.3f} | {counts.end_to_end:.3f} | {best[0]:.3f} "
@@ -171,9 +181,11 @@ def report(
             )
     if state["cold"]:
         seconds, memory = zip(*state["cold"], strict=True)
-        print(f"\none photograph by the command line, median of {len(seconds)}: "
-              f"{statistics.median(seconds):.2f} s, "
-              f"{statistics.median(memory):.0f} MiB")  # fmt: skip
+        print(
+            f"\none photograph by the command line, median of {len(seconds)}: "
+            f"{statistics.median(seconds):.2f} s, "
+            f"{statistics.median(memory):.0f} MiB"
+        )
 
 
 def main() -> None:

@@ -90,14 +90,23 @@ def run(
 ) -> Result:
     """Train one arm with one seed and measure it; options are those of all arms."""
     own = [
-        f"model.lr={RATE}", f"data.mixture_size={steps * BATCH}",
-            f"data.root_dir={folder / 'data'}",
-        "data.num_workers=0", "trainer.accelerator=cpu", "trainer.devices=1",
-        "trainer.max_epochs=1", "logger=csv", "callbacks.summary=null", "callbacks.best=null",
-        "+trainer.enable_progress_bar=false", f"seed={seed}",
+        f"model.lr={RATE}",
+        f"data.mixture_size={steps * BATCH}",
+        f"data.root_dir={folder / 'data'}",
+        "data.num_workers=0",
+        "trainer.accelerator=cpu",
+        "trainer.devices=1",
+        "trainer.max_epochs=1",
+        "logger=csv",
+        "callbacks.summary=null",
+        "callbacks.best=null",
+        "+trainer.enable_progress_bar=false",
+        f"seed={seed}",
         f"output_dir={folder / 'runs' / f'{slug(arm)}-{seed}'}",
-        *([f"pretrained={start}"] if start else []), *options, *prepare(ARMS[arm]),
-    ]  # fmt: skip
+        *([f"pretrained={start}"] if start else []),
+        *options,
+        *prepare(ARMS[arm]),
+    ]
     with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
         config: Any = compose("main", overrides=["+experiment=strhub-tiny", *own])
     adopt_pretrained(config, own)
@@ -107,11 +116,14 @@ def run(
     (checkpoint,) = Path(config.output_dir).rglob("last.ckpt")
     recognizer = Recognizer(load(checkpoint), device="cpu", reread_below=0)
     return {
-        "arm": arm, "seed": seed, "steps": steps, "seconds": trained,
-            "val_loss": metrics["val_loss"],
+        "arm": arm,
+        "seed": seed,
+        "steps": steps,
+        "seconds": trained,
+        "val_loss": metrics["val_loss"],
         "real": accuracy(recognizer, stored(folder / "data" / "val")),
         "drawn": accuracy(recognizer, stored(folder / "drawn")),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

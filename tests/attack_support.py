@@ -84,9 +84,13 @@ def run_limited(
         stdin_file.seek(0)
         child = subprocess.Popen(
             ["/bin/sh", "-c", limits + 'exec "$@"', "sh", *map(str, command)],
-            cwd=cwd or ROOT, env=_environment(environment or {}), stdin=stdin_file, stdout=out,
-            stderr=err, start_new_session=True,
-        )  # fmt: skip
+            cwd=cwd or ROOT,
+            env=_environment(environment or {}),
+            stdin=stdin_file,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
         try:
             timed_out = not _waited(child, seconds, signals)
         finally:

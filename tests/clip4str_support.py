@@ -116,11 +116,21 @@ class Restated:
         for number in range(2):
             own = f"{prefix}transformer.resblocks.{number}."
             layer = nn.TransformerEncoderLayer(
-                WIDTH, 1, 4 * WIDTH, dropout=0.0, norm_first=True, batch_first=True,
+                WIDTH,
+                1,
+                4 * WIDTH,
+                dropout=0.0,
+                norm_first=True,
+                batch_first=True,
                 activation=lambda x: x * torch.sigmoid(1.702 * x),
-            )  # fmt: skip
-            names = {"self_attn.": "attn.", "linear1.": "mlp.c_fc.", "linear2.": "mlp.c_proj.",
-                     "norm1.": "ln_1.", "norm2.": "ln_2."}  # fmt: skip
+            )
+            names = {
+                "self_attn.": "attn.",
+                "linear1.": "mlp.c_fc.",
+                "linear2.": "mlp.c_proj.",
+                "norm1.": "ln_1.",
+                "norm2.": "ln_2.",
+            }
             taken = {}
             for name in layer.state_dict():
                 part = next(part for part in names if name.startswith(part))

@@ -108,8 +108,10 @@ def handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, {"errors": [], "warnings": []})
             elif "/preupload/" in path:
                 files = json.loads(body)["files"]
-                modes = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
-                         for file in files]  # fmt: skip
+                modes = [
+                    {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for file in files
+                ]
                 self.answer(200, {"files": modes})
             elif "/branch/" in path:
                 repository, branch = self.of_api(path)

@@ -28,14 +28,19 @@ COPIED = (
 # What makes a command short, by the script that it runs.
 SHORTER = {
     "train.py": [
-        "hydra.run.dir=outputs/run", "data.render.words=64", "data.render.validation=8",
-            "data.num_workers=0",
-        "model.batch_size=16", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=csv",
+        "hydra.run.dir=outputs/run",
+        "data.render.words=64",
+        "data.render.validation=8",
+        "data.num_workers=0",
+        "model.batch_size=16",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "logger=csv",
         "charset=36_lowercase",
     ],
     "test.py": ["--data_root", "data", "--num_workers", "0", "--sets", "words"],
     "bench.py": ["repeats=2", "warm_up=1"],
-}  # fmt: skip
+}
 
 
 def files_of_the_page() -> dict[str, str]:

@@ -39,9 +39,14 @@ def test_imports(module: str, name: str) -> None:
 def test_model_args() -> None:
     from strhub.models.utils import parse_model_args  # type: ignore[attr-defined]
 
-    assert parse_model_args(["refine_iters:int=2", "decode_ar:bool=false", "lr:float=1e-3",
-        "name:str=a=b"]) == { "refine_iters": 2, "decode_ar": False, "lr": 1e-3, "name": "a=b",
-    }  # fmt: skip
+    assert parse_model_args(
+        ["refine_iters:int=2", "decode_ar:bool=false", "lr:float=1e-3", "name:str=a=b"]
+    ) == {
+        "refine_iters": 2,
+        "decode_ar": False,
+        "lr": 1e-3,
+        "name": "a=b",
+    }
 
 
 def test_lmdb_data_sets(word_tree: Path) -> None:

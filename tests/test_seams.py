@@ -12,9 +12,18 @@ import strhub
 
 PACKAGE = Path(strhub.__file__).parent
 CHECKED = (
-    "benchmark", "bulk", "checkpoint", "cli", "data", "evaluation", "explain", "export",
-    "inference", "spotting", "training",
-)  # fmt: skip
+    "benchmark",
+    "bulk",
+    "checkpoint",
+    "cli",
+    "data",
+    "evaluation",
+    "explain",
+    "export",
+    "inference",
+    "spotting",
+    "training",
+)
 SEAMS = {
     "dataset", "engine", "loader", "model", "network", "pl_module", "reader", "recognizer",
     "sources", "system", "tokenizer", "transform",

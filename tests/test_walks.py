@@ -18,9 +18,14 @@ from small_runs import Compose
 
 ROOT = Path(__file__).resolve().parents[1]
 READING = {
-    "open_image", "image_to_pixels", "image_to_kept_pixels", "normalize_pixels", "_logits",
-    "best_of_each_step", "text_of",
-}  # fmt: skip
+    "open_image",
+    "image_to_pixels",
+    "image_to_kept_pixels",
+    "normalize_pixels",
+    "_logits",
+    "best_of_each_step",
+    "text_of",
+}
 TRAINING = {"get", "open_bytes", "batch", "collate", "training_step", "training_loss", "forward"}
 
 

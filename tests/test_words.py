@@ -29,11 +29,19 @@ OLD = re.compile(
 OLD_PARTS = {"picture", "pictures", "drawn", "given", "place", "places", "share", "shares"}
 ALLOWED = {
     "given",  # of hypothesis
-    "DrawnWords", "pictures",  # former names that go on working
-    "place", "place_as_before", "put_in_place",  # to put something somewhere
-    "Share", "share", "share_memory_",  # what a device shares with others
-    "_drawn", "drawn", "val_share", "random_share",
-}  # fmt: skip
+    "DrawnWords",
+    "pictures",  # former names that go on working
+    "place",
+    "place_as_before",
+    "put_in_place",  # to put something somewhere
+    "Share",
+    "share",
+    "share_memory_",  # what a device shares with others
+    "_drawn",
+    "drawn",
+    "val_share",
+    "random_share",
+}
 # Words that docstrings of functions began with before they began with a verb.
 NO_VERBS = {
     "The", "A", "An", "One", "Two", "Each", "Every", "All", "Both", "Any", "No", "None",

@@ -16,9 +16,14 @@ from strhub.training.systems.registry import system_class
 CHARSET = "abcdefghijklmnopqrstuvwxyz"
 COLUMNS = {"num_fiducial": 4, "localization_channel": 16, "output_channel": 32, "hidden_size": 32}
 ABINET = {
-    "d_model": 32, "nhead": 2, "d_inner": 64, "v_num_layers": 1, "l_num_layers": 1, "iter_size": 2,
-        "dropout": 0.0,
-}  # fmt: skip
+    "d_model": 32,
+    "nhead": 2,
+    "d_inner": 64,
+    "v_num_layers": 1,
+    "l_num_layers": 1,
+    "iter_size": 2,
+    "dropout": 0.0,
+}
 PARSEQ = {"embed_dim": 32, "enc_num_heads": 1, "dec_num_heads": 2, "enc_depth": 1, "dropout": 0.0}
 # By experiment: each architecture, and what of its options leads to other parts that learn.
 SIZES: dict[str, dict[str, Any]] = {
@@ -32,11 +37,14 @@ SIZES: dict[str, dict[str, Any]] = {
     "parseq": {**PARSEQ, "patch_size": [8, 8]},
     "strhub-tiny": {**PARSEQ, "enc_stem": [8, 16]},
     "svtr-tiny": {
-        "embed_dims": [16, 32, 64], "depths": [1, 1, 1], "num_heads": [1, 1, 2], "local_depth": 2,
-            "mlp_ratio": 2,
+        "embed_dims": [16, 32, 64],
+        "depths": [1, 1, 1],
+        "num_heads": [1, 1, 2],
+        "local_depth": 2,
+        "mlp_ratio": 2,
     },
     "light_ctc": {"img_size": [48, 64]},
-}  # fmt: skip
+}
 LABELS = ("hello", "word", "signs", "abba")
 
 

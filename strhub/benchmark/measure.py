@@ -72,8 +72,10 @@ def ratios(times: Mapping[str, Sequence[float]], to: str) -> dict[str, Latency]:
     """Return the median and quartiles of each call's time, relative to that of one of them in the
     same round.
     """
-    return {name: summarize([one / other for one, other in zip(values, times[to], strict=True)])
-            for name, values in times.items()}  # fmt: skip
+    return {
+        name: summarize([one / other for one, other in zip(values, times[to], strict=True)])
+        for name, values in times.items()
+    }
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -121,9 +121,15 @@ def read_all(
             from strhub.bulk.ray import read_units
 
             added = read_units(
-                units, make, folder, workers=workers, cpus=cpus, gpus=gpus, address=address,
+                units,
+                make,
+                folder,
+                workers=workers,
+                cpus=cpus,
+                gpus=gpus,
+                address=address,
                 report=lambda results: _reported(results, len(units), began),
-            )  # fmt: skip
+            )
         rows, unreadable = count(folder)
     return Summary(rows, unreadable, added, time.monotonic() - began)
 

@@ -99,9 +99,10 @@ def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
         [reading.character_confidences for _, reading in rows],
         [reading.error for _, reading in rows],
     ]
-    table = pyarrow.table([pyarrow.array(column, field.type) for column, field in zip(columns,
-        schema, strict=True)],
-                          schema=schema)  # fmt: skip
+    table = pyarrow.table(
+        [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
     with replacing(folder / f"{name}.parquet") as partial:
         parquet.write_table(table, partial, compression="zstd")
 

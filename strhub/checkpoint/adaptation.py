@@ -147,10 +147,14 @@ class _Rules:
 
         computed: it is not learned but follows from the sizes, as tables of sines do.
         """
-        axes = {kind: table.get(name, ()) for kind, table in (
-            ("character", self.character_axes), ("length", self.length_axes), ("patch",
-                self.patch_axes)
-        )}  # fmt: skip
+        axes = {
+            kind: table.get(name, ())
+            for kind, table in (
+                ("character", self.character_axes),
+                ("length", self.length_axes),
+                ("patch", self.patch_axes),
+            )
+        }
         if not _agree(old, fresh, besides=[axis for group in axes.values() for axis in group]):
             return old, Change(name, "kept")
         if computed and any(axes.values()):

@@ -152,10 +152,14 @@ def described(
     released = _released(path)
     scored = CHARSET_36 if released else {**assumed, **stated}["charset_train"]
     hparams = {
-        **_DEFAULTS, **told, **assumed, **stated, "architecture": architecture,
-            "name": architecture,
+        **_DEFAULTS,
+        **told,
+        **assumed,
+        **stated,
+        "architecture": architecture,
+        "name": architecture,
         "charset_test": scored,
-    }  # fmt: skip
+    }
     if not released:
         for name, value in assumed.items():
             log.warning(

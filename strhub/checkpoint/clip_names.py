@@ -16,24 +16,36 @@ __all__ = ["HEAD_SIZE", "IMAGE_NAMES", "TEXT_NAMES", "as_ours", "depth_of", "ren
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
 # Ends of names after the block's number, in the files and in our towers.
 _BLOCK_NAMES = {
-    "ln_1.weight": "norm1.weight", "ln_1.bias": "norm1.bias",
-    "attn.in_proj_weight": "attn.qkv.weight", "attn.in_proj_bias": "attn.qkv.bias",
-    "attn.out_proj.weight": "attn.proj.weight", "attn.out_proj.bias": "attn.proj.bias",
-    "ln_2.weight": "norm2.weight", "ln_2.bias": "norm2.bias",
-    "mlp.c_fc.weight": "mlp.fc1.weight", "mlp.c_fc.bias": "mlp.fc1.bias",
-    "mlp.c_proj.weight": "mlp.fc2.weight", "mlp.c_proj.bias": "mlp.fc2.bias",
-}  # fmt: skip
+    "ln_1.weight": "norm1.weight",
+    "ln_1.bias": "norm1.bias",
+    "attn.in_proj_weight": "attn.qkv.weight",
+    "attn.in_proj_bias": "attn.qkv.bias",
+    "attn.out_proj.weight": "attn.proj.weight",
+    "attn.out_proj.bias": "attn.proj.bias",
+    "ln_2.weight": "norm2.weight",
+    "ln_2.bias": "norm2.bias",
+    "mlp.c_fc.weight": "mlp.fc1.weight",
+    "mlp.c_fc.bias": "mlp.fc1.bias",
+    "mlp.c_proj.weight": "mlp.fc2.weight",
+    "mlp.c_proj.bias": "mlp.fc2.bias",
+}
 IMAGE_NAMES = {
-    "conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token",
-        "positional_embedding": "pos_embed",
-    "ln_pre.weight": "norm_pre.weight", "ln_pre.bias": "norm_pre.bias",
-    "ln_post.weight": "norm.weight", "ln_post.bias": "norm.bias", "proj": "projection.weight",
-}  # fmt: skip
+    "conv1.weight": "patch_embed.proj.weight",
+    "class_embedding": "cls_token",
+    "positional_embedding": "pos_embed",
+    "ln_pre.weight": "norm_pre.weight",
+    "ln_pre.bias": "norm_pre.bias",
+    "ln_post.weight": "norm.weight",
+    "ln_post.bias": "norm.bias",
+    "proj": "projection.weight",
+}
 TEXT_NAMES = {
-    "token_embedding.weight": "token_embedding.weight", "positional_embedding": "pos_embed",
-    "ln_final.weight": "norm.weight", "ln_final.bias": "norm.bias",
+    "token_embedding.weight": "token_embedding.weight",
+    "positional_embedding": "pos_embed",
+    "ln_final.weight": "norm.weight",
+    "ln_final.bias": "norm.bias",
     "text_projection": "projection.weight",
-}  # fmt: skip
+}
 
 
 def renamed(

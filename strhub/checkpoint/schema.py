@@ -46,12 +46,21 @@ _LONGEST_TEXT = 1000
 _LONGEST_LIST = 64
 # Options of every model, whatever its network defines. `None`: of any plain type.
 _TYPES: dict[str, Any] = {
-    "name": str, "architecture": str, "charset_train": str, "charset_test": str | None,
-        "normalize": str,
-    "img_size": Sequence[int], "max_label_length": int, "keep_aspect": bool, "temperature": float,
-    "decode_ar": bool, "refine_iters": int, "reread_below": float | None,
-    "reread_correction": Sequence[float] | None, "calibration": Sequence[float] | None,
-}  # fmt: skip
+    "name": str,
+    "architecture": str,
+    "charset_train": str,
+    "charset_test": str | None,
+    "normalize": str,
+    "img_size": Sequence[int],
+    "max_label_length": int,
+    "keep_aspect": bool,
+    "temperature": float,
+    "decode_ar": bool,
+    "refine_iters": int,
+    "reread_below": float | None,
+    "reread_correction": Sequence[float] | None,
+    "calibration": Sequence[float] | None,
+}
 _RENAMED = {"second_look": "reread_below"}  # files of the previous version have the old names
 LARGEST_JSON = 16 << 20  # characters
 
@@ -187,8 +196,11 @@ def _unlisted(name: str, value: Any, source: str) -> Any:
     None if it is not.
     """
     if isinstance(value, Mapping):
-        members = {key: _unlisted(str(key), member, source) for key, member in value.items()
-                   if not isinstance(member, Mapping)}  # fmt: skip
+        members = {
+            key: _unlisted(str(key), member, source)
+            for key, member in value.items()
+            if not isinstance(member, Mapping)
+        }
         hostile = any(
             not isinstance(key, str) or not key.isidentifier() or key.startswith("_")
             for key in value

@@ -236,8 +236,10 @@ def save_model(
     model: Model, path: str | Path, card: Mapping[str, Any], dtype: torch.dtype | None = None
 ) -> None:
     """Write a model as safetensors with a card of one's own; see `save`."""
-    weights = {name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-               for name, tensor in model.model.state_dict().items()}  # fmt: skip
+    weights = {
+        name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
+        for name, tensor in model.model.state_dict().items()
+    }
     write_checkpoint(path, Checkpoint(weights, dict(model.hparams), dict(card)))
 
 

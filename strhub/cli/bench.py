@@ -72,9 +72,11 @@ def report(config: DictConfig, overrides: Sequence[str] = ()) -> str:
     if config.training or config.pipeline:
         adopt_pretrained(config, list(overrides))
     results: dict[str, Any] = {
-        "model": name, "device": str(device), "threads": torch.get_num_threads(),
+        "model": name,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
         "precision": _precisions(config, device),
-    }  # fmt: skip
+    }
     parts = _costs(config, model, results)
     if config.get("range"):
         parts.append(_range(config, name, model, device, results))
@@ -233,8 +235,10 @@ def _training_step(config: DictConfig, device: torch.device) -> Any:
         str(system.hparams["charset_train"]),
         min(10, int(config.model.max_label_length)),
     )
-    labels = ["".join(characters[(7 * row + index) % len(characters)] for index in range(length))
-              for row in range(config.training_batch)]  # fmt: skip
+    labels = [
+        "".join(characters[(7 * row + index) % len(characters)] for index in range(length))
+        for row in range(config.training_batch)
+    ]
 
     def step() -> None:
         optimizer.zero_grad()

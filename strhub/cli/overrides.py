@@ -127,10 +127,19 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 _FLAGS_WITH_VALUE = (
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
-        "--config-dir", "-cd",
-    "--experimental-rerun", "--info",
-)  # fmt: skip
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--config-dir",
+    "-cd",
+    "--experimental-rerun",
+    "--info",
+)
 
 
 def parse(override: str) -> Override:

@@ -32,9 +32,14 @@ _JOB = "_job.json"
 _LARGEST_JOB = 1 << 16  # bytes
 DRAWINGS = (".png", ".jpg", ".jpeg", ".webp")
 TEXTS = {
-    ".txt": "txt", ".json": "json", ".tsv": "tsv", ".md": "md", ".html": "hocr", ".hocr": "hocr",
-        ".xml": "alto",
-}  # fmt: skip
+    ".txt": "txt",
+    ".json": "json",
+    ".tsv": "tsv",
+    ".md": "md",
+    ".html": "hocr",
+    ".hocr": "hocr",
+    ".xml": "alto",
+}
 
 
 def read_photos(

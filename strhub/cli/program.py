@@ -12,9 +12,14 @@ from pathlib import Path
 import strhub
 
 __all__ = [
-    "HelpFormatter", "command_parser", "examples", "program", "typed", "version_argument",
+    "HelpFormatter",
+    "command_parser",
+    "examples",
+    "program",
+    "typed",
+    "version_argument",
     "version_line",
-]  # fmt: skip
+]
 
 SCRIPTS = ("read", "test", "train", "tune", "bench", "export")
 """Commands that a checkout has a script of, in its folder."""

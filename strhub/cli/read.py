@@ -206,13 +206,22 @@ def _read_all(
     if photos is not None:  # another kind of readings must not be resumed in the same folder
         own["photos"] = "json" if photos.as_json else "text"
     summary = read_all(
-        inputs, args.output, model=model, options={**own, **model_options(options)},
-            engine=args.engine or "plain",
-        batch_size=args.batch_size, per_part=args.per_part, device=args.device,
-        threads=args.threads, workers=args.workers, cpus=args.cpus, gpus=args.gpus,
-        address=args.address, recognizer=photos,
+        inputs,
+        args.output,
+        model=model,
+        options={**own, **model_options(options)},
+        engine=args.engine or "plain",
+        batch_size=args.batch_size,
+        per_part=args.per_part,
+        device=args.device,
+        threads=args.threads,
+        workers=args.workers,
+        cpus=args.cpus,
+        gpus=args.gpus,
+        address=args.address,
+        recognizer=photos,
         progress=lambda count: line.count(count, None, "images"),
-    )  # fmt: skip
+    )
     line.clear()
     rate = summary.added / summary.seconds
     print(

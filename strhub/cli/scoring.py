@@ -37,10 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write every reading, results.json and report.html to",
     )
     more.add_argument(
-        "--compare", nargs="+", default=[], metavar="READER",
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="READER",
         help="further readers to score and compare with: models, predictions (.tsv), folders that "
-             "--output wrote; name=READER sets the name that is shown",
-    )  # fmt: skip
+        "--output wrote; name=READER sets the name that is shown",
+    )
     more.add_argument(
         "--predictions",
         metavar="FILE",

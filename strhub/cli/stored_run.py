@@ -81,8 +81,10 @@ def _is_plain(overrides_now: Override) -> bool:
 
 def _is_plain_value(value: object, *, writes: bool) -> bool:
     if isinstance(value, dict):
-        return all(not str(key).startswith("_") and _is_plain_value(member, writes=writes)
-                   for key, member in value.items())  # fmt: skip
+        return all(
+            not str(key).startswith("_") and _is_plain_value(member, writes=writes)
+            for key, member in value.items()
+        )
     if isinstance(value, list):
         return all(_is_plain_value(member, writes=writes) for member in value)
     if value is None or isinstance(value, bool | int | float):

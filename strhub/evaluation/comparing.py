@@ -167,9 +167,12 @@ def holm(probabilities: Sequence[float]) -> list[float]:
 def _check(samples: Sequence[Sample | None], names: Sequence[str]) -> None:
     first = samples[0]
     for name, other in zip(names, samples, strict=True):
-        same = first is not None and other is not None and (first.set, first.image,
-            first.stored_label) == ( other.set, other.image, other.stored_label
-        )  # fmt: skip
+        same = (
+            first is not None
+            and other is not None
+            and (first.set, first.image, first.stored_label)
+            == (other.set, other.image, other.stored_label)
+        )
         if not same:
             what = [
                 f"{one.image} of {one.set} ({one.stored_label!r})" if one else "the end"

@@ -55,7 +55,11 @@ def error_of(partitions: Sequence[Sequence[Verdict]]) -> dict[str, float]:
     error = CalibrationError(*map(float, np.mean(errors, axis=0)))
     by_chance, most = map(float, np.mean(noises, axis=0))
     told = {
-        "error": error.plain, "by_chance": by_chance, "at_most_by_chance": most,
-        "without_chance": error.estimate, "low": error.low, "high": error.high,
-    }  # fmt: skip
+        "error": error.plain,
+        "by_chance": by_chance,
+        "at_most_by_chance": most,
+        "without_chance": error.estimate,
+        "low": error.low,
+        "high": error.high,
+    }
     return {name: round(value, 4) for name, value in told.items()}

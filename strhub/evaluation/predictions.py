@@ -83,8 +83,9 @@ class Predictions:
         rows = self._table.execute(
             "SELECT rowid, text, confidence, label, line FROM readings WHERE image = ? AND set_ IN "
             "('', ?)"
-            " AND source IN ('', ?)", (image, set_name, source),
-        ).fetchall()  # fmt: skip
+            " AND source IN ('', ?)",
+            (image, set_name, source),
+        ).fetchall()
         if not rows:
             raise DataError(
                 f"{self.path} has no reading of {image} in the set {set_name} ({source}): every "
@@ -172,9 +173,15 @@ class Predictions:
                     name: unescaped(cell) for name, cell in zip(names, cells, strict=True) if name
                 }
                 confidence = self._confidence(row.get("confidence", ""), number)
-                yield (row.get("set", ""), row.get("source", ""), row["image"], row["text"],
+                yield (
+                    row.get("set", ""),
+                    row.get("source", ""),
+                    row["image"],
+                    row["text"],
                     confidence,
-                       row.get("label"), number)  # fmt: skip
+                    row.get("label"),
+                    number,
+                )
 
     def _header(self, line: bytes) -> list[str]:
         """Return the name of each column, '' for those that are of no use."""

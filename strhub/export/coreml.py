@@ -38,9 +38,14 @@ DEFAULT_WIDTH = 320
 _ATEN = torch.ops.aten
 # What coremltools has no converter of: decomposed by PyTorch, passed over, or by another name.
 _DECOMPOSED = (
-    _ATEN.new_ones.default, _ATEN.new_zeros.default, _ATEN.new_full.default,
-    _ATEN.ones_like.default, _ATEN.zeros_like.default, _ATEN.triu.default, _ATEN.tril.default,
-)  # fmt: skip
+    _ATEN.new_ones.default,
+    _ATEN.new_zeros.default,
+    _ATEN.new_full.default,
+    _ATEN.ones_like.default,
+    _ATEN.zeros_like.default,
+    _ATEN.triu.default,
+    _ATEN.tril.default,
+)
 _PASSED_OVER = (_ATEN.alias.default, _ATEN.detach.default, _ATEN.lift_fresh_copy.default)
 _RENAMED = {
     _ATEN.__and__.Tensor: _ATEN.logical_and.default,

@@ -88,9 +88,13 @@ def compute_in_8_bits(graph: onnx.GraphProto) -> None:
     Convolutions, and products of activations with each other, stay as they are.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    kept = {name for part in graphs_of(graph) for node in part.node if not _is_product(node,
-        weights)
-            for name in node.input}  # fmt: skip
+    kept = {
+        name
+        for part in graphs_of(graph)
+        for node in part.node
+        if not _is_product(node, weights)
+        for name in node.input
+    }
     replaced: dict[str, tuple[str, str]] = {}
     for part in graphs_of(graph):
         _replace_products(part, weights, replaced)

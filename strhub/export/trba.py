@@ -85,11 +85,16 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
         helper.make_tensor_value_info(name, kind, None)
         for name, kind in zip((token, ended, hidden, memory), kinds, strict=True)
     ]
-    inputs = [helper.make_tensor_value_info(step, TensorProto.INT64, []),
-              helper.make_tensor_value_info(going, TensorProto.BOOL, []), *values]  # fmt: skip
-    results = [(goes_on, TensorProto.BOOL), *zip((read, now_ended, next_hidden, next_memory), kinds,
-        strict=True),
-               (logits, TensorProto.FLOAT)]  # fmt: skip
+    inputs = [
+        helper.make_tensor_value_info(step, TensorProto.INT64, []),
+        helper.make_tensor_value_info(going, TensorProto.BOOL, []),
+        *values,
+    ]
+    results = [
+        (goes_on, TensorProto.BOOL),
+        *zip((read, now_ended, next_hidden, next_memory), kinds, strict=True),
+        (logits, TensorProto.FLOAT),
+    ]
     outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in results]
     return graph.body("step", inputs, outputs)
 

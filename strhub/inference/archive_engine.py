@@ -66,9 +66,12 @@ def _open(path: Path, shape: Sequence[int], threads: int | None) -> ArchiveSessi
     if is_trusted(path):
         return ArchiveSession(path, threads)
     return LimitedSession(
-        path, shape, stored=path.stat().st_size, threads=threads or available_threads(),
+        path,
+        shape,
+        stored=path.stat().st_size,
+        threads=threads or available_threads(),
         device="cpu",
-    )  # fmt: skip
+    )
 
 
 class ArchiveEngine(OnnxEngine):

@@ -87,8 +87,10 @@ class _Graph:
             nested = [isinstance(one, Nested) for one in step.args]
             if any(nested) and (within or step.target != WITHIN):
                 raise CheckpointError("its program has programs within programs")
-            args = [_Graph(one.graph, left, within=True) if isinstance(one, Nested) else one
-                    for one in step.args]  # fmt: skip
+            args = [
+                _Graph(one.graph, left, within=True) if isinstance(one, Nested) else one
+                for one in step.args
+            ]
             used = dict.fromkeys(values_of([*step.args, *step.options.values()]))
             done = tuple(name for name in [*used, *step.results] if name not in needed)
             needed.update(used)
@@ -103,9 +105,15 @@ class _Graph:
                 options = {name: _filled(one, values) for name, one in step.options.items()}
                 results = _call(step.target, args, options)
             except (
-                RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError,
-                NotImplementedError, ArithmeticError,
-            ) as error:  # fmt: skip
+                RuntimeError,
+                TypeError,
+                ValueError,
+                KeyError,
+                IndexError,
+                AttributeError,
+                NotImplementedError,
+                ArithmeticError,
+            ) as error:
                 if isinstance(error, CheckpointError):
                     raise
                 raise CheckpointError(f"{step.target}: {_reason(error)}") from error

@@ -51,16 +51,29 @@ _ATEN = frozenset(
     """.split()  # noqa: SIM905
 )
 NUMBERS: Mapping[str, Callable[..., Any]] = {
-    "_operator.add": operator.add, "_operator.sub": operator.sub, "_operator.mul": operator.mul,
-    "_operator.floordiv": operator.floordiv, "_operator.mod": operator.mod,
-    "_operator.neg": operator.neg, "torch.sym_max": max, "torch.sym_min": min,
-}  # fmt: skip
+    "_operator.add": operator.add,
+    "_operator.sub": operator.sub,
+    "_operator.mul": operator.mul,
+    "_operator.floordiv": operator.floordiv,
+    "_operator.mod": operator.mod,
+    "_operator.neg": operator.neg,
+    "torch.sym_max": max,
+    "torch.sym_min": min,
+}
 WITHIN: Final = "torch.ops.higher_order.wrap_with_autocast"  # a few steps in float32
 EMPTY = {"new_empty": "new_zeros", "empty_like": "zeros_like"}  # memory that held something else
 _DTYPES: Mapping[int, torch.dtype] = {
-    1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64,
-    6: torch.float16, 7: torch.float32, 8: torch.float64, 12: torch.bool, 13: torch.bfloat16,
-}  # fmt: skip
+    1: torch.uint8,
+    2: torch.int8,
+    3: torch.int16,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    12: torch.bool,
+    13: torch.bfloat16,
+}
 _MEMORY_FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 4: torch.preserve_format}
 
 

@@ -273,10 +273,11 @@ def _best(candidates: Floats, count: int) -> tuple[Floats, Ids]:
     missing = count - candidates.shape[1]
     if missing > 0:
         candidates = np.pad(candidates, ((0, 0), (0, missing)), constant_values=_NEVER)
-    indices = np.argpartition(-candidates, count - 1, axis=1)[:,
-        :count] if count < candidates.shape[1] else ( np.broadcast_to(np.arange(count),
-            (len(candidates), count))
-    )  # fmt: skip
+    indices = (
+        np.argpartition(-candidates, count - 1, axis=1)[:, :count]
+        if count < candidates.shape[1]
+        else (np.broadcast_to(np.arange(count), (len(candidates), count)))
+    )
     values = np.take_along_axis(candidates, indices, 1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(values, order, 1), np.take_along_axis(indices, order, 1)

@@ -122,9 +122,12 @@ class _Other:
         self._answers = _Answers()
         try:
             self._process = subprocess.Popen(
-                command(_CODE, *arguments), env=environment(threads=int(arguments[3])),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                command(_CODE, *arguments),
+                env=environment(threads=int(arguments[3])),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         except OSError as error:
             raise self._not_started(str(error)) from error
         assert self._process.stdin is not None

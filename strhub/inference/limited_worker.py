@@ -40,8 +40,9 @@ def main() -> None:
     limit(0 if device_takes_memory(device) else int(memory), int(seconds))
     worker = _Worker(out)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        pool.submit(worker.begin, Path(path), int(memory), int(threads), device,
-                    tuple(map(int, shape)))  # fmt: skip
+        pool.submit(
+            worker.begin, Path(path), int(memory), int(threads), device, tuple(map(int, shape))
+        )
         try:
             while True:
                 head, arrays = receive(sys.stdin.buffer)
@@ -75,8 +76,10 @@ class _Worker:
         """Load the file, compute an image of zeros, and say what the graph is like."""
         try:
             self._session = _opened(path, threads, device or None)
-            inputs = {one.name: np.zeros((1, *shape), np.float32)
-                      for one in self._session.get_inputs()[:1]}  # fmt: skip
+            inputs = {
+                one.name: np.zeros((1, *shape), np.float32)
+                for one in self._session.get_inputs()[:1]
+            }
             self._session.run(None, inputs)
             said = describe(self._session)
         except MemoryError:

@@ -142,8 +142,10 @@ def check_graph(session: Any, description: dict[str, Any], model: str | Path) ->
         else []
     )
     said = [3, *description["img_size"]]
-    if len(shape) != 4 or any(size not in (wanted, None) and not isinstance(size, str)
-                              for size, wanted in zip(shape[1:], said, strict=True)):  # fmt: skip
+    if len(shape) != 4 or any(
+        size not in (wanted, None) and not isinstance(size, str)
+        for size, wanted in zip(shape[1:], said, strict=True)
+    ):
         raise CheckpointError(
             f"{model}: its graph takes {shape or 'other inputs'}, but its description says {said}; "
             "export it again"

@@ -45,9 +45,17 @@ _MICROSOFT = frozenset(
 )
 # Inputs whose numbers say how large an output is.
 _SIZES: Mapping[str, tuple[int, ...]] = {
-    "ConstantOfShape": (0,), "Expand": (1,), "OneHot": (1,), "Pad": (1, 3), "Range": (0, 1, 2),
-    "Reshape": (1,), "Resize": (1, 2, 3), "Tile": (1,), "TopK": (1,), "Upsample": (1,),
-}  # fmt: skip
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "OneHot": (1,),
+    "Pad": (1, 3),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Upsample": (1,),
+}
 _OF_SHAPES = ("Shape", "Size")  # what they give depends on no number
 
 

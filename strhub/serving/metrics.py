@@ -35,25 +35,37 @@ class Metrics:
             "strhub_requests", "Requests answered.", ("path", "status"), registry=self.registry
         )
         self._seconds = Histogram(
-            "strhub_request_seconds", "Of a request, from its headers to the end of its answer.",
-            ("path",), buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
+            "strhub_request_seconds",
+            "Of a request, from its headers to the end of its answer.",
+            ("path",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._images = Counter(
             "strhub_images", "Images read, or not.", ("kind", "outcome"), registry=self.registry
         )
         self._words = Counter("strhub_words", "Words read.", ("kind",), registry=self.registry)
         self._batches = Histogram(
-            "strhub_batch_images", "Images that were read together.", ("kind",), buckets=_SIZES,
+            "strhub_batch_images",
+            "Images that were read together.",
+            ("kind",),
+            buckets=_SIZES,
             registry=self.registry,
-        )  # fmt: skip
+        )
         self._waited = Histogram(
-            "strhub_queue_seconds", "That the first image of a batch waited.", ("kind",),
-            buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
-        self._batch_seconds = Histogram(
-            "strhub_batch_seconds", "That a batch took to be read.", ("kind",), buckets=_SECONDS,
+            "strhub_queue_seconds",
+            "That the first image of a batch waited.",
+            ("kind",),
+            buckets=_SECONDS,
             registry=self.registry,
-        )  # fmt: skip
+        )
+        self._batch_seconds = Histogram(
+            "strhub_batch_seconds",
+            "That a batch took to be read.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.active = Gauge(
             "strhub_active_requests", "Requests being worked on.", registry=self.registry
         )

@@ -98,15 +98,21 @@ class ReadAnswer(BaseModel):
                     "decoding": "default",
                     "results": [
                         {
-                            "index": 0, "name": "a.png", "text": "COFFEE", "confidence": 0.97,
+                            "index": 0,
+                            "name": "a.png",
+                            "text": "COFFEE",
+                            "confidence": 0.97,
                             "character_confidences": [0.99, 0.99, 1.0, 1.0, 0.99, 1.0],
-                            "alternatives": [], "words": [], "rotation": 0, "error": None,
+                            "alternatives": [],
+                            "words": [],
+                            "rotation": 0,
+                            "error": None,
                         }
                     ],
                 }
             ]
         }
-    )  # fmt: skip
+    )
     model: str
     decoding: str
     results: list[ReadResult]

@@ -99,10 +99,15 @@ class EmbeddedDetector:
         at once.
         """
         return EmbeddedDetector(
-            side=self.side, tiles=self.tiles, threshold=self.threshold,
-                least_score=self.least_score,
-            growth=self.growth, model=self._model, threads=threads, on_tile=self.on_tile,
-        )  # fmt: skip
+            side=self.side,
+            tiles=self.tiles,
+            threshold=self.threshold,
+            least_score=self.least_score,
+            growth=self.growth,
+            model=self._model,
+            threads=threads,
+            on_tile=self.on_tile,
+        )
 
     def __call__(self, image: Image.Image, /) -> list[Region]:
         """Return the regions of an RGB image, in its pixels."""

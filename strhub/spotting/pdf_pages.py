@@ -57,8 +57,10 @@ def render_pages(content: bytes, dpi: float) -> Iterator[RenderedPage]:
         child = subprocess.Popen(
             command(_CODE, *map(str, (len(content), dpi, MAX_CPU_SECONDS, MAX_MEMORY))),
             env=environment(),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
     except OSError as error:
         raise _not_started(str(error)) from error
     try:

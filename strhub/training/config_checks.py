@@ -134,11 +134,18 @@ def check_recipe(recipe: Any, where: str) -> None:
         raise ConfigError(
             f"{where}._target_ is {recipe['_target_']!r}, which cannot be imported: {error}"
         ) from error
-    values = {name: value for name, value in recipe.items()
-              if not (str(name).startswith("_") or _is_left_open(name, value))}  # fmt: skip
+    values = {
+        name: value
+        for name, value in recipe.items()
+        if not (str(name).startswith("_") or _is_left_open(name, value))
+    }
     check_group(values, target, where)
-    nested = {f"{group}.{name}": value for group, inner in values.items()
-              if isinstance(inner, Mapping) for name, value in inner.items()}  # fmt: skip
+    nested = {
+        f"{group}.{name}": value
+        for group, inner in values.items()
+        if isinstance(inner, Mapping)
+        for name, value in inner.items()
+    }
     _check_ranges({f"{where}.{name}": value for name, value in {**values, **nested}.items()})
 
 

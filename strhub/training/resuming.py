@@ -59,8 +59,11 @@ def check_resumable(system: System, state: Mapping[str, Any]) -> None:
         else []
     )
     names += [] if same_letters or unfit else ["charset_train"]
-    changed = [f"model.{name}={has[name]} (it has {had[name]})" for name in names
-               if name in had and name in has and had[name] != has[name]]  # fmt: skip
+    changed = [
+        f"model.{name}={has[name]} (it has {had[name]})"
+        for name in names
+        if name in had and name in has and had[name] != has[name]
+    ]
     if optimizers[0] != optimizers[1] and not unfit:
         changed.append(f"optimizer={optimizers[1]} (it has {optimizers[0]})")
     what = ", ".join(changed[:_SHOWN]) or f"a model whose {unfit[0]} is another"
@@ -111,8 +114,13 @@ class ResumedPlan(Callback):
                 "%.3g (%.3g); the rate is %.3g now. To begin a new schedule from these weights: "
                 "pretrained=<the run> "
                 "instead of ckpt_path",
-                trainer.global_step, total, had, max(rates), max(had_rates), groups[0]["lr"],
-            )  # fmt: skip
+                trainer.global_step,
+                total,
+                had,
+                max(rates),
+                max(had_rates),
+                groups[0]["lr"],
+            )
 
 
 def _warmup(schedule: Any, total: int) -> float | None:

@@ -175,8 +175,10 @@ def plot(search: Search) -> None:
         points = axes.scatter(
             values if numbers else [str(value) for value in values],
             [trial.metrics[search.metric] for trial in shown],
-            c=[trial.progress for trial in shown], vmin=0, vmax=100,
-        )  # fmt: skip
+            c=[trial.progress for trial in shown],
+            vmin=0,
+            vmax=100,
+        )
         axes.set(xlabel=name, ylabel=search.metric)
     figure.colorbar(points, ax=axes, label="progress in percent")
     write_figure(figure, search.folder / "trials.png", dpi=100)

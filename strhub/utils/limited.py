@@ -45,9 +45,11 @@ def environment(threads: int = 1) -> dict[str, str]:
     """
     packages = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     return {
-        **os.environ, "PYTHONPATH": os.pathsep.join(packages), "PYTHONSAFEPATH": "1",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(packages),
+        "PYTHONSAFEPATH": "1",
         "OMP_NUM_THREADS": str(threads),
-    }  # fmt: skip
+    }
 
 
 def end_with_other() -> None:

@@ -77,7 +77,12 @@ def fork_instead(kind: str) -> None:
     Image.init()
     modules: tuple[Any, ...] = (limited_session, pdf_pages)
     for module in modules:
-        module.subprocess = type("subprocess", (), {
-            **vars(module.subprocess), "Popen": ForkedProcess,
-        })  # fmt: skip
+        module.subprocess = type(
+            "subprocess",
+            (),
+            {
+                **vars(module.subprocess),
+                "Popen": ForkedProcess,
+            },
+        )
     assert all((np, pypdfium2, archive_engine, limited_worker))

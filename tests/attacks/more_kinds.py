@@ -38,9 +38,11 @@ def _all_lists(path: Path) -> object:
     from strhub.data.synth.corpus import read_corpus
 
     readers: tuple[Callable[[Path], object], ...] = (
-        read_charset, read_words, read_corpus,
+        read_charset,
+        read_words,
+        read_corpus,
         lambda file: read_options(Namespace(lexicon=file), "lexicon").lexicon,
-    )  # fmt: skip
+    )
     outcomes: list[Any] = []
     for read in readers:
         try:
@@ -136,11 +138,20 @@ def _merges(path: Path) -> object:
 
 
 SETTINGS: dict[str, Callable[[Path], object]] = {
-    "style.yaml": _style, "overrides.yaml": _stored_options, "search.yaml": _search,
-    "_job.json": _job, "results.json": _results, "sizes.json": _sizes, "config.json": _hub_folder,
-    "words.jsonl": _photographs, "gt_a.txt": _photographs, "gt_b.txt": _photographs,
-    "words.txt": _all_lists, "merges.txt": _merges, "metrics.csv": _curve,
-}  # fmt: skip
+    "style.yaml": _style,
+    "overrides.yaml": _stored_options,
+    "search.yaml": _search,
+    "_job.json": _job,
+    "results.json": _results,
+    "sizes.json": _sizes,
+    "config.json": _hub_folder,
+    "words.jsonl": _photographs,
+    "gt_a.txt": _photographs,
+    "gt_b.txt": _photographs,
+    "words.txt": _all_lists,
+    "merges.txt": _merges,
+    "metrics.csv": _curve,
+}
 
 
 def make_settings(folder: Path) -> None:
@@ -180,12 +191,23 @@ def make_tables(folder: Path) -> None:
     from strhub.evaluation.results.files import FIELDS
 
     readings = ["set\timage\ttext\tconfidence", "a\timage-000000001\tword\t0.5", "a\tb.png\t\t1"]
-    sample = {"index": "1", "image": "a.png", "confidence": "0.5", "width": "9", "height": "9",
-              "character_confidences": "[0.5, 1.0]", "rotation": "0", "slant": "0.1"}  # fmt: skip
+    sample = {
+        "index": "1",
+        "image": "a.png",
+        "confidence": "0.5",
+        "width": "9",
+        "height": "9",
+        "character_confidences": "[0.5, 1.0]",
+        "rotation": "0",
+        "slant": "0.1",
+    }
     fields = [*FIELDS]
     row = "\t".join(sample.get(name, "" if name == "sharpness" else "te\\txt") for name in fields)
-    corrections = ["\t".join(COLUMNS), "\t".join(["s", "a.png", "wrod", "word", "correct"]),
-                   "\t".join(["s", "b.png", "x", "", "remove"])]  # fmt: skip
+    corrections = [
+        "\t".join(COLUMNS),
+        "\t".join(["s", "a.png", "wrod", "word", "correct"]),
+        "\t".join(["s", "b.png", "x", "", "remove"]),
+    ]
     for name, lines in (
         ("readings.tsv", readings),
         ("samples.tsv", ["\t".join(fields), row, row]),
@@ -260,8 +282,12 @@ def make_documents(folder: Path) -> None:
     for kind in ("group3", "group4", "tiff_ccitt"):
         gray.save(folder / f"{kind}.tif", compression=kind, save_all=True, append_images=[gray])
     for kind in ("GIF", "WEBP", "PNG", "MPO"):
-        image.save(folder / f"pages.{kind.lower()}", format=kind, save_all=True,
-                   append_images=[image.rotate(5)])  # fmt: skip
+        image.save(
+            folder / f"pages.{kind.lower()}",
+            format=kind,
+            save_all=True,
+            append_images=[image.rotate(5)],
+        )
 
 
 def make_pdfs(folder: Path) -> None:

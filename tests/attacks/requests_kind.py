@@ -75,11 +75,20 @@ def send_request(path: Path) -> object:
     ]
     app, loop = _application()
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
-        "method": method.decode("latin-1").upper(), "query_string": query, "headers": headers,
-        "path": unquote_to_bytes(where).decode("utf-8", "replace"), "raw_path": where,
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "root_path": "", "state": {},
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method.decode("latin-1").upper(),
+        "query_string": query,
+        "headers": headers,
+        "path": unquote_to_bytes(where).decode("utf-8", "replace"),
+        "raw_path": where,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "root_path": "",
+        "state": {},
+    }
     sent: list[dict[str, Any]] = []
 
     received: list[bytes] = [body]

@@ -159,7 +159,15 @@ def _json_lines(content: bytes, rng: random.Random, others: list[bytes]) -> byte
 
 
 _INSIDE = {
-    ".safetensors": _header, ".ckpt": _members, ".pt": _members, ".onnx": _graph, ".gz": _packed,
-    ".tgz": _packed, ".json": _json, ".jsonl": _json_lines, ".yaml": _yaml, ".http": _body,
-}  # fmt: skip
+    ".safetensors": _header,
+    ".ckpt": _members,
+    ".pt": _members,
+    ".onnx": _graph,
+    ".gz": _packed,
+    ".tgz": _packed,
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".yaml": _yaml,
+    ".http": _body,
+}
 """How to change what is inside, by suffix."""

@@ -20,9 +20,11 @@ TRAINING = (
 )  # fmt: skip
 PLAIN = ("callbacks.best=null", "callbacks.last.every_n_steps=1")
 AVERAGED = (
-    "averaging=ema", "callbacks.last.every_n_steps=2", "callbacks.best.save_top_k=1",
+    "averaging=ema",
+    "callbacks.last.every_n_steps=2",
+    "callbacks.best.save_top_k=1",
     "trainer.val_check_interval=0.5",
-)  # fmt: skip
+)
 """Validation within epochs, a mean of the weights, the best state besides the last."""
 
 

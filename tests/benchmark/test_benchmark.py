@@ -28,10 +28,17 @@ from strhub.configs import CONFIG_DIR
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.training.systems.base import System
 
-SMALL = ["model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2",
-    "model.enc_depth=1", "threads=1",
-         "model.patch_size=[16,16]", "model.max_label_length=4", "repeats=2",
-             "warm_up=1"]  # fmt: skip
+SMALL = [
+    "model.embed_dim=32",
+    "model.enc_num_heads=1",
+    "model.dec_num_heads=2",
+    "model.enc_depth=1",
+    "threads=1",
+    "model.patch_size=[16,16]",
+    "model.max_label_length=4",
+    "repeats=2",
+    "warm_up=1",
+]
 
 
 class Two(nn.Module):
@@ -225,8 +232,14 @@ def test_a_trained_model_decodes_as_asked_and_keeps_its_sizes(tmp_path: Path) ->
 
 
 def test_two_models_of_one_name_are_two(tmp_path: Path) -> None:
-    report(config("model.name=strhub-tiny", "models=[strhub-tiny]", f"json={tmp_path / 'all.json'}",
-                  "precision=[float32,float32]"))  # fmt: skip
+    report(
+        config(
+            "model.name=strhub-tiny",
+            "models=[strhub-tiny]",
+            f"json={tmp_path / 'all.json'}",
+            "precision=[float32,float32]",
+        )
+    )
     rows = json.loads((tmp_path / "all.json").read_text())["subjects"]
     assert [row["model"] for row in rows] == ["strhub-tiny", "strhub-tiny (2)"]
     assert rows[0]["milliseconds"] != rows[1]["milliseconds"]
@@ -268,9 +281,13 @@ def test_words_are_as_wide_as_they_are_read(
     monkeypatch.setattr(
         SceneTextModel, "forward", lambda self, images, length: seen.append(tuple(images.shape))
     )
-    settings = Settings(torch.device("cpu"), batch_sizes=[3], formats=["torch", "onnx"],
+    settings = Settings(
+        torch.device("cpu"),
+        batch_sizes=[3],
+        formats=["torch", "onnx"],
         images=str(tmp_path),
-                        folder=tmp_path)  # fmt: skip
+        folder=tmp_path,
+    )
     for subject in subjects(
         "svtr", create_model("svtr-tiny", **SIZES["svtr-tiny"]).eval(), settings
     ):

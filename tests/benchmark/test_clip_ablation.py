@@ -39,10 +39,17 @@ def a_study() -> dict[str, Any]:
                 {"step": step, "seconds": 2.0 * step, "accuracy": 50.0 + step} for step in (0, 5)
             ]
             runs.append(
-                {"arm": arm, "seed": seed, "steps": 5, "seconds": 10.0, "curve": curve,
-                 "right": {"val": np.packbits(right).tobytes().hex()}, "percent_sure": sure,
-                 "found by probe": 20.0 + (arm == "with")}
-            )  # fmt: skip
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "steps": 5,
+                    "seconds": 10.0,
+                    "curve": curve,
+                    "right": {"val": np.packbits(right).tobytes().hex()},
+                    "percent_sure": sure,
+                    "found by probe": 20.0 + (arm == "with"),
+                }
+            )
     runs.append({**runs[0], "seed": 3})  # a seed that not every arm has
     known = np.packbits(np.arange(200) < 150).tobytes().hex()
     return {"words": {"val": 200}, "known": {"val": known}, "runs": runs}
@@ -79,8 +86,11 @@ def test_it_runs_at_toy_size_and_again(tmp_path: Path) -> None:
     def call(script: str, *args: str) -> str:
         done = subprocess.run(
             [sys.executable, str(FOLDER / script), *args],
-            capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 

@@ -59,9 +59,12 @@ def arguments(words: Path, tmp_path: Path, *more: str) -> list[str]:
 
 
 def test_ratios_are_taken_within_a_round(
-    compare: Any, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    compare: Any,
+    words: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     calls: list[str] = []
     monkeypatch.setattr(compare, "run_reader", stand_in(calls))
     figures = tmp_path / "results.json"
@@ -84,9 +87,12 @@ def test_ratios_are_taken_within_a_round(
 
 
 def test_what_is_done_is_not_done_again(
-    compare: Any, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    compare: Any,
+    words: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     calls: list[str] = []
     monkeypatch.setattr(compare, "run_reader", stand_in(calls))
     compare.main(arguments(words, tmp_path, "--minutes", "0"))

@@ -21,9 +21,16 @@ from strhub.training.run import start_from, train
 from strhub.training.systems.vitstr import ViTSTR
 
 TINY: dict[str, Any] = {
-    "embed_dim": 16, "enc_num_heads": 1, "dec_num_heads": 1, "enc_depth": 2, "patch_size": [8, 16],
-    "max_label_length": 10, "decode_ar": False, "refine_iters": 0, "dropout": 0.0,
-}  # fmt: skip
+    "embed_dim": 16,
+    "enc_num_heads": 1,
+    "dec_num_heads": 1,
+    "enc_depth": 2,
+    "patch_size": [8, 16],
+    "max_label_length": 10,
+    "decode_ar": False,
+    "refine_iters": 0,
+    "dropout": 0.0,
+}
 SMALL: dict[str, dict[str, Any]] = {
     "parseq-tiny": TINY,
     "vitstr": {"embed_dim": 32, "num_heads": 1, "depth": 1},
@@ -117,9 +124,11 @@ def test_a_smaller_alphabet_drops_the_rest() -> None:
 @pytest.mark.parametrize(
     ("new", "known", "expected"),
     [
-        ("a", "abc", "a"), ("A", "abc", ""), ("ä", "a", ""),
+        ("a", "abc", "a"),
+        ("A", "abc", ""),
+        ("ä", "a", ""),
     ],
-)  # fmt: skip
+)
 def test_characters_match_by_identity(new: str, known: str, expected: str) -> None:
     assert matching_characters(new, known, variants=False) == {new: expected}
 
@@ -127,12 +136,20 @@ def test_characters_match_by_identity(new: str, known: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("new", "known", "expected"),
     [
-        ("a", "Aa", "a"), ("A", "abc", "a"), ("a", "ABC", "A"), ("Ä", "aAä", "ä"), ("Ä", "aA", "A"),
-            ("Ä", "a", "a"),
-        ("ß", "sS", ""), ("ø", "o", "o"), ("Ł", "Ll", "L"), ("5", "abc", ""), ("世", "abc", ""),
-            ("æ", "ae", ""),
+        ("a", "Aa", "a"),
+        ("A", "abc", "a"),
+        ("a", "ABC", "A"),
+        ("Ä", "aAä", "ä"),
+        ("Ä", "aA", "A"),
+        ("Ä", "a", "a"),
+        ("ß", "sS", ""),
+        ("ø", "o", "o"),
+        ("Ł", "Ll", "L"),
+        ("5", "abc", ""),
+        ("世", "abc", ""),
+        ("æ", "ae", ""),
     ],
-)  # fmt: skip
+)
 def test_characters_match_by_variants_if_asked(new: str, known: str, expected: str) -> None:
     assert matching_characters(new, known, variants=True) == {new: expected}
 
@@ -247,8 +264,9 @@ def test_other_patches(patch: list[int]) -> None:
     old, new = small(), small(patch_size=patch)
     result = adapt(new.model, new.hparams, checkpoint_of(old))
     assert {change.name for change in result.changes if change.action == "resized"} == {
-        "encoder.pos_embed", "encoder.patch_embed.proj.weight"
-    }  # fmt: skip
+        "encoder.pos_embed",
+        "encoder.patch_embed.proj.weight",
+    }
     assert logits(new).isfinite().all()
 
 
@@ -367,18 +385,27 @@ def test_training_starts_from_another_alphabet_and_size(
 ) -> None:
     save(small(max_label_length=12), tmp_path / "m.safetensors")
     overrides = [
-        f"pretrained={tmp_path}", "charset=94_full", "model.max_label_length=16",
-            "model.img_size=[32,64]",
+        f"pretrained={tmp_path}",
+        "charset=94_full",
+        "model.max_label_length=16",
+        "model.img_size=[32,64]",
         "adapt.variants=true",
-    ]  # fmt: skip
+    ]
     quick = [
-        f"data.root_dir={word_tree}", "data.num_workers=0", "logger=csv",
-            "+trainer.enable_progress_bar=false",
-        "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.summary=null",
-        "trainer.max_steps=2", "model.batch_size=8", "averaging=none",
-        "trainer.log_every_n_steps=1", "trainer.check_val_every_n_epoch=null",
+        f"data.root_dir={word_tree}",
+        "data.num_workers=0",
+        "logger=csv",
+        "+trainer.enable_progress_bar=false",
+        "trainer.accelerator=cpu",
+        "trainer.devices=1",
+        "callbacks.summary=null",
+        "trainer.max_steps=2",
+        "model.batch_size=8",
+        "averaging=none",
+        "trainer.log_every_n_steps=1",
+        "trainer.check_val_every_n_epoch=null",
         "trainer.val_check_interval=2",
-    ]  # fmt: skip
+    ]
     config = adopted(compose_main, *overrides, *quick)
     assert OmegaConf.to_container(config.model.patch_size) == [8, 16]
     assert "val_accuracy" in train(config)

@@ -54,10 +54,16 @@ def test_what_is_told_and_what_is_assumed(tmp_path: Path) -> None:
     assert (hparams.charset_train, hparams.charset_test) == (CHARSET_94, CHARSET_36)
     assert (hparams.decode_ar, hparams.refine_iters, hparams.text_context) == (True, 1, 16)
     lightning = {
-        "state_dict": released_state(), "pytorch-lightning_version": "1.6.5",
-        "hyper_parameters": {"charset_train": CHARSET_94, "dec_num_heads": 4, "context_length": 20,
-                             "use_share_dim": True, "clip_pretrained": "/somewhere/ViT-B-16.pt"},
-    }  # fmt: skip
+        "state_dict": released_state(),
+        "pytorch-lightning_version": "1.6.5",
+        "hyper_parameters": {
+            "charset_train": CHARSET_94,
+            "dec_num_heads": 4,
+            "context_length": 20,
+            "use_share_dim": True,
+            "clip_pretrained": "/somewhere/ViT-B-16.pt",
+        },
+    }
     hparams = load(stored(tmp_path, lightning, "last.ckpt")).hparams
     assert (hparams.dec_num_heads, hparams.text_context) == (4, 20)
     lightning["hyper_parameters"]["use_share_dim"] = False  # type: ignore[index]
@@ -98,10 +104,15 @@ def test_without_the_table_the_visual_branch_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "without", ["visual_decoder.layers.0.linear1.weight", "clip_model.visual.proj",
-                "clip_model.token_embedding.weight", "cross_decoder.head.bias",
-                "clip_model.visual.transformer.resblocks.0.ln_1.weight"]
-)  # fmt: skip
+    "without",
+    [
+        "visual_decoder.layers.0.linear1.weight",
+        "clip_model.visual.proj",
+        "clip_model.token_embedding.weight",
+        "cross_decoder.head.bias",
+        "clip_model.visual.transformer.resblocks.0.ln_1.weight",
+    ],
+)
 def test_a_part_of_one_is_none(tmp_path: Path, without: str) -> None:
     state = released_state()
     del state[without]

@@ -128,7 +128,7 @@ def test_damaged_bytes_raise_nothing_but_the_error_for_it(
         {"weight": Attack(torch.load, ("other.pt",))},
     ],
     ids=["bare", "hparams", "weight", "key", "eval", "getattr", "load"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("name", ["m.ckpt", "m.pt", "m.bin"])
 def test_what_would_run_code_is_refused(
     tmp_path: Path, name: str, content: Any, zipped: bool
@@ -191,7 +191,7 @@ def test_other_content_is_refused(tmp_path: Path, content: Any, message: str) ->
         ({"format": "strhub-1", "hyper_parameters": "{}", "card": "{}"}, "do not say architecture"),
         (None, "none of the known architectures"),
     ],
-)  # fmt: skip
+)
 def test_safetensors_with_other_metadata_are_refused(
     tmp_path: Path, metadata: dict[str, str] | None, message: str
 ) -> None:

@@ -26,8 +26,11 @@ from strhub.models.parseq.model import PARSeq
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 SIZES: dict[str, Any] = {
-    "enc_depth": 1, "embed_dim": 32, "enc_num_heads": 1, "dec_num_heads": 2,
-}  # fmt: skip
+    "enc_depth": 1,
+    "embed_dim": 32,
+    "enc_num_heads": 1,
+    "dec_num_heads": 2,
+}
 PROXIES = [name + "_proxy" for name in ("http", "https", "all")]
 
 
@@ -228,8 +231,10 @@ def test_the_mixin_reads_ours_and_we_read_the_mixins(
     loaded = strhub.load(tmp_path / "again")
     assert torch.equal(logits(loaded), logits(model))
     # With only what the network itself was called with, as a class of one's own has it.
-    own = {name: written[name] for name in ("charset_size", "img_size", "enc_num_heads",
-                                            "dec_num_heads", "refine_iters")}  # fmt: skip
+    own = {
+        name: written[name]
+        for name in ("charset_size", "img_size", "enc_num_heads", "dec_num_heads", "refine_iters")
+    }
     (tmp_path / "again" / "config.json").write_text(json.dumps(own), "utf-8")
     assert torch.equal(logits(strhub.load(tmp_path / "again")), logits(model))
 

@@ -29,9 +29,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("letters")
     model = create_model(
-        "parseq-tiny", charset_train=LETTERS, embed_dim=16, enc_num_heads=1, dec_num_heads=1,
-        enc_depth=1, patch_size=[16, 32],
-    )  # fmt: skip
+        "parseq-tiny",
+        charset_train=LETTERS,
+        embed_dim=16,
+        enc_num_heads=1,
+        dec_num_heads=1,
+        enc_depth=1,
+        patch_size=[16, 32],
+    )
     torch.save(model.model.state_dict(), folder / "bare.pt")
     (folder / "letters.txt").write_text("\n".join(LETTERS), "utf-8")
     image = Image.new("RGB", (40, 12), "white")
@@ -78,9 +83,12 @@ def run(command: str, arguments: list[str]) -> str:
     """Run a command within this process; return what it returns as text, if it does."""
     name = command.partition(" ")[0]
     runs = {
-        "read": read.run, "export": export.run, "explain": explain.run, "test": scoring.run,
+        "read": read.run,
+        "export": export.run,
+        "explain": explain.run,
+        "test": scoring.run,
         "data": data.run,
-    }  # fmt: skip
+    }
     return str(runs[name](arguments))  # type: ignore[operator]
 
 

@@ -15,11 +15,19 @@ from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 
 SMALL = (
-    "model.embed_dim=32", "model.enc_num_heads=1", "model.dec_num_heads=2", "model.enc_depth=1",
-        "model.enc_stem=[]",
-    "model.patch_size=[16,16]", "model.batch_size=8", "data.mixture_size=32", "data.num_workers=0",
-    "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks.last.every_n_steps=1",
-)  # fmt: skip
+    "model.embed_dim=32",
+    "model.enc_num_heads=1",
+    "model.dec_num_heads=2",
+    "model.enc_depth=1",
+    "model.enc_stem=[]",
+    "model.patch_size=[16,16]",
+    "model.batch_size=8",
+    "data.mixture_size=32",
+    "data.num_workers=0",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "callbacks.last.every_n_steps=1",
+)
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = RECIPES / "strhub-tiny.yaml"
 
@@ -80,9 +88,14 @@ def test_a_published_model_is_tuned_and_averaged_with_what_it_began_as(
     tuned, averaged = recipe["stages"]
     tuned["from"] = "strhub-small"
     tuned["overrides"] += [
-        "data.mixture_size=16", "data.num_workers=0", "trainer.max_epochs=1", "model.batch_size=8",
-        "trainer.accelerator=cpu", "trainer.precision=32-true", "data.echo=1",
-    ]  # fmt: skip
+        "data.mixture_size=16",
+        "data.num_workers=0",
+        "trainer.max_epochs=1",
+        "model.batch_size=8",
+        "trainer.accelerator=cpu",
+        "trainer.precision=32-true",
+        "data.echo=1",
+    ]
     averaged["of"] = {"tuned": 0.25, "strhub-small": 0.75}
     recipe |= {
         "calibrate": ["--rendered", "8", "--blanks", "5"],
@@ -144,5 +157,10 @@ def test_the_embedded_models_recipes_name_what_there_is(path: Path) -> None:
         assert name not in known
         known.add(name)
         assert set(stage.get("mixture", {})) - known <= {
-            "rendered", "lines", "real", "pseudo", "print", "titles",
-        }  # fmt: skip
+            "rendered",
+            "lines",
+            "real",
+            "pseudo",
+            "print",
+            "titles",
+        }

@@ -50,8 +50,12 @@ def test_images_of_one_name_in_several_folders_do_not_take_each_others_files(
     output = tmp_path / "read" / "deep"
     assert photo(blank, other, output=output) == 0
     assert sorted(path.name for path in output.iterdir()) == [
-        "_job.json", "blank-2.png.json", "blank-2.png.png", "blank.png.json", "blank.png.png",
-    ]  # fmt: skip
+        "_job.json",
+        "blank-2.png.json",
+        "blank-2.png.png",
+        "blank.png.json",
+        "blank.png.png",
+    ]
     sources = [
         json.loads((output / name).read_text())["source"]
         for name in ("blank.png.json", "blank-2.png.json")
@@ -123,8 +127,11 @@ def test_documents_are_read_page_by_page(
     assert out.count(f"{path}\t\t0.0000\n") == 2
     assert "damaged.pdf: unreadable: damaged PDF" in err
     assert sorted(one.name for one in (tmp_path / "read").iterdir()) == [
-        "_job.json", f"scan{suffix}.json", f"scan{suffix}.p001.png", f"scan{suffix}.p002.png",
-    ]  # fmt: skip
+        "_job.json",
+        f"scan{suffix}.json",
+        f"scan{suffix}.p001.png",
+        f"scan{suffix}.p002.png",
+    ]
     pages = json.loads((tmp_path / "read" / f"scan{suffix}.json").read_text())
     assert [page["number"] for page in pages] == [1, 2]
 

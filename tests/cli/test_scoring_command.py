@@ -48,8 +48,12 @@ def test_everything_is_written_and_can_be_had_again(
     args += ["--output", str(output), "--charset", "94"]
     run(args)
     assert sorted(path.name for path in output.iterdir()) == [
-        "report.html", "results.json", "samples.parquet", "samples.tsv", "suspects.html"
-    ]  # fmt: skip
+        "report.html",
+        "results.json",
+        "samples.parquet",
+        "samples.tsv",
+        "suspects.html",
+    ]
     results = json.loads((output / "results.json").read_text())
     assert results["reader"]["sha256"]
     assert (
@@ -213,8 +217,10 @@ def corrections(path: Path, rows: Sequence[Sequence[str]]) -> Path:
 def test_corrections_are_applied(
     words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [("/elsewhere", "image-000000001", "Exit", "Ex\\tit", "correct"),
-            ("/elsewhere", "image-000000003", "24h", "", "remove")]  # fmt: skip
+    rows = [
+        ("/elsewhere", "image-000000001", "Exit", "Ex\\tit", "correct"),
+        ("/elsewhere", "image-000000003", "24h", "", "remove"),
+    ]
     table = corrections(tmp_path / "corrections.tsv", rows)
     run_data(["correct", str(words), str(table), str(tmp_path / "new")])
     assert "3 words, 1 labels corrected, 1 words removed" in capsys.readouterr().out

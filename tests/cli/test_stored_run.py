@@ -92,14 +92,23 @@ def test_the_folder_of_further_choices_is_asked_for(run: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "stored",
     [
-        "callbacks.best._target_=builtins.exec", "+callbacks.x={_target_: os.system, command: id}",
-        "+trainer.plugins=[{_target_: os.system}]", "model.name=${oc.env:HOME}",
-        "model._convert_=all", "hydra.run.dir=/tmp/x", "hydra/launcher=x",
-        "+hydra.callbacks.x._target_=a", "hydra.searchpath=[file:///x]", "logger.csv.save_dir=/etc",
-        "callbacks.best.dirpath=../x", "+trainer.default_root_dir=/x", "+x={a: {_args_: [1]}}",
-        "model.lr=1,2", "+data.a=[\"${oc.env:HOME}\"]",
+        "callbacks.best._target_=builtins.exec",
+        "+callbacks.x={_target_: os.system, command: id}",
+        "+trainer.plugins=[{_target_: os.system}]",
+        "model.name=${oc.env:HOME}",
+        "model._convert_=all",
+        "hydra.run.dir=/tmp/x",
+        "hydra/launcher=x",
+        "+hydra.callbacks.x._target_=a",
+        "hydra.searchpath=[file:///x]",
+        "logger.csv.save_dir=/etc",
+        "callbacks.best.dirpath=../x",
+        "+trainer.default_root_dir=/x",
+        "+x={a: {_args_: [1]}}",
+        "model.lr=1,2",
+        '+data.a=["${oc.env:HOME}"]',
     ],
-)  # fmt: skip
+)
 def test_what_a_stranger_s_run_stores_runs_no_code(run: Path, stored: str) -> None:
     (run / "config" / "overrides.yaml").write_text(yaml.safe_dump([*STORED, stored]), "utf-8")
     with pytest.raises(ValueError, match="is not taken from a file") as caught:

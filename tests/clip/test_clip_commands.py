@@ -73,9 +73,14 @@ def test_it_is_evaluated_as_any_other(run: Path, word_tree: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_measured_as_any_other(run: Path, tmp_path: Path) -> None:
-    printed = command("bench.py", f"pretrained={run / 'checkpoints' / 'last.ckpt'}", "repeats=2",
+    printed = command(
+        "bench.py",
+        f"pretrained={run / 'checkpoints' / 'last.ckpt'}",
+        "repeats=2",
         "warm_up=1",
-                      "device=cpu", f"json={tmp_path / 'figures.json'}")  # fmt: skip
+        "device=cpu",
+        f"json={tmp_path / 'figures.json'}",
+    )
     assert "encoder" in printed
     figures = json.loads((tmp_path / "figures.json").read_text("utf-8"))
     assert figures

@@ -52,10 +52,19 @@ def directions(count: int, seed: int = 1) -> Tensor:
 
 def system(clip_path: Path, **contrastive: Any) -> PARSeq:
     hparams = create_model(
-        "parseq", encoder="clip", enc_embed_dim=64, enc_depth=2, enc_num_heads=1, embed_dim=DIM,
-            dec_num_heads=2,
-        patch_size=[8, 8], img_size=[32, 32], normalize="clip", max_label_length=8, dropout=0.0,
-    ).hparams  # fmt: skip
+        "parseq",
+        encoder="clip",
+        enc_embed_dim=64,
+        enc_depth=2,
+        enc_num_heads=1,
+        embed_dim=DIM,
+        dec_num_heads=2,
+        patch_size=[8, 8],
+        img_size=[32, 32],
+        normalize="clip",
+        max_label_length=8,
+        dropout=0.0,
+    ).hparams
     options = {**hparams, "contrastive": {"weight": 1.0, "warmup_steps": 0, **contrastive}}
     made = PARSeq(**options, pretrained_encoder=str(clip_path)).train()
     made.load_initial_weights()

@@ -66,8 +66,9 @@ def test_the_network_of_columns_learns_with_it() -> None:
     trained.log = lambda *args, **options: None  # type: ignore[method-assign, assignment]
     images = inputs(Training("light_ctc"))
     assert set(trained.state_dict()) - set(plain.state_dict()) == {
-        "contrastive.log_scale", "contrastive.projection.weight",
-    }  # fmt: skip
+        "contrastive.log_scale",
+        "contrastive.projection.weight",
+    }
     loss, without = (one.training_loss(images, LABELS) for one in (trained, plain))
     assert loss.item() > without.item() > 0
     tokens = trained.model.tokens(images)
@@ -81,8 +82,11 @@ def test_the_network_of_columns_learns_with_it() -> None:
 def test_words_are_found_by_images_of_any_width(tmp_path: Path) -> None:
     """Each as if it were alone, by a run's checkpoint of the network of columns."""
     system = tiny_system(Training("light_ctc"), contrastive=OPTIONS)
-    state = {"state_dict": system.state_dict(), "hyper_parameters": dict(system.hparams),
-             "pytorch-lightning_version": "2.6.0"}  # fmt: skip
+    state = {
+        "state_dict": system.state_dict(),
+        "hyper_parameters": dict(system.hparams),
+        "pytorch-lightning_version": "2.6.0",
+    }
     torch.save(state, tmp_path / "last.ckpt")
     paths = []
     for width in (30, 60):

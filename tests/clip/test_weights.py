@@ -103,17 +103,25 @@ def test_every_format_gives_the_same_weights(tmp_path: Path, kind: str) -> None:
         path = path.with_suffix(".safetensors")
         save_file(state, path)
     elif kind == "own text tower":  # as open_clip names those of its later models
-        torch.save({name if name.startswith(("visual", "logit")) else f"text.{name}": t for name,
-            t in state.items()},
-                   path)  # fmt: skip
+        torch.save(
+            {
+                name if name.startswith(("visual", "logit")) else f"text.{name}": t
+                for name, t in state.items()
+            },
+            path,
+        )
     else:
         torch.save({name: tensor.half() for name, tensor in state.items()}, path)
     clip = read_clip(path)
     assert clip.image_sizes() == {
-        "patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 2,
-            "enc_num_heads": 1,
-        "enc_mlp_ratio": 4, "dec_num_heads": 1,
-    }  # fmt: skip
+        "patch_size": [8, 8],
+        "embed_dim": 32,
+        "enc_embed_dim": 64,
+        "enc_depth": 2,
+        "enc_num_heads": 1,
+        "enc_mlp_ratio": 4,
+        "dec_num_heads": 1,
+    }
     assert {tensor.dtype for tensor in (*clip.image.values(), *clip.text.values())} == {
         torch.float32
     }

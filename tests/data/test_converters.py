@@ -468,9 +468,14 @@ def test_any_json_is_words_or_problems(name: str, tmp_path: Path) -> None:
     """Whatever takes the place of one value of a document, nothing but a ValueError about the whole
     file is raised.
     """
-    writer = {"coco-text": sets.coco_text_2, "textocr": sets.textocr, "openvino": sets.openvino,
+    writer = {
+        "coco-text": sets.coco_text_2,
+        "textocr": sets.textocr,
+        "openvino": sets.openvino,
         "art": sets.art,
-              "rects": sets.rects, "union14m": sets.union14m_benchmark}[name]  # fmt: skip
+        "rects": sets.rects,
+        "union14m": sets.union14m_benchmark,
+    }[name]
     published = writer(tmp_path)
     path = published.annotations
     if path.is_dir():

@@ -21,9 +21,13 @@ from strhub.images.preprocess import NORMALIZATIONS
 from strhub.text import CHARSET_36, CHARSET_94
 
 COMMON: dict[str, Any] = {
-    "train_dir": "real", "img_size": [32, 128], "max_label_length": 10, "charset_train": CHARSET_94,
-    "charset_test": CHARSET_36, "batch_size": 8,
-}  # fmt: skip
+    "train_dir": "real",
+    "img_size": [32, 128],
+    "max_label_length": 10,
+    "charset_train": CHARSET_94,
+    "charset_test": CHARSET_36,
+    "batch_size": 8,
+}
 
 
 def module(root: Path, **changes: Any) -> SceneTextDataModule:

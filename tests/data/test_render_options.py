@@ -26,9 +26,13 @@ from strhub.training.tuning_checks import check_same_search
 from tests.small_runs import Compose
 
 MODULE: dict[str, Any] = {
-    "root_dir": "", "train_dir": "", "img_size": [16, 32], "max_label_length": 8,
-    "charset_train": "abc", "batch_size": 2,
-}  # fmt: skip
+    "root_dir": "",
+    "train_dir": "",
+    "img_size": [16, 32],
+    "max_label_length": 8,
+    "charset_train": "abc",
+    "batch_size": 2,
+}
 
 IMAGES = {"img_size": [32, 128], "normalize": "default", "keep_aspect": False}
 
@@ -47,10 +51,12 @@ def test_options_are_on_the_command_line(compose_main: Compose, tmp_path: Path) 
                 f"data.render.texts={{corpus: '{tmp_path}/words.txt', mixture: {{corpus: 1}}}}",
                 "data.render.fonts=strhub/data/synth/fonts/Anton-Regular.ttf",
                 "data.render.style={base: simple, steps: {rotation: null}}",
-                "data.render.words=4", "data.render.difficulty=[0, 0.5]", "data.num_workers=0",
+                "data.render.words=4",
+                "data.render.difficulty=[0, 0.5]",
+                "data.num_workers=0",
             ]
         )
-    )  # fmt: skip
+    )
     check_groups(config)
     data = build(config.data, "data", **IMAGES)
     words = data.train_dataset.words
@@ -99,14 +105,25 @@ def test_mistakes_are_found_before_anything_is_built(
 
 
 FORMER: dict[str, Any] = {
-    "drawn": 5, "draw_difficulty": [0, 0.2], "draw_max_length": 3,
+    "drawn": 5,
+    "draw_difficulty": [0, 0.2],
+    "draw_max_length": 3,
     "draw_texts": {"lengths": [1, 2]},
-    "draw_blanks": 0.25, "draw_validation": 3, "drawing": "simple", "augment_drawn": False,
-}  # fmt: skip
+    "draw_blanks": 0.25,
+    "draw_validation": 3,
+    "drawing": "simple",
+    "augment_drawn": False,
+}
 PRESENT = RenderOptions(
-    words=5, difficulty=[0, 0.2], max_length=3, texts={"lengths": [1, 2]},
-    blanks=0.25, validation=3, style="simple", augment=False,
-)  # fmt: skip
+    words=5,
+    difficulty=[0, 0.2],
+    max_length=3,
+    texts={"lengths": [1, 2]},
+    blanks=0.25,
+    validation=3,
+    style="simple",
+    augment=False,
+)
 
 
 def test_former_names_go_on_working_and_warn(compose_main: Compose) -> None:
@@ -156,18 +173,26 @@ def test_a_run_stored_with_former_names_resumes(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     stored = [
-        "dataset=drawn", "data.drawn=48", "data.draw_texts=null", "data.draw_texts={lengths: [1]}",
-        "data.mixture.drawn=0.5", "+data.drawing=simple",
-    ]  # fmt: skip
+        "dataset=drawn",
+        "data.drawn=48",
+        "data.draw_texts=null",
+        "data.draw_texts={lengths: [1]}",
+        "data.mixture.drawn=0.5",
+        "+data.drawing=simple",
+    ]
     (tmp_path / "config" / "overrides.yaml").write_text(yaml.safe_dump(stored), "utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nobody has to mend a file of the past
         found = with_stored([f"ckpt_path={tmp_path}", "data.render.words=9"])
     assert found == [
-        "dataset=rendered", "data.render.texts=null", "data.render.texts={lengths: [1]}",
-        "data.mixture.rendered=0.5", "+data.render.style=simple",
-        f"ckpt_path={tmp_path}", "data.render.words=9",
-    ]  # fmt: skip
+        "dataset=rendered",
+        "data.render.texts=null",
+        "data.render.texts={lengths: [1]}",
+        "data.mixture.rendered=0.5",
+        "+data.render.style=simple",
+        f"ckpt_path={tmp_path}",
+        "data.render.words=9",
+    ]
 
 
 def test_a_search_stored_with_former_names_resumes(tmp_path: Path) -> None:

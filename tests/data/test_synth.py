@@ -139,9 +139,12 @@ def test_another_process_draws_the_same(words: RenderedWords, tmp_path: Path) ->
     )
     answer = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "words.pkl")],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
         env={"PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
+    )
     expected = [
         (text, zlib.crc32(original.tobytes())) for original, text in map(words.render, range(5))
     ]

@@ -18,10 +18,17 @@ BROWSER = next(
 )
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
 # Nothing is looked up or fetched; no sandbox, since root has none.
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
     "--disable-sync",
-         "--disable-background-networking", "--disable-component-update",
-             "--virtual-time-budget=2000")  # fmt: skip
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--virtual-time-budget=2000",
+)
 
 
 def act(page: str, script: str, folder: Path) -> Any:
@@ -51,8 +58,11 @@ const words = (id) =>
     assert BROWSER is not None
     done = subprocess.run(
         [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stdout[:2000]
     told = json.loads(unescape(found[1]))

@@ -102,10 +102,15 @@ WORDS = Path(__file__).parents[2] / "../shared/words"
 # Sets that strhub-tiny was not trained on (the scene words by the split of its time), and how many
 # words of each.
 UNSEEN = {
-    "val/IIIT5k": None, "val/SVT": None, "val/IC15": None, "val/IC03": None,
-        "train/pseudo/SVTpages": 1500,
-    "train/titles/BookTitle": 6000, "train/pseudo/ShopSign": 1500, "train/pseudo/BookOCR": 2500,
-}  # fmt: skip
+    "val/IIIT5k": None,
+    "val/SVT": None,
+    "val/IC15": None,
+    "val/IC03": None,
+    "train/pseudo/SVTpages": 1500,
+    "train/titles/BookTitle": 6000,
+    "train/pseudo/ShopSign": 1500,
+    "train/pseudo/BookOCR": 2500,
+}
 
 
 @pytest.mark.slow

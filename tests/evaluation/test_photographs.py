@@ -35,18 +35,26 @@ def folder(tmp_path: Path) -> Path:
     image.save(tmp_path / "sign.png")
     Image.new("RGB", (100, 80), "gray").save(tmp_path / "empty.png")
     rows = [
-        {"image": "sign.png", "words": [{"quad": box(20, 42, 130, 76), "text": "Quiet"},
-                                        {"quad": box(142, 42, 248, 76), "text": "street"}]},
+        {
+            "image": "sign.png",
+            "words": [
+                {"quad": box(20, 42, 130, 76), "text": "Quiet"},
+                {"quad": box(142, 42, 248, 76), "text": "street"},
+            ],
+        },
         {"image": "empty.png", "words": [{"quad": box(20, 20, 60, 40), "text": "<b>nothing</b>"}]},
-    ]  # fmt: skip
+    ]
     (tmp_path / "words.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     return tmp_path
 
 
 def test_errors_of_each_photograph_and_a_page_of_them() -> None:
     image = Image.new("RGB", (200, 100), "gray")
-    true = [TrueWord(box(10, 10, 60, 30), "Exit"), TrueWord(box(80, 10, 120, 30), "24h"),
-            TrueWord(box(10, 60, 60, 80), "<script>")]  # fmt: skip
+    true = [
+        TrueWord(box(10, 10, 60, 30), "Exit"),
+        TrueWord(box(80, 10, 120, 30), "24h"),
+        TrueWord(box(10, 60, 60, 80), "<script>"),
+    ]
     photos = [Annotated(Path("a.png"), true), Annotated(Path("b.png"), true[:1])]
     pages = [
         page(

@@ -53,9 +53,15 @@ def test_thirty_words_counted_by_hand() -> None:
     assert lost == {"r": 1, "l": 3, "a": 1, "t": 1, "e": 1, "b": 1, "u": 1, "s": 1}
     assert added == {"m": 1, "s": 1, "2": 1}
     substituted = {pair: count for pair, count in result.confusions.items() if all(pair)}
-    assert substituted == {("0", "o"): 1, ("1", "l"): 1, ("b", "8"): 1, ("s", "5"): 1, ("e",
-        "c"): 1,
-                           ("r", "n"): 1, ("m", "n"): 1}  # fmt: skip
+    assert substituted == {
+        ("0", "o"): 1,
+        ("1", "l"): 1,
+        ("b", "8"): 1,
+        ("s", "5"): 1,
+        ("e", "c"): 1,
+        ("r", "n"): 1,
+        ("m", "n"): 1,
+    }
     assert sum(result.confusions.values()) == 20
     assert [one.label for one in result.errors[:3]] == ["r0om", "1ane", "bar"]
     assert [one.label for one in result.suspects] == ["r0om"]
@@ -229,12 +235,11 @@ def test_slices_of_spelling(stored: str, expected: tuple[str, str, str]) -> None
 
 
 def test_every_word_has_a_known_part_of_each_slice() -> None:
-    extremes = [replace(samples()[0], width=0, height=0, slant=None, sharpness=None,
-        confidence=None),
-                replace(samples()[0], width=9999, height=1, slant=90.0, sharpness=1e9,
-                    confidence=1.0),
-                replace(samples()[0], width=1, height=9999, slant=-90.0, sharpness=0.0,
-                confidence=0.0)]  # fmt: skip
+    extremes = [
+        replace(samples()[0], width=0, height=0, slant=None, sharpness=None, confidence=None),
+        replace(samples()[0], width=9999, height=1, slant=90.0, sharpness=1e9, confidence=1.0),
+        replace(samples()[0], width=1, height=9999, slant=-90.0, sharpness=0.0, confidence=0.0),
+    ]
     for one in extremes:
         assert all(part in parts_of(name) for name, part in slices_of(one).items())
     assert slices_of(extremes[0])["height"] == "unknown"

@@ -125,10 +125,17 @@ def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
 
 
 CLIP: dict[str, Any] = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32,
-        "dec_num_heads": 2,
-    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 5,
-}  # fmt: skip
+    "encoder": "clip",
+    "enc_embed_dim": 64,
+    "enc_depth": 2,
+    "enc_num_heads": 1,
+    "embed_dim": 32,
+    "dec_num_heads": 2,
+    "patch_size": [8, 8],
+    "img_size": [32, 32],
+    "normalize": "clip",
+    "max_label_length": 5,
+}
 
 
 class Another(torch.nn.Module):

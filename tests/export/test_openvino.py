@@ -71,8 +71,10 @@ def test_both_files_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list((tmp_path / "full").iterdir())
 
 
-@pytest.mark.parametrize(("name", "options"), [("strhub-small", {}), ("strhub-tiny", {}),
-                                               ("strhub-tiny", {"decode_ar": False})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("strhub-small", {}), ("strhub-tiny", {}), ("strhub-tiny", {"decode_ar": False})],
+)
 def test_openvino_itself_gives_pytorchs_logits(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:

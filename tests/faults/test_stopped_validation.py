@@ -26,10 +26,15 @@ main()
 @pytest.mark.slow
 def test_the_validation_of_the_last_epoch_is_made_up(tmp_path: Path) -> None:
     options = [
-        *SMALL, *RENDERED_RUN, "data.render.words=16", "data.render.validation=4",
+        *SMALL,
+        *RENDERED_RUN,
+        "data.render.words=16",
+        "data.render.validation=4",
         "trainer.max_epochs=1",
-        "averaging=none", "ckpt_path=last", f"hydra.run.dir={tmp_path / 'run'}",
-    ]  # fmt: skip
+        "averaging=none",
+        "ckpt_path=last",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
     killed = run_limited(
         [sys.executable, "-c", KILLED, *options],
         memory_mib=4000,

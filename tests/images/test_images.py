@@ -93,9 +93,17 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    [None, 3, np.zeros((2, 2, 5), np.uint8), np.zeros((0, 4), np.uint8), np.full((2, 2), 1.5),
-     np.zeros((2, 2), np.int64), np.full((2, 2), np.nan), object()],
-)  # fmt: skip
+    [
+        None,
+        3,
+        np.zeros((2, 2, 5), np.uint8),
+        np.zeros((0, 4), np.uint8),
+        np.full((2, 2), 1.5),
+        np.zeros((2, 2), np.int64),
+        np.full((2, 2), np.nan),
+        object(),
+    ],
+)
 def test_other_things_are_refused(source: object) -> None:
     with pytest.raises(UnreadableImage):
         open_image(source)

@@ -23,10 +23,16 @@ from strhub.training.adopting import adopt_pretrained
 from strhub.training.run import data_from_config, model_from_config
 
 SVTR = (
-    "model=svtr", "model.embed_dims=[16,32,64]", "model.depths=[1,1,1]", "model.num_heads=[1,1,2]",
-    "model.local_depth=2", "model.mlp_ratio=2", "model.img_size=[32,256]",
-    "model.max_label_length=12", "model.batch_size=4",
-)  # fmt: skip
+    "model=svtr",
+    "model.embed_dims=[16,32,64]",
+    "model.depths=[1,1,1]",
+    "model.num_heads=[1,1,2]",
+    "model.local_depth=2",
+    "model.mlp_ratio=2",
+    "model.img_size=[32,256]",
+    "model.max_label_length=12",
+    "model.batch_size=4",
+)
 
 
 def svtr(path: Path) -> Path:

@@ -24,8 +24,10 @@ def written(*words: str) -> tuple[Image.Image, list[tuple[float, float]]]:
     starts = [
         left + font.getlength(" ".join([*words[:number], ""])) for number in range(len(words))
     ]
-    return line, [(start / width, (start + font.getlength(word)) / width)
-                  for start, word in zip(starts, words, strict=True)]  # fmt: skip
+    return line, [
+        (start / width, (start + font.getlength(word)) / width)
+        for start, word in zip(starts, words, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")

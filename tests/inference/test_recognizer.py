@@ -128,9 +128,12 @@ def test_the_embedded_model_reads_clean_rendered_words() -> None:
     from strhub.data.synth import RenderedWords
     from strhub.text import CHARSET_36, CharsetAdapter
 
-    words = RenderedWords(charset=strhub.load_from_checkpoint("strhub-tiny").hparams.charset_train,
-        max_length=12, seed=77,
-                       difficulty=0.0)  # fmt: skip
+    words = RenderedWords(
+        charset=strhub.load_from_checkpoint("strhub-tiny").hparams.charset_train,
+        max_length=12,
+        seed=77,
+        difficulty=0.0,
+    )
     inputs, labels = zip(*(words.render(index) for index in range(100)), strict=True)
     adapter = CharsetAdapter(CHARSET_36)
     readings = Recognizer("strhub-tiny", device="cpu")(inputs)

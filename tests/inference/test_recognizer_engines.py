@@ -60,8 +60,12 @@ def test_both_runtimes_read_the_same() -> None:
 
 
 def test_reading_without_torch() -> None:
-    done = run("from strhub import Recognizer; print(Recognizer()('demo_images/04.png')[0].text)",
-               "torch", "safetensors", "yaml")  # fmt: skip
+    done = run(
+        "from strhub import Recognizer; print(Recognizer()('demo_images/04.png')[0].text)",
+        "torch",
+        "safetensors",
+        "yaml",
+    )
     assert done.stdout.strip() == "CHOICE", done.stderr
     done = run(
         START + "['read.py', '--images', 'demo_images/04.png']; start('read')",

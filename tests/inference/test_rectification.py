@@ -185,9 +185,13 @@ class Engine(EngineBase):
 
     def decode(self, arrays: Sequence[ImageArray]) -> Sequence[Decoded]:
         self.calls.append(len(arrays))
-        return [decoded("sign" if len(self.calls) == 1 else "SIGN",
-            self.first if len(self.calls) == 1 else self.later)
-                for _ in arrays]  # fmt: skip
+        return [
+            decoded(
+                "sign" if len(self.calls) == 1 else "SIGN",
+                self.first if len(self.calls) == 1 else self.later,
+            )
+            for _ in arrays
+        ]
 
     def side_by_side(self):  # type: ignore[no-untyped-def]
         raise AssertionError("one lane only")

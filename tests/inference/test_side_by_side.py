@@ -48,8 +48,11 @@ def test_the_same_as_one_after_the_other(reader: Recognizer, sources: list[Any])
     ):
         for one, other in zip(found, expected, strict=True):
             assert (one.text, one.source, one.error, one.rotation) == (
-                other.text, other.source, other.error, other.rotation,
-            )  # fmt: skip
+                other.text,
+                other.source,
+                other.error,
+                other.rotation,
+            )
             assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
     assert sum(reading.error is not None for reading in expected) == 2
 

@@ -19,10 +19,17 @@ from strhub.training.systems.abinet import ABINet
 pytestmark = pytest.mark.numeric
 
 SMALL: dict[str, Any] = {
-    "img_size": [16, 32], "max_label_length": 7, "d_model": 32, "nhead": 2, "d_inner": 64,
-        "dropout": 0.0,
-    "v_num_layers": 1, "l_num_layers": 2, "iter_size": 2, "charset_train": "0123456789ab",
-}  # fmt: skip
+    "img_size": [16, 32],
+    "max_label_length": 7,
+    "d_model": 32,
+    "nhead": 2,
+    "d_inner": 64,
+    "dropout": 0.0,
+    "v_num_layers": 1,
+    "l_num_layers": 2,
+    "iter_size": 2,
+    "charset_train": "0123456789ab",
+}
 TRAINING = {
     "optimizer": {"_target_": "torch.optim.AdamW"},
     "schedule": {"_target_": "torch.optim.lr_scheduler.OneCycleLR"},
@@ -228,10 +235,13 @@ def test_saved_and_loaded_is_the_same(experiment: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"img_size": [32, 64]}, {"img_size": [28, 28]}, {"v_backbone": "resnet", "img_size": [32,
-        128]},
-     {"v_attention": "attention", "l_use_self_attn": True, "img_size": [32, 64]}],
-)  # fmt: skip
+    [
+        {"img_size": [32, 64]},
+        {"img_size": [28, 28]},
+        {"v_backbone": "resnet", "img_size": [32, 128]},
+        {"v_attention": "attention", "l_use_self_attn": True, "img_size": [32, 64]},
+    ],
+)
 def test_bare_weights_tell_their_sizes(options: dict[str, Any]) -> None:
     model = small_model(**options, nhead=1, iter_size=3)
     told = Network.sizes_of(model.model.state_dict())

@@ -17,17 +17,30 @@ from strhub.text import CHARSET_36
 from strhub.training.run import train
 
 SMALL = (
-    "model.d_model=32", "model.nhead=2", "model.d_inner=64", "model.v_num_layers=1",
-        "model.l_num_layers=1",
-    "model.iter_size=2", "model.img_size=[16,32]", "model.max_label_length=8", "model.batch_size=4",
-)  # fmt: skip
+    "model.d_model=32",
+    "model.nhead=2",
+    "model.d_inner=64",
+    "model.v_num_layers=1",
+    "model.l_num_layers=1",
+    "model.iter_size=2",
+    "model.img_size=[16,32]",
+    "model.max_label_length=8",
+    "model.batch_size=4",
+)
 QUICK = (
-    "dataset=rendered", "data.num_workers=0", "data.render.difficulty=0", "logger=csv",
-        "callbacks.summary=null",
-    "+trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "trainer.devices=1",
-    "callbacks.rate=null", "+trainer.num_sanity_val_steps=0", "callbacks.last.every_n_steps=1",
+    "dataset=rendered",
+    "data.num_workers=0",
+    "data.render.difficulty=0",
+    "logger=csv",
+    "callbacks.summary=null",
+    "+trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu",
+    "trainer.devices=1",
+    "callbacks.rate=null",
+    "+trainer.num_sanity_val_steps=0",
+    "callbacks.last.every_n_steps=1",
     "trainer.log_every_n_steps=1",
-)  # fmt: skip
+)
 NO_VALIDATION = ("trainer.limit_val_batches=0", "callbacks.best=null")
 # 18 steps, so that vision, language and fusion learn together from step 8 on.
 WHOLE = (
@@ -122,10 +135,14 @@ class Poisoned(Callback):
 
 def test_going_back_across_the_change_goes_back_to_the_phase(compose_main: Any) -> None:
     """All learn together from step 6 on; three bad ones take the run back to step 5."""
-    run = ["trainer.max_epochs=2", "averaging=none", "callbacks.last.every_n_steps=5",
+    run = [
+        "trainer.max_epochs=2",
+        "averaging=none",
+        "callbacks.last.every_n_steps=5",
         "callbacks.guard.patience=3",
-           "+callbacks.bad._target_=test_abinet_training.Poisoned",
-               "+callbacks.bad.first=7"]  # fmt: skip
+        "+callbacks.bad._target_=test_abinet_training.Poisoned",
+        "+callbacks.bad.first=7",
+    ]
     train(compose_main(*WHOLE, *run, small=SMALL))
     phases = {step: joint for step, (joint, _) in Poisoned.after.items()}
     assert phases == {step: step not in (1, 2, 3, 4, 5, 6, 10) for step in range(1, 13)}

@@ -29,10 +29,17 @@ QUICK = (
     "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1",
 )  # fmt: skip
 SMALL = {
-    "encoder": "clip", "enc_embed_dim": 64, "enc_depth": 2, "enc_num_heads": 1, "embed_dim": 32,
-        "dec_num_heads": 2,
-    "patch_size": [8, 8], "img_size": [32, 32], "normalize": "clip", "max_label_length": 8,
-}  # fmt: skip
+    "encoder": "clip",
+    "enc_embed_dim": 64,
+    "enc_depth": 2,
+    "enc_num_heads": 1,
+    "embed_dim": 32,
+    "dec_num_heads": 2,
+    "patch_size": [8, 8],
+    "img_size": [32, 32],
+    "normalize": "clip",
+    "max_label_length": 8,
+}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_pa
     system = PARSeq(
         **{**create_small().hparams, "encoder": "clip", "enc_embed_dim": None},
         pretrained_encoder=str(tmp_path / "clip.safetensors"),
-    ).eval()  # fmt: skip
+    ).eval()
     system.load_initial_weights()
     golden = np.load(FOLDER / "clip-tiny.npz")
     with torch.inference_mode():
@@ -179,11 +186,19 @@ def test_without_weights_the_error_says_how_to_get_them(
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    small_encoder = {"patch_size": [8, 8], "embed_dim": 32, "enc_embed_dim": 64, "enc_depth": 1,
+    small_encoder = {
+        "patch_size": [8, 8],
+        "embed_dim": 32,
+        "enc_embed_dim": 64,
+        "enc_depth": 1,
         "enc_num_heads": 1,
-                     "dec_num_heads": 1}  # fmt: skip
-    monkeypatch.setitem(__import__("strhub.models.parseq.encoders").models.parseq.encoders.CLIP_SIZES,
-                        "clip_vit_b32", small_encoder)  # fmt: skip
+        "dec_num_heads": 1,
+    }
+    monkeypatch.setitem(
+        __import__("strhub.models.parseq.encoders").models.parseq.encoders.CLIP_SIZES,
+        "clip_vit_b32",
+        small_encoder,
+    )
     with pytest.raises(ValueError, match="pretrained_encoder=null"):
         train(compose_main(*CLIP, *QUICK, small=()))
     random = compose_main(

@@ -27,11 +27,13 @@ QUICK = (
     "+callbacks.recorder._target_=test_clip_training.Recorder",
 )  # fmt: skip
 EVERYTHING = (
-    "model.contrastive.weight=0.5", "model.contrastive.warmup_steps=4",
-        "model.contrastive.nearest=2",
-    "model.contrastive.own_errors=true", "model.contrastive.adapter=8",
+    "model.contrastive.weight=0.5",
+    "model.contrastive.warmup_steps=4",
+    "model.contrastive.nearest=2",
+    "model.contrastive.own_errors=true",
+    "model.contrastive.adapter=8",
     "model.contrastive.refresh_every=2",
-)  # fmt: skip
+)
 State = dict[str, Tensor]
 
 
@@ -113,9 +115,13 @@ def test_frozen_and_then_learning_and_nothing_of_the_text_side_is_kept(
 def test_a_stopped_run_goes_on_bit_for_bit(
     compose_main: Compose, tmp_path: Path, stop_at: int
 ) -> None:
-    schedule = ["finetune.freeze_encoder=2", "finetune.unfreeze_every=1",
+    schedule = [
+        "finetune.freeze_encoder=2",
+        "finetune.unfreeze_every=1",
         "finetune.layer_decay=0.7",
-                "finetune.decoder_rate=19", "finetune.decay_weights_only=true"]  # fmt: skip
+        "finetune.decoder_rate=19",
+        "finetune.decay_weights_only=true",
+    ]
     common = [*QUICK[:-1], *EVERYTHING, *schedule, f"pretrained_encoder={small_clip(tmp_path)}"]
     recorder = "+callbacks.recorder._target_=test_clip_training.Lenient"
     last = ["callbacks.last.every_n_steps=1", f"callbacks.last.dirpath={tmp_path / 'part'}"]
@@ -126,9 +132,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(
         train(
             compose_main(*common, recorder, *last, *stop, f"output_dir={tmp_path / 'a'}", small=())
         )
-    train(compose_main(*common, recorder, f"output_dir={tmp_path / 'b'}",
-        f"ckpt_path={tmp_path / 'part/last.ckpt'}",
-                       small=()))  # fmt: skip
+    train(
+        compose_main(
+            *common,
+            recorder,
+            f"output_dir={tmp_path / 'b'}",
+            f"ckpt_path={tmp_path / 'part/last.ckpt'}",
+            small=(),
+        )
+    )
     assert len(Recorder.states) == 7 - stop_at
     for expected, state in zip(whole[stop_at:], Recorder.states, strict=True):
         for name, tensor in expected.items():
@@ -186,8 +198,13 @@ def test_epochs_are_counted_in_steps(freeze: str, steps: int) -> None:
 
 @pytest.mark.slow
 def test_frozen_for_an_epoch(compose_main: Compose, tmp_path: Path) -> None:
-    config = compose_main(*QUICK, f"pretrained_encoder={small_clip(tmp_path)}",
+    config = compose_main(
+        *QUICK,
+        f"pretrained_encoder={small_clip(tmp_path)}",
         "finetune.freeze_encoder='1 epoch'",
-                          "trainer.max_epochs=2", "data.render.words=8", small=())  # fmt: skip
+        "trainer.max_epochs=2",
+        "data.render.words=8",
+        small=(),
+    )
     train(config)
     assert Recorder.learning == [False, False, True, True]

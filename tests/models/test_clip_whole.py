@@ -34,11 +34,15 @@ def published_state() -> dict[str, Tensor]:
         block = f"visual.transformer.resblocks.{number}"
         norms += [f"{block}.ln_1", f"{block}.ln_2"]
         shapes = {
-            "attn.in_proj_weight": (3 * WIDTH, WIDTH), "attn.in_proj_bias": (3 * WIDTH,),
-            "attn.out_proj.weight": (WIDTH, WIDTH), "attn.out_proj.bias": (WIDTH,),
-            "mlp.c_fc.weight": (4 * WIDTH, WIDTH), "mlp.c_fc.bias": (4 * WIDTH,),
-            "mlp.c_proj.weight": (WIDTH, 4 * WIDTH), "mlp.c_proj.bias": (WIDTH,),
-        }  # fmt: skip
+            "attn.in_proj_weight": (3 * WIDTH, WIDTH),
+            "attn.in_proj_bias": (3 * WIDTH,),
+            "attn.out_proj.weight": (WIDTH, WIDTH),
+            "attn.out_proj.bias": (WIDTH,),
+            "mlp.c_fc.weight": (4 * WIDTH, WIDTH),
+            "mlp.c_fc.bias": (4 * WIDTH,),
+            "mlp.c_proj.weight": (WIDTH, 4 * WIDTH),
+            "mlp.c_proj.bias": (WIDTH,),
+        }
         state |= {f"{block}.{name}": numbers(*shape) for name, shape in shapes.items()}
     for norm in norms:
         state |= {f"{norm}.weight": torch.ones(WIDTH), f"{norm}.bias": torch.zeros(WIDTH)}

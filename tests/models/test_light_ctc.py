@@ -69,10 +69,15 @@ def test_other_heights_are_refused() -> None:
 @pytest.mark.parametrize("opset", [17, 20])
 def test_the_graph_reads_the_same(opset: int, tmp_path: Path) -> None:
     hparams = {
-        "name": "light", "architecture": "light_ctc", "charset_train": "abcde",
-            "charset_test": None,
-        "img_size": [48, 800], "keep_aspect": True, "max_label_length": 20, "normalize": "default",
-    }  # fmt: skip
+        "name": "light",
+        "architecture": "light_ctc",
+        "charset_train": "abcde",
+        "charset_test": None,
+        "img_size": [48, 800],
+        "keep_aspect": True,
+        "max_label_length": 20,
+        "normalize": "default",
+    }
     torch.manual_seed(0)
     model = SceneTextModel(hparams).eval()
     export(model, tmp_path / "light.onnx", opset=opset)

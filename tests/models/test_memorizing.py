@@ -37,9 +37,12 @@ class Run(NamedTuple):
 
 
 COLUMNS = {
-    "img_size": [32, 48], "num_fiducial": 4, "localization_channel": 8, "output_channel": 32,
-        "hidden_size": 64,
-}  # fmt: skip
+    "img_size": [32, 48],
+    "num_fiducial": 4,
+    "localization_channel": 8,
+    "output_channel": 32,
+    "hidden_size": 64,
+}
 ABINET = {"img_size": [16, 32], "d_model": 64, "d_inner": 128, "iter_size": 1}
 RUNS = {
     "vitstr": Run({"embed_dim": 64, "depth": 2, "patch_size": [32, 4]}, 32, 8, 5e-3),

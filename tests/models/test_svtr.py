@@ -23,15 +23,29 @@ from strhub.training.systems.svtr import SVTRv2, columns_needed, ctc_losses
 pytestmark = pytest.mark.numeric
 
 SIZES: dict[str, Any] = {
-    "max_label_length": 40, "img_size": [32, 512], "embed_dims": [32, 32, 64], "depths": [1, 2, 1],
-    "num_heads": [1, 1, 2], "local_depth": 2, "height_strides": [1, 2], "mlp_ratio": 2,
-}  # fmt: skip
+    "max_label_length": 40,
+    "img_size": [32, 512],
+    "embed_dims": [32, 32, 64],
+    "depths": [1, 2, 1],
+    "num_heads": [1, 1, 2],
+    "local_depth": 2,
+    "height_strides": [1, 2],
+    "mlp_ratio": 2,
+}
 TRAINING: dict[str, Any] = {
-    "charset_train": CHARSET_36, "charset_test": CHARSET_36, "normalize": "default",
-        "name": "svtr-test",
-    "batch_size": 8, "lr": 1e-3, "warmup_pct": 0.1, "weight_decay": 0.0, "guidance_context": 3,
-    "ctc_weight": 1.0, "guidance_weight": 1.0, "keep_aspect": True,
-}  # fmt: skip
+    "charset_train": CHARSET_36,
+    "charset_test": CHARSET_36,
+    "normalize": "default",
+    "name": "svtr-test",
+    "batch_size": 8,
+    "lr": 1e-3,
+    "warmup_pct": 0.1,
+    "weight_decay": 0.0,
+    "guidance_context": 3,
+    "ctc_weight": 1.0,
+    "guidance_weight": 1.0,
+    "keep_aspect": True,
+}
 
 
 def network(**changes: Any) -> Network:
@@ -214,9 +228,10 @@ def test_the_loss_is_that_of_its_definition() -> None:
         if tokenizer.text_of(np.array(path)[tokenizer.select(np.array(path))[0]]) == "ab"
     ]
     assert len(spelled) == 5
-    likelihood = sum(float(torch.stack([probabilities[i, token] for i,
-        token in enumerate(path)]).prod())
-                     for path in spelled)  # fmt: skip
+    likelihood = sum(
+        float(torch.stack([probabilities[i, token] for i, token in enumerate(path)]).prod())
+        for path in spelled
+    )
     losses, _ = ctc_losses(logits, torch.tensor([3]), tokenizer.encode(["ab"]), ["ab"])
     assert losses.item() == pytest.approx(-np.log(likelihood) / 2, rel=1e-5)
 

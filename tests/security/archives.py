@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-DESCRIPTION = {"format": 1, "architecture": "crnn", "tokenizer": "ctc", "charset": "ab",
-    "img_size": [8, 8], "normalize": "default"}  # fmt: skip
+DESCRIPTION = {
+    "format": 1,
+    "architecture": "crnn",
+    "tokenizer": "ctc",
+    "charset": "ab",
+    "img_size": [8, 8],
+    "normalize": "default",
+}
 FLOAT = 7
 TOUCH = b"cposix\nsystem\n(S'touch ran'\ntR."  # a pickle that runs a command
 RUN = "__import__('os').system('touch ran')"  # what PyTorch's reader runs as Python
@@ -47,22 +53,40 @@ def program(steps: Sequence[Any] = MEANS, **changes: Any) -> dict[str, Any]:
         {"parameter": {"arg": {"name": "w"}, "parameter_name": "weight"}},
         {"user_input": {"arg": tensor("images")}},
     ]
-    graph = {"inputs": [tensor("w"), tensor("images")], "outputs": [tensor("logits")],
-             "nodes": list(steps), "sym_int_values": {"n": {"as_expr": {"expr_str": RUN}}},
-             }  # fmt: skip
+    graph = {
+        "inputs": [tensor("w"), tensor("images")],
+        "outputs": [tensor("logits")],
+        "nodes": list(steps),
+        "sym_int_values": {"n": {"as_expr": {"expr_str": RUN}}},
+    }
     module = {"graph": graph, "signature": {"input_specs": specs, "output_specs": []}}
-    whole = {"graph_module": module, "schema_version": {"major": 8, "minor": 20},
-             "opset_version": {"aten": 10}, "guards_code": [], "range_constraints": {}}  # fmt: skip
+    whole = {
+        "graph_module": module,
+        "schema_version": {"major": 8, "minor": 20},
+        "opset_version": {"aten": 10},
+        "guards_code": [],
+        "range_constraints": {},
+    }
     return {**whole, **changes}
 
 
 def listed(path_name: str = "weight_0", *, use_pickle: Any = False, **meta: Any) -> dict[str, Any]:
     """The list of weights, of one (3, 8) matrix; meta: what is said otherwise of it."""
-    said = {"dtype": FLOAT, "sizes": [{"as_int": 3}, {"as_int": 8}], "requires_grad": True,
-            "device": {"type": "cpu", "index": None}, "layout": 7,
-            "strides": [{"as_int": 8}, {"as_int": 1}], "storage_offset": {"as_int": 0}}  # fmt: skip
-    one = {"path_name": path_name, "is_param": True, "use_pickle": use_pickle,
-           "tensor_meta": {**said, **meta}}  # fmt: skip
+    said = {
+        "dtype": FLOAT,
+        "sizes": [{"as_int": 3}, {"as_int": 8}],
+        "requires_grad": True,
+        "device": {"type": "cpu", "index": None},
+        "layout": 7,
+        "strides": [{"as_int": 8}, {"as_int": 1}],
+        "storage_offset": {"as_int": 0},
+    }
+    one = {
+        "path_name": path_name,
+        "is_param": True,
+        "use_pickle": use_pickle,
+        "tensor_meta": {**said, **meta},
+    }
     return {"config": {"weight": one}}
 
 

@@ -28,8 +28,10 @@ def is_plain(value: Any) -> bool:
     nothing without end.
     """
     if isinstance(value, Mapping):
-        return all(str(key).isidentifier() and not str(key).startswith("_") and is_plain(member)
-                   for key, member in value.items())  # fmt: skip
+        return all(
+            str(key).isidentifier() and not str(key).startswith("_") and is_plain(member)
+            for key, member in value.items()
+        )
     if isinstance(value, list):
         return all(map(is_plain, value))
     if isinstance(value, str):

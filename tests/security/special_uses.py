@@ -63,9 +63,15 @@ DEMO = Path(__file__).parents[2] / "demo_images" / "01.png"
 
 
 def words_of(path: Path) -> Any:
-    return TextDataModule(root_dir=path.parent, train_dir="", img_size=(32, 128),
+    return TextDataModule(
+        root_dir=path.parent,
+        train_dir="",
+        img_size=(32, 128),
         max_label_length=9,
-                          charset_train="ab", batch_size=1, words=path).train_dataset  # fmt: skip
+        charset_train="ab",
+        batch_size=1,
+        words=path,
+    ).train_dataset
 
 
 def annotated(path: Path) -> list[Annotation]:
@@ -211,8 +217,9 @@ def links_round_in_a_circle(folder: Path) -> None:
 def search_of_terabytes(folder: Path) -> None:
     """Resume a search whose few lines stand for terabytes."""
     lines = ["a0: &a0 {x: 1, y: 2}"]
-    lines += [f"a{n}: &a{n} {{{', '.join(f'b{i}: *a{n - 1}' for i in range(9))}}}"
-              for n in range(1, 30)]  # fmt: skip
+    lines += [
+        f"a{n}: &a{n} {{{', '.join(f'b{i}: *a{n - 1}' for i in range(9))}}}" for n in range(1, 30)
+    ]
     (folder / "search.yaml").write_text("\n".join(lines))
     with pytest.raises(ValueError, match="refers to a part of itself"):
         check_same_search(OmegaConf.create(), folder)
@@ -240,9 +247,11 @@ def temperature(value: float) -> Callable[[Any], object]:
 
 
 NUMBERS = {
-    "NaN weights": weights(float("nan")), "infinite weights": weights(float("inf")),
-    "temperature 0": temperature(0.0), "NaN temperature": temperature(float("nan")),
-}  # fmt: skip
+    "NaN weights": weights(float("nan")),
+    "infinite weights": weights(float("inf")),
+    "temperature 0": temperature(0.0),
+    "NaN temperature": temperature(float("nan")),
+}
 
 
 def attempts() -> Iterator[tuple[str, Callable[[Path], object]]]:

@@ -37,8 +37,10 @@ from strhub.inference import limited_session
 
 ENDS = {"inputs": [tensor("images")], "outputs": [tensor("logits")]}
 FILLED = "torch.ops.aten.full.default"
-PICKLED = {"data/weights/model_weights_config.json": listed(use_pickle=True),
-           "data/weights/weight_0": TOUCH}  # fmt: skip
+PICKLED = {
+    "data/weights/model_weights_config.json": listed(use_pickle=True),
+    "data/weights/weight_0": TOUCH,
+}
 
 READ: dict[str, dict[str, Any]] = {  # what would run stands where nothing looks
     "plain": {},
@@ -134,9 +136,13 @@ def test_nothing_runs_and_nothing_grows(tmp_path: Path) -> None:
         for number, changes in enumerate(cases.values())
     ]
     outcome = run_python(
-        CHILD, *paths, memory_mib=1500, seconds=60, cwd=tmp_path,
+        CHILD,
+        *paths,
+        memory_mib=1500,
+        seconds=60,
+        cwd=tmp_path,
         environment={limited_session.TRUST: "1"},
-    )  # fmt: skip
+    )
     assert outcome.ended_well, outcome
     lines = dict(line.split("\t", 1) for line in outcome.stdout.splitlines())
     said = {name: lines[path.name] for name, path in zip(cases, paths, strict=True)}
@@ -153,10 +159,12 @@ HUGE = [
 ]
 LONG = [
     step(FILLED, [ints(4000, 4000), {"as_float": 0.0}], "m0"),
-    *(step("torch.ops.aten.mm.default", [tensor(f"m{n}"), tensor(f"m{n}")], f"m{n + 1}")
-      for n in range(2000)),
+    *(
+        step("torch.ops.aten.mm.default", [tensor(f"m{n}"), tensor(f"m{n}")], f"m{n + 1}")
+        for n in range(2000)
+    ),
     *MEANS,
-]  # fmt: skip
+]
 
 
 @pytest.mark.slow
@@ -186,8 +194,11 @@ def _attempts(folder: Path) -> Iterator[Path]:
         path = folder / "a.pt2"
         path.write_bytes(damaged(sound, rng))
         yield path
-    texts = {"models/model.json": program(), "extra/strhub.json": DESCRIPTION,
-             "data/weights/model_weights_config.json": listed()}  # fmt: skip
+    texts = {
+        "models/model.json": program(),
+        "extra/strhub.json": DESCRIPTION,
+        "data/weights/model_weights_config.json": listed(),
+    }
     for number in range(300):
         name = list(texts)[number % 3]
         changed = changed_json(json.dumps(texts[name]), rng).encode()
@@ -217,10 +228,11 @@ def test_weights_as_older_versions_wrote_them(tmp_path: Path) -> None:
     import torch
 
     torch.save({"weight": torch.arange(24.0).reshape(3, 8)}, tmp_path / "w.pt")
-    older = {"data/weights/model.pt": (tmp_path / "w.pt").read_bytes(),
-             "data/weights/weight_0": None}  # fmt: skip
-    paths = [write_archive(tmp_path / "a.pt2"),
-             write_archive(tmp_path / "b.pt2", records=older)]  # fmt: skip
+    older = {
+        "data/weights/model.pt": (tmp_path / "w.pt").read_bytes(),
+        "data/weights/weight_0": None,
+    }
+    paths = [write_archive(tmp_path / "a.pt2"), write_archive(tmp_path / "b.pt2", records=older)]
     image = np.full((8, 8, 3), 255, dtype=np.uint8)
     texts = [Recognizer(path, device="cpu")([image])[0] for path in paths]
     assert texts[0] == texts[1]

@@ -112,11 +112,17 @@ def test_every_hyper_parameter_of_every_architecture_is_checked() -> None:
 
 
 HOSTILE = {
-    "normalize": CALL, "img_size": [32, 128, CALL], "name": "${oc.env:HOME}", "charset_test": CALL,
-        "enc_stem": [CALL],
-    "patch_size": CALL, "encoder": "${oc.env:HOME}", "charset_train": "a${",
-    "decode_ar": "${model.name}", "enc_activation": CALL,
-}  # fmt: skip
+    "normalize": CALL,
+    "img_size": [32, 128, CALL],
+    "name": "${oc.env:HOME}",
+    "charset_test": CALL,
+    "enc_stem": [CALL],
+    "patch_size": CALL,
+    "encoder": "${oc.env:HOME}",
+    "charset_train": "a${",
+    "decode_ar": "${model.name}",
+    "enc_activation": CALL,
+}
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
@@ -401,10 +407,13 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("ftp", "not followed: ftp://"), ("file", "not allowed"), ("announced", "more than the 0"),
-        ("real.pt", "larger than the 0 MiB"), ("other", "larger than the 0 MiB"),
+        ("ftp", "not followed: ftp://"),
+        ("file", "not allowed"),
+        ("announced", "more than the 0"),
+        ("real.pt", "larger than the 0 MiB"),
+        ("other", "larger than the 0 MiB"),
     ],
-)  # fmt: skip
+)
 def test_downloads_have_limits_and_stay_on_the_web(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:
@@ -534,11 +543,18 @@ for path in [*fetched, *paths]:
 
 def hostile_models(files: dict[str, bytes], folder: Path) -> Iterator[Path]:
     """Write models that lie about their sizes, or hold what is no number."""
-    for number, changed in enumerate((
-        {"enc_depth": 10**5}, {"refine_iters": 10**9}, {"embed_dim": 10**9},
-        {"img_size": [30000, 30000]}, {"temperature": 0}, {"temperature": math.nan},
-        {"enc_depth": 90, "embed_dim": 60000}, {"max_label_length": 2000},
-    )):  # fmt: skip
+    for number, changed in enumerate(
+        (
+            {"enc_depth": 10**5},
+            {"refine_iters": 10**9},
+            {"embed_dim": 10**9},
+            {"img_size": [30000, 30000]},
+            {"temperature": 0},
+            {"temperature": math.nan},
+            {"enc_depth": 90, "embed_dim": 60000},
+            {"max_label_length": 2000},
+        )
+    ):
         yield with_hyper_parameters(files, folder / f"{number}.safetensors", **changed)
     for name in ("hyper_parameters", "card"):
         metadata = {"format": "strhub-1", "hyper_parameters": "{}", "card": "{}", name: deep()}
@@ -557,12 +573,14 @@ def hostile_models(files: dict[str, bytes], folder: Path) -> Iterator[Path]:
         path = folder / f"damaged-{name}"
         path.write_bytes(damaged(content, np.random.default_rng(seed))[:-100])
         yield path
-    for number, change in enumerate((
-        lambda proto: describe(proto, img_size=[30000, 30000]),
-        lambda proto: describe(proto, charset=5),
-        lambda proto: proto.graph.initializer[0].dims.__setitem__(slice(None), [1 << 30] * 2),
-        lambda proto: point_at(proto, "/etc/passwd"),
-    )):  # fmt: skip
+    for number, change in enumerate(
+        (
+            lambda proto: describe(proto, img_size=[30000, 30000]),
+            lambda proto: describe(proto, charset=5),
+            lambda proto: proto.graph.initializer[0].dims.__setitem__(slice(None), [1 << 30] * 2),
+            lambda proto: point_at(proto, "/etc/passwd"),
+        )
+    ):
         (folder / f"graph{number}").mkdir()
         yield graph(folder / f"graph{number}", change)
 

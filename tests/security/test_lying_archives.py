@@ -37,9 +37,13 @@ def table(path: Path, image: bytes, rows: int, *, repeated: bool) -> None:
     indices = pyarrow.array([0] * rows, pyarrow.int32())
     column = pyarrow.DictionaryArray.from_arrays(indices, one) if repeated else one.take(indices)
     parquet.write_table(
-        pyarrow.table({"image": column}), path, compression="zstd", use_dictionary=repeated,
-        dictionary_pagesize_limit=1 << 30, store_schema=False,
-    )  # fmt: skip
+        pyarrow.table({"image": column}),
+        path,
+        compression="zstd",
+        use_dictionary=repeated,
+        dictionary_pagesize_limit=1 << 30,
+        store_schema=False,
+    )
 
 
 CHILD = """
@@ -98,5 +102,6 @@ def test_what_is_not_so_costs_nothing_and_loses_nothing(tmp_path: Path) -> None:
     assert found["texts.parquet"][0] == 0
     assert "none is known to hold images" in found["texts.parquet"][1]
     assert "would unpack from" in found["unpacked.parquet"][1]
-    assert found["repeated.parquet"] == (64, "whole") or "would unpack" in found[
-        "repeated.parquet"][1]  # fmt: skip
+    assert (
+        found["repeated.parquet"] == (64, "whole") or "would unpack" in found["repeated.parquet"][1]
+    )

@@ -29,9 +29,14 @@ from strhub.spotting.detector import EmbeddedDetector
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 CHARSET = "ab"
-DESCRIPTION = {"format": 1, "architecture": "crnn", "tokenizer": "ctc", "charset": CHARSET,
+DESCRIPTION = {
+    "format": 1,
+    "architecture": "crnn",
+    "tokenizer": "ctc",
+    "charset": CHARSET,
     "img_size": [8, 8],
-               "normalize": "default"}  # fmt: skip
+    "normalize": "default",
+}
 ENDLESS = 1 << 40
 
 
@@ -143,21 +148,29 @@ def test_a_graph_that_does_not_end(tmp_path: Path) -> None:
 def unsettled() -> dict[str, tuple[list[Any], list[Any]]]:
     """Graphs whose course depends on what an image shows: nodes that make `more`, and constants."""
     node = helper.make_node
-    bright = [node("ReduceMax", ["images"], ["max"], keepdims=0),
-              node("Cast", ["max"], ["count"], to=TensorProto.INT64)]  # fmt: skip
+    bright = [
+        node("ReduceMax", ["images"], ["max"], keepdims=0),
+        node("Cast", ["max"], ["count"], to=TensorProto.INT64),
+    ]
     value = helper.make_tensor_value_info
     ends = [value("still", 9, []), value("y", TensorProto.FLOAT, [1])]
-    starts = [value("i", TensorProto.INT64, []), value("on", 9, []),
-              value("x", TensorProto.FLOAT, [1])]  # fmt: skip
+    starts = [
+        value("i", TensorProto.INT64, []),
+        value("on", 9, []),
+        value("x", TensorProto.FLOAT, [1]),
+    ]
     same = node("Identity", ["x"], ["y"])
     body = helper.make_graph([GO_ON, same], "body", starts, ends)
     inner = node("Loop", ["trips", "", "x"], ["y"], body=body)
     outer = helper.make_graph([GO_ON, inner], "outer", starts, ends)
-    branch = helper.make_graph([node("Identity", ["zero"], ["z"])], "b", [],
-                               [value("z", TensorProto.FLOAT, [1])])  # fmt: skip
+    branch = helper.make_graph(
+        [node("Identity", ["zero"], ["z"])], "b", [], [value("z", TensorProto.FLOAT, [1])]
+    )
     zero = constant("zero", [0.0], np.float32)
-    sums = [node("ReduceSum", ["large"], ["sum"], keepdims=0),
-            node("Reshape", ["sum", "one"], ["more"])]  # fmt: skip
+    sums = [
+        node("ReduceSum", ["large"], ["sum"], keepdims=0),
+        node("Reshape", ["sum", "one"], ["more"]),
+    ]
     one, trips = constant("one", [1]), constant("trips", 9)
     return {
         "loop": ([*bright, node("Loop", ["count", "", "zero"], ["more"], body=body)], [zero]),
@@ -255,10 +268,18 @@ def test_after_a_crash_another_process_computes(
 
 @pytest.mark.parametrize(
     "told",
-    [b"", b"x\n", b"[]\n", b"[" * 100_000 + b"\n", b'{"arrays": [["object", [1]]]}\n',
-     b'{"arrays": [["float32", [99999999999]]]}\n', b'{"arrays": [["float32", [-1]]]}\n',
-     b'{"arrays": [["float32", [3]]]}\n1234', b'{"arrays": 3}\n'],
-)  # fmt: skip
+    [
+        b"",
+        b"x\n",
+        b"[]\n",
+        b"[" * 100_000 + b"\n",
+        b'{"arrays": [["object", [1]]]}\n',
+        b'{"arrays": [["float32", [99999999999]]]}\n',
+        b'{"arrays": [["float32", [-1]]]}\n',
+        b'{"arrays": [["float32", [3]]]}\n1234',
+        b'{"arrays": 3}\n',
+    ],
+)
 def test_a_process_that_was_taken_over_says_nothing_that_matters(told: bytes) -> None:
     with pytest.raises((EOFError, ValueError, TypeError, KeyError)):
         limited_messages.receive(io.BytesIO(told))

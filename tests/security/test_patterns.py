@@ -45,9 +45,13 @@ def patterns() -> dict[str, re.Pattern[str]]:
     for module in modules():
         for name, value in vars(module).items():
             values = value.items() if isinstance(value, Mapping) else [("", value)]
-            found.update({f"{name}{key}": one for key, one in values
-                          if isinstance(one, re.Pattern) and isinstance(one.pattern, str)
-                          })  # fmt: skip
+            found.update(
+                {
+                    f"{name}{key}": one
+                    for key, one in values
+                    if isinstance(one, re.Pattern) and isinstance(one.pattern, str)
+                }
+            )
     return found
 
 
@@ -90,7 +94,7 @@ def test_a_line_of_labels_is_read_at_once(text: str) -> None:
         ("1,2,3,4,1e400,6,7,8,word", "in pixels"),
         (f'{"9" * 400} 1 1 1 "word"', "in pixels"),
     ],
-)  # fmt: skip
+)
 def test_annotations_of_photographs_are_read_at_once(text: str, message: str) -> None:
     began = time.process_time()
     with pytest.raises(DataError, match=message):

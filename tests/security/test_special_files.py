@@ -18,10 +18,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What came of each attempt, by name."""
     outcome = run_limited(
-        [sys.executable, Path(__file__).with_name("special_uses.py"),
-         tmp_path_factory.mktemp("special")],
-        memory_mib=1500, seconds=400,
-    )  # fmt: skip
+        [
+            sys.executable,
+            Path(__file__).with_name("special_uses.py"),
+            tmp_path_factory.mktemp("special"),
+        ],
+        memory_mib=1500,
+        seconds=400,
+    )
     assert outcome.ended_well, outcome
     assert outcome.status == 0, outcome
     return dict(line.split("\t", 1) for line in outcome.stdout.splitlines())
@@ -36,9 +40,15 @@ def test_every_reader_of_files(told: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a folder of such things", "links round in a circle", "a search of terabytes",
-     "NaN weights", "infinite weights",
-     "temperature 0", "NaN temperature"],
-)  # fmt: skip
+    [
+        "a folder of such things",
+        "links round in a circle",
+        "a search of terabytes",
+        "NaN weights",
+        "infinite weights",
+        "temperature 0",
+        "NaN temperature",
+    ],
+)
 def test_what_else_ends_at_once(name: str, told: dict[str, str]) -> None:
     assert told[name] == "ok"

@@ -51,8 +51,12 @@ def repeated(depth: int, *, pages: int) -> bytes:
     return pdf(
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Count %d /Kids [%b] >>" % (pages, kids),
-        page % b"", second, stream(b"", b"/F Do"), *inner, stream(form, b"0 0 9 9 re f"),
-    )  # fmt: skip
+        page % b"",
+        second,
+        stream(b"", b"/F Do"),
+        *inner,
+        stream(form, b"0 0 9 9 re f"),
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
@@ -71,12 +75,14 @@ def test_a_pdf_that_draws_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     ("code", "message"),
     [
         ("print('begun', flush=True); __import__('os').abort()", "crashes"),
-        ("print('begun', flush=True); print('{\"number\": 1, \"total\": 1, \"size\": [90, 90]}')",
-         "crashes"),
+        (
+            'print(\'begun\', flush=True); print(\'{"number": 1, "total": 1, "size": [90, 90]}\')',
+            "crashes",
+        ),
         ("print('begun', flush=True); print('[' * 3000)", "crashes"),
         ("print('begun', flush=True); print('{}')", "crashes"),
     ],
-)  # fmt: skip
+)
 def test_a_pdf_that_crashes_the_renderer(
     code: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,8 +102,17 @@ def test_where_no_process_can_be_started(program: str, monkeypatch: pytest.Monke
 
 def tiff(pages: int) -> bytes:
     """A TIFF of pages of one pixel, all of the same one."""
-    entries = ((256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1),
-               (279, 1))  # fmt: skip
+    entries = (
+        (256, 1),
+        (257, 1),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 1),
+    )
     out = bytearray(b"II*\0" + struct.pack("<I", 10) + b"\xff\0")
     for number in range(1, pages + 1):
         following = len(out) + 2 + 12 * len(entries) + 4 if number < pages else 0
@@ -141,29 +156,47 @@ print(told(lambda: list(read_samples(folder / "samples.tsv"))))
 print(told(lambda: find_annotated(folder)))
 """
 ENDS = (
-    "refers to a part of itself", "nested too deeply", "a word that is too long",
-    "must be finite and not below 0", "refers to a part of itself", "nested too deeply",
-    "is damaged", "nested too deeply", "None", "nested too deeply",
+    "refers to a part of itself",
+    "nested too deeply",
+    "a word that is too long",
+    "must be finite and not below 0",
+    "refers to a part of itself",
+    "nested too deeply",
+    "is damaged",
+    "nested too deeply",
+    "None",
+    "nested too deeply",
     "three points",
-)  # fmt: skip
+)
 """What is said of the last of them, in their order."""
 
 
 def write_settings(folder: Path, *, bomb: str) -> None:
     """Write what lies beside runs, searches, results and data sets."""
     deep = "[" * 100_000
-    row = {"index": "1", "width": "9", "height": "9", "rotation": "0", "confidence": "0.5",
-           "character_confidences": deep}  # fmt: skip
+    row = {
+        "index": "1",
+        "width": "9",
+        "height": "9",
+        "rotation": "0",
+        "confidence": "0.5",
+        "character_confidences": deep,
+    }
     point = 10**400
     photo = {"image": "a.png", "words": [{"quad": [[point, 1], [2, 1], [2, 2]], "text": "a"}]}
     texts = {
         "long.yaml": "margin: 1" + ":1" * 400_000,
-        "config/overrides.yaml": f"- {bomb}", "results.json": deep, "_job.json": deep,
+        "config/overrides.yaml": f"- {bomb}",
+        "results.json": deep,
+        "_job.json": deep,
         "kinds/results.json": '{"charset": "a", "format": "1", "reader": {}, "sets": {}}',
-        "sizes.json": deep, "a.tar": "", "words.jsonl": json.dumps(photo),
-        "samples.tsv": "".join("\t".join(line) + "\n" for line in [
-            FIELDS, [row.get(name, "") for name in FIELDS]]),
-    }  # fmt: skip
+        "sizes.json": deep,
+        "a.tar": "",
+        "words.jsonl": json.dumps(photo),
+        "samples.tsv": "".join(
+            "\t".join(line) + "\n" for line in [FIELDS, [row.get(name, "") for name in FIELDS]]
+        ),
+    }
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
@@ -176,8 +209,10 @@ def test_what_is_long_or_deep_costs_little(tmp_path: Path) -> None:
     rows = "".join(f"{number}\ta.png\tx\n" for number in range(50_000))
     (tmp_path / "same.tsv").write_text("set\timage\ttext\n" + rows)
     (tmp_path / "long.tsv").write_text("image\ttext\n" + "x" * (64 << 20))
-    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]"
-             for n in range(1, 30))]  # fmt: skip
+    lines = [
+        "a0: &a0 [x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
+    ]
     (tmp_path / "bomb.yaml").write_text(f"- {{{', '.join(lines)}}}\n")
     (tmp_path / "deep.yaml").write_text("[" * 100_000)
     write_settings(tmp_path, bomb=f"{{{', '.join(lines)}}}\n")

@@ -130,10 +130,13 @@ def run_watched(folder: Path, command: Sequence[str], *, seconds: float = 60) ->
             str(record),
         ]
     environment = {
-        "HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": None,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        "MPLCONFIGDIR": str(temporary / "matplotlib"), **dict.fromkeys(SWITCHES),
-    }  # fmt: skip
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "XDG_CACHE_HOME": None,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLCONFIGDIR": str(temporary / "matplotlib"),
+        **dict.fromkeys(SWITCHES),
+    }
     outcome = run_limited(
         [*watched, sys.executable, "-c", REFUSE, *command], seconds=seconds, environment=environment
     )

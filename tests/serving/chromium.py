@@ -70,8 +70,11 @@ class Tab:
         """Return the value of an expression, awaited if it is a promise."""
         told = self.call(
             "Runtime.evaluate",
-            expression=script, awaitPromise=True, returnByValue=True, userGesture=True,
-        )  # fmt: skip
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
+            userGesture=True,
+        )
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
@@ -103,8 +106,11 @@ class Tab:
         """Set the size of the page, and which colors its user likes."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=False,
-        )  # fmt: skip
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         value = "dark" if dark else "light"
         self.call(
             "Emulation.setEmulatedMedia",
@@ -141,8 +147,10 @@ def chromium(folder: Path, seen: Image.Image | None = None) -> Iterator[Tab]:
     line = f"exec {shlex.quote(BROWSER)} {FLAGS} {extra} --user-data-dir={folder / 'profile'}"
     running = subprocess.Popen(
         ["/bin/bash", "-c", f"{line} 3<&{reads} 4>&{writes}"],
-        pass_fds=(reads, writes), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        pass_fds=(reads, writes),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(reads)
     os.close(writes)
     try:

@@ -86,8 +86,10 @@ def test_photographs_are_read_as_without_the_service(client: TestClient, words: 
     assert page.text == Spotter(reader="strhub-small")(sheet).text != ""
     assert (page.size, page.error) == ([500, 240], None)
     assert (broken.index, broken.name, broken.error) == (
-        1, "1.png", "not an image in any known format",
-    )  # fmt: skip
+        1,
+        "1.png",
+        "not an image in any known format",
+    )
 
 
 def test_an_image_that_cannot_be_read_fails_in_its_slot_alone(
@@ -191,8 +193,13 @@ def test_health_and_numbers(client: TestClient, word: bytes) -> None:
 def test_openapi_describes_every_route_with_examples(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) == {
-        "/read", "/spot", "/models", "/metrics", "/healthz", "/readyz",
-    }  # fmt: skip
+        "/read",
+        "/spot",
+        "/models",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    }
     post = description["paths"]["/read"]["post"]
     assert {"200", "401", "408", "413", "415", "422", "429", "503"} <= set(post["responses"])
     kinds = post["requestBody"]["content"]

@@ -105,9 +105,12 @@ def test_ray_serve_runs_the_same_application() -> None:
     port = free_port()
     code = RAY.replace("PORT", str(port))
     running = subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert running.stdout is not None
     assert running.stdin is not None
     try:

@@ -198,15 +198,17 @@ def test_lines_of_the_log_are_json_and_a_client_cannot_make_one(
     [
         (b'{"images":[' + b",".join([b'{"data":""}'] * 200_000) + b"]}", "too_many_images"),
         (b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}", "bad_body"),
-        (b'{"images":[{' + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}]}",
-         "bad_body"),
+        (
+            b'{"images":[{' + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}]}",
+            "bad_body",
+        ),
         (b'{"images":' + b"[" * 1_000_000, "bad_body"),
         (b'{"images":[{"data":' + b"9" * 1_000_000 + b"}]}", "bad_body"),
         (b'{"images": 1e400}', "bad_body"),
         (b'{"images":[null]}', "bad_body"),
         (b"[]", "bad_body"),
     ],
-)  # fmt: skip
+)
 def test_json_of_a_million_parts_costs_no_second(body: bytes, code: str) -> None:
     began = time.process_time()
     with pytest.raises(Refusal) as caught:

@@ -148,8 +148,10 @@ def test_the_command_serves_and_ends_in_order(number: int, tmp_path: Path) -> No
     command = [sys.executable, "-m", "strhub", "serve", "strhub-tiny", "--port", str(port)]
     running = subprocess.Popen(
         [*command, "--api_key_file", str(keys)],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "STRHUB_API_KEY": "another"},
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "STRHUB_API_KEY": "another"},
+    )
 
     wait_until_ready(port, running)
     assert ask(port)[0] == 401

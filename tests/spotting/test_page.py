@@ -38,9 +38,12 @@ def test_lines_under_each_other_are_a_paragraph() -> None:
 
 def test_columns_are_read_one_after_the_other_below_their_title() -> None:
     lines = [
-        line("right one", 150, 40), line("left one", 0, 40), line("The title", 20, 0, 200, 20),
-        line("left two", 0, 54), line("right two", 150, 54),
-    ]  # fmt: skip
+        line("right one", 150, 40),
+        line("left one", 0, 40),
+        line("The title", 20, 0, 200, 20),
+        line("left two", 0, 54),
+        line("right two", 150, 54),
+    ]
     assert texts(paragraphs_in_order(lines)) == [
         "The title",
         "left one\nleft two",

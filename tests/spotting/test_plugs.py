@@ -76,8 +76,13 @@ def test_it_takes_the_place_of_a_part_of_a_module(expected: list[tuple[str, floa
 
 
 def found(texts: Any) -> list[str]:
-    return [word.value for page in texts.pages for block in page.blocks
-            for line in block.lines for word in line.words]  # fmt: skip
+    return [
+        word.value
+        for page in texts.pages
+        for block in page.blocks
+        for line in block.lines
+        for word in line.words
+    ]
 
 
 def test_within_doctr_itself(expected: list[tuple[str, float]]) -> None:

@@ -57,8 +57,11 @@ def test_near_words_differ_in_one_letter_or_in_long_ones_two(letters: str, near:
 
 def test_near_words_are_those_of_the_plain_definition() -> None:
     generator = np.random.default_rng(1)
-    words = {"".join(generator.choice(list("abc"), size=size)) for size in range(1, 10)
-             for _ in range(40)}  # fmt: skip
+    words = {
+        "".join(generator.choice(list("abc"), size=size))
+        for size in range(1, 10)
+        for _ in range(40)
+    }
 
     def is_near(word: str, target: str) -> bool:
         most = 2 if len(target) >= 6 else 1

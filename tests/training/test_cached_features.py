@@ -29,15 +29,25 @@ pytestmark = pytest.mark.numeric
 
 FROZEN = {"freeze_encoder": True}
 PARSEQ: dict[str, Any] = {
-    "embed_dim": 32, "dec_num_heads": 2, "max_label_length": 8, "dropout": 0.0,
+    "embed_dim": 32,
+    "dec_num_heads": 2,
+    "max_label_length": 8,
+    "dropout": 0.0,
     "charset_train": CHARSET,
-}  # fmt: skip
+}
 ENCODERS: dict[str, dict[str, Any]] = {
     "vit": {"enc_num_heads": 1, "enc_depth": 1, "patch_size": [8, 8], "img_size": [32, 64]},
-    "clip": {"encoder": "clip", "enc_embed_dim": 64, "enc_depth": 1, "enc_num_heads": 1,
-             "patch_size": [8, 8], "img_size": [32, 64], "normalize": "clip"},
+    "clip": {
+        "encoder": "clip",
+        "enc_embed_dim": 64,
+        "enc_depth": 1,
+        "enc_num_heads": 1,
+        "patch_size": [8, 8],
+        "img_size": [32, 64],
+        "normalize": "clip",
+    },
     "columns": {"encoder": "ppocrv6_small"},
-}  # fmt: skip
+}
 
 
 def stored(system: System, data: SceneTextDataModule) -> FeatureStore:
@@ -63,10 +73,16 @@ def words_for(system: System, **options: Any) -> SceneTextDataModule:
     hparams = system.hparams
     options = {"augment": False, "render": {"words": 12, "difficulty": 0}, **options}
     return SceneTextDataModule(
-        root_dir="none", train_dir="rendered", img_size=hparams["img_size"], max_label_length=8,
-        charset_train=CHARSET, batch_size=4, normalize=hparams.get("normalize") or "default",
-        keep_aspect=bool(hparams.get("keep_aspect")), **options,
-    )  # fmt: skip
+        root_dir="none",
+        train_dir="rendered",
+        img_size=hparams["img_size"],
+        max_label_length=8,
+        charset_train=CHARSET,
+        batch_size=4,
+        normalize=hparams.get("normalize") or "default",
+        keep_aspect=bool(hparams.get("keep_aspect")),
+        **options,
+    )
 
 
 @pytest.mark.parametrize("kind", ["vit", "clip", "columns", "light_ctc"])
@@ -168,9 +184,13 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"cache_features": "x"}, {"freeze_encoder": 10, "frozen_half": True},
-     {**FROZEN, "cache_views": 2}, {**FROZEN, "cache_features": "x", "cache_views": 0}],
-)  # fmt: skip
+    [
+        {"cache_features": "x"},
+        {"freeze_encoder": 10, "frozen_half": True},
+        {**FROZEN, "cache_views": 2},
+        {**FROZEN, "cache_features": "x", "cache_views": 0},
+    ],
+)
 def test_options_that_do_not_go_together(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"finetune\.(cache_features|cache_views|frozen_half)"):
         FineTuning.from_options(options)
@@ -200,11 +220,17 @@ def test_an_epoch_resumes_at_any_batch() -> None:
 def test_a_run_without_its_encoder(compose_main: Compose, tmp_path: Path) -> None:
     """A whole run: the encoder's weights stay, the loss falls, and it validates on images."""
     config = compose_main(
-        *SMALL, *RENDERED_RUN, "data.render.words=32", "data.render.validation=8",
-        "trainer.max_epochs=2", "finetune.freeze_encoder=true", "data.augment=false",
-        f"finetune.cache_features={tmp_path / 'features'}", "finetune.cache_views=2",
+        *SMALL,
+        *RENDERED_RUN,
+        "data.render.words=32",
+        "data.render.validation=8",
+        "trainer.max_epochs=2",
+        "finetune.freeze_encoder=true",
+        "data.augment=false",
+        f"finetune.cache_features={tmp_path / 'features'}",
+        "finetune.cache_views=2",
         "finetune.frozen_half=true",
-    )  # fmt: skip
+    )
     metrics = train(config)
     assert min(metrics["val_loss"], metrics["loss"]) > 0
     assert FeatureStore(tmp_path / "features").views == 2

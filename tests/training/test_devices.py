@@ -16,19 +16,28 @@ from strhub.training.run import train
 # Forking keeps the two from importing everything again; a launch as a user does it is in
 # test_launching.py.
 QUICK = (
-    *RENDERED_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
-        "data.render.validation=37", "data.render.words=70",
-    "trainer.max_epochs=2", "averaging=none", "+trainer.enable_model_summary=false",
-)  # fmt: skip
+    *RENDERED_RUN,
+    "callbacks.best=null",
+    "+trainer.num_sanity_val_steps=0",
+    "data.render.validation=37",
+    "data.render.words=70",
+    "trainer.max_epochs=2",
+    "averaging=none",
+    "+trainer.enable_model_summary=false",
+)
 TWO = ("trainer.devices=2", "trainer.strategy=ddp_fork", "model.batch_size=8")
 ONE = ("trainer.devices=1", "model.batch_size=16")
 PARSEQ = (*SMALL, "model.dropout=0", "model.ctc_weight=0.5")
 SVTR = (
-    "model=svtr", "model.img_size=[32,128]", "model.keep_aspect=false",
-        "model.embed_dims=[16,16,32]",
-    "model.depths=[1,1,1]", "model.num_heads=[1,1,1]", "model.local_depth=2",
+    "model=svtr",
+    "model.img_size=[32,128]",
+    "model.keep_aspect=false",
+    "model.embed_dims=[16,16,32]",
+    "model.depths=[1,1,1]",
+    "model.num_heads=[1,1,1]",
+    "model.local_depth=2",
     "model.max_label_length=12",
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*multi-threaded, use of fork",  # torch's own threads, which wait
@@ -83,10 +92,15 @@ def test_accumulation_averaging_precision_and_resuming_together(
     """Killed in the middle of an epoch and of a step; the same curve as without, and on one device
     about the same.
     """
-    common = [*QUICK, "averaging=ema", "trainer.precision=bf16-mixed",
+    common = [
+        *QUICK,
+        "averaging=ema",
+        "trainer.precision=bf16-mixed",
         "trainer.accumulate_grad_batches=2",
-              "data.render.words=96", "trainer.max_epochs=3",
-                  "callbacks.last.every_n_steps=2"]  # fmt: skip
+        "data.render.words=96",
+        "trainer.max_epochs=3",
+        "callbacks.last.every_n_steps=2",
+    ]
     whole, part, rest = (tmp_path / name for name in ("whole", "part", "rest"))
     train(compose_main(*common, *TWO, f"output_dir={whole}"))
     stop = "+callbacks.stop={_target_: tests_support.StopAfter, step: 5}"

@@ -121,10 +121,16 @@ def test_a_stopped_run_goes_on_across_the_switch(
     compose_main: Any, tmp_path: Path, optimizer: str, stop_at: int
 ) -> None:
     common = [
-        *QUICK, f"optimizer={optimizer}", "finetune.freeze_encoder=3", "finetune.unfreeze_every=1",
-        "finetune.layer_decay=0.5", "finetune.decoder_rate=2", "finetune.decay_weights_only=true",
-        "model.weight_decay=0.1", "trainer.max_epochs=1",
-    ]  # fmt: skip
+        *QUICK,
+        f"optimizer={optimizer}",
+        "finetune.freeze_encoder=3",
+        "finetune.unfreeze_every=1",
+        "finetune.layer_decay=0.5",
+        "finetune.decoder_rate=2",
+        "finetune.decay_weights_only=true",
+        "model.weight_decay=0.1",
+        "trainer.max_epochs=1",
+    ]
     whole = recorded(compose_main(*common, f"output_dir={tmp_path / 'whole'}"))
     last = [
         "callbacks.last._target_=strhub.training.callbacks.LastCheckpoint",
@@ -162,11 +168,16 @@ def test_rates_by_layer(compose_main: Any) -> None:
     rates = {name: group["lr"] for group in groups for name, _ in group["params"]}
     assert set(rates) == {name for name, _ in system.named_parameters()}
     for prefix, rate in (
-        ("encoder.norm", 1.0), ("encoder.blocks.1", 1.0), ("encoder.blocks.0", 0.5),
-            ("encoder.pos_embed", 0.25),
-        ("encoder.patch_embed", 0.25), ("decoder", 19.0), ("head", 19.0), ("text_embed", 19.0),
-            ("pos_queries", 19.0),
-    ):  # fmt: skip
+        ("encoder.norm", 1.0),
+        ("encoder.blocks.1", 1.0),
+        ("encoder.blocks.0", 0.5),
+        ("encoder.pos_embed", 0.25),
+        ("encoder.patch_embed", 0.25),
+        ("decoder", 19.0),
+        ("head", 19.0),
+        ("text_embed", 19.0),
+        ("pos_queries", 19.0),
+    ):
         found = {value for name, value in rates.items() if name.startswith(f"model.{prefix}")}
         assert found == {rate}, prefix
 
@@ -351,6 +362,8 @@ def test_muon_takes_groups_of_pairs() -> None:
         for g in optimizer.param_groups
     ]
     assert found == [
-        ("a-matrices", 0.5, 0.2, 1), (None, 0.1, 0.0, 1), ("a-rest", 0.5, 0.2, 1), (None, 0.1, 0.0,
-            3)
-    ]  # fmt: skip
+        ("a-matrices", 0.5, 0.2, 1),
+        (None, 0.1, 0.0, 1),
+        ("a-rest", 0.5, 0.2, 1),
+        (None, 0.1, 0.0, 3),
+    ]

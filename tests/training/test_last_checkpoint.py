@@ -22,9 +22,15 @@ from strhub.training.callbacks.step_guard import Diverged, StepGuard
 from strhub.training.checkpoint_io import DurableCheckpointIO
 from strhub.training.loggers import ContinuedCSVLogger
 
-Q = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu",
+Q = {
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
     "devices": 1,
-     "log_every_n_steps": 1, "num_sanity_val_steps": 0, "max_epochs": 1}  # fmt: skip
+    "log_every_n_steps": 1,
+    "num_sanity_val_steps": 0,
+    "max_epochs": 1,
+}
 
 
 class Line(pl.LightningModule):

@@ -17,11 +17,16 @@ from small_runs import RENDERED_RUN, SMALL
 
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = (
-    *SMALL, *RENDERED_RUN, "callbacks.best=null", "+trainer.num_sanity_val_steps=0",
-        "data.render.validation=20",
-    "averaging=none", "+trainer.enable_model_summary=false", "ckpt_path=last",
+    *SMALL,
+    *RENDERED_RUN,
+    "callbacks.best=null",
+    "+trainer.num_sanity_val_steps=0",
+    "data.render.validation=20",
+    "averaging=none",
+    "+trainer.enable_model_summary=false",
+    "ckpt_path=last",
     "trainer.strategy=ddp",
-)  # fmt: skip
+)
 
 
 def free_port() -> str:
@@ -40,11 +45,18 @@ def losses(run: Path) -> dict[int, str]:
 
 def slurm(run: Path, *overrides: str) -> list[subprocess.Popen[bytes]]:
     """What `srun` starts for two tasks of one node: the program twice, with SLURM's variables."""
-    job = {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "words", "SLURM_NTASKS": "2",
+    job = {
+        "SLURM_JOB_ID": "77",
+        "SLURM_JOB_NAME": "words",
+        "SLURM_NTASKS": "2",
         "SLURM_NTASKS_PER_NODE": "2",
-           "SLURM_NNODES": "1", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0",
-               "SLURM_STEP_NODELIST": "localhost",
-           "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}  # fmt: skip
+        "SLURM_NNODES": "1",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_NODEID": "0",
+        "SLURM_STEP_NODELIST": "localhost",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+    }
     command = [
         sys.executable,
         "train.py",

@@ -57,12 +57,18 @@ def test_a_second_loss_trains_the_encoder_and_stays_out_of_the_model(
     compose_main: Any, word_tree: Path, tmp_path: Path
 ) -> None:
     config = compose_main(
-        *QUICK, "data.render.words=0", f"data.root_dir={word_tree}",
+        *QUICK,
+        "data.render.words=0",
+        f"data.root_dir={word_tree}",
         "data.mixture={real: 1, rendered: 1}",
-        "data.mixture_size=16", "model.ctc_weight=0.5", "model.enc_stem=[8, 8]",
-        "trainer.max_epochs=1", "averaging=none", "data.render.difficulty=[0, 0.5]",
+        "data.mixture_size=16",
+        "model.ctc_weight=0.5",
+        "model.enc_stem=[8, 8]",
+        "trainer.max_epochs=1",
+        "averaging=none",
+        "data.render.difficulty=[0, 0.5]",
         "data.augment=strong",
-    )  # fmt: skip
+    )
     train(config)
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     assert "guide.weight" in torch.load(checkpoint, weights_only=True)["state_dict"]
@@ -86,10 +92,15 @@ def test_trains_from_streamed_shards(compose_main: Any, word_tree: Path, tmp_pat
         ["shard", str(word_tree / "train"), str(tmp_path / "words-%06d.tar"), "--per_shard", "16"]
     )
     config = compose_main(
-        *QUICK, "dataset=streamed", "data.render.words=0", f"data.root_dir={word_tree}",
-            f"data.shards={tmp_path}/words-*.tar",
-        "trainer.max_epochs=2", "averaging=none", "model.batch_size=8",
-    )  # fmt: skip
+        *QUICK,
+        "dataset=streamed",
+        "data.render.words=0",
+        f"data.root_dir={word_tree}",
+        f"data.shards={tmp_path}/words-*.tar",
+        "trainer.max_epochs=2",
+        "averaging=none",
+        "model.batch_size=8",
+    )
     metrics = train(config)
     assert metrics["unreadable"] == 0
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)

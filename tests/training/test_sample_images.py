@@ -13,10 +13,16 @@ from strhub.evaluation.results.files import read_samples
 from strhub.training.callbacks.sample_images import ReadingSamples, Sample, sheet, table, to_images
 from strhub.training.run import train
 
-RUN = (*(option for option in QUICK if not option.startswith("logger")), "data.render.words=16",
+RUN = (
+    *(option for option in QUICK if not option.startswith("logger")),
+    "data.render.words=16",
     "data.render.validation=11",
-       "trainer.max_epochs=1", "callbacks.best=null", "callbacks.last=null", "averaging=none",
-       "callbacks.samples.count=5")  # fmt: skip
+    "trainer.max_epochs=1",
+    "callbacks.best=null",
+    "callbacks.last=null",
+    "averaging=none",
+    "callbacks.samples.count=5",
+)
 
 
 def test_images_come_back_from_what_the_model_is_given() -> None:

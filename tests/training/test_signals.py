@@ -16,10 +16,15 @@ from strhub.training.run import train
 from strhub.training.signals import StoppedEarly, stopping_early
 
 QUICK = (
-    *RENDERED_RUN, "data.render.words=16", "data.render.validation=8", "data.render.style=simple",
-        "callbacks.best=null",
-    "trainer.max_epochs=1", "trainer.limit_val_batches=1", "ckpt_path=last",
-)  # fmt: skip
+    *RENDERED_RUN,
+    "data.render.words=16",
+    "data.render.validation=8",
+    "data.render.style=simple",
+    "callbacks.best=null",
+    "trainer.max_epochs=1",
+    "trainer.limit_val_batches=1",
+    "ckpt_path=last",
+)
 SIGNAL = "+callbacks.signal._target_=tests_support.SignalAt"
 
 
@@ -83,9 +88,12 @@ def test_other_threads_leave_the_signals_alone() -> None:
 def command(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "train.py", *SMALL, *QUICK, f"hydra.run.dir={folder}", *options],
-        cwd=Path(__file__).parent.parent.parent, capture_output=True, text=True, timeout=250,
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=250,
         env=os.environ,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

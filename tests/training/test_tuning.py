@@ -168,8 +168,10 @@ def test_a_space_of_any_options(compose_tune: Compose, tmp_path: Path) -> None:
     values = {"model.lr": 1e-3, "model.dropout": 0.25, "data.augment": "strong"}
     trained = trial_config(config, values, tmp_path)
     assert (trained.model.lr, trained.model.dropout, trained.data.augment) == (1e-3, 0.25, "strong")
-    trials = [trial(1e-3, 50, others={"model.dropout": 0.25, "data.augment": "strong"}),
-              trial(1e-2, 40, others={"model.dropout": 0.1, "data.augment": True})]  # fmt: skip
+    trials = [
+        trial(1e-3, 50, others={"model.dropout": 0.25, "data.augment": "strong"}),
+        trial(1e-2, 40, others={"model.dropout": 0.1, "data.augment": True}),
+    ]
     search = Search(trials, "val_accuracy", tmp_path, complete=True)
     write_results(search)
     best = OmegaConf.load(tmp_path / "experiment" / "best.yaml")
@@ -389,15 +391,29 @@ def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_
     one's rate does.
     """
     pytest.importorskip("ray", reason="the extra tune is not installed")
-    short = ["data.render.words=960", "data.render.style=simple", "data.render.difficulty=0",
+    short = [
+        "data.render.words=960",
+        "data.render.style=simple",
+        "data.render.difficulty=0",
         "data.render.validation=60",
-             "charset=36_lowercase", "model.max_label_length=6", "model.batch_size=16",
-                 "averaging=none",
-             "callbacks.summary=null"]  # fmt: skip
-    search = tune(compose_tune(*short, "tune.num_samples=6", "tune.max_steps=60", "tune.reports=3",
-        "tune.lr.min=1e-4",
-                               "tune.lr.max=1", "tune.metric=val_loss",
-                                   "tune.mode=min"))  # fmt: skip
+        "charset=36_lowercase",
+        "model.max_label_length=6",
+        "model.batch_size=16",
+        "averaging=none",
+        "callbacks.summary=null",
+    ]
+    search = tune(
+        compose_tune(
+            *short,
+            "tune.num_samples=6",
+            "tune.max_steps=60",
+            "tune.reports=3",
+            "tune.lr.min=1e-4",
+            "tune.lr.max=1",
+            "tune.metric=val_loss",
+            "tune.mode=min",
+        )
+    )
     assert search.complete
     assert len(search.trials) == 6
     losses = {one.lr: one.metrics.get("val_loss", math.inf) for one in search.trials}
@@ -408,8 +424,13 @@ def test_finds_a_better_rate_than_the_worst_it_tried(compose_tune: Compose, tmp_
     def trained(name: str, *overrides: str) -> float:
         paths = (f"output_dir={tmp_path / name}", f"hydra.searchpath=[{search.folder}]")
         with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-            more = ["seed=7", "trainer.max_epochs=1", "callbacks.best=null", "callbacks.guard=null",
-                    "+trainer.enable_progress_bar=false"]  # fmt: skip
+            more = [
+                "seed=7",
+                "trainer.max_epochs=1",
+                "callbacks.best=null",
+                "callbacks.guard=null",
+                "+trainer.enable_progress_bar=false",
+            ]
             config = compose("main", overrides=[*SMALL, *QUICK, *paths, *short, *more, *overrides])
         return train(config)["val_loss"]
 

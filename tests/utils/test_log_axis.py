@@ -17,9 +17,11 @@ def test_labels_are_few_and_plain_numbers(values: tuple[float, float]) -> None:
     log_x_axis(axes, values)
     figure.canvas.draw()
     low, high = axes.get_xlim()
-    labels = [text.get_text() for text, at in zip(axes.get_xticklabels(), axes.get_xticks(),
-        strict=True)
-              if low <= at <= high and text.get_text()]  # fmt: skip
+    labels = [
+        text.get_text()
+        for text, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+        if low <= at <= high and text.get_text()
+    ]
     assert len(labels) <= 8
     assert all(float(label) > 0 for label in labels)
     assert not [text.get_text() for text in axes.get_xticklabels(minor=True) if text.get_text()]

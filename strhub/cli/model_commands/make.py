@@ -127,10 +127,15 @@ class Maker:
             print(f"left out: there is no folder {images}")
             return
         self._run(
-            "model", "label", images, self.out / stage["label"], "--model",
-                self._model(stage["model"]),
-            "--min_confidence", str(stage["min_confidence"]),
-        )  # fmt: skip
+            "model",
+            "label",
+            images,
+            self.out / stage["label"],
+            "--model",
+            self._model(stage["model"]),
+            "--min_confidence",
+            str(stage["min_confidence"]),
+        )
 
     def _average(self, stage: Stage) -> None:
         parts = [f"{fraction}:{self._model(name)}" for name, fraction in stage["of"].items()]

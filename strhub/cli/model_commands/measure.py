@@ -150,9 +150,10 @@ def print_latency(originals: list[Image.Image], model: str, threads: int, repeat
     from strhub.inference.recognizer import Recognizer
 
     ways: dict[str, tuple[Any, float | None]] = {
-        "by default": (model, None), "one look": (model, 0),
-            "PyTorch, one look": (load(model), 0),
-    }  # fmt: skip
+        "by default": (model, None),
+        "one look": (model, 0),
+        "PyTorch, one look": (load(model), 0),
+    }
     for batch_size in (1, 32):
         chosen = originals[:: max(1, len(originals) // (100 if batch_size == 1 else 256))]
         readers = {

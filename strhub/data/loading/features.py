@@ -204,15 +204,24 @@ def _make(folder: Path, making: Making) -> None:
                 if not filler:
                     filler = _filler(words[0].image, making.compute)
             log.info("features of %d words, view %d of %d", size, view + 1, making.views)
-        about = {"format": FORMAT, "made_of": dict(making.made_of), "size": size,
-                 "views": making.views, "dim": dim, "filler": filler}  # fmt: skip
+        about = {
+            "format": FORMAT,
+            "made_of": dict(making.made_of),
+            "size": size,
+            "views": making.views,
+            "dim": dim,
+            "filler": filler,
+        }
         words_text = json.dumps({"labels": labels, "rows": lengths})
         (partial / WORDS).write_text(words_text, "utf-8")
         (partial / ABOUT).write_text(json.dumps(about), "utf-8")
     log.info(
         "features of %d images in %s: %.0f MB, made in %.0f s",
-        len(labels), folder, sum(lengths) * dim * 2 / 1e6, time.monotonic() - begin,
-    )  # fmt: skip
+        len(labels),
+        folder,
+        sum(lengths) * dim * 2 / 1e6,
+        time.monotonic() - begin,
+    )
 
 
 def _features(images: Sequence[Tensor], compute: Compute) -> list[np.ndarray[Any, Any]]:

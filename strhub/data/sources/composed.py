@@ -103,9 +103,13 @@ def stands_on_end(image: Image.Image, label: str) -> bool:
 def compose(images: Sequence[Image.Image], rng: np.random.Generator) -> Image.Image:
     """Return RGB images, at least one, side by side as one line of text."""
     height = int(np.clip(np.median([image.height for image in images]), *_HEIGHTS))
-    scaled = [np.asarray(image.resize((max(1, round(image.width * height / image.height)), height)),
-        dtype=np.float32)
-              for image in images]  # fmt: skip
+    scaled = [
+        np.asarray(
+            image.resize((max(1, round(image.width * height / image.height)), height)),
+            dtype=np.float32,
+        )
+        for image in images
+    ]
     if rng.random() < _UNIFORM:
         ground = ground_of(scaled[0])
         scaled = [scaled[0], *(_on_ground(pixels, ground) for pixels in scaled[1:])]

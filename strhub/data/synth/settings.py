@@ -31,10 +31,15 @@ Pair: TypeAlias = tuple[float, float]
 """A number at difficulty 0 and at difficulty 1."""
 _FOLDER: Final = CONFIG_DIR / "style"
 _NUMBERS: Final = (
-    "height_median", "height_spread", "height_least", "height_most", "least_em", "margin",
-        "sign_colours",
+    "height_median",
+    "height_spread",
+    "height_least",
+    "height_most",
+    "least_em",
+    "margin",
+    "sign_colours",
     "texture_reach",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

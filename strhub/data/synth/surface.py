@@ -142,9 +142,12 @@ def _rough(scene: Scene, strength: float, rng: np.random.Generator) -> None:
         return
     noise = piece(texture_bank()["plaster"][1], scene.cover.size, 20.0 / scene.em, rng)
     soft = scene.cover.filter(ImageFilter.GaussianBlur(max(0.5, 0.05 * scene.em * strength)))
-    wandering = ImageChops.add(soft,
-        noise.point([round(value * 0.5 * strength) for value in range(256)]), 1.0,
-                               -round(32 * strength))  # fmt: skip
+    wandering = ImageChops.add(
+        soft,
+        noise.point([round(value * 0.5 * strength) for value in range(256)]),
+        1.0,
+        -round(32 * strength),
+    )
     edges = wandering.point([max(0, min(255, (value - 128) * 3 + 128)) for value in range(256)])
     scene.cover = Image.blend(
         scene.cover, ImageChops.multiply(edges, _grown(scene.cover, 1.0)), min(1.0, strength)

@@ -39,11 +39,20 @@ from strhub.data.synth.shaping import clusters, is_ignorable, layout_engine_for,
 __all__ = ["BUNDLED_FONTS", "CLASS_FRACTIONS", "FONT_CLASSES", "FontShelf", "open_font"]
 
 CLASS_FRACTIONS: Mapping[str, float] = {
-    "sans-bold": 0.30, "sans": 0.12, "condensed": 0.16, "serif": 0.13, "slab": 0.06,
-        "display": 0.06, "rounded": 0.05,
-    "script": 0.04, "handwriting": 0.03, "mono": 0.02, "pixel": 0.015, "stencil": 0.01,
+    "sans-bold": 0.30,
+    "sans": 0.12,
+    "condensed": 0.16,
+    "serif": 0.13,
+    "slab": 0.06,
+    "display": 0.06,
+    "rounded": 0.05,
+    "script": 0.04,
+    "handwriting": 0.03,
+    "mono": 0.02,
+    "pixel": 0.015,
+    "stencil": 0.01,
     "blackletter": 0.005,
-}  # fmt: skip
+}
 FONT_CLASSES: Mapping[str, tuple[str, ...]] = {
     "sans-bold": (
         "ArchivoBlack-Regular", "Arimo-Bold", "Cabin-Bold", "DMSans-Bold", "JosefinSans-Bold",

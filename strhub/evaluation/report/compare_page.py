@@ -35,11 +35,13 @@ def compare_page(
     kinds |= {"nobody": comparison.nobody, "agreed": comparison.agreed}
     keys = {name: _add(words, samples, comparison.readers) for name, samples in kinds.items()}
     titles = [
-        *((f"alone-{number}", f"only {name} reads", comparison.alone_counts[name])
-          for number, name in enumerate(comparison.readers)),
+        *(
+            (f"alone-{number}", f"only {name} reads", comparison.alone_counts[name])
+            for number, name in enumerate(comparison.readers)
+        ),
         ("nobody", "nobody reads", comparison.nobody_count),
         ("agreed", "all read the same, and not the label", len(comparison.agreed)),
-    ]  # fmt: skip
+    ]
     images = words.images(sets)
     return render(
         "compare.html",

@@ -35,28 +35,37 @@ class WordList:
     def add(self, sample: Sample, *, reader: str = "") -> str:
         """Take in a word, or another reader's reading of it, and return its key."""
         key = key_of(sample)
-        word = self.words.setdefault(key, {
-            "key": key,
-            "image": key,
-            "set": shown(sample.set),
-            "name": shown(sample.image),
-            "source": sample.source,
-            "label": shown(sample.label),
-            "stored_label": shown(sample.stored_label),
-            "slices": slices_of(sample),
-            "readings": [],
-        })  # fmt: skip
+        word = self.words.setdefault(
+            key,
+            {
+                "key": key,
+                "image": key,
+                "set": shown(sample.set),
+                "name": shown(sample.image),
+                "source": sample.source,
+                "label": shown(sample.label),
+                "stored_label": shown(sample.stored_label),
+                "slices": slices_of(sample),
+                "readings": [],
+            },
+        )
         self._samples[key] = sample
         if all(one["reader"] != shown(reader) for one in word["readings"]):
-            word["readings"].append({
-                "reader": shown(reader),
-                "text": shown(sample.text),
-                "raw_text": sample.raw_text,
-                "confidence": None if sample.confidence is None else round(sample.confidence, 4),
-                "correct": sample.correct,
-                "pairs": [[shown(one), shown(other), kind] for one, other,
-                kind in align(sample.label, sample.text)],
-            })  # fmt: skip
+            word["readings"].append(
+                {
+                    "reader": shown(reader),
+                    "text": shown(sample.text),
+                    "raw_text": sample.raw_text,
+                    "confidence": None
+                    if sample.confidence is None
+                    else round(sample.confidence, 4),
+                    "correct": sample.correct,
+                    "pairs": [
+                        [shown(one), shown(other), kind]
+                        for one, other, kind in align(sample.label, sample.text)
+                    ],
+                }
+            )
         return key
 
     def images(

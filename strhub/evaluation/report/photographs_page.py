@@ -77,8 +77,13 @@ def _shown(results: Iterable[PhotoResult]) -> Iterator[dict[str, Any]]:
 def _words(result: PhotoResult) -> Iterator[dict[str, Any]]:
     true, found = result.photo.words, result.page.words
     for t, f, right in result.matches.pairs:
-        yield {"kind": "right" if right else "wrong", "true": true[t].text, "read": found[f].text,
-               "outline": true[t].outline, "confidence": found[f].confidence}  # fmt: skip
+        yield {
+            "kind": "right" if right else "wrong",
+            "true": true[t].text,
+            "read": found[f].text,
+            "outline": true[t].outline,
+            "confidence": found[f].confidence,
+        }
     for t in result.matches.missed:
         yield {
             "kind": "missed",
@@ -88,8 +93,13 @@ def _words(result: PhotoResult) -> Iterator[dict[str, Any]]:
             "confidence": None,
         }
     for f in result.matches.extra:
-        yield {"kind": "extra", "true": None, "read": found[f].text, "outline": found[f].quad,
-               "confidence": found[f].confidence}  # fmt: skip
+        yield {
+            "kind": "extra",
+            "true": None,
+            "read": found[f].text,
+            "outline": found[f].quad,
+            "confidence": found[f].confidence,
+        }
 
 
 def _crop(image: Image.Image, outline: Sequence[tuple[float, float]]) -> Image.Image:

@@ -170,11 +170,17 @@ def _number(text: str) -> float | None:
 def _schema() -> Any:
     import pyarrow
 
-    kinds = {"index": pyarrow.int64(), "confidence": pyarrow.float64(), "width": pyarrow.int32(),
-             "height": pyarrow.int32(), "rotation": pyarrow.int32(), "slant": pyarrow.float32(),
-             "sharpness": pyarrow.float32(),
-             "character_confidences": pyarrow.list_(pyarrow.float32()),
-             "correct": pyarrow.bool_()}  # fmt: skip
+    kinds = {
+        "index": pyarrow.int64(),
+        "confidence": pyarrow.float64(),
+        "width": pyarrow.int32(),
+        "height": pyarrow.int32(),
+        "rotation": pyarrow.int32(),
+        "slant": pyarrow.float32(),
+        "sharpness": pyarrow.float32(),
+        "character_confidences": pyarrow.list_(pyarrow.float32()),
+        "correct": pyarrow.bool_(),
+    }
     return pyarrow.schema(
         [(name, kinds.get(name, pyarrow.string())) for name in (*FIELDS, *DERIVED)]
     )

@@ -17,14 +17,21 @@ __all__ = ["SLICES", "parts_of", "slices_of"]
 
 _LIMITS: Final[dict[str, tuple[Sequence[float], Sequence[str]]]] = {
     "length": ((4, 7, 10, 15, 26), ("1–3", "4–6", "7–9", "10–14", "15–25", "over 25")),
-    "height": ((16, 24, 32, 48, 64, 96), ("under 16", "16–23", "24–31", "32–47", "48–63", "64–95",
-    "96 and up")), "aspect": ((1, 2, 3, 5, 8), ("under 1", "1–2", "2–3", "3–5", "5–8", "8 and up")),
-    "slant": ((-20, -10, 10, 20), ("under −20°", "−20 to −10°", "−10 to 10°", "10 to 20°",
-    "over 20°")), "blur": ((5, 10, 20, 40), ("very blurred", "blurred", "soft", "clear", "sharp")),
-    "confidence": ((0.5, 0.7, 0.8, 0.9, 0.95, 0.99),
-                   ("under 0.5", "0.5–0.7", "0.7–0.8", "0.8–0.9", "0.9–0.95", "0.95–0.99",
-                       "0.99 and up")),
-}  # fmt: skip
+    "height": (
+        (16, 24, 32, 48, 64, 96),
+        ("under 16", "16–23", "24–31", "32–47", "48–63", "64–95", "96 and up"),
+    ),
+    "aspect": ((1, 2, 3, 5, 8), ("under 1", "1–2", "2–3", "3–5", "5–8", "8 and up")),
+    "slant": (
+        (-20, -10, 10, 20),
+        ("under −20°", "−20 to −10°", "−10 to 10°", "10 to 20°", "over 20°"),
+    ),
+    "blur": ((5, 10, 20, 40), ("very blurred", "blurred", "soft", "clear", "sharp")),
+    "confidence": (
+        (0.5, 0.7, 0.8, 0.9, 0.95, 0.99),
+        ("under 0.5", "0.5–0.7", "0.7–0.8", "0.8–0.9", "0.9–0.95", "0.95–0.99", "0.99 and up"),
+    ),
+}
 _CHOICES: Final[dict[str, Sequence[str]]] = {
     "case": ("no letters", "lower", "UPPER", "Title", "miXed"),
     "digits": ("none", "some", "only"),

@@ -208,5 +208,8 @@ class Summary:
 
 
 def _slice(name: str, counts: Mapping[str, Sequence[int]]) -> list[SliceResult]:
-    return [SliceResult(part, counts[part][0], wilson(counts[part][1], counts[part][0]))
-            for part in parts_of(name) if part in counts]  # fmt: skip
+    return [
+        SliceResult(part, counts[part][0], wilson(counts[part][1], counts[part][0]))
+        for part in parts_of(name)
+        if part in counts
+    ]

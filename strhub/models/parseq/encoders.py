@@ -67,9 +67,16 @@ ENCODERS = (OWN, COLUMNS, *CLIP_SIZES, FREE)
 
 # What says how an encoder is made and takes images, which another encoder has its own of.
 ENCODER_OPTIONS = (
-    "img_size", "keep_aspect", "patch_size", "enc_embed_dim", "enc_depth", "enc_num_heads",
-    "enc_mlp_ratio", "enc_stem", "enc_activation",
-)  # fmt: skip
+    "img_size",
+    "keep_aspect",
+    "patch_size",
+    "enc_embed_dim",
+    "enc_depth",
+    "enc_num_heads",
+    "enc_mlp_ratio",
+    "enc_stem",
+    "enc_activation",
+)
 
 
 def is_of_encoder(name: str) -> bool:

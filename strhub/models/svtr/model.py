@@ -230,9 +230,11 @@ def _check_sizes(
     height_strides: Sequence[int],
 ) -> None:
     if not len(embed_dims) == len(depths) == len(num_heads) == 3 or min(depths) < 1:
-        raise ValueError("embed_dims, depths and num_heads are three numbers each, of three "
-                         "stages, not "
-                         f"{list(embed_dims)}, {list(depths)} and {list(num_heads)}")  # fmt: skip
+        raise ValueError(
+            "embed_dims, depths and num_heads are three numbers each, of three "
+            "stages, not "
+            f"{list(embed_dims)}, {list(depths)} and {list(num_heads)}"
+        )
     if len(height_strides) != 2 or not set(height_strides) <= {1, 2}:
         raise ValueError(f"height_strides are two numbers, 1 or 2 each, not {list(height_strides)}")
     for dim, heads in zip(embed_dims, num_heads, strict=True):

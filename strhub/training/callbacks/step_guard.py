@@ -153,9 +153,12 @@ class StepGuard(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return what the next decisions depend on."""
         return {
-            "lengths": list(self.lengths), "skipped": self.skipped, "in_a_row": self.in_a_row,
-            "gone_back": self.gone_back, "returned_to": self._returned_to,
-        }  # fmt: skip
+            "lengths": list(self.lengths),
+            "skipped": self.skipped,
+            "in_a_row": self.in_a_row,
+            "gone_back": self.gone_back,
+            "returned_to": self._returned_to,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on deciding."""

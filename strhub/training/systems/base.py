@@ -290,5 +290,7 @@ class System(OptimizedModule, ABC):
             log.warning(
                 "%d of %d words of validation are not scored: their labels have no character of "
                 "model.charset_test, %r",
-                score.untested, score.untested + score.samples, self.hparams["charset_test"],
-            )  # fmt: skip
+                score.untested,
+                score.untested + score.samples,
+                self.hparams["charset_test"],
+            )

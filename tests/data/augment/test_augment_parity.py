@@ -274,9 +274,18 @@ def test_that_other_settings_would_be_noticed(
 
 # Of 16 operations these are 11; a missing auto_contrast, posterize, color, contrast or brightness
 # is within the scatter of so many samples, and is noticed above.
-SLOW = ["rotate", "poisson_noise", "gaussian_blur", "equalize", "solarize", "solarize_add",
-    "shear_x", "shear_y",
-        "translate_x", "translate_y"]  # fmt: skip
+SLOW = [
+    "rotate",
+    "poisson_noise",
+    "gaussian_blur",
+    "equalize",
+    "solarize",
+    "solarize_add",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+]
 
 
 @pytest.mark.parametrize(

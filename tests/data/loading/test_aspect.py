@@ -33,12 +33,21 @@ from strhub.images.preprocess import (
 from strhub.text import CHARSET_36
 
 SMALL = {
-    "architecture": "svtr", "name": "svtr-test", "charset_train": CHARSET_36,
-        "charset_test": CHARSET_36,
-    "normalize": "default", "keep_aspect": True, "max_label_length": 40, "img_size": [32, 256],
-    "embed_dims": [16, 16, 32], "depths": [1, 1, 1], "num_heads": [1, 1, 1], "local_depth": 1,
-    "height_strides": [2, 2], "mlp_ratio": 2,
-}  # fmt: skip
+    "architecture": "svtr",
+    "name": "svtr-test",
+    "charset_train": CHARSET_36,
+    "charset_test": CHARSET_36,
+    "normalize": "default",
+    "keep_aspect": True,
+    "max_label_length": 40,
+    "img_size": [32, 256],
+    "embed_dims": [16, 16, 32],
+    "depths": [1, 1, 1],
+    "num_heads": [1, 1, 1],
+    "local_depth": 1,
+    "height_strides": [2, 2],
+    "mlp_ratio": 2,
+}
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -162,8 +171,12 @@ def test_an_epoch_has_the_words_of_the_usual_one_in_as_many_batches() -> None:
 def test_words_of_a_batch_have_like_widths_and_batches_come_in_any_order() -> None:
     batches = list(loader())
     fraction = np.mean([batch.images.isnan().float().mean() for batch in batches])
-    together = np.mean([pad([Widths()[key].image for key in keys]).isnan().float().mean()
-                        for keys in SeededBatches(1000, batch_size=12, seed=5)])  # fmt: skip
+    together = np.mean(
+        [
+            pad([Widths()[key].image for key in keys]).isnan().float().mean()
+            for keys in SeededBatches(1000, batch_size=12, seed=5)
+        ]
+    )
     assert fraction < together / 2
     widths = [batch.images.shape[-1] for batch in batches]
     assert widths[:POOL] != sorted(widths[:POOL])
@@ -216,10 +229,15 @@ def test_devices_share_the_words() -> None:
 
 def test_the_data_module_keeps_the_aspect_everywhere(word_tree: Path) -> None:
     options: dict[str, Any] = {
-        "train_dir": "real", "img_size": [32, 512], "max_label_length": 10,
-            "charset_train": CHARSET_36,
-        "charset_test": CHARSET_36, "batch_size": 4, "keep_aspect": True, "augment": False,
-    }  # fmt: skip
+        "train_dir": "real",
+        "img_size": [32, 512],
+        "max_label_length": 10,
+        "charset_train": CHARSET_36,
+        "charset_test": CHARSET_36,
+        "batch_size": 4,
+        "keep_aspect": True,
+        "augment": False,
+    }
     data = SceneTextDataModule(root_dir=word_tree, **options)
     sets = {
         "train": data.train_dataloader(),

@@ -76,13 +76,20 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(
 ) -> None:  # type: ignore[no-untyped-def]
     """With echoes and distortions on the device, both of which depend on the batch's number."""
     common = (
-        f"data.root_dir={word_tree}", "data.num_workers=0", "data.echo=2",
-            "data.augment_on_device=0.5",
-        "trainer.max_epochs=2", "trainer.accelerator=cpu", "logger=csv",
-        "callbacks.last.every_n_steps=1", "trainer.log_every_n_steps=1",
-        "trainer.limit_val_batches=0", "+trainer.enable_progress_bar=false", "callbacks.best=null",
+        f"data.root_dir={word_tree}",
+        "data.num_workers=0",
+        "data.echo=2",
+        "data.augment_on_device=0.5",
+        "trainer.max_epochs=2",
+        "trainer.accelerator=cpu",
+        "logger=csv",
+        "callbacks.last.every_n_steps=1",
+        "trainer.log_every_n_steps=1",
+        "trainer.limit_val_batches=0",
+        "+trainer.enable_progress_bar=false",
+        "callbacks.best=null",
         "averaging=none",
-    )  # fmt: skip
+    )
     whole = train(compose_main(*common, f"output_dir={tmp_path / 'whole'}"))
     stopped = compose_main(
         *common,
@@ -118,7 +125,12 @@ def test_what_cannot_be_is_refused(
 def test_words_of_any_width_are_not_echoed(word_tree: Path) -> None:
     with pytest.raises(ValueError, match="keep an image's aspect"):
         SceneTextDataModule(
-            root_dir=word_tree, train_dir="real", img_size=[32, 64], max_label_length=10,
-                charset_train="abc",
-            batch_size=4, keep_aspect=True, echo=2,
-        )  # fmt: skip
+            root_dir=word_tree,
+            train_dir="real",
+            img_size=[32, 64],
+            max_label_length=10,
+            charset_train="abc",
+            batch_size=4,
+            keep_aspect=True,
+            echo=2,
+        )

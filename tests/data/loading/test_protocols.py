@@ -69,9 +69,16 @@ def test_every_loader_is_what_the_loop_expects(kind: str, word_tree: Path, shard
         "shards": {"shards": str(shard), "shard_words": 40},
     }[kind]
     data = SceneTextDataModule(
-        word_tree, "real", (32, 128), 25, "0123456789abcdefghijklmnopqrstuvwxyz", None, 4,
-        augment=False, **options,
-    )  # fmt: skip
+        word_tree,
+        "real",
+        (32, 128),
+        25,
+        "0123456789abcdefghijklmnopqrstuvwxyz",
+        None,
+        4,
+        augment=False,
+        **options,
+    )
     loader: TrainingLoader = data.train_dataloader()
     assert loader.state_dict() == {}
     loader.load_state_dict({})

@@ -79,11 +79,15 @@ def test_a_folder_in_any_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["[]", "{", '{"image": 1, "words": []}', '{"image": "a", "words": [{"quad": [[1, 2]], "text": '
-                                             '"a"}]}',
-     '{"image": "a", "words": [{"quad": [[1, 2], [3, 1e999], [2, 2]], "text": "a"}]}',
-     '{"image": "a", "words": [{"quad": [[1, 2], [3, 4], [2, 2]], "text": 3}]}'],
-)  # fmt: skip
+    [
+        "[]",
+        "{",
+        '{"image": 1, "words": []}',
+        '{"image": "a", "words": [{"quad": [[1, 2]], "text": "a"}]}',
+        '{"image": "a", "words": [{"quad": [[1, 2], [3, 1e999], [2, 2]], "text": "a"}]}',
+        '{"image": "a", "words": [{"quad": [[1, 2], [3, 4], [2, 2]], "text": 3}]}',
+    ],
+)
 def test_damaged_lines_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "words.jsonl").write_text(f"\n{line}\n", "utf-8")
     with pytest.raises(DataError, match=r"words\.jsonl, line 2"):

@@ -228,8 +228,10 @@ def test_what_other_programs_write(tmp_path: Path, name: str, text: str) -> None
 
 def test_words_photographed_in_quotes_keep_them(tmp_path: Path) -> None:
     assert pairs(of_text(tmp_path, "a.tsv", 'a.png\t"hi"\nb.png\t"\nc.png\t""\n')) == [
-        ("a.png", '"hi"'), ("b.png", '"'), ("c.png", '""')
-    ]  # fmt: skip
+        ("a.png", '"hi"'),
+        ("b.png", '"'),
+        ("c.png", '""'),
+    ]
 
 
 def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
@@ -238,10 +240,12 @@ def test_blanks_and_commas_in_paths_and_labels(tmp_path: Path) -> None:
         "no_suffix,a b\nword_1\tx.png y\n"
     )
     assert pairs(of_text(tmp_path, "gt.txt", text)) == [
-        ("my cat.png", "a b"), ("my cat.png", "a b.png"), ("sub dir/x.JPG", "hello, world.png"),
-            ("no_suffix", "a b"),
+        ("my cat.png", "a b"),
+        ("my cat.png", "a b.png"),
+        ("sub dir/x.JPG", "hello, world.png"),
+        ("no_suffix", "a b"),
         ("word_1", "x.png y"),
-    ]  # fmt: skip
+    ]
 
 
 def test_entries_of_json_that_are_of_no_use_are_counted(tmp_path: Path) -> None:

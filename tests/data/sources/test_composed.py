@@ -27,9 +27,10 @@ class Words:
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Word]:
         sizes = {4: (10, 40)}
-        return [Word(Image.new("RGB", sizes.get(index, (60, 30)), (40 * index, 0, 0)), f"w{index}",
-            0)
-                for index, _ in keys]  # fmt: skip
+        return [
+            Word(Image.new("RGB", sizes.get(index, (60, 30)), (40 * index, 0, 0)), f"w{index}", 0)
+            for index, _ in keys
+        ]
 
 
 def as_it_is(image: Image.Image, rng: np.random.Generator) -> Image.Image:

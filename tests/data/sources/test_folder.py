@@ -26,10 +26,18 @@ def shop(tmp_path: Path) -> Path:
             folder / "crops" / f"{number}.png"
         )
     (folder / "crops" / "damaged.png").write_bytes(b"no picture")
-    lines = ["path,label", "crops/0.png,Zero", "crops/1.png,ONE", "crops/damaged.png,dam",
+    lines = [
+        "path,label",
+        "crops/0.png,Zero",
+        "crops/1.png,ONE",
+        "crops/damaged.png,dam",
         "crops/none.png,gone",
-             "crops/2.png,Two", "crops/2.png,中", "crops/2.png,", "odd\0.png,odd",
-                 "broken"]  # fmt: skip
+        "crops/2.png,Two",
+        "crops/2.png,中",
+        "crops/2.png,",
+        "odd\0.png,odd",
+        "broken",
+    ]
     (folder / "labels.csv").write_text("\n".join(lines), "utf-8")
     return folder
 

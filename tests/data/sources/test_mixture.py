@@ -63,11 +63,17 @@ def test_impossible_mixtures(fractions: dict[str, float], size: int, message: st
 
 def test_the_data_module_mixes_folders_and_rendered_words(word_tree: Path) -> None:
     data = SceneTextDataModule(
-        root_dir=word_tree, train_dir="", img_size=(32, 128), max_label_length=25, batch_size=4,
+        root_dir=word_tree,
+        train_dir="",
+        img_size=(32, 128),
+        max_label_length=25,
+        batch_size=4,
         charset_train="abcdefghijklmnopqrstuvwxyz0123456789",
-        charset_test="0123456789abcdefghijklmnopqrstuvwxyz", mixture={"real": 1, "rendered": 1},
-        mixture_size=40, render={"difficulty": [0, 0.2], "max_length": 9, "augment": False},
-    )  # fmt: skip
+        charset_test="0123456789abcdefghijklmnopqrstuvwxyz",
+        mixture={"real": 1, "rendered": 1},
+        mixture_size=40,
+        render={"difficulty": [0, 0.2], "max_length": 9, "augment": False},
+    )
     labels = {data.train_dataset[index, 3].label for index in range(40)}
     photographed = {word for source in data._read("real").sources for word in source.labels}
     assert labels & photographed
@@ -77,8 +83,14 @@ def test_the_data_module_mixes_folders_and_rendered_words(word_tree: Path) -> No
 
 def test_a_folder_that_is_not_there(word_tree: Path) -> None:
     data = SceneTextDataModule(
-        root_dir=word_tree, train_dir="", img_size=(32, 128), max_label_length=25, batch_size=4,
-        charset_train="abc", charset_test="abc", mixture={"reel": 1, "rendered": 1},
-    )  # fmt: skip
+        root_dir=word_tree,
+        train_dir="",
+        img_size=(32, 128),
+        max_label_length=25,
+        batch_size=4,
+        charset_train="abc",
+        charset_test="abc",
+        mixture={"reel": 1, "rendered": 1},
+    )
     with pytest.raises(ValueError, match="reel"):
         data.train_dataset  # noqa: B018 (reading it is the test)

@@ -253,21 +253,33 @@ def test_dropped_labels_are_counted_over_processes(
 ) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, content in (
-            ("1.png", encoded(1)), ("1.txt", b"fine"),
-            ("2.png", encoded(2)), ("2.txt", b""),
-            ("3.png", encoded(3)), ("3.txt", b"\xff\xfe"),
+            ("1.png", encoded(1)),
+            ("1.txt", b"fine"),
+            ("2.png", encoded(2)),
+            ("2.txt", b""),
+            ("3.png", encoded(3)),
+            ("3.txt", b"\xff\xfe"),
             ("4.png", encoded(4)),
             ("5.txt", b"nopicture"),
-            ("6.png", encoded(6)), ("6.json", b'{"label": "json", "other": 3}'),
-            ("7.png", encoded(7)), ("7.json", b'{"label": 7}'),
-            ("8.png", encoded(8)), ("8.json", b"[" * 100_000),
-            ("9.png", encoded(9)), ("9.txt", "日本".encode()),
-            ("d/ir.ectory/10.PNG", encoded(10)), ("d/ir.ectory/10.txt", b"upper\r\n"),
-        ):  # fmt: skip
+            ("6.png", encoded(6)),
+            ("6.json", b'{"label": "json", "other": 3}'),
+            ("7.png", encoded(7)),
+            ("7.json", b'{"label": 7}'),
+            ("8.png", encoded(8)),
+            ("8.json", b"[" * 100_000),
+            ("9.png", encoded(9)),
+            ("9.txt", "日本".encode()),
+            ("d/ir.ectory/10.PNG", encoded(10)),
+            ("d/ir.ectory/10.txt", b"upper\r\n"),
+        ):
             add(tar, name, content)
     expected = {
-        "empty": 1, "undecodable label": 2, "no label": 2, "no image": 1, "outside the charset": 1,
-    }  # fmt: skip
+        "empty": 1,
+        "undecodable label": 2,
+        "no label": 2,
+        "no image": 1,
+        "outside the charset": 1,
+    }
     words = sharded(tmp_path, prepare_label=LabelPreparation(CHARSET_36, max_length=9))
     batches = loader(words, workers, multiprocessing_context=start)
     assert sorted(flat(labels_of(batches))) == ["fine", "json", "upper"]

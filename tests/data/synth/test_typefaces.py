@@ -88,10 +88,17 @@ def test_capitals_fonts_are_kept_from_small_letters(shelf: FontShelf) -> None:
     capitals_only = {path for path in shelf.paths if shelf.is_unicase(path)}
     names = {stem.split("-")[0] for stem in stems(list(capitals_only))}
     assert names == {
-        "Bangers", "BebasNeue", "Bungee", "Cinzel", "Creepster", "DSEG14Classic", "LuckiestGuy",
-            "Monoton",
-        "PermanentMarker", "Silkscreen",
-    }  # fmt: skip
+        "Bangers",
+        "BebasNeue",
+        "Bungee",
+        "Cinzel",
+        "Creepster",
+        "DSEG14Classic",
+        "LuckiestGuy",
+        "Monoton",
+        "PermanentMarker",
+        "Silkscreen",
+    }
     assert capitals_only.isdisjoint(shelf.fitting("open"))
     assert capitals_only <= set(shelf.fitting("OPEN"))
 
