@@ -2,7 +2,7 @@
 left behind.
 
     outcome = run_limited([sys.executable, "read.py", "--images", hostile], memory_mib=1000,
-    seconds=20) assert outcome.ended_well, outcome
+    seconds=60) assert outcome.ended_well, outcome
 
 Used by tests/security, tests/faults and `make attack`.
 """
@@ -27,13 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent
 """The repository: where children run unless told otherwise, and from where they import strhub."""
 
 
+GRACE = 10
+"""Seconds that processes have to notice that whoever started them is gone: a moment where the
+machine has time for them."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a child did.
 
     status: as `subprocess` has it, below 0 for a signal. seconds: wall time. timed_out: it was
         killed for its time.
-    survivors: processes of its own that were still there a second after its end, and were killed.
+    survivors: processes of its own that were still there `GRACE` seconds after its end, and were
+        killed.
     """
 
     status: int
@@ -56,20 +62,24 @@ def run_limited(
     command: Sequence[str | Path],
     *,
     memory_mib: int = 2000,
-    seconds: float = 60,
+    seconds: float = 240,
     file_mib: int | None = None,
     cwd: Path | None = None,
     environment: Mapping[str, str | None] | None = None,
     stdin: bytes = b"",
     signals: Sequence[tuple[float, int]] = (),
+    begun: Path | None = None,
 ) -> Outcome:
     """Run a command in a session of its own and return what it did.
 
     memory_mib: of private data, each process. A MemoryError is what Python makes of the limit.
+        Stacks count, 8 MiB a thread.
     file_mib: the longest file that it may write; beyond that, writing fails as on a full disk.
     environment: variables beside this process's own; None takes one away. PYTHONPATH begins with
         the repository.
-    signals: (seconds after its start, number), to the command alone.
+    seconds: of wall time, so many that only what hangs takes them on a slow, busy machine.
+    signals: (seconds, number), to the command alone; the seconds count from when the file `begun`
+        is there, by default from its start.
     """
     limits = f"ulimit -c 0; ulimit -d {memory_mib * 1024}; "
     if file_mib is not None:
@@ -92,7 +102,7 @@ def run_limited(
             start_new_session=True,
         )
         try:
-            timed_out = not _waited(child, seconds, signals)
+            timed_out = not _waited(child, seconds, signals, begun)
         finally:
             survivors = _end_session(child)
         took = time.monotonic() - started
@@ -123,9 +133,17 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _waited(
-    child: subprocess.Popen[bytes], seconds: float, signals: Sequence[tuple[float, int]]
+    child: subprocess.Popen[bytes],
+    seconds: float,
+    signals: Sequence[tuple[float, int]],
+    begun: Path | None,
 ) -> bool:
     """Wait for a child's end, sending it signals on the way; return whether it ended in time."""
+    end = time.monotonic() + seconds
+    while begun is not None and not begun.exists() and child.poll() is None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
     started = time.monotonic()
     for after, number in sorted(signals):
         with suppress(subprocess.TimeoutExpired):
@@ -133,20 +151,20 @@ def _waited(
             return True
         child.send_signal(number)
     try:
-        child.wait(max(0.0, started + seconds - time.monotonic()))
+        child.wait(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:
         return False
     return True
 
 
 def _end_session(child: subprocess.Popen[bytes]) -> int:
-    """Kill what is left of a child's session; return how many processes outlived it by a second."""
+    """Kill what is left of a child's session; return how many processes outlived it."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         return 0
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + GRACE
     while (left := session(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.02)
     for pid in left:

@@ -153,10 +153,12 @@ from strhub.cli import data as __main__
 from strhub.data.curation import writer
 from strhub.cli.data_commands import make
 writer.COMMIT_SECONDS = 0.05
-decode = make.open_bytes
+decode, begun = make.open_bytes, 0
 def slowly(content):
+    global begun
+    begun += 1
     print("decoding", flush=True)
-    time.sleep(0.02)
+    time.sleep(0.02 if begun < 100 else 100)  # it gets no further before it is stopped
     return decode(content)
 make.open_bytes = slowly
 sys.argv[1:1] = ["make"]
@@ -182,7 +184,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tmp_path: Path) -> No
         for _ in range(60):  # images
             process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=240)
     assert process.returncode == 130
     last = err.splitlines()[-1]
     assert last.startswith("strhub-data make: stopped; ")

@@ -44,7 +44,7 @@ def test_standard_input_among_others() -> None:
     expected = [reading.text for reading in Recognizer()([DEMO[0], DEMO[1]])]
     command = [sys.executable, "read.py", "--json", "--images", "-", str(DEMO[1]), "-"]
     done = subprocess.run(
-        command, cwd=ROOT, input=DEMO[0].read_bytes(), capture_output=True, check=True, timeout=60
+        command, cwd=ROOT, input=DEMO[0].read_bytes(), capture_output=True, check=True, timeout=240
     )
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(record["path"], record["text"]) for record in records] == [

@@ -60,7 +60,7 @@ const words = (id) =>
         [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=True,
     )
     found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)

@@ -48,7 +48,7 @@ def test_two_runs_of_shard_do_not_mix(source: Path, tmp_path: Path) -> None:
         start("shard", source, tmp_path / "out" / "w-%03d.tar", "--per_shard", "500")
         for _ in range(2)
     ]
-    errors = [run.communicate(timeout=120)[1] for run in runs]
+    errors = [run.communicate(timeout=240)[1] for run in runs]
     assert 0 in {run.returncode for run in runs}
     for run, error in zip(runs, errors, strict=True):
         assert (
@@ -67,7 +67,7 @@ def test_a_split_killed_at_any_time_is_gone_on_with(source: Path, tmp_path: Path
     began = time.monotonic()
     command = ("split", source, first, second, "--fraction", "0.5")
     whole = start("split", source, tmp_path / "a", tmp_path / "b", "--fraction", "0.5")
-    whole.communicate(timeout=120)
+    whole.communicate(timeout=240)
     took = time.monotonic() - began
     for fraction in (0.6, 0.8, 0.95):
         run = start(*command)
@@ -75,7 +75,7 @@ def test_a_split_killed_at_any_time_is_gone_on_with(source: Path, tmp_path: Path
         run.kill()
         run.communicate()
     last = start(*command)
-    _, error = last.communicate(timeout=120)
+    _, error = last.communicate(timeout=240)
     assert last.returncode == 0 or "already exists" in error, (
         error
     )  # one may have been complete before it was killed

@@ -48,14 +48,15 @@ def test_while_packages_are_imported(command: str, number: int, status: int) -> 
 
 
 WORK = """
-import sys, time
+import pathlib, sys, time
 from strhub.cli.entry import terminable
 from strhub.cli.interrupted import Terminated
 from strhub.utils.workers import run_in_order
 if __name__ == "__main__":
     try:
         with terminable():
-            for _ in run_in_order(time.sleep, [0.2] * 1000, workers=2): pass
+            for _ in run_in_order(time.sleep, [0.2] * 1000, workers=2):
+                pathlib.Path(sys.argv[1]).touch()
     except Terminated:
         sys.exit(143)
 """
@@ -68,7 +69,9 @@ def test_workers_end_with_who_started_them(tmp_path: Path, number: int, status: 
     """SIGTERM ends them in order; after SIGKILL they notice that nobody waits for them."""
     script = tmp_path / "work.py"
     script.write_text(WORK, "utf-8")
-    outcome = run_limited([sys.executable, script], signals=[(1.5, number)])
+    begun = tmp_path / "begun"
+    command = [sys.executable, script, begun]
+    outcome = run_limited(command, signals=[(0.1, number)], begun=begun)
     assert (outcome.status, outcome.survivors) == (status, 0), outcome
 
 
@@ -121,9 +124,7 @@ def test_workers_that_do_not_listen_end_with_who_started_them(tmp_path: Path, sc
     (tmp_path / "busy.py").write_text(BUSY, "utf-8")
     (tmp_path / "script.py").write_text(script, "utf-8")
     (tmp_path / "begun").mkdir()
-    outcome = run_python(
-        KILLER, tmp_path / "script.py", tmp_path / "begun", seconds=100, memory_mib=4000
-    )
+    outcome = run_python(KILLER, tmp_path / "script.py", tmp_path / "begun", memory_mib=4000)
     assert outcome.status == 0, outcome
     assert outcome.survivors == 0, outcome
 

@@ -42,7 +42,7 @@ def test_a_full_disk_leaves_the_model_that_was_there(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_that_cannot_be_made(command: list[str]) -> None:
-    outcome = run_limited([sys.executable, *command], cwd=ROOT, seconds=120)
+    outcome = run_limited([sys.executable, *command], cwd=ROOT)
     assert outcome.status == 1, outcome
     assert outcome.ended_well, outcome
     assert str(NOWHERE) in outcome.stderr.splitlines()[-1]

@@ -61,7 +61,7 @@ def test_forks_copies_no_room_and_no_memory(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "words", [(DEMO.read_bytes(), "word")] * 3)
     large = tmp_path.with_suffix(".png")
     Image.new("RGB", (7000, 7000), "red").save(large)
-    outcome = run_python(CHILD, DEMO, large, tmp_path, memory_mib=900, seconds=60)
+    outcome = run_python(CHILD, DEMO, large, tmp_path, memory_mib=900)
     large.unlink()
     assert outcome.ended_well, outcome
     lines = [line.split("\t")[1:] for line in outcome.stdout.splitlines() if line[:4] == "told"]

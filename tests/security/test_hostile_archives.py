@@ -139,7 +139,6 @@ def test_nothing_runs_and_nothing_grows(tmp_path: Path) -> None:
         CHILD,
         *paths,
         memory_mib=1500,
-        seconds=60,
         cwd=tmp_path,
         environment={limited_session.TRUST: "1"},
     )

@@ -38,6 +38,7 @@ DESCRIPTION = {
     "normalize": "default",
 }
 ENDLESS = 1 << 40
+HERE = 5  # seconds of this process, where next to nothing is computed: graphs take more by far
 
 
 def constant(name: str, value: Any, kind: type = np.int64) -> Any:
@@ -127,7 +128,6 @@ def huge(path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(limited_session.TRUST, raising=False)
-    monkeypatch.setattr(limited_session, "MAX_CPU_SECONDS", 1)
 
 
 def test_a_harmless_graph_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,13 +136,14 @@ def test_a_harmless_graph_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert not caplog.records
 
 
-def test_a_graph_that_does_not_end(tmp_path: Path) -> None:
+def test_a_graph_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited_session, "MAX_CPU_SECONDS", 1)
     began = time.process_time()
     with pytest.raises(
         CheckpointError, match=r"a\.onnx cannot be loaded: one image takes over 1 seconds"
     ):
         Recognizer(endless(tmp_path / "a.onnx"))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < HERE
 
 
 def unsettled() -> dict[str, tuple[list[Any], list[Any]]]:
@@ -245,7 +246,7 @@ def test_what_passes_the_trial_still_has_limits(
     began = time.process_time()
     with pytest.raises(CheckpointError, match=message):
         reader([seen] * images)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < HERE
 
 
 def test_after_a_crash_another_process_computes(
@@ -260,7 +261,7 @@ def test_after_a_crash_another_process_computes(
     session._other._process.kill()
     for answer in answers:
         with pytest.raises(EOFError):
-            answer.result(timeout=20)
+            answer.result(timeout=240)
     assert reader([seen]) == before
     copied = pickle.loads(pickle.dumps(reader))
     assert copied([seen] * 3) == before * 3
@@ -344,8 +345,21 @@ def test_own_files_need_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_trial_ends_with_who_began_it(tmp_path: Path) -> None:
-    code = "import sys; from strhub import Recognizer; Recognizer(sys.argv[1])"
+    code = """
+import subprocess, sys
+from pathlib import Path
+from strhub import Recognizer
+from strhub.inference import limited_session
+class Noted(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        Path(sys.argv[2]).touch()
+limited_session.subprocess.Popen = Noted
+Recognizer(sys.argv[1], threads=1)
+"""
     environment = {limited_session.TRUST: None}
-    path = endless(tmp_path / "a.onnx")
-    outcome = run_python(code, path, signals=[(3.0, signal.SIGKILL)], environment=environment)
+    path, begun = endless(tmp_path / "a.onnx"), tmp_path / "begun"
+    outcome = run_python(
+        code, path, begun, signals=[(1.0, signal.SIGKILL)], begun=begun, environment=environment
+    )
     assert (outcome.status, outcome.survivors) == (-signal.SIGKILL, 0), outcome

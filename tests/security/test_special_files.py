@@ -24,7 +24,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             tmp_path_factory.mktemp("special"),
         ],
         memory_mib=1500,
-        seconds=400,
+        seconds=280,
     )
     assert outcome.ended_well, outcome
     assert outcome.status == 0, outcome

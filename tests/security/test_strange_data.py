@@ -20,7 +20,7 @@ TEXT = "clock"  # there
 def read_in_child(code: str, path: Path, *, memory_mib: int = 500) -> Outcome:
     """Run code, which has `path`, and require that it ends by itself."""
     begin = "import sys; from pathlib import Path; path = Path(sys.argv[1])\n"
-    outcome = run_python(begin + code, path, memory_mib=memory_mib, seconds=60)
+    outcome = run_python(begin + code, path, memory_mib=memory_mib)
     assert outcome.ended_well, outcome
     assert outcome.status == 0, outcome
     return outcome

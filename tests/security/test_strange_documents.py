@@ -61,14 +61,14 @@ def repeated(depth: int, *, pages: int) -> bytes:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 def test_a_pdf_that_draws_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf_pages, "MAX_CPU_SECONDS", 1)
     sound = list(open_pages(repeated(1, pages=3), dpi=72))
     assert [page.image.size for page in sound] == [(90, 90)] * 3  # type: ignore[union-attr]
+    monkeypatch.setattr(pdf_pages, "MAX_CPU_SECONDS", 2)  # the first page needs less
     began = time.process_time()
     first, second = open_pages(repeated(12, pages=3), dpi=72)
     assert isinstance(first.image, Image.Image)
-    assert "takes over 1 seconds or 2048 MiB" in str(second.image)
-    assert time.process_time() - began < 1
+    assert "takes over 2 seconds or 2048 MiB" in str(second.image)
+    assert time.process_time() - began < 5  # of this process; the other one takes hours
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_what_is_long_or_deep_costs_little(tmp_path: Path) -> None:
     (tmp_path / "bomb.yaml").write_text(f"- {{{', '.join(lines)}}}\n")
     (tmp_path / "deep.yaml").write_text("[" * 100_000)
     write_settings(tmp_path, bomb=f"{{{', '.join(lines)}}}\n")
-    outcome = run_python(CHILD, tmp_path, memory_mib=500, seconds=120)
+    outcome = run_python(CHILD, tmp_path, memory_mib=500)
     assert outcome.ended_well, outcome
     many, more, same, long, *rest = outcome.stdout.splitlines()
     assert (many, same) == ("1000", "None")

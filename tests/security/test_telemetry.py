@@ -110,7 +110,7 @@ def test_an_onnxruntime_that_was_imported_before_is_told(
     assert len(calls) == disabled
 
 
-def run_watched(folder: Path, command: Sequence[str], *, seconds: float = 60) -> Outcome:
+def run_watched(folder: Path, command: Sequence[str]) -> Outcome:
     """Run a script that must open no connection and write nothing outside of `folder`, nor in its
     home there.
     """
@@ -138,7 +138,7 @@ def run_watched(folder: Path, command: Sequence[str], *, seconds: float = 60) ->
         **dict.fromkeys(SWITCHES),
     }
     outcome = run_limited(
-        [*watched, sys.executable, "-c", REFUSE, *command], seconds=seconds, environment=environment
+        [*watched, sys.executable, "-c", REFUSE, *command], environment=environment
     )
     assert "NETWORK" not in outcome.stderr, outcome.stderr
     assert list(home.iterdir()) == [], "nothing is written to the home folder"
@@ -193,5 +193,5 @@ def test_training_evaluating_and_exporting(tmp_path: Path, word_tree: Path) -> N
         ["read.py", str(words), "--images", "demo_images/01.png"],
         ["read.py", "strhub-tiny", "refine_iters:int=1", "--images", "demo_images/01.png"],
     ):
-        outcome = run_watched(tmp_path, command, seconds=120)
+        outcome = run_watched(tmp_path, command)
         assert outcome.ended_well, (command, outcome)

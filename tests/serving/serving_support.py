@@ -58,7 +58,7 @@ class FakeModel:
         self.batches.append(len(sources))
         time.sleep(self.seconds)
         if self.held is not None and len(self.batches) > 2:  # not while it warms up
-            self.held.wait(20)
+            self.held.wait(120)
 
     def reading_queue(self, decoding: str) -> Queue:
         """Return the queue of words."""
@@ -88,10 +88,10 @@ def served(options: ServeOptions, service: Service, *, page: bool = False) -> It
             yield listening.getsockname()[1]
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(120)
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(true: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something is so; fail if it does not become so."""
     end = time.monotonic() + seconds
     while not true():
@@ -106,7 +106,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def ask(port: int, body: bytes = b"abc", *, timeout: float = 20) -> tuple[int, str]:
+def ask(port: int, body: bytes = b"abc", *, timeout: float = 120) -> tuple[int, str]:
     """Return status and body of the answer to an image."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
@@ -122,7 +122,7 @@ def wait_until_ready(port: int, running: subprocess.Popen[str]) -> None:
 
     def ready() -> bool:
         assert running.poll() is None
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=240)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
@@ -131,4 +131,4 @@ def wait_until_ready(port: int, running: subprocess.Popen[str]) -> None:
         finally:
             connection.close()
 
-    wait_for(ready, 60)
+    wait_for(ready)

@@ -121,7 +121,7 @@ def test_ray_serve_runs_the_same_application() -> None:
             WORD.read_bytes(),
             {"Content-Type": "image/png", "X-API-Key": "secret"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             assert json.loads(answer.read())["results"][0]["text"] == "clock"
     finally:
-        running.communicate("\n", timeout=60)
+        running.communicate("\n", timeout=240)

@@ -34,7 +34,7 @@ def with_client(service: Service, check: Callable[[httpx.AsyncClient], Awaitable
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                await asyncio.wait_for(check(client), 20)
+                await asyncio.wait_for(check(client), 120)
         finally:
             service.close()
 
@@ -83,12 +83,12 @@ def test_a_body_that_is_too_slow_is_not_waited_for() -> None:
 
 
 def test_bodies_of_all_requests_have_a_limit_together() -> None:
-    options = ServeOptions(max_mib=1, max_held_mib=1, body_timeout=0.5)
-    service, _ = fake_service(options)
+    service, _ = fake_service(ServeOptions(max_mib=1, max_held_mib=1))
+    go_on = asyncio.Event()
 
     async def half() -> AsyncIterator[bytes]:
         yield b"x" * 700_000
-        await asyncio.sleep(20)
+        await go_on.wait()
 
     async def check(client: httpx.AsyncClient) -> None:
         first = asyncio.ensure_future(client.post("/read", content=half(), headers=PNG))
@@ -96,7 +96,8 @@ def test_bodies_of_all_requests_have_a_limit_together() -> None:
             await asyncio.sleep(0.01)
         answer = await client.post("/read", content=b"x" * 700_000, headers=PNG)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert (await first).status_code == 408
+        go_on.set()
+        assert (await first).status_code == 200
         answer = await client.post("/read", content=b"x" * 700_000, headers=PNG)
         assert answer.status_code == 200
 
@@ -113,12 +114,16 @@ def test_what_takes_too_long_is_given_up() -> None:
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_long")
             assert int(answer.headers["Retry-After"]) >= 1
         assert service.memory.used == 0
+        assert len(model.batches) <= 2 + 2  # two were begun, the other four waited
         held.set()
-        answer = await client.post("/read", content=b"abcd", headers=PNG)
+        tries, status = 0, 503
+        while status == 503:  # a busy machine may take too long for this one, too
+            answer = await client.post("/read", content=b"abcd", headers=PNG)
+            tries, status = tries + 1, answer.status_code
         assert answer.json()["results"][0]["text"] == "4"
+        assert len(model.batches) <= 2 + 2 + tries  # what had waited was not begun
 
     with_client(service, check)
-    assert len(model.batches) <= 2 + 2 + 1  # two were begun, those that waited were not
 
 
 def test_a_full_queue_and_too_many_requests_are_refused_at_once() -> None:
@@ -133,7 +138,8 @@ def test_a_full_queue_and_too_many_requests_are_refused_at_once() -> None:
             asyncio.ensure_future(client.post("/read", content=b"x" * n, headers=PNG))
             for n in range(20)
         ]
-        await asyncio.sleep(0.3)
+        while sum(task.done() for task in begun) < 10:  # those that are refused
+            await asyncio.sleep(0.01)
         assert (await client.get("/healthz")).status_code == 200
         held.set()
         answers = await asyncio.gather(*begun)
@@ -214,7 +220,7 @@ def test_json_of_a_million_parts_costs_no_second(body: bytes, code: str) -> None
     with pytest.raises(Refusal) as caught:
         parse(body, "application/json", {}, ServeOptions(), photos=False)
     assert caught.value.code == code
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5  # minutes, if each part cost an object
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_ten_thousand_connections_leave_it_alive() -> None:
         count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300)
         opened = []
         for number in range(count):
-            one = socket.create_connection(("127.0.0.1", port), timeout=20)
+            one = socket.create_connection(("127.0.0.1", port), timeout=240)
             opened.append(one)
             if number % 3:  # a part of the headers, or nothing
                 with suppress(OSError):  # it had to make room already

@@ -4,8 +4,8 @@ import csv
 import os
 import resource
 import signal
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 
 from strhub.configs import CONFIG_DIR
+from strhub.training.callbacks import last_checkpoint
 from strhub.training.callbacks.final_validation import FinalValidation
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint, Stopped
 from strhub.training.callbacks.step_guard import Diverged, StepGuard
@@ -272,11 +273,13 @@ def test_a_run_that_ended_by_its_steps_has_not_ended_its_epoch(tmp_path: Path, f
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a")
-def test_on_schedule_in_steps_and_minutes(tmp_path: Path) -> None:
+def test_on_schedule_in_steps_and_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer(tmp_path, last(tmp_path, every_n_steps=6)).fit(Line())
     assert (saved_step(tmp_path), saved_step(tmp_path, "previous.ckpt")) == (20, 18)
+    clock = [0.0]
+    monkeypatch.setattr(last_checkpoint, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     trainer(
-        tmp_path, last(tmp_path, every_n_minutes=1.5 / 60), At(11, lambda: time.sleep(1.5))
+        tmp_path, last(tmp_path, every_n_minutes=2), At(11, lambda: clock.append(clock.pop() + 121))
     ).fit(Line())
     assert (saved_step(tmp_path), saved_step(tmp_path, "previous.ckpt")) == (20, 12)
     with pytest.raises(ValueError, match="every_n_minutes is 0"):

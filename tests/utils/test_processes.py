@@ -38,7 +38,7 @@ for child in range(2):
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no forks")
 @pytest.mark.parametrize("kind", ["onnx", pytest.param("torch", marks=pytest.mark.slow)])
 def test_forked_children_of_a_reader_with_threads(kind: str) -> None:
-    outcome = run_limited([sys.executable, "-c", CHILD, kind], seconds=60, memory_mib=8000)
+    outcome = run_limited([sys.executable, "-c", CHILD, kind], memory_mib=8000)
     assert outcome.stdout.split() == ["7", "7"], outcome
 
 

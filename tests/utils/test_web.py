@@ -55,7 +55,7 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def get(url: str, seconds: float = 5) -> bytes:
+def get(url: str, seconds: float = 60) -> bytes:
     return fetch(url, max_bytes=1000, max_seconds=seconds)
 
 
@@ -85,7 +85,7 @@ def test_a_slow_one_is_cut(server: str) -> None:
     begun = time.monotonic()
     with pytest.raises(OSError, match=r"no complete answer within 0\.3 seconds"):
         get(f"{server}/slow", 0.3)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 4.5  # all of it takes five
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_public_server_redirects_to_no_private_one(
 
 
 def streamed(url: str) -> bytes:
-    with stream(url, timeout=5) as answer:
+    with stream(url, timeout=60) as answer:
         return b"".join(iter(lambda: answer.read(10_000), b""))
 
 
@@ -164,7 +164,7 @@ def test_a_private_address_gets_no_packet_where_only_public_ones_may(
     )
     url = f"http://{host}:{server.rpartition(':')[2]}/content"
     with pytest.raises(OSError, match="cannot be fetched"):
-        fetch(url, max_bytes=1000, max_seconds=5, public_only=True)
+        fetch(url, max_bytes=1000, max_seconds=60, public_only=True)
     assert connected == []
 
 
@@ -173,8 +173,8 @@ def test_public_addresses_alone_are_followed_to(
 ) -> None:
     monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # strangers' addresses pass no proxy
-    path = fetch(f"{server}/content", max_bytes=1000, max_seconds=5, public_only=True)
+    path = fetch(f"{server}/content", max_bytes=1000, max_seconds=60, public_only=True)
     assert path == b"/content"
     monkeypatch.setattr(web, "is_public", lambda address: False)
     with pytest.raises(OSError, match="private network"):
-        fetch(f"{server}/content", max_bytes=1000, max_seconds=5, public_only=True)
+        fetch(f"{server}/content", max_bytes=1000, max_seconds=60, public_only=True)

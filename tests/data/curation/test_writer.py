@@ -291,7 +291,7 @@ import test_writer
 writer.COMMIT_SECONDS = 0.01
 print("begins", flush=True)
 def work(number):
-    time.sleep(0.002)
+    time.sleep(0.02)  # 3 s in all: what kills it is early, however busy the machine
     return test_writer.numbered(number)
 writer.write_words(sys.argv[2], range(150), work, fingerprint="a", overwrite=True)
 """

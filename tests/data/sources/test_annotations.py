@@ -182,7 +182,7 @@ def test_a_million_lines_in_seconds(tmp_path: Path) -> None:
     )
     start = time.process_time()
     assert sum(1 for _ in annotations) == 200_000
-    assert time.process_time() - start < 4  # a tenth of that where nothing else runs
+    assert time.process_time() - start < 20  # 0.4 where nothing else runs, hours by the square
 
 
 # Files as other programs and people write them

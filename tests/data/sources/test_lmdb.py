@@ -213,7 +213,7 @@ def test_label_scan_is_fast(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "words", ((b"", f"w{number}") for number in range(count)))
     start = time.process_time()
     words = LmdbWords(tmp_path / "words", prepare_label=str.upper)
-    assert time.process_time() - start < 2  # it takes a tenth of that
+    assert time.process_time() - start < 10  # 0.2 where nothing else runs
     assert words.labels[-1] == f"W{count - 1}"
 
 
