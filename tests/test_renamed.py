@@ -1,18 +1,75 @@
-"""Old names in scripts and files go on working for one version, and warn."""
+"""Old names in scripts and files work until the version that their warning names."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from strhub import Recognizer
+from strhub import Recognizer, __version__
 from strhub.checkpoint.schema import checked_hyper_parameters
-from strhub.cli import data, overrides
+from strhub.cli import arguments, data, overrides
 from strhub.cli.data_commands import render, split
 from strhub.cli.read_parser import build_parser
+from strhub.configs import former
 from strhub.configs.former import FORMER_OPTIONS
+from strhub.inference import beam_search
+from strhub.utils.options import REMOVED_IN
+
+ROOT = Path(__file__).parent.parent
+# Where a former name is not spelled in the call itself, but in a table that `former_names` reads.
+TABLES = {
+    "cli/commands.py",
+    "data/synth/__init__.py",
+    "utils/options.py",
+    "utils/renamed_option.py",
+}
+
+
+def calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """Name of the file and the function of each call that may warn of a former name."""
+    for path in (ROOT / "strhub").rglob("*.py"):
+        text = path.read_text("utf-8")
+        if "warn_renamed" in text or "RenamedOption" in text:
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Call):
+                    yield str(path.relative_to(ROOT / "strhub")), ast.unparse(node.func), node
+
+
+def former_names() -> set[str]:
+    """All former names that warn, as CHANGELOG.md spells them."""
+    names = {*FORMER_OPTIONS, *former._CHOICES, *beam_search.RENAMED, "load_drawing"}
+    names = {name.removeprefix("data.") for name in names} | {"drawing_names"}
+    names |= {f"--{name}" for name in arguments._RENAMED.values()}
+    names |= {f"strhub-data {name}" for name in data._PROGRAM.renamed}
+    for file, function, call in calls():
+        first = call.args[0] if call.args else None
+        renamed = function.endswith("warn_renamed") or any(
+            ast.unparse(keyword.value) == "RenamedOption" for keyword in call.keywords
+        )
+        if renamed and isinstance(first, ast.Constant):
+            names.add(str(first.value))
+        elif renamed:
+            assert file in {*TABLES, "cli/arguments.py"}, f"{file}: read its table here"
+    return names
+
+
+def test_the_changelog_lists_the_former_names() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    section = changes.partition(f"They will be removed in {REMOVED_IN}:")[2]
+    listed = re.findall(r"`([^`]+)`", section.partition("Names of the reference")[0])
+    assert {*listed} - {"data"} == former_names()
+
+
+def test_former_names_go_in_the_version_that_warnings_tell() -> None:
+    numbers = [tuple(map(int, version.split(".")[:2])) for version in (__version__, REMOVED_IN)]
+    assert numbers[0] < numbers[1], "remove the former names that CHANGELOG.md lists"
+    with pytest.warns(FutureWarning, match=re.escape(f"removed in strhub {REMOVED_IN}")):
+        overrides.prepare(["dataset=drawn"])
 
 
 def test_options_of_reading() -> None:
@@ -21,6 +78,11 @@ def test_options_of_reading() -> None:
     with pytest.warns(FutureWarning, match="--second_look is now called --reread_below"):
         args = build_parser().parse_args(["--images", "a.png", "--second_look", "0.25"])
     assert args.reread_below == 0.25
+    with pytest.warns(FutureWarning, match="length_normalisation is now called length_norm"):
+        Recognizer("strhub-tiny", top_k=2, length_normalisation=0.5)
+    with pytest.warns(FutureWarning, match="--length_normalisation is now called --length_norm"):
+        args = build_parser().parse_args(["--images", "a.png", "--length_normalisation", "0.5"])
+    assert args.length_normalization == 0.5
 
 
 def test_options_of_data_commands() -> None:
@@ -70,6 +132,10 @@ def test_rendered_words(tmp_path: Path) -> None:
     ]
     with pytest.warns(FutureWarning, match="draw is now called render"):
         assert words.draw(0)[1] == words.render(0)[1]
+    with pytest.warns(FutureWarning, match="draw_encoded is now called render_encoded"):
+        assert words.draw_encoded(0) == words.render_encoded(0)
+    with pytest.warns(FutureWarning, match="load_drawing is now called load_style"):
+        assert synth.load_drawing is synth.load_style
     with pytest.warns(FutureWarning, match="drawing_names is now called style_names"):
         assert synth.drawing_names() == synth.style_names()
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

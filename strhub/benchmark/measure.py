@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from strhub.utils.progress import progress
+
 
 class Latency(NamedTuple):
     """Milliseconds of one call: the median, and the quartiles around it."""
@@ -57,7 +59,7 @@ def time_in_turn(
     two calls in the same round says more than their times do.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(warm_up + repeats):
+    for number in progress(range(warm_up + repeats), "rounds timed"):
         for name, call in calls.items():
             begin = time.perf_counter()
             call()

@@ -87,7 +87,8 @@ def read_all(
         refine_iters or turn_tall. threads: None: all cores for `plain`, as many as a worker has
         CPUs for `ray`. recognizer: makes another reader instead, in each worker; give `model` a
         name for it. per_part: images a file, about; a tar is one part whatever its size. progress:
-        called by the plain engine with how many images it has read so far.
+        called with how many images have been read so far: by `plain` after each batch, by `ray`
+        at the start and after each part.
     engine: `plain`, here; `ray`, by `workers` actors (None: as many as fit) that take `cpus` and
         `gpus` each, on the cluster at `address` (None: on this machine). There the inputs and the
         output are on a disk that all share.
@@ -128,7 +129,7 @@ def read_all(
                 cpus=cpus,
                 gpus=gpus,
                 address=address,
-                report=lambda results: _reported(results, len(units), began),
+                report=lambda results: _reported(_told(results, progress), len(units), began),
             )
         rows, unreadable = count(folder)
     return Summary(rows, unreadable, added, time.monotonic() - began)
@@ -208,6 +209,16 @@ def _read_here(
             added = read_unit(unit, reader, folder, report)
             before += added
             yield added
+
+
+def _told(results: Iterator[int], progress: Callable[[int], object] | None) -> Iterator[int]:
+    """Yield the same numbers of images; tell `progress` of their sum, at first of 0."""
+    tell, added = progress or (lambda count: None), 0
+    tell(added)
+    for number in results:
+        added += number
+        tell(added)
+        yield number
 
 
 def _count(progress: Callable[[int], object], before: int, count: int) -> None:

@@ -23,6 +23,7 @@ from strhub.cli.entry import end_with
 from strhub.cli.hydra_command import run_with_hydra
 from strhub.cli.interrupted import end_interrupted
 from strhub.cli.program import program
+from strhub.utils.progress import progress, working
 
 if TYPE_CHECKING:
     import torch
@@ -184,10 +185,11 @@ def _compare(
             images=config.images,
             folder=Path(folder),
         )
-        chosen = [*subjects(name, model, settings, accuracy)]
-        for source in map(str, _list(config.models)):
-            title = f"{source} (2)" if source == name else source
-            chosen += subjects(title, find_model(source), settings, accuracy_of(source))
+        with working("preparing what is compared"):
+            chosen = [*subjects(name, model, settings, accuracy)]
+            for source in map(str, _list(config.models)):
+                title = f"{source} (2)" if source == name else source
+                chosen += subjects(title, find_model(source), settings, accuracy_of(source))
         chosen = list(
             {subject.name: subject for subject in chosen}.values()
         )  # `auto` may be float32 once more
@@ -256,7 +258,8 @@ def _pipeline(config: DictConfig) -> float:
     batches = iter(data.train_dataloader())
     next(batches)
     begin = time.perf_counter()
-    words = sum(len(batch.labels) for batch in islice(batches, config.pipeline_batches))
+    counted = progress(islice(batches, config.pipeline_batches), "batches of training data")
+    words = sum(len(batch.labels) for batch in counted)
     if not words:
         raise ValueError("the training data is only one batch: lower model.batch_size to time it")
     return words / (time.perf_counter() - begin)

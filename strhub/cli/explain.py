@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from strhub.cli.arguments import device_argument, model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.program import HelpFormatter, command_parser, program, version_argument
+from strhub.utils.progress import progress
 from strhub.utils.terminal import json_line, printable
+
+T = TypeVar("T")
 
 EXAMPLES = """examples:
   strhub-explain attention strhub-tiny --images demo_images/* --output attention/
@@ -118,7 +122,8 @@ def _attention(
     model = load(source, **model_options(decoding))
     failures = 0
     taken: set[str] = set()
-    for attended in attend(model, paths, choose_device(args.device)):
+    attended_images = attend(model, paths, choose_device(args.device))
+    for attended in _shown(attended_images, paths):
         if attended.error is not None:
             failures += 1
             print(
@@ -138,6 +143,11 @@ def _attention(
             flush=True,
         )
     return 1 if failures else 0
+
+
+def _shown(results: Iterable[T], paths: Sequence[Path]) -> Iterator[T]:
+    """Return the same results; a line says how far it has come where they go elsewhere."""
+    return progress(results, "images", total=len(paths), shown=not sys.stdout.isatty())
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
@@ -161,7 +171,7 @@ def _retrieve(args: argparse.Namespace, source: str, paths: Sequence[Path]) -> i
         source, args.vocabulary, clip=args.clip, merges=args.merges, device=device
     )
     failures = 0
-    for found in retriever(paths, count=args.top):
+    for found in _shown(retriever(paths, count=args.top), paths):
         failures += found.error is not None
         if args.json:
             listed = [{"word": word, "cosine": round(cosine, 4)} for word, cosine in found.words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from strhub.cli.arguments import model_options, split_words
 from strhub.cli.entry import end_with
 from strhub.cli.extras import needs
 from strhub.cli.program import command_parser, program, version_argument
-from strhub.utils.progress import progress
+from strhub.utils.progress import progress, working
 from strhub.utils.telemetry import import_onnxruntime
+from strhub.utils.terminal import printable
 
 if TYPE_CHECKING:
     from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -122,21 +124,23 @@ def run(arguments: Sequence[str] | None = None) -> str:
     from strhub.images.find import find_images
 
     model = load_from_checkpoint(source, **model_options([*options, *misplaced]))
-    if target.suffix == OPENVINO:
-        return _write_openvino(model, target, args.precision, model_card(source))
-    if target.suffix == COREML:
-        return _write_coreml(model, target, args, model_card(source))
+    exporting = f"exporting {printable(target.name)}"
+    if target.suffix in (OPENVINO, COREML):
+        write = _write_openvino if target.suffix == OPENVINO else _write_coreml
+        with working(exporting):
+            return write(model, target, args, model_card(source))
     opset = DEFAULT_OPSET if args.opset is None else args.opset
     calibration_images = find_images(calibrate)
-    export(
-        model,
-        target,
-        precision=args.precision,
-        opset=opset,
-        card=model_card(source),
-        calibration_images=progress(calibration_images, "images to calibrate on"),
-        layout=args.layout,
-    )
+    with nullcontext() if calibrate else working(exporting):  # else it has a line of its own
+        export(
+            model,
+            target,
+            precision=args.precision,
+            opset=opset,
+            card=model_card(source),
+            calibration_images=progress(calibration_images, "images to calibrate on"),
+            layout=args.layout,
+        )
     size = target.stat().st_size / 2**20
     if target.suffix == ".pt2":
         difference = largest_difference_of_archive(model, target)
@@ -155,9 +159,10 @@ def run(arguments: Sequence[str] | None = None) -> str:
 
 
 def _write_openvino(
-    model: SceneTextModel, target: Path, precision: str, card: dict[str, Any]
+    model: SceneTextModel, target: Path, args: argparse.Namespace, card: dict[str, Any]
 ) -> str:
     """Write a model for OpenVINO, and say what was written."""
+    precision = args.precision
     from strhub.export.openvino import largest_difference_of_openvino, write_openvino
 
     write_openvino(model, target, precision=precision, card=card)

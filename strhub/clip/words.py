@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from strhub.clip.tokenizer import ClipTokenizer
 from strhub.models.layers.clip import ClipTextTower
+from strhub.utils.progress import progress
 
 KEPT = 200_000  # words whose features are cached; the least recently used are dropped first
 _CHUNK = 512  # words at a time through the text tower
@@ -107,7 +108,7 @@ class WordFeatures(KeptFeatures):
         chunks = []
         device = self.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            for start in range(0, len(words), _CHUNK):
+            for start in progress(range(0, len(words), _CHUNK), f"batches of {_CHUNK} texts"):
                 ids, lengths = self.tokenizer(
                     words[start : start + _CHUNK], self.tower.context_length
                 )

@@ -1,4 +1,4 @@
-"""Names that options of the configuration had before: they go on working for one version.
+"""Names that options of the configuration had before: they work until `REMOVED_IN`.
 
 `data.drawn=8` on a command line, in a stored run or in somebody's experiment is now
 `data.render.words=8`. Whoever reads options brings them to their present names here; what was

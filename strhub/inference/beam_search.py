@@ -32,7 +32,7 @@ RENAMED = {
     "length_normalisation": "length_normalization",
     "second_look": "reread_below",
 }
-"""Old names of options, which go on working for one version."""
+"""Old names of options, which work until `REMOVED_IN`."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,10 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, Final
+
+REMOVED_IN: Final = "0.2"
+"""The version without the former names that CHANGELOG.md lists."""
 
 
 def unknown_option_message(name: str, known: Iterable[str], where: str) -> str:
@@ -40,9 +43,9 @@ def check_options(names: Iterable[str], known: Iterable[str], where: str) -> Non
 
 
 def warn_renamed(old: str, new: str, *, level: int = 2) -> None:
-    """Warn that an option or a name goes by a new name, and the old one for one more version."""
+    """Warn that an option or a name goes by a new name, and in which version the old one goes."""
     warnings.warn(
-        f"{old} is now called {new}; the old name will be removed in the next version",
+        f"{old} is now called {new}; the old name will be removed in strhub {REMOVED_IN}",
         FutureWarning,
         level + 1,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
-__all__ = ["ProgressLine", "closing_line", "progress"]
+__all__ = ["ProgressLine", "closing_line", "progress", "working"]
 
 T = TypeVar("T")
 _EVERY = 0.2  # seconds between two lines
@@ -62,6 +63,32 @@ def closing_line(line: ProgressLine) -> Iterator[None]:
         yield
     finally:
         line.clear()
+
+
+@contextmanager
+def working(what: str, *, stream: TextIO | None = None) -> Iterator[None]:
+    """Say on a terminal what goes on and for how many seconds, from two seconds on; for work of
+    which nobody knows how much is left.
+    """
+    line, ended = ProgressLine(stream=stream), threading.Event()
+    if not line.shown:
+        yield
+        return
+
+    def tell() -> None:
+        seconds = _PATIENCE
+        while not ended.wait(_PATIENCE if seconds == _PATIENCE else 1.0):
+            line.say(f"{what}, {seconds:.0f} s")
+            seconds += 1
+
+    teller = threading.Thread(target=tell, daemon=True, name="progress")
+    teller.start()
+    with closing_line(line):
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
 
 
 def progress(

@@ -17,6 +17,7 @@ from strhub.cli.program import HelpFormatter
 from strhub.data.curation.writer import NothingWritten, WriteReport, write_words
 from strhub.data.published import CONVERTERS, Converter, Notes, Source
 from strhub.data.published.crop_scene import CropScene
+from strhub.utils.progress import working
 from strhub.utils.terminal import printable
 
 SHOWN = 20  # messages
@@ -75,7 +76,8 @@ def convert(converter: Converter, args: argparse.Namespace, notes: Notes) -> Wri
     source = Source(
         annotations=args.annotations, images=args.images, languages=languages, **optional
     )
-    scenes = converter.parse(source, notes)
+    with working(f"reading {printable(str(args.annotations))}"):
+        scenes = converter.parse(source, notes)
     if not scenes:
         first = f"; the first problem: {notes.problems[0]}" if notes.problems else ""
         raise ValueError(

@@ -32,7 +32,10 @@ def run(arguments: argparse.Namespace) -> None:
     from strhub.data.curation.reshaping import copy_records
     from strhub.data.curation.scan import Scan, scan
 
-    scanned = reduce(Scan.joined, [scan(tree, read_images=False) for tree in arguments.inputs])
+    scanned = reduce(
+        Scan.joined,
+        [scan(tree, read_images=False, progress=sys.stderr.isatty()) for tree in arguments.inputs],
+    )
     for folder, problem in scanned.damaged:
         print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
     everything = np.ones(len(scanned.records), dtype=bool)

@@ -83,7 +83,7 @@ def write_shards(
     from strhub.data.curation.reshaping import Locations
     from strhub.data.curation.scan import scan
 
-    scanned = scan(tree, read_images=False)
+    scanned = scan(tree, read_images=False, progress=sys.stderr.isatty())
     for path, problem in scanned.damaged:
         print(printable(f"left out: {path}: {problem}"), file=sys.stderr)
     locations = Locations(scanned, np.arange(len(scanned.records)))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 from io import BytesIO
-from itertools import count as count_up
-from itertools import islice
 from pathlib import Path
 
 from PIL.Image import Image
@@ -14,6 +12,7 @@ from strhub.data.curation.charsets import named_charset
 from strhub.data.synth.options import add_render_arguments, rendered_words
 from strhub.data.synth.sheet import beside, sheet, tree_words
 from strhub.utils.files import write_whole
+from strhub.utils.progress import progress
 
 _MEASURED = 500
 
@@ -82,7 +81,7 @@ def _words(
     if tree is not None:
         return tree_words(tree, wanted, seed=arguments.seed)
     words = rendered_words(arguments)
-    return list(islice(map(words.render, count_up()), wanted))
+    return list(map(words.render, progress(range(wanted), "words rendered")))
 
 
 def _print_statistics(
@@ -94,4 +93,5 @@ def _print_statistics(
         str(arguments.source or f"rendered, difficulty {arguments.difficulty}"),
         str(arguments.beside),
     )
-    print(as_table(compare(measure_all(first), measure_all(second)), names=names))
+    measured = [measure_all(progress(words, "words measured")) for words in (first, second)]
+    print(as_table(compare(*measured), names=names))

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         with locked(target.with_name(f".{target.name}.split.lock")):
             if not note.exists():
                 _check_new(arguments)
-            scanned = scan(arguments.input, read_images=False)
+            scanned = scan(arguments.input, read_images=False, progress=sys.stderr.isatty())
             for folder, problem in scanned.damaged:
                 print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)
             _copy(arguments, scanned, _first_part(arguments, scanned), note)

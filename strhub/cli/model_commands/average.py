@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from strhub.cli.program import program
 from strhub.errors import ConfigError
+from strhub.utils.progress import working
 
 if TYPE_CHECKING:
     from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -89,7 +90,8 @@ def run(args: argparse.Namespace) -> None:
 
     from strhub.checkpoint.zoo import save_model
 
-    model = averaged(args.parts)
+    with working(f"averaging {len(args.parts)} models"):
+        model = averaged(args.parts)
     for name in ("temperature", "reread_correction", "calibration"):  # they were another one's
         model.hparams.pop(name, None)
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.sources.word_sets import open_set
 from strhub.errors import DataError
+from strhub.utils.progress import progress
 from strhub.utils.regular_files import read_regular_text
 
 __all__ = ["Correction", "Outcome", "apply_corrections", "read_corrections"]
@@ -98,7 +99,7 @@ def apply_corrections(tree: str | Path, corrections: str | Path, output: str | P
     counts = {"correct": 0, "remove": 0, "lost": 0}
 
     def kept() -> Iterator[tuple[bytes, str]]:
-        for word in words:
+        for word in progress(words, f"words of {tree}"):
             one = listed.pop((word.source, word.name), None)
             if one is not None and one.label != word.label:
                 raise DataError(

@@ -56,22 +56,23 @@ def inspect(
     prepare = LabelPreparation(charset, max_length=max_length)
     first = scan(tree, prepare_label=prepare, every_kind=True, workers=workers, progress=progress)
     report: Report = {"charset": charset, "max_length": max_length, "tree": str(tree)}
-    report |= _tree_report(first, charset, workers)
+    report |= _tree_report(first, charset, workers, progress)
     if other is not None:
         second = scan(
             other, prepare_label=prepare, every_kind=True, workers=workers, progress=progress
         )
-        report["other"] = {"tree": str(other)} | _tree_report(second, charset, workers)
+        report["other"] = {"tree": str(other)} | _tree_report(second, charset, workers, progress)
         boundary, both = len(first.records), first.joined(second)
-        exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
+        exact = exact_across(both, boundary)
+        near = near_across(both, boundary, workers=workers, progress=progress)
         report["overlap"] = _listed_pairs(both, exact, near) | {
             "records_of_other": len(np.unique(np.concatenate([exact["second"], near["second"]])))
         }
     return report
 
 
-def _tree_report(scanned: Scan, charset: str, workers: int) -> Report:
-    exact, near = exact_within(scanned), near_within(scanned, workers=workers)
+def _tree_report(scanned: Scan, charset: str, workers: int, progress: bool) -> Report:
+    exact, near = exact_within(scanned), near_within(scanned, workers=workers, progress=progress)
     total = Tally()
     sets = []
     for number, (folder, tally) in enumerate(zip(scanned.folders, scanned.tallies, strict=True)):

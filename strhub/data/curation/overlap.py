@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ from strhub.data.curation.duplicates import (
 from strhub.data.curation.scan import Scan, useful_workers
 from strhub.data.curation.stored import Store, open_stored
 from strhub.images.open import open_bytes
+from strhub.utils.progress import progress as progress_of
 from strhub.utils.workers import run_in_order
 
 __all__ = ["exact_across", "exact_within", "near_across", "near_within"]
@@ -59,21 +60,24 @@ def exact_across(scanned: Scan, boundary: int) -> Array:
     return _pairs(first[spots[equal]], np.flatnonzero(equal) + boundary, 1.0)
 
 
-def near_within(scanned: Scan, *, among: Array | None = None, workers: int = 1) -> Array:
+def near_within(
+    scanned: Scan, *, among: Array | None = None, workers: int = 1, progress: bool = False
+) -> Array:
     """Return (P,) of `PAIR`: records that are not identical but show the same image, with agreeing
     labels.
 
     Of records whose pixels and labels are the same only the first is looked at. among: (N,) bool,
-    of those to look at.
+    of those to look at. progress: show how far it has come on a terminal.
     """
-    return _near(scanned, None, among, workers)
+    return _near(scanned, None, among, _Effort(workers, progress))
 
 
-def near_across(scanned: Scan, boundary: int, *, workers: int = 1) -> Array:
+def near_across(scanned: Scan, boundary: int, *, workers: int = 1, progress: bool = False) -> Array:
     """Return the pairs of `near_within` between a record from number `boundary` on and one before
     it.
     """
-    return _near(scanned, np.arange(len(scanned.records)) >= boundary, None, workers)
+    sides = np.arange(len(scanned.records)) >= boundary
+    return _near(scanned, sides, None, _Effort(workers, progress))
 
 
 def _identity(records: Array) -> Array:
@@ -87,7 +91,12 @@ def _pairs(first: Array, second: Array, alike: Array | float) -> Array:
     return pairs
 
 
-def _near(scanned: Scan, sides: Array | None, among: Array | None, workers: int) -> Array:
+class _Effort(NamedTuple):
+    workers: int
+    shown: bool
+
+
+def _near(scanned: Scan, sides: Array | None, among: Array | None, effort: _Effort) -> Array:
     records = scanned.records
     keys = [
         records["pixels"],
@@ -111,18 +120,23 @@ def _near(scanned: Scan, sides: Array | None, among: Array | None, workers: int)
     fitting = (change < MAX_ASPECT_CHANGE) & (change > 1 / MAX_ASPECT_CHANGE)
     fitting &= records["pixels"][first] != records["pixels"][second]
     first, second = first[fitting], second[fitting]
-    alike = _similarities(scanned, first, second, workers)
+    alike = _similarities(scanned, first, second, effort)
     close = alike >= MIN_SIMILARITY
     return _pairs(first[close], second[close], alike[close])
 
 
-def _similarities(scanned: Scan, first: Array, second: Array, workers: int) -> Array:
+def _similarities(scanned: Scan, first: Array, second: Array, effort: _Effort) -> Array:
     ends = zip(first.tolist(), second.tolist(), strict=True)
     locations = [(scanned.location(one), scanned.location(other)) for one, other in ends]
     jobs = [
         locations[start : start + PAIRS_A_JOB] for start in range(0, len(locations), PAIRS_A_JOB)
     ]
-    results = run_in_order(_compare, jobs, workers=useful_workers(workers, jobs))
+    results = progress_of(
+        run_in_order(_compare, jobs, workers=useful_workers(effort.workers, jobs)),
+        f"batches of {PAIRS_A_JOB} pairs of images compared",
+        total=len(jobs),
+        shown=effort.shown,
+    )
     return np.array([value for values in results for value in values], dtype=np.float32)
 
 

@@ -114,7 +114,8 @@ def choose(
     if wishes.without is not None:
         drop("overlap", _overlapping(scanned, wishes.without, workers, progress))
     if wishes.drop_duplicates:
-        _drop_duplicates(scanned, kept.copy(), workers, drop)
+        near = near_within(scanned, among=kept, workers=workers, progress=progress)
+        _drop_duplicates(scanned, kept.copy(), near, drop)
     return scanned, kept, dropped
 
 
@@ -250,7 +251,8 @@ def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Ar
     """Return which records show the same image as one of the other tree."""
     second = scan(other, workers=workers, progress=progress)
     both, boundary = second.joined(scanned), len(second.records)
-    exact, near = exact_across(both, boundary), near_across(both, boundary, workers=workers)
+    exact = exact_across(both, boundary)
+    near = near_across(both, boundary, workers=workers, progress=progress)
     found = np.zeros(len(both.records), dtype=bool)
     found[exact["second"]] = True
     found[near["second"]] = True
@@ -260,10 +262,9 @@ def _overlapping(scanned: Scan, other: Path, workers: int, progress: bool) -> Ar
 
 
 def _drop_duplicates(
-    scanned: Scan, among: Array, workers: int, drop: Callable[[str, Array], None]
+    scanned: Scan, among: Array, near: Array, drop: Callable[[str, Array], None]
 ) -> None:
     pixels = np.where(among, scanned.records["pixels"], 0)
-    near = near_within(scanned, among=among, workers=workers)
     repeated = (first_with_same(pixels) != np.arange(len(pixels))) & (pixels != 0)
     drop("duplicate", repeated)
     drop("near duplicate", repeats_to_drop(pixels, near))

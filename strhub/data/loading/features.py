@@ -24,6 +24,7 @@ from strhub.data.sources.mixture import SeededDataset
 from strhub.errors import ConfigError
 from strhub.utils.files import replacing_folder
 from strhub.utils.locks import locked
+from strhub.utils.progress import progress
 
 __all__ = ["FeatureLoader", "FeatureStore", "open_store"]
 
@@ -192,7 +193,8 @@ def _make(folder: Path, making: Making) -> None:
     filler: list[float] = []
     with replacing_folder(folder) as partial, (partial / FEATURES).open("wb") as file:
         for view in range(making.views):
-            for start in range(0, size, AT_ONCE):
+            what = f"batches of {AT_ONCE} words, view {view + 1} of {making.views}"
+            for start in progress(range(0, size, AT_ONCE), what):
                 keys = [(index, view) for index in range(start, min(start + AT_ONCE, size))]
                 words = making.dataset.__getitems__(keys)
                 parts = _features([word.image for word in words], making.compute)

@@ -20,6 +20,7 @@ from strhub.data.sources.lmdb import holds_lmdb
 from strhub.images.open import UnreadableImage, open_image
 from strhub.text.charset import DroppedLabel
 from strhub.utils.folders import walk_folders
+from strhub.utils.progress import progress
 
 __all__ = ["FolderWords", "find_annotated"]
 
@@ -58,7 +59,7 @@ class FolderWords(LabeledSource):
         super().__init__(self.annotations.source, min_image_dim)
         self._images: list[str] = []
         self._lines = array("q")
-        for image_path, label, line in self.annotations:
+        for image_path, label, line in progress(self.annotations, f"labels of {self.path}"):
             try:
                 self.labels.append(prepare_label(label) if prepare_label else label)
             except DroppedLabel as error:

@@ -36,6 +36,7 @@ from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
 from strhub.utils.files import PARTIAL_SUFFIX
 from strhub.utils.folders import walk_folders
+from strhub.utils.progress import progress
 
 __all__ = [
     "MAX_SAMPLES",
@@ -98,7 +99,8 @@ class LmdbWords(LabeledSource):
         self._opened: LmdbFile | None = None
         file = self._file()
         count, remark = file.count()
-        self._scan(_stored_labels(file, count), count, prepare_label)
+        labels = progress(_stored_labels(file, count), f"labels of {self.path}", total=count)
+        self._scan(labels, count, prepare_label)
         if file.damage:
             pages = f"{len(file.damage)} damaged places, such as {file.damage[0]}"
             remark = f"{remark}; {pages}" if remark else pages

@@ -1,4 +1,5 @@
-"""Rendered words by the names that they had before; they warn, and go in the next version."""
+"""Rendered words by the names that they had before; they warn, and work until
+`REMOVED_IN`."""
 
 from __future__ import annotations
 
