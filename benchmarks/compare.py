@@ -5,8 +5,11 @@ python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plo
 
 WORDS: sets of words, as test.py takes them. --peer: another reader and the Python that has it:
     rapidocr, onnxtr, easyocr, reference, reference-tiny (the package of PARSeq's authors). strhub's
-    own readers are always there; --ours chooses among them. A reader that fails is named with its
-    reason, and the others go on.
+    own readers are always there; --ours chooses among them, and among PARSeqs with fresh weights:
+    parseq, "parseq, bfloat16", "parseq, int8", "parseq, encoder" for that alone, and parseq-tiny.
+    These read --letters letters in any image, as does the reference where --letters is given, so
+    they only say how long reading takes. A reader that fails is named with its reason, and the
+    others go on.
 
 In each round every reader reads the same words in a fresh process, on the same processors, in an
 order that turns from round to round: each word alone, then all in batches. Printed are medians over
@@ -30,7 +33,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peers import OURS, READERS
+from peers import FRESH, OURS, READERS
 
 from strhub.data.sources.word_sets import open_set
 from strhub.evaluation.results.intervals import wilson
@@ -59,7 +62,7 @@ def run_reader(python: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     script = str(ROOT / "benchmarks" / "peers.py")
     environment = dict(os.environ)
     environment.pop("PYTHONPATH", None)
-    if asked["name"] in OURS:
+    if asked["name"] in (*OURS, *FRESH):
         environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
         [python, script], input=json.dumps(asked), capture_output=True, text=True, env=environment
@@ -195,9 +198,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    ours = (*OURS, *FRESH)
     parser.add_argument("words", type=Path, nargs="+")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
-    parser.add_argument("--ours", nargs="*", default=OURS, metavar="READER", choices=OURS)
+    parser.add_argument("--ours", nargs="*", default=OURS, metavar="READER", choices=ours)
+    parser.add_argument(
+        "--letters", type=int, help="that fresh weights of PARSeq read, the reference's too"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=150, help="words, evenly chosen")
     parser.add_argument("--threads", type=int, default=2)
@@ -209,9 +216,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     for peer in args.peer:
         name, _, python = peer.partition("=")
-        if name not in READERS or not python:
-            known = ", ".join(name for name in READERS if name not in OURS)
+        if name not in READERS or name in ours or not python:
+            known = ", ".join(name for name in READERS if name not in ours)
             parser.error(f"--peer {peer}: give NAME=PYTHON, with a name of {known}")
+    if args.letters is not None and not 1 <= args.letters <= 25:
+        parser.error(f"--letters is {args.letters}: it must be from 1 to 25")
     for name in ("rounds", "count", "threads", "batch_size"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} is {getattr(args, name)}: it must be at least 1")
@@ -226,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = words_of(args.words, args.count)
     labels = [label for _, label in words]
     settings = {"threads": args.threads, "batch_size": args.batch_size}
+    if args.letters is not None:
+        settings["letters"] = args.letters
     rounds: Rounds = []
     if args.state and args.state.exists():
         known = json.loads(args.state.read_text("utf-8"))

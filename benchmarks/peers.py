@@ -6,14 +6,18 @@ made. In: RGB arrays (H, W, 3) of words; out: their texts.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import resource
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 Read = Callable[[Sequence[Any]], list[str]]
@@ -76,10 +80,66 @@ def easyocr(threads: int) -> Read:
     return read
 
 
-def reference(threads: int, *, model: str = "parseq", pretrained: bool = True) -> Read:
+def settle(state: Mapping[str, Any], letters: int) -> None:
+    """Change fresh weights of a PARSeq in place so that it reads so many letters in any image, at
+    the cost at which a trained one reads them.
+
+    The decoder's parts add nothing, so each position gives its own query, normalized; the head has
+    that as the weights of the position's letter, or of [E] after the last.
+    """
+    for name, tensor in state.items():
+        if name.startswith("decoder.layers.") and ("out_proj" in name or "linear2" in name):
+            tensor.zero_()
+    queries = state["pos_queries"][0]  # (L, D)
+    outputs = (queries - queries.mean(1, keepdim=True)) / queries.std(1, keepdim=True)
+    state["head.weight"].zero_()
+    state["head.bias"].zero_()
+    for position, output in enumerate(outputs):
+        state["head.weight"][position + 1 if position < letters else 0] += output
+
+
+def parseq(
+    threads: int, *, model: str, letters: int | None, precision: str = "float32", part: str = ""
+) -> Read:
+    """Return strhub's PARSeq with fresh weights that read so many letters, by default 25.
+
+    precision: of `Recognizer`, or "int8", exported. part: "encoder" for that alone: no texts.
+    """
+    from strhub import Recognizer
+    from strhub.checkpoint.zoo import create_model
+
+    made: Any = create_model(model).eval()
+    settle(made.model.state_dict(), 25 if letters is None else letters)
+    options: dict[str, Any] = {"threads": threads, "turn_tall": False, "reread_below": 0}
+    if precision == "int8":
+        from strhub.export import export
+
+        path = Path(tempfile.mkdtemp()) / "parseq.onnx"
+        atexit.register(shutil.rmtree, path.parent)
+        export(made, path, precision=precision)
+        recognizer = Recognizer(path, **options)
+    else:
+        recognizer = Recognizer(made, device="cpu", precision=precision, **options)
+    if part == "encoder":
+        recognizer.model.model.forward = _encoder_alone(recognizer.model.model)
+    return lambda images: [reading.text for reading in recognizer(list(images))]
+
+
+def _encoder_alone(network: Any) -> Callable[..., Any]:
+    """Return what computes the encoder and gives the logits of an empty text, (B, 1, C)."""
+    ended = network.head.weight.new_zeros(1, 1, len(network.head.weight))
+    ended[..., 0] = 9.0
+
+    def forward(images: Any, max_length: int | None = None) -> Any:
+        return ended.expand(len(network.encoder(images)), -1, -1)
+
+    return forward
+
+
+def reference(threads: int, *, model: str = "parseq", letters: int | None = None) -> Read:
     """Return a model of the package of PARSeq's authors, also called `strhub`, in float32.
 
-    pretrained: False for random weights, which only say how long it takes.
+    letters: that fresh weights read, which only say how long it takes; None for released weights.
     """
     import torch
     from PIL import Image
@@ -88,7 +148,9 @@ def reference(threads: int, *, model: str = "parseq", pretrained: bool = True) -
     from strhub.models.utils import create_model
 
     torch.set_num_threads(threads)
-    network = create_model(model, pretrained).eval()
+    network = create_model(model, letters is None).eval()
+    if letters is not None:
+        settle(network.state_dict(), letters)
     transform = SceneTextDataModule.get_transform(network.hparams.img_size)
 
     @torch.inference_mode()
@@ -100,7 +162,7 @@ def reference(threads: int, *, model: str = "parseq", pretrained: bool = True) -
     return read
 
 
-READERS: dict[str, Callable[[int], Read]] = {
+READERS: dict[str, Callable[..., Read]] = {
     "strhub-small": partial(strhub, model="strhub-small"),
     "strhub-small, one look": partial(strhub, model="strhub-small", reread_below=0),
     "strhub-tiny": partial(strhub, model="strhub-tiny"),
@@ -112,9 +174,24 @@ READERS: dict[str, Callable[[int], Read]] = {
     "reference-tiny": partial(reference, model="parseq-tiny"),
 }
 OURS = tuple(name for name in READERS if name.startswith("strhub"))
+KINDS: dict[str, dict[str, Any]] = {
+    ", encoder": {"part": "encoder"},
+    "": {},
+    ", bfloat16": {"precision": "bfloat16"},
+    ", int8": {"precision": "int8"},
+}
+FRESH: dict[str, Callable[..., Read]] = {  # with weights that only say how long it takes
+    model + kind: partial(parseq, model=model, **options)
+    for model in ("parseq", "parseq-tiny")
+    for kind, options in KINDS.items()
+}
+READERS |= FRESH
+LETTERED = (*FRESH, "reference", "reference-tiny")  # which take a number of letters
 
 
-def measure(name: str, paths: Sequence[str], *, threads: int, batch_size: int) -> dict[str, Any]:
+def measure(
+    name: str, paths: Sequence[str], *, threads: int, batch_size: int, letters: int | None = None
+) -> dict[str, Any]:
     """Return texts, seconds of each word alone and of all in batches, and the process's peak MiB.
 
     Files are opened before: decoding an image is the same work for all.
@@ -124,7 +201,7 @@ def measure(name: str, paths: Sequence[str], *, threads: int, batch_size: int) -
 
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     began = time.perf_counter()
-    read = READERS[name](threads)
+    read = READERS[name](threads, **({"letters": letters} if name in LETTERED else {}))
     made = time.perf_counter() - began
     read(images[:2])
     read(images[:1])  # warm

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 from strhub.checkpoint.scene_text_model import network_class
 from strhub.errors import ConfigError
+from strhub.training.fused import WAYS
 from strhub.utils.options import keyword_names
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _OF_STEPS = (
     "base_momentum",
     "max_momentum",
 )  # the schedule's own
+# A resumed run keeps the kernel of its first steps: so it takes the same steps after an update, or
+# with another precision, and its state is on the device where that kernel wants it.
+_KEPT = (*_OF_STEPS, *WAYS)
 
 
 def check_resumable(system: System, state: Mapping[str, Any]) -> None:
@@ -93,9 +97,7 @@ class ResumedPlan(Callback):
             return
         if not getattr(schedule, "cycle_momentum", False):
             for group, options in zip(groups, planned, strict=True):
-                group.update(
-                    {name: value for name, value in options.items() if name not in _OF_STEPS}
-                )
+                group.update({name: value for name, value in options.items() if name not in _KEPT})
         total = system.total_steps()
         total = had if total == had else trainer.global_step + system.remaining_steps()
         rates: list[float] = [one["lr"] for one in planned]

@@ -114,6 +114,8 @@ def test_what_is_done_is_not_done_again(
         (["--peer", "somebody=python"], "with a name of rapidocr, onnxtr, easyocr"),
         (["--peer", "rapidocr"], "give NAME=PYTHON"),
         (["--count", "0"], "it must be at least 1"),
+        (["--letters", "26"], "it must be from 1 to 25"),
+        (["--peer", "parseq, int8=python"], "with a name of rapidocr, onnxtr, easyocr"),
     ],
 )
 def test_wrong_options_are_said(
@@ -136,6 +138,36 @@ def test_a_fresh_process_measures_and_a_failure_has_its_reason(
     assert found["memory"] > 20
     failed = compare.run_reader(sys.executable, {**asked, "name": "onnxtr"})
     assert "No module named 'onnxtr'" in failed["failed"]
+
+
+def test_fresh_weights_read_so_many_letters(
+    compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from strhub.checkpoint.zoo import create_model
+
+    peers, sizes = import_module("peers"), {"enc_depth": 1, "enc_num_heads": 2, "dec_num_heads": 2}
+
+    def small(name: str) -> Any:
+        return create_model(name, embed_dim=64, **sizes)
+
+    made = small("parseq-tiny").eval()
+    for letters in (25, 6, 1):
+        peers.settle(made.model.state_dict(), letters)
+        with torch.inference_mode():
+            logits = made(torch.rand(3, 3, 32, 128))
+        assert logits.shape[1] == letters + 1
+        texts, probabilities = made.tokenizer.decode(logits.softmax(-1))
+        assert {len(text) for text in texts} == {letters}
+        assert min(float(one.min()) for one in probabilities) > 0.9
+    monkeypatch.setattr("strhub.checkpoint.zoo.create_model", small)
+    path = tmp_path / "word.png"
+    Image.new("RGB", (60, 20), "white").save(path)
+    threads = torch.get_num_threads()
+    for name, length in (("parseq-tiny, bfloat16", 6), ("parseq-tiny, encoder", 0)):
+        found = peers.measure(name, [str(path)], threads=threads, batch_size=1, letters=6)
+        assert [len(text) for text in found["texts"]] == [length]
 
 
 def test_rapidocr_is_given_blue_first_and_no_word_is_empty(

@@ -95,6 +95,7 @@ TABLE = {
     "./test.py --photos street/ --detection icdar2013": PHOTOS,
     "python benchmarks/photographs.py street/ --peer rapidocr=/path/to/python --minutes 8": MINUTES,
     "python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plot compare.png": MINUTES,
+    "python benchmarks/compare.py data/val/IC15 --ours parseq 'parseq, encoder' --letters 25": MINUTES,
     "./read.py --photo photos/ --output read/": Run(instead=(("photos/", "demo_images"),)),
     # Exporting
     "./export.py strhub-tiny words.onnx": PLAIN,

@@ -203,7 +203,11 @@ def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer:
     )
     system = model_from_config(config)
     system.trainer = SimpleNamespace(  # type: ignore[assignment]
-        accumulate_grad_batches=1, world_size=1, datamodule=None, estimated_stepping_batches=6
+        accumulate_grad_batches=1,
+        world_size=1,
+        datamodule=None,
+        estimated_stepping_batches=6,
+        precision="32-true",
     )
     made = system.configure_optimizers()
     highest = system.effective_lr()
@@ -228,7 +232,11 @@ def test_the_optimizer_and_schedule_have_the_rates(compose_main: Any, optimizer:
 def test_without_options_the_optimizer_is_as_before(compose_main: Any) -> None:
     system = model_from_config(compose_main(*QUICK))
     system.trainer = SimpleNamespace(  # type: ignore[assignment]
-        accumulate_grad_batches=1, world_size=1, datamodule=None, estimated_stepping_batches=6
+        accumulate_grad_batches=1,
+        world_size=1,
+        datamodule=None,
+        estimated_stepping_batches=6,
+        precision="32-true",
     )
     (group,) = system.configure_optimizers()["optimizer"].param_groups
     assert "name" not in group

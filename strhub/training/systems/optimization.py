@@ -13,6 +13,7 @@ from strhub.checkpoint.resizing import character_tables
 from strhub.models.network import Network
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.fine_tuning import FineTuning, Layer, encoder_layers
+from strhub.training.fused import fuse_by_default
 from strhub.training.parameter_groups import split_groups
 
 
@@ -48,7 +49,10 @@ class OptimizedModule(pl.LightningModule):
             groups = split_groups(groups, self.fine_tuning, layers, lr=lr, weight_decay=decay)
         # Partial, since parameters and rates must not be in a configuration, which would copy them.
         make_optimizer = instantiate(self.hparams["optimizer"], _partial_=True)
-        optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay)
+        fusing = fuse_by_default(
+            make_optimizer, precision=str(self.trainer.precision), device=self.device
+        )
+        optimizer = make_optimizer(params=groups, lr=lr, weight_decay=decay, **fusing)
         self.planned_groups = [{**group} for group in optimizer.param_groups]
         for group in self.planned_groups:
             del group["params"]
