@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from strhub.checkpoint.resizing import resize_grid
 from strhub.checkpoint.states import read_state
 from strhub.checkpoint.zoo import differences, mismatch_table, read_model
 from strhub.errors import CheckpointError
@@ -20,6 +23,7 @@ from strhub.weights import EMBEDDED
 __all__ = ["AUTO", "load_backbone", "settled_source"]
 
 AUTO, OF_TIMM, OF_CLIP = "auto", "timm", "openai"
+_IN_OPEN_CLIP, _POSITIONS = "visual.trunk.", "pos_embed"  # names of weights
 _INSIDE = (
     "encoder.backbone.",
     "encoder.",
@@ -56,6 +60,8 @@ def load_backbone(encoder: BackboneEncoder, source: str) -> None:
             ) from error
     else:
         state = read_state(Path(source).expanduser())
+        if isinstance(encoder, TimmEncoder):
+            state = _fitted(_tower_of(state), encoder)
     own = encoder.backbone.state_dict()
     fitting = {
         name: tensor for name, tensor in state.items() if name in own
@@ -78,3 +84,27 @@ def _backbone_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in weights.items()
         if name.startswith(prefix)
     }
+
+
+def _tower_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a timm backbone by its own names, also from a file of open_clip's."""
+    inside = {
+        name.removeprefix(_IN_OPEN_CLIP): tensor
+        for name, tensor in state.items()
+        if name.startswith(_IN_OPEN_CLIP)
+    }
+    return inside or state
+
+
+def _fitted(state: dict[str, Tensor], encoder: TimmEncoder) -> dict[str, Tensor]:
+    """Return weights with the positions of a square of patches interpolated to an encoder's."""
+    own, positions = encoder.backbone.state_dict().get(_POSITIONS), state.get(_POSITIONS)
+    if own is None or positions is None or own.ndim != 3 or own.shape == positions.shape:
+        return state
+    grid = encoder.grid_size(positions)  # whatever the images
+    others = own.shape[1] - grid[0] * grid[1]  # such as a class token's
+    side = math.isqrt(max(0, positions.shape[1] - others))
+    if others < 0 or side * side != positions.shape[1] - others or not side:
+        return state
+    placed = resize_grid(positions[0, others:], (side, side), grid).unsqueeze(0)
+    return {**state, _POSITIONS: torch.cat([positions[:, :others], placed], 1)}

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from strhub.errors import CheckpointError
 
-__all__ = ["HEAD_SIZE", "IMAGE_NAMES", "TEXT_NAMES", "as_ours", "depth_of", "renamed"]
+__all__ = ["HEAD_SIZE", "IMAGE_NAMES", "TEXT_NAMES", "as_ours", "depth_of", "published_state",
+           "renamed"]  # fmt: skip
 
 HEAD_SIZE = 64  # of every published CLIP; no tensor shows it
 # Ends of names after the block's number, in the files and in our towers.
@@ -87,3 +88,24 @@ def as_ours(*towers: dict[str, Tensor]) -> None:
         if "cls_token" in tower:  # of an image tower
             tower["cls_token"] = tower["cls_token"].reshape(1, 1, -1)
             tower["pos_embed"] = tower["pos_embed"].unsqueeze(0)
+
+
+def published_state(image: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of both towers, by our names, by those that open_clip's files have, in
+    their shapes.
+    """
+    in_block = {ours: theirs for theirs, ours in _BLOCK_NAMES.items()}
+    state = {}
+    for tower, prefix, names in ((image, "visual.", IMAGE_NAMES), (text, "", TEXT_NAMES)):
+        published = {ours: theirs for theirs, ours in names.items()}
+        for name, tensor in tower.items():
+            block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+            inner = f"transformer.resblocks.{block[1]}.{in_block[block[2]]}" if block else ""
+            if name == "cls_token":
+                tensor = tensor.flatten()
+            elif name == "projection.weight":
+                tensor = tensor.T
+            elif name == "pos_embed" and prefix:
+                tensor = tensor[0]
+            state[f"{prefix}{inner or published.get(name, name)}"] = tensor.contiguous().clone()
+    return state

@@ -7,7 +7,7 @@ In: a path. Out: float32 tensors by the names of our towers, and the sizes that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,18 +112,26 @@ def read_clip(path: str | Path) -> ClipWeights:
     text = renamed(state, text_prefix, TEXT_NAMES)
     missing = [theirs for theirs, ours in IMAGE_NAMES.items() if ours not in image]
     if missing or "blocks.0.norm1.weight" not in image:
-        kind = (
-            "its image tower is a ResNet"
-            if any("visual.layer1" in name for name in state)
-            else "it is not a CLIP"
-        )
         raise CheckpointError(
-            f"{path} has no visual.{(missing or ['transformer'])[0]}: {kind} of a kind known here"
+            f"{path} has no visual.{(missing or ['transformer'])[0]}: {_kind_of(state)}"
         )
     if not {*TEXT_NAMES.values()} <= {*text}:
         text = {}
     as_ours(image, text)
     return ClipWeights(image, text, path)
+
+
+def _kind_of(state: Iterable[str]) -> str:
+    """Return what weights that are not of CLIP's vision transformer are, and what to do."""
+    names = [*state]
+    if any(name.startswith("visual.trunk.") for name in names):
+        return (
+            "its image tower is one of timm's. Name that, with this file as pretrained_encoder: "
+            "for ViT-B-16-SigLIP model.encoder=timm/vit_base_patch16_siglip_224"
+        )
+    tower = any("visual.layer1" in name for name in names)
+    kind = "its image tower is a ResNet" if tower else "it is not a CLIP"
+    return f"{kind} of a kind known here"
 
 
 def grid_of(img_size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, int]:

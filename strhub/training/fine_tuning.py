@@ -40,7 +40,7 @@ class FineTuning:
     cache_features: folder of features; a frozen encoder (`freeze_encoder` is true) computes them
         once for each training image, and an epoch does without it. cache_views: how often each
         image is prepared for that, each time augmented anew; None: once.
-    frozen_half: an encoder that is frozen for good computes in bfloat16.
+    frozen_half: an encoder that is frozen for good computes in bfloat16, and holds its weights so.
     """
 
     freeze_encoder: bool | int | str | None = None

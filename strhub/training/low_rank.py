@@ -17,6 +17,10 @@ from strhub.errors import ConfigError
 from strhub.models.layers.vision_transformer import BlockStack
 from strhub.training.fine_tuning import Layer
 
+# What autocast computes in 16 bits, so that it makes no difference that the weights are: all else,
+# such as norms, needs float32.
+_HELD_IN_HALF = (nn.Linear, nn.modules.conv._ConvNd)
+
 __all__ = ["LowRank", "compute_in_half", "low_rank_changes", "recompute_blocks"]
 
 
@@ -88,13 +92,23 @@ def recompute_blocks(network: nn.Module) -> None:
 
 
 def compute_in_half(encoder: Sequence[Layer]) -> None:
-    """Let a frozen encoder compute in bfloat16; its weights stay as they are, and it returns
-    float32.
+    """Let a frozen encoder compute in bfloat16, and hold the weights of its linear layers and
+    convolutions in it. It returns float32, and its state is float32, rounded.
     """
     for layer in encoder:
         layer.learn(False)
         for module in layer.modules:
             module.forward = _in_half(module.forward)
+            for part in module.modules():
+                if isinstance(part, _HELD_IN_HALF):
+                    part.to(torch.bfloat16)
+                    part.register_state_dict_post_hook(_as_float32)  # type: ignore[no-untyped-call]
+
+
+def _as_float32(module: nn.Module, state: dict[str, Any], prefix: str, _: dict[str, Any]) -> None:
+    """Give a module's weights in a state dictionary the type that others have."""
+    for name, tensor in module.named_parameters(recurse=False):
+        state[prefix + name] = tensor.detach().float()
 
 
 def _in_half(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

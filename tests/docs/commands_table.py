@@ -172,6 +172,11 @@ TABLE = {
     "./train.py +experiment=parseq-clip-b32 finetune.freeze_encoder=1000 "
     "model.contrastive.weight=0.1": CLIP,
     "./train.py +experiment=parseq-clip-b16 finetune.lora_rank=8 finetune.recompute=true": CLIP,
+    "./train.py model.encoder=timm/vit_base_patch16_siglip_224 "
+    "pretrained_encoder=ViT-B-16-SigLIP:webli": TIMM,
+    "./train.py model.encoder=timm/fastvit_mci1 pretrained_encoder=MobileCLIP-S1:datacompdr": TIMM,
+    "./train.py model.encoder=timm/eva02_base_patch16_clip_224 "
+    "pretrained_encoder=EVA02-B-16:merged2b_s8b_b131k": TIMM,
     "./train.py +experiment=parseq-clip-b16 model.img_size=[64,256] "
     "pretrained_encoder=clip.safetensors": CLIP,
     "./train.py +experiment=parseq-clip-b32 model.contrastive.weight=0.1 "

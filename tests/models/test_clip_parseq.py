@@ -228,7 +228,7 @@ def test_mistakes_are_named(compose_main: Compose, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="enc_embed_dim"):
         create_small(enc_embed_dim=None)
     with pytest.raises(ValueError, match="no stem"):
-        create_small(enc_stem=[8])
+        create_small(encoder="clip_vit_b32", enc_stem=[8])
     with pytest.raises(ValueError, match="multiples of the patch's"):
         create_small(img_size=[32, 100])
     path = small_clip(tmp_path)

@@ -19,6 +19,8 @@ from small_runs import Compose
 
 from strhub import CheckpointError, Recognizer, create_model, load, save
 from strhub.checkpoint.zoo import read_model
+from strhub.clip.sources import ClipSource
+from strhub.clip.weights import read_clip
 from strhub.inference.pipeline import Reading
 from strhub.models.layers.backbones import ColumnEncoder, TimmEncoder, look_at, usual_input
 from strhub.models.parseq.encoders import complete
@@ -214,6 +216,39 @@ def test_timms_weights_are_loaded_only_when_asked_for(
     )
     system.load_initial_weights()
     assert torch.equal(system.model.encoder.backbone.stem.weight, backbone.stem.weight)
+
+
+def test_image_towers_of_open_clips_models_on_timm(
+    timm: FakeTimm, compose_main: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SigLIP, MobileCLIP and EVA: the tower is a timm backbone within a CLIP's file, by its path or
+    by open_clip's name; positions of a square are interpolated.
+    """
+    backbone = TimmEncoder(name="tokenet", img_size=[32, 32], output_dim=32).backbone
+    backbone.pos_embed.data += torch.arange(16.0)  # of each channel, the same everywhere
+    state = {f"visual.trunk.{name}": value for name, value in backbone.state_dict().items()}
+    path = tmp_path / "siglip.safetensors"
+    save_file({**state, "text.transformer.weight": torch.zeros(3)}, path)
+    asked: list[str] = []
+
+    def find(source: str, encoder: str) -> ClipSource:
+        asked.append(source)
+        return ClipSource(path, "gelu")
+
+    monkeypatch.setattr("strhub.training.systems.parseq.find_clip", find)
+    options = (*QUICK, "model.encoder=timm/tokenet", "model.img_size=[32,64]")
+    for source in (path, "ViT-B-16-SigLIP:webli"):
+        system = model_from_config(
+            compose_main(*options, f"pretrained_encoder='{source}'", small=())
+        )
+        system.load_initial_weights()
+        tower = system.model.encoder.backbone
+        assert torch.equal(tower.stem.weight, backbone.stem.weight)
+        assert tower.pos_embed.shape == (1, 32, 16)
+        assert torch.allclose(tower.pos_embed, torch.arange(16.0).expand(1, 32, 16), atol=1e-5)
+    assert asked == ["ViT-B-16-SigLIP:webli"]
+    with pytest.raises(CheckpointError, match=r"model\.encoder=timm/"):
+        read_clip(path)
 
 
 def test_other_weights_are_refused(

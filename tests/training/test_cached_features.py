@@ -236,12 +236,35 @@ def test_a_run_without_its_encoder(compose_main: Compose, tmp_path: Path) -> Non
     assert FeatureStore(tmp_path / "features").views == 2
 
 
-def test_half_precision_is_near(tmp_path: Path) -> None:
-    """bfloat16 has 8 bits: the tokens of a ViT of one block differ by 2 % of their size at most."""
-    plain, half = (system_of("vit", tmp_path / "x", frozen_half=each) for each in (False, True))
-    images = torch.randn(2, 3, 32, 64, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("kind", ["vit", "clip", "columns"])
+def test_half_precision_is_near_and_held_in_half(kind: str, tmp_path: Path) -> None:
+    """bfloat16 has 8 bits: the tokens of a ViT of one block differ by 2 % of their size at most,
+    those of many convolutions by 5 %. Linear layers and convolutions are held in it, which makes no
+    difference to autocast; what is saved has the type of any other model.
+    """
+    plain, half = (system_of(kind, tmp_path / "x", frozen_half=each) for each in (False, True))
+    half.load_state_dict(plain.state_dict())
+    for system in (plain, half):
+        system.model.eval()
+    width = 64 if kind != "columns" else 96
+    height = 32 if kind != "columns" else 48
+    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
     ours, theirs = half.model.encoder(images), plain.model.encoder(images)
     assert ours.dtype == torch.float32
-    assert not ours.requires_grad
-    assert (ours - theirs).norm() / theirs.norm() < 0.02
-    assert {one.dtype for one in half.model.state_dict().values()} == {torch.float32}
+    assert kind == "columns" or not ours.requires_grad
+    assert (ours - theirs).norm() / theirs.norm() < (0.05 if kind == "columns" else 0.02)
+    state = half.model.state_dict()
+    assert {one.dtype for one in state.values()} <= {torch.float32, torch.int64}
+    rounded = {
+        name: one
+        for name, one in state.items()
+        if not torch.equal(one, plain.model.state_dict()[name])
+    }
+    assert all(
+        torch.equal(one, plain.model.state_dict()[name].bfloat16().float())
+        for name, one in rounded.items()
+    )
+    bits = [
+        sum(one.nbytes for one in system.model.encoder.parameters()) for system in (plain, half)
+    ]
+    assert bits[1] < 0.75 * bits[0]

@@ -22,7 +22,8 @@ class ClipImageTower(BlockStack):
     token after them.
 
     img_size, patch_size: [height, width] in pixels. embed_dim: of its own tokens; output_dim: of
-        the shared space.
+        the shared space. stem: channels of convolutions that come first, which CLIP's has none of;
+        see `strhub.models.layers.vision_transformer.Stem`.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class ClipImageTower(BlockStack):
         output_dim: int,
         mlp_ratio: float = MLP_RATIO,
         activation: str = "quick_gelu",
+        stem: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(
             img_size=(img_size[0], img_size[1]),
             patch_size=(patch_size[0], patch_size[1]),
             embed_dim=embed_dim,
+            stem=stem,
             bias=False,
         )
         rows, columns = self.patch_embed.grid_size

@@ -193,7 +193,7 @@ def build_encoder(
     """
     height, width = img_size
     clip = is_clip(encoder)
-    if encoder != OWN and stem:
+    if encoder not in (OWN, FREE) and stem:
         raise ValueError(f"enc_stem is {list(stem)}: the encoder {encoder} has no stem")
     if encoder == COLUMNS:
         return ColumnEncoder(img_size=img_size, output_dim=output_dim)
@@ -225,6 +225,7 @@ def build_encoder(
         output_dim=output_dim,
         mlp_ratio=mlp_ratio,
         activation=activation or "quick_gelu",
+        stem=stem,
     )
 
 

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from strhub.checkpoint.backbones import load_backbone, settled_source
 from strhub.checkpoint.fitting import differences, mismatch_table
-from strhub.clip.sources import find_clip
+from strhub.clip.sources import find_clip, is_local
 from strhub.clip.weights import grid_of, read_clip
-from strhub.models.layers.backbones import BackboneEncoder
+from strhub.models.layers.backbones import BackboneEncoder, TimmEncoder
 from strhub.models.parseq.encoders import COLUMNS, OWN, grid_size, is_clip
 from strhub.models.parseq.model import PARSeq as Network
 from strhub.models.parseq.permutations import sample_permutations
@@ -103,6 +103,9 @@ class PARSeq(ContrastiveSystem):
         """
         source = self.hparams["pretrained_encoder"]
         if isinstance(self.model.encoder, BackboneEncoder) and source is not None:
+            of_open_clip = ":" in source and not is_local(source)
+            if of_open_clip and isinstance(self.model.encoder, TimmEncoder):
+                source = str(find_clip(source, self.hparams["encoder"]).path)
             load_backbone(self.model.encoder, source)
             log.info("the encoder starts from %s", source)
         if not self.has_clip_encoder or source is None:
