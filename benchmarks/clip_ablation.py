@@ -207,14 +207,14 @@ def describe(args: argparse.Namespace, words: dict[str, Words]) -> None:
     data = data_from_config(config, configured_hparams(config))
     known = {word.casefold() for word in data.training_words()}
     known |= {word.casefold() for word in FeatureStore(args.folder / "features").labels}
-    told = {
+    content = {
         kind: {
             "labels": found.labels,
             "known": [label.casefold() in known for label in found.labels],
         }
         for kind, found in words.items()
     }
-    path.write_text(json.dumps(told), "utf-8")
+    path.write_text(json.dumps(content), "utf-8")
 
 
 def main() -> None:

@@ -117,11 +117,11 @@ class Study:
 def best_power(sure: np.ndarray[Any, Any], right: Verdicts) -> float:
     """Return the power of confidences under which verdicts are likeliest."""
 
-    def misfit(power: float) -> float:
+    def calibration_error(power: float) -> float:
         likely = np.clip(sure**power, 1e-4, 1 - 1e-4)
         return -float(np.log(np.where(right, likely, 1 - likely)).sum())
 
-    return min(np.linspace(0.1, 2, 96), key=misfit)
+    return min(np.linspace(0.1, 2, 96), key=calibration_error)
 
 
 def difference(first: Verdicts, other: Verdicts) -> tuple[float, float, float, float]:
@@ -131,11 +131,11 @@ def difference(first: Verdicts, other: Verdicts) -> tuple[float, float, float, f
     gained = other.astype(float) - first.astype(float)
     rng = np.random.default_rng(0)
     seeds, words = gained.shape
-    drawn = [
+    resampled = [
         gained[rng.integers(seeds, size=seeds)].mean(0)[rng.integers(words, size=words)].mean()
         for _ in range(RESAMPLES)
     ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = np.quantile(resampled, [0.025, 0.975])
     before, after = first.mean(0) > 0.5, other.mean(0) > 0.5
     chance = exact_mcnemar(int((before & ~after).sum()), int((after & ~before).sum()))
     return 100 * gained.mean(), 100 * float(low), 100 * float(high), chance

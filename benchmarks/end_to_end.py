@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Images in a folder to readings against the model alone, and memory over time.
 
-python benchmarks/end_to_end.py pictures/of/words
-python benchmarks/end_to_end.py pictures/of/words --model parseq.ckpt --count 10000 --rounds 1
+python benchmarks/end_to_end.py images/of/words
+python benchmarks/end_to_end.py images/of/words --model parseq.ckpt --count 10000 --rounds 1
 
 Prints words a second of the bare model, on images ready in memory, and of the reader, from files to
 texts; the share that the reader keeps, in wall and in processor time; and resident memory after
@@ -94,10 +94,10 @@ def main() -> None:
     ]
     for name, column in (("wall", 0), ("processor", 1)):
         alone, whole = ([sides[side][column] for sides in rounds] for side in (0, 1))
-        share = median(one / other for one, other in zip(alone, whole, strict=True))
+        fraction = median(one / other for one, other in zip(alone, whole, strict=True))
         print(
             f"{name} time: model alone {len(paths) / median(alone):.0f} words/s, files to texts "
-            f"{len(paths) / median(whole):.0f} words/s, {100 * share:.1f} % of it"
+            f"{len(paths) / median(whole):.0f} words/s, {100 * fraction:.1f} % of it"
         )
 
 

@@ -156,18 +156,18 @@ def run_and_kill(args: argparse.Namespace, folder: Path, steps: int) -> int:
         if kills < moments and wait_for(process, folder, due[kills], rng, args.seconds):
             if kind == "driver":
                 os.killpg(process.pid, signal.SIGKILL)
-                victims = [process.pid]
+                targets = [process.pid]
             else:
-                victims = rng.sample(found, 1) if (found := _victims(process.pid, kind)) else []
-                for victim in victims:
-                    os.kill(victim, signal.SIGKILL)
-            kills += len(victims)
-            if kind == "worker" or not victims:
+                targets = rng.sample(found, 1) if (found := _targets(process.pid, kind)) else []
+                for target in targets:
+                    os.kill(target, signal.SIGKILL)
+            kills += len(targets)
+            if kind == "worker" or not targets:
                 continue
         status = process.wait()
         if status == 0:
             return kills
-        for child in _victims(process.pid, kind):  # the rest of a session whose driver is gone
+        for child in _targets(process.pid, kind):  # the rest of a session whose driver is gone
             os.kill(child, signal.SIGKILL)
         print(f"{kind}: ended with status {status} at step {len(losses(folder))}", flush=True)
         if kills > moments or (kills == moments and status > 0 and kind == "worker"):
@@ -175,7 +175,7 @@ def run_and_kill(args: argparse.Namespace, folder: Path, steps: int) -> int:
         process = start(folder, kind, words, args.forked)
 
 
-def _victims(process: int, kind: str) -> list[int]:
+def _targets(process: int, kind: str) -> list[int]:
     return second_rank(process) if kind == "rank" else children(process) if kind == "worker" else []
 
 
@@ -197,18 +197,18 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.folder.absolute()
     name = f"{args.kind}-{args.words}"
-    unharmed, harmed = folder / f"whole-{name}", folder / f"killed-{name}-{args.seed}"
-    if harmed.exists():
-        raise SystemExit(f"{harmed} is there already: give another --seed or --folder")
-    if not (unharmed / "done").exists():
-        if (status := start(unharmed, args.kind, args.words, args.forked).wait()) != 0:
+    whole_run, killed_run = folder / f"whole-{name}", folder / f"killed-{name}-{args.seed}"
+    if killed_run.exists():
+        raise SystemExit(f"{killed_run} is there already: give another --seed or --folder")
+    if not (whole_run / "done").exists():
+        if (status := start(whole_run, args.kind, args.words, args.forked).wait()) != 0:
             raise SystemExit(
-                f"ended with {status}: " + (unharmed / "printed.txt").read_text()[-3000:]
+                f"ended with {status}: " + (whole_run / "printed.txt").read_text()[-3000:]
             )
-        (unharmed / "done").touch()
-    whole = losses(unharmed)
-    kills = run_and_kill(args, harmed, len(whole))
-    killed = losses(harmed)
+        (whole_run / "done").touch()
+    whole = losses(whole_run)
+    kills = run_and_kill(args, killed_run, len(whole))
+    killed = losses(killed_run)
     same = whole == killed
     print(
         f"{args.kind}: killed {kills} times; {len(whole)} losses, "

@@ -118,22 +118,22 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    given = parser.parse_args()
-    sets = [open_set(path, path.name) for path in sorted(find_lmdbs(given.words))]
+    args = parser.parse_args()
+    sets = [open_set(path, path.name) for path in sorted(find_lmdbs(args.words))]
     if not sets:
-        parser.error(f"there are no words in {given.words}")
-    chosen = [way for way in WAYS if given.only is None or way.model in given.only]
+        parser.error(f"there are no words in {args.words}")
+    chosen = [way for way in WAYS if args.only is None or way.model in args.only]
     rows: list[Row] = []
-    for way in [*chosen, *(Way(model, "default", {}) for model in given.also)]:
-        if way.model == "ppocrv6-small" and given.published:
-            way = way._replace(model=f"{way.model}@{given.published}")
+    for way in [*chosen, *(Way(model, "default", {}) for model in args.also)]:
+        if way.model == "ppocrv6-small" and args.published:
+            way = way._replace(model=f"{way.model}@{args.published}")
         try:
-            rows.append(measure(way, sets, given.threads))
+            rows.append(measure(way, sets, args.threads))
         except CheckpointError as error:
             print(f"{way.model} is left out: {error}", flush=True)
     print("\n".join(table(rows)))
-    if given.json:
-        given.json.write_text(json.dumps([row._asdict() for row in rows], indent=1))
+    if args.json:
+        args.json.write_text(json.dumps([row._asdict() for row in rows], indent=1))
 
 
 if __name__ == "__main__":

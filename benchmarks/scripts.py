@@ -93,11 +93,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="images a script")
     parser.add_argument("--difficulty", type=float, default=0.3)
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    given = parser.parse_args()
-    renderer = WordRenderer(fonts=given.fonts, difficulty=given.difficulty)
-    readers = {name: Recognizer(name, device="cpu") for name in given.models}
-    charsets = {name: set(load(name).hparams["charset_train"]) for name in given.models}
-    names = [name.partition("@")[0] for name in given.models]
+    args = parser.parse_args()
+    renderer = WordRenderer(fonts=args.fonts, difficulty=args.difficulty)
+    readers = {name: Recognizer(name, device="cpu") for name in args.models}
+    charsets = {name: set(load(name).hparams["charset_train"]) for name in args.models}
+    names = [name.partition("@")[0] for name in args.models]
     print("| words | " + " | ".join(f"{name} | its letters" for name in names) + " |")
     print("| --- " * (2 * len(names) + 1) + "|")
     found: dict[str, dict[str, Any]] = {}
@@ -106,7 +106,7 @@ def main() -> None:
         if not words:
             print(f"| {script} | " + " | ".join(["no font"] * (2 * len(names))) + " |")
             continue
-        texts = [words[number % len(words)] for number in range(given.count)]
+        texts = [words[number % len(words)] for number in range(args.count)]
         images = [
             renderer(word, np.random.default_rng([7, number])) for number, word in enumerate(texts)
         ]
@@ -127,8 +127,8 @@ def main() -> None:
                 f"{100 * fraction:.0f} [{100 * low:.0f}, {100 * high:.0f}] | {100 * known:.0f}"
             )
         print(f"| {script} | " + " | ".join(cells) + " |", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -153,11 +153,11 @@ class Bare:
     def run(self, seconds: float) -> Outcome:
         """Read what clients send, in the same proportions, for so long."""
         outcome = Outcome()
-        share = sum(WORDS_EACH)  # crops to a photograph
+        crops_per_photo = sum(WORDS_EACH)  # crops to a photograph
         cpu, began = time.process_time(), time.perf_counter()
         number = 0
         while time.perf_counter() - began < seconds:
-            size = 4 * share
+            size = 4 * crops_per_photo
             crops = [self.crops[(number * size + n) % len(self.crops)] for n in range(size)]
             photos = [self.photos[(4 * number + n) % len(self.photos)] for n in range(4)]
             outcome.words += sum(1 for _ in self.recognizer.read(crops))
@@ -255,10 +255,10 @@ async def load(server: Server, bare: Bare, args: argparse.Namespace, outcome: Ou
     outcome.cpu += server.cpu - cpu
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], fraction: float) -> float:
     """Return the value below which so many are."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else float("nan")
 
 
 def images(args: argparse.Namespace) -> tuple[list[bytes], list[bytes]]:
@@ -326,9 +326,11 @@ def summary(alone: Outcome, served: Outcome) -> dict[str, Any]:
         "wrong_answers": served.wrong,
         "tried_again": served.retries,
         **{
-            f"{path.strip('/')}_seconds_p{round(100 * share)}": round(percentile(values, share), 3)
+            f"{path.strip('/')}_seconds_p{round(100 * fraction)}": round(
+                percentile(values, fraction), 3
+            )
             for path, values in served.latencies.items()
-            for share in (0.5, 0.99)
+            for fraction in (0.5, 0.99)
         },
         "memory_mib_first_and_last_fifth": [
             round(mean(memory[: len(memory) // 5 + 1])),

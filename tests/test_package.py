@@ -137,9 +137,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if not name.endswith("/")}
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
-        told = file.read(metadata).decode()
-    assert f"\nVersion: {strhub.__version__}\n" in told
-    assert "Description-Content-Type: text/markdown" in told
+        reported = file.read(metadata).decode()
+    assert f"\nVersion: {strhub.__version__}\n" in reported
+    assert "Description-Content-Type: text/markdown" in reported
     own = {name for name in names if ".dist-info/" not in name}
     there = {path.relative_to(source).as_posix() for path in (source / "strhub").rglob("*.py")}
     assert there <= own

@@ -7,20 +7,33 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from strhub import Recognizer, __version__
 from strhub.checkpoint.schema import checked_hyper_parameters
 from strhub.cli import arguments, data, overrides
 from strhub.cli.data_commands import render, split
+from strhub.cli.model_commands import calibrate
+from strhub.cli.model_commands.make import RECIPES, read_recipe
 from strhub.cli.read_parser import build_parser
 from strhub.configs import former
 from strhub.configs.former import FORMER_OPTIONS
+from strhub.data.module import SceneTextDataModule
 from strhub.inference import beam_search
+from strhub.models.network import Network
 from strhub.utils.options import REMOVED_IN
 
 ROOT = Path(__file__).parent.parent
+MODULE: dict[str, Any] = {
+    "root_dir": "data",
+    "train_dir": "real",
+    "img_size": (32, 128),
+    "charset_train": "ab",
+    "max_label_length": 25,
+}
 # Where a former name is not spelled in the call itself, but in a table that `former_names` reads.
 TABLES = {
     "cli/commands.py",
@@ -34,7 +47,7 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
     """Name of the file and the function of each call that may warn of a former name."""
     for path in (ROOT / "strhub").rglob("*.py"):
         text = path.read_text("utf-8")
-        if "warn_renamed" in text or "RenamedOption" in text:
+        if any(name in text for name in ("warn_renamed", "RenamedOption", "former_option")):
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Call):
                     yield str(path.relative_to(ROOT / "strhub")), ast.unparse(node.func), node
@@ -48,6 +61,9 @@ def former_names() -> set[str]:
     names |= {f"strhub-data {name}" for name in data._PROGRAM.renamed}
     for file, function, call in calls():
         first = call.args[0] if call.args else None
+        if function == "former_option":
+            names.add(ast.literal_eval(call.args[1]))
+            continue
         renamed = function.endswith("warn_renamed") or any(
             ast.unparse(keyword.value) == "RenamedOption" for keyword in call.keywords
         )
@@ -121,12 +137,41 @@ def test_hyper_parameters_in_files() -> None:
     assert checked_hyper_parameters({"second_look": 0.5}, {}, "a file") == {"reread_below": 0.5}
 
 
+def test_options_of_data_and_of_networks() -> None:
+    with pytest.warns(FutureWarning, match=r"data.val_share is now called data.val_fraction"):
+        assert SceneTextDataModule(**MODULE, val_share=0.25).val_fraction == 0.25
+    with pytest.raises(ValueError, match=r"val_share and data\.val_fraction"):
+        SceneTextDataModule(**MODULE, val_share=0.25, val_fraction=0.5)
+    with pytest.warns(FutureWarning, match="untold is now called not_in_weights"):
+
+        class Named(Network):
+            untold = ("img_size",)
+
+    assert Named.not_in_weights == ("img_size",)
+
+
+def test_recipes(tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "strhub-tiny.yaml").read_text("utf-8"))
+    for stage in recipe["stages"]:
+        if "images" in stage:
+            stage["pictures"] = stage.pop("images")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    with pytest.warns(FutureWarning, match="pictures is now called images"):
+        read = read_recipe(tmp_path / "own.yaml")
+    assert read == read_recipe(RECIPES / "strhub-tiny.yaml")
+    parser = argparse.ArgumentParser()
+    calibrate.add_arguments(parser)
+    with pytest.warns(FutureWarning, match=r"--drawn is now called --rendered"):
+        assert parser.parse_args(["a.safetensors", "--drawn", "8"]).rendered == 8
+    assert parser.parse_args(["a.safetensors"]).rendered == 1000
+
+
 def test_rendered_words(tmp_path: Path) -> None:
     from strhub.data import synth
 
-    with pytest.warns(FutureWarning) as told:
+    with pytest.warns(FutureWarning) as warned:
         words = synth.DrawnWords(charset="ab", max_length=3, seed=0, drawing="simple")
-    assert [str(one.message).partition(";")[0] for one in told] == [
+    assert [str(one.message).partition(";")[0] for one in warned] == [
         "DrawnWords is now called RenderedWords",
         "drawing is now called style",
     ]

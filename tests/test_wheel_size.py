@@ -22,7 +22,7 @@ def test_the_wheel_stays_under_16_mib() -> None:
     }
     sizes = {path: len(zlib.compress(path.read_bytes(), 6)) for path in files}
     heaviest = sorted(sizes, key=lambda path: -sizes[path])[:5]
-    told = ", ".join(f"{path.name} {sizes[path] / 2**20:.2f}" for path in heaviest)
+    reported = ", ".join(f"{path.name} {sizes[path] / 2**20:.2f}" for path in heaviest)
     assert sum(sizes.values()) < MOST - (256 << 10), (
-        f"{sum(sizes.values()) / 2**20:.2f} MiB: {told}"
+        f"{sum(sizes.values()) / 2**20:.2f} MiB: {reported}"
     )

@@ -89,11 +89,11 @@ def main() -> None:
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other values for the rest"
     )
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    photos = find_annotated(given.photos)[:: given.every]
+    args = parser.parse_args()
+    photos = find_annotated(args.photos)[:: args.every]
     images = [photo.open() for photo in photos]
-    reader = Recognizer(given.model, threads=given.threads, reread_below=0)
-    base = {name: float(value) for name, value in (pair.split("=", 1) for pair in given.set)}
+    reader = Recognizer(args.model, threads=args.threads, reread_below=0)
+    base = {name: float(value) for name, value in (pair.split("=", 1) for pair in args.set)}
     defaults = {
         **vars(ReadingOptions()),
         **vars(EmbeddedDetector()),
@@ -102,7 +102,7 @@ def main() -> None:
     }
     maps: dict[tuple[int, Any], Any] = {}
     print(f"{len(photos)} photographs", *(f"{name}={value}" for name, value in base.items()))
-    for name in given.vary:
+    for name in args.vary:
         for value in GRID[name]:
             lines.LEAST_SPACE = defaults["least_space"]
             score, milliseconds = measure(photos, images, reader, maps, {**base, name: value})

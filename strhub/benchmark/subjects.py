@@ -65,7 +65,7 @@ class Subject:
 class Settings:
     """How to run the models.
 
-    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. pictures: a folder of
+    formats: of `FORMATS`; precisions: of `strhub.Recognizer`, for PyTorch. images: a folder of
     images or LMDBs whose words are read, in turn, over and over; else noise, of which PyTorch runs
     all steps, and exported files those that it takes. folder: for exported files.
     """

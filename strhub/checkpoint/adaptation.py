@@ -195,13 +195,15 @@ class _Rules:
         if before != after or before < 0:
             return old
         old, fresh = old.movedim(axis, 0), fresh.movedim(axis, 0)
-        place = {token: before + number for number, token in enumerate(sources)}
-        known = [place[token] for token in sources if len(token) == 1]
+        row_of = {token: before + number for number, token in enumerate(sources)}
+        known = [row_of[token] for token in sources if len(token) == 1]
         average = old[known].mean(0) if known else torch.zeros_like(old[0])
         rows = list(old[:before])
         for number, token in enumerate(tokens):
             origin = self.characters.get(token, token)
-            rows.append(old[place[origin]] if origin in place else average + fresh[before + number])
+            rows.append(
+                old[row_of[origin]] if origin in row_of else average + fresh[before + number]
+            )
         return torch.stack(rows).movedim(0, axis)
 
     def _resize_positions(self, old: Tensor, fresh: Tensor, axis: int) -> tuple[Tensor, str]:

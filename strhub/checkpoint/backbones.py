@@ -20,7 +20,7 @@ from strhub.models.layers.backbones import (
 )
 from strhub.weights import EMBEDDED
 
-__all__ = ["AUTO", "load_backbone", "settled_source"]
+__all__ = ["AUTO", "load_backbone", "resolved_source"]
 
 AUTO, OF_TIMM, OF_CLIP = "auto", "timm", "openai"
 _IN_OPEN_CLIP, _POSITIONS = "visual.trunk.", "pos_embed"  # names of weights
@@ -30,7 +30,7 @@ _INSIDE = (
 )  # how the names of a network's weights begin in a model of ours
 
 
-def settled_source(source: str | None, *, clip: bool, columns: bool) -> str | None:
+def resolved_source(source: str | None, *, clip: bool, columns: bool) -> str | None:
     """Return where an encoder's weights come from, if that is left to it: of CLIP's, and of
     strhub-small's network.
     """

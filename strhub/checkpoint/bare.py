@@ -123,14 +123,16 @@ def described(
     architecture = architecture_of(path, weights)
     network = network_class(architecture)
     try:
-        told = dict(network.sizes_of(weights))
-        count = told.pop("charset_size")
+        sizes = dict(network.sizes_of(weights))
+        count = sizes.pop("charset_size")
     except Exception as error:  # of tensors that are missing or have other shapes than theirs
         raise CheckpointError(
             f"{path}: the sizes of this {architecture} cannot be told from its weights: "
             f"{_reason(error)}"
         ) from error
-    assumed = {name: told[name] for name in network.untold if name in told and name not in known}
+    assumed = {
+        name: sizes[name] for name in network.not_in_weights if name in sizes and name not in known
+    }
     if "charset_train" not in known:
         if count not in _CHARSETS:
             raise CheckpointError(
@@ -146,14 +148,14 @@ def described(
         assumed["normalize"] = "default"
     stated = {
         name: known[name]
-        for name in (*network.untold, "charset_train", "normalize")
+        for name in (*network.not_in_weights, "charset_train", "normalize")
         if name in known
     }
     released = _released(path)
     scored = CHARSET_36 if released else {**assumed, **stated}["charset_train"]
     hparams = {
         **_DEFAULTS,
-        **told,
+        **sizes,
         **assumed,
         **stated,
         "architecture": architecture,

@@ -93,11 +93,11 @@ def published_file(source: str | Path) -> Path:
     Raises:
         CheckpointError: it is not there; what to install is said.
     """
-    name, given = _parts(source)
-    if given is not None:
-        if not given.is_file():
-            raise CheckpointError(f"{name}: there is no file {given}")
-        return given
+    name, local = _parts(source)
+    if local is not None:
+        if not local.is_file():
+            raise CheckpointError(f"{name}: there is no file {local}")
+        return local
     package = find_spec("rapidocr")
     folders = (package.submodule_search_locations or ()) if package else ()
     for folder in folders:

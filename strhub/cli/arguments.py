@@ -93,15 +93,19 @@ def read_arguments(parser: Parser, *names: str) -> None:
     """Add arguments for these fields of `ReadOptions`, as they describe themselves."""
     usual = ReadOptions()
     for name in names:
-        told, default = ReadOptions.meaning(name), getattr(usual, name)
-        if told["kind"] is bool:
+        option, default = ReadOptions.meaning(name), getattr(usual, name)
+        if option["kind"] is bool:
             parser.add_argument(
-                f"--{told.get('off', name)}", action="store_true", help=told["help"]
+                f"--{option.get('off', name)}", action="store_true", help=option["help"]
             )
             continue
-        kind = Path if name == "lexicon" else told["kind"]
+        kind = Path if name == "lexicon" else option["kind"]
         parser.add_argument(
-            f"--{name}", type=kind, default=default, metavar=told.get("metavar"), help=told["help"]
+            f"--{name}",
+            type=kind,
+            default=default,
+            metavar=option.get("metavar"),
+            help=option["help"],
         )
         if name in _RENAMED:
             parser.add_argument(

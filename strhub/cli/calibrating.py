@@ -27,7 +27,7 @@ PARTITIONS = 10  # partitions of the words for cross-validation
 BATCH = 64  # images
 
 
-class Looked(NamedTuple):
+class ViewedWord(NamedTuple):
     """What was read of a word, in each of its views, and its label."""
 
     view_readings: list[ViewReading]
@@ -66,23 +66,25 @@ class Calibrator:
         logits, right = zip(*logits_of(self.model, words), strict=True)
         self.model.hparams["temperature"] = round(fit_temperature(logits, right), 3)
 
-    def view_reading(self, words: Sequence[Word]) -> list[Looked]:
+    def view_reading(self, words: Sequence[Word]) -> list[ViewedWord]:
         """Look at the words as a `Recognizer` of the model does by default."""
         recognizer, found = Recognizer(self.model, device="cpu"), []
         for start in progress(range(0, len(words), BATCH), f"batches of {BATCH} images read"):
             part = words[start : start + BATCH]
-            looked = recognizer.view_readings([image for image, _ in part])
-            found += [Looked(views, label) for views, (_, label) in zip(looked, part, strict=True)]
+            viewed = recognizer.view_readings([image for image, _ in part])
+            found += [
+                ViewedWord(views, label) for views, (_, label) in zip(viewed, part, strict=True)
+            ]
         return found
 
-    def fit(self, words: Sequence[Looked], blanks: Sequence[Looked]) -> Fitted:
+    def fit(self, words: Sequence[ViewedWord], blanks: Sequence[ViewedWord]) -> Fitted:
         """Fit the calibration to single looks at words and at images without text that are read as
         one character, then the correction to the words that were looked at again.
         """
         plain = Fitted()
         grounds = [one for one in self.verdicts(blanks, plain, again=False) if len(one.text) == 1]
-        looks = [*self.verdicts(words, plain, again=False), *grounds]
-        calibration = fit_calibration(*map(list, zip(*looks, strict=True)))
+        single = [*self.verdicts(words, plain, again=False), *grounds]
+        calibration = fit_calibration(*map(list, zip(*single, strict=True)))
         several = [word for word in words if len(word.view_readings) > 1]
         texts = [conclude(word.view_readings, plain.correction).decoded.text for word in several]
         read = [(word, text) for word, text in zip(several, texts, strict=True) if text]
@@ -96,7 +98,9 @@ class Calibrator:
         )
         return Fitted(correction, calibration)
 
-    def verdicts(self, words: Sequence[Looked], fitted: Fitted, *, again: bool) -> list[Verdict]:
+    def verdicts(
+        self, words: Sequence[ViewedWord], fitted: Fitted, *, again: bool
+    ) -> list[Verdict]:
         """Return how sure each text is called and whether it is right, of one look or all; empty
         texts are left out.
         """
@@ -111,8 +115,8 @@ class Calibrator:
                 found.append(Verdict(sure, text, right))
         return found
 
-    def crosswise(
-        self, words: Sequence[Looked], blanks: Sequence[Looked], parts: int, *, again: bool
+    def cross_validated(
+        self, words: Sequence[ViewedWord], blanks: Sequence[ViewedWord], parts: int, *, again: bool
     ) -> list[Verdict]:
         """Return the verdicts on each part of the words with what is fitted to the others."""
         found = []
@@ -123,7 +127,7 @@ class Calibrator:
 
 
 def errors_of(
-    calibrator: Calibrator, words: Sequence[Looked], blanks: Sequence[Looked], parts: int
+    calibrator: Calibrator, words: Sequence[ViewedWord], blanks: Sequence[ViewedWord], parts: int
 ) -> dict[str, dict[str, Any]]:
     """Return the calibration errors of all words together, by number of looks."""
     parts = min(parts, len(words))
@@ -132,7 +136,9 @@ def errors_of(
     for name, again in (("one_look", False), ("all_looks", True)):
         errors[name] = error_of(
             [
-                calibrator.crosswise([words[one] for one in order], blanks, parts, again=again)
+                calibrator.cross_validated(
+                    [words[one] for one in order], blanks, parts, again=again
+                )
                 for order in progress(orders, "partitions of the words measured")
             ]
         )

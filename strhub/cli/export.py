@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   ./export.py strhub-tiny words.onnx
   ./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2
   ./export.py pretrained=parseq words.onnx --precision float16
-  ./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words
+  ./export.py strhub-tiny words.onnx --precision int8-static --calibrate images/of/words
   ./export.py strhub-tiny words.pt2
   ./export.py strhub-small rapidocr.onnx --layout rapidocr
   ./export.py strhub-small words.xml

@@ -82,7 +82,7 @@ def run_with_hydra(
     def called(config: DictConfig) -> None:
         if own:  # other errors are printed by Hydra
             os.environ[_FULL_ERROR] = "0"
-        with _told_as_line(command):
+        with _errors_as_one_line(command):
             unpack_mappings(config)
             read_charsets(config)
         task(config)
@@ -119,7 +119,7 @@ def read_charsets(config: DictConfig) -> None:
 
 
 @contextmanager
-def _told_as_line(command: str) -> Iterator[None]:
+def _errors_as_one_line(command: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
@@ -149,8 +149,8 @@ def explained(error: BaseException, config_name: str, arguments: Sequence[str]) 
             "'option=\"value\"'"
         )
     cause = str(error.__cause__).splitlines()[:1] if error.__cause__ is not None else []
-    told = " ".join([_SEARCH_PATH.sub("", text), *cause])
-    return " ".join(told.replace("\\'", '"').split())
+    message = " ".join([_SEARCH_PATH.sub("", text), *cause])
+    return " ".join(message.replace("\\'", '"').split())
 
 
 def _known(config_name: str, group: str, arguments: Sequence[str]) -> list[str]:

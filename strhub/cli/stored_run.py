@@ -41,7 +41,7 @@ def with_stored(arguments: Sequence[str]) -> list[str]:
     if run is None:
         return [*arguments]
     replaced = {*overrides_now, *_OF_ONE_START}
-    stored = _patiently(
+    stored = _with_retries(
         lambda: [
             one
             for one in stored_overrides(run)
@@ -96,7 +96,7 @@ def _is_plain_value(value: object, *, writes: bool) -> bool:
     return "${" not in text and not (writes and any(mark in text for mark in "/\\"))
 
 
-def _patiently(read: Callable[[], list[str]]) -> list[str]:
+def _with_retries(read: Callable[[], list[str]]) -> list[str]:
     """Return what is read. Another process of this run may be writing the file just now, so a
     mistake is looked at again.
     """

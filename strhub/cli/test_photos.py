@@ -45,7 +45,7 @@ def photo_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_photos(given: argparse.Namespace, models: list[str]) -> str:
+def run_photos(args: argparse.Namespace, models: list[str]) -> str:
     """Score and return the table. Raises `ValueError` for bad arguments or missing data."""
     from strhub.data.sources.annotated_photos import find_annotated
     from strhub.evaluation.photographs import (
@@ -57,34 +57,34 @@ def run_photos(given: argparse.Namespace, models: list[str]) -> str:
         write_results,
     )
 
-    photos = find_annotated(given.photos, given.truth)
-    if given.detection:
+    photos = find_annotated(args.photos, args.truth)
+    if args.detection:
         from strhub.evaluation.detection import DetectionScore
         from strhub.spotting.detector import EmbeddedDetector
 
-        if given.html or given.results or models:
+        if args.html or args.results or models:
             raise ConfigError(
                 "--detection scores only the detector: leave out the model, --html and --results"
             )
-        scores = evaluate_detector(photos, EmbeddedDetector(threads=given.threads), given.detection)
+        scores = evaluate_detector(photos, EmbeddedDetector(threads=args.threads), args.detection)
         score = sum(_shown(scores, len(photos)), DetectionScore())
-        return format_detection(score, len(photos), given.detection)
-    if given.html:
+        return format_detection(score, len(photos), args.detection)
+    if args.html:
         with needs("test"):
             from strhub.evaluation.report.photographs_page import photographs_page
     from strhub.inference.recognizer import EMBEDDED
     from strhub.spotting.spotter import Spotter
 
     model = models[0].removeprefix("pretrained=") if models else EMBEDDED
-    spotter = Spotter(reader=model, threads=given.threads, keep_images=False)
+    spotter = Spotter(reader=model, threads=args.threads, keep_images=False)
     pages = spotter.read([photo.path for photo in photos])
     results = list(
         evaluate_photographs(photos, pages, progress=lambda pages: _shown(pages, len(photos)))
     )
-    if given.results:
-        write_results(given.results, results)
-    if given.html:
-        write_whole(given.html, photographs_page(results, f"{model} on {given.photos}"))
+    if args.results:
+        write_results(args.results, results)
+    if args.html:
+        write_whole(args.html, photographs_page(results, f"{model} on {args.photos}"))
     unreadable = sum(result.page.error is not None for result in results)
     remark = (
         f"\n{unreadable} photographs could not be read; their words count as missed"

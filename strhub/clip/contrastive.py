@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from strhub.clip.gather import Share
+from strhub.clip.gather import RowGatherer
 from strhub.clip.words import KeptFeatures, WordSpace, fold, word_keys
 from strhub.utils.options import check_options
 
@@ -214,7 +214,7 @@ class Contrastive(nn.Module):
         texts: Tensor,
         labels: Sequence[str],
         negatives: Negatives | None,
-        share: Share,
+        gatherer: RowGatherer,
     ) -> Tensor:
         """Return the mean of both directions' losses over this device's rows, among the words and
         images of all devices.
@@ -224,8 +224,8 @@ class Contrastive(nn.Module):
         """
         scale = self.log_scale.exp().clamp(max=_LARGEST_SCALE)
         keys = word_keys(labels).to(images.device)
-        all_keys, present, first = share.rows(keys)
-        all_images, all_texts = share.vectors(images), share.vectors(texts)  # (G, E)
+        all_keys, present, first = gatherer.rows(keys)
+        all_images, all_texts = gatherer.vectors(images), gatherer.vectors(texts)  # (G, E)
         targets = first + torch.arange(len(keys), device=images.device)
         hidden = hidden_words(keys, all_keys, present, targets)  # (B, G)
         to_words = (scale * images @ all_texts.T).masked_fill(hidden, -torch.inf)

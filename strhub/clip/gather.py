@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-class Share:
+class RowGatherer:
     """Collects the rows of a batch from all devices; on a single one it gives back what it gets.
 
     Devices may have different numbers of rows: all are padded to the largest. Every device must

@@ -58,9 +58,9 @@ def parts(word: str) -> Iterator[str]:
     """Yield what a word is made of: letters with their places, and runs of letters, its ends
     counted as letters.
     """
-    for place, letter in enumerate(word):
-        yield f"{letter}{place}"
-        yield f"{letter}{place - len(word)}"
+    for index, letter in enumerate(word):
+        yield f"{letter}{index}"
+        yield f"{letter}{index - len(word)}"
     if word:
         whole = f"\n{word}\n"
         for length in range(2, _LONGEST_RUN + 1):

@@ -2,7 +2,7 @@
 
 `data.drawn=8` on a command line, in a stored run or in somebody's experiment is now
 `data.render.words=8`. Whoever reads options brings them to their present names here; what was
-typed just now is told to `tell(old, new)`, which warns.
+typed just now is passed to `warn(old, new)`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 
 from strhub.configs import CONFIG_DIR
 
-__all__ = ["FORMER_DATA", "FORMER_OPTIONS", "Tell", "present_data", "present_override"]
+__all__ = ["FORMER_DATA", "FORMER_OPTIONS", "Warn", "present_data", "present_override"]
 
-Tell: TypeAlias = Callable[[str, str], None]
+Warn: TypeAlias = Callable[[str, str], None]
 
 FORMER_DATA: Final = {
     "drawn": "render.words",
@@ -27,6 +27,7 @@ FORMER_DATA: Final = {
     "drawing": "render.style",
     "augment_drawn": "render.augment",
     "mixture.drawn": "mixture.rendered",
+    "val_share": "val_fraction",
 }
 """Present names below `data` by the names that they had before."""
 
@@ -40,19 +41,19 @@ _CHOICES: Final = {"dataset=drawn": "dataset=rendered"}
 _NAME: Final = re.compile(r"\+{0,2}(?P<name>[A-Za-z_][\w./-]*)=")
 
 
-def present_override(argument: str, tell: Tell | None = None) -> str:
+def present_override(argument: str, warn: Warn | None = None) -> str:
     """Return an override such as `data.drawn=8` by the name that its option or choice has now."""
     found = _NAME.match(argument)
     old = found["name"] if found and found["name"] in FORMER_OPTIONS else argument
     new = FORMER_OPTIONS.get(old) or _CHOICES.get(old)
     if new is None:
         return argument
-    if tell:
-        tell(old, new)
+    if warn:
+        warn(old, new)
     return argument.replace(old, new, 1)
 
 
-def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[str, Any]:
+def present_data(options: Mapping[str, Any], warn: Warn | None = None) -> dict[str, Any]:
     """Return options of `data` with those by former names where they are now: below `render`, or
     in `mixture` as `rendered`.
 
@@ -62,13 +63,16 @@ def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[s
     present = {name: value for name, value in options.items() if name not in FORMER_DATA}
     for old, new in FORMER_DATA.items():
         if old in options:
-            group, _, name = new.partition(".")
-            there = present.get(group)
+            group, _, name = new.rpartition(".")
+            there = present.get(group) if group else present
             there = there if isinstance(there, Mapping) else {}
             _check_one(f"data.{old}", f"data.{new}", options[old], there.get(name))
-            present[group] = {**there, name: options[old]}
-            if tell:
-                tell(f"data.{old}", f"data.{new}")
+            if group:
+                present[group] = {**there, name: options[old]}
+            else:
+                present[name] = options[old]
+            if warn:
+                warn(f"data.{old}", f"data.{new}")
     mixture = present.get("mixture")
     if isinstance(mixture, Mapping) and "drawn" in mixture:
         if "rendered" in mixture:
@@ -78,8 +82,8 @@ def present_data(options: Mapping[str, Any], tell: Tell | None = None) -> dict[s
         present["mixture"] = {
             "rendered" if name == "drawn" else name: part for name, part in mixture.items()
         }
-        if tell:
-            tell("data.mixture.drawn", "data.mixture.rendered")
+        if warn:
+            warn("data.mixture.drawn", "data.mixture.rendered")
     return present
 
 

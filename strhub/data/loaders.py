@@ -15,7 +15,7 @@ from strhub.data.loading.aspect import POOL, AspectLoader, AspectTransform, coll
 from strhub.data.loading.echo import EchoLoader
 from strhub.data.loading.features import FeatureLoader, FeatureStore
 from strhub.data.loading.loader import Batch, SeededBatches, TrainingLoader, collate
-from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
+from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, restore_default_signals
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.mixture import Mixture
 from strhub.data.sources.rendered import RenderedDataset
@@ -199,5 +199,5 @@ class Loaders(pl.LightningDataModule):
         options["pin_memory"] = torch.cuda.is_available()  # copied to the device while it computes
         if self.num_workers:
             options |= {"persistent_workers": True, "multiprocessing_context": self.worker_start}
-            options["worker_init_fn"] = let_go_of_signals
+            options["worker_init_fn"] = restore_default_signals
         return options

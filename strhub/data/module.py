@@ -60,7 +60,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         of every image.
     min_image_dim: smaller images count as unreadable. limit_words: train on the first so many (0:
         all).
-    val_share: validate on this fraction of each training set's words, which are then not trained
+    val_fraction: validate on this fraction of each training set's words, which are then not trained
         on, instead of root_dir/val. seed: of shuffling, rendering and augmentation.
     former: options by names that they had before, which warn.
     """
@@ -86,7 +86,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         rotation: float = 0,
         worker_start: str | None = None,
         render: RenderOptions | Mapping[str, Any] | None = None,
-        val_share: float = 0.0,
+        val_fraction: float = 0.0,
         mixture: Mapping[str, float] | None = None,
         mixture_size: int = 100000,
         drop_tall: bool = False,
@@ -98,8 +98,10 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
     ) -> None:
         super().__init__()
         render = vars(render) if isinstance(render, RenderOptions) else render
-        present = present_data({"render": render, "mixture": mixture, **former}, warn_renamed)
+        options = {"render": render, "mixture": mixture, "val_fraction": val_fraction, **former}
+        present = present_data(options, warn_renamed)
         self.render, self.mixture = RenderOptions.of(present.pop("render")), present.pop("mixture")
+        self.val_fraction = present.pop("val_fraction")
         if present:
             known = inspect.signature(SceneTextDataModule).parameters
             raise TypeError(unknown_option_message(min(present), known, type(self).__name__))
@@ -114,7 +116,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         self.augment_batch = (
             BatchAugmentation(strength=augment_on_device) if augment_on_device else None
         )
-        self.echo, self.val_share = echo, val_share
+        self.echo = echo
         self.mixture_size, self.drop_tall = mixture_size, drop_tall
         self.shards, self.shard_words = shards, shard_words
         self._check_combinations()
@@ -135,13 +137,13 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
                 "data.augment_on_device is for images of one size: this model keeps their aspect"
             )
         rendered = self.render.words and not self.mixture
-        if not 0 <= self.val_share < 1 or (
-            self.val_share and (rendered or self.shards or self.render.validation)
+        if not 0 <= self.val_fraction < 1 or (
+            self.val_fraction and (rendered or self.shards or self.render.validation)
         ):
             raise ValueError(
-                f"data.val_share is {self.val_share}: it must be from 0 to less than 1, and 0 for "
-                "rendered words and shards, of which none are held out; data.render.validation "
-                "renders words to validate on"
+                f"data.val_fraction is {self.val_fraction}: it must be at least 0 and less than 1, "
+                "and 0 for rendered words and shards, of which none are held out; "
+                "data.render.validation renders words to validate on"
             )
         if self.mixture and RENDERED in self.mixture:
             folder = self.root_dir / "train" / RENDERED
@@ -158,7 +160,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
         if name not in self._held_out:
             sources = self._sources(self.root_dir / "train" / name, self.charset_train, strict=True)
             training, held = (
-                split_sources(sources, self.val_share) if self.val_share else (sources, [])
+                split_sources(sources, self.val_fraction) if self.val_fraction else (sources, [])
             )
             self._held_out[name] = [*training], [*held]
         return self._held_out[name]
@@ -177,7 +179,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
 
     def _validation_sources(self) -> list[LabeledWords]:
         """Return the sets below root_dir/val, or what is held out of the training sets instead."""
-        if self.val_share:
+        if self.val_fraction:
             names = [
                 name
                 for name, fraction in (self.mixture or {self.train_dir: 1}).items()
@@ -193,7 +195,7 @@ class SceneTextDataModule(ReferenceNames, TrainingWords):
                 raise
             raise type(error)(
                 f"no words to validate on: {error}. Or hold some of the training words out "
-                "(data.val_share=0.05), render some (data.render.validation=500), or do without "
+                "(data.val_fraction=0.05), render some (data.render.validation=500), or do without "
                 "(trainer.limit_val_batches=0 callbacks.best=null)"
             ) from error
 

@@ -14,9 +14,9 @@ import numpy as np
 from PIL.Image import Image
 
 from strhub.data.loaders import Loaders
-from strhub.data.loading.features import Compute, Making, open_store
+from strhub.data.loading.features import Compute, StoreContents, open_store
 from strhub.data.render_options import RENDERED, RenderOptions
-from strhub.data.sources.composed import ComposedLines, stands_on_end
+from strhub.data.sources.composed import ComposedLines, is_vertical
 from strhub.data.sources.dataset import WordDataset
 from strhub.data.sources.labeled import LabeledWords
 from strhub.data.sources.mixture import Mixture, SeededDataset
@@ -30,7 +30,7 @@ LINES = "lines"  # the name in a mixture that stands for lines composed of its o
 _OF_IMAGES = (
     "train_dir", "mixture", "mixture_size", "render", "img_size", "normalize", "keep_aspect",
     "rotation", "augment", "charset_train", "max_label_length", "fold_ascii", "min_image_dim",
-    "drop_tall", "val_share", "limit_words",
+    "drop_tall", "val_fraction", "limit_words",
 )  # fmt: skip
 
 WITHOUT_FILES = (RENDERED, LINES)
@@ -109,10 +109,10 @@ class TrainingWords(Loaders):
         transform = self.get_transform(
             self.img_size, self.augment, self.rotation, self.normalize, self.keep_aspect
         )
-        refuse = stands_on_end if self.drop_tall else None
+        refuse = is_vertical if self.drop_tall else None
         return WordDataset(self._training_sources(name)[0], transform=transform, refuse=refuse)
 
-    def deal_features(
+    def use_features(
         self,
         folder: Path,
         compute: Compute,
@@ -133,7 +133,9 @@ class TrainingWords(Loaders):
             )
         made_of = {**(made_of or {}), "the training images": self.fingerprint()}
         made_of |= {"finetune.cache_views": views}
-        self.features = open_store(folder, Making(self.train_dataset, views, compute, made_of))
+        self.features = open_store(
+            folder, StoreContents(self.train_dataset, views, compute, made_of)
+        )
 
     def fingerprint(self) -> str:
         """Return what the training images depend on, as a hash: the files of the sets, by size and
@@ -151,8 +153,8 @@ class TrainingWords(Loaders):
                     for path in paths
                 ]
         options = {name: str(getattr(self, name)) for name in _OF_IMAGES}
-        told = json.dumps([files, options, len(self.train_dataset)])
-        return hashlib.sha256(told.encode("utf-8")).hexdigest()
+        content = json.dumps([files, options, len(self.train_dataset)])
+        return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
     def training_words(self) -> Counter[str]:
         """Return the labels of the training sets and how often each occurs; of rendered words, the

@@ -54,14 +54,14 @@ def fit_temperature(logits: Sequence[Array], right: Sequence[bool]) -> float:
         )
     verdicts = np.asarray(right, dtype=bool)
 
-    def misfit(log_temperature: float) -> float:
+    def loss(log_temperature: float) -> float:
         temperature = exp(log_temperature)
         confidences = np.array([sequence_confidence(word, temperature) for word in logits]).clip(
             1e-9, 1 - 1e-9
         )
         return -float(np.where(verdicts, np.log(confidences), np.log1p(-confidences)).mean())
 
-    return exp(_least(misfit, log(LOWEST), log(HIGHEST)))
+    return exp(_least(loss, log(LOWEST), log(HIGHEST)))
 
 
 def _least(function: Any, low: float, high: float, tolerance: float = 1e-3) -> float:
@@ -125,24 +125,24 @@ def fit_calibration(
 
 
 def _regress(
-    odds: Array, right: Sequence[bool], default: Array, held: float, given: Array | float = 0.0
+    odds: Array, right: Sequence[bool], default: Array, held: float, offset: Array | float = 0.0
 ) -> list[float]:
     """Return the weights of a logistic regression (N, K) by Newton's method, held to the default
     ones by a weight. A step that would lead too far is halved. given: log-odds (N,) that are added.
     """
     verdicts, found = np.asarray(right, dtype=np.float64), default
 
-    def misfit(weights: Array) -> float:
-        total = odds @ weights + given
+    def loss(weights: Array) -> float:
+        total = odds @ weights + offset
         likelihoods = np.logaddexp(0, total) - verdicts * total
         return float(likelihoods.sum() + held / 2 * np.square(weights - default).sum())
 
     for _ in range(_NEWTON_STEPS):
-        sure = 1 / (1 + np.exp(-(odds @ found + given).clip(-_FAR, _FAR)))
+        sure = 1 / (1 + np.exp(-(odds @ found + offset).clip(-_FAR, _FAR)))
         slope = odds.T @ (sure - verdicts) + held * (found - default)
         curvature = (odds * (sure * (1 - sure))[:, None]).T @ odds + held * np.eye(len(default))
-        step, before = np.linalg.solve(curvature, slope), misfit(found)
-        while misfit(found - step) > before and np.abs(step).max() > _LEAST_STEP:
+        step, before = np.linalg.solve(curvature, slope), loss(found)
+        while loss(found - step) > before and np.abs(step).max() > _LEAST_STEP:
             step = step / 2
         found = found - step
     return [round(float(value), 3) for value in found]
@@ -227,7 +227,7 @@ def _without_chance(values: Array, verdicts: Array, bins: int, rng: Any, draws: 
     confidence = np.bincount(indices, values, bins)[filled] / words
     accuracy = np.bincount(indices, verdicts, bins)[filled] / words
     spread = np.sqrt(accuracy * (1 - accuracy) / words)
-    drawn = accuracy + spread * rng.standard_normal((draws, len(words)))
+    resampled = accuracy + spread * rng.standard_normal((draws, len(words)))
     weights = words / len(values)
     plain = float(weights @ np.abs(confidence - accuracy))
-    return 2 * plain - float((np.abs(confidence - drawn) @ weights).mean())
+    return 2 * plain - float((np.abs(confidence - resampled) @ weights).mean())

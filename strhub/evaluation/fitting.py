@@ -54,7 +54,7 @@ def error_of(partitions: Sequence[Sequence[Verdict]]) -> dict[str, float]:
         noises.append(calibration_noise(confidences))
     error = CalibrationError(*map(float, np.mean(errors, axis=0)))
     by_chance, most = map(float, np.mean(noises, axis=0))
-    told = {
+    values = {
         "error": error.plain,
         "by_chance": by_chance,
         "at_most_by_chance": most,
@@ -62,4 +62,4 @@ def error_of(partitions: Sequence[Sequence[Verdict]]) -> dict[str, float]:
         "low": error.low,
         "high": error.high,
     }
-    return {name: round(value, 4) for name, value in told.items()}
+    return {name: round(value, 4) for name, value in values.items()}

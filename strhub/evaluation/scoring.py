@@ -135,8 +135,8 @@ def _score(
             digest = _Digest(one)
             counted.begin(one.name)
             words = progress(opened(_part(digest, number, parts)), one.name)
-            for place, (word, reading) in enumerate(reader.read(one.name, words)):
-                index = place if parts == 1 else _index_of(place, number, parts)
+            for position, (word, reading) in enumerate(reader.read(one.name, words)):
+                index = position if parts == 1 else _index_of(position, number, parts)
                 sample = _sample(one.name, index, word, reading, counted.text, reader)
                 counted.add(sample)
                 writer.write(sample)
@@ -168,7 +168,7 @@ def merge_parts(
     sets: the names, in the order that they were read in.
     """
     counted = _Counts(charset)
-    order = {name: place for place, name in enumerate(sets)}
+    order = {name: position for position, name in enumerate(sets)}
     paths = [Path(folder) / f"{part_name(number)}.tsv" for number in range(parts)]
     with SampleWriter(Path(folder), parquet=find_spec("pyarrow") is not None) as writer:
         for sample in heapq.merge(
@@ -250,8 +250,8 @@ def _part(words: Iterable[LabeledWord], number: int, parts: int) -> Iterator[Lab
         turn += 1
 
 
-def _index_of(place: int, number: int, parts: int) -> int:
-    turn, within = divmod(place, STRETCH)
+def _index_of(position: int, number: int, parts: int) -> int:
+    turn, within = divmod(position, STRETCH)
     return (turn * parts + number) * STRETCH + within
 
 

@@ -138,7 +138,7 @@ class Reader:
         ones and logits (B, C).
         """
         graph = Graph(self.graph.opset, self.graph)
-        step, going, content, ended = (
+        step, running, content, ended = (
             graph.name(stem) for stem in ("step", "going", "content", "ended")
         )
         before = [KeyValue(graph.name("past_key"), graph.name("past_value")) for _ in self.layers]
@@ -155,7 +155,7 @@ class Reader:
             graph.integers(1),
         )
         ended_now = graph.op("Or", ended, ends)
-        going_on = graph.any_false(ended_now)
+        unfinished = graph.any_false(ended_now)
         following = graph.op(
             "Add", position, graph.op("Gather", self.embeddings, token)
         )  # (B, 1, D)
@@ -167,8 +167,8 @@ class Reader:
                 (old.value, new.value, TensorProto.FLOAT),
             ]
         value = helper.make_tensor_value_info
-        inputs = [value(step, TensorProto.INT64, []), value(going, TensorProto.BOOL, [])]
-        outputs = [value(going_on, TensorProto.BOOL, [])]
+        inputs = [value(step, TensorProto.INT64, []), value(running, TensorProto.BOOL, [])]
+        outputs = [value(unfinished, TensorProto.BOOL, [])]
         inputs += [value(name, kind, None) for name, _, kind in carried]
         outputs += [value(name, kind, None) for _, name, kind in carried] + [
             value(row, TensorProto.FLOAT, None)

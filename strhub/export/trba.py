@@ -79,7 +79,7 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
     logits = graph.linear(next_hidden, decoder.generator.weight, decoder.generator.bias)
     read = graph.op("ArgMax", logits, axis=1, keepdims=0)  # (B)
     now_ended = graph.op("Or", ended, graph.op("Equal", read, graph.scalar(decoder.eos_id)))
-    goes_on = graph.any_false(now_ended)
+    unfinished = graph.any_false(now_ended)
     kinds = [TensorProto.INT64, TensorProto.BOOL, TensorProto.FLOAT, TensorProto.FLOAT]
     values = [
         helper.make_tensor_value_info(name, kind, None)
@@ -91,7 +91,7 @@ def _step(outer: Graph, decoder: AttentionDecoder, keys: str) -> object:
         *values,
     ]
     results = [
-        (goes_on, TensorProto.BOOL),
+        (unfinished, TensorProto.BOOL),
         *zip((read, now_ended, next_hidden, next_memory), kinds, strict=True),
         (logits, TensorProto.FLOAT),
     ]

@@ -26,8 +26,8 @@ _MOST_BYTES: Final = 4 << 30  # of one array
 def send(pipe: IO[bytes], head: dict[str, Any], arrays: Sequence[Any] = ()) -> None:
     """Send a message; `OSError` if nobody is there."""
     kept = [np.ascontiguousarray(array) for array in arrays]
-    told = [[array.dtype.name, array.shape] for array in kept]
-    pipe.write(json.dumps({**head, "arrays": told}).encode() + b"\n")
+    described = [[array.dtype.name, array.shape] for array in kept]
+    pipe.write(json.dumps({**head, "arrays": described}).encode() + b"\n")
     for array in kept:
         if array.nbytes:
             pipe.write(array.reshape(-1).view(np.uint8).data)

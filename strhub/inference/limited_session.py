@@ -26,7 +26,7 @@ import numpy as np
 
 from strhub.errors import CheckpointError
 from strhub.inference.limited_messages import receive, send
-from strhub.inference.onnx_graph import check_course
+from strhub.inference.onnx_graph import check_control_flow
 from strhub.utils.limited import OUT_OF_TIME, command, environment
 from strhub.weights import embedded_graph
 
@@ -75,7 +75,7 @@ class LimitedSession:
     ) -> None:
         if path.suffix != ARCHIVE:
             try:
-                check_course(path)
+                check_control_flow(path)
             except ValueError as error:
                 raise CheckpointError(
                     f"{path} is refused: {error}, so it may take any time. If the file is your "
@@ -164,8 +164,8 @@ class _Other:
         finally:
             timer.cancel()
         if "refused" in said:
-            told = str(said["refused"]).replace(absolute, str(self._path))
-            raise (ImportError if said.get("kind") == "ImportError" else CheckpointError)(told)
+            text = str(said["refused"]).replace(absolute, str(self._path))
+            raise (ImportError if said.get("kind") == "ImportError" else CheckpointError)(text)
         return said
 
     def _not_started(self, why: str) -> CheckpointError:
@@ -291,7 +291,7 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
 def describe(session: Any) -> dict[str, Any]:
     """Return what `LimitedSession` tells of a session, fit for JSON."""
     both = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
-    told: dict[str, Any] = {
+    text: dict[str, Any] = {
         name: [[one.name, list(one.shape)] for one in members] for name, members in both.items()
     }
-    return json.loads(json.dumps({**told, "providers": session.get_providers()}, default=str))
+    return json.loads(json.dumps({**text, "providers": session.get_providers()}, default=str))

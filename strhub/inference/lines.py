@@ -57,7 +57,7 @@ def read_lines(
     pixels = [image_to_kept_pixels(image, engine.img_size, spare=4) for image in images]
     normalize = normalization(engine.normalize)
     found: list[list[Span]] = [[] for _ in images]
-    for batch in _like_widths([array.shape[1] for array in pixels]):
+    for batch in _similar_widths([array.shape[1] for array in pixels]):
         arrays = [normalize_pixels(pixels[index], normalize) for index in batch]
         for index, array, probabilities in zip(
             batch, arrays, engine.probabilities(arrays), strict=True
@@ -71,7 +71,7 @@ def _calibrated(span: Span, calibration: Calibration) -> Span:
     return span._replace(confidence=calibration(span.confidence, span.text))
 
 
-def _like_widths(widths: Sequence[int]) -> list[list[int]]:
+def _similar_widths(widths: Sequence[int]) -> list[list[int]]:
     """Return indexes of widths in batches, the narrowest first, each of limited size."""
     batches: list[list[int]] = []
     for index in sorted(range(len(widths)), key=lambda index: widths[index]):

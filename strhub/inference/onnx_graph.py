@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from strhub.inference.onnx_file import fields_of, varint
 
-__all__ = ["check_course"]
+__all__ = ["check_control_flow"]
 
 _MOST_NODES = 100_000
 _MOST_ROUNDS = 4096  # of a loop, more than a line has characters
@@ -77,7 +77,7 @@ class _Graph(NamedTuple):
     outputs: list[str]
 
 
-def check_course(path: Path) -> None:
+def check_control_flow(path: Path) -> None:
     """Raise `ValueError` that says what in a file's graph may take any time or memory."""
     with (
         path.open("rb") as file,
@@ -93,10 +93,10 @@ def check_course(path: Path) -> None:
             images.update(body.inputs[1:], node.outputs)  # the first counts the rounds
             for inner in body.nodes:
                 _note_sources(inner, sources)
-    unsettled = _unsettled(sources, images)
+    data_dependent = _data_dependent(sources, images)
     for node in _all_nodes(top):
         for index in _SIZES.get(node.op, ()):
-            if index < len(node.inputs) and node.inputs[index] in unsettled:
+            if index < len(node.inputs) and node.inputs[index] in data_dependent:
                 raise ValueError(
                     f"how large the output of a {node.op} is depends on what an image shows"
                 )
@@ -124,7 +124,7 @@ def _note_sources(node: _Node, sources: dict[str, list[str]]) -> None:
         sources.setdefault(name, []).extend(inputs)
 
 
-def _unsettled(sources: Mapping[str, list[str]], images: set[str]) -> set[str]:
+def _data_dependent(sources: Mapping[str, list[str]], images: set[str]) -> set[str]:
     """Return the values whose numbers depend on those of images, or on how often a loop has gone
     round.
     """

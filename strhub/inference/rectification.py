@@ -27,10 +27,10 @@ Affine: TypeAlias = tuple[float, float, float, float, float, float]
 """Where each pixel (x, y) of a view comes from: (a x + b y + c, d x + e y + f) of the image."""
 
 LETTER: Final = 0.62  # width over height, the gap to the next one included
-LEAST_CLIMB: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
+MIN_SLOPE: Final = tan(radians(8))  # below that, a box is loose rather than a line steep
 ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the line in it
 WIDER: Final = 1.25  # how many times as wide a stretched view is
-LEAST_LEAN: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
+MIN_CORRELATION: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
 _SIDE: Final = 48  # pixels, of the image whose edges are looked at
 _SHARP: Final = 2  # how many times the model's height a view keeps
 
@@ -67,13 +67,13 @@ def other_views(
     else:
         yield View(0, _framed(image, 0.94, 0.8, height), cut=True)
         yield View(0, _framed(image, 1.08, 1.25, height), cut=False)
-    climb = climb_of(width, tall, letters)
-    if climb is None:
+    slope = slope_of(width, tall, letters)
+    if slope is None:
         return
-    angle = round(degrees(atan(climb)))
-    lean = lean_of(image)
-    for sign in (1, -1) if abs(lean) < LEAST_LEAN else (1 if lean > 0 else -1,):
-        yield View(-sign * angle % 360, _turned(image, sign * climb, letters, height), cut=True)
+    angle = round(degrees(atan(slope)))
+    correlation = slope_correlation(image)
+    for sign in (1, -1) if abs(correlation) < MIN_CORRELATION else (1 if correlation > 0 else -1,):
+        yield View(-sign * angle % 360, _turned(image, sign * slope, letters, height), cut=True)
         yield View(-sign * angle % 360, _sheared(image, sign, letters, height), cut=True)
 
 
@@ -82,7 +82,7 @@ def ratio_of(letters: int) -> float:
     return max(1.0, LETTER * letters)
 
 
-def climb_of(width: float, height: float, letters: int) -> float | None:
+def slope_of(width: float, height: float, letters: int) -> float | None:
     """Return how far the line of a box's word climbs or falls per width, at least 0.14; None if it
     is not to be called steep.
 
@@ -92,11 +92,11 @@ def climb_of(width: float, height: float, letters: int) -> float | None:
     ratio, box = ratio_of(letters), height / width
     if box >= ratio:  # higher than the whole word is long
         return None
-    climb = (box * ratio - 1) / (ratio - box)
-    return climb if climb >= LEAST_CLIMB else None
+    slope = (box * ratio - 1) / (ratio - box)
+    return slope if slope >= MIN_SLOPE else None
 
 
-def lean_of(image: Image.Image) -> float:
+def slope_correlation(image: Image.Image) -> float:
     """Return whether what is in an image climbs (up to 1) or falls (down to -1): the correlation of
     its edges' places.
     """
@@ -129,12 +129,12 @@ def _stretched(image: Image.Image, height: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
 
 
-def _turned(image: Image.Image, climb: float, letters: int, height: int) -> Image.Image:
+def _turned(image: Image.Image, slope: float, letters: int, height: int) -> Image.Image:
     """Return an image turned so that a line climbing by so much lies level, and cut to that
     line.
     """
     width, tall = image.size
-    cos, sin = (1 + climb**2) ** -0.5, climb * (1 + climb**2) ** -0.5
+    cos, sin = (1 + slope**2) ** -0.5, slope * (1 + slope**2) ** -0.5
     ratio = ratio_of(letters)
     letter = width / (ratio * cos + abs(sin))  # its height
     size = (max(8, round(ROOM[0] * ratio * letter)), max(8, round(ROOM[1] * letter)))
@@ -151,9 +151,9 @@ def _sheared(image: Image.Image, sign: int, letters: int, height: int) -> Image.
     """
     width, tall = image.size
     letter = min(tall, 1.15 * width / ratio_of(letters))
-    climb = sign * (tall - letter) / width
+    slope = sign * (tall - letter) / width
     size = (width, max(8, round(1.15 * letter)))
-    return _through(image, size, (1, 0, 0, -climb, 1, (tall - size[1] + climb * width) / 2), height)
+    return _through(image, size, (1, 0, 0, -slope, 1, (tall - size[1] + slope * width) / 2), height)
 
 
 def _through(image: Image.Image, size: tuple[int, int], affine: Affine, height: int) -> Image.Image:

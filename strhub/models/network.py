@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from strhub.utils.options import warn_renamed
+
 Steps = Callable[[int, Tensor, Tensor], Tensor]
 """A step of reading: its index, the tokens read before it and the beams they came from, (B, beams)
 each, to logits (B * beams, C)."""
@@ -45,10 +47,17 @@ class Network(nn.Module, ABC):
     they are not.
     """
 
-    untold: ClassVar[Sequence[str]] = ()
+    not_in_weights: ClassVar[Sequence[str]] = ()
     """Hyper-parameters that `sizes_of` assumes, since no tensor shows them: for bare weights, each
     is a warning.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take `not_in_weights` by its former name, `untold`, too."""
+        super().__init_subclass__(**options)
+        if "untold" in vars(cls):
+            warn_renamed("untold", "not_in_weights")
+            cls.not_in_weights = vars(cls)["untold"]
 
     word_prior: int = 0
     """What an English word is worth where a reading is doubtful, in nats; 0: no more than any

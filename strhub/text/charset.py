@@ -32,8 +32,8 @@ _ASCII_SPELLING = {
 }  # fmt: skip
 # Unicode's compatibility forms that look like what they decompose to: full width letters, ligatures
 # and styled letters. Not those that say something else, such as ½ (12), ² (2) and ™ (TM).
-_LOOK_ALIKE = ("<wide>", "<narrow>", "<font>", "<small>", "<vertical>", "<noBreak>", "<compat>")
-_LOOK_ALIKE_CATEGORIES = (
+_COMPATIBLE = ("<wide>", "<narrow>", "<font>", "<small>", "<vertical>", "<noBreak>", "<compat>")
+_COMPATIBLE_CATEGORIES = (
     "L",
     "Nl",
     "P",
@@ -107,10 +107,10 @@ def _ascii_spelling(character: str) -> str:
     parts = unicodedata.decomposition(character).split()
     if parts and parts[0].startswith("<"):
         form, *parts = parts
-        alike = form != "<compat>" or unicodedata.category(character).startswith(
-            _LOOK_ALIKE_CATEGORIES
+        similar = form != "<compat>" or unicodedata.category(character).startswith(
+            _COMPATIBLE_CATEGORIES
         )
-        if form not in _LOOK_ALIKE or not alike:
+        if form not in _COMPATIBLE or not similar:
             return character
     spelled = _ACCENTS.sub("", "".join(_ascii_spelling(chr(int(part, 16))) for part in parts))
     return spelled if spelled and spelled.isascii() else character

@@ -124,8 +124,8 @@ def numbers_of(hparams: Mapping[str, Any], name: str, *counts: int) -> tuple[flo
     except (TypeError, ValueError):
         found = ()
     if len(found) not in counts:
-        told = f"it must be {_WORDS[counts[-1]]} numbers, see strhub-model calibrate"
-        raise ValueError(f"{name} is {stored!r}: {told}")
+        hint = f"it must be {_WORDS[counts[-1]]} numbers, see strhub-model calibrate"
+        raise ValueError(f"{name} is {stored!r}: {hint}")
     return found
 
 

@@ -22,14 +22,14 @@ from strhub.models.layers.widths import image_widths
 from strhub.models.network import Network
 from strhub.training.systems.base import System
 
-__all__ = ["DealsFeatures", "cache_features", "compute_features", "weights_hash"]
+__all__ = ["UsesFeatures", "cache_features", "compute_features", "weights_hash"]
 
 
 @runtime_checkable
-class DealsFeatures(Protocol):
+class UsesFeatures(Protocol):
     """Data whose training images can give way to features of them."""
 
-    def deal_features(
+    def use_features(
         self,
         folder: Path,
         compute: Callable[[Sequence[Tensor]], list[Tensor]],
@@ -51,7 +51,7 @@ def cache_features(system: System, data: object, device: torch.device | str = "c
     Raises `ConfigError` for what can't be cached, and for a folder with features of something else.
     """
     options = system.fine_tuning
-    if not isinstance(data, DealsFeatures):
+    if not isinstance(data, UsesFeatures):
         raise ConfigError(
             f"finetune.cache_features: {type(data).__name__} has no words by number: leave it out"
         )
@@ -59,7 +59,7 @@ def cache_features(system: System, data: object, device: torch.device | str = "c
         layer.learn(False)
     network, half = system.model.to(device), bool(options.frozen_half)
     before = network.training
-    data.deal_features(
+    data.use_features(
         Path(str(options.cache_features)),
         lambda images: compute_features(network.eval(), images, half=half),
         views=options.cache_views or 1,
@@ -78,7 +78,7 @@ def compute_features(
     half: compute in bfloat16. Raises `ConfigError` if the network has no trunk.
     """
     device = next(network.parameters()).device
-    own = image_widths(torch.stack([*images])) if _alike(images) else None
+    own = image_widths(torch.stack([*images])) if _same_shape(images) else None
     ready = [
         _padded(image if own is None else image[..., : own[number]], network.padding)
         for number, image in enumerate(images)
@@ -114,7 +114,7 @@ def weights_hash(system: System) -> str:
     return digest.hexdigest()
 
 
-def _alike(images: Sequence[Tensor]) -> bool:
+def _same_shape(images: Sequence[Tensor]) -> bool:
     return len({image.shape for image in images}) == 1
 
 

@@ -40,7 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.mixture_size": (1, math.inf),
     "data.num_workers": (0, math.inf),
     "data.shard_words": (1, math.inf),
-    "data.val_share": (0.0, 1.0),
+    "data.val_fraction": (0.0, 1.0),
     "model.batch_size": (1, math.inf),
     "model.dropout": (0.0, 1.0),
     "model.lr": (0.0, math.inf),

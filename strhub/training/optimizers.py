@@ -113,11 +113,11 @@ class Muon(Optimizer):
         """Take one step; parameters without a gradient stay as they are."""
         loss = evaluate(closure)
         for group in self.param_groups:
-            alike: dict[Any, list[nn.Parameter]] = defaultdict(list)
+            by_shape: dict[Any, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike[parameter.shape, parameter.dtype, parameter.device].append(parameter)
-            for parameters in alike.values():
+                    by_shape[parameter.shape, parameter.dtype, parameter.device].append(parameter)
+            for parameters in by_shape.values():
                 self._update(
                     parameters, **{name: group[name] for name in ("lr", "weight_decay", "momentum")}
                 )

@@ -129,7 +129,7 @@ def run_trial(
     config: DictConfig,
     params: Mapping[str, Any],
     folder: str | Path,
-    lent: pl.LightningDataModule | None,
+    shared_data: pl.LightningDataModule | None,
 ) -> None:
     """Train with proposed values, from the last state in the folder if there is one.
 
@@ -139,7 +139,7 @@ def run_trial(
     same = OmegaConf.to_container(own.data, resolve=True) == OmegaConf.to_container(
         config.data, resolve=True
     )
-    train(own, data=copy.copy(lent) if same else None)
+    train(own, data=copy.copy(shared_data) if same else None)
 
 
 class ReportToRay(Callback):
@@ -200,12 +200,12 @@ def _tuner(
 
     settings, here = config.tune, Path.cwd()
 
-    def trial(params: dict[str, Any], lent: pl.LightningDataModule) -> None:
+    def trial(params: dict[str, Any], shared_data: pl.LightningDataModule) -> None:
         os.chdir(here)  # paths in the configuration are relative to where the search was started
         trial_folder = ray_tune.get_context().get_trial_dir()
-        run_trial(config, params, trial_folder, lent)
+        run_trial(config, params, trial_folder, shared_data)
 
-    with_data = ray_tune.with_parameters(trial, lent=data)
+    with_data = ray_tune.with_parameters(trial, shared_data=data)
     trainable = ray_tune.with_resources(with_data, trial_resources(config, cluster))
     if settings.resume_dir:
         if not ray_tune.Tuner.can_restore(str(folder / "ray")):

@@ -74,7 +74,7 @@ def test_every_architecture_says_what_it_assumes(
     model = create_model(experiment, **SIZES[experiment])
     torch.save(model.model.state_dict(), tmp_path / "x.pt")
     checkpoint = read_checkpoint(tmp_path / "x.pt")
-    expected = {"charset_train", "normalize", *type(model.model).untold}
+    expected = {"charset_train", "normalize", *type(model.model).not_in_weights}
     assert warned(caplog) == expected == {*checkpoint.card["assumed"]}
     assert "img_size" in expected
 

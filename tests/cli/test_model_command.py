@@ -52,8 +52,8 @@ def test_a_curve_is_drawn(tmp_path: Path) -> None:
 def test_a_model_is_measured(capsys: pytest.CaptureFixture[str], word_tree: Path) -> None:
     sets = ["--data_root", str(word_tree), "--sets", "val/a"]
     run(["measure", "strhub-tiny", "--rendered", "4", "--empty", "5", "--repeats", "1", *sets])
-    told = capsys.readouterr().out
-    assert "| rendered, difficulty 0 to 0.8 | 4 |" in told
-    assert "| val/a |" in told
-    assert "5 images with nothing to read" in told
-    assert "one look, 2 threads, batches of 32" in told
+    reported = capsys.readouterr().out
+    assert "| rendered, difficulty 0 to 0.8 | 4 |" in reported
+    assert "| val/a |" in reported
+    assert "5 images with nothing to read" in reported
+    assert "one look, 2 threads, batches of 32" in reported

@@ -51,8 +51,8 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
             stage["overrides"] = ["+experiment=strhub-tiny", *SMALL]
     recipe["stages"][1]["min_confidence"] = 0.0
     recipe |= {
-        "calibrate": ["--drawn", "8"],
-        "evaluate": ["--drawn", "8", "--empty", "5", "--repeats", "1"],
+        "calibrate": ["--rendered", "8"],
+        "evaluate": ["--rendered", "8", "--empty", "5", "--repeats", "1"],
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = (

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from strhub.checkpoint.zoo import create_model
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions, Negatives
-from strhub.clip.gather import Share
+from strhub.clip.gather import RowGatherer
 from strhub.clip.text_side import load_text_side, read_words
 from strhub.clip.tokenizer import load_tokenizer
 from strhub.clip.weights import read_clip
@@ -81,7 +81,7 @@ def image(count: int) -> Tensor:
 def test_the_loss_is_that_of_the_paper() -> None:
     images, texts, labels = directions(4), directions(4, 2), ["one", "two", "three", "four"]
     contrastive = objective(temperature=0.1)
-    loss = contrastive.loss(images, texts, labels, None, Share(4, images.device))
+    loss = contrastive.loss(images, texts, labels, None, RowGatherer(4, images.device))
     logits = 10 * images @ texts.T
     by_hand = (logits.log_softmax(1).diag() + logits.log_softmax(0).diag()).mean() / -2
     assert loss.item() == pytest.approx(by_hand.item(), rel=1e-5)
@@ -92,7 +92,7 @@ def test_words_equal_but_for_case_do_not_push_each_other_away() -> None:
     contrastive = objective()
 
     def loss(labels: list[str]) -> Tensor:
-        return contrastive.loss(images, texts, labels, None, Share(4, images.device))
+        return contrastive.loss(images, texts, labels, None, RowGatherer(4, images.device))
 
     images.requires_grad_()
     masked = loss(["Sale", "two", "SALE", "four"])
@@ -119,13 +119,13 @@ def test_own_errors_count_only_where_the_reading_is_wrong(features: WordFeatures
     expected = F.normalize(features(["cut"]), dim=-1)
     torch.testing.assert_close(negatives.directions[0], expected)
     images = directions(4)
-    share = Share(4, images.device)
-    with_all = contrastive.loss(images, texts, labels, negatives, share)
+    gatherer = RowGatherer(4, images.device)
+    with_all = contrastive.loss(images, texts, labels, negatives, gatherer)
     none = Negatives(negatives.directions, torch.ones_like(negatives.hidden))
-    assert contrastive.loss(images, texts, labels, none, share) == contrastive.loss(
-        images, texts, labels, None, share
+    assert contrastive.loss(images, texts, labels, none, gatherer) == contrastive.loss(
+        images, texts, labels, None, gatherer
     )
-    assert with_all > contrastive.loss(images, texts, labels, None, share)
+    assert with_all > contrastive.loss(images, texts, labels, None, gatherer)
 
 
 def test_nearest_words_are_near_and_not_the_label(features: WordFeatures) -> None:
@@ -189,10 +189,10 @@ def test_the_first_loss_never_shrinks_and_the_second_warms_up(clip_path: Path) -
     made.contrastive, kept = None, made.contrastive
     first = made.training_loss(images, labels).item()
     made.contrastive = kept
-    for step, share in ((0, 0.25), (1, 0.5), (3, 1.0), (100, 1.0)):
+    for step, weight in ((0, 0.25), (1, 0.5), (3, 1.0), (100, 1.0)):
         made.step = step
         total = made.training_loss(images, labels).item()
-        assert total == pytest.approx(first + 0.5 * share * second, rel=1e-5)
+        assert total == pytest.approx(first + 0.5 * weight * second, rel=1e-5)
 
 
 def test_it_learns_to_find_the_word(clip_path: Path) -> None:

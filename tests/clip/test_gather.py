@@ -71,7 +71,7 @@ def test_two_processes_give_the_loss_of_one_on_the_joined_batch(
     multiprocessing.spawn(on_one_of_two, args=(str(tmp_path), parts), nprocs=2)  # type: ignore[no-untyped-call]
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     fractions = [len(LABELS[part]) / len(LABELS) for part in parts]
-    total = sum(share * one["loss"] for share, one in zip(fractions, found, strict=True))
+    total = sum(fraction * one["loss"] for fraction, one in zip(fractions, found, strict=True))
     assert total == pytest.approx(joined.item(), rel=1e-5)
     if fractions[0] == fractions[1]:
         expected = gradients(step)

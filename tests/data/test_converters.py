@@ -82,7 +82,7 @@ def run(
     return [(label, image) for image, label in records]
 
 
-def share(image: Image.Image, color: tuple[int, int, int]) -> float:
+def fraction(image: Image.Image, color: tuple[int, int, int]) -> float:
     """How much of an image has nearly this color, from 0 to 1."""
     return float(
         (np.abs(np.subtract(np.asarray(image).astype(int), color)).max(axis=2) <= 25).mean()
@@ -90,7 +90,7 @@ def share(image: Image.Image, color: tuple[int, int, int]) -> float:
 
 
 def is_on(image: Image.Image, color: tuple[int, int, int]) -> bool:
-    return share(image, color) > 0.75
+    return fraction(image, color) > 0.75
 
 
 def is_straight(word: sets.Rendered, writer: Writer, *, rectified: bool) -> bool:
@@ -100,11 +100,11 @@ def is_straight(word: sets.Rendered, writer: Writer, *, rectified: bool) -> bool
     return word.label != 'two, "3"' or (rectified and writer not in BOXES)
 
 
-def count(told: str, reason: str) -> int:
+def count(reported: str, reason: str) -> int:
     """How many were left out for a reason, as told on stderr."""
     return sum(
         int(line.split(" x ")[0].split()[-1])
-        for line in told.splitlines()
+        for line in reported.splitlines()
         if line.endswith(f" x {reason}")
     )
 
@@ -120,17 +120,17 @@ def test_scenes(
 ) -> None:
     published = writer(tmp_path)
     records = run(name, published, tmp_path / "lmdb", *(["--rectified"] if rectified else []))
-    told = capsys.readouterr().err
+    reported = capsys.readouterr().err
 
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
     for word, (_, image) in zip(sets.READABLE, records, strict=True):
         straight = is_straight(word, writer, rectified=rectified)
-        assert share(image, word.color) > (0.75 if straight else 0.3), word
-    assert count(told, "missing image") == 1
-    assert count(told, "damaged annotation") == published.damaged
+        assert fraction(image, word.color) > (0.75 if straight else 0.3), word
+    assert count(reported, "missing image") == 1
+    assert count(reported, "damaged annotation") == published.damaged
     unreadable = ("don't care (###)", "don't care (.)", "difficult", "illegible", "ignored")
-    assert sum(count(told, reason) for reason in unreadable) == 1
-    assert f"{len(sets.READABLE)} words" in told
+    assert sum(count(reported, reason) for reason in unreadable) == 1
+    assert f"{len(sets.READABLE)} words" in reported
 
 
 @pytest.mark.parametrize(("name", "writer"), WORD_SETS, ids=ids(WORD_SETS))
@@ -139,14 +139,14 @@ def test_images_of_words(
 ) -> None:
     published = writer(tmp_path)
     records = run(name, published, tmp_path / "lmdb")
-    told = capsys.readouterr().err
+    reported = capsys.readouterr().err
     assert [label for label, _ in records] == [word.label for word in sets.READABLE]
     assert all(
         is_on(image, word.color) for word, (_, image) in zip(sets.READABLE, records, strict=True)
     )
     assert all(image.size == (64, 24) for _, image in records)
-    assert count(told, "missing image") == 1
-    assert count(told, "damaged annotation") == published.damaged
+    assert count(reported, "missing image") == 1
+    assert count(reported, "damaged annotation") == published.damaged
 
 
 def test_sizes_of_crops(tmp_path: Path) -> None:
@@ -244,9 +244,9 @@ def test_damaged_image_and_undecodable_line_are_counted(
     with (published.annotations / "gt_img_2.txt").open("ab") as file:
         file.write(b"1,1,2,1,2,2,1,2,\xff\xfe\r\n")
     assert [label for label, _ in run("ic15", published, tmp_path / "lmdb")] == ["Grüße"]
-    told = capsys.readouterr().err
-    assert count(told, "unreadable image") == 1
-    assert count(told, "not UTF-8") == 1
+    reported = capsys.readouterr().err
+    assert count(reported, "unreadable image") == 1
+    assert count(reported, "not UTF-8") == 1
 
 
 def test_vertical_words_are_turned_if_asked(tmp_path: Path) -> None:
@@ -283,9 +283,9 @@ def test_mjsynth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     published = sets.Published(sets.write(tmp_path / "annotation_train.txt", lines), tmp_path)
     assert [label for label, _ in run("mjsynth", published, tmp_path / "lmdb")] == ["Lube"]
-    told = capsys.readouterr().err
+    reported = capsys.readouterr().err
     assert [
-        count(told, reason)
+        count(reported, reason)
         for reason in ("unreadable image", "missing image", "no label in the name")
     ] == [1] * 3
 
@@ -320,9 +320,9 @@ def test_synthtext(
     assert [is_on(records[index][1], sets.READABLE[index].color) for index in (0, 1, 3)] == [
         True
     ] * 3
-    told = capsys.readouterr().err
-    assert count(told, "damaged annotation") == 1
-    assert "2 words and 1 boxes" in told
+    reported = capsys.readouterr().err
+    assert count(reported, "damaged annotation") == 1
+    assert "2 words and 1 boxes" in reported
 
 
 def iiit5k(root: Path, monkeypatch: pytest.MonkeyPatch) -> sets.Published:

@@ -127,9 +127,9 @@ PRESENT = RenderOptions(
 
 
 def test_former_names_go_on_working_and_warn(compose_main: Compose) -> None:
-    with pytest.warns(FutureWarning, match=r"data\.\w+ is now called data\.render\.") as told:
+    with pytest.warns(FutureWarning, match=r"data\.\w+ is now called data\.render\.") as reported:
         assert SceneTextDataModule(**MODULE, **FORMER).render == PRESENT
-    assert len(told) == len(FORMER)
+    assert len(reported) == len(FORMER)
     with pytest.warns(FutureWarning, match="data.drawn is now called data.render.words"):
         data = TextDataModule(**MODULE, drawn=5, render=RenderOptions(blanks=0.5))
     assert (data.render.words, data.render.blanks) == (5, 0.5)

@@ -103,7 +103,7 @@ TABLE = {
     "./read.py strhub-tiny --images demo_images/* refine_iters:int=2 decode_ar:bool=false": PLAIN,
     "./export.py outputs/parseq/last.ckpt words.onnx decode_ar:bool=false refine_iters:int=2": PLAIN,
     "./export.py pretrained=parseq words.onnx --precision float16": NETWORK,
-    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate pictures/of/words": PLAIN,
+    "./export.py strhub-tiny words.onnx --precision int8-static --calibrate images/of/words": PLAIN,
     "./export.py strhub-tiny words.pt2": MINUTES,
     "./export.py strhub-small words.xml": Run(only_parsed="needs OpenVINO"),
     "./export.py strhub-small words.mlpackage --width 320": Run(only_parsed="needs coremltools"),
@@ -115,7 +115,7 @@ TABLE = {
     "./export.py strhub-small-multi multi.onnx --precision float16": WHEEL,
     "./read.py multi.onnx --images demo_images/*": WHEEL,
     # Data
-    "strhub-data make pictures/ data/train/real/shop": PLAIN,
+    "strhub-data make images/ data/train/real/shop": PLAIN,
     "strhub-data make photos/labels.csv data/train/real/mine": PLAIN,
     "strhub-data render data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(
         instead=(("1000", "4"),)
@@ -195,7 +195,7 @@ TABLE = {
     "pretrained_encoder=timm": TIMM,
     "./train.py pretrained=strhub-tiny charset=36_lowercase model.max_label_length=40 "
     "adapt.variants=true": TRAIN,
-    "./train.py +experiment=finetune hydra.run.dir=outputs/prices data.val_share=0.2 "
+    "./train.py +experiment=finetune hydra.run.dir=outputs/prices data.val_fraction=0.2 "
     "model.charset_train=@data/train/real": Run(
         "trainer.max_steps=2 trainer.val_check_interval=1 trainer.accelerator=cpu "
         "+trainer.enable_progress_bar=false callbacks.summary=null callbacks.samples=null"

@@ -41,13 +41,13 @@ def furnish() -> None:
         )
     images = sorted((ROOT / "demo_images").glob("*.png"))
     shutil.copytree(ROOT / "demo_images", "demo_images")
-    for folder in ("words", "pictures", "photos", "pictures/of/words", "shards", "path/to"):
+    for folder in ("words", "images", "photos", "images/of/words", "shards", "path/to"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         for image in images if folder not in ("shards", "path/to") else ():
             shutil.copy(image, folder)
     Path("fonts").mkdir()
     shutil.copy(ROOT / "strhub/data/synth/fonts/Anton-Regular.ttf", "fonts")
-    for folder in ("pictures", "photos"):
+    for folder in ("images", "photos"):
         rows = [
             "filename,words",
             *(f"{image.name},word{index}" for index, image in enumerate(images)),
@@ -103,8 +103,8 @@ def main() -> None:
                     status, words = 1, [*words, repr(error)]
                 sys.stdout.flush()
                 sys.stderr.flush()
-            told = Path("printed.txt").read_text("utf-8", "replace")[-1500:]
-            results.write(json.dumps({"words": words, "status": status, "printed": told}) + "\n")
+            printed = Path("printed.txt").read_text("utf-8", "replace")[-1500:]
+            results.write(json.dumps({"words": words, "status": status, "printed": printed}) + "\n")
             results.flush()
 
 

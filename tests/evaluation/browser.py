@@ -65,6 +65,6 @@ const words = (id) =>
     )
     found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stdout[:2000]
-    told = json.loads(unescape(found[1]))
-    assert "error" not in told, told
-    return told["value"]
+    reported = json.loads(unescape(found[1]))
+    assert "error" not in reported, reported
+    return reported["value"]

@@ -206,11 +206,11 @@ def test_perfect_confidences_show_an_error_by_chance() -> None:
 def test_a_calibration_is_told_by_a_model() -> None:
     assert Calibration.of({}) == Calibration()
     assert Calibration()(0.3, "house") == 0.3
-    told = Calibration.of({"calibration": [1, 0.5, 1.0, -2]})
-    assert told(0.5, "Market") > told(0.5, "qzxv") > 0.5
-    assert told(0.0, "") == 0.0
-    assert told(0.9, "J") < 0.9 < told(0.9, "JJ")
-    assert 0 < told(0.0, "market") < told(1.0, "market") < 1
+    reported = Calibration.of({"calibration": [1, 0.5, 1.0, -2]})
+    assert reported(0.5, "Market") > reported(0.5, "qzxv") > 0.5
+    assert reported(0.0, "") == 0.0
+    assert reported(0.9, "J") < 0.9 < reported(0.9, "JJ")
+    assert 0 < reported(0.0, "market") < reported(1.0, "market") < 1
     assert TRUE(0.9, "at") < TRUE(0.9, "house")
     assert TRUE(0.9, "JJ") < TRUE(0.9, "JJJJ")
     assert TRUE(0.999, "J") - TRUE(0.6, "J") > TRUE(0.999, "JJJJ") - TRUE(0.6, "JJJJ")

@@ -63,7 +63,7 @@ def fit(found: Arrays, words: np.ndarray) -> Fitted:
     return correction, calibration
 
 
-def told(
+def reported(
     found: Arrays, words: np.ndarray, fitted: Fitted, *, again: bool
 ) -> list[tuple[float, bool]]:
     """Return how sure each word is called, of one look or all, and whether it is right."""
@@ -88,7 +88,7 @@ def error_of(found: Arrays, verdicts: list[tuple[float, bool]]) -> CalibrationEr
     return calibration_error(confidences, right, trials=60)
 
 
-def crosswise(found: Arrays, *, again: bool) -> CalibrationError:
+def cross_validated(found: Arrays, *, again: bool) -> CalibrationError:
     """Return the mean error over partitions, each part of the words measured with the others'
     fit.
     """
@@ -99,7 +99,7 @@ def crosswise(found: Arrays, *, again: bool) -> CalibrationError:
         for part in range(PARTS):
             own = order[part::PARTS]
             fitted = fit(found, np.setdiff1d(order, own))
-            verdicts += told(found, own, fitted, again=again)
+            verdicts += reported(found, own, fitted, again=again)
         errors.append(error_of(found, verdicts))
     return CalibrationError(*np.mean(errors, axis=0))
 
@@ -107,7 +107,7 @@ def crosswise(found: Arrays, *, again: bool) -> CalibrationError:
 @pytest.mark.parametrize("again", [False, True])
 def test_expected_calibration_error_is_at_most_2_percent(again: bool, recorded: Arrays) -> None:
     """With one look and with re-reading: as it is usually told, and where it is without chance."""
-    error = crosswise(recorded, again=again)
+    error = cross_validated(recorded, again=again)
     assert error.plain <= 0.02
     assert error.estimate <= 0.015
     assert error.high <= 0.02

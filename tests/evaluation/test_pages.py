@@ -142,7 +142,7 @@ def test_pages_of_no_error_and_of_no_confidence(tmp_path: Path) -> None:
 
 @needs_browser
 def test_filters_the_matrix_and_the_gallery_in_a_browser(report: str, tmp_path: Path) -> None:
-    told = act(
+    reported = act(
         report,
         """
         const seen = { all: words("gallery") };
@@ -168,20 +168,20 @@ def test_filters_the_matrix_and_the_gallery_in_a_browser(report: str, tmp_path: 
         """,
         tmp_path,
     )
-    assert told["all"][:2] == ["b/12", "b/2"]
-    assert told["counted"] == "11 of 11 words"
-    assert told["images"]
-    assert told["first"] == []
-    assert told["parts"] == ["all", "1–3", "4–6", "7–9", "over 25"]
-    assert told["short"] == ["b/4", "b/9"]
-    assert told["added"] == ["b/12", "b/10", "b/11"]
-    assert told["room"] == ["b/2"]
-    assert told["pressed"] == "true"
-    assert told["confused"] == ["b/7", "b/8"]
-    assert told["again"] == ["b/2"]
-    assert told["released"] == "false"
-    assert told["suspected"] == ["b/12", "b/2"]
-    assert told["marked"] == 2
+    assert reported["all"][:2] == ["b/12", "b/2"]
+    assert reported["counted"] == "11 of 11 words"
+    assert reported["images"]
+    assert reported["first"] == []
+    assert reported["parts"] == ["all", "1–3", "4–6", "7–9", "over 25"]
+    assert reported["short"] == ["b/4", "b/9"]
+    assert reported["added"] == ["b/12", "b/10", "b/11"]
+    assert reported["room"] == ["b/2"]
+    assert reported["pressed"] == "true"
+    assert reported["confused"] == ["b/7", "b/8"]
+    assert reported["again"] == ["b/2"]
+    assert reported["released"] == "false"
+    assert reported["suspected"] == ["b/12", "b/2"]
+    assert reported["marked"] == 2
 
 
 @needs_browser
@@ -190,7 +190,7 @@ def test_suspected_labels_are_decided_in_a_browser(
 ) -> None:
     page = suspects_page(first.combined.errors[:4], sets, reader=HOSTILE, words=31)
     assert HOSTILE not in page
-    told = act(
+    reported = act(
         page,
         """
         const cards = () => [...document.querySelectorAll("#list figure")];
@@ -204,9 +204,9 @@ def test_suspected_labels_are_decided_in_a_browser(
         """,
         tmp_path,
     )
-    assert told["count"] == "4 of 4 decided, 3 corrections"
-    assert told["open"] == 0
-    head, *rows = [line.split("\t") for line in told["table"].splitlines()]
+    assert reported["count"] == "4 of 4 decided, 3 corrections"
+    assert reported["open"] == 0
+    head, *rows = [line.split("\t") for line in reported["table"].splitlines()]
     assert head == ["source", "image", "label", "correction", "action"]
     source = sets[1].sources[0].path
     assert rows == [
@@ -249,7 +249,7 @@ def test_the_words_that_one_reads_in_a_browser(
     first: Evaluation, second: Evaluation, sets: list[WordSet], tmp_path: Path
 ) -> None:
     page = compare_page(compare([first, second]), [first, second], sets)
-    told = act(
+    reported = act(
         page,
         """
         const seen = { first: words("gallery") };
@@ -260,7 +260,7 @@ def test_the_words_that_one_reads_in_a_browser(
         """,
         tmp_path,
     )
-    assert told == {"first": ["a/0"], "second": ["b/2"], "nobody": 10, "none": 0}
+    assert reported == {"first": ["a/0"], "second": ["b/2"], "nobody": 10, "none": 0}
 
 
 def test_a_difference_that_words_can_show() -> None:

@@ -141,8 +141,8 @@ def computed(converted: Any, images: Tensor) -> Tensor:
     for operation in function.operations:
         if operation.op_type == "const":
             continue
-        given = {key: value(one) for key, one in operation.inputs.items() if one is not None}
-        outputs = OPERATORS[operation.op_type](given)
+        values = {key: value(one) for key, one in operation.inputs.items() if one is not None}
+        outputs = OPERATORS[operation.op_type](values)
         several = outputs if isinstance(outputs, list | tuple) else [outputs]
         for output, tensor in zip(operation.outputs, several, strict=True):
             assert tuple(output.shape) == tuple(tensor.shape)
@@ -178,12 +178,12 @@ def test_the_converted_program_gives_pytorchs_logits(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spec = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
-    [taken], [given] = spec.description.input, spec.description.output
+    [taken], [values] = spec.description.input, spec.description.output
     assert taken.name == "images"
     assert list(taken.type.multiArrayType.shape) == [1, 3, height, width]
-    assert given.name == "logits"
-    assert list(given.type.multiArrayType.shape) == list(found.shape)
-    told = json.loads(spec.description.metadata.userDefined["strhub"])
-    assert told["charset"] == model.tokenizer.charset
-    assert told["card"] == {"license": "MIT"}
+    assert values.name == "logits"
+    assert list(values.type.multiArrayType.shape) == list(found.shape)
+    reported = json.loads(spec.description.metadata.userDefined["strhub"])
+    assert reported["charset"] == model.tokenizer.charset
+    assert reported["card"] == {"license": "MIT"}
     assert [one.name for one in tmp_path.iterdir()] == ["words.mlpackage"]

@@ -41,16 +41,16 @@ class Written:
     """What a stand-in of OpenVINO makes of a graph."""
 
     def __init__(self, graph: Path) -> None:
-        self.graph, self.told = graph.read_bytes(), ""
+        self.graph, self.reported = graph.read_bytes(), ""
 
     def set_rt_info(self, value: str, path: list[str]) -> None:
         assert path == ["strhub"]
-        self.told = value
+        self.reported = value
 
 
 def test_both_files_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def save(model: Written, path: Path, compress_to_fp16: bool) -> None:
-        path.write_text(model.told, "utf-8")
+        path.write_text(model.reported, "utf-8")
         if compress_to_fp16:
             raise OSError(28, "No space left on device")
         path.with_suffix(".bin").write_bytes(model.graph)
@@ -59,9 +59,9 @@ def test_both_files_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "openvino", fake)
     model = load("strhub-tiny")
     write_openvino(model, tmp_path / "deep" / "words.xml", card={"licence": "MIT"})
-    told = json.loads((tmp_path / "deep" / "words.xml").read_text("utf-8"))
-    assert told["charset"] == model.tokenizer.charset
-    assert told["card"] == {"licence": "MIT"}
+    reported = json.loads((tmp_path / "deep" / "words.xml").read_text("utf-8"))
+    assert reported["charset"] == model.tokenizer.charset
+    assert reported["card"] == {"licence": "MIT"}
     with pytest.raises(ValueError, match="cannot be written: No space left"):
         write_openvino(model, tmp_path / "full" / "words.xml", precision="float16")
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
@@ -82,5 +82,5 @@ def test_openvino_itself_gives_pytorchs_logits(
     model = load(name, **options)
     write_openvino(model, tmp_path / "words.xml")
     assert largest_difference_of_openvino(model, tmp_path / "words.xml") < 1e-3
-    told = openvino.Core().read_model(tmp_path / "words.xml").get_rt_info(["strhub"])
-    assert json.loads(told.astype(str))["charset"] == model.tokenizer.charset
+    reported = openvino.Core().read_model(tmp_path / "words.xml").get_rt_info(["strhub"])
+    assert json.loads(reported.astype(str))["charset"] == model.tokenizer.charset

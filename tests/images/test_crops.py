@@ -31,8 +31,8 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def painted(size: tuple[int, int], place: Map) -> Image.Image:
-    """Four colored quarters of a word, red and green above blue and yellow, wherever `place` puts
+def painted(size: tuple[int, int], mapping: Map) -> Image.Image:
+    """Four colored quarters of a word, red and green above blue and yellow, wherever `mapping` puts
     its unit square.
     """
     image = Image.new("RGB", size, "white")
@@ -40,7 +40,7 @@ def painted(size: tuple[int, int], place: Map) -> Image.Image:
     steps = np.linspace(0, 1, 41)
     for color, left, top in ((RED, 0, 0), (GREEN, 20, 0), (BLUE, 0, 20), (YELLOW, 20, 20)):
         u, v = steps[left : left + 21], steps[top : top + 21]
-        outline = [place(x, v[0]) for x in u] + [place(x, v[-1]) for x in u[::-1]]
+        outline = [mapping(x, v[0]) for x in u] + [mapping(x, v[-1]) for x in u[::-1]]
         draw.polygon(outline, fill=color)
     return image
 
@@ -48,7 +48,7 @@ def painted(size: tuple[int, int], place: Map) -> Image.Image:
 def quarters(crop: Image.Image) -> list[tuple[int, ...]]:
     width, height = crop.size
     points = [(x * width // 4, y * height // 4) for y in (1, 3) for x in (1, 3)]
-    return [crop.getpixel(place) for place in points]  # type: ignore[misc]
+    return [crop.getpixel(mapping) for mapping in points]  # type: ignore[misc]
 
 
 def on_quadrilateral(corners: list[tuple[float, float]]) -> Map:
@@ -69,16 +69,16 @@ def on_quadrilateral(corners: list[tuple[float, float]]) -> Map:
 def on_arc(center: float, inner: float, outer: float) -> Map:
     """A band over a center, read from the left to the right."""
 
-    def place(u: float, v: float) -> tuple[float, float]:
+    def mapping(u: float, v: float) -> tuple[float, float]:
         angle, radius = math.pi * (1 - 0.2 - 0.6 * u), outer - (outer - inner) * v
         return center + radius * math.cos(angle), center - radius * math.sin(angle)
 
-    return place
+    return mapping
 
 
-def outline(place: Map, points: int) -> list[tuple[float, float]]:
+def outline(mapping: Map, points: int) -> list[tuple[float, float]]:
     marks = np.linspace(0, 1, points)
-    return [place(u, 0) for u in marks] + [place(u, 1) for u in marks[::-1]]
+    return [mapping(u, 0) for u in marks] + [mapping(u, 1) for u in marks[::-1]]
 
 
 @pytest.mark.parametrize("rectified", [False, True])
@@ -107,8 +107,8 @@ def test_rotation_is_clockwise() -> None:
 
 def test_perspective_is_undone() -> None:
     corners = [(20.0, 60.0), (170.0, 10.0), (180.0, 190.0), (30.0, 100.0)]
-    place = on_quadrilateral(corners)
-    crop = crop_word(painted((200, 200), place), corners, rectified=True)
+    mapping = on_quadrilateral(corners)
+    crop = crop_word(painted((200, 200), mapping), corners, rectified=True)
     pixels = np.asarray(crop).astype(int)
     # In perspective, the middle of the word isn't the middle of its outline; straightened, it is
     # again.
@@ -119,8 +119,8 @@ def test_perspective_is_undone() -> None:
 
 @pytest.mark.parametrize("points", [5, 6, 9])
 def test_curved_text_is_straightened(points: int) -> None:
-    place = on_arc(150, 80, 130)
-    crop = crop_word(painted((300, 200), place), outline(place, points), rectified=True)
+    mapping = on_arc(150, 80, 130)
+    crop = crop_word(painted((300, 200), mapping), outline(mapping, points), rectified=True)
     assert quarters(crop) == [RED, GREEN, BLUE, YELLOW]
     arc = 0.6 * math.pi * 105
     assert 0.8 * arc < crop.width < 1.1 * arc
@@ -128,9 +128,9 @@ def test_curved_text_is_straightened(points: int) -> None:
 
 
 def test_opposite_sense_gives_the_same_crop() -> None:
-    place = on_arc(150, 80, 130)
-    image = painted((300, 200), place)
-    polygon = outline(place, 4)
+    mapping = on_arc(150, 80, 130)
+    image = painted((300, 200), mapping)
+    polygon = outline(mapping, 4)
     turned = [polygon[0], *polygon[:0:-1]]
     assert crop_word(image, turned, rectified=True) == crop_word(image, polygon, rectified=True)
 
@@ -167,8 +167,8 @@ def test_margin_is_in_heights_of_the_word(rectified: bool) -> None:
 
 
 def test_margin_of_a_curved_text_goes_straight_on() -> None:
-    place = on_arc(150, 80, 130)
-    polygon, image = outline(place, 9), painted((300, 200), place)
+    mapping = on_arc(150, 80, 130)
+    polygon, image = outline(mapping, 9), painted((300, 200), mapping)
     plain, wide = (crop_word(image, polygon, rectified=True, margin=margin) for margin in (0, 0.2))
     extra = round(0.2 * plain.height)
     assert wide.size == (plain.width + 2 * extra, plain.height + 2 * extra)

@@ -165,13 +165,13 @@ def test_a_batch_ends_before_it_holds_too_much(
     monkeypatch.setattr("strhub.inference.batches._HELD_BYTES", 2 * len(DEMO[0].read_bytes()))
     asked = 0
 
-    def given() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         nonlocal asked
         for _ in range(100):
             asked += 1
             yield DEMO[0].read_bytes()
 
-    next(recognizer.read(given()))
+    next(recognizer.read(chunks()))
     assert asked == 3
 
 

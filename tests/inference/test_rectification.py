@@ -23,7 +23,7 @@ from strhub.inference.engine import Decode
 from strhub.inference.engine import Engine as EngineBase
 from strhub.inference.pipeline import Decoded, Reader, ViewReading
 from strhub.inference.reading import ImageArray
-from strhub.inference.rectification import LETTER, climb_of, lean_of, other_views
+from strhub.inference.rectification import LETTER, other_views, slope_correlation, slope_of
 from strhub.inference.rereading import best_supported
 from strhub.text import CHARSET_36, CHARSET_94, CharsetAdapter
 from strhub.text.correction import Correction
@@ -67,11 +67,11 @@ def test_the_box_and_the_number_of_letters_tell_how_steep_a_line_is(
     angle: float, letters: int
 ) -> None:
     width, height = box_of(radians(angle), 30, letters)
-    climb = climb_of(width, height, letters)
+    slope = slope_of(width, height, letters)
     if height < LETTER * letters * width:
-        assert climb == pytest.approx(tan(radians(angle)), rel=1e-6)
+        assert slope == pytest.approx(tan(radians(angle)), rel=1e-6)
     else:
-        assert climb is None
+        assert slope is None
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_box_and_the_number_of_letters_tell_how_steep_a_line_is(
     ],
 )
 def test_what_is_not_steep(width: int, height: int, letters: int) -> None:
-    assert climb_of(width, height, letters) is None
+    assert slope_of(width, height, letters) is None
 
 
 @pytest.mark.parametrize("upright", [False, True])
@@ -119,9 +119,11 @@ def test_images_of_any_size_have_views(size: tuple[int, int], letters: int) -> N
 def test_edges_tell_whether_a_line_climbs(angle: int, upright: bool) -> None:
     original = bar(angle, upright=upright)
     for one in (original, ImageOps.invert(original)):
-        assert lean_of(one) * angle > 0.1 * abs(angle)
-    assert lean_of(ImageOps.mirror(original)) == pytest.approx(-lean_of(original), abs=0.05)
-    assert lean_of(Image.new("RGB", (50, 30), "red")) == 0
+        assert slope_correlation(one) * angle > 0.1 * abs(angle)
+    assert slope_correlation(ImageOps.mirror(original)) == pytest.approx(
+        -slope_correlation(original), abs=0.05
+    )
+    assert slope_correlation(Image.new("RGB", (50, 30), "red")) == 0
 
 
 @pytest.mark.parametrize("size", [(200_000, 60), (60, 200_000)])

@@ -244,12 +244,12 @@ def test_saved_and_loaded_is_the_same(experiment: str, tmp_path: Path) -> None:
 )
 def test_bare_weights_tell_their_sizes(options: dict[str, Any]) -> None:
     model = small_model(**options, nhead=1, iter_size=3)
-    told = Network.sizes_of(model.model.state_dict())
-    assert told.pop("charset_size") == 12
-    expected = {name: model.hparams[name] for name in told} | (
+    reported = Network.sizes_of(model.model.state_dict())
+    assert reported.pop("charset_size") == 12
+    expected = {name: model.hparams[name] for name in reported} | (
         {"v_num_layers": 0} if "v_backbone" in options else {}
     )
-    assert told == expected
+    assert reported == expected
 
 
 def test_a_recognizer_reads_with_it() -> None:

@@ -120,8 +120,10 @@ def test_a_file_as_the_released_ones_loads(tmp_path: Path) -> None:
     torch.save(weights, tmp_path / "abinet.pt")
     loaded = load_from_checkpoint(tmp_path / "abinet.pt").eval()
     network_options = keyword_names(Network)
-    told = {name: value for name, value in loaded.hparams.items() if name in network_options}
-    assert told == {name: value for name, value in model.hparams.items() if name in network_options}
+    stored = {name: value for name, value in loaded.hparams.items() if name in network_options}
+    assert stored == {
+        name: value for name, value in model.hparams.items() if name in network_options
+    }
     assert loaded.hparams.charset_train == model.hparams.charset_train
     with torch.inference_mode():
         assert torch.equal(loaded(images(1, 32, 128)), model(images(1, 32, 128)))

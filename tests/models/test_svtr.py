@@ -15,7 +15,7 @@ from strhub.checkpoint.zoo import load_from_checkpoint, save_model
 from strhub.images.padding import pad
 from strhub.models.svtr.guidance import SemanticGuidance, contexts
 from strhub.models.svtr.model import SVTRv2 as Network
-from strhub.models.svtr.model import like_widths
+from strhub.models.svtr.model import similar_widths
 from strhub.text import CHARSET_36, CTCTokenizer
 from strhub.training.run import train
 from strhub.training.systems.svtr import SVTRv2, columns_needed, ctc_losses
@@ -131,8 +131,8 @@ def test_without_the_mask_padding_would_change_the_reading() -> None:
 
 
 def test_words_of_like_widths_are_grouped() -> None:
-    assert like_widths([8, 100, 9, 110, 10, 300]) == [[0, 2, 4], [1, 3], [5]]
-    assert like_widths([]) == []
+    assert similar_widths([8, 100, 9, 110, 10, 300]) == [[0, 2, 4], [1, 3], [5]]
+    assert similar_widths([]) == []
 
 
 def test_every_parameter_has_a_gradient() -> None:
@@ -287,7 +287,7 @@ def test_guidance_is_not_in_what_is_saved(tmp_path: Path) -> None:
 )
 def test_sizes_are_told_from_weights(changes: dict[str, Any]) -> None:
     sizes = {**SIZES, **changes}
-    told = Network.sizes_of(network(**changes).state_dict())
+    reported = Network.sizes_of(network(**changes).state_dict())
     expected = {
         **sizes,
         "max_label_length": 100,
@@ -295,7 +295,7 @@ def test_sizes_are_told_from_weights(changes: dict[str, Any]) -> None:
         "charset_size": 12,
         "keep_aspect": True,
     }
-    assert told == expected
+    assert reported == expected
 
 
 def test_exported_network_gives_the_same() -> None:

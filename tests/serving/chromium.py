@@ -59,24 +59,24 @@ class Tab:
             message["sessionId"] = self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
-            told = json.loads(self._read())
-            self._note(told)
-            if told.get("id") == self._number:
-                assert "error" not in told, (method, told["error"])
-                result: dict[str, Any] = told["result"]
+            reported = json.loads(self._read())
+            self._note(reported)
+            if reported.get("id") == self._number:
+                assert "error" not in reported, (method, reported["error"])
+                result: dict[str, Any] = reported["result"]
                 return result
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, awaited if it is a promise."""
-        told = self.call(
+        reported = self.call(
             "Runtime.evaluate",
             expression=script,
             awaitPromise=True,
             returnByValue=True,
             userGesture=True,
         )
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        assert "exceptionDetails" not in reported, reported["exceptionDetails"]
+        return reported["result"].get("value")
 
     def wait(self, script: str, seconds: float = 60) -> None:
         """Wait until an expression is true."""
@@ -124,8 +124,8 @@ class Tab:
         assert content, "Chromium has ended"
         return bytes(content)
 
-    def _note(self, told: dict[str, Any]) -> None:
-        method, params = told.get("method"), told.get("params", {})
+    def _note(self, reported: dict[str, Any]) -> None:
+        method, params = reported.get("method"), reported.get("params", {})
         if method == "Runtime.exceptionThrown":
             self.errors.append(str(params["exceptionDetails"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":

@@ -62,8 +62,8 @@ def test_examples_are_those_of_the_project() -> None:
 
 def test_state_says_what_can_be_chosen(client: TestClient) -> None:
     state = client.get("/page/state").json()
-    told = {model["name"]: model["explains"] for model in state["models"]}
-    assert told == {"strhub-small": "columns", "strhub-tiny": "attention"}
+    reported = {model["name"]: model["explains"] for model in state["models"]}
+    assert reported == {"strhub-small": "columns", "strhub-tiny": "attention"}
     assert state["examples"] == list(EXAMPLES)
 
 
@@ -167,8 +167,8 @@ def test_the_page_reads_what_is_dropped_pasted_chosen_and_photographed(tmp_path:
         tab.wait("document.getElementById('video').videoWidth > 0")
         tab.run("document.getElementById('capture').click()")
         cards(tab, 4)
-        told = tab.run("document.querySelector('.card').innerText")
-        assert {"BAKERY", "OPEN", "STREET"} <= set(told.split())
+        reported = tab.run("document.querySelector('.card').innerText")
+        assert {"BAKERY", "OPEN", "STREET"} <= set(reported.split())
         tab.run("document.getElementById('close-camera').click()")
         # A photograph, and a word of it closer
         tab.choose_files("#files", STREET)

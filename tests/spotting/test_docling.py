@@ -37,8 +37,8 @@ class Backend:
 class Base:
     """What docling's base class does, as far as an engine asks for it."""
 
-    def __init__(self, **given: Any) -> None:
-        self.options = given["options"]
+    def __init__(self, **options: Any) -> None:
+        self.options = options["options"]
 
     def get_ocr_rects(self, page: Any) -> list[Any]:
         return [page.part, SimpleNamespace(area=lambda: 0)]
@@ -52,8 +52,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plug with plain classes in the place of docling's."""
 
     class Options:
-        def __init__(self, **given: Any) -> None:
-            vars(self).update(given)
+        def __init__(self, **options: Any) -> None:
+            vars(self).update(options)
 
     contents: dict[str, dict[str, Any]] = {
         "docling": {},

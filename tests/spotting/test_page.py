@@ -91,9 +91,9 @@ def test_every_format_has_all_words(page: Page) -> None:
     assert table[0] == TSV_HEADER
     assert table[1].split("\t")[:4] == ["1", "1", "1", "1"]
     assert len(table) == 1 + len(page.words)
-    told = json.loads(page.export("json"))
-    assert told["paragraphs"][0]["lines"][0]["words"][1]["text"] == "&"
-    assert told["size"] == [200, 150]
+    reported = json.loads(page.export("json"))
+    assert reported["paragraphs"][0]["lines"][0]["words"][1]["text"] == "&"
+    assert reported["size"] == [200, 150]
     assert page.export("md").startswith('Fish & Chips \\\n\\<b\\>"fresh"\\</b\\>')
 
 

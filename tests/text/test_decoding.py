@@ -61,9 +61,9 @@ def test_what_is_no_number_is_an_error_that_names_the_model(value: float) -> Non
     for options in ({}, {"top_k": 2}):
         search = beam_search(TOKENIZERS["ctc"], options)
         decoding = Decoding(TOKENIZERS["ctc"], search=search, source="words.onnx")
-        for given in (logits, torch.from_numpy(logits)):
+        for values in (logits, torch.from_numpy(logits)):
             with pytest.raises(CheckpointError, match=r"^words.onnx returns numbers that are"):
-                decoding(given)
+                decoding(values)
 
 
 def test_where_each_character_was_read() -> None:

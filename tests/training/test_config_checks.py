@@ -136,7 +136,7 @@ def test_types(annotation: Any, right: list[Any], wrong: list[Any], words: str) 
 def test_no_words_to_validate_on_is_said_before_the_model_is_built(
     compose_main: Compose, word_tree: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And `data.val_share` holds words out, the same ones each time."""
+    """And `data.val_fraction` holds words out, the same ones each time."""
     from strhub.training import run
 
     (tmp_path / "data").mkdir()
@@ -150,24 +150,24 @@ def test_no_words_to_validate_on_is_said_before_the_model_is_built(
         lambda _: pytest.fail("the model was built before the data was seen"),
     )
     with pytest.raises(
-        ValueError, match=r"no words to validate on.*data.val_share=0.05.*data.render.validation"
+        ValueError, match=r"no words to validate on.*data.val_fraction=0.05.*data.render.validation"
     ):
         train(config)
-    config.data.val_share = 0.25
+    config.data.val_fraction = 0.25
     data = run.data_from_config(config, run.configured_hparams(config))
     run.check_data(config, data)
     held, rest = (
         sorted(word.label for word in part) for part in (data.val_dataset, data.train_dataset)
     )
     assert (len(held), len(rest)) == (10, 30)
-    config.data.val_share = 0.0
+    config.data.val_fraction = 0.0
     everything = run.data_from_config(config, run.configured_hparams(config)).train_dataset
     assert sorted([*held, *rest]) == sorted(
         everything[index].label for index in range(len(everything))
     )
-    config.data.val_share = 0.001
+    config.data.val_fraction = 0.001
     with pytest.raises(ValueError, match="of 40 training words that leaves none on one side"):
         run.check_data(config, run.data_from_config(config, run.configured_hparams(config)))
     config.data.render.words = 10
-    with pytest.raises(ValueError, match=r"data\.val_share is 0\.001"):
+    with pytest.raises(ValueError, match=r"data\.val_fraction is 0\.001"):
         run.data_from_config(config, run.configured_hparams(config))

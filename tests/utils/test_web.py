@@ -160,7 +160,7 @@ def test_a_private_address_gets_no_packet_where_only_public_ones_may(
 ) -> None:
     connected: list[Any] = []
     monkeypatch.setattr(
-        web.socket, "create_connection", lambda *given, **_: connected.append(given)
+        web.socket, "create_connection", lambda *arguments, **_: connected.append(arguments)
     )
     url = f"http://{host}:{server.rpartition(':')[2]}/content"
     with pytest.raises(OSError, match="cannot be fetched"):

@@ -58,9 +58,9 @@ def ctc() -> str:
     y = top + high + 8
     for index, identity in enumerate(columns):
         x = left + index * cell
-        look = f'fill="{SEES}"' if identity else f'fill="none" stroke="{LINE}"'
+        style = f'fill="{SEES}"' if identity else f'fill="none" stroke="{LINE}"'
         parts.append(
-            f'<rect x="{x + 1}" y="{y}" width="{cell - 2}" height="{cell - 2}" rx="3" {look}/>'
+            f'<rect x="{x + 1}" y="{y}" width="{cell - 2}" height="{cell - 2}" rx="3" {style}/>'
         )
         if identity:
             name = characters[identity]
@@ -110,29 +110,29 @@ def contrastive() -> str:
             middle = top + row * cell + 32
             parts.append(text(own + cell / 2, middle, READ[row], more='fill="#fff"'))
     y = top + count * cell + 30
-    for x, kind, told in (
+    for x, kind, caption in (
         (left, "own", "its own word"),
         (left + 130, "held against it", "held against it"),
         (left + 270, "left out", "left out"),
     ):
         parts.append(_cell(x, y - 16, 22, kind))
-        parts.append(text(x + 28, y, told, anchor="start"))
+        parts.append(text(x + 28, y, caption, anchor="start"))
     return svg(own + cell + 30, y + 16, "".join(parts))
 
 
 def _cell(x: int, y: int, size: int, kind: str) -> str:
-    look = {
+    style = {
         "own": f'fill="{SEES}"',
         "held against it": f'fill="{WARM}"',
         "left out": f'fill="none" stroke="{LINE}"',
     }[kind]
-    return f'<rect x="{x + 2}" y="{y + 2}" width="{size - 4}" height="{size - 4}" rx="3" {look}/>'
+    return f'<rect x="{x + 2}" y="{y + 2}" width="{size - 4}" height="{size - 4}" rx="3" {style}/>'
 
 
 def calibration() -> str:
     """Return how sure strhub-small calls a text, by how sure the network is and what text it is."""
-    told = Calibration.of(strhub.load("strhub-small").hparams)
-    assert told != Calibration(), f"{CALIBRATION} is missing"
+    calibrated = Calibration.of(strhub.load("strhub-small").hparams)
+    assert calibrated != Calibration(), f"{CALIBRATION} is missing"
     side, left, top = 300, 60, 20
     parts = [
         f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="{LINE}"/>',
@@ -151,7 +151,7 @@ def calibration() -> str:
     for index, (content, color, name) in enumerate(kinds):
         steps = np.linspace(0.01, 0.99, 50)
         points = " ".join(
-            f"{left + step * side:.0f},{top + (1 - told(float(step), content)) * side:.0f}"
+            f"{left + step * side:.0f},{top + (1 - calibrated(float(step), content)) * side:.0f}"
             for step in steps
         )
         parts.append(

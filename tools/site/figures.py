@@ -106,8 +106,8 @@ def _panel(x: int, title: str, mask: Tensor) -> str:
                 f'x="{x + LEFT + column * CELL + 1}" y="{y + 1}" width="{CELL - 2}" '
                 f'height="{CELL - 2}" rx="3"'
             )
-            look = f'fill="{SEES}"' if sees else f'fill="none" stroke="{HIDDEN}"'
-            parts.append(f"<rect {shape} {look}/>")
+            style = f'fill="{SEES}"' if sees else f'fill="none" stroke="{HIDDEN}"'
+            parts.append(f"<rect {shape} {style}/>")
     return "".join(parts)
 
 

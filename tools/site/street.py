@@ -73,7 +73,7 @@ def render() -> Image.Image:
             )
     for sign in SIGNS:
         _hang(image, sign)
-    image = _seen_from_the_side(image)
+    image = _side_view(image)
     return _photographed(image, rng)
 
 
@@ -91,13 +91,13 @@ def _hang(image: Image.Image, sign: Sign) -> None:
         if box[2] - box[0] < size[0] * 0.88 and box[3] - box[1] < size[1] * 0.68:
             break
         points -= 1
-    place = ((size[0] - box[0] - box[2]) / 2, (size[1] - box[1] - box[3]) / 2)
-    draw.text(place, sign.text, font=font, fill=(*sign.ink, 255))
+    position = ((size[0] - box[0] - box[2]) / 2, (size[1] - box[1] - box[3]) / 2)
+    draw.text(position, sign.text, font=font, fill=(*sign.ink, 255))
     turned = panel.rotate(sign.turn, Image.Resampling.BICUBIC, expand=True)
     image.paste(turned, (left, top), turned)
 
 
-def _seen_from_the_side(image: Image.Image) -> Image.Image:
+def _side_view(image: Image.Image) -> Image.Image:
     """Return the image in perspective: the street goes back to the right."""
     wide, high = image.size
     source = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], dtype=float)

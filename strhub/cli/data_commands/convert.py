@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> None:
     try:
         report = convert(CONVERTERS[args.dataset], args, notes)
     except NothingWritten as error:
-        _tell(error.report, notes, args)
+        _print_report(error.report, notes, args)
         raise
-    _tell(report, notes, args)
+    _print_report(report, notes, args)
 
 
 def convert(converter: Converter, args: argparse.Namespace, notes: Notes) -> WriteReport:
@@ -111,7 +111,7 @@ def _fingerprint(name: str, source: Source, work: CropScene, scenes: int) -> str
     return hashlib.sha256(repr((name, source, work, scenes, states)).encode()).hexdigest()
 
 
-def _tell(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
+def _print_report(report: WriteReport, notes: Notes, args: argparse.Namespace) -> None:
     """Tell what became of everything, on stderr and, if asked for, all messages in a file."""
     problems = [*notes.problems, *report.problems]
     print(printable(f"{args.output}: {report.written} words"), file=sys.stderr)

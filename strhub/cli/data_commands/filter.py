@@ -69,9 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Choose, copy, say what was kept and dropped."""
     from strhub.data.curation.charsets import named_charset
-    from strhub.data.curation.reshaping import Wishes, choose, copy_records
+    from strhub.data.curation.reshaping import KeepRules, choose, copy_records
 
-    wishes = Wishes(
+    rules = KeepRules(
         charset=None if arguments.charset is None else named_charset(arguments.charset),
         max_length=arguments.max_length,
         min_side=arguments.min_side,
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         without=arguments.without,
     )
     scanned, kept, dropped = choose(
-        arguments.input, wishes, workers=arguments.workers, progress=sys.stderr.isatty()
+        arguments.input, rules, workers=arguments.workers, progress=sys.stderr.isatty()
     )
     for folder, problem in scanned.damaged:
         print(printable(f"left out: {folder}: {problem}"), file=sys.stderr)

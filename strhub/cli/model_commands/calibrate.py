@@ -28,6 +28,7 @@ from strhub.cli.model_words import (
     word_arguments,
 )
 from strhub.evaluation.fitting import scored
+from strhub.utils.renamed_option import former_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rendered",
-        "--drawn",
         type=int,
         default=1000,
         help="number of words to render if there are no sets",
     )
+    former_option(parser, "--drawn", "rendered")
     parser.add_argument(
         "--seed",
         type=int,
@@ -91,8 +92,8 @@ def run(args: argparse.Namespace) -> None:
         except ValueError as error:
             print(f"{path}: {error}; file unchanged")
             return
-    looked = {name: calibrator.view_reading(words) for name, words in sets.items()}
-    every = [word for words in looked.values() for word in words]
+    viewed = {name: calibrator.view_reading(words) for name, words in sets.items()}
+    every = [word for words in viewed.values() for word in words]
     blanks = calibrator.view_reading(list(blank_images(args.blanks, args.seed)))
     fitted = calibrator.fit(every, blanks)
     errors = errors_of(calibrator, every, blanks, args.parts)
@@ -101,9 +102,9 @@ def run(args: argparse.Namespace) -> None:
         f"{', '.join(sets)}; the errors are of {args.parts} parts, each measured with the others' "
         f"fit, the mean over {PARTITIONS} ways to part the words"
     )
-    told = {"temperature": float(model.hparams.get("temperature", 1.0)), **fitted.hparams()}
-    store(path, told, {"calibration_error": errors, "calibrated_on": calibrated})
-    print(f"{path}: {', '.join(f'{name} {value}' for name, value in told.items())}")
+    values = {"temperature": float(model.hparams.get("temperature", 1.0)), **fitted.hparams()}
+    store(path, values, {"calibration_error": errors, "calibrated_on": calibrated})
+    print(f"{path}: {', '.join(f'{name} {value}' for name, value in values.items())}")
 
 
 def table_of(errors: Mapping[str, Mapping[str, Any]]) -> str:
@@ -124,14 +125,14 @@ def table_of(errors: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def store(path: Path, told: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+def store(path: Path, values: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Write hyper-parameters and what a card says into a model's file, and its graph anew if it has
     one: that knows the calibration, too.
     """
     from strhub.checkpoint.formats import read_checkpoint, write_checkpoint
 
     checkpoint = read_checkpoint(path)
-    hparams, card = {**checkpoint.hparams, **told}, {**checkpoint.card, **card}
+    hparams, card = {**checkpoint.hparams, **values}, {**checkpoint.card, **card}
     write_checkpoint(path, checkpoint._replace(hparams=hparams, card=card))
     if path.with_suffix(".onnx").exists():
         from strhub.export import export_beside

@@ -25,7 +25,7 @@ from typing import Any
 
 from strhub.cli.program import program
 from strhub.utils.files import replacing
-from strhub.utils.options import unknown_name_message
+from strhub.utils.options import take_renamed, unknown_name_message
 from strhub.utils.terminal import printable
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -122,7 +122,7 @@ class Maker:
         )  # fmt: skip
 
     def _label(self, stage: Stage) -> None:
-        images = self.data_root / stage["pictures"]
+        images = self.data_root / stage["images"]
         if not images.is_dir():
             print(f"left out: there is no folder {images}")
             return
@@ -247,7 +247,8 @@ def read_recipe(path: Path) -> Stage:
         raise ValueError(
             f"{path} is not a recipe: it lacks {', '.join(sorted(missing))}; see those in {RECIPES}"
         )
-    return dict(recipe)
+    stages = [take_renamed(stage, {"pictures": "images"}) for stage in recipe["stages"] or ()]
+    return {**recipe, "stages": stages}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

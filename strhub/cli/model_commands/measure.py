@@ -28,6 +28,7 @@ from strhub.evaluation.charsets import charset_named
 from strhub.evaluation.fitting import scored
 from strhub.images.find import find_images
 from strhub.utils.progress import progress
+from strhub.utils.renamed_option import former_option
 
 if TYPE_CHECKING:
     from strhub.inference.reading import Reading
@@ -66,7 +67,7 @@ def empty_images(count: int, seed: int) -> Iterator[Image.Image]:
         yield Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def cuttings(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
+def random_crops(folder: Path, count: int, seed: int) -> Iterator[Image.Image]:
     """Yield rectangles of the shapes of words, anywhere in the photographs of a folder, in turn."""
     photographs = [Image.open(path).convert("RGB") for path in find_images([str(folder)])]
     for index in range(count):
@@ -93,9 +94,9 @@ def ways_of(model: str) -> dict[str, Recognizer]:
             "NAR": {"decode_ar": False, "refine_iters": 0},
         }
     return {
-        f"{way}, {looks}".removeprefix(", "): Recognizer(model, reread_below=below, **options)
+        f"{way}, {views}".removeprefix(", "): Recognizer(model, reread_below=below, **options)
         for way, options in decodings.items()
-        for looks, below in (("re-read", None), ("one look", 0))
+        for views, below in (("re-read", None), ("one look", 0))
     }
 
 
@@ -132,12 +133,13 @@ def print_accuracy(sets: dict[str, list[Word]], model: str) -> None:
                 cells.append(interval(sum(right), len(words)))
                 if size == 94:
                     verdicts[way] += [
-                        (one.confidence, told) for one, told in zip(readings, right, strict=True)
+                        (reading.confidence, is_right)
+                        for reading, is_right in zip(readings, right, strict=True)
                     ]
         print(f"| {name} | {len(words):,} | " + " | ".join(cells) + " |", flush=True)
     errors = [
-        f"{way} {100 * expected_calibration_error(*zip(*told, strict=True)):.1f} %"
-        for way, told in verdicts.items()
+        f"{way} {100 * expected_calibration_error(*zip(*pairs, strict=True)):.1f} %"
+        for way, pairs in verdicts.items()
     ]
     print(f"\ncalibration error of all these: {', '.join(errors)}")
 
@@ -191,9 +193,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of measure."""
     parser.add_argument("model", help="id or path of the model")
     word_arguments(parser)
-    parser.add_argument(
-        "--rendered", "--drawn", type=int, default=1000, help="number of words to render"
-    )
+    parser.add_argument("--rendered", type=int, default=1000, help="number of words to render")
+    former_option(parser, "--drawn", "rendered")
     parser.add_argument("--empty", type=int, default=1000, help="number of images without text")
     parser.add_argument(
         "--photographs",
@@ -223,13 +224,15 @@ def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     sets = words_of(args)
     print_accuracy(sets, args.model)
-    told = "come back with confidence above 0.5"
+    outcome = "read with a confidence above 0.5"
     if args.empty:
         fraction = fraction_above(empty_images(args.empty, 40_000), args.model, 0.5)
-        print(f"\n{args.empty} images with nothing to read: {100 * fraction:.1f} % {told}")
+        print(f"\n{args.empty} images with nothing to read: {100 * fraction:.1f} % {outcome}")
     if args.photographs and args.empty:
-        fraction = fraction_above(cuttings(args.photographs, args.empty, 50_000), args.model, 0.5)
-        print(f"{args.empty} cuttings of photographs: {100 * fraction:.1f} % {told}")
+        fraction = fraction_above(
+            random_crops(args.photographs, args.empty, 50_000), args.model, 0.5
+        )
+        print(f"{args.empty} crops of photographs: {100 * fraction:.1f} % {outcome}")
     photographed = [words for name, words in sets.items() if name in args.sets] or sets.values()
     originals = [original for words in photographed for original, _ in words]
     print_latency(originals, args.model, args.threads, args.repeats)

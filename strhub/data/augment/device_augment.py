@@ -46,11 +46,13 @@ class BatchAugmentation:
         """Distort images (B, 3, H, W), normalized; `generator` is on their device."""
         if not len(images):
             return images
-        dice = _Dice(images, generator, self.strength, self.probability)
-        return _noised(_blurred(_lit(_seen_askew(images, dice), dice), dice), dice)
+        random = _BatchRandom(images, generator, self.strength, self.probability)
+        return _add_noise(
+            _blur(_change_light(_distort_perspective(images, random), random), random), random
+        )
 
 
-class _Dice:
+class _BatchRandom:
     """Random numbers of each image of a batch: 0 for the images that a way is not applied to."""
 
     def __init__(
@@ -74,13 +76,13 @@ class _Dice:
         )
 
 
-def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
+def _distort_perspective(images: Tensor, random: _BatchRandom) -> Tensor:
     """Rotate, shear, scale, shift and tilt images in perspective; outside of an image its edge is
     repeated.
     """
-    chosen = dice.chosen()
+    chosen = random.chosen()
     turn, shear, wide, high, right, down, tilt_x, tilt_y = (
-        dice.uniform(8) * chosen[:, None]
+        random.uniform(8) * chosen[:, None]
     ).unbind(1)
     height, width = images.shape[-2:]
     rows = torch.linspace(-1, 1, height, device=images.device)[None, :, None]  # (1, H, 1)
@@ -100,22 +102,22 @@ def _seen_askew(images: Tensor, dice: _Dice) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _lit(images: Tensor, dice: _Dice) -> Tensor:
+def _change_light(images: Tensor, random: _BatchRandom) -> Tensor:
     """Change the contrast about the image's mean, the brightness and the tint."""
-    chosen = dice.chosen()[:, None]
-    factors, tint = dice.uniform(2) * chosen, dice.uniform(3) * chosen
+    chosen = random.chosen()[:, None]
+    factors, tint = random.uniform(2) * chosen, random.uniform(3) * chosen
     contrast = (1 + MAX_CONTRAST * factors[:, :1])[..., None, None]  # (B, 1, 1, 1)
     shift = (MAX_BRIGHTNESS * factors[:, 1:] + MAX_TINT * tint)[..., None, None]  # (B, 3, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return mean + (images - mean) * contrast.to(images.dtype) + shift.to(images.dtype)
 
 
-def _blurred(images: Tensor, dice: _Dice) -> Tensor:
+def _blur(images: Tensor, random: _BatchRandom) -> Tensor:
     """Blur images by a Gaussian, of another width for each; those not chosen stay exactly as they
     are.
     """
-    chosen = dice.chosen()
-    deviation = MAX_BLUR * chosen * (dice.uniform() + 1) / 2  # (B)
+    chosen = random.chosen()
+    deviation = MAX_BLUR * chosen * (random.uniform() + 1) / 2  # (B)
     offsets = torch.arange(TAPS, device=images.device) - TAPS // 2
     kernel = torch.exp(-0.5 * (offsets / deviation.clamp(min=0.05)[:, None]) ** 2)  # (B, TAPS)
     kernel = (
@@ -130,7 +132,7 @@ def _blurred(images: Tensor, dice: _Dice) -> Tensor:
     return torch.where(chosen[:, None, None, None] > 0, planes.view_as(images), images)
 
 
-def _noised(images: Tensor, dice: _Dice) -> Tensor:
+def _add_noise(images: Tensor, random: _BatchRandom) -> Tensor:
     """Add normal noise, of another amplitude for each image."""
-    level = MAX_NOISE * dice.chosen() * (dice.uniform() + 1) / 2
-    return images + level[:, None, None, None].to(images.dtype) * dice.normal_like(images)
+    level = MAX_NOISE * random.chosen() * (random.uniform() + 1) / 2
+    return images + level[:, None, None, None].to(images.dtype) * random.normal_like(images)

@@ -85,9 +85,9 @@ def _identity(records: Array) -> Array:
     return np.where(records["readable"], records["pixels"], records["content"])
 
 
-def _pairs(first: Array, second: Array, alike: Array | float) -> Array:
+def _pairs(first: Array, second: Array, similarity: Array | float) -> Array:
     pairs = np.empty(len(first), dtype=PAIR)
-    pairs["first"], pairs["second"], pairs["similarity"] = first, second, alike
+    pairs["first"], pairs["second"], pairs["similarity"] = first, second, similarity
     return pairs
 
 
@@ -120,9 +120,9 @@ def _near(scanned: Scan, sides: Array | None, among: Array | None, effort: _Effo
     fitting = (change < MAX_ASPECT_CHANGE) & (change > 1 / MAX_ASPECT_CHANGE)
     fitting &= records["pixels"][first] != records["pixels"][second]
     first, second = first[fitting], second[fitting]
-    alike = _similarities(scanned, first, second, effort)
-    close = alike >= MIN_SIMILARITY
-    return _pairs(first[close], second[close], alike[close])
+    similarity = _similarities(scanned, first, second, effort)
+    close = similarity >= MIN_SIMILARITY
+    return _pairs(first[close], second[close], similarity[close])
 
 
 def _similarities(scanned: Scan, first: Array, second: Array, effort: _Effort) -> Array:

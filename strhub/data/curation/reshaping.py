@@ -27,8 +27,8 @@ from strhub.text.charset import LabelPreparation
 
 __all__ = [
     "Copy",
+    "KeepRules",
     "Locations",
-    "Wishes",
     "choose",
     "copy_records",
     "split_by_label",
@@ -43,7 +43,7 @@ VERTICAL_ASPECT: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class KeepRules:
     """What records must be like to be kept. Any wish about images leaves out those that can't be
     read.
 
@@ -78,7 +78,7 @@ class Wishes:
 
 
 def choose(
-    tree: str | Path, wishes: Wishes, *, workers: int = 1, progress: bool = False
+    tree: str | Path, rules: KeepRules, *, workers: int = 1, progress: bool = False
 ) -> tuple[Scan, Array, Counter[str]]:
     """Return the scanned tree, which records to keep (N,) bool, and how many are dropped by the
     first reason that holds.
@@ -87,17 +87,17 @@ def choose(
         ValueError: if there is nothing to read, or `match` is not a regular expression.
     """
     prepare = None
-    if wishes.charset is not None:
-        prepare = LabelPreparation(wishes.charset, max_length=wishes.max_length)
+    if rules.charset is not None:
+        prepare = LabelPreparation(rules.charset, max_length=rules.max_length)
     try:
-        match = None if wishes.match is None else re.compile(wishes.match)
+        match = None if rules.match is None else re.compile(rules.match)
     except re.error as error:
-        raise ValueError(f"{wishes.match!r} is not a regular expression: {error}") from error
+        raise ValueError(f"{rules.match!r} is not a regular expression: {error}") from error
     scanned = scan(
         tree,
         prepare_label=prepare,
         match=match,
-        read_images=wishes.about_images,
+        read_images=rules.about_images,
         workers=workers,
         progress=progress,
     )
@@ -108,12 +108,12 @@ def choose(
             dropped[reason] += count
         kept[condition] = False
 
-    _drop_by_label(scanned.records, wishes, drop)
-    if wishes.about_images:
-        _drop_by_size(scanned.records, wishes, drop)
-    if wishes.without is not None:
-        drop("overlap", _overlapping(scanned, wishes.without, workers, progress))
-    if wishes.drop_duplicates:
+    _drop_by_label(scanned.records, rules, drop)
+    if rules.about_images:
+        _drop_by_size(scanned.records, rules, drop)
+    if rules.without is not None:
+        drop("overlap", _overlapping(scanned, rules.without, workers, progress))
+    if rules.drop_duplicates:
         near = near_within(scanned, among=kept, workers=workers, progress=progress)
         _drop_duplicates(scanned, kept.copy(), near, drop)
     return scanned, kept, dropped
@@ -224,26 +224,26 @@ class Copy:
         yield stored.encoded, text
 
 
-def _drop_by_label(records: Array, wishes: Wishes, drop: Callable[[str, Array], None]) -> None:
-    if wishes.charset is not None:
+def _drop_by_label(records: Array, rules: KeepRules, drop: Callable[[str, Array], None]) -> None:
+    if rules.charset is not None:
         for number, reason in enumerate(DROP_REASONS[1:], 1):
             drop(reason, records["drop"] == number)
-    elif wishes.max_length is not None:
-        drop("too long", records["characters"] > wishes.max_length)
+    elif rules.max_length is not None:
+        drop("too long", records["characters"] > rules.max_length)
     drop("no match", ~records["matches"])
 
 
-def _drop_by_size(records: Array, wishes: Wishes, drop: Callable[[str, Array], None]) -> None:
+def _drop_by_size(records: Array, rules: KeepRules, drop: Callable[[str, Array], None]) -> None:
     drop("unreadable", ~records["readable"])
     width, height = records["width"], records["height"]
     aspect = width / np.maximum(height, 1)
-    if wishes.min_side is not None:
-        drop("small side", np.minimum(width, height) < wishes.min_side)
-    if wishes.min_aspect is not None:
-        drop("too narrow", aspect < wishes.min_aspect)
-    if wishes.max_aspect is not None:
-        drop("too wide", aspect > wishes.max_aspect)
-    if wishes.drop_vertical:
+    if rules.min_side is not None:
+        drop("small side", np.minimum(width, height) < rules.min_side)
+    if rules.min_aspect is not None:
+        drop("too narrow", aspect < rules.min_aspect)
+    if rules.max_aspect is not None:
+        drop("too wide", aspect > rules.max_aspect)
+    if rules.drop_vertical:
         drop("vertical", (height >= VERTICAL_ASPECT * width) & (records["characters"] > 1))
 
 

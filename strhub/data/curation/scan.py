@@ -165,8 +165,8 @@ def open_tree(
     if not opened and damaged:
         raise ValueError(f"no {kinds} in {tree} can be read: {damaged[0][1]}")
     if not opened:
-        looked = " (one with a data.mdb)" if not every_kind else ""
-        raise ValueError(f"no {kinds}{looked} in {tree} or below it. Check the path")
+        note = " (one with a data.mdb)" if not every_kind else ""
+        raise ValueError(f"no {kinds}{note} in {tree} or below it. Check the path")
     return opened, damaged
 
 
@@ -195,7 +195,7 @@ def scan(
     Args:
         tree: a folder with LMDB folders at or below it. prepare_label: of the charset that labels
             are held against.
-        match: what is looked for in labels. pictures: read them; if not, all count as unreadable,
+        match: what is looked for in labels. images: read them; if not, all count as unreadable,
             without a reason.
         every_kind: read labeled folders and tars, too. workers: processes. progress: show a bar.
 

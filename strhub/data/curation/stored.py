@@ -149,10 +149,10 @@ class StoredShard:
         words = enumerate(read_words(str(self.path)), 1)
         while number is not None:
             try:
-                place, word = next(words)
+                index, word = next(words)
             except (StopIteration, TruncatedShard):
                 return
-            if place == number:
+            if index == number:
                 no_label = word.problem in ("no label", "undecodable label")
                 label = None if no_label else word.label.encode("utf-8", "surrogateescape")
                 encoded = word.encoded if read_images and word.encoded else None

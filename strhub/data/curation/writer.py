@@ -88,7 +88,7 @@ def write_words(
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     target = Path(os.path.realpath(folder))
-    with _told(target), locked(lock_of(target)):
+    with _explained_errors(target), locked(lock_of(target)):
         _check_target(target, overwrite=overwrite)
         with _Partial(target, fingerprint, len(jobs)) as partial:
             try:
@@ -269,7 +269,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _told(target: Path) -> Iterator[None]:
+def _explained_errors(target: Path) -> Iterator[None]:
     """Turn errors of the disk, of LMDB and of worker processes into one that says what to do."""
     kept = "What was written is kept, and the same command resumes from there"
     try:

@@ -67,10 +67,10 @@ class EchoLoader:
                     yield (
                         fresh
                         if repeat == 0
-                        else self._dealt(list(window), position, len(fresh.labels))
+                        else self._sample(list(window), position, len(fresh.labels))
                     )
 
-    def _dealt(self, window: list[Batch], position: int, count: int) -> Batch:
+    def _sample(self, window: list[Batch], position: int, count: int) -> Batch:
         """Draw `count` different words of the window at random."""
         rng = np.random.default_rng(
             [self.batches.seed, self.batches.epoch, position, self.batches.rank]

@@ -125,7 +125,7 @@ class FeatureLoader:
                     yield self.store.batch(parts[part])
 
 
-class Making(NamedTuple):
+class StoreContents(NamedTuple):
     """What a store is made of.
 
     dataset: the words, functions of (index, seed); views: how often each is prepared, with another
@@ -138,7 +138,7 @@ class Making(NamedTuple):
     made_of: Mapping[str, Any]
 
 
-def open_store(folder: Path, making: Making) -> FeatureStore:
+def open_store(folder: Path, contents: StoreContents) -> FeatureStore:
     """Open the store in a folder; make it if there is none.
 
     Raises:
@@ -148,7 +148,7 @@ def open_store(folder: Path, making: Making) -> FeatureStore:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             if not folder.exists():
-                _make(folder, making)
+                _make(folder, contents)
     try:
         store = FeatureStore(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -158,7 +158,7 @@ def open_store(folder: Path, making: Making) -> FeatureStore:
             f"{folder} has no features in it that can be read ({error}): name another folder, or "
             "remove it"
         ) from error
-    wanted = json.loads(json.dumps(dict(making.made_of)))
+    wanted = json.loads(json.dumps(dict(contents.made_of)))
     other = [name for name in wanted if store.made_of.get(name) != wanted[name]]
     if other:
         raise ConfigError(
@@ -170,14 +170,14 @@ def open_store(folder: Path, making: Making) -> FeatureStore:
 
 def _alone(folder: Path) -> ExitStack:
     """Return what holds the lock of a folder that is to be made, once nobody else has it."""
-    stack, told = ExitStack(), False
+    stack, warned = ExitStack(), False
     while True:
         try:
             stack.enter_context(locked(folder.with_name(f".{folder.name}.lock")))
         except BlockingIOError:
-            if not told:
+            if not warned:
                 log.info("another process computes the features in %s: waiting for it", folder)
-            told = True
+            warned = True
             time.sleep(WAIT)
         except OSError as error:  # a file system without locks
             log.warning("%s cannot be kept from other processes: %s", folder, error)
@@ -186,31 +186,31 @@ def _alone(folder: Path) -> ExitStack:
             return stack
 
 
-def _make(folder: Path, making: Making) -> None:
+def _make(folder: Path, contents: StoreContents) -> None:
     """Compute all features and write them."""
-    size, labels, lengths, dim = len(making.dataset), list[str](), list[int](), 0
+    size, labels, lengths, dim = len(contents.dataset), list[str](), list[int](), 0
     begin = time.monotonic()
     filler: list[float] = []
     with replacing_folder(folder) as partial, (partial / FEATURES).open("wb") as file:
-        for view in range(making.views):
-            what = f"batches of {AT_ONCE} words, view {view + 1} of {making.views}"
+        for view in range(contents.views):
+            what = f"batches of {AT_ONCE} words, view {view + 1} of {contents.views}"
             for start in progress(range(0, size, AT_ONCE), what):
                 keys = [(index, view) for index in range(start, min(start + AT_ONCE, size))]
-                words = making.dataset.__getitems__(keys)
-                parts = _features([word.image for word in words], making.compute)
+                words = contents.dataset.__getitems__(keys)
+                parts = _features([word.image for word in words], contents.compute)
                 for word, rows in zip(words, parts, strict=True):
                     file.write(rows.tobytes())
                     labels.append(word.label)
                     lengths.append(len(rows))
                 dim = parts[0].shape[1]
                 if not filler:
-                    filler = _filler(words[0].image, making.compute)
-            log.info("features of %d words, view %d of %d", size, view + 1, making.views)
+                    filler = _filler(words[0].image, contents.compute)
+            log.info("features of %d words, view %d of %d", size, view + 1, contents.views)
         about = {
             "format": FORMAT,
-            "made_of": dict(making.made_of),
+            "made_of": dict(contents.made_of),
             "size": size,
-            "views": making.views,
+            "views": contents.views,
             "dim": dim,
             "filler": filler,
         }

@@ -54,6 +54,7 @@ def split_sources(
     if not sum(map(len, held)) or not sum(map(len, training)):
         total = sum(map(len, sources))
         raise ValueError(
-            f"data.val_share is {fraction}: of {total} training words that leaves none on one side"
+            f"data.val_fraction is {fraction}: of {total} training words that leaves none on one "
+            "side"
         )
     return [part for part in training if len(part)], [part for part in held if len(part)]

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from strhub.data.loading.loader import Batch, Batches, Resumable
 from strhub.utils.workers import end_with_parent
 
-__all__ = ["OrderedBatches", "RestartingLoader", "let_go_of_signals"]
+__all__ = ["OrderedBatches", "RestartingLoader", "restore_default_signals"]
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class OrderedBatches(Batches):
             yield list(range(first + self.rank, min(first + together, self.size), self.devices))
 
 
-def let_go_of_signals(worker: int) -> None:
+def restore_default_signals(worker: int) -> None:
     """Ignore signals in a worker that starts: they are for the run itself, which then ends its
     workers.
 

@@ -118,7 +118,7 @@ def _outline(points: Any) -> Outline:
     return outline
 
 
-def _told_outline(points: Any, where: str) -> Outline:
+def _outline_or_error(points: Any, where: str) -> Outline:
     try:
         return _outline(points)
     except ValueError as error:
@@ -147,7 +147,7 @@ def _total_text(entry: str, name: str) -> TrueWord:
     if len(arrays) != 2 or len(arrays["x"]) != len(arrays["y"]) or len(arrays["x"]) < 3:
         raise DataError(f"{name}: an entry has no x and y of one length: {entry[:80]!r}")
     text = spelled[2] if spelled else ""
-    outline = _told_outline(zip(arrays["x"], arrays["y"], strict=True), name)
+    outline = _outline_or_error(zip(arrays["x"], arrays["y"], strict=True), name)
     return TrueWord(outline, None if text in {"", *UNREADABLE} else text)
 
 
@@ -156,7 +156,9 @@ def _icdar(line: str, where: str) -> TrueWord:
     if quoted:
         left, top, right, bottom = (float(number) for number in quoted.groups()[:4])
         box = ((left, top), (right, top), (right, bottom), (left, bottom))
-        return TrueWord(_told_outline(box, where), None if quoted[5] in UNREADABLE else quoted[5])
+        return TrueWord(
+            _outline_or_error(box, where), None if quoted[5] in UNREADABLE else quoted[5]
+        )
     parts = line.strip("\ufeff\r\n").split(",", 8)
     try:
         numbers = [float(part) for part in parts[:8]]
@@ -170,5 +172,5 @@ def _icdar(line: str, where: str) -> TrueWord:
     if len(numbers) < 8:
         raise DataError(f"{where}: the first eight values are coordinates: {line[:80]!r}")
     text = parts[8]
-    outline = _told_outline(zip(numbers[::2], numbers[1::2], strict=True), where)
+    outline = _outline_or_error(zip(numbers[::2], numbers[1::2], strict=True), where)
     return TrueWord(outline, None if text in UNREADABLE else text)

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from strhub.data.sources.dataset import Found, Transform, Word, transform_words
 from strhub.data.sources.mixture import SeededDataset
 
-__all__ = ["ComposedLines", "compose", "stands_on_end"]
+__all__ = ["ComposedLines", "compose", "is_vertical"]
 
 Pixels = npt.NDArray[np.float32]
 
@@ -79,7 +79,7 @@ class ComposedLines(Dataset[Word]):
                 length + 1 + len(word.label) <= self.max_length
                 and width + aspect + _ROOM[1] <= WIDEST
             )
-            if stands_on_end(word.image, word.label) or not fits:
+            if is_vertical(word.image, word.label) or not fits:
                 continue
             chosen.append(word)
             length, width = length + 1 + len(word.label), width + aspect + _ROOM[1]
@@ -93,7 +93,7 @@ class ComposedLines(Dataset[Word]):
         return Found(image, " ".join(word.label for word in chosen), 0, rng)
 
 
-def stands_on_end(image: Image.Image, label: str) -> bool:
+def is_vertical(image: Image.Image, label: str) -> bool:
     """Return whether a word of several characters is in an image too high for it to be read from
     left to right.
     """

@@ -104,9 +104,9 @@ class FolderSource:
                     f"{before[1]}: leave one of the "
                     "two lines out"
                 )
-            place = annotations.path(annotation)
+            path = annotations.path(annotation)
             try:
-                content: bytes | None = read_regular(place, max_bytes=MAX_BYTES)
+                content: bytes | None = read_regular(path, max_bytes=MAX_BYTES)
             except (OSError, ValueError):
                 content = None
             yield _encoded_word(self.path, name, label, content)

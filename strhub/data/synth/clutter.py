@@ -126,7 +126,11 @@ def _rows(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
     reach = int(1.5 * max(width, height))
     image = Image.new("RGB", (reach, reach), color())
     pen = ImageDraw.Draw(image)
-    alike, shifted, disorder = rng.random() < 0.4, 0.5 * (rng.random() < 0.5), 0.1 * rng.random()
+    same_color, shifted, disorder = (
+        rng.random() < 0.4,
+        0.5 * (rng.random() < 0.5),
+        0.1 * rng.random(),
+    )
     one = color()
     for row in range(int(reach / high) + 1):
         for column in range(-1, int(reach / wide) + 1):
@@ -135,7 +139,7 @@ def _rows(size: Size, color: _Palette, rng: np.random.Generator) -> Image.Image:
             x = (column + shifted * (row % 2) + disorder * rng.random()) * wide
             y = (row + disorder * rng.random()) * high
             pen.rectangle(
-                (x, y, x + wide - joint, y + high - joint), fill=one if alike else color()
+                (x, y, x + wide - joint, y + high - joint), fill=one if same_color else color()
             )
     turned = image.rotate(float(rng.normal(0, 12)), Image.Resampling.BILINEAR)
     left, top = (reach - width) // 2, (reach - height) // 2

@@ -33,7 +33,7 @@ _CASE_PROBES = "abdeghnqrt"
 
 # Correlation of the two cases' images: at least 0.7 for most letters of every font of capitals that
 # was looked at, at most 0.6 for most letters of all others.
-_ALIKE = 0.65
+_SIMILAR = 0.65
 
 # Capitals of two designs, which the images do not distinguish.
 _CAPITALS = ("Monoton-Regular",)
@@ -112,7 +112,7 @@ def _is_unicase(name: str) -> bool:
     if file.parent == BUNDLED_FONTS and file.stem in _CAPITALS:
         return True
     font = open_font(name, PROBE_SIZE)
-    alike = tested = 0
+    similar = tested = 0
     for char in _CASE_PROBES:
         if not (has_glyph(name, char) and has_glyph(name, char.upper())):
             continue
@@ -125,5 +125,5 @@ def _is_unicase(name: str) -> bool:
             )
             shapes.append(np.asarray(image, dtype=np.float32).ravel())
         tested += 1
-        alike += int(np.corrcoef(shapes[0], shapes[1])[0, 1] > _ALIKE)
-    return tested > 0 and alike * 2 > tested
+        similar += int(np.corrcoef(shapes[0], shapes[1])[0, 1] > _SIMILAR)
+    return tested > 0 and similar * 2 > tested

@@ -13,7 +13,7 @@ import numpy as np
 
 from strhub.data.synth.shaping import clusters
 
-__all__ = ["checked_lengths", "head", "line_of", "strung"]
+__all__ = ["checked_lengths", "head", "joined_texts", "line_of"]
 
 Draw: TypeAlias = Callable[[np.random.Generator], str]
 
@@ -59,7 +59,9 @@ def line_of(draw: Draw, rng: np.random.Generator, longest: int) -> str:
     return text
 
 
-def strung(draw: Draw, fill: Draw, rng: np.random.Generator, length: int, *, space: bool) -> str:
+def joined_texts(
+    draw: Draw, fill: Draw, rng: np.random.Generator, length: int, *, space: bool
+) -> str:
     """Return texts in a row, with spaces between them or not, cut to `length`; `fill` draws what
     may end it.
     """

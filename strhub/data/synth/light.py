@@ -45,9 +45,9 @@ def _shadow_edge(scene: Scene, strength: float, rng: np.random.Generator) -> Non
     """Add the shadow of something outside of the image, with a more or less sharp edge."""
     if strength <= 0:
         return
-    angle, place, softness = rng.random(3).tolist()
+    angle, position, softness = rng.random(3).tolist()
     field = slope(scene.image.size, 2 * pi * angle)
-    middle, half = 60 + 135 * place, 2.0 + 40.0 * softness**2
+    middle, half = 60 + 135 * position, 2.0 + 40.0 * softness**2
     table = [
         round(255 * (1.0 - strength * min(1.0, max(0.0, 0.5 + (value - middle) / (2 * half)))))
         for value in range(256)

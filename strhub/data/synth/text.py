@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from strhub.data.synth import patterns
 from strhub.data.synth.corpus import Vocabulary, bundled_words, cut, read_corpus
-from strhub.data.synth.lengths import checked_lengths, line_of, strung
+from strhub.data.synth.lengths import checked_lengths, joined_texts, line_of
 from strhub.data.synth.mixture import checked_mixture, drawable_mixture
 from strhub.data.synth.patterns import pick
 from strhub.data.synth.randoms import RandomStrings
@@ -121,7 +121,9 @@ class TextSampler:
         if self.lengths is None:
             return line_of(self._one, rng, self.max_length) if self.spaces else self._one(rng)
         length = int(rng.integers(self.lengths[0], self.lengths[1] + 1))
-        return strung(self._one, self._random, rng, length, space=self.spaces) or self._one(rng)
+        return joined_texts(self._one, self._random, rng, length, space=self.spaces) or self._one(
+            rng
+        )
 
     def _one(self, rng: np.random.Generator) -> str:
         """Return one text of one kind."""
@@ -153,11 +155,11 @@ class TextSampler:
             min(int(self._kind_ends.searchsorted(rng.random())), len(self._kinds) - 1)
         ]
 
-    def _balance(self, random_share: float) -> None:
+    def _balance(self, random_fraction: float) -> None:
         """Let the random strings make up for what the other kinds, drawn once from a fixed seed,
         leave rare.
         """
-        if not 0.0 < random_share < 1.0:
+        if not 0.0 < random_fraction < 1.0:
             return
         rng, texts = np.random.default_rng(0), []
         for _ in range(_TRIAL):
@@ -166,8 +168,10 @@ class TextSampler:
             if 0 < len(text) <= self.max_length:
                 texts.append(text)
         mean = sum(map(len, texts)) / max(len(texts), 1)
-        ours = random_share * self._random.mean_length()
-        self._random.balance(texts, fraction=ours / (ours + (1.0 - random_share) * max(mean, 0.1)))
+        ours = random_fraction * self._random.mean_length()
+        self._random.balance(
+            texts, fraction=ours / (ours + (1.0 - random_fraction) * max(mean, 0.1))
+        )
 
     def _accented(self, word: str, rng: np.random.Generator) -> str:
         """Put accents that the charset has on a tenth of the words, so that letters with them stand

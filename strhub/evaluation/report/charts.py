@@ -60,12 +60,12 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     for row, bar in enumerate(bars):
         top, middle = row * _ROW + 2, row * _ROW + _ROW / 2
         low, high = (_NAME + _BARS * value for value in (bar.low, bar.high))
-        told = (
+        tooltip = (
             f"{bar.name}: {percent(bar.value)} % [{percent(bar.low)}, {percent(bar.high)}] of "
             f"{bar.words}"
         )
         parts.append(
-            f"<g><title>{escape(shown(told))}</title>"
+            f"<g><title>{escape(shown(tooltip))}</title>"
             f'<text x="{_NAME - 6}" y="{middle + 4:.1f}" '
             f'text-anchor="end">{escape(shown(bar.name))}</text>'
             f'<rect class="bar" x="{_NAME}" y="{top}" width="{_BARS * bar.value:.1f}" '
@@ -88,12 +88,12 @@ def reliability_chart(title: str, bars: Sequence[Bar], confidences: Sequence[flo
     for bar, confidence in zip(bars, confidences, strict=True):
         x, low, high = _x(confidence), _y(bar.low), _y(bar.high)
         radius = 2.5 + 4 * (bar.words / most) ** 0.5
-        told = (
+        tooltip = (
             f"confidence {percent(confidence)} %: {percent(bar.value)} % of {bar.words} words are "
             "right"
         )
         parts.append(
-            f"<g><title>{told}</title>"
+            f"<g><title>{tooltip}</title>"
             f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
             f'<circle class="mark" cx="{x:.1f}" cy="{_y(bar.value):.1f}" r="{radius:.1f}"/></g>'
         )

@@ -76,17 +76,17 @@ class WordList:
         maps, mapped: of which words to draw where the characters were read, the first 60 of them.
         """
         found: dict[str, str] = {}
-        drawn = set(list(dict.fromkeys(mapped))[:MAPS])
+        with_maps = set(list(dict.fromkeys(mapped))[:MAPS])
         for words in sets:
             own = {
                 (one.source, one.image): key
                 for key, one in self._samples.items()
                 if one.set == words.name
             }
-            for place, image in words.open(own).items():
-                key = own[place]
+            for index, image in words.open(own).items():
+                key = own[index]
                 found[key] = data_uri(image)
-                map_ = maps(image) if maps is not None and key in drawn else None
+                map_ = maps(image) if maps is not None and key in with_maps else None
                 if map_ is not None:
                     self.words[key]["map"] = data_uri(map_, MAP_SIZE)
         return found

@@ -70,8 +70,8 @@ def _shown(results: Iterable[PhotoResult]) -> Iterator[dict[str, Any]]:
         shown = [word for word in words if word["kind"] != "right"]
         for word in shown:
             word["crop"] = data_uri(_crop(image, word["outline"]), _CROP)
-        drawn = data_uri(_drawn(image, words), SIZE)
-        yield {"name": result.photo.path.name, "error": None, "words": shown, "drawn": drawn}
+        overlay = data_uri(_draw_overlay(image, words), SIZE)
+        yield {"name": result.photo.path.name, "error": None, "words": shown, "drawn": overlay}
 
 
 def _words(result: PhotoResult) -> Iterator[dict[str, Any]]:
@@ -120,14 +120,16 @@ def _crop(image: Image.Image, outline: Sequence[tuple[float, float]]) -> Image.I
     return crop.resize((larger * crop.width, larger * crop.height)) if larger > 1 else crop
 
 
-def _drawn(image: Image.Image, words: Sequence[dict[str, Any]]) -> Image.Image:
+def _draw_overlay(image: Image.Image, words: Sequence[dict[str, Any]]) -> Image.Image:
     ratio = min(1.0, SIZE[0] / image.width, SIZE[1] / image.height)
-    drawn = image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))))
-    pen = ImageDraw.Draw(drawn)
+    overlay = image.resize(
+        (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
+    )
+    pen = ImageDraw.Draw(overlay)
     for word in words:
         pen.polygon(
             [(x * ratio, y * ratio) for x, y in word["outline"]],
             outline=COLORS[word["kind"]],
             width=2,
         )
-    return drawn
+    return overlay

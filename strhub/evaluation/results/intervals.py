@@ -73,10 +73,10 @@ def bootstrap_ratio(counts: Mapping[tuple[float, float], int], *, seed: int = 0)
         return ANYTHING
     pairs = np.array(sorted(counts), dtype=np.float64)  # (N, 2)
     often = np.array([counts[above, below] for above, below in pairs.tolist()], dtype=np.int64)
-    drawn = np.random.default_rng(seed).multinomial(
+    resampled = np.random.default_rng(seed).multinomial(
         often.sum(), often / often.sum(), size=RESAMPLES
     )
-    sums = drawn @ pairs  # (RESAMPLES, 2)
+    sums = resampled @ pairs  # (RESAMPLES, 2)
     above, below = often @ pairs
     low, high = np.percentile(sums[:, 0] / np.maximum(sums[:, 1], 1e-12), _LEVELS)
     return Interval(float(above / below), float(low), float(high))

@@ -26,7 +26,7 @@ class Edit(NamedTuple):
     kind: Kind
     label: str
     text: str
-    place: int
+    position: int
 
 
 class WordReading(NamedTuple):
@@ -131,11 +131,11 @@ def align(label: str, text: str) -> list[tuple[str, str, str]]:
     pairs: list[tuple[str, str, str]] = []
     at = 0
     for edit in edits_of(label, text):
-        pairs += _equal(label[at : edit.place])
+        pairs += _equal(label[at : edit.position])
         pairs.append(
             (edit.label, edit.text, {"substituted": "s", "lost": "d", "added": "i"}[edit.kind])
         )
-        at = edit.place + (edit.kind != "added")
+        at = edit.position + (edit.kind != "added")
     return pairs + _equal(label[at:])
 
 

@@ -61,7 +61,7 @@ class ABINet(Network):
     tokenizer = "attention"
     decoding_options = ("iter_size",)
     marker = "alignment.w_att.weight"  # a parameter that only this architecture has
-    untold = (
+    not_in_weights = (
         "img_size",
         "nhead",
         "activation",

@@ -30,7 +30,7 @@ class CRNN(Network):
 
     tokenizer = "ctc"
     marker = "cnn.conv0.weight"  # a parameter that only this architecture has
-    untold = ("max_label_length", "img_size", "leaky_relu")  # hyper-parameters that no tensor shows
+    not_in_weights = ("max_label_length", "img_size", "leaky_relu")
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ def pad_columns(images: Tensor) -> Tensor:
     return F.pad(images, (0, padded_width(width) - width))
 
 
-def groups_of_like_width(images: Tensor) -> Iterator[tuple[list[int], Tensor]]:
+def group_by_width(images: Tensor) -> Iterator[tuple[list[int], Tensor]]:
     """Yield the indices of images (B, 3, H, W) that are padded to one width, and those images with
     zeros up to it.
     """

@@ -23,7 +23,7 @@ from strhub.models.layers.light_conv import (
 from strhub.models.layers.widths import (
     LEAST_WIDTH,
     WIDTH_STEP,
-    groups_of_like_width,
+    group_by_width,
     image_widths,
     pad_columns,
     padded_width,
@@ -50,7 +50,7 @@ class LightCTC(Network):
         LEAST_WIDTH,
         WIDTH_STEP,
     )  # an image is padded to at least the first, and a multiple of the second
-    untold = ("max_label_length", "img_size", "keep_aspect")
+    not_in_weights = ("max_label_length", "img_size", "keep_aspect")
     marker = "encoder.neck.shortcut.weight"  # a parameter that only this architecture has
 
     def __init__(
@@ -95,9 +95,9 @@ class LightCTC(Network):
             return self.head(self.encoder(pad_columns(images[..., : widths[0]])))
         columns = padded_width(images.shape[3]) // COLUMN_WIDTH
         logits = self._only_blank(columns).repeat(len(images), 1, 1)  # (B, L, C)
-        for group, alike in groups_of_like_width(images):
-            read = self.head(self.encoder(alike))
-            logits[group, : read.shape[1]] = read.to(logits.dtype)
+        for rows, same_width in group_by_width(images):
+            read = self.head(self.encoder(same_width))
+            logits[rows, : read.shape[1]] = read.to(logits.dtype)
         return logits
 
     def tokens(self, images: Tensor) -> Tensor:
@@ -106,11 +106,11 @@ class LightCTC(Network):
         """
         if images.ndim == 3:
             return self.encoder.neck(images.transpose(1, 2).unsqueeze(2))
-        return self.encoder(_padded_alike(images))
+        return self.encoder(_pad_to_common_width(images))
 
     def trunk(self, images: Tensor) -> Tensor:
         """Return what the convolutions make of images padded to the widest: (B, L, 384)."""
-        return self.encoder.convolved(_padded_alike(images)).squeeze(2).transpose(1, 2)
+        return self.encoder.convolved(_pad_to_common_width(images)).squeeze(2).transpose(1, 2)
 
     def _only_blank(self, columns: int) -> Tensor:
         """Return logits of columns with nothing in them, (1, L, C)."""
@@ -155,7 +155,7 @@ class LightCTC(Network):
         }
 
 
-def _padded_alike(images: Tensor) -> Tensor:
+def _pad_to_common_width(images: Tensor) -> Tensor:
     """Return images (B, 3, H, W) with zeros for padding, up to the widest one's padded width.
 
     With the colors of a pixel side by side a step takes 0.6 of the time, on a CPU.

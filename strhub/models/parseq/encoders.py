@@ -127,21 +127,21 @@ def complete(hparams: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"keep_aspect is {hparams['keep_aspect']}: the encoder {encoder} {takes}")
     completed = {**hparams, "keep_aspect": encoder == COLUMNS}
 
-    def settle(name: str, value: Any) -> None:
+    def set_default(name: str, value: Any) -> None:
         completed[name] = value if completed.get(name) is None else completed[name]
 
     if encoder.startswith(TIMM):
         if hparams.get("img_size") is None or hparams.get("normalize") is None:
             reduction, normalize = usual_input(encoder.removeprefix(TIMM))
-            settle("img_size", [reduction * cells for cells in CELLS])
-            settle("normalize", normalize)
+            set_default("img_size", [reduction * cells for cells in CELLS])
+            set_default("normalize", normalize)
         return completed
     if custom := custom_encoder(encoder):
-        settle("img_size", list(custom.image_size))
-        settle("normalize", custom.normalize)
+        set_default("img_size", list(custom.image_size))
+        set_default("normalize", custom.normalize)
         return completed
-    settle("img_size", list({OWN: OWN_SIZE, COLUMNS: COLUMNS_SIZE}.get(encoder, CLIP_SIZE)))
-    settle("normalize", "clip" if clip else "default")
+    set_default("img_size", list({OWN: OWN_SIZE, COLUMNS: COLUMNS_SIZE}.get(encoder, CLIP_SIZE)))
+    set_default("normalize", "clip" if clip else "default")
     if not clip:
         if encoder == COLUMNS:
             completed["patch_size"] = [HEIGHT, COLUMN_WIDTH]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from strhub.models.layers.attention import KeyValue
 from strhub.models.layers.backbones import BackboneEncoder, ColumnEncoder
-from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, groups_of_like_width
+from strhub.models.layers.widths import LEAST_WIDTH, WIDTH_STEP, group_by_width
 from strhub.models.network import Network, Steps
 from strhub.models.parseq.crossmodal import CrossModalBranch, TextTowerOptions
 from strhub.models.parseq.encoders import OWN, build_encoder, complete
@@ -58,7 +58,7 @@ class PARSeq(CharacterReader, Network):
     decoding_options = ("decode_ar", "refine_iters")
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
-    untold = ("img_size", "enc_num_heads", "dec_num_heads")  # hyper-parameters that no tensor shows
+    not_in_weights = ("img_size", "enc_num_heads", "dec_num_heads")
 
     def __init__(
         self,
@@ -136,8 +136,8 @@ class PARSeq(CharacterReader, Network):
         """
         if isinstance(self.encoder, ColumnEncoder) and not torch.compiler.is_exporting():
             parts = [
-                (rows, self._read(alike, max_length))
-                for rows, alike in groups_of_like_width(images)
+                (rows, self._read(same_width, max_length))
+                for rows, same_width in group_by_width(images)
             ]
             return parts[0][1] if len(parts) == 1 else self._together(parts, len(images))
         return self._read(images, max_length)
@@ -180,7 +180,8 @@ class PARSeq(CharacterReader, Network):
             return None
         if isinstance(self.encoder, ColumnEncoder):
             parts = [
-                (rows, self._begin(alike, beams)) for rows, alike in groups_of_like_width(images)
+                (rows, self._begin(same_width, beams))
+                for rows, same_width in group_by_width(images)
             ]
             return parts[0][1] if len(parts) == 1 else steps_together(parts)
         return self._begin(images, beams)
@@ -196,7 +197,7 @@ class PARSeq(CharacterReader, Network):
 
         def step(number: int, tokens: Tensor, parents: Tensor) -> Tensor:
             if number == 0:
-                content = reader.text_embed(self._beginning(copies).squeeze(1))
+                content = reader.text_embed(self._start_tokens(copies).squeeze(1))
             else:
                 decoder.reorder((first + parents).flatten())
                 content = positions[number - 1] + reader.text_embed(tokens.flatten())

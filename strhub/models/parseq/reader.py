@@ -144,7 +144,7 @@ class CharacterReader(nn.Module):
         characters = self.pos_queries[:, : tokens.shape[1] - 1] + self.text_embed(tokens[:, 1:])
         return self.dropout(torch.cat([start, characters], dim=1))
 
-    def _beginning(self, memory: Memory) -> Tensor:
+    def _start_tokens(self, memory: Memory) -> Tensor:
         """Return a [B] token a row, (B, 1)."""
         key = memory[0].key
         return torch.full((key.shape[0], 1), self.bos_id, dtype=torch.long, device=key.device)
@@ -155,7 +155,7 @@ class CharacterReader(nn.Module):
         embeddings = self.text_embed(
             torch.arange(self.pad_id, device=positions.device)
         )  # of every token but [P]
-        content = embeddings[self._beginning(memory).squeeze(1)]  # (B, D)
+        content = embeddings[self._start_tokens(memory).squeeze(1)]  # (B, D)
         ended = torch.zeros(content.shape[0], dtype=torch.bool, device=content.device)
         every = self.steps_between_checks or (1 if content.device.type == "cpu" else CHECK_EVERY)
         logits = []
@@ -194,7 +194,7 @@ class CharacterReader(nn.Module):
         """Return what reading step by step and one refinement give, (B, L, C); None where steps are
         cheaper, and in an exported graph, which must not depend on what is read. See `drafting`.
         """
-        start = self._beginning(memory)
+        start = self._start_tokens(memory)
         if torch.compiler.is_exporting() or len(start) > self.drafted_rows:
             return None
 
@@ -209,7 +209,7 @@ class CharacterReader(nn.Module):
 
     def _read_in_one_pass(self, memory: Memory, steps: int, begin: int = 0) -> Tensor:
         """Return logits of the positions from `begin` on, (B, steps - begin, C)."""
-        start = self._beginning(memory)
+        start = self._start_tokens(memory)
         hidden = torch.zeros_like(start, dtype=torch.bool)
         masks = one_pass_masks(steps - begin, hidden=hidden)
         return self._decode_variants(start, slice(begin, steps), memory, masks).squeeze(1)
@@ -218,7 +218,7 @@ class CharacterReader(nn.Module):
         """Read once more, each position seeing all of an earlier reading (B, L, C) but its own
         character. steps: how many positions, None for as many as there are.
         """
-        tokens = torch.cat([self._beginning(memory), logits[:, :-1].argmax(-1)], dim=1)
+        tokens = torch.cat([self._start_tokens(memory), logits[:, :-1].argmax(-1)], dim=1)
         ended = (tokens == self.eos_id).cumsum(-1) > 0
         steps = steps or tokens.shape[1]
         return self._decode(tokens, steps, memory, cloze_masks(steps, hidden=ended))

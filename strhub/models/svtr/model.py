@@ -34,7 +34,7 @@ class SVTRv2(Network):
 
     tokenizer = "ctc"
     marker = "rearrangement.selecting_token"  # a parameter that only this architecture has
-    untold = (
+    not_in_weights = (
         "max_label_length",
         "img_size",
         "keep_aspect",
@@ -94,7 +94,7 @@ class SVTRv2(Network):
         logits = self._only_blank(images.shape[3] // COLUMN_WIDTH).repeat(
             len(images), 1, 1
         )  # (B, W / 4, C)
-        for group in like_widths(columns):  # what is not computed costs nothing
+        for group in similar_widths(columns):  # what is not computed costs nothing
             widest = max(columns[index] for index in group)
             read = self.read(*self.encode(images[group, ..., : widest * COLUMN_WIDTH]))
             logits[group, :widest] = read.to(logits.dtype)
@@ -191,7 +191,7 @@ def padded_columns(images: Tensor) -> Tensor | None:
     return columns if columns.any() else None
 
 
-def like_widths(widths: Sequence[int], *, spread: float = 1.25) -> list[list[int]]:
+def similar_widths(widths: Sequence[int], *, spread: float = 1.25) -> list[list[int]]:
     """Return numbers 0 to n - 1 in groups whose greatest width is at most `spread` times their
     least.
     """

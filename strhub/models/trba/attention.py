@@ -70,7 +70,7 @@ class AttentionDecoder(nn.Module):
         stop_early: when every row has read [E].
         """
         context = self._context(columns)
-        state = self._beginning(columns)
+        state = self._initial_state(columns)
         token = torch.full(
             (columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device
         )
@@ -89,7 +89,7 @@ class AttentionDecoder(nn.Module):
     def begin_steps(self, columns: Tensor, beams: int) -> Callable[[int, Tensor, Tensor], Tensor]:
         """See `TRBA.begin_steps`; columns: (B, W, column_size)."""
         columns = columns.repeat_interleave(beams, 0)
-        context, state = self._context(columns), self._beginning(columns)
+        context, state = self._context(columns), self._initial_state(columns)
         start = torch.full(
             (columns.shape[0],), self.bos_id, dtype=torch.long, device=columns.device
         )
@@ -111,7 +111,7 @@ class AttentionDecoder(nn.Module):
         T, charset_size + 3).
         """
         context = self._context(columns)
-        state = self._beginning(columns)
+        state = self._initial_state(columns)
         hidden = []
         for embedding in self.char_embeddings(tokens).unbind(1):
             state = self.attention_cell(embedding, context, state)
@@ -121,7 +121,7 @@ class AttentionDecoder(nn.Module):
     def _context(self, columns: Tensor) -> Columns:
         return Columns(columns, self.attention_cell.i2h(columns))
 
-    def _beginning(self, columns: Tensor) -> State:
+    def _initial_state(self, columns: Tensor) -> State:
         """Return the state when nothing is read yet: zeros."""
         zeros = columns.new_zeros(columns.shape[0], self.generator.in_features)
         return zeros, zeros

@@ -26,7 +26,7 @@ class TRBA(ColumnRecognizer):
     tokenizer = "attention"
     Prediction: AttentionDecoder
     marker = "Prediction.char_embeddings.weight"  # a parameter that only this architecture has
-    untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
+    not_in_weights = ("max_label_length", "img_size")
 
     def prediction(self, charset_size: int, hidden_size: int) -> AttentionDecoder:
         """Build a decoder that predicts one character after the other, looking at all columns."""

@@ -23,7 +23,7 @@ class TRBC(ColumnRecognizer):
 
     tokenizer = "ctc"
     marker = "Prediction.weight"  # a parameter that only this architecture has
-    untold = ("max_label_length", "img_size")  # hyper-parameters that no tensor shows
+    not_in_weights = ("max_label_length", "img_size")
 
     def prediction(self, charset_size: int, hidden_size: int) -> nn.Module:
         """Build a layer that predicts the character of each column independently."""

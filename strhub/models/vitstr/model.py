@@ -29,7 +29,7 @@ class ViTSTR(VisionTransformer, Network):
     tokenizer = "attention"
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "cls_token"  # a parameter that only this architecture has
-    untold = ("max_label_length", "img_size", "num_heads")  # hyper-parameters that no tensor shows
+    not_in_weights = ("max_label_length", "img_size", "num_heads")
 
     def __init__(
         self,

@@ -91,7 +91,7 @@ class System(OptimizedModule, ABC):
         self.tokenizer = build_tokenizer(self.hparams)
         self.scored_text = ScoredText(self.hparams["charset_test"])
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
-        self._told_untested = False
+        self._warned_untested = False
         self._batch_number = self._steps_together = 0
         self.step = 0  # of the optimizer, in training
         self.fine_tuning = FineTuning.from_options(finetune)
@@ -119,14 +119,14 @@ class System(OptimizedModule, ABC):
         ]
 
     @classmethod
-    def _checked_architecture(cls, told: str | None) -> str:
-        if told is None and cls.architecture is None:
+    def _checked_architecture(cls, architecture: str | None) -> str:
+        if architecture is None and cls.architecture is None:
             raise ConfigError(f"{cls.__name__} trains any architecture: set model.architecture")
-        if told is not None and cls.architecture not in (None, told):
+        if architecture is not None and cls.architecture not in (None, architecture):
             raise ConfigError(
-                f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={told}"
+                f"{cls.__name__} trains {cls.architecture!r}, not model.architecture={architecture}"
             )
-        return told or str(cls.architecture)
+        return architecture or str(cls.architecture)
 
     @abstractmethod
     def training_loss(self, images: Tensor, labels: Sequence[str]) -> Tensor:
@@ -285,8 +285,8 @@ class System(OptimizedModule, ABC):
         """Say, once and on the first device, how many words of validation cannot be scored, and
         why.
         """
-        if score.untested and not self._told_untested and self.global_rank == 0:
-            self._told_untested = True
+        if score.untested and not self._warned_untested and self.global_rank == 0:
+            self._warned_untested = True
             log.warning(
                 "%d of %d words of validation are not scored: their labels have no character of "
                 "model.charset_test, %r",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from strhub.clip.contrastive import Contrastive, ContrastiveOptions
-from strhub.clip.gather import Share
+from strhub.clip.gather import RowGatherer
 from strhub.clip.text_side import TextSide, load_text_side, text_size
 from strhub.training.systems.base import System
 
@@ -96,5 +96,5 @@ class ContrastiveSystem(System):
             texts = objective.text_directions(side.features(labels))
             negatives = objective.negatives(labels, texts.detach(), side.features, space, readings)
             return objective.loss(
-                images, texts, labels, negatives, Share(len(labels), encoded.device)
+                images, texts, labels, negatives, RowGatherer(len(labels), encoded.device)
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from strhub.checkpoint.backbones import load_backbone, settled_source
+from strhub.checkpoint.backbones import load_backbone, resolved_source
 from strhub.checkpoint.fitting import differences, mismatch_table
 from strhub.clip.sources import find_clip, is_local
 from strhub.clip.weights import grid_of, read_clip
@@ -60,7 +60,7 @@ class PARSeq(ContrastiveSystem):
     ) -> None:
         encoder = options.get("encoder", OWN)
         clip = is_clip(encoder)
-        pretrained_encoder = settled_source(
+        pretrained_encoder = resolved_source(
             pretrained_encoder, clip=clip, columns=encoder == COLUMNS
         )
         if clip and pretrained_encoder is not None:
@@ -180,7 +180,7 @@ class PARSeq(ContrastiveSystem):
         """
         lengths = (tokens[:, 1:] != self.tokenizer.pad_id).sum(1)  # with [E]
         total = torch.zeros((), device=encoded.device)
-        for rows in self._alike(lengths):
+        for rows in self._group_by_length(lengths):
             longest = int(lengths[rows].max()) if len(rows) < len(tokens) else tokens.shape[1] - 1
             orders = permutations[permutations <= longest].view(len(permutations), -1)
             logits = (reader or self.model).permuted_logits(
@@ -209,7 +209,7 @@ class PARSeq(ContrastiveSystem):
             logits.flatten(end_dim=2), targets.flatten(), ignore_index=pad_id, reduction="sum"
         )
 
-    def _alike(self, lengths: Tensor) -> Sequence[Tensor]:
+    def _group_by_length(self, lengths: Tensor) -> Sequence[Tensor]:
         """Return rows of a batch in groups of like length, (rows,) each: on a CPU, padding costs as
         much as text.
 

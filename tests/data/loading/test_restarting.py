@@ -10,7 +10,7 @@ import pytest
 from torch.utils.data import Dataset, dataloader
 
 from strhub.data.loading.loader import SeededBatches
-from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, let_go_of_signals
+from strhub.data.loading.restarting import OrderedBatches, RestartingLoader, restore_default_signals
 
 Key = tuple[int, int]
 
@@ -49,7 +49,7 @@ def loader(data: Killed, batches: SeededBatches | OrderedBatches) -> RestartingL
     options = {
         "num_workers": 2,
         "persistent_workers": True,
-        "worker_init_fn": let_go_of_signals,
+        "worker_init_fn": restore_default_signals,
         "collate_fn": list,
     }
     return RestartingLoader(data, batch_sampler=batches, **options)

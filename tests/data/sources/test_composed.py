@@ -13,7 +13,7 @@ from strhub.data.sources.composed import (
     ComposedLines,
     compose,
     ground_of,
-    stands_on_end,
+    is_vertical,
 )
 from strhub.data.sources.dataset import Word, WordDataset
 from strhub.data.sources.lmdb import write_lmdb
@@ -88,7 +88,7 @@ def test_grounds_meet() -> None:
     [((10, 16), "ab", True), ((10, 16), "a", False), ((10, 15), "ab", False)],
 )
 def test_what_stands_on_end(size: tuple[int, int], label: str, on_end: bool) -> None:
-    assert stands_on_end(Image.new("RGB", size), label) is on_end
+    assert is_vertical(Image.new("RGB", size), label) is on_end
 
 
 class Tall:
@@ -100,11 +100,11 @@ class Tall:
 
 
 def test_words_that_stand_on_end_are_replaced_and_not_counted() -> None:
-    words = WordDataset([Tall()], transform=as_it_is, refuse=stands_on_end)
+    words = WordDataset([Tall()], transform=as_it_is, refuse=is_vertical)
     found = [words[index, 1] for index in range(4)]
     assert {word.label for word in found} == {"n2", "n3"}
     assert sum(word.unreadable for word in found) == 0
-    kept = WordDataset([Tall()], transform=as_it_is, replace=False, refuse=stands_on_end)
+    kept = WordDataset([Tall()], transform=as_it_is, replace=False, refuse=is_vertical)
     assert kept[0].label == "n0"  # what is measured stays as it is
 
 

@@ -11,7 +11,7 @@ from strhub.data.synth.typefaces import BUNDLED_FONTS
 FONT = str(BUNDLED_FONTS / "Roboto-Bold.ttf")
 
 
-def placed(
+def laid_out(
     geometry: Geometry, *, height: float = 40.0, text: str = "Hamburg"
 ) -> tuple[Line, Plane]:
     line = render_word(text, FONT, 40, geometry, np.random.default_rng(0), neighbors="abc")
@@ -40,8 +40,8 @@ GEOMETRIES = {
 
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_whole_word_is_in_the_image(name: str) -> None:
-    _, plane = placed(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
-    line, _ = placed(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
+    _, plane = laid_out(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
+    line, _ = laid_out(Geometry(**GEOMETRIES[name]))  # type: ignore[arg-type]
     cover = np.asarray(plane.place(line.word), dtype=np.float64)
     assert abs(cover.shape[0] - 40) <= 1
     border = np.concatenate([cover[0], cover[-1], cover[:, 0], cover[:, -1]])
@@ -50,8 +50,8 @@ def test_whole_word_is_in_the_image(name: str) -> None:
 
 
 def test_cut_takes_a_little_of_the_word() -> None:
-    line, whole = placed(Geometry())
-    _, cut = placed(Geometry(margins=[-0.1, 0.1, 0.1, 0.1]))
+    line, whole = laid_out(Geometry())
+    _, cut = laid_out(Geometry(margins=[-0.1, 0.1, 0.1, 0.1]))
     assert cut.size[0] < whole.size[0]
     assert np.asarray(cut.place(line.word))[:, 0].max() > 200
 
@@ -64,14 +64,14 @@ def test_small_letters_get_a_taller_image() -> None:
 
 
 def test_quarter_turn_stands_the_word_up() -> None:
-    _, plane = placed(Geometry(quarter=1), height=100)
+    _, plane = laid_out(Geometry(quarter=1), height=100)
     assert plane.size[1] > 2 * plane.size[0]
 
 
 def test_a_rising_line_keeps_letters_upright() -> None:
     """A point below another stays below it; one to the right is lower by half the way."""
-    _, flat = placed(Geometry(), height=70)
-    _, plane = placed(Geometry(rise=0.5), height=70)
+    _, flat = laid_out(Geometry(), height=70)
+    _, plane = laid_out(Geometry(rise=0.5), height=70)
     forward = np.linalg.inv(plane.backward)
     middle, below, right = (forward @ [100 + x, 50 + y, 1.0] for x, y in ((0, 0), (0, 10), (10, 0)))
     assert (below - middle)[0] == pytest.approx(0)
@@ -91,7 +91,7 @@ def test_bow_and_back(radius: float) -> None:
 
 def test_neighbors_frames_and_panels_lie_beside_the_word() -> None:
     geometry = Geometry(sides=[True] * 4, frame=0.3, panel=0.4)
-    line, plane = placed(geometry)
+    line, plane = laid_out(geometry)
     assert line.others is not None
     assert line.panel is not None
     word, others = (np.asarray(plane.place(mask)) > 128 for mask in (line.word, line.others))
@@ -103,7 +103,7 @@ def test_neighbors_frames_and_panels_lie_beside_the_word() -> None:
 def test_lone_marks_keep_their_place() -> None:
     rows = []
     for text in ("'", "."):
-        line, plane = placed(Geometry(), text=text)
+        line, plane = laid_out(Geometry(), text=text)
         cover = np.asarray(plane.place(line.word), dtype=float)
         rows.append(float((cover.sum(axis=1) * np.linspace(0, 1, len(cover))).sum() / cover.sum()))
     assert rows[0] < 0.4 < 0.6 < rows[1]

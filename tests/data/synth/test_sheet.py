@@ -103,9 +103,9 @@ def test_sheet_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         12,
         "--labels",
     )
-    told = capsys.readouterr().out
-    assert "8 words beside as many" in told
-    assert re.search(r"sharpness +[\d.]+", told)
+    reported = capsys.readouterr().out
+    assert "8 words beside as many" in reported
+    assert re.search(r"sharpness +[\d.]+", reported)
     with Image.open(tmp_path / "both.png") as both, Image.open(tmp_path / "tree.png") as tree:
         assert both.format == tree.format == "PNG"
         assert both.height > tree.height

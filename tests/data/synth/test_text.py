@@ -189,10 +189,10 @@ def test_random_marks_sit_on_letters_of_their_script() -> None:
     for _ in range(500):
         text = strings(rng)
         seen |= set(text)
-        for place, char in enumerate(text):
+        for index, char in enumerate(text):
             if char == "ि":
-                assert place
-                assert text[place - 1] == "क"
+                assert index
+                assert text[index - 1] == "क"
             assert char != "ָ", "no letter of the charset is Hebrew"
     assert seen == set("कa-ि")
 
