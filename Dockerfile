@@ -1,4 +1,4 @@
-# strhub-serve in a container: slim, without root, on a read-only file system. docs/serve.md says how it is run.
+# strhub-serve in a container: slim, without root, on a read-only file system. docs/serve.md shows how to run it.
 FROM python:3.12-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/strhub
@@ -11,7 +11,7 @@ RUN /opt/strhub/bin/pip install --no-cache-dir --no-deps .
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin strhub
 COPY --from=build /opt/strhub /opt/strhub
-# Nothing is written: no byte code, no home; `docker run --read-only` holds it to that.
+# Nothing is written: no byte code, no home directory; `docker run --read-only` enforces it.
 ENV PATH=/opt/strhub/bin:$PATH HOME=/nonexistent PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8000

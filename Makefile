@@ -2,14 +2,14 @@
 #
 #   make read          install what reading needs and read the demonstration images
 #   make test          the fast tests                 make test-slow     the slow ones, and only those
-#   make test-cpus     the tests marked `numeric` again, as on processors with fewer or other instructions
-#                      (SLOW=1: the slow ones of them too, WHOLE=1: every test, both under four settings)
-#   make attack        attack strhub with damaged files and kills for MINUTES=10, or COUNT=1000 times a kind
+#   make test-cpus     the tests marked `numeric` once more, as on processors with fewer or other instructions
+#                      (SLOW=1: also the slow ones among them; WHOLE=1: every test; both under four settings)
+#   make attack        attack strhub with damaged files and kills for MINUTES=10, or with COUNT=1000 of each kind
 #   make check         format, lint, types and the fast tests; `make lint` without the tests
-#   make docs          build the documentation's site in site/, with every warning an error
+#   make docs          build the site of the documentation in site/; warnings are errors
 #   make wheel         dist/strhub-*.whl              make requirements  pin requirements/*.txt anew (UPGRADE=1: newest)
 #   make torch-cu128   write requirements/core.cu128.txt, to install with one platform's build of PyTorch
-#   make clean         remove what tools leave behind; `make distclean` removes .venv too
+#   make clean         remove what tools leave behind; `make distclean` also removes .venv
 #
 # Variables: PLATFORM (cpu, cu126, cu128, cu130, rocm6.4 …: a folder of TORCH_INDEX), PYTHON (makes .venv).
 # Needs GNU make 3.81 or newer and a POSIX shell.
@@ -26,7 +26,7 @@ pip := $(python) -m pip --disable-pip-version-check --no-input
 pytest := $(python) -m pytest -n auto --maxprocesses 4 --dist loadscope
 core_pins := requirements/core.$(PLATFORM).txt
 
-# Stamps: each is written when an install has succeeded, and taken away before one begins.
+# Stamps: each is written when an install has succeeded, and removed before one starts.
 reading := $(VENV)/.strhub-reading
 core := $(VENV)/.strhub-core-$(PLATFORM)
 test := $(VENV)/.strhub-test
@@ -34,12 +34,12 @@ dev := $(VENV)/.strhub-dev
 tune := $(VENV)/.strhub-tune
 docs := $(VENV)/.strhub-docs
 
-# Whole files are marked: a line `pytestmark = pytest.mark.numeric` lets a new one join.
+# Whole files are marked: the line `pytestmark = pytest.mark.numeric` adds a new one.
 numeric = $(shell grep -rlw --include='test_*.py' 'mark\.numeric' tests)
-# What makes a processor compute as others do: settings of one or several variables, parted by commas.
+# What makes this processor compute as others do: settings of one or more variables, separated by commas.
 avx2 := ONEDNN_MAX_CPU_ISA=avx2,MKL_ENABLE_INSTRUCTIONS=AVX2
 few_cpus := $(avx2),ATEN_CPU_CAPABILITY=default $(avx2),ATEN_CPU_CAPABILITY=avx2 STRHUB_TEST_BFLOAT16=1
-# ATen alone limited is no processor that there is: with oneDNN on AMX PyTorch's own attention in bfloat16 fails.
+# No processor has only ATen limited: with oneDNN on AMX, PyTorch's own attention in bfloat16 fails.
 all_cpus := $(few_cpus) ONEDNN_MAX_CPU_ISA=avx2
 cpus = $(if $(SLOW)$(WHOLE),$(all_cpus),$(few_cpus))
 cpu_tests = $(if $(WHOLE),-m 'slow or not slow',-m 'numeric$(if $(SLOW),, and not slow)' $(numeric))
@@ -65,14 +65,14 @@ docs: $(test) $(docs)
 test-slow: $(test) $(tune) $(docs)
 	@$(pytest) -m slow || { status=$$?; test $$status -eq 5 && echo 'There is no slow test.'; }
 
-# Every setting is tried, whatever becomes of the one before.
+# Every setting is tried, even if an earlier one failed.
 test-cpus: $(test) $(if $(WHOLE),$(tune))
 	@failed=; for setting in $(cpus); do \
 		echo "-- $$setting"; \
 		env $$(echo $$setting | tr , ' ') $(pytest) -q $(cpu_tests) || failed="$$failed $$setting"; \
 	done; test -z "$$failed" || { echo "failed under:$$failed"; exit 1; }
 
-# Damaged files and kills, at random; what fails is kept in attack-failures/.
+# Random damaged files and kills; failures are kept in attack-failures/.
 MINUTES ?= 10
 attack: $(test)
 	@PYTHONPATH=. $(python) tests/attacks --minutes $(MINUTES) $(if $(COUNT),--count $(COUNT))
@@ -102,7 +102,7 @@ $(core_pins): requirements/core.txt requirements/torch_index.py
 	@$(PYTHON) requirements/torch_index.py $(TORCH_INDEX) $(PLATFORM) requirements/core.txt $@
 	@touch $@
 
-# pip is what venv installs last: without it, the making of .venv was cut off.
+# venv installs pip last: if it is missing, the creation of .venv was interrupted.
 $(bin)/pip:
 	@echo "Making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
@@ -115,7 +115,7 @@ $(reading): requirements/read.txt | $(bin)/pip
 	@$(pip) install --quiet --requirement requirements/read.txt
 	@touch $@
 
-# Installs `pins` (files) and strhub itself, editable. The pins hold setuptools, so that nothing else is fetched for that.
+# Installs `pins` (files) and strhub itself, editable. The pins include setuptools, so that nothing else is fetched to build.
 define install
 	@echo "Installing $(pins)"
 	@$(pip) install --quiet $(addprefix -r ,$(pins))
@@ -123,7 +123,7 @@ define install
 	@touch $@
 endef
 
-# Another platform's torch goes first: pip would take it for the right one, the version being the same.
+# Another platform's torch is removed first: pip would keep it, since the version is the same.
 $(core): pins = $(core_pins)
 $(core): $(core_pins) pyproject.toml | $(bin)/pip
 	@if ls $(VENV)/.strhub-core-* 2>/dev/null | grep -qvxF $@; then $(pip) uninstall --quiet --yes torch; fi
@@ -140,7 +140,7 @@ $(dev): requirements/dev.txt $(test)
 	@rm -f $@
 	$(install)
 
-# What Ray's tests need, which are all slow ones.
+# What the tests of Ray need, all of which are slow.
 $(tune): pins = $(core_pins) requirements/tune.txt
 $(tune): requirements/tune.txt $(test)
 	@rm -f $@

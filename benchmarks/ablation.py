@@ -1,8 +1,8 @@
-"""What studies of several arms and seeds share: runs that are not repeated, and a table of means
-with intervals.
+"""What ablation studies of several arms and seeds have in common: runs that are not repeated, and a
+table of means with intervals.
 
-Results are JSON lines in <folder>/results.jsonl, one a run, so a study can be stopped and given
-again.
+Results are JSON lines in <folder>/results.jsonl, one per run, so a study can be stopped and the
+same command resumes it.
 """
 
 import json

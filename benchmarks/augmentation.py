@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How fast training images are made on one core: decoded, augmented, resized, normalized and
-collated.
+"""Measure how fast training images are prepared on one core: decoded, augmented, resized,
+normalized and collated.
 
-Prints images a second and shares by stage, for RandAugment written plainly with Pillow and applied
-word by word, for the one in the package, applied to 32 words at a time as `WordTransform.batch`
-does it, and for the strong preset; then the time of every operation of both. The images are
-rendered words at their natural sizes, as JPEG and as PNG files. The sides are timed in turn, in
-processor time, so that other work on the machine disturbs all alike; medians of repeats.
+Prints images per second and the fraction of time of each stage, for RandAugment implemented plainly
+with Pillow and applied word by word, for the package's own, applied to 32 words at a time as
+`WordTransform.batch` does, and for the strong preset; then the time of every operation of both. The
+images are rendered words at their natural sizes, as JPEG and as PNG files. The implementations are
+timed in turn, in processor time, so that other work on the machine affects them alike; the figures
+are medians over repeats.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Bulk reading: nothing lost or read twice when it is killed, its speed against plain reading, and
-how it grows.
+"""Check that bulk reading loses nothing and reads nothing twice when it is killed, and measure its
+speed against plain reading and how it scales.
 
-python benchmarks/bulk_reading.py killed --words 20000   # killed -9 twice, and resumed
-python benchmarks/bulk_reading.py speed --words 4000     # Recognizer, plain and ray, in turn
+python benchmarks/bulk_reading.py killed --words 20000   # killed with SIGKILL twice, and resumed
+python benchmarks/bulk_reading.py speed --words 4000     # Recognizer, plain and Ray, in turn
 python benchmarks/bulk_reading.py speed --workers 1 --threads 1    # the same on one core
 python benchmarks/bulk_reading.py scaling                # sleeping models: more workers than cores
 """
@@ -223,19 +223,22 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("outputs/bulk"))
     parser.add_argument("--engines", nargs="+", default=["ray"], choices=("plain", "ray"))
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="of ray, a thread each, for `speed`"
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="number of Ray workers, with one thread each, for `speed`",
     )
     parser.add_argument(
         "--threads",
         type=int,
-        help="of the recognizer alone and of plain reading; by default all cores",
+        help="threads of the recognizer alone and of plain reading; by default all cores",
     )
     parser.add_argument(
         "--counts",
         type=int,
         nargs="+",
         default=[1, 2, 4, 8],
-        help="of sleeping workers, for `scaling`",
+        help="numbers of sleeping workers, for `scaling`",
     )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)

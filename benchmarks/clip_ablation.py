@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""What the contrastive objective brings to a model that reads: strhub-small, fine-tuned with and
-without it, the same words in the same order.
+"""Measure what the contrastive objective adds to a model that reads: strhub-small, fine-tuned with
+and without it, on the same words in the same order.
 
-python benchmarks/clip_ablation.py outputs/clip_ablation --data_root data   # in legs: call it again
+python benchmarks/clip_ablation.py outputs/clip_ablation --data_root data   # again: resumes
 python benchmarks/clip_ablation_results.py outputs/clip_ablation            # tables and plots
 
-The convolutions of the model stay as they are; their features of all images are computed once
-(finetune.cache_features). What learns, beside the objective's own projection, is the attention over
-the columns and the output layer. All arms of one seed come before the next seed, so that a study
-that is stopped early has whole rows. One JSON line a run goes to <folder>/results.jsonl; runs that
-are there are not repeated.
+The convolutions of the model are frozen; their features of all images are computed once
+(finetune.cache_features). Besides the objective's own projection, the attention over the columns
+and the output layer are trained. All arms of one seed come before the next seed, so that a study
+that is stopped early has complete rows. Each run adds a JSON line to <folder>/results.jsonl; runs
+that are already there are not repeated.
 
---subject fresh: the attention and the output layer begin with random weights, so that the model
-learns to read again, rather than being as good as it gets from the start.
+--subject fresh: the attention and the output layer start with random weights, so that the model
+learns to read again, instead of starting out about as good as it gets.
 
-Words are placed by their letters (contrastive.text_weights=spelling): words that are spelled alike
-lie together, with nothing learned. See strhub/clip/spelling.py. The objective's projection begins
-as the best linear one for the features that training begins with.
+Words are embedded by their letters (contrastive.text_weights=spelling): words with similar
+spellings lie close together, and nothing is learned. See strhub/clip/spelling.py. The objective's
+projection starts as the best linear one for the features at the beginning of training.
 """
 
 import argparse
@@ -136,12 +136,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--steps", type=int, default=160)
-    parser.add_argument("--words", type=int, default=12000, help="training words")
+    parser.add_argument("--words", type=int, default=12000, help="number of training words")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=2.4e-3, help="for 256 words")
-    parser.add_argument("--rendered", action="store_true", help="do without --data_root")
-    parser.add_argument("--scored", type=int, default=500, help="rendered words to score on")
-    parser.add_argument("--prepare", action="store_true", help="compute the features and stop")
+    parser.add_argument(
+        "--lr", type=float, default=2.4e-3, help="learning rate for batches of 256 words"
+    )
+    parser.add_argument(
+        "--rendered", action="store_true", help="use only rendered words, without --data_root"
+    )
+    parser.add_argument(
+        "--scored", type=int, default=500, help="number of rendered words to score on"
+    )
+    parser.add_argument("--prepare", action="store_true", help="compute the features, then stop")
     args = parser.parse_args()
     args.folder, args.data_root = args.folder.absolute(), args.data_root.absolute()
     return args

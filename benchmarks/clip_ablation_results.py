@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Tables and plots of the contrastive ablation, from its raw results.
+"""Make tables and plots of the contrastive ablation from its raw results.
 
 python benchmarks/clip_ablation_results.py outputs/clip_ablation --collect docs/clip-ablation.json
 python benchmarks/clip_ablation_results.py docs/clip-ablation.json --figures docs/figures
 
-The first writes what the second takes: of every run its verdict on each test word, its confidences,
-its learning curve, seed, steps, processor time and hashes of encoder and images, but no words.
-Differences are those from the first arm with the same seed; their intervals come from a bootstrap
-over seeds and words, and their probabilities from McNemar's test of the words that most seeds read
-right, corrected for the number of arms (Holm).
+The first command writes the file that the second one reads: for every run, whether each test word
+was read right, the confidences, the learning curve, seed, steps, processor time and hashes of
+encoder and images, but no words. Differences are relative to the first arm with the same seed;
+their intervals come from a bootstrap over seeds and words, and their p-values from McNemar's test
+on the words that most seeds read right, corrected for the number of arms (Holm).
 """
 
 import argparse
@@ -252,9 +252,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="folder of a study, or a file of raw results")
+    parser.add_argument("source", type=Path, help="folder of a study, or file with raw results")
     parser.add_argument("--collect", type=Path, help="write the raw results to this file")
-    parser.add_argument("--figures", type=Path, help="folder to draw plots into")
+    parser.add_argument("--figures", type=Path, help="folder to write plots to")
     args = parser.parse_args()
     if args.source.is_dir():
         raw = collected(args.source)

@@ -1,5 +1,5 @@
-"""How a model of the contrastive ablation is scored: from features of the test words that its
-frozen convolutions have made once.
+"""Score a model of the contrastive ablation on features of the test words, which its frozen
+convolutions have computed once.
 """
 
 import json

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What a first word costs: new processes that import strhub, load a model and read one image.
+"""Measure the cost of the first word: new processes that import strhub, load a model and read one
+image.
 
 python benchmarks/cold_start.py                  # the model in the package
 python benchmarks/cold_start.py --also last.ckpt words.onnx
 
-Prints wall time, processor time and the peak of resident memory, medians with the least and the
-greatest. The models take turns, so that other work on the machine disturbs all alike; processor
-time is disturbed least.
+Prints wall time, processor time and peak resident memory: medians with minimum and maximum. The
+models take turns, so that other work on the machine affects them alike; it affects processor time
+least.
 """
 
 import argparse
@@ -39,9 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--also", nargs="*", default=[], help="further models")
+    parser.add_argument("--also", nargs="*", default=[], help="further models to measure")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--python", default=sys.executable, help="of the environment to measure")
+    parser.add_argument(
+        "--python", default=sys.executable, help="Python of the environment to measure"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     models = ["strhub-tiny", *args.also]

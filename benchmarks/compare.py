@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Readers of words side by side: what they read right, and how long a word takes, in one run.
+"""Compare readers of words: what they read right, and how long a word takes, in one run.
 
 python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plot compare.png
 
-WORDS: sets of words, as test.py takes them. --peer: another reader and the Python that has it:
-    rapidocr, onnxtr, easyocr, reference, reference-tiny (the package of PARSeq's authors). strhub's
-    own readers are always there; --ours chooses among them, and among PARSeqs with fresh weights:
-    parseq, "parseq, bfloat16", "parseq, int8", "parseq, encoder" for that alone, and parseq-tiny.
-    These read --letters letters in any image, as does the reference where --letters is given, so
-    they only say how long reading takes. A reader that fails is named with its reason, and the
-    others go on.
+WORDS: sets of words, as test.py takes them. --peer: another reader and the Python that it is
+    installed in: rapidocr, onnxtr, easyocr, reference, reference-tiny (the package of PARSeq's
+    authors). strhub's own readers always take part; --ours chooses among them, and among PARSeqs
+    with fresh weights: parseq, "parseq, bfloat16", "parseq, int8", "parseq, encoder" for the
+    encoder alone, and parseq-tiny. These read --letters letters in any image, as does the reference
+    if --letters is set, so only their times mean anything. A reader that fails is reported with the
+    reason, and the others continue.
 
-In each round every reader reads the same words in a fresh process, on the same processors, in an
-order that turns from round to round: each word alone, then all in batches. Printed are medians over
-the rounds and, of the ratios to the first reader within a round, the median, least and greatest:
-quote ratios, since milliseconds depend on the machine. What is done is kept in --state, and the
-next call resumes there. --update writes the milliseconds into docs/results.json, for readers that
-have one of these names as `measured`.
+In each round, every reader reads the same words in a new process, on the same processors, in an
+order that rotates from round to round: first one word at a time, then all of them in batches.
+Prints medians over the rounds and, for the ratios to the first reader within a round, median,
+minimum and maximum. Quote ratios, since milliseconds depend on the machine. Progress is kept in
+--state, and the next call resumes from there. --update writes the milliseconds into
+docs/results.json, for readers that have one of these names as `measured`.
 """
 
 from __future__ import annotations
@@ -203,14 +203,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--ours", nargs="*", default=OURS, metavar="READER", choices=ours)
     parser.add_argument(
-        "--letters", type=int, help="that fresh weights of PARSeq read, the reference's too"
+        "--letters",
+        type=int,
+        help="number of letters that fresh weights of PARSeq read, and the reference's",
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=150, help="words, evenly chosen")
+    parser.add_argument(
+        "--count", type=int, default=150, help="number of words, evenly spaced over the sets"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--minutes", type=float, default=10, help="after which no reader begins")
-    parser.add_argument("--state", type=Path, help="what is done, to resume from")
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="start no reader after this many minutes"
+    )
+    parser.add_argument("--state", type=Path, help="file that keeps the progress, to resume from")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--update", type=Path, nargs="?", const=ROOT / "docs" / "results.json")
     args = parser.parse_args(arguments)

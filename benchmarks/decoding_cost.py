@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What decoding and training with permutations cost over the encoder alone, on this machine.
+"""Measure what decoding, and training with permutations, cost relative to the encoder alone, on
+this machine.
 
-Prints, for the base PARSeq with fresh weights: reading (AR, all 26 steps, 1 refinement) over the
-encoder at batch 1 and 32; reading one word of 6 and of 25 letters, by steps and by a draft that is
-right at once; and a training step (6 permutations, 10-letter labels, batch 32) over the encoder's
-own forward and backward. Processor time is counted, and the two sides of each ratio are timed in
-turn, so that other work on the machine disturbs both alike.
+Prints, for the base PARSeq with fresh weights: reading (AR, all 26 steps, 1 refinement) relative to
+the encoder at batch sizes 1 and 32; reading one word of 6 and of 25 letters, step by step and by a
+draft that is right at once; and a training step (6 permutations, 10-letter labels, batch size 32)
+relative to the encoder's own forward and backward pass. Times are processor time, and the two sides
+of each ratio are timed in turn, so that other work on the machine affects both alike.
 """
 
 import argparse

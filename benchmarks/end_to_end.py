@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Images in a folder to readings against the model alone, and memory over time.
+"""Compare reading a folder of images with the model alone, and watch memory over time.
 
 python benchmarks/end_to_end.py images/of/words
 python benchmarks/end_to_end.py images/of/words --model parseq.ckpt --count 10000 --rounds 1
 
-Prints words a second of the bare model, on images ready in memory, and of the reader, from files to
-texts; the share that the reader keeps, in wall and in processor time; and resident memory after
-each tenth of the words. Both sides take turns in rounds, so that other work on the machine disturbs
-both alike.
+Prints words per second of the model alone, on images that are ready in memory, and of the reader,
+from files to texts; the fraction of the model's speed that the reader reaches, in wall and in
+processor time; and resident memory after each tenth of the words. The two take turns in rounds, so
+that other work on the machine affects both alike.
 """
 
 import argparse
@@ -48,11 +48,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "images", nargs="+", help="files, folders and globs; repeated until there are --count"
+        "images",
+        nargs="+",
+        help="files, folders and globs; the images are repeated until there are --count",
     )
     parser.add_argument("--model", default="strhub-tiny")
-    parser.add_argument("--device", help="cpu makes no difference to strhub-tiny; see --torch")
-    parser.add_argument("--torch", action="store_true", help="read strhub-tiny with PyTorch")
+    parser.add_argument(
+        "--device", help="device of the model; strhub-tiny runs on the CPU unless --torch is set"
+    )
+    parser.add_argument("--torch", action="store_true", help="run strhub-tiny with PyTorch")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--threads", type=int)

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Kill -9 what trains, at random moments, and see whether the curve comes out the same, bit for bit
-and row for row.
+"""Kill training processes with SIGKILL at random moments, and check that the curve comes out the
+same, bit for bit and row for row.
 
 python benchmarks/killed_training.py worker --moments 10   # a data worker: the run restarts it
 python benchmarks/killed_training.py driver --moments 10   # the program: ckpt_path=last
 python benchmarks/killed_training.py rank --moments 10     # one of two processes (gloo)
 
-With --forked, each start is a copy of a process that has imported all packages already: more
-moments in a minute, and the same program from there on. Moments can be spread over several calls,
-with another --seed each; the run that nobody kills is trained once.
+With --forked, each start is a copy of a process that has already imported all packages: more kills
+per minute, and the same program from there on. The kills can be spread over several calls, each
+with another --seed; the uninterrupted run is trained only once.
 
-Exit status 0 if every loss of the killed run is there once and is that of a run that nobody killed.
+Exit status 0 if every loss of the killed run is there exactly once and equals that of the
+uninterrupted run.
 """
 
 import argparse
@@ -185,13 +186,18 @@ def main() -> None:
     )
     parser.add_argument("kind", choices=tuple(KINDS))
     parser.add_argument("--moments", type=int, default=10)
-    parser.add_argument("--words", type=int, default=320, help="of an epoch")
+    parser.add_argument("--words", type=int, default=320, help="words per epoch")
     parser.add_argument(
-        "--seconds", type=float, default=1.5, help="longest wait between progress and the next kill"
+        "--seconds",
+        type=float,
+        default=1.5,
+        help="longest wait in seconds between progress and the next kill",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--forked", action="store_true", help="start copies of a process with all packages"
+        "--forked",
+        action="store_true",
+        help="start copies of a process that has imported all packages",
     )
     parser.add_argument("--folder", type=Path, default=Path("outputs/killed"))
     args = parser.parse_args()

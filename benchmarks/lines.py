@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""How well a model reads lines of several words, and how sure it is where there is nothing to read.
+"""Measure how well a model reads lines of several words, and how confident it is where there is
+nothing to read.
 
 python benchmarks/lines.py strhub-small --data_root data --sets val/IIIT5k val/IC15
 
-Lines are composed of two to six words of the sets, and rendered; letters and digits in lower case
-count. `words`: the harmonic mean of the fractions of a line's words that are read and of what is
-read that is right, in order; `cuts`: the fraction of lines with as many words as they have.
+Lines are composed of two to six words of the sets, or rendered; only letters and digits count, in
+lower case. `words`: the harmonic mean of recall (words of a line that are read) and precision
+(words read that are right), in order; `cuts`: the fraction of lines that are split into the right
+number of words.
 """
 
 import argparse
@@ -89,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs="+", help="ids or paths")
+    parser.add_argument("models", nargs="+", help="ids or paths of models")
     parser.add_argument("--data_root", type=Path, default=Path("data"))
     parser.add_argument(
         "--sets",
@@ -99,7 +101,10 @@ def main() -> None:
         help="folders of data_root, such as val/IC15",
     )
     parser.add_argument(
-        "--count", type=int, default=200, help="lines of each kind, and twice as many blank images"
+        "--count",
+        type=int,
+        default=200,
+        help="number of lines of each kind; twice as many blank images",
     )
     args = parser.parse_args()
     kinds = {"rendered": rendered_lines(args.count)}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How well rendered lines of given lengths are read: exactly, and letter by letter.
+"""Measure how well rendered lines of given lengths are read: exactly, and letter by letter.
 
 python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-40 41-60
 
-Lines are of lower-case letters and drawn from a seed that training does not use. Printed are the
-accuracy in percent with its 95 % interval (Wilson), and 1 - NED: one less the mean of edit distance
-over the longer of line and reading.
+Lines consist of lower-case letters, from a seed that training does not use. Prints the accuracy in
+percent with its 95 % interval (Wilson), and 1 - NED: one minus the mean of the edit distance
+divided by the length of the longer of line and reading.
 """
 
 import argparse
@@ -30,12 +30,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", help="an id or a checkpoint's path")
+    parser.add_argument("model", help="id of a model, or path of a checkpoint")
     parser.add_argument(
         "--lengths", type=lengths_of, nargs="+", default=[(26, 60)], metavar="LEAST-MOST"
     )
-    parser.add_argument("--count", type=int, default=300, help="lines of each range of lengths")
-    parser.add_argument("--difficulty", type=float, default=0.0, help="0 (clean) to 1")
+    parser.add_argument(
+        "--count", type=int, default=300, help="number of lines for each range of lengths"
+    )
+    parser.add_argument(
+        "--difficulty", type=float, default=0.0, help="difficulty, from 0 (clean) to 1"
+    )
     args = parser.parse_args()
     recognizer = Recognizer(args.model, device="cpu")
     print("| letters | lines | read exactly | 1 - NED |")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What Muon's precision is worth: loss curves and milliseconds a step, its iteration in float32 and
-in bfloat16.
+"""Compare Muon's iteration in float32 and in bfloat16: loss curves and milliseconds per step.
 
 python benchmarks/muon_precision.py --steps 150 --seeds 0 1 2
 
-A small PARSeq learns rendered words from nothing, with the same words, weights and rates for both.
+A small PARSeq learns rendered words from scratch, with the same words, initial weights and learning
+rates for both.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Readers of words that benchmarks/compare.py times: strhub's own and other packages'.
+"""Readers of words that benchmarks/compare.py times: strhub's own and those of other packages.
 
-Runs in a Python that may have no strhub: only the standard library is imported before a reader is
-made. In: RGB arrays (H, W, 3) of words; out: their texts.
+Runs in a Python that need not have strhub: only the standard library is imported before a reader is
+created. Input: RGB arrays (H, W, 3) of words; output: their texts.
 """
 
 from __future__ import annotations

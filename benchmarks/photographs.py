@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Whole photographs: how many words are found and read right, and how long it takes, against other
-packages.
+"""Measure how many words of whole photographs are found and read right, and how long that takes,
+against other packages.
 
 python benchmarks/photographs.py PHOTOS --peer rapidocr=/path/to/python --state photographs.json
 --minutes 8
 
-PHOTOS: a folder of images and `words.jsonl`, a line each: {"image": name, "words": [{"quad": ...,
-    "text": ...}]}.
---peer: another package and the Python that has it (rapidocr is known); any number, also none.
---chosen: every so many photographs were used to choose thresholds; they are reported apart. 0: none
-    were.
+PHOTOS: a folder of images and `words.jsonl`, with a line per image: {"image": name, "words":
+    [{"quad": ..., "text": ...}]}.
+--peer: another package and the Python that it is installed in (rapidocr is known); may be repeated.
+--chosen: every N-th photograph was used to choose thresholds, and is reported separately. 0: none
+    was.
 
-Every system reads a few photographs at a time in a fresh process, in turn, on the same processors.
-What is done is kept in --state, and the next call resumes there. Prints H-means end to end (ICDAR
-2015: IoU over 0.5, letters and digits, any case), at each system's best confidence, too; the median
-of milliseconds a photograph and of the ratios to the first peer; and what the command line takes
-for one photograph: seconds and MiB. strhub reads one photograph after the other in `strhub`, and
-    several side by side in `strhub, stream`.
+Every system reads a few photographs at a time in a new process, in turn, on the same processors.
+Progress is kept in --state, and the next call resumes from there. Prints end-to-end H-means (ICDAR
+2015: IoU over 0.5, letters and digits, case ignored), also at each system's best confidence
+threshold; the median of milliseconds per photograph and of the ratios to the first peer; and what
+the command line takes for one photograph: seconds and MiB. `strhub` reads one photograph after the
+other, `strhub, stream` several side by side.
 """
 
 import argparse
@@ -198,9 +198,9 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("photographs.json"))
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--chosen", type=int, default=5)
-    parser.add_argument("--size", type=int, default=20, help="photographs a process")
+    parser.add_argument("--size", type=int, default=20, help="photographs per process")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--limit", type=int, help="photographs, of the folder's first")
+    parser.add_argument("--limit", type=int, help="use only the first N photographs of the folder")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What the readers that strhub knows read of the same words: one table, by set, with intervals.
+"""Compare the readers that strhub knows on the same words: one table, by set, with intervals.
 
 Usage: python benchmarks/readers.py data/val [--published PP-OCRv6_rec_small.onnx] [--also MODEL …]
 [--json FILE]
 
-Each line is a model and a way to read with it: one look at a word, doubtful words read again in
-other views, and what its file says by default. Per set the percent of words right in 36 characters
-(digits and letters of one case), then of all words in 36 with a 95 % interval (Wilson), in 94 (all
-printable ASCII), and milliseconds a word, in batches of 32 with one thread. Times of a busy machine
-mean nothing.
+Each line is a model and a way to read with it: one look at each word, doubtful words re-read in
+other views, and the default of the model's file. Columns: for each set the percentage of words read
+right in 36 characters (digits and letters, case ignored); over all words, the same with a 95 %
+interval (Wilson), and the percentage in 94 characters (all printable ASCII); and milliseconds per
+word, in batches of 32 with one thread. Times measured on a busy machine mean nothing.
 """
 
 from __future__ import annotations
@@ -104,20 +104,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("words", type=Path, help="a folder with one LMDB or folder of words a set")
+    parser.add_argument(
+        "words", type=Path, help="folder with an LMDB or a folder of words for each set"
+    )
     parser.add_argument(
         "--also",
         nargs="*",
         default=[],
         metavar="MODEL",
-        help="further models; read as their files say",
+        help="further models, with the options in their files",
     )
-    parser.add_argument("--only", nargs="*", metavar="MODEL", help="of the usual ones, these alone")
     parser.add_argument(
-        "--published", metavar="PATH", help="RapidOCR's wheel or its .onnx file, if not installed"
+        "--only", nargs="*", metavar="MODEL", help="use only these of the usual models"
+    )
+    parser.add_argument(
+        "--published",
+        metavar="PATH",
+        help="RapidOCR's wheel or its .onnx file, if it is not installed",
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     sets = [open_set(path, path.name) for path in sorted(find_lmdbs(args.words))]
     if not sets:

@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""What each part of strhub-tiny's recipe is worth: short runs from one model, one thing changed in
-each.
+"""Measure what each part of strhub-tiny's recipe is worth: short runs from one model, with one
+thing changed in each.
 
-python benchmarks/recipe_ablation.py outputs/recipe --start drawn-only.safetensors --data_root data
---seeds 0 1 python benchmarks/recipe_ablation.py outputs/shapes --data_root data --steps 400 --arms
-base "depth 8" "64 tokens" \
-    --options model.lr=1.6e-2                    # from nothing, as other shapes must begin
+python benchmarks/recipe_ablation.py outputs/recipe --start rendered-only.safetensors
+--data_root data --seeds 0 1
+
+python benchmarks/recipe_ablation.py outputs/shapes --data_root data --steps 400 --arms base
+"depth 8" "64 tokens" --options model.lr=1.6e-2     # from scratch, as other shapes must be trained
+
 python benchmarks/recipe_ablation.py outputs/recipe --table
 
-A fifth of <data_root>/train/real is kept out of training and read after each run; --start should
-not have seen it, so it is best a model of rendered words alone. Other names of the mixture are
-folders of <data_root>/train, too; every arm sees the same number of words. A head that --start does
-not have, as that of CTC may be, is best switched off (--options model.ctc_weight=0): so short a run
-would go into it. One JSON line a run goes to <folder>/results.jsonl; runs that are there already
-are not repeated, so the command can be stopped and given again.
+A fifth of <data_root>/train/real is held out of training and read after each run; --start should
+not have seen it, so it is best a model of rendered words alone. Other names in the mixture are
+folders of <data_root>/train, too; every arm sees the same number of words. A head that --start
+lacks, such as that of CTC, is best switched off (--options model.ctc_weight=0), or it would take up
+most of so short a run. Each run adds a JSON line to <folder>/results.jsonl; runs that are already
+there are not repeated, so the command can be stopped and called again.
 """
 
 import argparse
@@ -132,21 +134,21 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--start", help="id or path of the model that all runs begin with; without: nothing"
+        "--start", help="id or path of the model that all runs start from; by default from scratch"
     )
     parser.add_argument("--data_root", type=Path, default=Path("data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
-    parser.add_argument("--steps", type=int, default=250, help=f"of {BATCH} words")
+    parser.add_argument("--steps", type=int, default=250, help=f"steps of {BATCH} words")
     parser.add_argument(
         "--options",
         nargs="*",
         default=[],
         metavar="NAME=VALUE",
-        help="as of train.py, for all arms",
+        help="options of train.py, for all arms",
     )
     parser.add_argument(
-        "--table", action="store_true", help="print the table of what is there and stop"
+        "--table", action="store_true", help="print the table of the results so far, then stop"
     )
     args = parser.parse_args()
     folder = args.folder.absolute()

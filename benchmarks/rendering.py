@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast words are drawn: words a second of one core by difficulty, and the fraction of time of
-each step.
+"""Measure how fast words are rendered: words per second on one core by difficulty, and the fraction
+of time that each step takes.
 
-Images are as high as the settings make them, by default 36 pixels in the median. Processor time is
-counted, and the difficulties are timed in turn, so that other work on the machine disturbs little
-and all alike. The median counts.
+Images are as high as the style makes them, by default 36 pixels in the median. Times are processor
+time, and the difficulties are timed in turn, so that other work on the machine affects them little
+and alike. The figures are medians.
 """
 
 import argparse
@@ -81,13 +81,13 @@ def fractions(difficulty: float, style: str, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=300, help="words a round")
+    parser.add_argument("--count", type=int, default=300, help="words per round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--style", default="default", help="settings: a name or a file")
+    parser.add_argument("--style", default="default", help="style: a name or a file")
     parser.add_argument(
         "--steps",
         action="store_true",
-        help="also the fraction of time of each step, at difficulty 0.5",
+        help="also print the fraction of time of each step, at difficulty 0.5",
     )
     args = parser.parse_args()
     sets = {difficulty: words_at(difficulty, args.style) for difficulty in DIFFICULTIES}

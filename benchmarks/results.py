@@ -4,7 +4,7 @@
 Milliseconds come from benchmarks/compare.py --update.
 
 python benchmarks/results.py             # after a figure in docs/results.json has changed
-python benchmarks/results.py --check     # status 1 if the documents say something else
+python benchmarks/results.py --check     # exit with status 1 if the documents differ
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIGURES = ROOT / "docs" / "results.json"
 START, END = "<!-- results: written by benchmarks/results.py -->", "<!-- end of results -->"
 HEAD = """# Results
 
-Percent of words that are read right, by letters and digits without regard to case.
+Percentage of words read right; only letters and digits count, and case is ignored.
 
 """
 SOURCES = """
@@ -30,36 +30,36 @@ SOURCES = """
 NOTES = """
 ## What they mean
 
-**Scene words**: 1,515 words of photographs, parts of the training splits of IIIT5k, SVT, IC15 and
-IC03, of which no photograph is in the training words; with 95 % intervals (Wilson).
+**Scene words**: 1,515 words from photographs in the training splits of IIIT5k, SVT, IC15 and IC03;
+no word of these photographs was trained on. With 95 % intervals (Wilson).
 
 **Test words**: the 7,672 words of the published test sets (IIIT5k, SVT, IC13, IC15, SVTP, CUTE80).
 
-**Documents**: words cropped from scanned forms (FUNSD) and receipts (CORD), read exactly, case and
-punctuation included. Only docTR publishes these, and it publishes none of the others, so its rows
+**Documents**: words cropped from scanned forms (FUNSD) and receipts (CORD), read exactly, including
+case and punctuation. Only docTR publishes these, and it publishes none of the others, so its rows
 cannot be compared with those above them.
 
-**ms a word**: by `benchmarks/compare.py`, 150 words of IC15 on two threads of one CPU, one at a
-time (the median word) and in batches of 32 (their mean), medians of five rounds in which new
-processes took turns. By default doubtful words are read again, which the mean shows and the median
-does not. Milliseconds depend on the machine; their ratios depend on it less. PARSeq's authors
-give 14.9 ms for an image on their GPU.
+**ms**: milliseconds per word, measured by `benchmarks/compare.py` with 150 words of IC15 on two
+threads of one CPU, one at a time (the median word) and in batches of 32 (the mean): medians of five
+rounds in which new processes took turns. By default, doubtful words are re-read, which shows in the
+mean but not in the median. Milliseconds depend on the machine; their ratios depend on it less.
+PARSeq's authors report 14.9 ms per image on their GPU.
 
-![Words of IC15 that are read right, against milliseconds](figures/compare.png)
+![Words of IC15 read right, against milliseconds](figures/compare.png)
 
-`strhub-tiny` has seen most of these words in training, so only its milliseconds say something.
+`strhub-tiny` has seen most of these words in training, so only its milliseconds mean anything.
 
-**Install**: MiB of the installed packages on Linux with Python 3.12, Python itself left out:
-for strhub NumPy, Pillow, ONNX Runtime and the models, for `rapidocr` ONNX Runtime with it.
+**Install**: MiB of the installed packages on Linux with Python 3.12, without Python itself: for
+strhub NumPy, Pillow, ONNX Runtime and the models; for `rapidocr` the wheel and ONNX Runtime.
 
-**Photographs**: 160 photographs of ICDAR 2015's training split that nothing was chosen on.
-`Spotter` finds and reads 0.710 of the words (harmonic mean of precision and recall, by letters and
-digits) in 188 ms a photograph, the `rapidocr` wheel 0.536 (0.561 with its best threshold) in 665
-ms, in one run of `benchmarks/photographs.py` on two threads. Crops of most of these photographs
-were among the training words of `strhub-small`; of the 41 of which none was, it reads 0.702,
-`rapidocr` 0.491. From a new process one photograph takes 0.85 s and 247 MiB.
+**Photographs**: 160 photographs of ICDAR 2015's training split, on which nothing was chosen. The
+harmonic mean of precision and recall, by letters and digits, is 0.710 for `Spotter`, which takes
+188 ms per photograph, and 0.536 (0.561 with its best threshold) for the `rapidocr` wheel, which
+takes 665 ms, in one run of `benchmarks/photographs.py` on two threads. Crops of most of these
+photographs were among the training words of `strhub-small`; on the 41 without any, it reaches
+0.702, `rapidocr` 0.491. In a new process, one photograph takes 0.85 s and 247 MiB.
 
-A dash: not measured, or not published.
+A dash means: not measured, or not published.
 """
 COLUMNS = {
     "scene words": "scene",
@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--check", action="store_true", help="only compare; write nothing")
     args = parser.parse_args()
     wanted = documents()
     stale = [

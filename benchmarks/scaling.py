@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""How rendering, reading of LMDB and of shards grow with processes, and a Recognizer with threads.
+"""Measure how rendering and reading of LMDBs and shards scale with processes, and a Recognizer with
+threads.
 
 python benchmarks/scaling.py --json scaling.json --plot scaling.png
 
-So many processes render words, decode words from one LMDB file, or from tar shards, all at once; so
-many threads have one Recognizer read one word at a time. The numbers of workers take turns, round
-after round. Printed are medians: words a second, how many processors were busy, milliseconds of
-processor time a word, and the memory that a process shares with no other. Words a second stop
-growing where as many processors are busy as there are; milliseconds a word that grow before that
-tell of something shared: a cache, the processors' clock, a lock.
+A number of processes render words, decode words from one LMDB file, or from tar shards, all at the
+same time; a number of threads share one Recognizer and read one word at a time. The numbers of
+workers take turns, round after round. Prints medians: words per second, how many processors were
+busy, milliseconds of processor time per word, and the memory that a process shares with no other.
+Words per second stop growing when as many processors are busy as there are; if the milliseconds per
+word grow before that, the workers compete for something: a cache, the processors' clock, a lock.
 """
 
 from __future__ import annotations
@@ -252,9 +253,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--model", default="strhub-small", help="of the Recognizer")
-    parser.add_argument("--words", type=int, default=1000, help="in the LMDB and the shards")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument(
+        "--model", default="strhub-small", help="id or path of the Recognizer's model"
+    )
+    parser.add_argument(
+        "--words", type=int, default=1000, help="number of words in the LMDB and in the shards"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds per measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What a model reads of rendered words in several scripts: percent right, and how many of the
-letters it knows.
+"""Measure what a model reads of rendered words in several scripts: the percentage read right, and
+how many of the letters it knows.
 
 Usage: python benchmarks/scripts.py strhub-small-multi strhub-small --fonts fonts/ --count 150
 
-Each script has some common words, rendered over and over in the fonts that have their letters. A
-word counts if it is read exactly, its case included. Rendered words are easier than photographs.
+Each script has a few common words, rendered many times in the fonts that have their letters. A word
+counts if it is read exactly, including its case. Rendered words are easier than photographs.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs="+", help="ids or paths")
-    parser.add_argument("--fonts", nargs="+", help="font files and folders that have the letters")
-    parser.add_argument("--count", type=int, default=100, help="images a script")
+    parser.add_argument("models", nargs="+", help="ids or paths of models")
+    parser.add_argument("--fonts", nargs="+", help="font files and folders with the letters")
+    parser.add_argument("--count", type=int, default=100, help="images per script")
     parser.add_argument("--difficulty", type=float, default=0.3)
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     renderer = WordRenderer(fonts=args.fonts, difficulty=args.difficulty)
     readers = {name: Recognizer(name, device="cpu") for name in args.models}

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""The service under load on loopback, against the readers by themselves, on the same images.
+"""Measure the service under load on loopback, against the readers by themselves, on the same
+images.
 
 python benchmarks/serving.py --seconds 60
 python benchmarks/serving.py --seconds 20 --kill --photos ../shared/photos
 
-Clients send single words, several words and photographs, and check every answer against what the
-readers say by themselves. In rounds the readers work alone in this process, then the service under
-load, so that other work on the machine disturbs both alike. Prints words a second of both, the
-share that the service keeps, in wall and in processor time (that of the service without the
-clients), seconds to an answer, and the service's memory. --kill: kill the service with SIGKILL in
-the middle of each round and start it again; clients try again.
+Clients send single words, several words and photographs, and compare every answer with what the
+readers return by themselves. In each round the readers first work alone in this process, then the
+service under load, so that other work on the machine affects both alike. Prints words per second of
+both; the fraction of the readers' speed that the service reaches, in wall and in processor time
+(the clients' own time left out); seconds to an answer; and the service's memory. --kill: kill the
+service with SIGKILL in the middle of each round and start it again; the clients retry.
 """
 
 from __future__ import annotations
@@ -278,14 +279,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="strhub-small")
-    parser.add_argument("--crops", nargs="*", help="images of words; by default rendered ones")
-    parser.add_argument("--photos", nargs="*", default=[str(STREET)], help="photographs")
-    parser.add_argument("--count", type=int, default=300, help="words, and photographs at most")
+    parser.add_argument(
+        "--crops", nargs="*", help="folder of word images; by default rendered words"
+    )
+    parser.add_argument("--photos", nargs="*", default=[str(STREET)], help="folder of photographs")
+    parser.add_argument(
+        "--count", type=int, default=300, help="number of words, and of photographs at most"
+    )
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60, help="of load, all rounds together")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="seconds of load, in all rounds together"
+    )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--kill", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     bare = Bare(args.model, *images(args))
     alone, served = Outcome(), Outcome()

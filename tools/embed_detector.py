@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Make the embedded detector, strhub/weights/detector.onnx, from an exported
-differentiable-binarization network.
+"""Make the embedded detector, strhub/weights/detector.onnx, from an exported network with
+differentiable binarization.
 
     python tools/embed_detector.py PP-OCRv6_det_small.onnx strhub/weights/detector.onnx
 
 Its weights are stored in 8 bits, with a scale for each output channel, or in 16 bits where they are
-few; they are computed with in 32. Operators that do nothing are left out. The original lies in the
+few; it computes in 32. Operators that do nothing are removed. The original is part of the
 `rapidocr` wheel (Apache-2.0); NOTICE credits it.
 """
 

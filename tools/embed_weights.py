@@ -2,10 +2,10 @@
 """Turn a training checkpoint into the weights that come with the package, or any checkpoint into
 safetensors.
 
-Beside PARSeq's weights it writes the graph by which ONNX Runtime reads with them; without a
-checkpoint, that alone.
+Besides PARSeq's weights, it writes the graph by which ONNX Runtime reads with them; without a
+checkpoint, only that graph.
 
-tools/embed_weights.py outputs/embedded/checkpoints/last.ckpt --card '{"data": "drawn words"}'
+tools/embed_weights.py outputs/embedded/checkpoints/last.ckpt --card '{"data": "rendered words"}'
 """
 
 import argparse

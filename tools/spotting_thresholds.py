@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Thresholds of `strhub.Spotter`, one at a time: which value finds and reads most words right.
+"""Find the thresholds of `strhub.Spotter`, one at a time, with which most words are found and read
+right.
 
 python tools/spotting_thresholds.py PHOTOS --every 5 --vary least_space least_confidence
 
-PHOTOS: photographs and their words, as for `./test.py --photos`. --every: of so many photographs
-one is used, so that the others can show what the choice is worth. Prints H-means end to end, by
-value, the defaults with a star; detection runs once. After new weights of the reader, vary
-least_space, reread, least_confidence and least_alone, and set the best values as defaults:
+PHOTOS: photographs and their words, as for `./test.py --photos`. --every: use only every N-th
+photograph, so that the others can show how good the choice is. Prints end-to-end H-means by value,
+with a star at the default; detection runs once. After a change of the reader's weights, vary
+least_space, reread, least_confidence and least_alone, and make the best values the defaults:
 `LEAST_SPACE` in strhub/inference/lines.py, `ReadingOptions` in strhub/spotting/reading.py. Those
-of the detector are in `EmbeddedDetector`, strhub/spotting/detector.py. Differences of less than a
-word or two in a hundred mean nothing.
+of the detector are in `EmbeddedDetector`, strhub/spotting/detector.py. Differences of less than one
+or two words in a hundred mean nothing.
 """
 
 import argparse
@@ -86,7 +87,11 @@ def main() -> None:
     parser.add_argument("--vary", nargs="+", choices=[*GRID], default=[*GRID])
     parser.add_argument("--model", default="strhub-small")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other values for the rest"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other values than the defaults, as name=value",
     )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

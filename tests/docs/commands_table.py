@@ -120,7 +120,7 @@ TABLE = {
     "strhub-data render data/val/drawn --count 1000 --difficulty 0.2:0.8": Run(
         instead=(("1000", "4"),)
     ),
-    "strhub-data render data/train/synth/drawn --count 100000": Run(instead=(("100000", "4"),)),
+    "strhub-data render data/train/synth/rendered --count 100000": Run(instead=(("100000", "4"),)),
     "strhub-data sheet sheet.png --beside data/train/real --statistics": PLAIN,
     "strhub-data sheet sheet.png --from data/train/real": PLAIN,
     "strhub-data inspect data/train data/test --html report.html": PLAIN,

@@ -7,6 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from strhub.training.batch import Batch, unreadable_of
+
 
 class CountUnreadable(Callback):
     """Log how many training records could not be read so far, whichever worker met them."""
@@ -19,11 +21,11 @@ class CountUnreadable(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Any,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Add the batch's count."""
-        self.count += batch.unreadable
+        self.count += unreadable_of(batch)
         pl_module.log("unreadable", float(self.count), batch_size=1)
 
     def state_dict(self) -> dict[str, Any]:

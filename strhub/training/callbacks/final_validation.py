@@ -7,6 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from strhub.training.batch import Batch
+
 __all__ = ["FinalValidation"]
 
 
@@ -22,7 +24,7 @@ class FinalValidation(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Any,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Ask for an early end, before which Lightning validates; after the last step it ends in

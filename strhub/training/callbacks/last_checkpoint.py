@@ -21,6 +21,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from strhub.training.batch import Batch
 from strhub.training.checkpoint_io import LAST, put_in_place
 
 __all__ = ["LastCheckpoint", "Stopped"]
@@ -107,7 +108,7 @@ class LastCheckpoint(Checkpoint):
                 signal.signal(number, receive)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Name the state of the step before, now that the logs have it; stop if that is wanted."""
         self._finish(trainer)
@@ -117,7 +118,7 @@ class LastCheckpoint(Checkpoint):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Any,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Dump the state if it is time to. Not between the batches of one step."""

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 from strhub.images.options import image_options
 from strhub.images.preprocess import NORMALIZATIONS
+from strhub.training.batch import Batch
 
 __all__ = ["ReadingSamples", "Sample", "sheet"]
 
@@ -51,7 +52,7 @@ class ReadingSamples(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Any,
+        batch: Batch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:

@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
 from strhub.errors import TrainingError
+from strhub.training.batch import Batch
 from strhub.training.callbacks.last_checkpoint import LastCheckpoint
 from strhub.training.checkpoint_io import PREVIOUS, DurableCheckpointIO
 
@@ -114,7 +115,7 @@ class StepGuard(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: Any,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         """Go back if that many were left out."""

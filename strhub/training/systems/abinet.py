@@ -21,6 +21,7 @@ from strhub.models.abinet.model import ABINet as Network
 from strhub.models.abinet.model import initialize
 from strhub.models.abinet.transformer import Estimate
 from strhub.text import AttentionTokenizer
+from strhub.training.batch import Batch
 from strhub.training.systems.base import System
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ class ABINet(System):
         if self._joint_from is None:
             self._joint_from = math.ceil(self.hparams["pretrain_pct"] * self.total_steps())
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Change over to joint training when it is time."""
         super().on_train_batch_start(batch, batch_idx)
         assert self._joint_from is not None

@@ -27,6 +27,7 @@ from strhub.errors import ConfigError
 from strhub.evaluation.metrics import Score
 from strhub.models.network import Network
 from strhub.text import ScoredText
+from strhub.training.batch import Batch, lost_labels_of
 from strhub.training.fine_tuning import FineTuning, Layer
 from strhub.training.low_rank import LowRank, compute_in_half, low_rank_changes, recompute_blocks
 from strhub.training.resuming import check_resumable
@@ -171,7 +172,7 @@ class System(OptimizedModule, ABC):
         if self.fine_tuning.frozen_epochs is not None:
             self.fine_tuning = self.fine_tuning.in_steps(self.steps_per_epoch())
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout by the batch, so that a resumed run draws what the uninterrupted one would
         have drawn.
         """
@@ -198,9 +199,9 @@ class System(OptimizedModule, ABC):
                 for parameter in layer.parameters():
                     parameter.grad = None
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Take one step on (images, labels, ...)."""
-        images, labels, *_ = batch
+        images, labels = batch[0], batch[1]
         loss = self.training_loss(images, labels)
         several = self.trainer.world_size > 1
         self.log("loss", loss, prog_bar=True, batch_size=len(labels), sync_dist=several)
@@ -246,11 +247,11 @@ class System(OptimizedModule, ABC):
         """Start counting anew."""
         self._validation = (Score(), torch.zeros(2, dtype=torch.float64))
 
-    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Add the scores of (images, labels, unreadable, lost labels) to the sums; what was read,
         for callbacks.
         """
-        images, labels, *rest = batch
+        images, labels = batch[0], batch[1]
         score, losses = self._validation
         self._steps_together = self.longest(max(map(len, labels), default=0) + 1)
         readings = []
@@ -258,7 +259,7 @@ class System(OptimizedModule, ABC):
             logits, loss, elements = self.validation_loss(images, labels)
             losses += torch.tensor([loss.item() * elements, elements], dtype=torch.float64)
             readings = self.tokenizer.decode_characters(logits.softmax(-1))
-        score.add_batch(readings, labels, rest[1] if len(rest) > 1 else (), self.scored_text)
+        score.add_batch(readings, labels, lost_labels_of(batch), self.scored_text)
         return {"readings": readings}
 
     def on_validation_epoch_end(self) -> None:

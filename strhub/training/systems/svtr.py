@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from strhub.models.svtr.guidance import SemanticGuidance
 from strhub.models.svtr.model import SVTRv2 as Network
 from strhub.text import CTCTokenizer
+from strhub.training.batch import Batch
 from strhub.training.systems.base import System
 
 
@@ -74,7 +75,7 @@ class SVTRv2(System):
             loss = loss + self.guidance_weight * guidance
         return loss
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Take one step; what was dropped is logged."""
         loss = super().training_step(batch, batch_idx)
         self.log(
