@@ -11,10 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_of-the-tests"
+Answer: TypeAlias = tuple[int, dict[str, Any]]
 
 
 class FakeHub:
@@ -58,6 +59,48 @@ class FakeHub:
             return 404, "EntryNotFound", commit, b""
         return 200, "", commit, content
 
+    def post(self, path: str, body: bytes) -> Answer:
+        """Do what a request to the hub's API asks for."""
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if path == "/api/validate-yaml":
+            return 200, {"errors": [], "warnings": []}
+        if "/preupload/" in path:
+            modes = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
+            return 200, {"files": modes}
+        if "/branch/" in path:
+            repository, branch = _of_api(path)
+            self.branches[repository].setdefault(branch, self.branches[repository]["main"])
+            return 200, {}
+        if "/commit/" in path:
+            return self._commit(*_of_api(path), [json.loads(line) for line in body.splitlines()])
+        return 404, {"error": path}
+
+    def _create(self, options: dict[str, Any]) -> Answer:
+        repository = f"{options['organization']}/{options['name']}"
+        if repository in self.commits:
+            return 409, {"error": "it is there", "url": repository}
+        self.commit(repository, {".gitattributes": b""})
+        if options.get("private"):
+            self.private.add(repository)
+        return 200, {"url": f"{self.address}/{repository}"}
+
+    def _commit(self, repository: str, branch: str, lines: list[dict[str, Any]]) -> Answer:
+        values = [line["value"] for line in lines if line["key"] == "file"]
+        added = {value["path"]: base64.b64decode(value["content"]) for value in values}
+        name = self.commit(repository, added, branch)
+        url = f"{self.address}/{repository}/commit/{name}"
+        return 200, {"commitUrl": url, "commitOid": name, "success": True}
+
+
+def _of_api(path: str) -> tuple[str, str]:
+    """Return the repository and the branch in a path of the hub's API."""
+    _, _, owner, name, _, branch = path.strip("/").split("/")
+    return f"{owner}/{name}", unquote(branch)
+
 
 def handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
@@ -92,45 +135,10 @@ def handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if not body and self.headers.get("Transfer-Encoding") == "chunked":
                 body = b"".join(self.chunks())
-            if self.token() != TOKEN:
-                self.answer(401, {"error": "log in"})
-            elif path == "/api/repos/create":
-                asked = json.loads(body)
-                repository = f"{asked['organization']}/{asked['name']}"
-                if repository in hub.commits:
-                    self.answer(409, {"error": "it is there", "url": repository})
-                    return
-                hub.commit(repository, {".gitattributes": b""})
-                if asked.get("private"):
-                    hub.private.add(repository)
-                self.answer(200, {"url": f"{hub.address}/{repository}"})
-            elif path == "/api/validate-yaml":
-                self.answer(200, {"errors": [], "warnings": []})
-            elif "/preupload/" in path:
-                files = json.loads(body)["files"]
-                modes = [
-                    {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
-                    for file in files
-                ]
-                self.answer(200, {"files": modes})
-            elif "/branch/" in path:
-                repository, branch = self.of_api(path)
-                hub.branches[repository].setdefault(branch, hub.branches[repository]["main"])
-                self.answer(200, {})
-            elif "/commit/" in path:
-                repository, branch = self.of_api(path)
-                lines = [json.loads(line) for line in body.splitlines()]
-                values = [line["value"] for line in lines if line["key"] == "file"]
-                added = {value["path"]: base64.b64decode(value["content"]) for value in values}
-                name = hub.commit(repository, added, branch)
-                url = f"{hub.address}/{repository}/commit/{name}"
-                self.answer(200, {"commitUrl": url, "commitOid": name, "success": True})
+            if self.token() == TOKEN:
+                self.answer(*hub.post(path, body))
             else:
-                self.answer(404, {"error": path})
-
-        def of_api(self, path: str) -> tuple[str, str]:
-            _, _, owner, name, _, branch = path.strip("/").split("/")
-            return f"{owner}/{name}", unquote(branch)
+                self.answer(401, {"error": "log in"})
 
         def chunks(self) -> Iterator[bytes]:
             while size := int(self.rfile.readline(), 16):

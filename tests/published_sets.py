@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -119,9 +120,9 @@ def quoted(label: str) -> str:
 
 def _line_files(
     root: Path,
+    *,
     name: str,
     line: Callable[[Rendered], str],
-    *,
     image: str,
     damaged: str,
     bom: bool = False,
@@ -138,66 +139,60 @@ def _commas(values: Any) -> str:
     return ",".join(str(value) for value in values)
 
 
-def ic13(root: Path) -> Published:
-    return _line_files(
-        root,
-        "gt_img_{}.txt",
-        lambda word: f"{', '.join(map(str, word.box))}, {quoted(word.label)}",
-        image="img_{}",
-        damaged='1, 2, three, 4, "bad"',
-    )
+ic13 = partial(
+    _line_files,
+    name="gt_img_{}.txt",
+    line=lambda word: f"{', '.join(map(str, word.box))}, {quoted(word.label)}",
+    image="img_{}",
+    damaged='1, 2, three, 4, "bad"',
+)
 
 
-def ic13_training(root: Path) -> Published:
-    return _line_files(
-        root,
-        "gt_{}.txt",
-        lambda word: f"{' '.join(map(str, word.box))} {quoted(word.label)}",
-        image="{}",
-        damaged='1 2 3 "bad"',
-    )
+ic13_training = partial(
+    _line_files,
+    name="gt_{}.txt",
+    line=lambda word: f"{' '.join(map(str, word.box))} {quoted(word.label)}",
+    image="{}",
+    damaged='1 2 3 "bad"',
+)
 
 
-def ic15(root: Path) -> Published:
-    return _line_files(
-        root,
-        "gt_img_{}.txt",
-        lambda word: f"{_commas(word.values())},{word.label}",
-        image="img_{}",
-        damaged="1,2,3,4,5,6,7,bad",
-        bom=True,
-    )
+ic15 = partial(
+    _line_files,
+    name="gt_img_{}.txt",
+    line=lambda word: f"{_commas(word.values())},{word.label}",
+    image="img_{}",
+    damaged="1,2,3,4,5,6,7,bad",
+    bom=True,
+)
 
 
-def mlt19(root: Path) -> Published:
-    return _line_files(
-        root,
-        "tr_img_{:05}.txt",
-        lambda word: f"{_commas(word.values())},Latin,{word.label}",
-        image="tr_img_{:05}",
-        damaged="1,2,3,4,5,6,7,Latin,bad",
-    )
+mlt19 = partial(
+    _line_files,
+    name="tr_img_{:05}.txt",
+    line=lambda word: f"{_commas(word.values())},Latin,{word.label}",
+    image="tr_img_{:05}",
+    damaged="1,2,3,4,5,6,7,Latin,bad",
+)
 
 
-def rctw17(root: Path) -> Published:
-    return _line_files(
-        root,
-        "image_{}.txt",
-        lambda word: f"{_commas(word.values())},{int(not word.readable)},{quoted(word.label)}",
-        image="image_{}",
-        damaged="1,2,3",
-        bom=True,
-    )
+rctw17 = partial(
+    _line_files,
+    name="image_{}.txt",
+    line=lambda word: f"{_commas(word.values())},{int(not word.readable)},{quoted(word.label)}",
+    image="image_{}",
+    damaged="1,2,3",
+    bom=True,
+)
 
 
-def uber_text(root: Path) -> Published:
-    return _line_files(
-        root,
-        "truth_img_{}.txt",
-        lambda word: f"{' '.join(map(str, word.values(curved=True)))}\t{word.label}\tBusinessName",
-        image="img_{}",
-        damaged="1 2 3 4 5 6 7\tbad\tNone",
-    )
+uber_text = partial(
+    _line_files,
+    name="truth_img_{}.txt",
+    line=lambda word: f"{' '.join(map(str, word.values(curved=True)))}\t{word.label}\tBusinessName",
+    image="img_{}",
+    damaged="1 2 3 4 5 6 7\tbad\tNone",
+)
 
 
 def _coco_text(root: Path, outline: str, name: str, mark: str) -> Published:

@@ -25,6 +25,19 @@ ABINET = {
     "dropout": 0.0,
 }
 PARSEQ = {"embed_dim": 32, "enc_num_heads": 1, "dec_num_heads": 2, "enc_depth": 1, "dropout": 0.0}
+# A PARSeq on CLIP's image tower, for options beside `charset_train` and the like.
+CLIP_PARSEQ: dict[str, Any] = {
+    "encoder": "clip",
+    "enc_embed_dim": 64,
+    "enc_depth": 2,
+    "enc_num_heads": 1,
+    "embed_dim": 32,
+    "dec_num_heads": 2,
+    "patch_size": [8, 8],
+    "img_size": [32, 32],
+    "normalize": "clip",
+    "max_label_length": 8,
+}
 # By experiment: each architecture, and what of its options leads to other parts that learn.
 SIZES: dict[str, dict[str, Any]] = {
     "vitstr": {"embed_dim": 32, "num_heads": 2, "depth": 1},

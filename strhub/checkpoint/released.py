@@ -33,9 +33,9 @@ class Clip4str(NamedTuple):
     accuracy: Mapping[str, float]
 
 
-def _accuracy(*percents: float) -> dict[str, float]:
+def _released(address: str, parameters: int, percents: tuple[float, ...]) -> Clip4str:
     sets = ("IIIT5k", "SVT", "IC13_1015", "IC15_1811", "IC15_2077", "SVTP", "CUTE80")
-    return dict(zip(sets, percents, strict=True))
+    return Clip4str(address, parameters, dict(zip(sets, percents, strict=True)))
 
 
 # Towers of ViT-B/16, L/14 and H/14 with two decoders.
@@ -43,35 +43,27 @@ _BASE, _LARGE, _HUGE = 158_260_000, 446_860_000, 1_020_160_000
 _GITHUB = "https://github.com/VamosC/CLIP4STR/releases/download/1.0.0/"
 _HUB = "https://huggingface.co/mzhaoshuai/CLIP4STR/resolve/main/"
 CLIP4STR = {
-    "clip4str-b": Clip4str(
+    "clip4str-b": _released(
         f"{_GITHUB}clip4str_base16x16_d70bde1f2d.ckpt",
         _BASE,
-        _accuracy(99.20, 98.30, 98.23, 91.44, 90.61, 96.90, 99.65),
+        (99.20, 98.30, 98.23, 91.44, 90.61, 96.90, 99.65),
     ),
-    "clip4str-b-synth": Clip4str(
+    "clip4str-b-synth": _released(
         f"{_GITHUB}clip4str_base16x16_synth_a5e3386222.ckpt",
         _BASE,
-        _accuracy(97.70, 95.36, 96.06, 87.47, 84.02, 91.47, 94.44),
+        (97.70, 95.36, 96.06, 87.47, 84.02, 91.47, 94.44),
     ),
-    "clip4str-b-datacomp": Clip4str(
-        f"{_HUB}clip4str_base_6e9fe947ac.pt",
-        _BASE,
-        _accuracy(99.5, 98.3, 98.6, 91.4, 91.1, 98.0, 99.0),
+    "clip4str-b-datacomp": _released(
+        f"{_HUB}clip4str_base_6e9fe947ac.pt", _BASE, (99.5, 98.3, 98.6, 91.4, 91.1, 98.0, 99.0)
     ),
-    "clip4str-l-datacomp": Clip4str(
-        f"{_HUB}clip4str_large_3c9d881b88.pt",
-        _LARGE,
-        _accuracy(99.6, 98.6, 99.0, 91.9, 91.4, 98.1, 99.7),
+    "clip4str-l-datacomp": _released(
+        f"{_HUB}clip4str_large_3c9d881b88.pt", _LARGE, (99.6, 98.6, 99.0, 91.9, 91.4, 98.1, 99.7)
     ),
-    "clip4str-h-laion2b": Clip4str(
-        f"{_HUB}clip4str_huge_5eef9f86e2.pt",
-        _HUGE,
-        _accuracy(99.7, 98.6, 98.9, 91.6, 91.1, 98.5, 99.7),
+    "clip4str-h-laion2b": _released(
+        f"{_HUB}clip4str_huge_5eef9f86e2.pt", _HUGE, (99.7, 98.6, 98.9, 91.6, 91.1, 98.5, 99.7)
     ),
-    "clip4str-h-dfn5b": Clip4str(
-        f"{_HUB}clip4str_huge_3e942729b1.pt",
-        _HUGE,
-        _accuracy(99.5, 99.1, 98.9, 91.7, 91.0, 98.0, 99.0),
+    "clip4str-h-dfn5b": _released(
+        f"{_HUB}clip4str_huge_3e942729b1.pt", _HUGE, (99.5, 99.1, 98.9, 91.7, 91.0, 98.0, 99.0)
     ),
 }
 

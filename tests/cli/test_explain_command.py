@@ -9,6 +9,7 @@ import pytest
 import torch
 from clip_support import small_clip
 from PIL import Image
+from tiny_models import CLIP_PARSEQ
 
 from strhub import create_model, load, save
 from strhub.cli.explain import run
@@ -19,18 +20,7 @@ from strhub.training.systems.parseq import PARSeq
 DEMO = sorted(
     str(path) for path in (Path(__file__).parent.parent.parent / "demo_images").glob("*.png")
 )
-SMALL = {
-    "encoder": "clip",
-    "enc_embed_dim": 64,
-    "enc_depth": 2,
-    "enc_num_heads": 1,
-    "embed_dim": 32,
-    "dec_num_heads": 2,
-    "patch_size": [8, 8],
-    "img_size": [32, 64],
-    "normalize": "clip",
-    "max_label_length": 8,
-}
+SMALL = {**CLIP_PARSEQ, "img_size": [32, 64]}
 
 
 def test_attention_follows_the_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ pytest.importorskip("onnxscript", reason="exporting is an extra: pip install str
 
 import onnx
 from onnx import TensorProto, helper
+from tiny_models import CLIP_PARSEQ
 
 from strhub import create_model
 from strhub.checkpoint.scene_text_model import SceneTextModel
@@ -124,18 +125,7 @@ def test_trba_reads_as_pytorch_does(tmp_path: Path) -> None:
     assert len(set(texts)) > 3
 
 
-CLIP: dict[str, Any] = {
-    "encoder": "clip",
-    "enc_embed_dim": 64,
-    "enc_depth": 2,
-    "enc_num_heads": 1,
-    "embed_dim": 32,
-    "dec_num_heads": 2,
-    "patch_size": [8, 8],
-    "img_size": [32, 32],
-    "normalize": "clip",
-    "max_label_length": 5,
-}
+CLIP = {**CLIP_PARSEQ, "max_label_length": 5}
 
 
 class Another(torch.nn.Module):

@@ -12,6 +12,7 @@ from clip_support import small_clip, small_state
 from golden_numbers import FOLDER, images
 from safetensors.torch import save_file
 from small_runs import Compose
+from tiny_models import CLIP_PARSEQ
 
 from strhub import Recognizer, create_model, load, save
 from strhub.checkpoint.scene_text_model import build_network, complete_options
@@ -28,18 +29,6 @@ QUICK = (
     "+trainer.enable_progress_bar=false", "callbacks.summary=null", "callbacks.best=null",
     "callbacks.rate=null", "averaging=none", "trainer.log_every_n_steps=1",
 )  # fmt: skip
-SMALL = {
-    "encoder": "clip",
-    "enc_embed_dim": 64,
-    "enc_depth": 2,
-    "enc_num_heads": 1,
-    "embed_dim": 32,
-    "dec_num_heads": 2,
-    "patch_size": [8, 8],
-    "img_size": [32, 32],
-    "normalize": "clip",
-    "max_label_length": 8,
-}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +61,9 @@ def experiment(name: str) -> dict[str, Any]:
 
 
 def create_small(name: str = "parseq", **options: Any) -> Any:
-    return create_model(name, **({**SMALL, **options} if name == "parseq" else options)).eval()
+    return create_model(
+        name, **({**CLIP_PARSEQ, **options} if name == "parseq" else options)
+    ).eval()
 
 
 def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import CLIP_PARSEQ
 from torch import Tensor
 
 from strhub import create_model, load, save
@@ -18,19 +19,7 @@ from strhub.training.systems.parseq import PARSeq
 
 pytestmark = pytest.mark.numeric
 
-SMALL: dict[str, Any] = {
-    "encoder": "clip",
-    "enc_embed_dim": 64,
-    "enc_depth": 2,
-    "enc_num_heads": 1,
-    "embed_dim": 32,
-    "dec_num_heads": 2,
-    "patch_size": [8, 8],
-    "img_size": [32, 32],
-    "normalize": "clip",
-    "max_label_length": 8,
-    "dropout": 0.0,
-}
+SMALL = {**CLIP_PARSEQ, "dropout": 0.0}
 OPTIONS = {"batch_size": 2, "lr": 1e-3, "warmup_pct": 0.1, "weight_decay": 0.0}
 
 

@@ -13,7 +13,7 @@ refines its own reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -168,41 +168,23 @@ class CrossModalBranch(CharacterReader):
         """Read after a first reading (B, L, C), then let both branches refine in turn, to logits
         (B, L', C).
 
+        Released CLIP4STR models read as many steps as the first branch took, and each branch
+        refines its own reading, over all steps; others refine the reading that came before.
+
         reader: the first branch; encoded: the image's tokens (B, N, D); memory: what the first
         branch makes of them.
         """
-        if self.clip4str:
-            return self._read_as_clip4str(reader, encoded, memory, first, plan)
-        logits = self._read_once(encoded, first, plan.steps, plan)
-        for _ in range(plan.refine_iters):
-            first = reader.refine(memory, logits)
-            logits = self.refine(self.memory(encoded, first), logits)
-        return logits
-
-    def _read_as_clip4str(
-        self,
-        reader: CharacterReader,
-        encoded: Tensor,
-        memory: Memory,
-        first: Tensor,
-        plan: Plan,
-    ) -> Tensor:
-        """Return the same as the released models do it: as many steps as the first branch took, and
-        each branch refines its own reading, over all steps.
-        """
-        logits = self._read_once(encoded, first, first.shape[1], replace(plan, stop_early=False))
-        for _ in range(plan.refine_iters):
-            first = reader.refine(memory, first, plan.steps)
-            logits = self.refine(self.memory(encoded, first), logits, plan.steps)
-        return logits
-
-    def _read_once(self, encoded: Tensor, first: Tensor, steps: int, plan: Plan) -> Tensor:
-        return self.read_first(
+        logits = self.read_first(
             self.memory(encoded, first),
-            steps,
+            first.shape[1] if self.clip4str else plan.steps,
             decode_ar=plan.decode_ar,
-            stop_early=plan.stop_early,
+            stop_early=plan.stop_early and not self.clip4str,
         )
+        steps = plan.steps if self.clip4str else None
+        for _ in range(plan.refine_iters):
+            first = reader.refine(memory, first if self.clip4str else logits, steps)
+            logits = self.refine(self.memory(encoded, first), logits, steps)
+        return logits
 
     def memory(self, encoded: Tensor, first: Tensor) -> Memory:
         """Return what it attends to, from the image's tokens (B, N, D) and a reading (B, L, C)."""
