@@ -205,7 +205,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--letters",
         type=int,
-        help="number of letters that fresh weights of PARSeq read, and the reference's",
+        help="letters read by fresh weights of PARSeq, and the reference",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(

@@ -129,7 +129,7 @@ def read_all(
                 cpus=cpus,
                 gpus=gpus,
                 address=address,
-                report=lambda results: _reported(_told(results, progress), len(units), began),
+                report=lambda results: _reported(_shown(results, progress), len(units), began),
             )
         rows, unreadable = count(folder)
     return Summary(rows, unreadable, added, time.monotonic() - began)
@@ -211,7 +211,7 @@ def _read_here(
             yield added
 
 
-def _told(results: Iterator[int], progress: Callable[[int], object] | None) -> Iterator[int]:
+def _shown(results: Iterator[int], progress: Callable[[int], object] | None) -> Iterator[int]:
     """Yield the same numbers of images; tell `progress` of their sum, at first of 0."""
     tell, added = progress or (lambda count: None), 0
     tell(added)
