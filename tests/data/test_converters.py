@@ -110,7 +110,7 @@ def count(reported: str, reason: str) -> int:
 
 
 def ids(cases: list[tuple[str, Writer]]) -> list[str]:
-    return [f"{name}-{writer.__name__}" for name, writer in cases]
+    return [f"{name}-{getattr(writer, '__name__', 'scenes')}" for name, writer in cases]
 
 
 @pytest.mark.parametrize("rectified", [False, True], ids=["box", "rectified"])
