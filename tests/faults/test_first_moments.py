@@ -91,7 +91,7 @@ if __name__ == "__main__":
 LOADING = """
 import pathlib, sys, time
 from torch.utils.data import DataLoader, Dataset
-from strhub.data.loading.restarting import let_go_of_signals
+from strhub.data.loading.restarting import restore_default_signals
 class Slow(Dataset):
     def __len__(self): return 9
     def __getitem__(self, index):
@@ -99,7 +99,7 @@ class Slow(Dataset):
         time.sleep(60)
 if __name__ == "__main__":
     start, count = "START", 2
-    options = {"worker_init_fn": let_go_of_signals, "multiprocessing_context": start}
+    options = {"worker_init_fn": restore_default_signals, "multiprocessing_context": start}
     list(DataLoader(Slow(), num_workers=count, **options))
 """
 KILLER = """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from strhub.bulk.engines import _told
+from strhub.bulk.engines import _shown
 from strhub.checkpoint import download
 from strhub.cli.data import run as run_data
 from strhub.cli.model_words import rendered_words, stored_words
@@ -93,9 +93,9 @@ def test_work_without_an_end_tells_its_seconds(monkeypatch: pytest.MonkeyPatch) 
 
 def test_ray_tells_of_its_parts() -> None:
     told: list[int] = []
-    assert [*_told(iter([3, 4]), told.append)] == [3, 4]
+    assert [*_shown(iter([3, 4]), told.append)] == [3, 4]
     assert told == [0, 3, 7]
-    assert [*_told(iter([3, 4]), None)] == [3, 4]
+    assert [*_shown(iter([3, 4]), None)] == [3, 4]
 
 
 def test_opening_data_and_comparing_it(
