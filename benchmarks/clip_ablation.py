@@ -14,15 +14,17 @@ that are already there are not repeated.
 --subject fresh: the attention and the output layer start with random weights, so that the model
 learns to read again, instead of starting out about as good as it gets.
 
-Words are embedded by their letters (contrastive.text_weights=spelling): words with similar
-spellings lie close together, and nothing is learned. See strhub/clip/spelling.py. The objective's
-projection starts as the best linear one for the features at the beginning of training.
+Words are embedded by their letters (contrastive.text_weights=spelling), in one arm by a text tower
+that has learned spelling (--text, made by clip_small.py): words with similar spellings lie close
+together. See strhub/clip/spelling.py. The objective's projection starts as the best linear one for
+the features at the beginning of training.
 """
 
 import argparse
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning import __version__ as lightning
 
+from strhub.clip.text_side import load_text_side
+from strhub.clip.words import KeptFeatures
 from strhub.configs import CONFIG_DIR
 from strhub.data.loading.features import FeatureStore
 from strhub.training.cached_features import cache_features, weights_hash
@@ -53,13 +57,16 @@ ARMS: dict[str, dict[str, Any]] = {
     "+ nearest words": {"nearest": 16},
     "+ own errors": {"nearest": 16, "own_errors": True},
     "all, weight 1": {"nearest": 16, "own_errors": True, "weight": 1.0},
+    "a learned text": {"nearest": 16, "own_errors": True, "text_weights": "--text"},
 }
 MIXTURE = {"real": 0.45, "pseudo": 0.2, "titles": 0.15, "print": 0.05, "rendered": 0.15}
 
 
 def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> DictConfig:
     """Return what a run is trained with."""
-    options = {**OBJECTIVE, **ARMS[arm]}
+    options, start = {**OBJECTIVE, **ARMS[arm]}, args.subject
+    if options["text_weights"] != OBJECTIVE["text_weights"]:
+        options["text_weights"], start = args.text, f"{args.subject}-text"
     name = f"{args.subject}-{slug(arm)}-{seed}-{steps}"
     mixture = ", ".join(f"{folder}: {fraction}" for folder, fraction in MIXTURE.items())
     data = (
@@ -80,7 +87,7 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
         f"model.batch_size={args.batch}", f"model.lr={args.lr}", "model.warmup_pct=0.1",
         *(f"model.contrastive.{key}={value}" for key, value in options.items()),
         f"model.contrastive.vocabulary={args.folder / 'vocabulary.txt'}",
-        f"pretrained={args.folder / f'{args.subject}.ckpt'}",
+        f"pretrained={args.folder / f'{start}.ckpt'}",
         "finetune.freeze_encoder=true", "finetune.frozen_half=true",
         f"finetune.cache_features={args.folder / 'features'}",
         "trainer.accelerator=cpu", "trainer.devices=1", f"trainer.max_steps={steps}",
@@ -97,11 +104,12 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
     return config
 
 
-def write_start(args: argparse.Namespace, path: Path) -> None:
+def write_start(args: argparse.Namespace, path: Path, arm: str) -> None:
     """Write what all runs of a subject begin with: its weights, and a projection of the objective
-    that is the best linear one for them, so that no steps are spent on finding it.
+    that is the best linear one for them and an arm's text, so that no steps are spent on finding
+    it.
     """
-    config = configuration(args, "the batch's words", 0, args.steps)
+    config = configuration(args, arm, 0, args.steps)
     system = model_from_config(config)
     assert isinstance(system, LightCTC)
     start_from(system, MODEL)
@@ -116,7 +124,7 @@ def write_start(args: argparse.Namespace, path: Path) -> None:
     assert system.contrastive.projection is not None
     cache_features(system, data_from_config(config, configured_hparams(config)))
     store = FeatureStore(args.folder / "features")
-    found = fitted(system.model.eval(), system.tokenizer, store)
+    found = fitted(system.model.eval(), system.tokenizer, store, text_of(system))
     system.contrastive.projection.load_state_dict({"weight": found.T})
     state = {
         "state_dict": system.state_dict(),
@@ -124,6 +132,14 @@ def write_start(args: argparse.Namespace, path: Path) -> None:
         "pytorch-lightning_version": lightning,
     }
     torch.save(state, path)
+
+
+def text_of(system: LightCTC) -> KeptFeatures | None:
+    """Return what a system's objective places words with."""
+    if system.contrastive is None:
+        return None
+    options = replace(system.contrastive.options, nearest=0)
+    return load_text_side(options, dict(system.hparams), None).features
 
 
 def parse() -> argparse.Namespace:
@@ -147,8 +163,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--scored", type=int, default=500, help="number of rendered words to score on"
     )
+    parser.add_argument("--text", type=Path, help="clip.safetensors of clip_small.py, for one arm")
     parser.add_argument("--prepare", action="store_true", help="compute the features, then stop")
     args = parser.parse_args()
+    if args.text is None:
+        args.arms = [arm for arm in args.arms if "text_weights" not in ARMS[arm]]
+    else:
+        args.text = args.text.absolute()
     args.folder, args.data_root = args.folder.absolute(), args.data_root.absolute()
     return args
 
@@ -188,7 +209,7 @@ def run(
         "curve": curve,
         "encoder": weights_hash(system)[:16],
         "images": store.made_of["the training images"][:16],
-        **score(system.model, system.tokenizer, system.contrastive, words, store),
+        **score(system.model, system.tokenizer, system.contrastive, words, store, text_of(system)),
     }
 
 
@@ -227,9 +248,12 @@ def main() -> None:
     args = parse()
     logging.basicConfig(level=logging.WARNING)
     args.folder.mkdir(parents=True, exist_ok=True)
-    start = args.folder / f"{args.subject}.ckpt"
-    if not start.exists():
-        write_start(args, start)
+    starts = {args.subject: "the batch's words"}
+    if args.text is not None:
+        starts[f"{args.subject}-text"] = "a learned text"
+    for name, arm in starts.items():
+        if not (args.folder / f"{name}.ckpt").exists():
+            write_start(args, args.folder / f"{name}.ckpt", arm)
     config = configuration(args, "weight 0", 0, args.steps)
     model = model_from_config(config)
     start_from(model, config.pretrained)

@@ -13,23 +13,23 @@ on the words that most seeds read right, corrected for the number of arms (Holm)
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 from ablation import STUDENT, results_of, spread
+from clip_ablation_study import Study, Verdicts, as_digits, best_power, unpacked
 
-from strhub.evaluation.calibration import expected_calibration_error
 from strhub.evaluation.comparing import holm
 from strhub.evaluation.results.intervals import exact_mcnemar
 from strhub.utils.files import write_whole
 
+__all__ = ["Study", "best_power", "difference"]
+
 RESAMPLES = 2000
 COLORS = ("#555555", "#1b7f8c", "#c1552d", "#6a4fa3", "#8a8a00")
-KNOWN, UNKNOWN = "in the training words", "not in them"
-Verdicts = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def collected(folder: Path) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def collected(folder: Path) -> dict[str, Any]:
     words = json.loads((folder / "words.json").read_text("utf-8"))
     runs = []
     for result in results_of(folder):
-        sure = [min(99, one // 10) for one in result.pop("per_mille_sure")]
-        runs.append({**result, "percent_sure": "".join(f"{one:02d}" for one in sure)})
+        sure = as_digits(result.pop("per_mille_sure"))
+        runs.append({**result, "percent_sure": sure})
     known = {
         kind: np.packbits(np.asarray(found["known"], np.uint8)).tobytes().hex()
         for kind, found in words.items()
@@ -46,82 +46,9 @@ def collected(folder: Path) -> dict[str, Any]:
     counts = {kind: len(found["labels"]) for kind, found in words.items()}
     starts = sorted(folder.glob("start-*.json"))
     start = json.loads(starts[0].read_text("utf-8")) if starts else {}
-    start.pop("per_mille_sure", None)
+    if "per_mille_sure" in start:
+        start["percent_sure"] = as_digits(start.pop("per_mille_sure"))
     return {"words": counts, "known": known, "start": start, "runs": runs}
-
-
-def unpacked(digits: str, count: int) -> Verdicts:
-    """Return verdicts, of hexadecimal digits."""
-    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:count].astype(bool)
-
-
-class Study:
-    """Raw results by arm: only seeds that every arm has count, and only arms of several seeds, if
-    there are any.
-    """
-
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.counts, self.known, self.start = raw["words"], raw["known"], raw.get("start") or {}
-        self.main = "val" if "val" in self.counts else next(iter(self.counts))
-        arms = list(dict.fromkeys(run["arm"] for run in raw["runs"]))
-        by = {(run["arm"], run["seed"]): run for run in raw["runs"]}
-        runs = {arm: sum(run["arm"] == arm for run in raw["runs"]) for arm in arms}
-        arms = [arm for arm in arms if runs[arm] > 1 or max(runs.values()) == 1]
-        seeds = sorted({run["seed"] for run in raw["runs"]})
-        self.seeds = [seed for seed in seeds if all((arm, seed) in by for arm in arms)]
-        self.runs = {arm: [by[arm, seed] for seed in self.seeds] for arm in arms}
-        self.arms = arms
-
-    def right(self, arm: str, kind: str, chosen: Verdicts | None = None) -> Verdicts:
-        """Return which words each seed reads right, (seeds, words)."""
-        count = self.counts[kind]
-        rows = np.stack([unpacked(run["right"][kind], count) for run in self.runs[arm]])
-        return rows if chosen is None else rows[:, chosen]
-
-    def parts(self) -> dict[str, tuple[str, Verdicts | None]]:
-        """Return what is told apart: names, each a kind of words and which of them."""
-        known = unpacked(self.known[self.main], self.counts[self.main])
-        parts: dict[str, tuple[str, Verdicts | None]] = {self.main: (self.main, None)}
-        if known.any() and not known.all():
-            parts |= {KNOWN: (self.main, known), UNKNOWN: (self.main, ~known)}
-        return parts | {kind: (kind, None) for kind in self.counts if kind != self.main}
-
-    def calibration(self, arm: str, *, refitted: bool = False) -> list[float]:
-        """Return the expected calibration error of each seed, in percent.
-
-        refitted: of confidences to a power that is fitted to the other half of the words.
-        """
-        errors = []
-        for run, right in zip(self.runs[arm], self.right(arm, self.main), strict=True):
-            digits = run["percent_sure"]
-            sure = np.array([int(digits[at : at + 2]) for at in range(0, len(digits), 2)])
-            sure = (sure + 0.5) / 100
-            if refitted:
-                odd = np.arange(len(sure)) % 2 == 1
-                powers = [best_power(sure[half], right[half]) for half in (odd, ~odd)]
-                sure = np.where(odd, sure ** powers[1], sure ** powers[0])
-            error = expected_calibration_error(sure.tolist(), right.tolist())
-            errors.append(100 * error)
-        return errors
-
-    def at_seconds(self, arm: str) -> list[float]:
-        """Return each seed's accuracy on the curve when the first arm's run of that seed ends."""
-        values = []
-        for run, first in zip(self.runs[arm], self.runs[self.arms[0]], strict=True):
-            seconds = [point["seconds"] for point in run["curve"]]
-            accuracy = [point["accuracy"] for point in run["curve"]]
-            values.append(float(np.interp(first["seconds"], seconds, accuracy)))
-        return values
-
-
-def best_power(sure: np.ndarray[Any, Any], right: Verdicts) -> float:
-    """Return the power of confidences under which verdicts are likeliest."""
-
-    def calibration_error(power: float) -> float:
-        likely = np.clip(sure**power, 1e-4, 1 - 1e-4)
-        return -float(np.log(np.where(right, likely, 1 - likely)).sum())
-
-    return min(np.linspace(0.1, 2, 96), key=calibration_error)
 
 
 def difference(first: Verdicts, other: Verdicts) -> tuple[float, float, float, float]:
@@ -208,7 +135,26 @@ def other_table(study: Study) -> str:
     return "\n".join(lines)
 
 
-def draw(study: Study, folder: Path) -> None:
+def plateau(study: Study) -> str:
+    """Return what runs of more steps read more than those of the same arm and seed."""
+    lines = []
+    for arm, steps in dict.fromkeys((run["arm"], run["steps"]) for run in study.longer):
+        longer = {
+            run["seed"]: run for run in study.longer if (run["arm"], run["steps"]) == (arm, steps)
+        }
+        seeds = [seed for seed in study.seeds if seed in longer]
+        short = [study.runs[arm][study.seeds.index(seed)] for seed in seeds]
+        for kind in (study.main, "rendered"):
+            values = [longer[seed]["accuracy"][kind] for seed in seeds]
+            before = [run["accuracy"][kind] for run in short]
+            lines.append(
+                f"{arm}, {steps} steps, {len(seeds)} seeds, {kind}: {spread(values)}, "
+                f"{paired(values, before)} more than with {short[0]['steps']}"
+            )
+    return "\n".join(lines)
+
+
+def draw(study: Study, folder: Path, name: str) -> None:
     """Draw differences by part, and learning curves."""
     from matplotlib import rcParams
     from matplotlib.figure import Figure
@@ -230,7 +176,7 @@ def draw(study: Study, folder: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(f"points more words read right than with {first}, 95 % interval")
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(folder / "clip-ablation.svg", metadata={"Date": None})
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for arm, color in zip(study.arms, COLORS, strict=False):
@@ -245,7 +191,7 @@ def draw(study: Study, folder: Path) -> None:
     axes.set_xlabel("processor seconds of training")
     axes.set_ylabel("words read right, %")
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(folder / "clip-ablation-curves.svg", metadata={"Date": None})
+    figure.savefig(folder / f"{name}-curves.svg", metadata={"Date": None})
 
 
 def main() -> None:
@@ -255,6 +201,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of a study, or file with raw results")
     parser.add_argument("--collect", type=Path, help="write the raw results to this file")
     parser.add_argument("--figures", type=Path, help="folder to write plots to")
+    parser.add_argument("--name", default="clip-ablation", help="what names of plots begin with")
     args = parser.parse_args()
     if args.source.is_dir():
         raw = collected(args.source)
@@ -265,10 +212,11 @@ def main() -> None:
         head = json.dumps({name: value for name, value in raw.items() if name != "runs"})[1:-1]
         write_whole(args.collect, f'{{{head},\n"runs": [\n{lines}\n]}}\n')
     study = Study(raw)
-    print(f"seeds {study.seeds}\n\n{accuracy_table(study)}\n\n{other_table(study)}")
+    parts = (accuracy_table(study), other_table(study), plateau(study))
+    print("\n\n".join((f"seeds {study.seeds}", *parts)))
     if args.figures:
         args.figures.mkdir(parents=True, exist_ok=True)
-        draw(study, args.figures)
+        draw(study, args.figures, args.name)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from strhub.clip.contrastive import Contrastive
 from strhub.clip.spelling import SpellingFeatures
-from strhub.clip.words import WordSpace
+from strhub.clip.words import KeptFeatures, WordSpace
 from strhub.data.loading.features import FeatureStore
 from strhub.data.module import SceneTextDataModule
 from strhub.data.synth import RenderedWords
@@ -72,9 +72,9 @@ def kinds(val: Path | None, rendered: int) -> dict[str, list[tuple[Image.Image, 
     for name, distort, strengths in (("blur", blurred, BLURS), ("bar", covered, BARS)):
         for strength in strengths:
             found[f"{name} {strength}"] = [
-                (distort(image, strength, number), label)
-                for number, (image, label) in enumerate(photographs)
-            ][::EVERY]
+                (distort(photographs[number][0], strength, number), photographs[number][1])
+                for number in range(0, len(photographs), EVERY)
+            ]
     return found
 
 
@@ -150,9 +150,10 @@ def score(
     objective: Contrastive | None,
     words: dict[str, Words],
     store: FeatureStore,
+    text: KeptFeatures | None = None,
 ) -> dict[str, Any]:
     """Return a run's figures: verdicts a word by kind, confidences, and how many images find their
-    word.
+    word. text: what the objective placed words with, if not by their letters.
     """
     network.eval()
     result: dict[str, Any] = {"right": {}, "accuracy": {}}
@@ -165,29 +166,31 @@ def score(
         result["accuracy"][name] = round(100 * sum(right) / len(right), 3)
     result["per_mille_sure"] = [round(1000 * one) for one in readings[kind].confidences]
     labels = words[kind].labels
-    space = WordSpace(
-        [
-            *dict.fromkeys(labels),
-            *(word for word, _ in Counter(store.labels).most_common(CANDIDATES)),
-        ],
-        SpellingFeatures(),
-    )
+    frequent = Counter(store.labels).most_common(CANDIDATES)
+    candidates = [*dict.fromkeys(labels), *(word for word, _ in frequent)]
+    space = WordSpace(candidates, SpellingFeatures())
     probe = fitted(network, tokenizer, store)
     result["found by probe"] = found(space, readings[kind].pooled @ probe, labels)
     if objective is not None:
         with torch.inference_mode():
             images = objective.image_directions(readings[kind].pooled[:, None])
-        result["found by projection"] = found(space, images, labels)
+        own = space if text is None else WordSpace(candidates, text)
+        result["found by projection"] = found(own, images, labels)
     return result
 
 
-def fitted(network: Network, tokenizer: CTCTokenizer, store: FeatureStore) -> Tensor:
+def fitted(
+    network: Network,
+    tokenizer: CTCTokenizer,
+    store: FeatureStore,
+    text: KeptFeatures | None = None,
+) -> Tensor:
     """Return the linear map (D, E) from the mean of an image's columns to its word's place that is
-    best, by ridge regression on training words.
+    best, by ridge regression on training words. text: what places them, if not their letters.
     """
     chosen = [store.read(index, 0) for index in range(min(PROBED, store.size))]
     pooled = read(network, tokenizer, [features for features, _ in chosen]).pooled
-    targets = F.normalize(SpellingFeatures().compute([label for _, label in chosen]), dim=-1)
+    targets = F.normalize((text or SpellingFeatures()).compute([w for _, w in chosen]), dim=-1)
     square = pooled.T @ pooled
     ridge = 1e-3 * square.diagonal().mean() * torch.eye(len(square))
     return torch.linalg.solve(square + ridge, pooled.T @ targets)
@@ -202,9 +205,11 @@ def found(space: WordSpace, images: Tensor, labels: Sequence[str]) -> float:
 
 
 class Curve(pl.Callback):
-    """Reads every third test word while a run trains, and writes to a file what it read right after
-    how many steps and seconds of training, processor time.
+    """Reads one test word of `of` while a run trains, and writes to a file what it read right
+    after how many steps and seconds of training, processor time.
     """
+
+    of = 3
 
     def __init__(self, *, words: str, kind: str, output: str, every: int) -> None:
         self.words, self.kind, self.output, self.every = Path(words), kind, Path(output), every
@@ -225,13 +230,15 @@ class Curve(pl.Callback):
         if step % self.every == 0 or step == trainer.max_steps:
             self._add(step, pl_module)
 
+    def texts(self, system: Any, features: Any) -> list[str]:
+        """Return what a system reads in features of words."""
+        return read(system.model.eval(), system.tokenizer, features).texts
+
     def _add(self, step: int, system: Any) -> None:
         now = time.process_time()
         features, labels = _load(self.words)[self.kind]
-        network = system.model.eval()
-        texts = read(network, system.tokenizer, features[::3]).texts
-        right = rights(texts, labels[::3])
-        network.train()
+        right = rights(self.texts(system, features[:: self.of]), labels[:: self.of])
+        system.train()
         self.points.append(
             {
                 "step": step,

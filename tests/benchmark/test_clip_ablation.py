@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 def results(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(FOLDER))
     yield import_module("clip_ablation_results")
-    for name in ("clip_ablation_results", "ablation"):
+    for name in ("clip_ablation_results", "clip_ablation_study", "ablation"):
         sys.modules.pop(name, None)
 
 
@@ -64,9 +64,13 @@ def test_a_sure_difference_is_told_from_none(results: Any) -> None:
     assert 5 < low < 10 < high < 16
     assert chance < 1e-4
     assert results.difference(first, first) == (0, 0, 0, 1)
+    assert results.plateau(study) == ""
     table = results.accuracy_table(study)
     assert "| val | 200 |" in table
     assert "| in the training words | 150 |" in table
+    sure = {"right": {"val": "ff" * 25}, "percent_sure": "99" * 100 + "10" * 100}
+    by_confidence = results.accuracy_table(results.Study({**a_study(), "start": sure}))
+    assert "| the half it was surer of before | 100 | 100.0 | " in by_confidence
     assert "+10.00 [" in table
     other_table = results.other_table(study)
     assert "+1.00 ± 0.00" in other_table
@@ -75,6 +79,22 @@ def test_a_sure_difference_is_told_from_none(results: Any) -> None:
     doubtful = np.array([0.25, 0.5, 0.9] * 100)
     right = np.array([True, True, True] * 90 + [False, True, True] * 10)
     assert results.best_power(doubtful, right) < 0.5
+
+
+def test_runs_of_more_steps_are_told_apart(results: Any) -> None:
+    """They show the plateau, and count in no table."""
+    raw = a_study()
+    for run in raw["runs"]:
+        run["accuracy"] = {"val": 70.0, "rendered": 60.0}
+    longer = [
+        {**raw["runs"][2 * seed], "steps": 20, "accuracy": {"val": 71.5, "rendered": 60.0}}
+        for seed in range(2)
+    ]
+    study = results.Study({**raw, "runs": [*raw["runs"], *longer]})
+    assert study.seeds == [0, 1, 2]
+    assert "20 steps, 2 seeds, val: 71.5 ± 0.0, +1.50 ± 0.00 more than with 5" in results.plateau(
+        study
+    )
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from clip_support import as_torchscript, recorded_state, small_state
 from golden_numbers import FOLDER, images, recorded
 from safetensors.torch import save_file
 
+from strhub.checkpoint.clip_names import published_state
 from strhub.checkpoint.formats import CheckpointError
 from strhub.clip.sources import find_clip
 from strhub.clip.weights import ClipWeights, read_clip
@@ -129,6 +130,22 @@ def test_every_format_gives_the_same_weights(tmp_path: Path, kind: str) -> None:
     assert torch.equal(clip.image["patch_embed.proj.weight"], state["visual.conv1.weight"])
     assert torch.equal(clip.text["token_embedding.weight"], state["token_embedding.weight"])
     assert torch.equal(clip.text_tower("gelu").projection.weight, state["text_projection"].T)
+
+
+def test_towers_are_written_by_their_published_names(golden_clip: ClipWeights) -> None:
+    written = published_state(golden_clip.image, golden_clip.text)
+    recorded_tensors = recorded_state()
+    assert {*recorded_tensors} - {*written} == {"logit_scale"}
+    assert all(torch.equal(tensor, recorded_tensors[name]) for name, tensor in written.items())
+
+
+def test_a_free_tower_may_have_convolutions_before_its_patches() -> None:
+    tower = ClipImageTower(
+        img_size=(16, 16), patch_size=(8, 8), embed_dim=64, depth=1, num_heads=1, output_dim=32,
+        stem=[4, 8],
+    )  # fmt: skip
+    assert tower(torch.zeros(2, 3, 16, 16)).shape == (2, 5, 32)
+    assert "visual.patch_embed.stem.0.weight" in published_state(tower.state_dict(), {})
 
 
 def test_positions_of_another_image_size_are_interpolated(golden_clip: ClipWeights) -> None:
