@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archives import write_archive
+from given_kinds import given_kinds
 from more_kinds import more_kinds
 from PIL import Image
 
@@ -204,4 +205,5 @@ KINDS = {
     "lmdbs": Kind(_make_lmdbs, _read_lmdb),
     "labels": Kind(_make_labels, _read_labels),
     **more_kinds(Kind),
+    **given_kinds(Kind),
 }

@@ -129,7 +129,7 @@ def _packed(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 
 
 def _json(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    return _hostile(content.decode(), rng).encode("utf-8", "surrogatepass")
+    return _hostile(content.decode("utf-8-sig"), rng).encode("utf-8", "surrogatepass")
 
 
 def _yaml(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
@@ -152,10 +152,25 @@ def _body(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 
 
 def _json_lines(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
-    lines = content.decode().splitlines()
+    lines = content.decode("utf-8-sig").splitlines()
     index = rng.randrange(len(lines))
-    lines[index] = _hostile(lines[index], rng)
+    with suppress(ValueError):  # this one is damaged
+        lines[index] = _hostile(lines[index], rng)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _table(content: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    """Change bytes of a table of a font, its directory being right."""
+    count = struct.unpack(">H", content[4:6])[0]
+    entry = 12 + 16 * rng.randrange(count)
+    offset, length = struct.unpack(">II", content[entry + 8 : entry + 16])
+    table = bytearray(content[offset : offset + length])
+    for _ in range(rng.randint(1, 8)):
+        size = rng.choice((1, 2, 4))
+        at = rng.randrange(max(1, min(len(table), rng.choice((64, 1 << 20)))))
+        number = rng.choice((*EXTREMES, rng.getrandbits(32))) & (256**size - 1)
+        table[at : at + size] = number.to_bytes(size, "big")
+    return content[:offset] + bytes(table[:length]) + content[offset + length :]
 
 
 _INSIDE = {
@@ -169,5 +184,6 @@ _INSIDE = {
     ".jsonl": _json_lines,
     ".yaml": _yaml,
     ".http": _body,
+    ".ttf": _table,
 }
 """How to change what is inside, by suffix."""

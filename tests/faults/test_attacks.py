@@ -14,7 +14,7 @@ from attack_support import ROOT, run_limited
 @pytest.mark.timeout(900)
 def test_some_attempts_of_each_kind(tmp_path: Path) -> None:
     kinds = ("images", "archives", "lmdbs", "labels", "settings", "tables", "requests",
-             "documents", "pdfs", "kills", "runs")  # fmt: skip
+             "documents", "pdfs", "fonts", "folders", "sets", "kills", "runs")  # fmt: skip
     outcome = run_limited(
         [sys.executable, ROOT / "tests" / "attacks", "--count", "4", "--seed", "1",
          "--kinds", *kinds, "--kept", tmp_path / "kept"],

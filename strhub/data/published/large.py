@@ -21,7 +21,8 @@ from strhub.data.published.common import (
     read_lines,
     to_polygon,
 )
-from strhub.utils.regular_files import check_regular, open_regular
+from strhub.data.published.matlab_file import load_matlab
+from strhub.utils.regular_files import open_regular
 
 
 def mjsynth(source: Source, notes: Notes) -> Sequence[Scene]:
@@ -104,31 +105,6 @@ def label_files(source: Source, notes: Notes) -> Sequence[Scene]:
         if notes.accepts(label, frozenset()):
             scenes.append(Scene(locate(source.images, path.stem), (Word(label),)))
     return scenes
-
-
-def load_matlab(path: Path) -> dict[str, Any]:
-    """Return the variables of a MATLAB file of version 5, as scipy gives them.
-
-    Raises:
-        ValueError: if scipy isn't there or the file can't be read.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ValueError(
-            f'{path}: MATLAB files need scipy: pip install "strhub[convert]"'
-        ) from error
-    try:
-        if path.exists():
-            check_regular(path)
-        content: dict[str, Any] = loadmat(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # scipy raises many kinds for damaged files
-        raise ValueError(
-            f"{path}: not a MATLAB file of version 5: {error}. Download it again"
-        ) from error
-    return content
 
 
 def _field(content: dict[str, Any], key: str, path: Path) -> Any:

@@ -171,9 +171,13 @@ def characters_of(path: str) -> Characters:
 
 
 def _at(file: BinaryIO, offset: int, form: str) -> tuple[int, ...]:
-    """Return the big-endian numbers of `form` (see `struct`) at `place`."""
-    file.seek(offset)
+    """Return the big-endian numbers of `form` (see `struct`) at `offset`; `ValueError` if the file
+    ends before.
+    """
     size = struct.calcsize(">" + form)
+    if offset + size > file.seek(0, os.SEEK_END):  # before memory is taken for what is not there
+        raise ValueError("it is cut short")
+    file.seek(offset)
     return struct.unpack(">" + form, file.read(size))
 
 
