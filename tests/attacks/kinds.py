@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archives import write_archive
-from given_kinds import given_kinds
 from more_kinds import more_kinds
+from other_kinds import other_kinds
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,5 +205,5 @@ KINDS = {
     "lmdbs": Kind(_make_lmdbs, _read_lmdb),
     "labels": Kind(_make_labels, _read_labels),
     **more_kinds(Kind),
-    **given_kinds(Kind),
+    **other_kinds(Kind),
 }

@@ -216,6 +216,18 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == whole
 
 
+def test_images_from_elsewhere_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A label file may name any image; who makes a set of it for others learns of it."""
+    source, other = images(tmp_path / "in", 2), images(tmp_path / "in-other", 2)
+    rows = ["0.png,a", f"{other / '0.png'},b", "../in-other/0.png,c", "./0.png,d"]
+    (source / "labels.csv").write_text("".join(f"{row}\n" for row in rows))
+    label_file = str(source / "labels.csv")
+    commands.run(["make", label_file, str(tmp_path / "out"), "--workers", "1"])
+    told = f"2 of 4 images lie outside of {source}, such as {other / '0.png'}"
+    assert told in capsys.readouterr().err.splitlines()
+    assert LmdbWords(tmp_path / "out").labels == ["a", "b", "c", "d"]
+
+
 def test_changed_image_begins_anew(tmp_path: Path) -> None:
     source = images(tmp_path / "in", 300)
     with start_slowly(source, tmp_path / "out") as process:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from strhub.data.curation.writer import (
@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.input, form=form, images=arguments.images, name_rule=arguments.name_rule
     )
     jobs = _with_label(annotations)
+    _tell_outside(annotations, jobs)
     if annotations.problems and arguments.strict:
         raise ValueError(annotations.problems[0])
     try:
@@ -107,6 +108,18 @@ def _with_label(annotations: Annotations) -> list[Annotation]:
         else:
             annotations.skip("empty label", f"{annotations.where(annotation)}: the label is empty")
     return found
+
+
+def _tell_outside(annotations: Annotations, jobs: Sequence[Annotation]) -> None:
+    """Say on stderr which images a label file names that are not below the folder of images: it may
+    name any, and the LMDB may be meant for others.
+    """
+    folder = os.path.abspath(annotations.images)
+    paths = (os.path.abspath(os.path.join(folder, job.image)) for job in jobs)
+    outside = [path for path in paths if not path.startswith(os.path.join(folder, ""))]
+    if outside:
+        told = f"{len(outside)} of {len(jobs)} images lie outside of {folder}, such as {outside[0]}"
+        print(printable(told), file=sys.stderr)
 
 
 class ReadImage:

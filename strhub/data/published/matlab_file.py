@@ -21,7 +21,7 @@ __all__ = ["load_matlab"]
 MEMORY: Final = 1 << 30  # bytes, beside 40 times the file; numbers of published sets need 20 times
 SECONDS: Final = 60  # of a processor, beside a second for each mebibyte
 _CODE: Final = "from strhub.data.published.matlab_file import main; main()"
-_TRIED, _NO_MEMORY = 3, 4  # exit statuses
+_TRIED, _TOO_MUCH = 3, 4  # exit statuses
 
 
 def load_matlab(path: Path) -> dict[str, Any]:
@@ -61,14 +61,17 @@ def _try_apart(path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            timeout=3 * seconds,
             check=False,
         ).returncode
+    except subprocess.TimeoutExpired:
+        status = _TOO_MUCH
     except OSError as error:
         raise ValueError(
             f"{path} is refused: MATLAB files are tried in a process with limits, and none can be "
             f"started: {error}"
         ) from error
-    if status == _NO_MEMORY or status in OUT_OF_TIME:
+    if status in (_TOO_MUCH, *OUT_OF_TIME):
         raise ValueError(
             f"{path} is refused: reading it takes over {seconds} seconds or {memory >> 20} MiB"
         )
@@ -89,7 +92,7 @@ def main() -> None:
     try:
         loadmat(path)
     except MemoryError:
-        status = _NO_MEMORY
+        status = _TOO_MUCH
     except Exception:
         pass
     os._exit(status)

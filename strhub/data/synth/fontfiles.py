@@ -24,11 +24,20 @@ from PIL import ImageFont
 
 from strhub.utils.regular_files import open_regular
 
-__all__ = ["BUNDLED_FONTS", "PROBE_SIZE", "Characters", "characters_of", "find_fonts", "split_name"]
+__all__ = [
+    "BUNDLED_FONTS",
+    "PROBE_SIZE",
+    "Characters",
+    "characters_of",
+    "check_extent",
+    "find_fonts",
+    "split_name",
+]
 
 BUNDLED_FONTS = Path(__file__).with_name("fonts")
 PROBE_SIZE = 32
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
+_MOST_EMS = 16  # that a character may be wide or high; the widest ligatures have about ten
 # More instances of one variable font look too much alike to be worth a file handle each.
 _MOST_INSTANCES = 5
 # (platform, encoding) of the tables that map Unicode, the widest first.
@@ -140,6 +149,7 @@ def _instances(file: Path) -> list[str]:
     """
     characters_of(str(file))
     font = ImageFont.truetype(str(file), PROBE_SIZE, layout_engine=ImageFont.Layout.BASIC)
+    check_extent(font, "A")
     font.getmask("A")
     try:
         count = len(font.get_variation_names())
@@ -151,6 +161,13 @@ def _instances(file: Path) -> list[str]:
         else [0]
     )
     return [f"{file}#{offset}" if offset else str(file) for offset in folders]
+
+
+def check_extent(font: ImageFont.FreeTypeFont, char: str) -> None:
+    """Raise `ValueError` for a character so large that its image would take a gigabyte."""
+    left, top, right, bottom = font.getbbox(char)
+    if max(right - left, bottom - top) > _MOST_EMS * font.size:
+        raise ValueError(f"a character is over {_MOST_EMS} times as large as the font")
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from strhub.data.synth.fontfiles import (
     BUNDLED_FONTS,
     PROBE_SIZE,
     characters_of,
+    check_extent,
     split_name,
 )
 from strhub.data.synth.shaping import layout_engine_for
@@ -59,7 +60,9 @@ def open_font(
 
 @lru_cache(maxsize=1024)
 def _notdef(name: str) -> tuple[tuple[int, int], bytes]:
-    mask = open_font(name, PROBE_SIZE).getmask(_UNASSIGNED, mode="L")
+    font = open_font(name, PROBE_SIZE)
+    check_extent(font, _UNASSIGNED)
+    mask = font.getmask(_UNASSIGNED, mode="L")
     return mask.size, bytes(mask)
 
 
@@ -72,13 +75,15 @@ def has_glyph(name: str, char: str) -> bool:
     if char not in characters_of(path) or char in _misleading(path):
         return False
     try:
-        mask = open_font(name, PROBE_SIZE).getmask(char, mode="L")
+        font = open_font(name, PROBE_SIZE)
+        check_extent(font, char)
+        mask = font.getmask(char, mode="L")
         # Sizes first: they nearly always differ, and reading out pixels is what takes the time.
         return mask.getbbox() is not None and (
             mask.size != _notdef(name)[0] or (mask.size, bytes(mask)) != _notdef(name)
         )
-    except OSError:
-        return False  # an outline that FreeType cannot draw
+    except (OSError, ValueError):
+        return False  # an outline that FreeType cannot draw, or one of a gigabyte
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from strhub.data.synth.plane import Bow, Box, Geometry, Plane, make_plane
 from strhub.data.synth.shaping import layout_engine_for, needs_shaping
 from strhub.data.synth.typefaces import open_font
+from strhub.images.limits import MAX_PIXELS
 
 __all__ = ["Bow", "Box", "Geometry", "Line", "Plane", "make_plane", "render_word", "word_box"]
 
@@ -88,6 +89,9 @@ def render_word(
 
     `neighbors` are characters that the same font has; other words are made of them. Changes
     `geometry.margins` where a neighbor is to show.
+
+    Raises:
+        ValueError: if the font makes the text too large to be drawn.
     """
     font = open_font(path, size, layout_engine_for(text))
     if needs_shaping(text):
@@ -98,10 +102,14 @@ def render_word(
     busy = any(geometry.sides) or geometry.frame > 0 or geometry.panel > 0
     border = round((1.9 if busy else 0.8) * size)
     baseline = round((2.3 if busy else 1.6) * size)
-    canvas = Image.new(
-        "L", (int(length) + 2 * border, baseline + round((1.9 if busy else 1.0) * size))
-    )
-    _draw_letters(canvas, text, font, (border, baseline), geometry, rng)
+    canvas_size = (int(length) + 2 * border, baseline + round((1.9 if busy else 1.0) * size))
+    if canvas_size[0] * canvas_size[1] > MAX_PIXELS:
+        raise ValueError(f"{path}: {text!r} would take {canvas_size[0]} x {canvas_size[1]} pixels")
+    canvas = Image.new("L", canvas_size)
+    try:
+        _draw_letters(canvas, text, font, (border, baseline), geometry, rng)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {text!r} is too large: {error}") from error
     box = word_box(canvas, path, size, baseline)
     others = panel = None
     if any(geometry.sides) or geometry.frame > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from strhub.data.synth import layout
 from strhub.data.synth.layout import Bow, Geometry, Line, Plane, make_plane, render_word
 from strhub.data.synth.typefaces import BUNDLED_FONTS
 
@@ -54,6 +55,12 @@ def test_cut_takes_a_little_of_the_word() -> None:
     _, cut = laid_out(Geometry(margins=[-0.1, 0.1, 0.1, 0.1]))
     assert cut.size[0] < whole.size[0]
     assert np.asarray(cut.place(line.word))[:, 0].max() > 200
+
+
+def test_a_font_that_makes_a_text_huge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MAX_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"'Hamburg' would take \d+ x \d+ pixels"):
+        placed(Geometry())
 
 
 def test_small_letters_get_a_taller_image() -> None:

@@ -179,9 +179,35 @@ def without_unicode() -> bytes:
     return data.replace(b"cmap", b"XXXX", 1)
 
 
+def with_table(tag: bytes, table: bytes) -> bytes:
+    """A font one of whose tables is another."""
+    data = bytearray(ARVO.read_bytes())
+    entry = data.index(tag)  # in the directory: tag, checksum, offset, length
+    struct.pack_into(">II", data, entry + 8, len(data), len(table))
+    return bytes(data + table)
+
+
+def groups_without_end() -> bytes:
+    """A font whose map of characters claims to have 48 GiB."""
+    head = struct.pack(">HHHHI", 0, 1, 3, 10, 12)
+    return with_table(b"cmap", head + struct.pack(">HHIII", 12, 0, 28, 0, 2**32 - 1) + bytes(12))
+
+
+def giant() -> bytes:
+    """A font whose em is a hundredth of its letters."""
+    data = ARVO.read_bytes()
+    entry = data.index(b"head")
+    offset, length = struct.unpack(">II", data[entry + 8 : entry + 16])
+    head = bytearray(data[offset : offset + length])
+    head[18:20] = struct.pack(">H", 16)  # units an em
+    return with_table(b"head", bytes(head))
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        groups_without_end(),
+        giant(),
         b"",
         b"not a font",
         b"ttcf",
@@ -189,7 +215,7 @@ def without_unicode() -> bytes:
         ARVO.read_bytes()[:-9],
         without_unicode(),
     ],
-    ids=["empty", "text", "tag", "head", "half", "no-cmap"],
+    ids=["groups", "giant", "empty", "text", "tag", "head", "half", "no-cmap"],
 )
 def test_broken_fonts_are_left_out_with_a_warning(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "broken.ttf").write_bytes(content)

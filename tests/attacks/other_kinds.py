@@ -95,8 +95,8 @@ def _set(name: str) -> tuple[dict[str, bytes], Any]:
             for path in sorted(Path(folder).rglob("*"))
             if path.is_file()
         }
-        places = (published.annotations, published.images)
-        return files, tuple(str(place.relative_to(folder)) for place in places)
+        paths = (published.annotations, published.images)
+        return files, tuple(str(path.relative_to(folder)) for path in paths)
 
 
 def _annotations(name: str) -> str:
@@ -141,19 +141,19 @@ def use_set(path: Path) -> object:
 
     if path.suffix == ".mat":
         return list(synthtext(Source(annotations=path, images=path.parent), Notes()))
-    files, places = _set(path.stem)
+    files, paths = _set(path.stem)
     damaged = _annotations(path.stem)
     root = path.parent / "set"
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(path.read_bytes() if name == damaged else content)
-    annotations, images = (str(root / place) for place in places)
+    annotations, images = (str(root / path) for path in paths)
     options = ["--annotations", annotations, "--images", images, "--output", str(root / "out")]
     with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
         return run(["convert", path.stem, *options, "--workers", "1"])
 
 
-def given_kinds(kind: Callable[..., Any]) -> dict[str, Any]:
+def other_kinds(kind: Callable[..., Any]) -> dict[str, Any]:
     """Return the kinds by name; kind: makes one of how it is made and used."""
     return {
         "fonts": kind(make_fonts, use_font),
