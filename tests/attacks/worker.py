@@ -15,6 +15,7 @@ import os
 import random
 import re
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -46,6 +47,7 @@ class Held(NamedTuple):
     descriptors: int
     threads: int
     memory_mib: float
+    modules: int
 
     @classmethod
     def now(cls) -> Held:
@@ -53,7 +55,7 @@ class Held(NamedTuple):
         gc.collect()
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
-        return cls(_descriptors(), threading.active_count(), _status_mib("VmRSS"))
+        return cls(_descriptors(), threading.active_count(), _status_mib("VmRSS"), len(sys.modules))
 
 
 def _descriptors() -> int:
@@ -84,7 +86,8 @@ def leaked(before: Held, after: Held) -> str:
         found.append(f"{after.descriptors - before.descriptors} open files")
     if after.threads > before.threads + 4:
         found.append(f"{after.threads - before.threads} threads")
-    if after.memory_mib > before.memory_mib + GROWTH_MIB:
+    imported = after.modules > before.modules + 20  # which takes memory once
+    if after.memory_mib > before.memory_mib + GROWTH_MIB and not imported:
         found.append(f"{after.memory_mib - before.memory_mib:.0f} MiB")
     return f"LEAK of {', '.join(found)}" if found else ""
 

@@ -391,6 +391,8 @@ def test_matlab_file_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("art", "list.json", "a JSON object is needed"),
         ("textocr", "other.json", "has no dict 'imgs'; is it a file of another data set"),
         ("svt", "text.txt", "not an XML file"),
+        ("svt", "encoding.xml", "not an XML file: unknown encoding"),
+        ("svt", "names.xml", "not an XML file: .*amplification"),
         ("rctw17", "text.txt", "not a folder"),
         ("rctw17", "empty", "holds no files"),
         ("case-sensitive", "text.txt", "not a folder"),
@@ -402,6 +404,10 @@ def test_unusable_annotations_end_with_a_message(
 ) -> None:
     sets.write(tmp_path / "text.txt", "<nothing")
     sets.write(tmp_path / "list.json", "[]")
+    sets.write(tmp_path / "encoding.xml", '<?xml version="1.0" encoding="utf-0"?><a/>')
+    names = ['<!ENTITY n0 "word">']
+    names += [f"<!ENTITY n{n} '{f'&n{n - 1};' * 10}'>" for n in range(1, 12)]
+    sets.write(tmp_path / "names.xml", f"<!DOCTYPE a [{''.join(names)}]><a>&n11;</a>")
     sets.write(tmp_path / "other.json", "{}")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message):

@@ -118,7 +118,7 @@ def svt(source: Source, notes: Notes) -> Sequence[Scene]:
     try:
         with open_regular(source.annotations) as file:
             images = ElementTree.parse(file).getroot().iter("image")
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # an encoding that nobody knows, too
         raise ValueError(
             f"{source.annotations}: not an XML file: {error}. Download it again"
         ) from error

@@ -60,7 +60,7 @@ def test_cut_takes_a_little_of_the_word() -> None:
 def test_a_font_that_makes_a_text_huge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "MAX_PIXELS", 100)
     with pytest.raises(ValueError, match=r"'Hamburg' would take \d+ x \d+ pixels"):
-        placed(Geometry())
+        laid_out(Geometry())
 
 
 def test_small_letters_get_a_taller_image() -> None:
