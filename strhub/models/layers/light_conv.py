@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from strhub.models.layers.attention import attend_all
+
 COLUMN_WIDTH: Final = 8  # pixels a token
 HEIGHT: Final = 48  # pixels, of the images that it takes
 TOKEN_DIM: Final = 120
@@ -102,7 +104,7 @@ class TokenBlock(nn.Module):
         """Return tokens of the same shape, (B, L, D)."""
         qkv = self.qkv(self.norm1(tokens)).unflatten(-1, (3, HEADS, -1))  # (B, L, 3, H, D / H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, D / H) each
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = attend_all(query, key, value)
         tokens = tokens + self.out(mixed.transpose(1, 2).flatten(2))
         return tokens + self.fc2(F.silu(self.fc1(self.norm2(tokens))))
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from strhub.models.layers.attention import attend_all
+
 
 class Stem(nn.Sequential):
     """Early convolutions (Xiao et al. 2021): 3 x 3, each halving the height, and the width as often
@@ -104,7 +106,10 @@ class SelfAttention(nn.Module):
         """Map (B, N, D) to (B, N, D)."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, H, D / H)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, D / H) each
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        if self.causal:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            mixed = attend_all(query, key, value)
         return self.proj(mixed.transpose(1, 2).flatten(2))  # (B, H, N, D / H) -> (B, N, D)
 
 
