@@ -231,11 +231,11 @@ def run(
 
 def describe(args: argparse.Namespace, system: PARSeq, images: Images) -> None:
     """Write how the model reads before any of this, and which words training has shown."""
-    told = {
+    content = {
         kind: {"labels": labels, "known": [label.casefold() in images.known for label in labels]}
         for kind, (_, labels) in images.words.items()
     }
-    (args.folder / "words.json").write_text(json.dumps(told), "utf-8")
+    (args.folder / "words.json").write_text(json.dumps(content), "utf-8")
     path = args.folder / "start-vit.json"
     if not path.exists():
         found = score(system, images)

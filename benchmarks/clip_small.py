@@ -208,18 +208,18 @@ def train_images(
         first = (tower.cls_token + tower.pos_embed[:, :1]).expand(BATCH, -1, -1)
         tokens = tower.norm_pre(torch.cat([first, patches], 1))
         tokens = tower.projection(tower.norm(tower.through(tower.blocks, tokens)))
-        alike = F.mse_loss(tokens[:, 1:], data["tokens"][chosen].float())
+        similar = F.mse_loss(tokens[:, 1:], data["tokens"][chosen].float())
         # As in CLIP: an image chooses among the batch's words, of which equal ones count once.
         logits = SHARPNESS * F.normalize(tokens[:, 0], dim=-1) @ pointed_at[rows[chosen]].T
         same = rows[chosen][:, None] == rows[chosen][None]
         same.fill_diagonal_(False)
         pointed = F.cross_entropy(logits.masked_fill(same, -torch.inf), own)
         optimizer.zero_grad()
-        (alike + POINTING * pointed).backward()
+        (similar + POINTING * pointed).backward()
         optimizer.step()
         rates.step()
         totals = [
-            total + one.item() / 20 for total, one in zip(totals, (alike, pointed), strict=True)
+            total + one.item() / 20 for total, one in zip(totals, (similar, pointed), strict=True)
         ]
         if step % 20 == 0:
             spent = time.process_time() - begin

@@ -4,6 +4,7 @@ refused.
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from tiny_models import CHARSET, Training, tiny_system
 from torch import Tensor
 
 from strhub import create_model
-from strhub.data.loading.features import FeatureLoader, FeatureStore
+from strhub.data.loading.features import (
+    FeatureLoader,
+    FeatureStore,
+    StoreContents,
+    open_store,
+)
 from strhub.data.loading.loader import SeededBatches
 from strhub.data.module import SceneTextDataModule
 from strhub.errors import ConfigError
@@ -153,6 +159,37 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.echo must be 1"):
         cache_features(system, words_for(system, echo=2))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("store.json", lambda about: [about]),
+        ("store.json", lambda about: {**about, "made_of": 3}),
+        ("store.json", lambda about: {**about, "filler": {}}),
+        ("store.json", lambda about: {**about, "size": None}),
+        ("store.json", lambda about: {**about, "dim": float("inf")}),
+        ("words.json", lambda words: {**words, "labels": 3}),
+        ("words.json", lambda words: {**words, "rows": [*words["rows"][1:], "x"]}),
+        ("words.json", lambda words: {**words, "rows": [-1 + sum(words["rows"]), 1]}),
+        ("words.json", lambda words: {**words, "rows": [10**400]}),
+    ],
+)
+def test_damaged_notes_of_a_store_are_told(tmp_path: Path, name: str, change: Any) -> None:
+    made_of = {"encoder": "vit"}
+    (tmp_path / "features.bin").write_bytes(bytes(2 * 4 * 3))
+    notes = {
+        "store.json": {"made_of": made_of, "size": 3, "views": 1, "dim": 4, "filler": [0.0] * 4},
+        "words.json": {"labels": ["a", "b", "c"], "rows": [1, 1, 1]},
+    }
+    for file, content in notes.items():
+        (tmp_path / file).write_text(json.dumps(content), "utf-8")
+    dataset: Any = None
+    contents = StoreContents(dataset, 1, lambda images: [], made_of)
+    assert open_store(tmp_path, contents).read(1, 0)[1] == "b"
+    (tmp_path / name).write_text(json.dumps(change(notes[name])), "utf-8")
+    with pytest.raises(ConfigError, match=r"is damaged|can be read"):
+        open_store(tmp_path, contents)
 
 
 def test_two_at_once_make_one_store(tmp_path: Path) -> None:

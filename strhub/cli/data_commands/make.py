@@ -118,8 +118,8 @@ def _tell_outside(annotations: Annotations, jobs: Sequence[Annotation]) -> None:
     paths = (os.path.abspath(os.path.join(folder, job.image)) for job in jobs)
     outside = [path for path in paths if not path.startswith(os.path.join(folder, ""))]
     if outside:
-        told = f"{len(outside)} of {len(jobs)} images lie outside of {folder}, such as {outside[0]}"
-        print(printable(told), file=sys.stderr)
+        line = f"{len(outside)} of {len(jobs)} images lie outside of {folder}, such as {outside[0]}"
+        print(printable(line), file=sys.stderr)
 
 
 class ReadImage:

@@ -23,8 +23,10 @@ from strhub.data.loading.loader import Batch, SeededBatches
 from strhub.data.sources.mixture import SeededDataset
 from strhub.errors import ConfigError
 from strhub.utils.files import replacing_folder
+from strhub.utils.json_text import load_json
 from strhub.utils.locks import locked
 from strhub.utils.progress import progress
+from strhub.utils.regular_files import check_regular, read_regular_text
 
 __all__ = ["FeatureLoader", "FeatureStore", "open_store"]
 
@@ -46,16 +48,21 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        about = json.loads((folder / ABOUT).read_text("utf-8"))
-        words = json.loads((folder / WORDS).read_text("utf-8"))
-        self.made_of: dict[str, Any] = about["made_of"]
-        self.size, self.views, self.dim = about["size"], about["views"], about["dim"]
-        self.labels: list[str] = words["labels"]
-        self.ends = np.cumsum([0, *words["rows"]])
-        self.filler = torch.tensor(about["filler"])
+        about, words = (
+            load_json(read_regular_text(folder / name, max_bytes=1 << 30))
+            for name in (ABOUT, WORDS)
+        )
+        self.made_of: dict[str, Any] = dict(about["made_of"])
+        self.size, self.views, self.dim = (int(about[name]) for name in ("size", "views", "dim"))
+        self.labels: list[str] = [str(label) for label in words["labels"]]
+        rows = [int(count) for count in words["rows"]]
+        self.ends = np.cumsum([0, *rows])
+        self.filler = torch.tensor([float(number) for number in about["filler"]])
         path = folder / FEATURES
+        check_regular(path)
         expected = int(self.ends[-1]) * self.dim * 2
-        if path.stat().st_size != expected or len(self.labels) != self.size * self.views:
+        whole = len(self.labels) == len(rows) == self.size * self.views and min(rows, default=0) > 0
+        if path.stat().st_size != expected or not whole or self.filler.shape != (self.dim,):
             raise ConfigError(f"{folder} is damaged: remove it, and it is made anew")
         self._rows = np.memmap(path, np.float16, "r", shape=(int(self.ends[-1]), self.dim))
 
@@ -151,7 +158,7 @@ def open_store(folder: Path, contents: StoreContents) -> FeatureStore:
                 _make(folder, contents)
     try:
         store = FeatureStore(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
