@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from strhub.cli.arguments import device_argument, model_options, split_words
 from strhub.cli.entry import end_with
+from strhub.cli.extras import needs
 from strhub.cli.program import HelpFormatter, command_parser, program, version_argument
 from strhub.utils.progress import progress
 from strhub.utils.terminal import json_line, printable
@@ -115,9 +116,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _attention(
     args: argparse.Namespace, source: str, paths: Sequence[Path], decoding: Sequence[str]
 ) -> int:
-    from strhub.checkpoint.zoo import load
-    from strhub.explain.attention import attend, draw
-    from strhub.inference.recognizer import choose_device
+    with needs("torch"):
+        from strhub.checkpoint.zoo import load
+        from strhub.explain.attention import attend, draw
+        from strhub.inference.recognizer import choose_device
 
     model = load(source, **model_options(decoding))
     failures = 0
@@ -161,8 +163,9 @@ def _free_name(stem: str, taken: set[str]) -> str:
 
 
 def _retrieve(args: argparse.Namespace, source: str, paths: Sequence[Path]) -> int:
-    from strhub.explain.retrieval import Retriever
-    from strhub.inference.recognizer import choose_device
+    with needs("clip"):
+        from strhub.explain.retrieval import Retriever
+        from strhub.inference.recognizer import choose_device
 
     if args.top < 1:
         raise ValueError(f"--top is {args.top}: it must be at least 1")

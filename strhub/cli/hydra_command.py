@@ -66,7 +66,7 @@ def run_with_hydra(
         end_with(program(command), lambda: help_text(command, config_name, purpose))
     if "--version" in arguments:
         end_with(program(command), lambda: version_line(command))
-    with needs("train"):
+    with needs(command if command in ("tune", "bench") else "train"):
         import hydra
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException

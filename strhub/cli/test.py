@@ -103,7 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> str:
 
 def _score_network(args: argparse.Namespace, checkpoint: str, options: Mapping[str, Any]) -> str:
     """Score a bare network, as the tables of the field are made, and return them."""
-    with needs("torch"):
+    with needs("eval"):
         from strhub.checkpoint.zoo import load_from_checkpoint
         from strhub.inference.torch_engine import TorchEngine
 

@@ -70,7 +70,7 @@ def run_photos(args: argparse.Namespace, models: list[str]) -> str:
         score = sum(_shown(scores, len(photos)), DetectionScore())
         return format_detection(score, len(photos), args.detection)
     if args.html:
-        with needs("test"):
+        with needs("eval"):
             from strhub.evaluation.report.photographs_page import photographs_page
     from strhub.inference.recognizer import EMBEDDED
     from strhub.spotting.spotter import Spotter

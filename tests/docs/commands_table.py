@@ -56,6 +56,8 @@ TABLE = {
     "make torch-cpu": INSTALLS,
     'pip install -r requirements/core.cpu.txt -e ".[train,test]"': INSTALLS,
     "pip install -r requirements/read.txt -e .": INSTALLS,
+    "pip install dist/strhub-*.whl": INSTALLS,
+    "strhub-read --images photos/of/words": Run(instead=(("photos/of/words", "demo_images"),)),
     'pip install -e ".[tune]"': INSTALLS,
     'pip install -e ".[bulk]"': INSTALLS,
     'pip install -e ".[bulk,tune]"': INSTALLS,
