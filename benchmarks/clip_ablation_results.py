@@ -200,6 +200,7 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path, help="folder of a study, or file with raw results")
     parser.add_argument("--collect", type=Path, help="write the raw results to this file")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="compare only these arms")
     parser.add_argument("--figures", type=Path, help="folder to write plots to")
     parser.add_argument("--name", default="clip-ablation", help="what names of plots begin with")
     args = parser.parse_args()
@@ -211,7 +212,7 @@ def main() -> None:
         lines = ",\n".join(json.dumps(run) for run in raw["runs"])
         head = json.dumps({name: value for name, value in raw.items() if name != "runs"})[1:-1]
         write_whole(args.collect, f'{{{head},\n"runs": [\n{lines}\n]}}\n')
-    study = Study(raw)
+    study = Study(raw, args.arms)
     parts = (accuracy_table(study), other_table(study), plateau(study))
     print("\n\n".join((f"seeds {study.seeds}", *parts)))
     if args.figures:

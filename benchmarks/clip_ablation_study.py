@@ -9,7 +9,8 @@ import numpy as np
 from strhub.evaluation.calibration import expected_calibration_error
 
 KNOWN, UNKNOWN = "in the training words", "not in them"
-SURE, UNSURE = "the half it was surer of before", "the other half"
+SURE, UNSURE = "surer of before", "less sure of before"
+ENOUGH = 0.75  # of the seeds of the arm that has most
 Verdicts = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -29,21 +30,26 @@ def unpacked(digits: str, count: int) -> Verdicts:
 
 
 class Study:
-    """Raw results by arm: only seeds that every arm has count, and only arms of several seeds, if
-    there are any. Runs of more steps than most are apart: they show how near the others are to
-    their plateau.
+    """Raw results by arm: only seeds that every arm has count, and only arms that have nearly as
+    many as the one with the most, unless they are named. Runs of more steps than most are apart:
+    they show how near the others are to their plateau. only: the arms that count.
     """
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], only: Sequence[str] | None = None) -> None:
         self.counts, self.known, self.start = raw["words"], raw["known"], raw.get("start") or {}
         self.main = "val" if "val" in self.counts else next(iter(self.counts))
         usual = Counter(run["steps"] for run in raw["runs"]).most_common(1)[0][0]
         self.longer = [run for run in raw["runs"] if run["steps"] > usual]
-        chosen = [run for run in raw["runs"] if run["steps"] == usual]
+        chosen = [
+            run
+            for run in raw["runs"]
+            if run["steps"] == usual and (only is None or run["arm"] in only)
+        ]
         arms = list(dict.fromkeys(run["arm"] for run in chosen))
         by = {(run["arm"], run["seed"]): run for run in chosen}
         runs = {arm: sum(run["arm"] == arm for run in chosen) for arm in arms}
-        arms = [arm for arm in arms if runs[arm] > 1 or max(runs.values()) == 1]
+        most = max(runs.values())
+        arms = [arm for arm in arms if only or runs[arm] >= ENOUGH * most]
         seeds = sorted({run["seed"] for run in chosen})
         self.seeds = [seed for seed in seeds if all((arm, seed) in by for arm in arms)]
         self.runs = {arm: [by[arm, seed] for seed in self.seeds] for arm in arms}

@@ -257,8 +257,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data_root", type=Path, default=Path("data"))
-    parser.add_argument("--text_steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=400, help="of 64 images")
+    parser.add_argument("--text_steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=250, help="of 64 images")
     return parser.parse_args()
 
 

@@ -65,12 +65,13 @@ def test_a_sure_difference_is_told_from_none(results: Any) -> None:
     assert chance < 1e-4
     assert results.difference(first, first) == (0, 0, 0, 1)
     assert results.plateau(study) == ""
+    assert results.Study(a_study(), ["weight 0"]).seeds == [0, 1, 2, 3]
     table = results.accuracy_table(study)
     assert "| val | 200 |" in table
     assert "| in the training words | 150 |" in table
     sure = {"right": {"val": "ff" * 25}, "percent_sure": "99" * 100 + "10" * 100}
     by_confidence = results.accuracy_table(results.Study({**a_study(), "start": sure}))
-    assert "| the half it was surer of before | 100 | 100.0 | " in by_confidence
+    assert "| surer of before | 100 | 100.0 | " in by_confidence
     assert "+10.00 [" in table
     other_table = results.other_table(study)
     assert "+1.00 ± 0.00" in other_table

@@ -281,6 +281,10 @@ TABLE = {
     "docs/clip-ablation.json": MINUTES,
     "python benchmarks/clip_ablation_results.py docs/clip-ablation.json --figures "
     "docs/figures": MINUTES,
+    "python benchmarks/clip_small.py outputs/clip_small --data_root data": MINUTES,
+    "python benchmarks/clip_ablation_vit.py outputs/clip_vit --clip outputs/clip_small "
+    "--data_root data": MINUTES,
+    "python benchmarks/clip_ablation_results.py docs/clip-ablation-vit.json": MINUTES,
     "python benchmarks/long_lines.py outputs/svtr-long/checkpoints/last.ckpt --lengths 5-25 26-60 "
     "61-90": MINUTES,
     # A model of one's own
