@@ -1,5 +1,6 @@
 """strhub-model as a whole: its commands from the package, without the repository."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,27 @@ def test_a_model_is_measured(capsys: pytest.CaptureFixture[str], word_tree: Path
     assert "| val/a |" in reported
     assert "5 images with nothing to read" in reported
     assert "one look, 2 threads, batches of 32" in reported
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"loss,step\n1,0\nx,1\n", "row 2: could not convert string to float: 'x'"),
+        (b"step,loss\n\n,2\n", "row 1: invalid literal for int"),
+        (b"loss,step\n1\n", "row 1: int"),
+        (b"\xff\xfe", "'utf-8' codec"),
+        (b"step,loss\n" + b"1" * 200_000, "field larger than field limit"),
+        (None, "not a regular file"),
+    ],
+)
+def test_what_is_no_record_of_a_run_is_told(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "metrics.csv"
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises((ValueError, OSError), match=message):
+        run(["plot", str(path), str(tmp_path / "curve.png")])
+    assert not (tmp_path / "curve.png").exists()

@@ -129,7 +129,7 @@ def test_what_takes_too_long_is_given_up() -> None:
 def test_a_full_queue_and_too_many_requests_are_refused_at_once() -> None:
     held = threading.Event()
     options = ServeOptions(
-        max_queue=8, max_images=8, max_photos=1, max_requests=12, batch_size=1, wait_ms=0
+        threads=2, max_queue=8, max_images=8, max_photos=1, max_requests=12, batch_size=1, wait_ms=0
     )
     service, _ = fake_service(options, held=held)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from pathlib import Path
 
 from strhub.utils.log_axis import write_figure
+from strhub.utils.regular_files import read_regular_text
 
 
 def column(rows: list[dict[str, str]], name: str, batch: int) -> tuple[list[float], list[float]]:
@@ -31,13 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def rows_of(paths: list[Path]) -> list[dict[str, str]]:
-    """Return the rows of metrics.csv files; `ValueError` if one has no steps."""
+    """Return the rows of metrics.csv files; `ValueError` if one has no steps, or no numbers."""
     rows = []
     for path in paths:
-        with path.open(encoding="utf-8", newline="") as stream:
-            found = list(csv.DictReader(stream))
+        refused = f"{path} is not the metrics.csv of a run"
+        try:
+            found = list(csv.DictReader(io.StringIO(read_regular_text(path), newline="")))
+        except (csv.Error, ValueError) as error:
+            raise ValueError(f"{refused}: {error}") from error
         if not found or "step" not in found[0]:
-            raise ValueError(f"{path} is not the metrics.csv of a run: it has no column `step`")
+            raise ValueError(f"{refused}: it has no column `step`")
+        for number, row in enumerate(found, 1):
+            try:
+                int(row["step"])
+                [float(row[name]) for name in ("loss", "val_accuracy") if row.get(name)]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{refused}: row {number}: {error}") from error
         rows += found
     return rows
 
