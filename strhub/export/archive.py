@@ -58,8 +58,8 @@ def write_archive(model: SceneTextModel, description: Mapping[str, Any], path: P
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # PyTorch's own writer ends the process where a disk is full
         torch.export.save(program, content, extra_files=extra)
-        with replacing(path) as partial:
-            partial.write_bytes(content.getbuffer())
+        with replacing(path) as partial, partial.open("wb") as file:
+            file.write(content.getbuffer())  # no name keeps the view, should the disk be full
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
 
