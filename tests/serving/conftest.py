@@ -41,6 +41,8 @@ def large() -> bytes:
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     """A service with both embedded models."""
-    options = ServeOptions(models=("strhub-small", "strhub-tiny"), max_images=8, max_photos=2)
+    names = ("strhub-small", "strhub-tiny")
+    # A busy machine takes long for a photograph.
+    options = ServeOptions(models=names, max_images=8, max_photos=2, timeout=280)
     with TestClient(create_app(options)) as running:
         yield running
