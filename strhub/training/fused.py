@@ -21,10 +21,10 @@ def fuse_by_default(
     """Return the option that has Adam or AdamW compute a step by one kernel, which takes a third of
     the time; nothing where the configuration chooses by itself.
 
-    precision: of the trainer, by Lightning's name. Under "16-mixed" a fused step would undo the
-    scaling of gradients by itself, and Lightning refuses to clip them then.
+    precision: of the trainer, by Lightning's name. With "16-mixed" and "bf16-mixed" Lightning
+    refuses to clip gradients for a fused step, since such a step may undo their scaling by itself.
     """
     fuses = make_optimizer.func in (Adam, AdamW) and device.type in _DEVICES
-    if not fuses or precision == "16-mixed" or _OWN_WAYS & make_optimizer.keywords.keys():
+    if not fuses or precision.endswith("-mixed") or _OWN_WAYS & make_optimizer.keywords.keys():
         return {}
     return {"fused": True}
