@@ -85,17 +85,19 @@ def settle(state: Mapping[str, Any], letters: int) -> None:
     the cost at which a trained one reads them.
 
     The decoder's parts add nothing, so each position gives its own query, normalized; the head has
-    that as the weights of the position's letter, or of [E] after the last.
+    that as the weights of the position's letter. Positions after the last letter share the query
+    of [E]: as many different ones would add up to what resembles a letter's.
     """
     for name, tensor in state.items():
         if name.startswith("decoder.layers.") and ("out_proj" in name or "linear2" in name):
             tensor.zero_()
     queries = state["pos_queries"][0]  # (L, D)
+    queries[letters:] = queries[letters].clone()
     outputs = (queries - queries.mean(1, keepdim=True)) / queries.std(1, keepdim=True)
     state["head.weight"].zero_()
     state["head.bias"].zero_()
-    for position, output in enumerate(outputs):
-        state["head.weight"][position + 1 if position < letters else 0] += output
+    for position, output in enumerate(outputs[: letters + 1]):
+        state["head.weight"][position + 1 if position < letters else 0] = output
 
 
 def parseq(

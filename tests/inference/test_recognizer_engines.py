@@ -90,7 +90,7 @@ def test_reading_without_torch() -> None:
 def test_without_torch_the_extra_is_named(code: str) -> None:
     done = run(code, "torch")
     assert done.returncode == 1
-    assert re.search(r"pip install \S+( \S+)?\[(torch|test|export)\]", done.stderr.splitlines()[-1])
+    assert re.search(r"pip install \S+( \S+)?\[(torch|eval|export)\]", done.stderr.splitlines()[-1])
     if "start" in code:
         assert len(done.stderr.splitlines()) == 1
 
