@@ -1,7 +1,9 @@
 """What several tests need: small configurations, small data sets, small models."""
 
 import os
+import random
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     ]
 )
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck, settings
@@ -28,9 +31,11 @@ from small_runs import SMALL, Compose
 
 from strhub.configs import CONFIG_DIR
 
-# How long examples take depends on what else the machine does: no test is to fail by that.
-settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any load")
+# How long examples take depends on what else the machine does: no test is to fail by that. They are
+# the same in every run, but for `pytest --hypothesis-profile=explore`.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("usual", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("usual")
 
 
 def pytest_configure() -> None:
@@ -39,6 +44,15 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seed every generator before a test and its fixtures: what fails fails in every run."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
