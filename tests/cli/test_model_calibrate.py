@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from strhub.checkpoint.formats import read_checkpoint
 from strhub.inference.onnx_engine import OnnxEngine
 from strhub.text.correction import CALIBRATION, CORRECTION, Calibration, Correction
@@ -21,6 +23,7 @@ def calibrate(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_temperature_and_correction_are_fitted_and_kept(tmp_path: Path, word_tree: Path) -> None:
     weights = tmp_path / embedded_weights().name
     for file in (embedded_weights(), embedded_graph()):

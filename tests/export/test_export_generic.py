@@ -212,6 +212,7 @@ class Wilful(torch.nn.Module):
         return images if images.sum() > 0 else images + 1
 
 
+@pytest.mark.slow
 def test_attention_of_three_dimensions_and_any_width(tmp_path: Path) -> None:
     onnx.save(trace(Attending(), (8, 64), any_width=True, opset=20), tmp_path / "model.onnx")
     session: Any = open_session(tmp_path / "model.onnx")

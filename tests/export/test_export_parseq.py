@@ -174,7 +174,7 @@ def test_the_embedded_model_reads_the_same(
         ("float16", 0.99, 0.6),
         pytest.param("int8-weights", 0.97, 0.35, marks=pytest.mark.slow),
         pytest.param("int8", 0.9, 0.5, marks=pytest.mark.slow),
-        ("int8-static", 0.8, 0.5),
+        pytest.param("int8-static", 0.8, 0.5, marks=pytest.mark.slow),
     ],
 )
 def test_smaller_numbers_read_nearly_the_same(

@@ -73,14 +73,15 @@ def uninterrupted() -> dict[int, dict[str, Any]]:
 
 # At the change (saved before the fusion is made anew), before it, just after it, and late, when
 # weights are averaged.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop_at", "accumulate"),
     [
         (8, 1),
-        *(
-            pytest.param(*stop, marks=pytest.mark.slow)
-            for stop in ((3, 1), (9, 1), (16, 1), (8, 2))
-        ),
+        (3, 1),
+        (9, 1),
+        (16, 1),
+        (8, 2),
     ],
 )
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(

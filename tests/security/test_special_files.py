@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from attack_support import run_limited
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos"),
+]
 
 
 @pytest.fixture(scope="module")
