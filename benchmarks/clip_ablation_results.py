@@ -29,7 +29,14 @@ from strhub.utils.files import write_whole
 __all__ = ["Study", "best_power", "difference"]
 
 RESAMPLES = 2000
-COLORS = ("#555555", "#1b7f8c", "#c1552d", "#6a4fa3", "#8a8a00")
+COLORS = ("#555555", "#1b7f8c", "#c1552d", "#6a4fa3", "#8a8a00", "#b03060")
+TITLES = {
+    "val": "scene words",
+    "blur 2.0": "blurred, 2 pixels of 48",
+    "blur 3.5": "blurred, 3.5 pixels",
+    "bar 0.06": "a bar over 6 % of the width",
+    "bar 0.12": "a bar over 12 %",
+}
 
 
 def collected(folder: Path) -> dict[str, Any]:
@@ -68,6 +75,11 @@ def difference(first: Verdicts, other: Verdicts) -> tuple[float, float, float, f
     return 100 * gained.mean(), 100 * float(low), 100 * float(high), chance
 
 
+def probability(chance: float) -> str:
+    """Return a probability as it is written behind its letter."""
+    return "< 0.01" if chance < 0.005 else f"= {chance:.2f}"
+
+
 def accuracy_table(study: Study) -> str:
     """Return the accuracy of each arm by part, and differences from the first."""
     first, *others = study.arms
@@ -80,7 +92,7 @@ def accuracy_table(study: Study) -> str:
         found = [difference(base, study.right(arm, kind, chosen)) for arm in others]
         corrected = holm([one[3] for one in found])
         cells = [
-            f"{gain:+.2f} [{low:+.2f}, {high:+.2f}], p = {chance:.2f}"
+            f"{gain:+.2f} [{low:+.2f}, {high:+.2f}], p {probability(chance)}"
             for (gain, low, high, _), chance in zip(found, corrected, strict=True)
         ]
         values = spread([100 * row.mean() for row in base])
@@ -88,7 +100,7 @@ def accuracy_table(study: Study) -> str:
         if study.start:
             right = unpacked(study.start["right"][kind], study.counts[kind])
             before = f"{100 * (right if chosen is None else right[chosen]).mean():.1f}"
-        cells = [part, str(base.shape[1]), before, values, *cells]
+        cells = [TITLES.get(part, part), str(base.shape[1]), before, values, *cells]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -172,7 +184,7 @@ def draw(study: Study, folder: Path, name: str) -> None:
             height = row + 0.22 * (number - (len(others) - 1) / 2)
             axes.plot([low, high], [height, height], color=color, linewidth=2)
             axes.plot(gain, height, "o", color=color, label=arm if row == 0 else None)
-    axes.set_yticks(range(len(parts)), list(parts))
+    axes.set_yticks(range(len(parts)), [TITLES.get(part, part) for part in parts])
     axes.invert_yaxis()
     axes.set_xlabel(f"points more words read right than with {first}, 95 % interval")
     axes.legend(frameon=False, fontsize=8)

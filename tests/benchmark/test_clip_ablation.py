@@ -67,7 +67,7 @@ def test_a_sure_difference_is_told_from_none(results: Any) -> None:
     assert results.plateau(study) == ""
     assert results.Study(a_study(), ["weight 0"]).seeds == [0, 1, 2, 3]
     table = results.accuracy_table(study)
-    assert "| val | 200 |" in table
+    assert "| scene words | 200 |" in table
     assert "| in the training words | 150 |" in table
     sure = {"right": {"val": "ff" * 25}, "percent_sure": "99" * 100 + "10" * 100}
     by_confidence = results.accuracy_table(results.Study({**a_study(), "start": sure}))
