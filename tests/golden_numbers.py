@@ -18,6 +18,12 @@ def recorded(name: str) -> dict[str, Any]:
     return content
 
 
+def recorded_arrays(name: str) -> dict[str, Any]:
+    """The arrays of an .npz file of the folder."""
+    with np.load(FOLDER / name) as arrays:
+        return dict(arrays)
+
+
 def weight(name: str, shape: tuple[int, ...]) -> Tensor:
     """The recorded weights: uniform noise seeded by the name, scaled by the kind of parameter."""
     noise = np.random.RandomState(zlib.crc32(name.encode())).uniform(

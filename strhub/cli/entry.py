@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn
@@ -113,12 +113,15 @@ def results_alone() -> Iterator[None]:
     kept = os.dup(number)
     before = sys.stdout
     os.dup2(2, number)
-    sys.stdout = os.fdopen(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)
+    alone = os.fdopen(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)
+    sys.stdout = alone
     try:
         yield
-        sys.stdout.flush()
+        alone.flush()
     finally:
         sys.stdout = before
+        with suppress(OSError):  # what could not be written has been raised already
+            alone.close()
         os.dup2(kept, number)
         os.close(kept)
 

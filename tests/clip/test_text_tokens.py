@@ -3,9 +3,8 @@
 import gzip
 from pathlib import Path
 
-import numpy as np
 import pytest
-from golden_numbers import FOLDER, recorded
+from golden_numbers import recorded, recorded_arrays
 
 from strhub.clip.tokenizer import MERGES, ClipTokenizer, load_tokenizer, split_words
 
@@ -33,7 +32,7 @@ def test_the_recorded_token_ids(tmp_path: Path, packed: bool) -> None:
     path.write_bytes(gzip.compress(table().encode()) if packed else table().encode())
     tokenizer = load_tokenizer(path, vocab_size=49408)
     assert len(tokenizer) == 49408
-    golden = np.load(FOLDER / "clip-tiny.npz")["text_tokens"]
+    golden = recorded_arrays("clip-tiny.npz")["text_tokens"]
     ids, lengths = tokenizer(recorded("clip-tiny.json")["texts"], 77)
     assert ids.tolist() == golden[:, : ids.shape[1]].tolist()
     assert not golden[:, ids.shape[1] :].any()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from clip_support import as_torchscript, recorded_state, small_state
-from golden_numbers import FOLDER, images, recorded
+from golden_numbers import images, recorded, recorded_arrays
 from safetensors.torch import save_file
 
 from strhub.checkpoint.clip_names import published_state
@@ -47,7 +47,7 @@ def golden_clip(tmp_path_factory: pytest.TempPathFactory) -> ClipWeights:
 
 
 def test_the_recorded_image_tokens_and_features(golden_clip: ClipWeights) -> None:
-    golden = np.load(FOLDER / "clip-tiny.npz")
+    golden = recorded_arrays("clip-tiny.npz")
     tower = image_tower(golden_clip, [32, 32])
     with torch.inference_mode():
         tokens = tower(images(2, 32, 32))
@@ -60,7 +60,7 @@ def test_the_recorded_image_tokens_and_features(golden_clip: ClipWeights) -> Non
 
 
 def test_the_recorded_text_features_and_similarities(golden_clip: ClipWeights) -> None:
-    golden = np.load(FOLDER / "clip-tiny.npz")
+    golden = recorded_arrays("clip-tiny.npz")
     ids = torch.from_numpy(golden["text_tokens"])
     lengths = ids.argmax(-1) + 1  # the end has the largest id
     with torch.inference_mode():
@@ -75,7 +75,7 @@ def test_the_recorded_text_features_and_similarities(golden_clip: ClipWeights) -
 
 
 def test_padding_after_the_end_changes_nothing(golden_clip: ClipWeights) -> None:
-    golden = np.load(FOLDER / "clip-tiny.npz")
+    golden = recorded_arrays("clip-tiny.npz")
     ids = torch.from_numpy(golden["text_tokens"])[:, :8]
     with torch.inference_mode():
         texts = golden_clip.text_tower("quick_gelu")(ids, ids.argmax(-1) + 1)

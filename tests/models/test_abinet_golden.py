@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_numbers import FOLDER, images, recorded, weight
+from golden_numbers import images, recorded, recorded_arrays, weight
 
 from strhub.checkpoint.zoo import SceneTextModel, create_model, load_from_checkpoint
 from strhub.models.abinet import Network
@@ -69,7 +69,7 @@ def test_number_of_parameters(experiment: str, millions: float) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_logits(experiment: str) -> None:
-    golden = np.load(FOLDER / f"{experiment}.npz")["logits"]
+    golden = recorded_arrays(f"{experiment}.npz")["logits"]
     with torch.inference_mode():
         logits = recorded_model(experiment)(images(2, 32, 128)).numpy()
     np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-4)

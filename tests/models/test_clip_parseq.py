@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from clip_support import small_clip, small_state
-from golden_numbers import FOLDER, images
+from golden_numbers import images, recorded_arrays
 from safetensors.torch import save_file
 from small_runs import Compose
 from tiny_models import CLIP_PARSEQ
@@ -73,7 +73,7 @@ def test_the_decoder_attends_to_the_projected_tokens_of_the_recorded_clip(tmp_pa
         pretrained_encoder=str(tmp_path / "clip.safetensors"),
     ).eval()
     system.load_initial_weights()
-    golden = np.load(FOLDER / "clip-tiny.npz")
+    golden = recorded_arrays("clip-tiny.npz")
     with torch.inference_mode():
         encoded = system.model.encoder(images(2, 32, 32))
     assert encoded.shape == (2, 17, 32)

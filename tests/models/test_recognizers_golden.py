@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden_numbers import FOLDER, images, recorded, weight
+from golden_numbers import images, recorded, recorded_arrays, weight
 from torch import Tensor, nn
 
 from strhub.checkpoint.zoo import SceneTextModel, create_model
@@ -68,7 +68,7 @@ def test_parameters_are_the_published_ones(experiment: str) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_logits(experiment: str) -> None:
-    golden = np.load(FOLDER / f"{experiment}.npz")["logits"]
+    golden = recorded_arrays(f"{experiment}.npz")["logits"]
     model = recorded_model(experiment)
     with torch.inference_mode():
         logits = model(images(2, 32, 128), 25).numpy()

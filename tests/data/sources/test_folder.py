@@ -70,7 +70,7 @@ def test_unreadable_images_are_named_by_line(shop: Path) -> None:
         (2, "labels.csv:4: crops/damaged.png: not an image in any known format"),
         (3, "labels.csv:5: crops/none.png: No such file"),
         (4, "labels.csv:6: crops/2.png: 4x6 pixels are under the minimum side of 5"),
-        (7, "labels.csv:9: odd\0.png: embedded null byte"),
+        (7, "labels.csv:9: odd\0.png: .*embedded null"),
     ):
         with pytest.raises(UnreadableRecord, match=message) as caught:
             words.read(index)
