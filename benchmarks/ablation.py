@@ -12,7 +12,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, open_dict
+
 from strhub import Recognizer
+from strhub.configs import CONFIG_DIR
 from strhub.data.sources.dataset import UnreadableRecord
 from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
 from strhub.text import CHARSET_36, CharsetAdapter, LabelPreparation
@@ -36,6 +40,30 @@ STUDENT = {
 def slug(arm: str) -> str:
     """Return an arm's name as a folder's."""
     return "".join(letter if letter.isalnum() else "_" for letter in arm)
+
+
+def short_run(overrides: Sequence[str], output: Path, *, steps: int, seed: int) -> DictConfig:
+    """Return the configuration of a run of so many steps on a CPU, with few callbacks and without
+    validation.
+    """
+    common = [
+        "trainer.accelerator=cpu",
+        "trainer.devices=1",
+        f"trainer.max_steps={steps}",
+        "trainer.max_epochs=-1",
+        "trainer.limit_val_batches=0",
+        "trainer.gradient_clip_val=5",
+        "trainer.log_every_n_steps=10",
+        "+trainer.enable_progress_bar=false",
+        *(f"callbacks.{name}=null" for name in ("summary", "best", "rate", "samples", "report")),
+        f"seed={seed}",
+        f"output_dir={output}",
+    ]
+    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
+        config = compose("main", overrides=[*overrides, *common])
+    with open_dict(config):
+        config.model.seed = seed
+    return config
 
 
 def stored(folder: Path) -> list[tuple[Any, str]]:

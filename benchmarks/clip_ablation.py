@@ -29,15 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ablation import run_all, slug
+from ablation import run_all, short_run, slug
 from clip_ablation_scores import Words, fitted, score, words_to_score
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning import __version__ as lightning
 
 from strhub.clip.text_side import load_text_side
 from strhub.clip.words import KeptFeatures
-from strhub.configs import CONFIG_DIR
 from strhub.data.loading.features import FeatureStore
 from strhub.training.cached_features import cache_features, weights_hash
 from strhub.training.run import (
@@ -90,18 +88,8 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
         f"pretrained={args.folder / f'{start}.ckpt'}",
         "finetune.freeze_encoder=true", "finetune.frozen_half=true",
         f"finetune.cache_features={args.folder / 'features'}",
-        "trainer.accelerator=cpu", "trainer.devices=1", f"trainer.max_steps={steps}",
-        "trainer.max_epochs=-1", "trainer.limit_val_batches=0", "trainer.gradient_clip_val=5",
-        "trainer.log_every_n_steps=10", "+trainer.enable_progress_bar=false",
-        "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null",
-        "callbacks.samples=null", "callbacks.report=null", f"seed={seed}",
-        f"output_dir={args.folder / 'runs' / name}",
     ]  # fmt: skip
-    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-        config = compose("main", overrides=overrides)
-    with open_dict(config):
-        config.model.seed = seed
-    return config
+    return short_run(overrides, args.folder / "runs" / name, steps=steps, seed=seed)
 
 
 def write_start(args: argparse.Namespace, path: Path, arm: str) -> None:

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from ablation import run_all, slug
+from ablation import run_all, short_run, slug
 from clip_ablation_scores import Curve, found, kinds, packed, rights
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,7 +31,6 @@ from torch.nn import functional as F
 from strhub.clip.spelling import SpellingFeatures
 from strhub.clip.text_side import load_text_side
 from strhub.clip.words import KeptFeatures, WordSpace
-from strhub.configs import CONFIG_DIR
 from strhub.data.module import SceneTextDataModule
 from strhub.images.options import image_options
 from strhub.images.preprocess import NORMALIZATIONS
@@ -80,17 +78,10 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
         f"data.root_dir={args.data_root}", "data.drop_tall=true", "data.normalize=clip",
         "data.num_workers=0", f"model.batch_size={args.batch}", f"model.lr={args.lr}",
         "model.warmup_pct=0.1", "model.dropout=0.0",
-        "trainer.accelerator=cpu", "trainer.devices=1", f"trainer.max_steps={steps}",
-        "trainer.max_epochs=-1", "trainer.limit_val_batches=0", "trainer.gradient_clip_val=5",
-        "trainer.log_every_n_steps=10", "+trainer.enable_progress_bar=false",
-        "callbacks.summary=null", "callbacks.best=null", "callbacks.rate=null",
-        "callbacks.samples=null", "callbacks.report=null", f"seed={seed}",
-        f"output_dir={args.folder / 'runs' / f'{slug(arm)}-{seed}-{steps}'}",
     ]  # fmt: skip
-    with initialize_config_dir(str(CONFIG_DIR.absolute()), version_base="1.3"):
-        config = compose("main", overrides=overrides)
+    output = args.folder / "runs" / f"{slug(arm)}-{seed}-{steps}"
+    config = short_run(overrides, output, steps=steps, seed=seed)
     with open_dict(config):
-        config.model.seed = seed
         config.callbacks.frozen = {"_target_": "clip_ablation_vit.FrozenConvolutions"}
     return config
 
