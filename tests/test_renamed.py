@@ -17,7 +17,7 @@ from strhub.checkpoint.schema import checked_hyper_parameters
 from strhub.cli import arguments, data, overrides
 from strhub.cli.data_commands import render, split
 from strhub.cli.model_commands import calibrate
-from strhub.cli.model_commands.make import RECIPES, read_recipe
+from strhub.cli.model_commands.recipe import RECIPES, read_recipe
 from strhub.cli.read_parser import build_parser
 from strhub.configs import former
 from strhub.configs.former import FORMER_OPTIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from strhub.cli.model import run
-from strhub.cli.model_commands.make import RECIPES, find_recipe, read_recipe
+from strhub.cli.model_commands.recipe import RECIPES, find_recipe, read_recipe
 
 
 def test_the_recipes_come_with_the_package() -> None:

@@ -44,3 +44,39 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, rendered: Path) -> None:
     (tmp_path / "bad.ckpt").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"bad\.ckpt"):
         run(["label", str(rendered), str(tmp_path / "self"), "--model", str(tmp_path / "bad.ckpt")])
+
+
+def test_soft_labels_are_the_likeliest_readings(tmp_path: Path, rendered: Path) -> None:
+    options = ["--model", "strhub-small", "--readings", "4"]
+    run(["label", str(rendered), str(tmp_path / "soft"), *options, "--min_confidence", "0.3"])
+    made = LmdbWords(tmp_path / "soft", prepare_label=str)
+    assert len(made) >= 8
+    for index, text in enumerate(made.labels):
+        (likeliest, probability), *others = made.soft_label(index)
+        assert (likeliest, probability >= 0.3) == (text, True)
+        assert [text for text, sure in others[:3] if 0 < sure <= probability] == [*dict(others)]
+
+
+def test_labels_that_are_kept_get_half_of_the_draws_or_more(tmp_path: Path, rendered: Path) -> None:
+    options = ["--model", "strhub-small", "--readings", "4", "--keep_labels"]
+    run(["label", str(rendered), str(tmp_path / "soft"), *options])
+    made = LmdbWords(tmp_path / "soft", prepare_label=str)
+    assert made.labels == LmdbWords(rendered, prepare_label=str).labels
+    for index, text in enumerate(made.labels):
+        soft = dict(made.soft_label(index))
+        assert soft[text] >= 0.5
+        assert sum(soft.values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--readings", "0"], "from 1 to 100"),
+        (["--keep_labels"], "set --readings, too"),
+    ],
+)
+def test_what_makes_no_sense_is_said(
+    tmp_path: Path, rendered: Path, options: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(["label", str(rendered), str(tmp_path / "soft"), *options])

@@ -10,7 +10,7 @@ import yaml
 
 from strhub import Recognizer
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
-from strhub.cli.model_commands.make import RECIPES
+from strhub.cli.model_commands.recipe import RECIPES
 from strhub.data.sources.lmdb import write_lmdb
 from strhub.data.synth import RenderedWords
 

@@ -146,6 +146,17 @@ TABLE = {
     "./train.py dataset=rendered data.render.difficulty=[0.2,0.8]": RENDERING,
     "./train.py dataset=rendered 'data.render.texts={corpus: words.txt}' data.render.fonts=fonts/": RENDERING,
     "./train.py data.mixture='{real: 0.5, rendered: 0.5}'": TRAIN,
+    "./train.py pretrained=strhub-tiny data.mixture='{rendered: 0.5, real: 0.4, soft: 0.1}'": Run(
+        RENDERING.add,
+        instead=(
+            (
+                "data.mixture={rendered: 0.5, real: 0.4, soft: 0.1}",
+                "data.mixture={rendered: 0.5, real: 0.5}",
+            ),
+        ),
+    ),
+    "strhub-model label data/unlabelled data/train/soft --model strhub-small --readings 5 "
+    "--min_confidence 0.3": Run(elsewhere="tests/cli/test_model_label.py"),
     "./train.py charset=94_full dataset=real": TRAIN,
     "./train.py data.root_dir=data data.num_workers=2 data.augment=true": Run(
         SHORT.replace("data.num_workers=0 ", "")

@@ -171,7 +171,7 @@ def _write_shard(path: Path, locations: Locations, indexes: range) -> tuple[int,
     with replacing(path) as partial, tarfile.open(partial, "w", format=plain) as tar:
         for index in indexes:
             try:
-                for encoded, label in copy(locations[index]):
+                for encoded, label, *_ in copy(locations[index]):
                     suffix = _suffix(encoded)
                     for name, content in (
                         (f"{index:09d}.{suffix}", encoded),

@@ -1,4 +1,4 @@
-"""Make a model by a recipe: train, label, train further, average, save, calibrate, measure.
+"""Make a model by a recipe: render, train, label, train further, average, save, calibrate, measure.
 
 A recipe is a YAML file, or the name of one that comes with strhub. Further arguments are options of
 train.py for all stages. Each stage is done once: if it is stopped, by --minutes, Ctrl-C or a power
@@ -21,20 +21,21 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from strhub.cli.model_commands.recipe import (
+    MODELS,
+    Stage,
+    find_recipe,
+    kind_and_name,
+    read_recipe,
+)
 from strhub.cli.program import program
 from strhub.utils.files import replacing
-from strhub.utils.options import take_renamed, unknown_name_message
 from strhub.utils.terminal import printable
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MORE_TO_DO = 75  # sysexits.h: EX_TEMPFAIL
-KINDS = ("train", "label", "average")
 MADE = ("rendered", "lines")  # names in a mixture that are not folders
 GRACE = 60  # seconds that a stopped program has to save what it has
-
-Stage = dict[str, Any]
 
 
 class TimeIsUp(Exception):
@@ -65,14 +66,19 @@ class Maker:
         """Run what is not done yet; return the path of the weights. Raises `TimeIsUp` at the
         deadline.
         """
-        kinds = {"train": self._train, "label": self._label, "average": self._average}
+        kinds = {
+            "train": self._train,
+            "label": self._label,
+            "render": self._render,
+            "average": self._average,
+        }
         for stage in self.recipe["stages"]:
             kind, name = kind_and_name(stage)
             self._once(name, partial(kinds[kind], stage))
         weights = self.out / self.recipe["weights"]
-        last = [
-            name for kind, name in map(kind_and_name, self.recipe["stages"]) if kind != "label"
-        ][-1]
+        last = [name for kind, name in map(kind_and_name, self.recipe["stages"]) if kind in MODELS][
+            -1
+        ]
         sets = self._test_sets()
         chosen = ["--data_root", str(self.data_root), *(["--sets", *sets] if sets else [])]
         precision = ["--precision", self.recipe["precision"]]
@@ -122,7 +128,9 @@ class Maker:
         )  # fmt: skip
 
     def _label(self, stage: Stage) -> None:
-        images = self.data_root / stage["images"]
+        rendered = {other["render"] for other in self.recipe["stages"] if "render" in other}
+        within = self.out if stage["images"] in rendered else self.data_root
+        images = within / stage["images"]
         if not images.is_dir():
             print(f"left out: there is no folder {images}")
             return
@@ -135,7 +143,13 @@ class Maker:
             self._model(stage["model"]),
             "--min_confidence",
             str(stage["min_confidence"]),
+            "--readings",
+            str(stage.get("readings", 1)),
+            *(["--keep_labels"] if stage.get("keep_labels") else []),
         )
+
+    def _render(self, stage: Stage) -> None:
+        self._run("data", "render", self.out / stage["render"], *stage["arguments"])
 
     def _average(self, stage: Stage) -> None:
         parts = [f"{fraction}:{self._model(name)}" for name, fraction in stage["of"].items()]
@@ -152,8 +166,8 @@ class Maker:
         return str(self.out / name / file)
 
     def _folder(self, name: str) -> str:
-        labeled = {stage["label"] for stage in self.recipe["stages"] if "label" in stage}
-        return str(self.out / name) if name in labeled else name
+        made = {stage.get("label", stage.get("render")) for stage in self.recipe["stages"]}
+        return str(self.out / name) if name in made else name
 
     def _is_there(self, name: str) -> bool:
         there = name in MADE or (self.data_root / "train" / self._folder(name)).is_dir()
@@ -196,12 +210,6 @@ class Maker:
             )
 
 
-def kind_and_name(stage: Stage) -> tuple[str, str]:
-    """Return what a stage does, "train", "label" or "average", and the name it goes by."""
-    kind = next(kind for kind in KINDS if kind in stage)
-    return kind, str(stage[kind])
-
-
 def end(process: subprocess.Popen[bytes]) -> None:
     """Stop a program that still runs: ask first, so that it can save, then make it."""
     if process.poll() is not None:
@@ -212,43 +220,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def find_recipe(named: str) -> Path:
-    """Return a recipe's file: that of strhub's own if it is one's name. `ValueError` if there is
-    none.
-    """
-    own = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
-    if named in own:
-        return own[named]
-    path = Path(named)
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        raise ValueError(unknown_name_message(named, own, "recipe"))
-    return path
-
-
-def read_recipe(path: Path) -> Stage:
-    """Return the recipe in a YAML file. `ValueError` with what is wrong with it."""
-    import yaml
-
-    try:
-        recipe = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    stages = recipe.get("stages") if isinstance(recipe, dict) else ()
-    if not isinstance(stages, list | tuple | None):
-        raise ValueError(f"{path}: stages must be a list")
-    for number, stage in enumerate(stages or (), 1):
-        if not isinstance(stage, dict) or len(set(KINDS) & set(stage)) != 1:
-            raise ValueError(f"{path}: stage {number} must have one of {', '.join(KINDS)}")
-    needed = {"weights", "precision", "stages", "calibrate", "evaluate"}
-    missing = needed - set(recipe if isinstance(recipe, dict) else ())
-    if missing:
-        raise ValueError(
-            f"{path} is not a recipe: it lacks {', '.join(sorted(missing))}; see those in {RECIPES}"
-        )
-    stages = [take_renamed(stage, {"pictures": "images"}) for stage in recipe["stages"] or ()]
-    return {**recipe, "stages": stages}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, overload
@@ -23,6 +24,7 @@ from strhub.data.curation.scan import DROP_REASONS, Scan, scan
 from strhub.data.curation.stored import StoredWords
 from strhub.data.curation.writer import Record, SkippedRecord, WriteReport, write_words
 from strhub.data.sources.lmdb import status_of
+from strhub.data.sources.soft_labels import SoftLabel, load_soft_label
 from strhub.text.charset import LabelPreparation
 
 __all__ = [
@@ -197,7 +199,8 @@ class Locations(Sequence[Location]):
 
 
 class Copy:
-    """Gives the record at a place as it is stored, a missing label as an empty one.
+    """Gives the record at a place as it is stored, a missing label as an empty one, with its soft
+    label if that is of use.
 
     Raises:
         SkippedRecord: if it has no image or its label isn't UTF-8.
@@ -221,7 +224,11 @@ class Copy:
             raise SkippedRecord(
                 f"{folder}: record {number}: its label isn't UTF-8", "undecodable label"
             )
-        yield stored.encoded, text
+        soft: SoftLabel = ()
+        if stored.soft is not None:
+            with suppress(ValueError):
+                soft = load_soft_label(stored.soft)
+        yield (stored.encoded, text, soft) if soft else (stored.encoded, text)
 
 
 def _drop_by_label(records: Array, rules: KeepRules, drop: Callable[[str, Array], None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from strhub.data.sources.annotations import Annotation, Annotations
-from strhub.data.sources.lmdb import DamagedLmdb, LmdbFile, image_key
+from strhub.data.sources.lmdb import DamagedLmdb, LmdbFile, image_key, soft_key
 from strhub.data.sources.lmdb import label_key as stored_label_key
 from strhub.data.sources.shard_names import TAR
 from strhub.data.sources.tar import TruncatedShard, read_words
@@ -31,6 +31,8 @@ class Stored(NamedTuple):
     label: bytes | None
     error: str = ""
     """Why the file could not be read at this place, if so."""
+    soft: bytes | None = None
+    """The soft label, see `strhub.data.sources.soft_labels`; of LMDB alone."""
 
     @property
     def text(self) -> str | None:
@@ -67,10 +69,11 @@ class StoredWords:
             try:
                 label = self._file.get(stored_label_key(number))
                 encoded = self._file.get(image_key(number)) if read_images else None
+                soft = self._file.get(soft_key(number)) if read_images else None
             except (DamagedLmdb, OSError) as error:
                 yield Stored(number, None, None, f"the LMDB file is damaged: {error}")
             else:
-                yield Stored(number, encoded, label)
+                yield Stored(number, encoded, label, soft=soft)
 
 
 class Store(Protocol):

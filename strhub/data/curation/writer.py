@@ -34,7 +34,9 @@ from strhub.data.sources.lmdb import (
     is_lmdb,
     label_key,
     replace_lmdb,
+    soft_key,
 )
+from strhub.data.sources.soft_labels import SoftLabel, store_soft_label
 from strhub.utils.json_text import load_json
 from strhub.utils.locks import locked
 from strhub.utils.workers import Failure, run_in_order
@@ -42,11 +44,11 @@ from strhub.utils.workers import Failure, run_in_order
 __all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "lock_of", "write_words"]
 
 Job = TypeVar("Job")
-Record = tuple[bytes, str]
-"""An encoded image file, such as PNG or JPEG, and its label."""
+Record = tuple[bytes, str] | tuple[bytes, str, SoftLabel]
+"""An encoded image file, such as PNG or JPEG, its label, and what else it may say."""
 Outcome = tuple[
-    list[tuple[bytes, bytes]], tuple[str, str] | None
-]  # of a job: records; reason and message if skipped
+    list[tuple[bytes, bytes, bytes]], tuple[str, str] | None
+]  # of a job: image, label and soft label, or b"", of each record; reason and message if skipped
 
 MAP_SIZE: Final = 1 << 26  # bytes at first; doubled whenever they do not suffice
 COMMIT_SECONDS: float = 1.0  # at most this much work is lost when a run is killed
@@ -156,10 +158,10 @@ class _Recorder:
         self.work = work
 
     def __call__(self, job: Any) -> Outcome:
-        records: list[tuple[bytes, bytes]] = []
+        records: list[tuple[bytes, bytes, bytes]] = []
         try:
-            for image, label in self.work(job):
-                records.append((image, _utf8(label)))
+            for image, label, *soft in self.work(job):
+                records.append((image, _utf8(label), store_soft_label(soft[0]) if soft else b""))
         except SkippedRecord as error:
             return records, (error.reason, str(error))
         except (ValueError, MemoryError):
@@ -205,13 +207,14 @@ class _Partial:
     def add(self, outcome: Outcome) -> None:
         """Take the records of the next job."""
         records, skipped = outcome
-        for image, label in records:
+        for image, label, soft in records:
             self.written += 1
             if self.written > MAX_SAMPLES:
                 raise ValueError(
                     f"an LMDB of this format holds at most {MAX_SAMPLES} records: write several"
                 )
             self._waiting += [(image_key(self.written), image), (label_key(self.written), label)]
+            self._waiting += [(soft_key(self.written), soft)] if soft else []
             self._bytes += len(image)
         if skipped:
             self.reasons[skipped[0]] += 1

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL.Image import Image
 
 from strhub.data.sources.labeled import LabeledWords
+from strhub.data.sources.soft_labels import SoftLabel
 
 __all__ = ["Part", "split_sources"]
 
@@ -34,6 +35,10 @@ class Part(LabeledWords):
         """Return image and label of a record; the source's errors are raised."""
         image, label = self.source.read(int(self.indices[index]))
         return image, label
+
+    def soft_label(self, index: int) -> SoftLabel:
+        """Return the record's soft label, if the source has one."""
+        return self.source.soft_label(int(self.indices[index]))
 
 
 def split_sources(

@@ -22,6 +22,7 @@ from numpy.random import Generator, default_rng
 from PIL.Image import Image
 
 from strhub.data.sources.labeled import LabeledWords, UnreadableRecord, WordSource
+from strhub.data.sources.soft_labels import draw
 
 __all__ = ["UnreadableRecord", "Word", "WordDataset", "WordSource"]
 
@@ -97,6 +98,9 @@ class WordDataset:
             wrong reading.
         refuse: words (image, label) that are not wanted, replaced by others like unreadable ones
             but not counted; only where those are replaced.
+
+    Where records are replaced and a label is a soft one (see `strhub.data.sources.soft_labels`), an
+    item's label is one of its readings, drawn from the item's own generator.
 
     An unreadable record is logged as a warning, once per process and data set, and the first 20 of
     them only.
@@ -184,7 +188,7 @@ class WordDataset:
                 last_error, unreadable = error, unreadable + 1
             else:
                 if self.refuse is None or not self.refuse(image, label):
-                    return Found(image, label, unreadable, rng)
+                    return Found(image, self._drawn(index, label, rng), unreadable, rng)
             index = int(rng.integers(len(self)))
         raise ValueError(
             f"the data set seems damaged: {self.attempts} records in a row were unreadable, the "
@@ -196,9 +200,22 @@ class WordDataset:
         ) from last_error
 
     def _read(self, index: int) -> tuple[Image, str]:
+        source, own_index = self._located(index)
+        return source.read(own_index)
+
+    def _drawn(self, index: int, label: str, rng: Generator) -> str:
+        """Return a record's label, or one of the readings that stand for it."""
+        source, own_index = self._located(index)
+        if not self.replace or not isinstance(source, LabeledWords):
+            return label
+        readings = source.soft_label(own_index)
+        return draw(readings, rng) if readings else label
+
+    def _located(self, index: int) -> tuple[WordSource, int]:
+        """Return the source of a record, and its number there."""
         number = bisect_right(self._ends, index)
         start = self._ends[number - 1] if number else 0
-        return self.sources[number].read(index - start)
+        return self.sources[number], index - start
 
     def _warn(self, index: int, error: UnreadableRecord) -> None:
         if self._silent or index in self._warned:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from PIL.Image import Image
 
+from strhub.data.sources.soft_labels import SoftLabel
 from strhub.errors import DataError
 from strhub.images.open import UnreadableImage
 
@@ -69,6 +70,10 @@ class LabeledWords(ABC):
     @abstractmethod
     def read(self, index: int) -> tuple[Image, str]:
         """See `WordSource`."""
+
+    def soft_label(self, index: int) -> SoftLabel:
+        """Return what a teacher reads in a record's image; () if its label is all there is."""
+        return ()
 
 
 class LabeledSource(LabeledWords):

@@ -23,15 +23,18 @@ from strhub.data.sources.lmdb_format import (
     LABEL_PREFIX,
     MAX_SAMPLES,
     NUM_SAMPLES,
+    SOFT_PREFIX,
     DamagedLmdb,
     LmdbFile,
     holds_lmdb,
     image_key,
     is_lmdb,
     label_key,
+    soft_key,
     status_of,
 )
 from strhub.data.sources.lmdb_writing import LmdbWriter, replace_lmdb, write_lmdb
+from strhub.data.sources.soft_labels import SoftLabel, load_soft_label
 from strhub.images.open import UnreadableImage, open_bytes
 from strhub.text.charset import DroppedLabel
 from strhub.utils.files import PARTIAL_SUFFIX
@@ -52,6 +55,7 @@ __all__ = [
     "is_lmdb",
     "label_key",
     "replace_lmdb",
+    "soft_key",
     "status_of",
     "write_lmdb",
 ]
@@ -96,16 +100,18 @@ class LmdbWords(LabeledSource):
     ) -> None:
         super().__init__(Path(path), min_image_dim)
         self._numbers: np.ndarray[Any, np.dtype[np.int32]]  # of the records kept, counted from 1
+        self._soft: dict[int, SoftLabel] = {}  # by record
         self._opened: LmdbFile | None = None
         file = self._file()
         count, remark = file.count()
         labels = progress(_stored_labels(file, count), f"labels of {self.path}", total=count)
         self._scan(labels, count, prepare_label)
+        self._soft, damaged = _soft_labels(file, count, prepare_label or str)
         if file.damage:
             pages = f"{len(file.damage)} damaged places, such as {file.damage[0]}"
             remark = f"{remark}; {pages}" if remark else pages
-        if remark:
-            log.warning("%s: %s", file.file, remark)
+        for problem in filter(None, (remark, damaged)):
+            log.warning("%s: %s", file.file, problem)
 
     def _scan(
         self,
@@ -153,6 +159,12 @@ class LmdbWords(LabeledSource):
         except Exception as error:
             raise UnreadableImage(str(error) or type(error).__name__) from error
 
+    def soft_label(self, index: int) -> SoftLabel:
+        """Return the readings that are stored beside a label, as `prepare_label` has them, less
+        those that it drops; none for most sets.
+        """
+        return self._soft.get(int(self._numbers[index]), ())
+
     def _where(self, index: int) -> str:
         return f"{self.path}: {image_key(int(self._numbers[index])).decode()}"
 
@@ -178,6 +190,38 @@ def _stored_labels(file: LmdbFile, count: int) -> Iterator[tuple[int, bytes]]:
     along the keys.
     """
     for key, value in file.items(LABEL_PREFIX):
-        digits = key[len(LABEL_PREFIX) :]
-        if len(digits) == 9 and digits.isdigit() and 1 <= int(digits) <= count:
-            yield int(digits), value
+        number = _number(key, LABEL_PREFIX)
+        if 1 <= number <= count:
+            yield number, value
+
+
+def _number(key: bytes, prefix: bytes) -> int:
+    """Return the number of the record that a key with this prefix is about; 0 for another key."""
+    digits = key[len(prefix) :]
+    return int(digits) if len(digits) == 9 and digits.isdigit() else 0
+
+
+def _soft_labels(
+    file: LmdbFile, count: int, prepare: Callable[[str], str]
+) -> tuple[dict[int, SoftLabel], str]:
+    """Return the soft labels of the records 1 to `count`, by number, each reading as `prepare` has
+    it; and which cannot be used and why, or ''.
+    """
+    found: dict[int, SoftLabel] = {}
+    problems: list[str] = []
+    for key, value in file.items(SOFT_PREFIX):
+        number = _number(key, SOFT_PREFIX)
+        if not 1 <= number <= count:
+            continue
+        prepared: list[tuple[str, float]] = []
+        try:
+            for text, probability in load_soft_label(value):
+                with suppress(DroppedLabel):
+                    prepared.append((prepare(text), probability))
+        except ValueError as error:
+            problems.append(f"{key.decode()}: {error}")
+        else:
+            found[number] = prepared
+    if not problems:
+        return found, ""
+    return found, f"{len(problems)} soft labels are left out, such as {problems[0]}"

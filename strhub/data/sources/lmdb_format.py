@@ -1,7 +1,8 @@
 """The keys under which an LMDB holds words, in the layout of the field.
 
 `num-samples` (a decimal number), `image-000000001` (an encoded image) and `label-000000001`
-(UTF-8), counted from 1.
+(UTF-8), counted from 1. Ours alone is `soft-000000001`, which a record need not have: see
+`strhub.data.sources.soft_labels`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ __all__ = [
     "LABEL_PREFIX",
     "MAX_SAMPLES",
     "NUM_SAMPLES",
+    "SOFT_PREFIX",
     "DamagedLmdb",
     "LmdbFile",
     "holds_lmdb",
     "image_key",
     "is_lmdb",
     "label_key",
+    "soft_key",
     "status_of",
 ]
 
 NUM_SAMPLES: Final = b"num-samples"
 LABEL_PREFIX: Final = b"label-"
+SOFT_PREFIX: Final = b"soft-"
 MAX_SAMPLES: Final = 999_999_999  # what nine digits can number
 MISSING_RECORDS: Final = 1000  # at most this many more than there are entries are accepted
 
@@ -41,6 +45,11 @@ def image_key(number: int) -> bytes:
 def label_key(number: int) -> bytes:
     """Return the key of a record's label; `number` counts from 1."""
     return LABEL_PREFIX + b"%09d" % number
+
+
+def soft_key(number: int) -> bytes:
+    """Return the key of a record's soft label; `number` counts from 1."""
+    return SOFT_PREFIX + b"%09d" % number
 
 
 def is_lmdb(folder: Path) -> bool:
