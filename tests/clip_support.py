@@ -1,5 +1,7 @@
 """Small CLIPs in the files that CLIPs come in."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from golden_numbers import recorded, weight
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+ROOT = Path(__file__).parent.parent
 BYTES = 514  # token ids of a text tower that reads single bytes
 
 
@@ -65,3 +68,16 @@ def as_torchscript(state: dict[str, Tensor], path: Path) -> None:
         torch.jit.script(Holder({name: tensor.half() for name, tensor in state.items()})).save(
             str(path)
         )
+
+
+def run_program(*arguments: str | Path) -> str:
+    """What a command prints; its errors, if it fails."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

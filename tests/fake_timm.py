@@ -76,7 +76,8 @@ class FakeTimm(ModuleType):
         return list(NAMES)
 
     def get_pretrained_cfg(self, name: str) -> SimpleNamespace | None:
-        if name.partition(".")[2] not in ("", "tag"):
+        if name.partition(".")[2] not in ("", "tag", "unit"):
             return None
-        mean = {"mapnet": 0.485, "lastnet": 0.5, "tokenet": 0.48145466}[name.partition(".")[0]]
+        usual = {"mapnet": 0.485, "lastnet": 0.5, "tokenet": 0.48145466}[name.partition(".")[0]]
+        mean = 0.0 if name.endswith(".unit") else usual
         return SimpleNamespace(fixed_input_size=name.startswith("token"), mean=(mean,) * 3)

@@ -30,6 +30,7 @@ NORMALIZATIONS = {
         (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     ),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "unit": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # as MobileCLIP takes them
 }
 
 

@@ -4,29 +4,12 @@ figures, images.
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from clip_support import small_clip
+from clip_support import run_program, small_clip
 
 from strhub import load
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def command(*arguments: str | Path) -> str:
-    """What a command prints; its errors, if it fails."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("clip")
     clip = small_clip(folder)
-    command(
+    run_program(
         "train.py", "model.encoder=clip_vit_b32", "data.normalize=clip", "model.img_size=[32,64]",
         f"pretrained_encoder={clip}", "model.contrastive.weight=0.2",
         f"model.contrastive.text_weights={clip}", "model.contrastive.adapter=32",
@@ -64,7 +47,7 @@ def test_two_devices_train_it(run: Path) -> None:
 def test_it_is_evaluated_as_any_other(run: Path, word_tree: Path) -> None:
     checkpoint = run / "checkpoints" / "last.ckpt"
     names = sorted(path.name for path in (word_tree / "test").iterdir())
-    printed = command("test.py", checkpoint, "--data_root", word_tree, "--sets", *names,
+    printed = run_program("test.py", checkpoint, "--data_root", word_tree, "--sets", *names,
         "--num_workers", "0",
                       "--device", "cpu", "refine_iters:int=2", "decode_ar:bool=false")  # fmt: skip
     assert all(name in printed for name in names)
@@ -73,7 +56,7 @@ def test_it_is_evaluated_as_any_other(run: Path, word_tree: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_measured_as_any_other(run: Path, tmp_path: Path) -> None:
-    printed = command(
+    printed = run_program(
         "bench.py",
         f"pretrained={run / 'checkpoints' / 'last.ckpt'}",
         "repeats=2",

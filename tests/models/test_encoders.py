@@ -93,6 +93,7 @@ def test_the_encoder_says_how_it_takes_images(timm: FakeTimm) -> None:
     }
     other = small("timm/mapnet", img_size=[16, 64], normalize="default").hparams
     assert (other["img_size"], other["normalize"]) == ([16, 64], "default")
+    assert small("timm/mapnet.unit").hparams["normalize"] == "unit"
     assert timm.asked
     assert not any(timm.asked), "nothing is fetched unless asked for"
 

@@ -27,7 +27,7 @@ word of usual length needs.
 """
 _USUAL_REDUCTION = 32
 # The means that timm's weights were trained with, by the name of the preset that has them.
-_MEANS = {"default": 0.5, "imagenet": 0.485, "clip": 0.48145466}
+_MEANS = {"default": 0.5, "imagenet": 0.485, "clip": 0.48145466, "unit": 0.0}
 
 
 class BackboneEncoder(nn.Module):
