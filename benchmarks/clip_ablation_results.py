@@ -29,7 +29,9 @@ from strhub.utils.files import write_whole
 __all__ = ["Study", "best_power", "difference"]
 
 RESAMPLES = 2000
-COLORS = ("#555555", "#1b7f8c", "#c1552d", "#6a4fa3", "#8a8a00", "#b03060")
+COLORS = (
+    "#555555", "#1b7f8c", "#c1552d", "#6a4fa3", "#8a8a00", "#b03060", "#2f6fb5", "#4a7a2a",
+)  # fmt: skip
 TITLES = {
     "val": "scene words",
     "blur 2.0": "blurred, 2 pixels of 48",

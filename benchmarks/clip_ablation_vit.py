@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the contrastive objective and a second branch bring to a vision transformer of CLIP's layout
-that reads, fine-tuned as a whole: the same words in the same order for all arms of a seed.
+that reads, fine-tuned as a whole, or by low-rank changes to its image tower: the same words in the
+same order for all arms of a seed.
 
 python benchmarks/clip_small.py outputs/clip_small --data_root data
 python benchmarks/clip_ablation_vit.py outputs/clip_vit --clip outputs/clip_small --data_root data
@@ -55,7 +56,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "+ own errors": {},
     "+ second branch": {},
     "second branch, weight 0": {"weight": 0.0, "nearest": 0, "own_errors": False},
+    "LoRA, weight 0": {"weight": 0.0, "nearest": 0, "own_errors": False},
+    "LoRA, + own errors": {},
 }
+RANK = 8  # of the low-rank changes to the image tower, in the arms with them
 SIZES = (
     "img_size", "patch_size", "embed_dim", "enc_stem", "enc_embed_dim", "enc_depth",
     "enc_num_heads", "enc_activation", "dec_num_heads", "dec_depth", "perm_num", "cross_modal",
@@ -78,6 +82,7 @@ def configuration(args: argparse.Namespace, arm: str, seed: int, steps: int) -> 
         f"data.root_dir={args.data_root}", "data.drop_tall=true", "data.normalize=clip",
         "data.num_workers=0", f"model.batch_size={args.batch}", f"model.lr={args.lr}",
         "model.warmup_pct=0.1", "model.dropout=0.0",
+        *([f"finetune.lora_rank={RANK}"] if arm.startswith("LoRA") else []),
     ]  # fmt: skip
     output = args.folder / "runs" / f"{slug(arm)}-{seed}-{steps}"
     config = short_run(overrides, output, steps=steps, seed=seed)

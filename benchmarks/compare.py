@@ -6,10 +6,10 @@ python benchmarks/compare.py data/val/IC15 --peer rapidocr=/path/to/python --plo
 WORDS: sets of words, as test.py takes them. --peer: another reader and the Python that it is
     installed in: rapidocr, onnxtr, easyocr, reference, reference-tiny (the package of PARSeq's
     authors). strhub's own readers always take part; --ours chooses among them, and among PARSeqs
-    with fresh weights: parseq, "parseq, bfloat16", "parseq, int8", "parseq, encoder" for the
-    encoder alone, and parseq-tiny. These read --letters letters in any image, as does the reference
-    if --letters is set, so only their times mean anything. A reader that fails is reported with the
-    reason, and the others continue.
+    with fresh weights: parseq, "parseq, bfloat16", "parseq, bfloat16, compiled", "parseq, int8",
+    "parseq, encoder" for the encoder alone, and parseq-tiny. These read --letters letters in any
+    image, as does the reference if --letters is set, so only their times mean anything. A reader
+    that fails is reported with the reason, and the others continue.
 
 In each round, every reader reads the same words in a new process, on the same processors, in an
 order that rotates from round to round: first one word at a time, then all of them in batches.

@@ -101,11 +101,18 @@ def settle(state: Mapping[str, Any], letters: int) -> None:
 
 
 def parseq(
-    threads: int, *, model: str, letters: int | None, precision: str = "float32", part: str = ""
+    threads: int,
+    *,
+    model: str,
+    letters: int | None,
+    precision: str = "float32",
+    compile: bool = False,
+    part: str = "",
 ) -> Read:
     """Return strhub's PARSeq with fresh weights that read so many letters, by default 25.
 
-    precision: of `Recognizer`, or "int8", exported. part: "encoder" for that alone: no texts.
+    precision, compile: of `Recognizer`, the former also "int8", exported. part: "encoder" for that
+    alone: no texts.
     """
     from strhub import Recognizer
     from strhub.checkpoint.zoo import create_model
@@ -121,7 +128,7 @@ def parseq(
         export(made, path, precision=precision)
         recognizer = Recognizer(path, **options)
     else:
-        recognizer = Recognizer(made, device="cpu", precision=precision, **options)
+        recognizer = Recognizer(made, device="cpu", precision=precision, compile=compile, **options)
     if part == "encoder":
         recognizer.model.model.forward = _encoder_alone(recognizer.model.model)
     return lambda images: [reading.text for reading in recognizer(list(images))]
@@ -180,6 +187,7 @@ KINDS: dict[str, dict[str, Any]] = {
     ", encoder": {"part": "encoder"},
     "": {},
     ", bfloat16": {"precision": "bfloat16"},
+    ", bfloat16, compiled": {"precision": "bfloat16", "compile": True},
     ", int8": {"precision": "int8"},
 }
 FRESH: dict[str, Callable[..., Read]] = {  # with weights that only say how long it takes

@@ -10,6 +10,7 @@ import json
 import re
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,7 +139,8 @@ def test_the_tower_begins_as_the_file_and_learns_slowly(
 
 def test_it_reads_and_is_searched(checkpoint: Path) -> None:
     images = [ROOT / "demo_images" / f"0{number}.png" for number in (1, 2)]
-    for options in ({}, {"decode_ar": False, "refine_iters": 2}, {"top_k": 3}):
+    ways: list[dict[str, Any]] = [{}, {"decode_ar": False, "refine_iters": 2}, {"top_k": 3}]
+    for options in ways:
         readings = Recognizer(checkpoint, device="cpu", reread_below=0, **options)(images)
         assert [reading.error for reading in readings] == [None, None]
         assert all(0 <= reading.confidence <= 1 for reading in readings)
@@ -166,7 +168,7 @@ def test_exported_with_both_branches_it_computes_the_same(
 ) -> None:
     path = tmp_path / "clip.onnx"
     run_program("export.py", checkpoint, path, *options)
-    ours: dict[str, object] = {} if not options else {"decode_ar": False, "refine_iters": 2}
+    ours: dict[str, Any] = {} if not options else {"decode_ar": False, "refine_iters": 2}
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
         expected = load(checkpoint, **ours).eval()(images)
