@@ -23,6 +23,7 @@ SoftLabel: TypeAlias = Sequence[tuple[str, float]]
 """Readings, each with its probability, over 0; those of one image need not sum to 1."""
 
 MAX_READINGS: Final = 100  # of one image
+MAX_BYTES: Final = 1 << 16  # of one image, stored
 
 
 def store_soft_label(readings: SoftLabel) -> bytes:
@@ -33,6 +34,8 @@ def store_soft_label(readings: SoftLabel) -> bytes:
 
 def load_soft_label(stored: bytes) -> SoftLabel:
     """Return the readings that bytes stand for; `ValueError` says what is wrong with them."""
+    if len(stored) > MAX_BYTES:
+        raise ValueError(f"a soft label takes at most {MAX_BYTES} bytes, not {len(stored)}")
     readings = load_json(stored)
     if not isinstance(readings, list) or not 0 < len(readings) <= MAX_READINGS:
         raise ValueError(f"a soft label is a list of 1 to {MAX_READINGS} readings")

@@ -41,7 +41,7 @@ def test_what_is_stored_comes_back() -> None:
     [
         b"", b"{}", b"[]", b"[[]]", b'[["a"]]', b'[["a", 0]]', b'[["a", 2]]', b'[["a", NaN]]',
         b'[["a", "b"]]', b'[[1, 0.5]]', b'["a"]', b"[" * 100_000, b"\xff",
-        json.dumps([["a", 0.01]] * 101).encode(),
+        json.dumps([["a", 0.01]] * 101).encode(), json.dumps([["a" * 70_000, 0.5]]).encode(),
     ],
 )  # fmt: skip
 def test_a_damaged_one_is_a_clear_error(damaged: bytes) -> None:
