@@ -142,9 +142,7 @@ def spans_of(
             sure[indices[word]],
         )
         if word_prior:
-            (reading,) = with_prior(
-                [reading], probabilities[None, own], tokenizer.charset, word_prior
-            )
+            (reading,) = with_prior([reading], probabilities[None, own], tokenizer, word_prior)
         spans.append(
             Span(
                 *reading,

@@ -61,7 +61,7 @@ class Network(nn.Module, ABC):
 
     word_prior: int = 0
     """What an English word is worth where a reading is doubtful, in nats; 0: no more than any
-    other. For networks that read columns (CTC)."""
+    other. For networks that have it among their `decoding_options`."""
 
     @abstractmethod
     def forward(self, images: Tensor, max_length: int | None = None) -> Tensor:

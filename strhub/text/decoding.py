@@ -89,7 +89,7 @@ class Decoding:
         )
         if self.word_prior:
             readings = with_prior(
-                readings, as_array(probabilities), self.tokenizer.charset, self.word_prior
+                readings, as_array(probabilities), self.tokenizer, self.word_prior
             )
         return [
             Decoded(text, called(text, confidence), characters)

@@ -1,9 +1,10 @@
 """A prior for the words of a language: what is read with doubt may be a known word that looks
 nearly as likely.
 
-In: what CTC reads, and the probabilities that it was read from. Out: the same readings, a doubtful
+In: what is read, and the probabilities that it was read from. Out: the same readings, a doubtful
 one replaced by a known word within two letters of it whose probability, times e to the power of a
-weight, is greater. NumPy only.
+weight, is greater. Columns of CTC give the probability of any text; steps of a decoder, each of
+which has seen the other characters, only of texts that are as long. NumPy only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from strhub.text.tokenizer import CTCTokenizer, Tokenizer
 
 DOUBT: Final = 0.9  # confidence below which a reading may be replaced
 # letters of a reading that may be; of fewer, most are within reach of any other
@@ -27,12 +30,14 @@ Reading = tuple[str, float, Any]  # text, its confidence, that of each character
 
 
 class WordPrior:
-    """words: in lower case; charset: what the model reads, id 0 being the blank; weight: of the
-    prior, in nats.
+    """words: in lower case; charset: what the model reads, id 0 being the blank, or the end;
+    weight: of the prior, in nats. columns: of CTC, or else steps of a character each.
     """
 
-    def __init__(self, words: Iterable[str], *, charset: str, weight: float) -> None:
-        self.weight = weight
+    def __init__(
+        self, words: Iterable[str], *, charset: str, weight: float, columns: bool = True
+    ) -> None:
+        self.weight, self.columns = weight, columns
         self._ids = {character: number for number, character in enumerate(charset, 1)}
         self._known = frozenset(words)
         lengths: dict[int, list[str]] = {}
@@ -59,6 +64,8 @@ class WordPrior:
         if not text or len(letters) < SHORTEST or text.lower() in self._known:
             return reading
         near = self.near(letters)
+        if not self.columns:
+            near = [word for word in near if len(word) == len(text)]
         spelled = [
             text,
             *(
@@ -70,7 +77,8 @@ class WordPrior:
         spelled = [word for word in spelled if set(word) <= self._ids.keys()]
         if len(spelled) < 2 or spelled[0] != text:
             return reading
-        scores = ctc_log_likelihoods(
+        likelihoods = ctc_log_likelihoods if self.columns else step_log_likelihoods
+        scores = likelihoods(
             row, [[self._ids[character] for character in word] for word in spelled]
         )
         best = 1 + int(scores[1:].argmax())
@@ -154,6 +162,17 @@ def ctc_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -
     return np.logaddexp(alpha[rows, ends], alpha[rows, ends - 1]).astype(np.float32)
 
 
+def step_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) -> Floats:
+    """Return the log-likelihood of each of K texts of one length, a step a character.
+
+    probabilities: (L, C); texts: ids. That of the end is left out: it is the same for all.
+    """
+    ids = np.array(texts)  # (K, length)
+    logs = np.log(np.maximum(probabilities[: ids.shape[1]], _LEAST))
+    found: Floats = logs[np.arange(len(logs)), ids].sum(1, dtype=np.float32)
+    return found
+
+
 @cache
 def english_words() -> frozenset[str]:
     """Return the package's English words and names of at least two letters, in lower case."""
@@ -170,12 +189,13 @@ def english_words() -> frozenset[str]:
 
 
 def with_prior(
-    readings: Sequence[Reading], probabilities: Floats, charset: str, weight: float
+    readings: Sequence[Reading], probabilities: Floats, tokenizer: Tokenizer, weight: float
 ) -> list[Reading]:
-    """Return readings with the prior of English words; see `WordPrior`."""
-    return _english(charset, weight)(readings, probabilities)
+    """Return readings with the prior of English words; see `WordPrior`. tokenizer: of the model."""
+    columns = isinstance(tokenizer, CTCTokenizer)
+    return _english(tokenizer.charset, weight, columns)(readings, probabilities)
 
 
 @cache
-def _english(charset: str, weight: float) -> WordPrior:
-    return WordPrior(english_words(), charset=charset, weight=weight)
+def _english(charset: str, weight: float, columns: bool) -> WordPrior:
+    return WordPrior(english_words(), charset=charset, weight=weight, columns=columns)

@@ -10,9 +10,10 @@ import yaml
 
 from strhub import Recognizer
 from strhub.checkpoint.zoo import load_from_checkpoint, locate
-from strhub.cli.model_commands.recipe import RECIPES
-from strhub.data.sources.lmdb import write_lmdb
+from strhub.cli.model_commands.recipe import KINDS, RECIPES
+from strhub.data.sources.lmdb import LmdbWords, write_lmdb
 from strhub.data.synth import RenderedWords
+from strhub.weights import EMBEDDED_MODELS
 
 SMALL = (
     "model.embed_dim=32",
@@ -49,6 +50,8 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
     for stage in recipe["stages"]:
         if "train" in stage:
             stage["overrides"] = ["+experiment=strhub-tiny", *SMALL]
+        elif "render" in stage:
+            stage["arguments"] = ["--count", "4", "--difficulty", "0", "--workers", "1"]
     recipe["stages"][1]["min_confidence"] = 0.0
     recipe |= {
         "calibrate": ["--rendered", "8"],
@@ -73,6 +76,8 @@ def test_stopped_and_resumed_it_makes_a_model_that_reads(tmp_path: Path, word_tr
         ROOT / "demo_images" / "01.png"
     )[0]
     assert reading.error is None
+    made_words = LmdbWords(tmp_path / "out" / "doubted", prepare_label=str)
+    assert all(made_words.soft_label(index) for index in range(4)), "by strhub-small"
     again = make(*arguments)
     assert again.returncode == 0
     assert "== " not in again.stdout, "what is done is not done again"
@@ -121,9 +126,9 @@ def test_a_published_model_is_tuned_and_averaged_with_what_it_began_as(
         torch.testing.assert_close(tensor, expected.half().float(), rtol=2e-3, atol=1e-6)
         moved += float((one[name] - began[name]).abs().sum())
     assert moved > 0
-    [reading] = Recognizer(tmp_path / "out" / "strhub-small.safetensors", device="cpu")(
-        ROOT / "demo_images" / "01.png"
-    )
+    reader = Recognizer(tmp_path / "out" / "strhub-small.safetensors", device="cpu")
+    assert (reader.engine.word_prior, reader.reread_below) == (3, 0.5)  # type: ignore[attr-defined]
+    [reading] = reader(ROOT / "demo_images" / "01.png")
     assert reading.error is None
     assert reading.text
 
@@ -134,7 +139,7 @@ def test_a_published_model_is_tuned_and_averaged_with_what_it_began_as(
         ("a: [", "cannot be read"),
         ("stages: []", "it lacks calibrate"),
         ("[]", "it lacks"),
-        ("stages: [{from: a}]", "stage 1 must have one of train, label, average"),
+        ("stages: [{from: a}]", "stage 1 must have one of train, label, render, average"),
         ("stages: [{train: a, label: b}]", "stage 1 must have one of"),
     ],
 )
@@ -152,8 +157,9 @@ def test_the_embedded_models_recipes_name_what_there_is(path: Path) -> None:
     known: set[str] = set()
     for stage in recipe["stages"]:
         named = {stage.get("from"), stage.get("model"), *stage.get("of", {})} - {None}
-        assert all(name in known or name.endswith(".safetensors") for name in named)
-        [name] = [stage[kind] for kind in ("train", "label", "average") if kind in stage]
+        embedded = {*EMBEDDED_MODELS} - {path.stem}
+        assert all(name in known | embedded or name.endswith(".safetensors") for name in named)
+        [name] = [stage[kind] for kind in KINDS if kind in stage]
         assert name not in known
         known.add(name)
         assert set(stage.get("mixture", {})) - known <= {

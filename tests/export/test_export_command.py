@@ -25,7 +25,8 @@ def test_a_model_with_options(tmp_path: Path) -> None:
     assert "float32, opset 18; logits within" in line
     assert float(line.split("within ")[1].split()[0]) < 1e-4
     description = Recognizer(path).description
-    assert description["decoding"] == {"decode_ar": False, "refine_iters": 2}
+    prior = load("strhub-tiny").model.word_prior
+    assert description["decoding"] == {"decode_ar": False, "refine_iters": 2, "word_prior": prior}
     assert description["card"] == model_card("strhub-tiny")
     assert [item.name for item in path.parent.iterdir()] == ["model.onnx"]
 

@@ -5,7 +5,12 @@ from itertools import groupby, product
 import numpy as np
 import pytest
 
-from strhub.text.word_prior import WordPrior, ctc_log_likelihoods, english_words
+from strhub.text.word_prior import (
+    WordPrior,
+    ctc_log_likelihoods,
+    english_words,
+    step_log_likelihoods,
+)
 
 CHARSET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-1"
 
@@ -123,3 +128,37 @@ def test_the_words_of_the_package() -> None:
     words = english_words()
     assert {"student", "hygiene", "london"} <= words
     assert len(words) > 30_000
+
+
+def steps(text: str, *, second: str, fraction: float) -> np.ndarray:  # type: ignore[type-arg]
+    """Probabilities (L, C) of a text, a step a letter and one for the end."""
+    rows = np.full((len(text) + 1, len(CHARSET) + 1), 1e-6, dtype=np.float32)
+    rows[-1, 0] = 1
+    for index, (first, other) in enumerate(zip(text, second, strict=True)):
+        rows[index, 1 + CHARSET.index(other)] = fraction
+        rows[index, 1 + CHARSET.index(first)] = 1 - fraction if first != other else 1
+    return rows
+
+
+def test_steps_of_a_decoder_are_compared_letter_by_letter() -> None:
+    """With texts as long as what is read alone: each step has seen the other letters."""
+    several = WordPrior(("tramp", "tram", "tramps"), charset=CHARSET, weight=3, columns=False)
+    doubtful = steps("Trawp", second="Tramp", fraction=0.2)
+    ((text, confidence, each),) = several([("Trawp", 0.8, np.ones(5))], doubtful[None])
+    assert (text, confidence) == ("Tramp", 0.8)
+    assert np.prod(each) == pytest.approx(0.8)
+    unlikely = steps("Trawp", second="Tramp", fraction=0.02)
+    assert several([("Trawp", 0.8, None)], unlikely[None])[0][0] == "Trawp", "e to the 3 is 20"
+    shorter = WordPrior(("tramp",), charset=CHARSET, weight=30, columns=False)
+    assert shorter([("tram", 0.8, None)], doubtful[None])[0][0] == "tram"
+
+
+def test_likelihoods_of_steps() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(4), size=3).astype(np.float32)
+    found = step_log_likelihoods(probabilities, [(1, 2), (3, 3)])
+    expected = [
+        probabilities[0, 1] * probabilities[1, 2],
+        probabilities[0, 3] * probabilities[1, 3],
+    ]
+    np.testing.assert_allclose(found, np.log(expected), rtol=1e-5)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from strhub.cli.model_commands.calibrate import store
 from strhub.cli.model_commands.recipe import (
     MODELS,
     Stage,
@@ -82,10 +83,7 @@ class Maker:
         sets = self._test_sets()
         chosen = ["--data_root", str(self.data_root), *(["--sets", *sets] if sets else [])]
         precision = ["--precision", self.recipe["precision"]]
-        self._once(
-            "save",
-            lambda: self._run("export", self._model(last), weights, *precision),
-        )
+        self._once("save", partial(self._save, last, weights, precision))
         self._once(
             "calibrate",
             lambda: self._run("model", "calibrate", weights, *chosen, *self.recipe["calibrate"]),
@@ -99,6 +97,14 @@ class Maker:
         )
         print(table.read_text("utf-8"))
         return weights
+
+    def _save(self, last: str, weights: Path, precision: Sequence[str]) -> None:
+        """Write the model of the last stage, with how it is to read, by names of its file's
+        hyper-parameters.
+        """
+        self._run("export", self._model(last), weights, *precision)
+        if reading := self.recipe.get("reading"):
+            store(weights, reading, {})
 
     def _once(self, name: str, work: Callable[[], None]) -> None:
         done = self.out / f"{name}.done"

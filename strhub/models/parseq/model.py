@@ -50,12 +50,13 @@ class PARSeq(CharacterReader, Network):
     decode_ar: read character by character (AR) rather than all at once (NAR); can be changed at any
         time.
     refine_iters: passes over the first reading, each seeing all of the previous one; can be changed
-        at any time.
+        at any time. word_prior: what an English word is worth where a reading is doubtful, in nats,
+        see `strhub.text.word_prior`; 0: no more than any other; likewise.
     dropout: of the decoder, in training.
     """
 
     tokenizer = "attention"
-    decoding_options = ("decode_ar", "refine_iters")
+    decoding_options = ("decode_ar", "refine_iters", "word_prior")
     half_weights = True  # it reads with weights in 16 bits, too
     marker = "pos_queries"  # a parameter that only this architecture has
     not_in_weights = ("img_size", "enc_num_heads", "dec_num_heads")
@@ -88,8 +89,10 @@ class PARSeq(CharacterReader, Network):
         text_vocab_size: int | None = None,
         clip4str: bool = False,
         text_context: int = 16,
+        word_prior: int = 0,
     ) -> None:
         super().__init__()
+        self.word_prior = word_prior
         self.decode_ar = decode_ar
         self.refine_iters = refine_iters
         self.encoder = build_encoder(
