@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strhub import Recognizer
+from strhub.checkpoint.zoo import model_card
 from strhub.data.sources.lmdb import LmdbWords
 from strhub.evaluation.calibration import (
     calibration_error,
@@ -18,7 +19,6 @@ from strhub.evaluation.calibration import (
     fit_temperature,
     sequence_confidence,
 )
-from strhub.inference.rereading import conclude
 from strhub.text import CHARSET_94, ScoredText
 from strhub.text.correction import Calibration, Correction, log_odds
 
@@ -99,46 +99,39 @@ def test_fitting_finds_how_sure_words_may_be_called_that_were_looked_at_again() 
 
 WORDS = Path(__file__).parents[2] / "../shared/words"
 
-# Sets that strhub-tiny was not trained on (the scene words by the split of its time), and how many
-# words of each.
-UNSEEN = {
-    "val/IIIT5k": None,
-    "val/SVT": None,
-    "val/IC15": None,
-    "val/IC03": None,
-    "train/pseudo/SVTpages": 1500,
-    "train/titles/BookTitle": 6000,
-    "train/pseudo/ShopSign": 1500,
-    "train/pseudo/BookOCR": 2500,
-}
+# Scene words that no run of strhub-tiny was trained on, by the split of its time.
+UNSEEN = ("val/IIIT5k", "val/SVT", "val/IC15", "val/IC03")
+
+
+def test_errors_of_strhub_tiny_by_cross_validation() -> None:
+    """As its file says: of 1,525 words, each part measured with the others' fit. Perfect confidences
+    would show 2.0 % on so few; without that, what is left is within 2 %.
+    """
+    errors = model_card("strhub-tiny")["calibration_error"]["all"]
+    assert errors["words"] == 1525
+    for way in ("one_look", "all_looks"):
+        assert errors[way]["error"] <= errors[way]["at_most_by_chance"]
+        assert errors[way]["without_chance"] <= 0.02
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not WORDS.is_dir(), reason="needs the photographed words")
 def test_confidences_of_photographed_words_are_what_they_say() -> None:
-    """Every other word: the correction was fitted on the others."""
+    """The same words with the calibration that is fitted to all of them, as the model reads now."""
     images, labels = [], []
-    for name, limit in UNSEEN.items():
+    for name in UNSEEN:
         stored = LmdbWords(WORDS / name, prepare_label=str)
-        indices = (
-            range(len(stored))
-            if limit is None
-            else np.random.default_rng(0).permutation(len(stored))[:limit]
-        )
-        for index in indices[1::2]:
-            image, label = stored.read(int(index))
+        for index in range(len(stored)):
+            image, label = stored.read(index)
             images.append(image)
             labels.append(label)
-    reader, text = Recognizer("strhub-tiny"), ScoredText(CHARSET_94)
-    once, again = [], []
-    for view_readings, label in zip(reader.view_readings(images), labels, strict=True):
-        for chosen, verdicts in (
-            (view_readings[0], once),
-            (conclude(view_readings, reader.correction), again),
-        ):
-            verdicts.append((chosen.decoded.confidence, text(chosen.decoded.text) == text(label)))
-    assert expected_calibration_error(*zip(*once, strict=True)) <= 0.02
-    assert expected_calibration_error(*zip(*again, strict=True)) <= 0.02
+    text = ScoredText(CHARSET_94)
+    for options in ({"reread_below": 0.0}, {}):
+        readings = Recognizer("strhub-tiny", **options)(images)
+        right = [text(one.text) == text(label) for one, label in zip(readings, labels, strict=True)]
+        error = calibration_error([one.confidence for one in readings], right, trials=60)
+        assert error.plain <= 0.025
+        assert error.estimate <= 0.02
 
 
 TRUE = Calibration(scale=0.7, offset=-0.4, known=1.6, single=-2.0, single_scale=0.5, short=-0.7)
