@@ -126,8 +126,15 @@ def test_a_model_is_read_through_the_recognizer_or_bare(words: Path, tmp_path: P
     whole = run(
         ["strhub-tiny", "--sets", str(words), "--reader", "--reread_below", "0", "--device", "cpu"]
     )
-    table = [line for line in bare.splitlines() if line.startswith("| words")]
-    assert [line for line in whole.splitlines() if line.startswith("| words")] == table
+    # all but the confidence, which only the reader calibrates
+    rows = [
+        [cell for column, cell in enumerate(line.split("|")) if column != 5]
+        for printed in (bare, whole)
+        for line in printed.splitlines()
+        if line.startswith("| words")
+    ]
+    assert rows
+    assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
     assert "data:image/webp" in (tmp_path / "bare" / "report.html").read_text()
 
 
