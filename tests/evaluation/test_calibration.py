@@ -104,8 +104,8 @@ UNSEEN = ("val/IIIT5k", "val/SVT", "val/IC15", "val/IC03")
 
 
 def test_errors_of_strhub_tiny_by_cross_validation() -> None:
-    """As its file says: of 1,525 words, each part measured with the others' fit. Perfect confidences
-    would show 2.0 % on so few; without that, what is left is within 2 %.
+    """As its file says: of 1,525 words, each part measured with the others' fit. So few show 2.0 %
+    with perfect confidences; without that, what is left is within 2 %.
     """
     errors = model_card("strhub-tiny")["calibration_error"]["all"]
     assert errors["words"] == 1525
