@@ -18,7 +18,7 @@ from strhub.export import export
 from strhub.images.padding import pad
 from strhub.models.layers.light_conv import LightConvEncoder
 from strhub.models.light_ctc.model import LightCTC, padded_width
-from strhub.weights import embedded_graph, embedded_weights
+from strhub.weights import EMBEDDED_MODELS, embedded_graph, embedded_weights
 
 
 def network() -> LightCTC:
@@ -106,12 +106,13 @@ def test_the_embedded_graph_reads_as_the_embedded_weights_do() -> None:
     )
 
 
-def test_the_word_prior_can_be_switched_off() -> None:
-    assert Recognizer("strhub-small").engine.word_prior == 3  # type: ignore[attr-defined]
-    assert Recognizer("strhub-small", word_prior=0).engine.word_prior == 0  # type: ignore[attr-defined]
-    assert Recognizer(load("strhub-small"), word_prior=0, device="cpu").model.model.word_prior == 0
+@pytest.mark.parametrize("name", EMBEDDED_MODELS)
+def test_the_word_prior_can_be_switched_off(name: str) -> None:
+    assert Recognizer(name).engine.word_prior == 3  # type: ignore[attr-defined]
+    assert Recognizer(name, word_prior=0).engine.word_prior == 0  # type: ignore[attr-defined]
+    assert Recognizer(load(name), word_prior=0, device="cpu").model.model.word_prior == 0
     with pytest.raises(ValueError, match="an integer of at least 0"):
-        Recognizer("strhub-small", word_prior=-1)
+        Recognizer(name, word_prior=-1)
 
 
 def test_characters_are_chosen_from_the_published_ones() -> None:
