@@ -148,13 +148,17 @@ def _read_archive(path: Path) -> object:
 
 
 def _make_lmdbs(folder: Path) -> None:
-    from strhub.data.sources.lmdb import write_lmdb
+    from strhub.data.sources.lmdb import LmdbWriter, soft_key, write_lmdb
+    from strhub.data.sources.soft_labels import store_soft_label
 
+    soft = store_soft_label([("word", 0.6), ("w\u00f6rd", 0.3)])
     for count in (1, 12):
         write_lmdb(
             folder / "made",
             [(content, f"word{number}") for number, content in enumerate(png_files() * count)],
         )
+        with LmdbWriter(folder / "made", map_size=1 << 26, create=False) as writer:
+            writer.put([(soft_key(number), soft) for number in range(1, 1 + 2 * count)])
         shutil.move(str(folder / "made" / "data.mdb"), folder / f"{count}.mdb")
         shutil.rmtree(folder / "made")
 
@@ -169,6 +173,7 @@ def _read_lmdb(path: Path) -> object:
     for index in range(min(len(words), 100)):
         with suppress(*allowed()):
             words.read(index)
+            words.soft_label(index)
     return len(words)
 
 
