@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from clip_support import run_program
+from omegaconf import OmegaConf
 from onnxruntime import InferenceSession
 from safetensors.torch import save_file
 from torch import Tensor
@@ -176,3 +177,17 @@ def test_exported_with_both_branches_it_computes_the_same(
     (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     assert found.shape == tuple(expected.shape)
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_its_learning_rate_is_searched(clip: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra tune is not installed")
+    folder = tmp_path / "search"
+    run_program(
+        "tune.py", "+experiment=parseq-clip-b32", f"pretrained_encoder={clip}",
+        "tune.num_samples=2", "tune.max_steps=1", "tune.reports=1",
+        "tune.resources_per_trial.cpu=2", "model.batch_size=2", "dataset=rendered",
+        "data.render.words=4", "data.render.validation=2", "data.num_workers=0",
+        "trainer.accelerator=cpu", "callbacks.summary=null", f"hydra.run.dir={folder}",
+    )  # fmt: skip
+    best = OmegaConf.load(folder / "experiment" / "best.yaml")
+    assert 1e-4 <= best.model.lr <= 2e-3
