@@ -8,6 +8,8 @@ import csv
 import gzip
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -63,8 +65,10 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of usual sizes, in half precision, as the published ones are."""
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Random weights of usual sizes, in half precision, as the published ones are. Two gigabytes
+    lie beside them in the end, which are removed.
+    """
     shapes, rng = published_shapes(), torch.Generator().manual_seed(0)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == PARAMETERS
 
@@ -79,7 +83,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("whole") / "ViT-B-32.safetensors"
     save_file({name: fill(name, shape).half() for name, shape in shapes.items()}, path)
-    return path
+    yield path
+    shutil.rmtree(path.parent)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +182,7 @@ def test_exported_with_both_branches_it_computes_the_same(
     (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     assert found.shape == tuple(expected.shape)
     np.testing.assert_allclose(found, expected, atol=1e-3)
+    path.unlink()
 
 
 def test_its_learning_rate_is_searched(clip: Path, tmp_path: Path) -> None:
@@ -187,7 +193,8 @@ def test_its_learning_rate_is_searched(clip: Path, tmp_path: Path) -> None:
         "tune.num_samples=2", "tune.max_steps=1", "tune.reports=1",
         "tune.resources_per_trial.cpu=2", "model.batch_size=2", "dataset=rendered",
         "data.render.words=4", "data.render.validation=2", "data.num_workers=0",
-        "trainer.accelerator=cpu", "callbacks.summary=null", f"hydra.run.dir={folder}",
+        "trainer.accelerator=cpu", "callbacks.summary=null", "finetune.freeze_encoder=true",
+        f"hydra.run.dir={folder}",
     )  # fmt: skip
     best = OmegaConf.load(folder / "experiment" / "best.yaml")
     assert 1e-4 <= best.model.lr <= 2e-3
