@@ -316,3 +316,23 @@ class TestColumnReader:
         assert loss == 0
         assert columns.grad is not None
         assert not columns.grad.any()
+
+
+def test_a_stem_in_training_computes_what_it_computes_otherwise() -> None:
+    """It takes images in another layout then, which changes speed and last bits alone."""
+    from strhub.models.layers.vision_transformer import Stem
+
+    torch.manual_seed(0)
+    stem = Stem(channels=(8, 16), patch_size=(8, 4)).train()
+    images = torch.randn(4, 3, 16, 32)
+    found = stem(images)
+    found.square().sum().backward()
+    gradients = [one.grad.clone() for one in stem.parameters() if one.grad is not None]
+    stem.zero_grad()
+    plain = images
+    for layer in stem:
+        plain = layer(plain)
+    plain.square().sum().backward()
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    for gradient, one in zip(gradients, stem.parameters(), strict=True):
+        torch.testing.assert_close(gradient, one.grad, rtol=1e-3, atol=1e-3)
