@@ -151,7 +151,9 @@ def wait_for(process: Process, folder: Path, step: int, rng: random.Random, seco
 def run_and_kill(args: argparse.Namespace, folder: Path, steps: int) -> int:
     """Train to the end, killing so often on the way to so many steps; how often it was."""
     kind, words, moments, rng = args.kind, args.words, args.moments, random.Random(args.seed)
-    due, kills = sorted(rng.randrange(steps * 9 // 10) for _ in range(moments)), 0
+    # a data worker has done its part long before the last step
+    last = steps // 3 if kind == "worker" else steps * 9 // 10
+    due, kills = sorted(rng.randrange(last) for _ in range(moments)), 0
     process = start(folder, kind, words, args.forked)
     while True:
         if kills < moments and wait_for(process, folder, due[kills], rng, args.seconds):

@@ -138,6 +138,8 @@ def test_killed_at_random_moments(tmp_path: Path, kind: str) -> None:
         "1",
         "--words",
         "160",
+        "--seconds",  # a fast machine is done in two
+        "0.2",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
