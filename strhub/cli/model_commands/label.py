@@ -70,8 +70,7 @@ class Labeler:
                     yield records[row], label, joined(label, soft_label_of(reading))
             elif reading.text and agreed and reading.confidence >= self.min_confidence:
                 kept += 1
-                soft = soft_label_of(reading)
-                yield (records[row], reading.text, soft) if soft else (records[row], reading.text)
+                yield records[row], reading.text, soft_label_of(reading)
         if kept < len(numbers):
             raise SkippedRecord(
                 f"{source.path}: {len(numbers) - kept} of records {numbers[0]} to {numbers[-1]}"

@@ -228,7 +228,7 @@ class Copy:
         if stored.soft is not None:
             with suppress(ValueError):
                 soft = load_soft_label(stored.soft)
-        yield (stored.encoded, text, soft) if soft else (stored.encoded, text)
+        yield stored.encoded, text, soft
 
 
 def _drop_by_label(records: Array, rules: KeepRules, drop: Callable[[str, Array], None]) -> None:

@@ -45,7 +45,7 @@ __all__ = ["NothingWritten", "Record", "SkippedRecord", "WriteReport", "lock_of"
 
 Job = TypeVar("Job")
 Record = tuple[bytes, str] | tuple[bytes, str, SoftLabel]
-"""An encoded image file, such as PNG or JPEG, its label, and what else it may say."""
+"""An encoded image file, such as PNG or JPEG, its label, and what else it may say, if anything."""
 Outcome = tuple[
     list[tuple[bytes, bytes, bytes]], tuple[str, str] | None
 ]  # of a job: image, label and soft label, or b"", of each record; reason and message if skipped
@@ -161,7 +161,9 @@ class _Recorder:
         records: list[tuple[bytes, bytes, bytes]] = []
         try:
             for image, label, *soft in self.work(job):
-                records.append((image, _utf8(label), store_soft_label(soft[0]) if soft else b""))
+                records.append(
+                    (image, _utf8(label), store_soft_label(soft[0]) if any(soft) else b"")
+                )
         except SkippedRecord as error:
             return records, (error.reason, str(error))
         except (ValueError, MemoryError):
