@@ -2,15 +2,19 @@
 nearly as likely.
 
 In: what is read, and the probabilities that it was read from. Out: the same readings, a doubtful
-one replaced by a known word within two letters of it whose probability, times e to the power of a
-weight, is greater. Columns of CTC give the probability of any text; steps of a decoder, each of
-which has seen the other characters, only of texts that are as long. NumPy only.
+one replaced by a known word within two letters of it whose probability, times e to the power of
+what the word is worth, is greater. Long and frequent words are worth more than short and rare ones:
+other letters seldom look like a long word by chance. Signs before and after a word stay. Columns of
+CTC give the probability of any text; steps of a decoder, each of which has seen the other
+characters, only of texts that are as long. NumPy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import log
+from string import punctuation
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +25,15 @@ from strhub.text.tokenizer import CTCTokenizer, Tokenizer
 DOUBT: Final = 0.9  # confidence below which a reading may be replaced
 # letters of a reading that may be; of fewer, most are within reach of any other
 SHORTEST: Final = 3
-LONG: Final = 6  # letters from which two may differ, below that one
+LONG: Final = 5  # letters from which two may differ, below that one
+# What a word is worth, over the weight: _BASE + _LETTER times its letters - _RARITY times the
+# logarithm of its place in the list, at most _MOST. Fitted, for a weight of 3, to scene words read
+# by published weights of PP-OCRv6 small, which were not trained on them (docs/strhub-small.md).
+_BASE: Final = 0.13
+_LETTER: Final = 0.37
+_RARITY: Final = 0.083
+_MOST: Final = 2.0
+_HEAD: Final = 10  # added to places, so that the first few words differ little
 _LEAST: Final = 1e-30
 
 Floats = npt.NDArray[np.float32]
@@ -30,8 +42,9 @@ Reading = tuple[str, float, Any]  # text, its confidence, that of each character
 
 
 class WordPrior:
-    """words: in lower case; charset: what the model reads, id 0 being the blank, or the end;
-    weight: of the prior, in nats. columns: of CTC, or else steps of a character each.
+    """words: in lower case, frequent ones first; charset: what the model reads, id 0 being the
+    blank, or the end; weight: of the prior, in nats: about that of a word of four letters. columns:
+    of CTC, or else steps of a character each.
     """
 
     def __init__(
@@ -39,9 +52,9 @@ class WordPrior:
     ) -> None:
         self.weight, self.columns = weight, columns
         self._ids = {character: number for number, character in enumerate(charset, 1)}
-        self._known = frozenset(words)
+        self._places = {word: place for place, word in enumerate(dict.fromkeys(words))}
         lengths: dict[int, list[str]] = {}
-        for word in sorted(self._known):
+        for word in sorted(self._places):
             lengths.setdefault(len(word), []).append(word)
         self._tables = {length: letters_of(some) for length, some in lengths.items()}
 
@@ -58,37 +71,38 @@ class WordPrior:
 
     def _replaced(self, reading: Reading, row: Floats) -> Reading:
         text, confidence, _ = reading
+        core = text.strip(punctuation + " ")
         letters = "".join(
-            character for character in text.lower() if character.isascii() and character.isalnum()
+            character for character in core.lower() if character.isascii() and character.isalnum()
         )
-        if not text or len(letters) < SHORTEST or text.lower() in self._known:
+        if len(letters) < SHORTEST or core.lower() in self._places:
             return reading
         near = self.near(letters)
         if not self.columns:
-            near = [word for word in near if len(word) == len(text)]
-        spelled = [
-            text,
-            *(
-                form
-                for word in near
-                for form in dict.fromkeys((word, word.upper(), word.capitalize()))
-            ),
-        ]
-        spelled = [word for word in spelled if set(word) <= self._ids.keys()]
-        if len(spelled) < 2 or spelled[0] != text:
+            near = [word for word in near if len(word) == len(core)]
+        before, _, after = text.partition(core)
+        spelled = {text: 0.0}  # what may stand there, and what it is worth
+        for word in near:
+            for form in (word, word.upper(), word.capitalize()):
+                spelled[before + form + after] = self.worth(word)
+        texts = [word for word in spelled if set(word) <= self._ids.keys()]
+        if len(texts) < 2 or texts[0] != text:
             return reading
         likelihoods = ctc_log_likelihoods if self.columns else step_log_likelihoods
-        scores = likelihoods(
-            row, [[self._ids[character] for character in word] for word in spelled]
-        )
-        best = 1 + int(scores[1:].argmax())
-        if not scores[best] + self.weight > scores[0]:
+        scores = likelihoods(row, [[self._ids[character] for character in word] for word in texts])
+        best = texts[int((scores + [spelled[word] for word in texts]).argmax())]
+        if best == text:
             return reading
-        each = np.full(len(spelled[best]), confidence ** (1 / len(spelled[best])), dtype=np.float32)
-        return spelled[best], confidence, each
+        each = np.full(len(best), confidence ** (1 / len(best)), dtype=np.float32)
+        return best, confidence, each
+
+    def worth(self, word: str) -> float:
+        """Return by how much the log-likelihood of anything else must be greater, in nats."""
+        rarity = log(self._places[word] + _HEAD)
+        return self.weight * min(_MOST, _BASE + _LETTER * len(word) - _RARITY * rarity)
 
     def near(self, letters: str) -> list[str]:
-        """Return the words that differ in one letter, or in two if there are six or more, from
+        """Return the words that differ in one letter, or in two if there are five or more, from
         `letters`.
         """
         most = 2 if len(letters) >= LONG else 1
@@ -174,8 +188,10 @@ def step_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) 
 
 
 @cache
-def english_words() -> frozenset[str]:
-    """Return the package's English words and names of at least two letters, in lower case."""
+def english_words() -> Mapping[str, int]:
+    """Return the package's English words and names of at least two letters, in lower case, and the
+    place of each: frequent words first, names last.
+    """
     from importlib.resources import files  # takes a while to import, and few need it
 
     folder = files("strhub") / "data" / "synth"
@@ -185,7 +201,8 @@ def english_words() -> frozenset[str]:
         for line in (folder / name).read_text("utf-8").splitlines()
     )
     words = (line.split("\t")[0].strip().lower() for line in lines)
-    return frozenset(word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
+    plain = (word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
+    return {word: place for place, word in enumerate(dict.fromkeys(plain))}
 
 
 def with_prior(

@@ -12,7 +12,7 @@ from strhub.text.word_prior import (
     step_log_likelihoods,
 )
 
-CHARSET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-1"
+CHARSET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-1,'"
 
 
 def prior(*words: str, weight: float = 3) -> WordPrior:
@@ -50,7 +50,8 @@ def test_likelihoods_are_the_sums_over_all_alignments() -> None:
     ("letters", "near"),
     [
         ("tram", {"tramp", "trim"}),
-        ("tramq", {"tramp"}),
+        ("trqm", {"trim"}),
+        ("tramq", {"tramp", "trim"}),
         ("trampp", {"tramp"}),
         ("shudemt", {"student"}),
         ("shucemt", set()),
@@ -69,7 +70,7 @@ def test_near_words_are_those_of_the_plain_definition() -> None:
     }
 
     def is_near(word: str, target: str) -> bool:
-        most = 2 if len(target) >= 6 else 1
+        most = 2 if len(target) >= 5 else 1
         longer, shorter = sorted((word, target), key=len, reverse=True)
         if len(longer) == len(shorter):
             return sum(a != b for a, b in zip(word, target, strict=True)) <= most
@@ -124,9 +125,32 @@ def test_what_is_a_word_or_far_likelier_stays() -> None:
     )
 
 
+def test_long_and_frequent_words_are_worth_more_up_to_twice_the_weight() -> None:
+    several = prior(
+        "the", *(f"filler{index}" for index in range(500)), "cat", "house", "considering"
+    )
+    assert several.worth("cat") < several.worth("the")
+    assert several.worth("cat") < several.worth("house") < several.worth("considering") == 6
+    for word in ("the", "house", "considering"):
+        assert prior(word, weight=1).worth(word) == pytest.approx(prior(word).worth(word) / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("'bramp,", "'tramp,"), ("bramp-", "tramp-"), ("'tram,", "'tram,")]
+)
+def test_signs_before_and_after_a_word_stay(text: str, expected: str) -> None:
+    likely = columns(text, second=text.replace("bramp", "tramp"))
+    assert prior("tramp", "tram")([(text, 0.5, None)], likely[None])[0][0] == expected
+
+
+def test_signs_alone_are_no_word() -> None:
+    assert prior("tramp")([("--,", 0.5, None)], columns("--,")[None])[0][0] == "--,"
+
+
 def test_the_words_of_the_package() -> None:
     words = english_words()
-    assert {"student", "hygiene", "london"} <= words
+    assert {"student", "hygiene", "london"} <= words.keys()
+    assert words["the"] < words["student"] < words["hygiene"] < words["worcester"], "names come last"
     assert len(words) > 30_000
 
 
@@ -147,8 +171,10 @@ def test_steps_of_a_decoder_are_compared_letter_by_letter() -> None:
     ((text, confidence, each),) = several([("Trawp", 0.8, np.ones(5))], doubtful[None])
     assert (text, confidence) == ("Tramp", 0.8)
     assert np.prod(each) == pytest.approx(0.8)
-    unlikely = steps("Trawp", second="Tramp", fraction=0.02)
-    assert several([("Trawp", 0.8, None)], unlikely[None])[0][0] == "Trawp", "e to the 3 is 20"
+    fraction = np.exp(-several.worth("tramp"))  # the least that another letter needs
+    for factor, expected in ((0.7, "Trawp"), (1.4, "Tramp")):
+        likely = steps("Trawp", second="Tramp", fraction=factor * fraction)
+        assert several([("Trawp", 0.8, None)], likely[None])[0][0] == expected
     shorter = WordPrior(("tramp",), charset=CHARSET, weight=30, columns=False)
     assert shorter([("tram", 0.8, None)], doubtful[None])[0][0] == "tram"
 
