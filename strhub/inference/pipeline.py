@@ -13,8 +13,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from PIL import Image
-
 from strhub.images.open import UnreadableImage
 from strhub.images.preprocess import (
     Pixels,
@@ -25,9 +23,9 @@ from strhub.images.preprocess import (
 from strhub.images.sources import Taken, is_one_image, take
 from strhub.inference.batches import available_processors, in_batches, taken_batches, thread_pool
 from strhub.inference.engine import Decode, Engine
+from strhub.inference.further_looks import FurtherLooks
 from strhub.inference.preparation import SPARE, Preparation, Prepared
 from strhub.inference.reading import Reading, reading_of
-from strhub.inference.rectification import other_views
 from strhub.inference.rereading import DOUBT, conclude
 from strhub.inference.rereading import Decoded as Decoded
 from strhub.inference.rereading import ViewReading as ViewReading
@@ -52,9 +50,11 @@ class Reader(Preparation):
     images while the model reads, if it has but one lane; by default as many as there are
     processors, at most 4. turn_tall: read images over 1.5 times as high as wide upright and on
     either side, and keep the surest reading, so that words that run up or down are read; a single
-    character is never turned. reread_below: what is read with less confidence than that, in [0, 1],
-    is looked at in other ways, too (see `strhub.inference.rectification`), and the text kept for
-    which most speaks, with its confidence corrected (see `strhub.inference.rereading`); 0: never;
+    character is never turned. Unless `reread_below` is 0, doubtful ones are also read as a column
+    of letters one above the other. reread_below: what is read with less confidence than that, in
+    [0, 1], is looked at in other ways, too (see `strhub.inference.further_looks`), and the text
+    kept for which most speaks, with its confidence corrected (see `strhub.inference.rereading`);
+    0: never;
     by default what the model's file says, else 0.7, and 0 where the aspect is kept, since of lines
     as long as such models read none is sure. upside_down: then look at it turned by 180 degrees,
     too.
@@ -88,6 +88,12 @@ class Reader(Preparation):
         self.turn_tall = turn_tall
         self.upside_down = upside_down
         self.reread_below = float(reread_below)
+        self._further_looks = FurtherLooks(
+            below=self.reread_below,
+            height=int(engine.img_size[0]),
+            keep_aspect=engine.keep_aspect,
+            upside_down=upside_down,
+        )
         self.correction, self.calibration = engine.correction, engine.calibration
         self.workers = min(4, available_processors()) if workers is None else workers
         self._one_large = PerProcess(threading.Lock)
@@ -230,58 +236,45 @@ class Reader(Preparation):
                 found = {turn: next(decoded) for turn in one.views}
                 turn = surest_rotation(found)
                 view_readings.append([ViewReading(turn, found[turn])])
-        kept = [one.image if isinstance(one, Prepared) else None for one in prepared]
-        self._reread(inputs, kept, view_readings, decode)
+        self._reread(inputs, prepared, view_readings, decode)
         return view_readings
 
     def _reread(
         self,
         inputs: Sequence[Taken],
-        kept: Sequence[Image.Image | None],
+        prepared: Sequence[Prepared | UnreadableImage],
         view_readings: Sequence[list[ViewReading] | UnreadableImage],
         decode: Decode,
     ) -> None:
-        """Add further looks to doubtful ones. What was turned by 90 degrees is not looked at
-        again. kept: images as they were opened; those that are not are opened again.
-        """
+        """Add further looks to doubtful ones. Images that were not kept are opened again."""
         views: list[
             tuple[int, ViewReading, Pixels]
         ] = []  # index of the image, the look without its text, and what it sees
-        for index, found in enumerate(view_readings):
-            if not isinstance(found, UnreadableImage) and self._is_doubtful(found[0]):
+        for index, (one, found) in enumerate(zip(prepared, view_readings, strict=True)):
+            if isinstance(one, UnreadableImage) or isinstance(found, UnreadableImage):
+                continue
+            doubts = self._further_looks.doubts(found[0], tall=len(one.views) > 1)
+            if any(doubts):
                 with (
                     suppress(UnreadableImage, MemoryError),
-                    self._opened_again(kept[index], inputs[index].source) as source,
+                    self._opened_again(one.image, inputs[index].source) as source,
                 ):  # a file may be gone
-                    letters, height = len(found[0].decoded.text), self._img_size[0]
-                    for turn, view, cut in other_views(
-                        source, letters, height=height, keep_aspect=self.engine.keep_aspect
-                    ):
-                        views.append(
-                            (index, found[0]._replace(rotation=turn, cut=cut), self._scaled(view))
-                        )
-                    if self.upside_down:
-                        turned = self._scaled(source.transpose(Image.Transpose.ROTATE_180))
-                        views.append((index, found[0]._replace(rotation=180), turned))
+                    for look, view in self._further_looks(found[0], source, doubts):
+                        views.append((index, look, self._scaled(view)))
         for part in in_batches(views, self.batch_size):
             decoded = decode(list(self._normalize_pixels([pixels for *_, pixels in part])))
-            for (index, view_reading, _), one in zip(part, decoded, strict=True):
-                known = view_readings[index]
+            for (index, view_reading, _), text in zip(part, decoded, strict=True):
+                known, look = view_readings[index], view_reading._replace(decoded=text)
                 assert not isinstance(known, UnreadableImage)
-                known.append(view_reading._replace(decoded=one))
+                if look.counts:
+                    known.append(look)
 
     def _reading(
         self, view_readings: Sequence[ViewReading] | UnreadableImage, source: str | None
     ) -> Reading:
         if isinstance(view_readings, UnreadableImage):
             return Reading("", 0.0, source=source, error=str(view_readings))
-        rotation, decoded, _ = conclude(view_readings, self.correction)
+        chosen = conclude(view_readings, self.correction)
+        decoded = chosen.decoded
         decoded = decoded.called(self.calibration(decoded.confidence, decoded.text))
-        return reading_of(decoded, rotation, source)
-
-    def _is_doubtful(self, view_reading: ViewReading) -> bool:
-        return (
-            bool(view_reading.decoded.text)
-            and view_reading.decoded.confidence < self.reread_below
-            and not view_reading.rotation
-        )
+        return reading_of(decoded, chosen.rotation, source)

@@ -28,12 +28,18 @@ class ViewReading(NamedTuple):
     """What was read in one view of an image.
 
     rotation: degrees counter-clockwise by which the image was turned; cut: whether the view lacks a
-        part of the image.
+        part of the image; letters: how many characters it shows, if that is known.
     """
 
     rotation: int
     decoded: Decoded
     cut: bool = False
+    letters: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Return whether the text may be what stands there."""
+        return self.letters is None or len(self.decoded.text) == self.letters
 
 
 def surest_rotation(views: Mapping[int, Decoded]) -> int:
