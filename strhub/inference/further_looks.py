@@ -1,4 +1,4 @@
-"""Which images are looked at again, and how.
+"""Which images are re-read, and how.
 
 In: the first look at an image, and the image. Out: further looks without their texts, and what each
 of them sees.
@@ -30,7 +30,7 @@ class Doubts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherLooks:
-    """below: confidence below which a word is looked at again, 0 for never; a tall image is as a
+    """below: confidence below which a word is re-read, 0 for never; a tall image is read as a
     column from `DOUBT` on, if that is more. height: of the model's images, in pixels; keep_aspect:
     whether they keep theirs; upside_down: whether to turn words by 180 degrees, too.
     """

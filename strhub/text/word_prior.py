@@ -52,9 +52,9 @@ class WordPrior:
     ) -> None:
         self.weight, self.columns = weight, columns
         self._ids = {character: number for number, character in enumerate(charset, 1)}
-        self._places = {word: place for place, word in enumerate(dict.fromkeys(words))}
+        self._ranks = {word: place for place, word in enumerate(dict.fromkeys(words))}
         lengths: dict[int, list[str]] = {}
-        for word in sorted(self._places):
+        for word in sorted(self._ranks):
             lengths.setdefault(len(word), []).append(word)
         self._tables = {length: letters_of(some) for length, some in lengths.items()}
 
@@ -75,7 +75,7 @@ class WordPrior:
         letters = "".join(
             character for character in core.lower() if character.isascii() and character.isalnum()
         )
-        if len(letters) < SHORTEST or core.lower() in self._places:
+        if len(letters) < SHORTEST or core.lower() in self._ranks:
             return reading
         near = self.near(letters)
         if not self.columns:
@@ -98,7 +98,7 @@ class WordPrior:
 
     def worth(self, word: str) -> float:
         """Return by how much the log-likelihood of anything else must be greater, in nats."""
-        rarity = log(self._places[word] + _HEAD)
+        rarity = log(self._ranks[word] + _HEAD)
         return self.weight * min(_MOST, _BASE + _LETTER * len(word) - _RARITY * rarity)
 
     def near(self, letters: str) -> list[str]:

@@ -150,7 +150,9 @@ def test_signs_alone_are_no_word() -> None:
 def test_the_words_of_the_package() -> None:
     words = english_words()
     assert {"student", "hygiene", "london"} <= words.keys()
-    assert words["the"] < words["student"] < words["hygiene"] < words["worcester"], "names come last"
+    assert words["the"] < words["student"] < words["hygiene"] < words["worcester"], (
+        "names come last"
+    )
     assert len(words) > 30_000
 
 
