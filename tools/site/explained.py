@@ -17,6 +17,7 @@ from strhub.clip.words import fold, word_keys
 from strhub.data.module import SceneTextDataModule
 from strhub.images.options import image_options
 from strhub.inference.rectification import other_views
+from strhub.inference.stacked_letters import side_by_side
 from strhub.text.correction import CALIBRATION, Calibration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,6 +175,22 @@ def rereading() -> Image.Image:
     views = list(other_views(steep, len("CHOICE"), height=32))
     named = ["as it is", "closer", "wider", "made level: turned", "made level: sheared"]
     return _sheet([steep, *(view.image for view in views)], named)
+
+
+def stacked() -> Image.Image:
+    """Return words of letters one above the other, and each of them laid side by side."""
+    images, titles = [], []
+    for word, name in (("HOTEL", "Cinzel-Bold"), ("PARKING", "BebasNeue-Regular")):
+        image = Image.new("RGB", (64, 58 * len(word)), "#37474f" if images else "#8d2b22")
+        font = ImageFont.truetype(str(FONT.with_name(f"{name}.ttf")), 52)
+        for number, letter in enumerate(word):
+            place = (32, 29 + 58 * number)
+            ImageDraw.Draw(image).text(place, letter, font=font, fill="#fff3e0", anchor="mm")
+        column = side_by_side(image, height=48)
+        assert column is not None
+        images += [image, column.image]
+        titles += ["as it is", f"{column.letters} letters side by side"]
+    return _sheet(images, titles)
 
 
 def _sheet(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
-from explained import calibration, contrastive, ctc, rereading
+from explained import calibration, contrastive, ctc, rereading, stacked
 
 from strhub.models.parseq.decoder import cloze_masks, one_pass_masks, permutation_masks
 from strhub.models.parseq.permutations import sample_permutations
@@ -37,6 +38,11 @@ def figures() -> dict[str, str]:
         "contrastive.svg": contrastive(),
         "calibration.svg": calibration(),
     }
+
+
+def photographs() -> dict[str, Image.Image]:
+    """Return each figure of photographed or drawn words and its file name."""
+    return {"rereading.jpg": rereading(), "stacked-letters.jpg": stacked()}
 
 
 def training() -> str:
@@ -116,7 +122,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, svg in figures().items():
         (FOLDER / name).write_text(svg, "utf-8")
-    rereading().save(FOLDER / "rereading.jpg", quality=85)
+    for name, image in photographs().items():
+        image.save(FOLDER / name, quality=85)
 
 
 if __name__ == "__main__":
