@@ -4,7 +4,7 @@ tall images.
 
 python benchmarks/stacked_letters.py strhub-small strhub-tiny --data_root data --sets val/IC15
 
-Columns of 3 to 9 letters are drawn in the fonts of the package: in one color on a shade of another,
+Columns of 3 to 9 letters are rendered in the fonts of the package: in one color on a shade of another,
 a little rotated, 14 to 50 pixels wide, some blurred, as JPEG. Of the sets, the words that are over
 1.5 times as high as wide are read. Only letters and digits count, in lower case.
 """
@@ -28,7 +28,7 @@ Word = tuple[Image.Image, str]
 SIZE = 64  # of the font, in pixels
 
 
-def drawn_columns(count: int, seed: int) -> list[Word]:
+def rendered_columns(count: int, seed: int) -> list[Word]:
     """Return columns of letters, the same ones for the same seed."""
     rng = np.random.default_rng(seed)
     words = [word for word in list(english_words())[:12_000] if 3 <= len(word) <= 9]
@@ -37,14 +37,14 @@ def drawn_columns(count: int, seed: int) -> list[Word]:
     while len(found) < count:
         kind, word = rng.random(), str(rng.choice(words))
         word = word.upper() if kind < 0.8 else word.capitalize() if kind < 0.9 else word
-        image = drawn_column(word, ImageFont.truetype(str(rng.choice(fonts)), SIZE), rng)
+        image = rendered_column(word, ImageFont.truetype(str(rng.choice(fonts)), SIZE), rng)
         if image.height > TALL * image.width:
             found.append((image, word))
     return found
 
 
-def drawn_column(word: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
-    """Draw a word from top to bottom."""
+def rendered_column(word: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
+    """Render a word from top to bottom."""
     boxes = [font.getbbox(letter) for letter in word]
     top, bottom = font.getbbox("H")[1::2]
     high, wide = bottom - top, max(box[2] - box[0] for box in boxes)
@@ -106,12 +106,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", help="id or path")
-    parser.add_argument("--count", type=int, default=300, help="columns to draw")
+    parser.add_argument("--count", type=int, default=300, help="columns to render")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data_root", type=Path, default=Path("data"))
     parser.add_argument("--sets", nargs="*", default=[], help="folders of it with words in LMDBs")
     args = parser.parse_args()
-    kinds = {"drawn columns": drawn_columns(args.count, args.seed)}
+    kinds = {"rendered columns": rendered_columns(args.count, args.seed)}
     if args.sets:
         kinds["tall words"] = tall_words([args.data_root / name for name in args.sets])
     print("| model | words | number | one look | re-read |\n| --- | --- | --- | --- | --- |")

@@ -31,7 +31,7 @@ _SHAPES: Final = (0.6, 2.0)  # least and greatest height of a cell, over the ima
 _SPANS: Final = np.linspace(0.72, 1.1, 14)
 _BEGINNINGS: Final = np.linspace(0.0, 1.0, 10)  # where they begin, from the top to the bottom
 _IN_CELL: Final = np.array([0.3, 0.5, 0.7])  # where a cell's ink is looked at
-# Weights, chosen on 300 drawn columns of letters, of which 93 % were given the right number of
+# Weights, chosen on 300 rendered columns of letters, of which 93 % were given the right number of
 # cells.
 _OUTSIDE: Final = 0.8  # of ink beyond the cells, in cells full of it
 _SHAPE: Final = 0.15  # of how far a cell is from being a square

@@ -119,7 +119,7 @@ def test_crops_of_several_lines_are_not_surer_for_looking_again() -> None:
         "they are looked at again"
     )
     reader = Recognizer("strhub-tiny")
-    cut = [reader.correction(DOUBT, first) for first in (0.01, 0.3, DOUBT)]
+    cut = [reader.correction(DOUBT, first) for first in (1e-4, 0.01, 0.3, DOUBT)]
     limit = max(reader.calibration(sure, "market") for sure in cut)
     assert limit < 0.85, "what a part of the image may make a known word"
     for sure in (limit + 1e-6, 0.9):

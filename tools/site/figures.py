@@ -41,7 +41,7 @@ def figures() -> dict[str, str]:
 
 
 def photographs() -> dict[str, Image.Image]:
-    """Return each figure of photographed or drawn words and its file name."""
+    """Return each figure of photographed or rendered words and its file name."""
     return {"rereading.jpg": rereading(), "stacked-letters.jpg": stacked()}
 
 
