@@ -43,7 +43,9 @@ def rendered_columns(count: int, seed: int) -> list[Word]:
     return found
 
 
-def rendered_column(word: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
+def rendered_column(
+    word: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator
+) -> Image.Image:
     """Render a word from top to bottom."""
     boxes = [font.getbbox(letter) for letter in word]
     top, bottom = font.getbbox("H")[1::2]
