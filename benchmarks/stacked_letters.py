@@ -4,9 +4,9 @@ tall images.
 
 python benchmarks/stacked_letters.py strhub-small strhub-tiny --data_root data --sets val/IC15
 
-Columns of 3 to 9 letters are rendered in the fonts of the package: in one color on a shade of another,
-a little rotated, 14 to 50 pixels wide, some blurred, as JPEG. Of the sets, the words that are over
-1.5 times as high as wide are read. Only letters and digits count, in lower case.
+Columns of 3 to 9 letters are rendered in the fonts of the package: in one color on a shade of
+another, a little rotated, 14 to 50 pixels wide, some blurred, as JPEG. Of the sets, the words that
+are over 1.5 times as high as wide are read. Only letters and digits count, in lower case.
 """
 
 import argparse
