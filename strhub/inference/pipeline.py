@@ -54,10 +54,9 @@ class Reader(Preparation):
     of letters one above the other. reread_below: what is read with less confidence than that, in
     [0, 1], is looked at in other ways, too (see `strhub.inference.further_looks`), and the text
     kept for which most speaks, with its confidence corrected (see `strhub.inference.rereading`);
-    0: never;
-    by default what the model's file says, else 0.7, and 0 where the aspect is kept, since of lines
-    as long as such models read none is sure. upside_down: then look at it turned by 180 degrees,
-    too.
+    0: never; by default what the model's file says, else 0.7, and 0 where the aspect is kept, since
+    of lines as long as such models read none is sure. upside_down: then look at it turned by 180
+    degrees, too.
     """
 
     def __init__(

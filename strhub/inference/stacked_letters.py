@@ -39,7 +39,7 @@ _SPAN: Final = 0.5  # of how far the cells are from filling the image
 
 
 class Column(NamedTuple):
-    """letters: how many there are; image: they from left to right, top first."""
+    """letters: how many there are; image: all of them from left to right, the top one first."""
 
     letters: int
     image: Image.Image
