@@ -127,17 +127,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing LMDB")
 
 
-def recognizers_of(name: str, readings: int) -> list[Recognizer]:
-    """Return a model's readers: one, or of a model that can read in several ways, two.
+def recognizers_of(name: str, readings: int, *, agreeing: bool) -> list[Recognizer]:
+    """Return a model's readers.
 
-    readings: how many the first one gives of each image.
+    readings: how many the first one gives of each image. agreeing: whether there is to be a second
+        one that has to read the same, if the model can read in several ways.
     """
     from strhub.checkpoint.zoo import load
     from strhub.inference.recognizer import Recognizer
 
     model = load(name)
     recognizers = [Recognizer(model, batch_size=CHUNK, top_k=readings)]
-    if "decode_ar" in model.model.decoding_options:
+    if agreeing and "decode_ar" in model.model.decoding_options:
         recognizers.append(Recognizer(name, batch_size=CHUNK, decode_ar=False, refine_iters=1))
     return recognizers
 
@@ -152,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
     if not paths:
         raise ValueError(f"there is no LMDB folder (data.mdb) in {args.input}")
     sources = [StoredWords(path) for path in paths]
-    recognizers = recognizers_of(args.model, args.readings)
+    recognizers = recognizers_of(args.model, args.readings, agreeing=not args.keep_labels)
     jobs = [
         (number, first)
         for number, source in enumerate(sources)

@@ -134,9 +134,7 @@ class Maker:
         )  # fmt: skip
 
     def _label(self, stage: Stage) -> None:
-        rendered = {other["render"] for other in self.recipe["stages"] if "render" in other}
-        within = self.out if stage["images"] in rendered else self.data_root
-        images = within / stage["images"]
+        images = self.data_root / self._folder(stage["images"])
         if not images.is_dir():
             print(f"left out: there is no folder {images}")
             return
@@ -172,6 +170,7 @@ class Maker:
         return str(self.out / name / file)
 
     def _folder(self, name: str) -> str:
+        """Return where the words of a name are: an absolute path if a stage makes them."""
         made = {stage.get("label", stage.get("render")) for stage in self.recipe["stages"]}
         return str(self.out / name) if name in made else name
 
