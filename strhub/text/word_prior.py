@@ -4,9 +4,9 @@ nearly as likely.
 In: what is read, and the probabilities that it was read from. Out: the same readings, a doubtful
 one replaced by a known word within two letters of it whose probability, times e to the power of
 what the word is worth, is greater. Long and frequent words are worth more than short and rare ones:
-other letters seldom look like a long word by chance. Signs before and after a word stay. Columns of
-CTC give the probability of any text; steps of a decoder, each of which has seen the other
-characters, only of texts that are as long. NumPy only.
+other letters seldom look like a long word by chance. Signs before and after a word stay, and so
+does any text with a digit. Columns of CTC give the probability of any text; steps of a decoder,
+each of which has seen the other characters, only of texts that are as long. NumPy only.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class WordPrior:
         letters = "".join(
             character for character in core.lower() if character.isascii() and character.isalnum()
         )
-        if len(letters) < SHORTEST or core.lower() in self._ranks:
+        if len(letters) < SHORTEST or not letters.isalpha() or core.lower() in self._ranks:
             return reading
         near = self.near(letters)
         if not self.columns:

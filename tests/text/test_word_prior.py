@@ -143,6 +143,11 @@ def test_signs_before_and_after_a_word_stay(text: str, expected: str) -> None:
     assert prior("tramp", "tram")([(text, 0.5, None)], likely[None])[0][0] == expected
 
 
+def test_a_text_with_a_digit_stays() -> None:
+    likely = columns("tram1", second="tramp")
+    assert prior("tram", "tramp")([("tram1", 0.5, None)], likely[None])[0][0] == "tram1"
+
+
 def test_signs_alone_are_no_word() -> None:
     assert prior("tramp")([("--,", 0.5, None)], columns("--,")[None])[0][0] == "--,"
 
