@@ -37,10 +37,7 @@ def column(word: str, font: str, *, pitch: float = 1.35, margin: float = 0.15) -
 @pytest.fixture(scope="module")
 def fonts() -> list[str]:
     folder = Path(strhub.__file__).parent / "data" / "synth" / "fonts"
-    return [
-        str(folder / f"{name}.ttf")
-        for name in ("Arimo-Bold", "Arvo-Regular", "Anton-Regular", "Cabin-Bold", "Cinzel-Bold")
-    ]
+    return [str(folder / f"{name}.ttf") for name in ("Arimo-Bold", "Arvo-Regular", "Cinzel-Bold")]
 
 
 @pytest.mark.parametrize(("name", "lying"), [("strhub-small", 0.7), ("strhub-tiny", 0.0)])
@@ -86,7 +83,7 @@ def test_each_cell_has_its_letter() -> None:
     np.testing.assert_allclose(middles, colors, atol=6)
 
 
-@pytest.mark.parametrize("size", [(1, 2), (1, 19), (3, 7), (2, 40), (30, 590), (2400, 9000)])
+@pytest.mark.parametrize("size", [(1, 2), (1, 19), (3, 7), (2, 40), (30, 590), (1000, 5000)])
 @pytest.mark.parametrize("noisy", [False, True])
 def test_images_of_any_size(size: tuple[int, int], noisy: bool) -> None:
     pixels = np.full((size[1], size[0], 3), 90, dtype=np.uint8)
