@@ -18,13 +18,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from strhub import Recognizer
-from strhub.data.sources.lmdb import LmdbWords, find_lmdbs
+from strhub.cli.model_words import Word, stored_words, word_arguments
 from strhub.data.synth.fontfiles import find_fonts
 from strhub.inference.preparation import TALL
 from strhub.text import CHARSET_36, CharsetAdapter
 from strhub.text.word_prior import english_words
 
-Word = tuple[Image.Image, str]
 SIZE = 64  # of the font, in pixels
 
 
@@ -81,17 +80,14 @@ def color_of(values: np.ndarray) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def tall_words(folders: Sequence[Path]) -> list[Word]:
-    """Return the words of LMDBs in the folders that are tall."""
-    found: list[Word] = []
-    for folder in folders:
-        for path in find_lmdbs(folder):
-            words = LmdbWords(path, prepare_label=str)
-            for index in range(len(words)):
-                image, label = words.read(index)
-                if image.height > TALL * image.width:
-                    found.append((image, label))
-    return found
+def tall_words(root: Path, sets: Sequence[str]) -> list[Word]:
+    """Return the words of data sets that are tall."""
+    return [
+        (image, label)
+        for name in sets
+        for image, label in stored_words(root, name)
+        if image is not None and image.height > TALL * image.width
+    ]
 
 
 def right(reader: Recognizer, words: Sequence[Word]) -> int:
@@ -110,12 +106,11 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="id or path")
     parser.add_argument("--count", type=int, default=300, help="columns to render")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_root", type=Path, default=Path("data"))
-    parser.add_argument("--sets", nargs="*", default=[], help="folders of it with words in LMDBs")
+    word_arguments(parser)
     args = parser.parse_args()
     kinds = {"rendered columns": rendered_columns(args.count, args.seed)}
     if args.sets:
-        kinds["tall words"] = tall_words([args.data_root / name for name in args.sets])
+        kinds["tall words"] = tall_words(args.data_root, args.sets)
     print("| model | words | number | one look | re-read |\n| --- | --- | --- | --- | --- |")
     for model in args.models:
         once, again = Recognizer(model, reread_below=0), Recognizer(model)

@@ -32,7 +32,8 @@ ROOM: Final = (1.08, 1.3)  # a turned view's width and height over those of the 
 WIDER: Final = 1.25  # how many times as wide a stretched view is
 MIN_CORRELATION: Final = 0.1  # below that, the edges do not tell whether a line climbs or falls
 _SIDE: Final = 48  # pixels, of the image whose edges are looked at
-_SHARP: Final = 2  # how many times the model's height a view keeps
+TALLEST: Final = 20  # height over width above which an image shows no word
+SHARP: Final = 2  # how many times the model's height a view keeps
 
 
 class View(NamedTuple):
@@ -60,7 +61,7 @@ def other_views(
     word.
     """
     width, tall = image.size
-    if not tall / 20 <= width <= 100 * tall:
+    if not tall / TALLEST <= width <= 100 * tall:
         return
     if keep_aspect:
         yield View(0, _stretched(image, height), cut=False)
@@ -124,7 +125,7 @@ def _framed(image: Image.Image, across: float, down: float, height: int) -> Imag
 
 def _stretched(image: Image.Image, height: int) -> Image.Image:
     """Return an image with wider letters, at most twice as high as the model's."""
-    shrink = max(1, image.height // (_SHARP * height))
+    shrink = max(1, image.height // (SHARP * height))
     size = (max(1, round(WIDER * image.width / shrink)), max(1, image.height // shrink))
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
 
@@ -161,7 +162,7 @@ def _through(image: Image.Image, size: tuple[int, int], affine: Affine, height: 
 
     height: of the model's images; a view that is much higher is computed smaller.
     """
-    shrink = max(1, size[1] // (_SHARP * height))
+    shrink = max(1, size[1] // (SHARP * height))
     if shrink > 1:
         a, b, c, d, e, f = affine
         image = image.reduce(shrink)

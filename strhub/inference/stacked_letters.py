@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from strhub.inference.rectification import SHARP, TALLEST
+
 __all__ = ["Column", "cells_of", "side_by_side"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
 FEWEST: Final = 3  # letters of a column: any word lying on its side resembles one of two
 _WIDTH: Final = 48  # pixels, of the image whose ink is looked at
-_SHARP: Final = 2  # how many times the model's height a cell keeps
-_TALLEST: Final = 20  # height over width from which an image shows no word
 _SHAPES: Final = (0.6, 2.0)  # least and greatest height of a cell, over the image's width
 # Fractions of the image's height that the cells take; over 1, those at the ends lack their margins.
 _SPANS: Final = np.linspace(0.72, 1.1, 14)
@@ -52,10 +52,10 @@ def side_by_side(image: Image.Image, *, height: int) -> Column | None:
     image: RGB, at least 1 x 1; height: of the model's images, in pixels.
     """
     width, tall = image.size
-    if not FEWEST * _SHAPES[0] * width <= tall <= _TALLEST * width:
+    if not FEWEST * _SHAPES[0] * width <= tall <= TALLEST * width:
         return None
     count, begin, each = cells_of(ink_of(image), width / tall)
-    size = max(1, min(round(each * tall), _SHARP * height))  # of a cell, in pixels
+    size = max(1, min(round(each * tall), SHARP * height))  # of a cell, in pixels
     scale = size / (each * tall)
     across = max(1, round(width * scale))
     # The column at the new scale, with room above and below for cells that begin or end outside.

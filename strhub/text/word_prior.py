@@ -11,7 +11,7 @@ each of which has seen the other characters, only of texts that are as long. Num
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import log
 from string import punctuation
@@ -27,13 +27,13 @@ DOUBT: Final = 0.9  # confidence below which a reading may be replaced
 SHORTEST: Final = 3
 LONG: Final = 5  # letters from which two may differ, below that one
 # What a word is worth, over the weight: _BASE + _LETTER times its letters - _RARITY times the
-# logarithm of its place in the list, at most _MOST. Fitted, for a weight of 3, to scene words read
+# logarithm of its rank, at most _MOST. Fitted, for a weight of 3, to scene words read
 # by published weights of PP-OCRv6 small, which were not trained on them (docs/strhub-small.md).
 _BASE: Final = 0.13
 _LETTER: Final = 0.37
 _RARITY: Final = 0.083
 _MOST: Final = 2.0
-_HEAD: Final = 10  # added to places, so that the first few words differ little
+_HEAD: Final = 10  # added to ranks, so that the first few words differ little
 _LEAST: Final = 1e-30
 
 Floats = npt.NDArray[np.float32]
@@ -42,19 +42,19 @@ Reading = tuple[str, float, Any]  # text, its confidence, that of each character
 
 
 class WordPrior:
-    """words: in lower case, frequent ones first; charset: what the model reads, id 0 being the
-    blank, or the end; weight: of the prior, in nats: about that of a word of four letters. columns:
-    of CTC, or else steps of a character each.
+    """ranks: words in lower case, the most frequent one 0; charset: what the model reads, id 0
+    being the blank, or the end; weight: of the prior, in nats: about that of a word of four
+    letters. columns: of CTC, or else steps of a character each.
     """
 
     def __init__(
-        self, words: Iterable[str], *, charset: str, weight: float, columns: bool = True
+        self, ranks: Mapping[str, int], *, charset: str, weight: float, columns: bool = True
     ) -> None:
         self.weight, self.columns = weight, columns
         self._ids = {character: number for number, character in enumerate(charset, 1)}
-        self._ranks = {word: place for place, word in enumerate(dict.fromkeys(words))}
+        self._ranks = ranks
         lengths: dict[int, list[str]] = {}
-        for word in sorted(self._ranks):
+        for word in sorted(ranks):
             lengths.setdefault(len(word), []).append(word)
         self._tables = {length: letters_of(some) for length, some in lengths.items()}
 
@@ -83,8 +83,9 @@ class WordPrior:
         before, _, after = text.partition(core)
         spelled = {text: 0.0}  # what may stand there, and what it is worth
         for word in near:
+            worth = self.worth(word)
             for form in (word, word.upper(), word.capitalize()):
-                spelled[before + form + after] = self.worth(word)
+                spelled[before + form + after] = worth
         texts = [word for word in spelled if set(word) <= self._ids.keys()]
         if len(texts) < 2 or texts[0] != text:
             return reading
@@ -190,7 +191,7 @@ def step_log_likelihoods(probabilities: Floats, texts: Sequence[Sequence[int]]) 
 @cache
 def english_words() -> Mapping[str, int]:
     """Return the package's English words and names of at least two letters, in lower case, and the
-    place of each: frequent words first, names last.
+    rank of each: frequent words first, names last.
     """
     from importlib.resources import files  # takes a while to import, and few need it
 
@@ -202,7 +203,7 @@ def english_words() -> Mapping[str, int]:
     )
     words = (line.split("\t")[0].strip().lower() for line in lines)
     plain = (word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
-    return {word: place for place, word in enumerate(dict.fromkeys(plain))}
+    return {word: rank for rank, word in enumerate(dict.fromkeys(plain))}
 
 
 def with_prior(

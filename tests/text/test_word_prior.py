@@ -16,7 +16,11 @@ CHARSET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-1,'"
 
 
 def prior(*words: str, weight: float = 3) -> WordPrior:
-    return WordPrior(words, charset=CHARSET, weight=weight)
+    return WordPrior(ranked(*words), charset=CHARSET, weight=weight)
+
+
+def ranked(*words: str) -> dict[str, int]:
+    return {word: rank for rank, word in enumerate(words)}
 
 
 def columns(text: str, *, second: str = "", fraction: float = 0.45) -> np.ndarray:  # type: ignore[type-arg]
@@ -173,7 +177,7 @@ def steps(text: str, *, second: str, fraction: float) -> np.ndarray:  # type: ig
 
 def test_steps_of_a_decoder_are_compared_letter_by_letter() -> None:
     """With texts as long as what is read alone: each step has seen the other letters."""
-    several = WordPrior(("tramp", "tram", "tramps"), charset=CHARSET, weight=3, columns=False)
+    several = WordPrior(ranked("tramp", "tram", "tramps"), charset=CHARSET, weight=3, columns=False)
     doubtful = steps("Trawp", second="Tramp", fraction=0.2)
     ((text, confidence, each),) = several([("Trawp", 0.8, np.ones(5))], doubtful[None])
     assert (text, confidence) == ("Tramp", 0.8)
@@ -182,7 +186,7 @@ def test_steps_of_a_decoder_are_compared_letter_by_letter() -> None:
     for factor, expected in ((0.7, "Trawp"), (1.4, "Tramp")):
         likely = steps("Trawp", second="Tramp", fraction=factor * fraction)
         assert several([("Trawp", 0.8, None)], likely[None])[0][0] == expected
-    shorter = WordPrior(("tramp",), charset=CHARSET, weight=30, columns=False)
+    shorter = WordPrior(ranked("tramp"), charset=CHARSET, weight=30, columns=False)
     assert shorter([("tram", 0.8, None)], doubtful[None])[0][0] == "tram"
 
 
